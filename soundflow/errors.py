@@ -1,0 +1,41 @@
+"""The one exception a person can cause, and its exit code.
+
+Everything else that escapes is our defect: it keeps its traceback and exits 1.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_OK = 0
+EXIT_OURS = 1
+EXIT_USER = 2
+EXIT_INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """A mistake in what the user gave: a recipe, a file, a checkpoint.
+
+    Args:
+        message: one line that names the file or key and the value.
+        hint: one line that says what to do about it.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str]]:
+        # Crosses process boundaries in the build pool with both parts intact.
+        return type(self), (self.message, self.hint)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to a misspelt one, or None when nothing is close."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None

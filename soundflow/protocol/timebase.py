@@ -1,0 +1,75 @@
+"""The time base: every length is an exact number of samples (protocol section 1).
+
+::
+
+    sample   |.|.|.|.|.|.|.|.|.|.|.|.|.|.|.|.|   1/16000 s
+    frame    |-----|-----|-----|-----|           160 samples  (10 ms, one mel column)
+    slot     |-----------------------|           640 samples  (40 ms, one encoder output)
+    chunk    |=== 10 slots = 40 frames ===|      6400 samples (0.4 s, one decision)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TimeBase:
+    """Sample rate and the three nested grids, in samples.
+
+    Raises:
+        ValueError: if a grid does not divide the next coarser one.
+    """
+
+    sample_rate_hz: int = 16_000
+    chunk_samples: int = 6_400
+    slot_samples: int = 640
+    hop_samples: int = 160
+
+    def __post_init__(self) -> None:
+        grids = (self.sample_rate_hz, self.chunk_samples, self.slot_samples, self.hop_samples)
+        if min(grids) <= 0:
+            raise ValueError(f"every grid must be positive, got {self}")
+        if self.chunk_samples % self.slot_samples or self.slot_samples % self.hop_samples:
+            raise ValueError(f"hop must divide slot and slot must divide chunk, got {self}")
+
+    @property
+    def frames_per_chunk(self) -> int:
+        return self.chunk_samples // self.hop_samples
+
+    @property
+    def slots_per_chunk(self) -> int:
+        return self.chunk_samples // self.slot_samples
+
+    @property
+    def chunk_s(self) -> float:
+        return self.chunk_samples / self.sample_rate_hz
+
+    def chunks_in(self, n_samples: int) -> int:
+        """Chunks needed to hold ``n_samples``; the last one is padded with zeros."""
+        return -(-n_samples // self.chunk_samples)
+
+    def padding_of(self, n_samples: int) -> int:
+        """Zeros that bring ``n_samples`` to the next chunk boundary."""
+        return -n_samples % self.chunk_samples
+
+    def reply_chunk(self, end_samples: int) -> int:
+        """Index of the chunk after which something that ends at ``end_samples`` is answered.
+
+        The published rule puts a response at ``ceil(end / c)`` chunks heard (paper section
+        "Composition"); counted from zero that is the chunk that contains the last sample.
+        """
+        if end_samples <= 0:
+            raise ValueError(f"an event must end after the stream began, got {end_samples}")
+        return self.chunks_in(end_samples) - 1
+
+    def decision_time_samples(self, chunk: int) -> int:
+        """Stream time at which the decision after ``chunk`` can be taken."""
+        return (chunk + 1) * self.chunk_samples
+
+    def seconds(self, n_samples: int) -> float:
+        return n_samples / self.sample_rate_hz
+
+    def samples(self, seconds: float) -> int:
+        """Nearest whole sample; the only place where seconds become samples."""
+        return round(seconds * self.sample_rate_hz)

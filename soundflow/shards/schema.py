@@ -1,0 +1,119 @@
+"""One stream as it lies on disk (schema version 1).
+
+A shard is a WebDataset tar; a stream is three members of it::
+
+    <id>.flac         16 kHz mono PCM16, a whole number of chunks (absent in text-only samples)
+    <id>.json         StreamRecord: what happens, what is said, where it all came from
+    <id>.tokens.npy   int32 (2, n_tokens): ids and roles, a plain array, never pickle
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from soundflow.protocol.layout import Role
+from soundflow.protocol.spec import StreamSpec
+from soundflow.protocol.turns import Event, Reply
+
+SCHEMA_VERSION = 1
+PCM_SCALE = np.float32(32768.0)
+
+Kind = Literal["online", "offline"]
+Pcm = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class StreamRecord:
+    """What a stream is, apart from its samples. Times are in samples from its start.
+
+    ``provenance`` holds what is needed to build this very stream again: recipe hash, seed, work
+    unit, source clips with licence, drawn gains and SNRs.
+    """
+
+    id: str
+    kind: Kind
+    ability: str
+    task: str
+    system: str
+    n_samples: int
+    replies: tuple[Reply, ...] = ()
+    events: tuple[Event, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA_VERSION, **asdict(self)}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> StreamRecord:
+        """Raises:
+        ValueError: if the schema version or a field is not what this version writes.
+        """
+        data = dict(data)
+        version = data.pop("schema", None)
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"schema version {version}, this reads {SCHEMA_VERSION}")
+        try:
+            replies = tuple(Reply(**r) for r in data.pop("replies"))
+            events = tuple(
+                Event(**{**e, "answers": tuple(e["answers"])}) for e in data.pop("events")
+            )
+            return StreamRecord(**data, replies=replies, events=events)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a stream record: {error}") from error
+
+
+@dataclass(frozen=True)
+class StreamSample:
+    """A record with its samples and tokens.
+
+    Attributes:
+        pcm: (n_samples,) int16, a whole number of chunks; the stream *is* these integers, so that
+            every reader starts from the same bits.
+        ids: (n_tokens,) int32.
+        roles: (n_tokens,) int8, values of `soundflow.protocol.layout.Role`.
+    """
+
+    record: StreamRecord
+    pcm: Pcm
+    ids: npt.NDArray[np.int32]
+    roles: npt.NDArray[np.int8]
+
+    def audio(self) -> npt.NDArray[np.float32]:
+        """(n_samples,) float32 in [-1, 1): exactly pcm / 32768."""
+        return self.pcm.astype(np.float32) / PCM_SCALE
+
+    def validate(self, spec: StreamSpec) -> None:
+        """Raises:
+        ValueError: if lengths disagree, or the audio slots in ``ids`` do not fit the audio.
+        """
+        time, table = spec.time, spec.tokens
+        if len(self.pcm) != self.record.n_samples or len(self.pcm) % time.chunk_samples:
+            raise ValueError(
+                f"{self.record.id}: {len(self.pcm)} samples, the record says "
+                f"{self.record.n_samples}, a chunk has {time.chunk_samples}"
+            )
+        if self.ids.shape != self.roles.shape or self.ids.ndim != 1:
+            raise ValueError(f"{self.record.id}: ids {self.ids.shape}, roles {self.roles.shape}")
+        if not np.isin(self.roles, [int(r) for r in Role]).all():
+            raise ValueError(f"{self.record.id}: unknown role")
+        pad = table.pad if self.record.kind == "online" else table.audio_pad
+        slots = time.chunks_in(len(self.pcm)) * time.slots_per_chunk
+        found = int((self.ids == pad).sum())
+        if found != slots:
+            raise ValueError(f"{self.record.id}: {found} audio slots for {slots} encoder outputs")
+
+
+def quantise(audio: npt.NDArray[np.float32]) -> Pcm:
+    """Float samples to PCM16, rounding to nearest. The inverse of `StreamSample.audio`.
+
+    Raises:
+        ValueError: if a sample is not finite or lies outside [-1, 1]; limit peaks first.
+    """
+    if not np.isfinite(audio).all() or np.abs(audio).max(initial=0.0) > 1.0:
+        raise ValueError("audio must be finite and within [-1, 1] before it is quantised")
+    scaled: Pcm = np.clip(np.rint(audio * PCM_SCALE), -32768, 32767).astype(np.int16)
+    return scaled
