@@ -93,3 +93,45 @@ class Drop:
     step: str
     item: str
     reason: str
+
+
+@dataclass(frozen=True)
+class PlannedReply:
+    """A reply tied to a clip: said ``after_s`` into it, or at its end where that is None.
+
+    ``answers`` are further texts that would count as right; ``text`` always does.
+    """
+
+    text: str
+    emotion: str = "normal"
+    after_s: float | None = None
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Item:
+    """One clip of a stream: on which track, and what it makes the assistant say (often nothing).
+
+    ``what`` names the item in the timeline ("user turn", "smoke_alarm", ...).
+    """
+
+    clip: Clip
+    what: str
+    track: TrackRole = "foreground"
+    replies: tuple[PlannedReply, ...] = ()
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """A stream before it is mixed: foreground items in order, background and ambient ones beside.
+
+    Made by an ability (`data_build.abilities`) from a seeded generator; mixed by
+    `data_build.compose`. ``notes`` goes into the provenance of the sample.
+    """
+
+    id: str
+    ability: str
+    task: str
+    system: str
+    items: tuple[Item, ...]
+    notes: dict[str, Any] = field(default_factory=dict)
