@@ -1,0 +1,127 @@
+"""Sizes of the model: the audio tower and the language model, as data.
+
+Vocabulary and slot ids are not here: they come from the `TokenTable` of the stream spec. The
+defaults are those of Qwen2.5-Omni-3B, the base of the published model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from transformers import Qwen2Config
+from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
+    Qwen2_5OmniAudioEncoderConfig,
+)
+
+from soundflow.errors import UserError
+
+
+def _require_positive(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value <= 0:
+            raise ValueError(f"{name} must be positive, got {value}")
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """The audio tower: two convolutions, then ``layers`` pre-norm blocks over 20 positions a chunk.
+
+    ``max_positions`` is the length of the sinusoid table (published: 1500).
+    """
+
+    mel_bins: int = 128
+    width: int = 1280
+    layers: int = 32
+    heads: int = 20
+    ffn_width: int = 5120
+    max_positions: int = 1500
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "mel_bins", "width", "layers", "heads", "ffn_width")
+        if self.width % self.heads or self.width % 2:
+            raise ValueError(
+                f"width={self.width} must be even and a multiple of heads={self.heads}"
+            )
+
+    def for_transformers(self, output_width: int) -> Qwen2_5OmniAudioEncoderConfig:
+        return Qwen2_5OmniAudioEncoderConfig(
+            num_mel_bins=self.mel_bins,
+            d_model=self.width,
+            encoder_layers=self.layers,
+            encoder_attention_heads=self.heads,
+            encoder_ffn_dim=self.ffn_width,
+            max_source_positions=self.max_positions,
+            output_dim=output_width,
+            attn_implementation="sdpa",
+        )
+
+
+@dataclass(frozen=True)
+class LmConfig:
+    """The language model: Qwen2 with plain 1-D rotary positions up to ``max_positions``.
+
+    ``tied`` shares one matrix between the token embedding and the head.
+    """
+
+    width: int = 2048
+    layers: int = 36
+    heads: int = 16
+    kv_heads: int = 2
+    ffn_width: int = 11008
+    max_positions: int = 32768
+    rope_theta: float = 1_000_000.0
+    norm_eps: float = 1e-6
+    tied: bool = False
+    init_std: float = 0.02
+
+    def __post_init__(self) -> None:
+        _require_positive(
+            self, "width", "layers", "heads", "kv_heads", "ffn_width", "max_positions",
+            "rope_theta", "norm_eps", "init_std",
+        )  # fmt: skip
+        if self.width % self.heads or self.heads % self.kv_heads:
+            raise ValueError(
+                f"heads={self.heads} must divide width={self.width} "
+                f"and be a multiple of kv_heads={self.kv_heads}"
+            )
+
+    def for_transformers(self, vocab_size: int) -> Qwen2Config:
+        return Qwen2Config(
+            vocab_size=vocab_size,
+            hidden_size=self.width,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.kv_heads,
+            intermediate_size=self.ffn_width,
+            max_position_embeddings=self.max_positions,
+            rope_parameters={"rope_type": "default", "rope_theta": self.rope_theta},
+            rms_norm_eps=self.norm_eps,
+            tie_word_embeddings=self.tied,
+            initializer_range=self.init_std,
+            attn_implementation="sdpa",
+        )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Both parts. The tower's output projection (the published "adapter") ends at ``lm.width``."""
+
+    tower: TowerConfig = field(default_factory=TowerConfig)
+    lm: LmConfig = field(default_factory=LmConfig)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> ModelConfig:
+        """Raises:
+        UserError: if a field is missing, unknown or impossible.
+        """
+        try:
+            return ModelConfig(tower=TowerConfig(**data["tower"]), lm=LmConfig(**data["lm"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"model config cannot be read: {error}", "was it written by another version?"
+            ) from error

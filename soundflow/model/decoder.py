@@ -1,0 +1,48 @@
+"""Calling `Qwen2ForCausalLM` right: embeddings in, hidden states out, logits only where asked.
+
+Two rules that fail silently when broken: no 2-D mask beside a cache (a mask that covers only the
+new tokens is taken for one of the whole context), and no cache object in a forward that must not
+grow it (``use_cache=False`` still appends to it).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from transformers import DynamicCache, Qwen2ForCausalLM
+
+from soundflow.model.config import LmConfig
+
+
+def build_lm(config: LmConfig, vocab_size: int) -> Qwen2ForCausalLM:
+    return Qwen2ForCausalLM(config.for_transformers(vocab_size))
+
+
+def new_cache(lm: Qwen2ForCausalLM) -> DynamicCache:
+    return DynamicCache(config=lm.config)
+
+
+def hidden_states(
+    lm: Qwen2ForCausalLM,
+    embeds: Tensor,
+    position_ids: Tensor | None = None,
+    cache: DynamicCache | None = None,
+) -> Tensor:
+    """Final hidden states, (B, L, d) -> (B, L, d), causal.
+
+    Rows are padded on the right, so the causal mask alone keeps padding out of the past. A row
+    that packs several streams passes ``position_ids`` that restart at zero with each of them and
+    no cache: transformers then separates the streams.
+
+    Args:
+        position_ids: (B, L) int64; counted on from the cache when None.
+        cache: grows by L positions; later calls attend to them.
+    """
+    out = lm.model(
+        inputs_embeds=embeds,
+        attention_mask=None,
+        position_ids=position_ids,
+        past_key_values=cache,
+        use_cache=cache is not None,
+    )
+    hidden: Tensor = out.last_hidden_state
+    return hidden

@@ -1,0 +1,105 @@
+"""`AudioInteractionModel`: what hears and speaks, for training and live alike.
+
+::
+
+    mel (n, 128, 40) ─encode─▶ slots (n, 10, d) ─┐
+    ids (B, L) ──────────────────────────────────┴─embed─▶ (B, L, d) ─hidden─▶ (B, L, d)
+                                                                                  │ logits
+                                                                                  ▼ where asked
+                                                                           (..., vocabulary)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from soundflow.model.config import ModelConfig
+from soundflow.model.decoder import build_lm, hidden_states, new_cache
+from soundflow.model.encoder import build_tower, encode_chunks
+from soundflow.protocol.tokens import TokenTable
+
+
+class AudioInteractionModel(nn.Module):
+    """The audio tower and the language model behind one set of calls.
+
+    State-dict keys keep transformers' names below ``encoder.`` and ``lm.``.
+
+    Args:
+        config: sizes.
+        tokens: gives the vocabulary size and the ids whose embedding an encoder output replaces.
+    """
+
+    def __init__(self, config: ModelConfig, tokens: TokenTable) -> None:
+        super().__init__()
+        self.config = config
+        self.tokens = tokens
+        self.encoder = build_tower(config.tower, config.lm.width)
+        self.lm = build_lm(config.lm, tokens.vocab_size)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def encode(self, mel: Tensor) -> Tensor:
+        """(n, n_mels, frames) float32 -> (n, slots, d). Every chunk alone."""
+        return encode_chunks(self.encoder, mel)
+
+    def embed(self, ids: Tensor, slots: Tensor | None = None) -> Tensor:
+        """Token embeddings with the audio slots filled in.
+
+        Args:
+            ids: (B, L) int64.
+            slots: (n_slots, d) or (n, slots, d) in the order of the PAD and AUDIO_PAD positions of
+                the rows, first row first; None where ``ids`` holds none.
+
+        Returns:
+            (B, L, d)
+
+        Raises:
+            ValueError: if the number of slots and of such positions differ.
+        """
+        embeds: Tensor = self.lm.model.embed_tokens(ids)
+        is_slot = (ids == self.tokens.pad) | (ids == self.tokens.audio_pad)
+        found, given = int(is_slot.sum()), 0 if slots is None else slots.shape[:-1].numel()
+        if found != given:
+            raise ValueError(f"{given} encoder outputs for {found} audio slots")
+        if slots is None:
+            return embeds
+        return embeds.masked_scatter(is_slot.unsqueeze(-1), slots.to(embeds.dtype))
+
+    def hidden(
+        self,
+        embeds: Tensor,
+        position_ids: Tensor | None = None,
+        cache: DynamicCache | None = None,
+    ) -> Tensor:
+        """(B, L, d) -> (B, L, d); see `soundflow.model.decoder.hidden_states`."""
+        return hidden_states(self.lm, embeds, position_ids, cache)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., d) -> (..., vocabulary) float32. Costly: ask for the positions that need it."""
+        out: Tensor = self.lm.lm_head(hidden)
+        return out.float()
+
+    def new_cache(self) -> DynamicCache:
+        return new_cache(self.lm)
+
+    def forward(self, ids: Tensor, mel: Tensor) -> Tensor:
+        """Hidden states of whole rows, the training path.
+
+        The tower always runs, on a chunk of zeros where no row has audio: every rank then reduces
+        the same gradients, whatever its rows hold.
+
+        Args:
+            ids: (B, L) int64, padded on the right.
+            mel: (n, n_mels, frames) float32: the chunks of all rows, in order.
+        """
+        if len(mel):
+            return self.hidden(self.embed(ids, self.encode(mel)))
+        unheard = self.encode(mel.new_zeros(1, *mel.shape[1:]))
+        return self.hidden(self.embed(ids) + 0.0 * unheard.sum())
+
+    def parameter_count(self) -> int:
+        return sum(p.numel() for p in self.parameters())
