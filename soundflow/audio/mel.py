@@ -31,9 +31,9 @@ def _window(window_samples: int) -> Float32:
 @lru_cache(maxsize=4)
 def mel_filters(sample_rate_hz: int, front_end: FrontEnd) -> Float32:
     """Slaney mel filters, (n_mels, window // 2 + 1)."""
-    import librosa
+    from librosa.filters import mel as slaney_mel
 
-    filters: Float32 = librosa.filters.mel(
+    filters: Float32 = slaney_mel(
         sr=sample_rate_hz,
         n_fft=front_end.window_samples,
         n_mels=front_end.n_mels,
@@ -52,14 +52,13 @@ def _filter_bands(
     same bits whatever the number of threads.
     """
     filters = mel_filters(sample_rate_hz, front_end)
-    weights, bins, starts = [], [], []
+    runs = []
     for row in filters:
         (nonzero,) = np.nonzero(row)
-        run = np.arange(nonzero[0], nonzero[-1] + 1) if nonzero.size else np.array([0])
-        starts.append(sum(map(len, bins)))
-        weights.append(row[run])
-        bins.append(run)
-    return np.concatenate(weights), np.concatenate(bins), np.array(starts)
+        runs.append(np.arange(nonzero[0], nonzero[-1] + 1) if nonzero.size else np.array([0]))
+    weights = np.concatenate([row[run] for row, run in zip(filters, runs, strict=True)])
+    starts = np.cumsum([0] + [len(run) for run in runs[:-1]])
+    return weights, np.concatenate(runs), starts
 
 
 def log_mel_chunk(samples: Float32, time: TimeBase, front_end: FrontEnd) -> Float32:

@@ -176,7 +176,9 @@ def parse_online(table: TokenTable, slots: int, ids: Sequence[int]) -> ParsedStr
     chunk = 0
     while at < len(ids):
         if tuple(ids[at : at + len(block)]) != block:
-            raise ValueError(f"position {at}: not a listen block: {list(ids[at : at + len(block)])}")
+            raise ValueError(
+                f"position {at}: not a listen block: {list(ids[at : at + len(block)])}"
+            )
         at += len(block)
         decision = ids[at] if at < len(ids) else None
         if decision == table.text_begin:
