@@ -1,0 +1,52 @@
+"""Answers of a chat model on disk: the same question is paid for once, also by other processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def cache_key(question: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of everything that determines an answer."""
+    canonical = json.dumps(question, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class ChatCache:
+    """One JSON file an answer: ``<folder>/<prompt>.v<version>/<ab>/<key>.json``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, prompt_id: str, key: str) -> Path:
+        return self._folder / prompt_id / key[:2] / f"{key}.json"
+
+    def get(self, prompt_id: str, key: str) -> dict[str, Any] | None:
+        """The stored answer, or None; a damaged entry counts as none and is written anew."""
+        try:
+            entry = json.loads(self.path(prompt_id, key).read_bytes())
+        except (OSError, ValueError):
+            return None
+        answer = entry.get("answer") if isinstance(entry, dict) else None
+        return answer if isinstance(answer, dict) else None
+
+    def put(
+        self, prompt_id: str, key: str, question: dict[str, Any], answer: dict[str, Any]
+    ) -> None:
+        """Stores an answer with its question; readers see the whole entry or none."""
+        path = self.path(prompt_id, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{key[:8]}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({"question": question, "answer": answer}, file, ensure_ascii=False)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
