@@ -1,0 +1,161 @@
+"""Many voices from few engines: ``synthesise(text, voice)`` gives 16 kHz speech.
+
+::
+
+    text ─▶ engine (own rate and pitch) ─▶ vocal-tract warp ─▶ 16 kHz ─▶ silence trimmed
+            rate / warp, pitch / warp      played ``warp`` times faster    known margins
+
+Playing a recording faster scales formants, pitch and pace together; asking the engine for the
+inverse pitch and pace first leaves a change of the formants alone, which is what another head size
+does (vocal-tract length perturbation: Jaitly & Hinton 2013; factors 0.8-1.2 cover adults).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from data_build.speech.engines.engine import Engine, Float32, RenderingFailed
+from data_build.speech.engines.hibari import Hibari
+from data_build.speech.engines.pico import Pico
+from soundflow.errors import UserError, nearest
+
+SAMPLE_RATE_HZ = 16_000
+MARGIN_SAMPLES = 800  # 50 ms of the take (or of zeros) before and after what can be heard
+_GATE_DB = -42.0  # below the loudest 10 ms of the rendering: silence
+_GATE_SAMPLES = 160
+
+EMBEDDED: dict[str, type[Pico] | type[Hibari]] = {"pico": Pico, "hibari": Hibari}
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Who speaks: an engine's voice, bent by three factors. 1 is the engine's own.
+
+    Attributes:
+        engine: "pico", "hibari", or the name under which an engine is handed to `synthesise`.
+        name: the engine's name for the voice.
+        warp: formant scale (above 1: shorter vocal tract).
+        pitch: scale of the fundamental frequency.
+        rate: pace; 2 is twice as fast.
+        take: seed of what the engine varies from rendering to rendering.
+    """
+
+    engine: str
+    name: str
+    language: str = "en"
+    warp: float = 1.0
+    pitch: float = 1.0
+    rate: float = 1.0
+    take: int = 0
+
+    def __post_init__(self) -> None:
+        limits = {"warp": (0.75, 1.35), "pitch": (0.6, 1.6), "rate": (0.5, 2.0)}
+        for field, (low, high) in limits.items():
+            value = getattr(self, field)
+            if not low <= value <= high:
+                raise ValueError(f"{field} must lie in [{low}, {high}], got {value}")
+
+    @property
+    def id(self) -> str:
+        """The speaker (not the take): the same id sounds like the same person."""
+        return f"{self.engine}:{self.name}:w{self.warp:g}:p{self.pitch:g}"
+
+
+def synthesise(text: str, voice: Voice, engine: Engine | None = None) -> Float32:
+    """Speaks ``text``; a pure function of its arguments, the same bytes in every process.
+
+    Args:
+        engine: the engine to use; by default the embedded one that ``voice.engine`` names.
+
+    Returns:
+        (n_samples,) float32 mono at 16 kHz in [-1, 1]: speech (10 ms grid) with exactly
+        `MARGIN_SAMPLES` before it and after it.
+
+    Raises:
+        UserError: if the engine is unknown or its package missing.
+        RenderingFailed: if the engine gives no sound for this text.
+    """
+    import soxr
+
+    engine = engine or embedded_engine(voice.engine)
+    spoken = engine.speak(
+        text,
+        voice.name,
+        rate=voice.rate / voice.warp,
+        pitch=voice.pitch / voice.warp,
+        take=voice.take,
+    )
+    played_at_hz = engine.sample_rate_hz * voice.warp
+    if played_at_hz != SAMPLE_RATE_HZ:
+        spoken = soxr.resample(spoken, played_at_hz, SAMPLE_RATE_HZ, quality="HQ")
+    return np.clip(trim_silence(spoken), -1.0, 1.0).astype(np.float32)
+
+
+def trim_silence(samples: Float32) -> Float32:
+    """Cuts, or pads with zeros, so that `MARGIN_SAMPLES` lie before and after what can be heard.
+
+    Raises:
+        RenderingFailed: if nothing can be heard.
+    """
+    whole = len(samples) // _GATE_SAMPLES * _GATE_SAMPLES
+    energy = (samples[:whole].reshape(-1, _GATE_SAMPLES).astype(np.float64) ** 2).mean(axis=1)
+    loudest = energy.max(initial=0.0)
+    if loudest <= 0.0:
+        raise RenderingFailed("the rendering is silent")
+    (heard,) = np.nonzero(energy > loudest * 10 ** (_GATE_DB / 10))
+    start = int(heard[0]) * _GATE_SAMPLES - MARGIN_SAMPLES
+    end = int(heard[-1] + 1) * _GATE_SAMPLES + MARGIN_SAMPLES
+    before, after = max(0, -start), max(0, end - len(samples))
+    return np.pad(samples[max(0, start) : end], (before, after))
+
+
+@lru_cache(maxsize=8)
+def embedded_engine(name: str) -> Engine:
+    """The engine of that name, loaded once a process.
+
+    Raises:
+        UserError: if there is none, or its package is not installed.
+    """
+    if name not in EMBEDDED:
+        close = nearest(name, EMBEDDED)
+        hint = f"did you mean {close!r}?" if close else f"one of {', '.join(EMBEDDED)}"
+        raise UserError(f"unknown voice engine {name!r}", hint)
+    return EMBEDDED[name]()
+
+
+def voice_grid(
+    bases: Sequence[Voice],
+    warps: Sequence[float] = (0.88, 0.94, 1.0, 1.06, 1.13),
+    pitches: Sequence[float] = (0.8, 1.0, 1.22),
+    rates: Sequence[float] = (0.9, 1.0, 1.12),
+) -> tuple[Voice, ...]:
+    """Every base with every warp, pitch and rate, in a fixed order.
+
+    Voices that share `Voice.id` differ in pace alone: keep them on the same side of a split.
+    """
+    return tuple(
+        Voice(base.engine, base.name, base.language, warp, pitch, rate)
+        for base, warp, pitch, rate in itertools.product(bases, warps, pitches, rates)
+    )
+
+
+def embedded_bases(language: str) -> tuple[Voice, ...]:
+    """The unbent voices of the embedded engines in a language, without loading any engine.
+
+    Raises:
+        UserError: if no embedded engine speaks it.
+    """
+    bases = tuple(
+        Voice(engine, name, spoken)
+        for engine, kind in EMBEDDED.items()
+        for name, spoken in kind.voices.items()
+        if spoken == language
+    )
+    if not bases:
+        raise UserError(f"no embedded voice speaks {language!r}", "name an HTTP voice server")
+    return bases
