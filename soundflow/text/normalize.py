@@ -1,0 +1,100 @@
+"""One text form for comparing what was said with what was heard; the normaliser of every WER here.
+
+English follows Whisper's normaliser (Radford et al. 2022, appendix C), in the implementation that
+transformers ships: case, punctuation, fillers and contractions levelled, numerals written as
+digits. Chinese and Japanese are compared by character (CER), everything else by word.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Any
+
+from soundflow.text.mandarin_numbers import NUMERAL, read_number, say_digits
+
+VERSION = 1  # printed beside every score: another version is another ruler
+BY_CHARACTER = frozenset({"zh", "ja", "yue"})
+
+# Spelling that recognisers choose by accent, not by what they hear. Both sides are mapped, so a
+# rule that also hits an innocent word does no harm unless it makes two words alike.
+_SPELLING = (
+    (re.compile(r"\b(col|fav|hon|lab|neighb|behavi|flav|harb|hum|rum|vap|splend)our"), r"\1or"),
+    (re.compile(r"\b(cent|theat|met|lit|fib)re(s?)\b"), r"\1er\2"),
+    (re.compile(r"(?<=[a-z]{3})is(e|ed|es|ing|ation|ations|er|ers)\b"), r"iz\1"),
+    (re.compile(r"(?<=[a-z]{3})ys(e|ed|ing)\b"), r"yz\1"),
+    (re.compile(r"\b(travel|cancel|label|model|signal|level|fuel)l(ed|ing|er|ers)\b"), r"\1\2"),
+    (re.compile(r"\b(catal|dial|anal)ogue"), r"\1og"),
+    (re.compile(r"\b(def|off|lic)ence"), r"\1ense"),
+    (re.compile(r"\bgrey"), "gray"),
+    (re.compile(r"\b(program|kilogram)me"), r"\1"),
+    (re.compile(r"\bokay\b"), "ok"),
+)
+
+
+@lru_cache(maxsize=1)
+def _whisper_english() -> Any:
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+    return EnglishTextNormalizer({})
+
+
+def normalise(text: str, language: str = "en") -> str:
+    """The text without what is not heard; words (or, by character, characters) apart by a space.
+
+    Args:
+        language: ISO 639-1 code; a region ("en-GB") is ignored.
+    """
+    return " ".join(units(text, language))
+
+
+def units(text: str, language: str = "en") -> list[str]:
+    """What is counted in an error rate: words, or characters in `BY_CHARACTER` languages."""
+    code = language.split("-")[0].lower()
+    if code == "en":
+        levelled = str(_whisper_english()(unicodedata.normalize("NFKC", text)))
+        for pattern, replacement in _SPELLING:
+            levelled = pattern.sub(replacement, levelled)
+        return levelled.split()
+    if code in BY_CHARACTER:
+        return _characters(text)
+    return _words(text)
+
+
+def split_numerals(spoken: list[str]) -> list[str]:
+    """Every digit a unit of its own, separators and leading units gone.
+
+    "seven thirty" may be written 730 or 7:30, and both are right; digit by digit they agree.
+    """
+    return [part for unit in spoken for part in _numeral_parts(unit)]
+
+
+def _numeral_parts(unit: str) -> list[str]:
+    if not any(c.isdigit() for c in unit):
+        return [unit]
+    return re.findall(r"\d|[^\W\d_]+|[%$€£]", unit)
+
+
+def _words(text: str) -> list[str]:
+    kept = (
+        c if unicodedata.category(c)[0] in "LMN" or c == "'" else " "
+        for c in unicodedata.normalize("NFKC", text).lower().replace("’", "'")
+    )
+    return [w.strip("'") for w in "".join(kept).split() if w.strip("'")]
+
+
+def _characters(text: str) -> list[str]:
+    """Characters one by one; a run of Latin letters stays one unit; numerals digit by digit."""
+    level = unicodedata.normalize("NFKC", text).lower()
+    level = NUMERAL.sub(lambda found: _as_digits(found[0]), level)
+    level = re.sub(r"(?<=\d),(?=\d{3})", "", level)
+    level = re.sub(r"\d+", lambda found: say_digits(found[0]), level)
+    return re.findall(r"[a-z']*[a-z]|[^\W_]", level)
+
+
+def _as_digits(numeral: str) -> str:
+    # 千万 or 百 without a digit is a word rather than a number.
+    if not set(numeral) & set("零〇一二三四五六七八九两十"):
+        return numeral
+    return str(read_number(numeral))
