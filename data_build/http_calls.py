@@ -26,6 +26,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -62,12 +63,9 @@ class Endpoint:
     breaker_rest_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url must begin with http:// or https://, got {self.base_url!r}")
-        try:
-            httpx.URL(self.base_url)
-        except httpx.InvalidURL as error:
-            raise ValueError(f"base_url {self.base_url!r} is not a URL: {error}") from error
+        url = urlsplit(self.base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError(f"base_url must be http(s)://host[:port]/path, got {self.base_url!r}")
         for name in ("timeout_s", "item_limit_s", "backoff_s", "concurrency", "breaker_items"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
