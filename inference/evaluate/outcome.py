@@ -1,0 +1,34 @@
+"""One stream under test: what was true of it, and what a system did with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inference.evaluate.triggers import Onset
+from soundflow.protocol.turns import Event
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The events of a stream and its length (timing protocol 1.1)."""
+
+    id: str
+    n_samples: int
+    events: tuple[Event, ...]
+
+    @property
+    def is_negative(self) -> bool:
+        """Nothing in it deserves a reply."""
+        return not any(e.must_respond for e in self.events)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The replies of a system to one stream, in the order in which they began.
+
+    ``failure`` names a crash or a time-out. The replies up to it count; the stream's length and
+    its events stay in every denominator.
+    """
+
+    onsets: tuple[Onset, ...] = ()
+    failure: str | None = None

@@ -1,0 +1,136 @@
+"""Whether the machine keeps up with the clock (timing protocol 1.6).
+
+A session that is fed a file computes as fast as it can. From the time that each chunk took, the
+same session fed by a clock follows: a chunk arrives every 0.4 s and waits while the one before it
+is still being worked on::
+
+    arrives    |0      |1      |2      |3
+    works       ▓▓      ▓▓▓▓▓▓▓▓▓▓▓ ▓▓  ▓▓
+    decides       ↑             ↑ ↑    ↑           decision - arrival = latency; > 0.4 s = missed
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEvent
+from soundflow.protocol.front_end import FrontEnd
+from soundflow.protocol.timebase import TimeBase
+
+SPEECH_TOKENS_A_SECOND = 4.0
+
+
+@dataclass(frozen=True)
+class ChunkCost:
+    """Work on one chunk, in seconds: up to its decision, then every token of its reply."""
+
+    decide_s: float
+    token_s: tuple[float, ...] = ()
+
+    @property
+    def total_s(self) -> float:
+        return self.decide_s + sum(self.token_s)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """None where there is nothing to measure.
+
+    Attributes:
+        first_chunk_s: end of the first chunk in the audio to its decision.
+        decision_p50_s, decision_p95_s: the same over all chunks.
+        missed_deadlines: share of chunks decided more than a chunk after they arrived.
+        real_time_factor: work over audio; below 1 keeps up.
+        stall: share of speaking time with nothing to emit, at 4 tokens a second of speech.
+        hardware: the machine, the threads and the library that the figures belong to.
+    """
+
+    first_chunk_s: float | None
+    decision_p50_s: float | None
+    decision_p95_s: float | None
+    missed_deadlines: float | None
+    real_time_factor: float | None
+    stall: float | None
+    peak_memory_mb: float
+    hardware: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def chunk_costs(events: Sequence[SessionEvent], started_s: float = 0.0) -> list[ChunkCost]:
+    """What each chunk cost, from the clock on the events of a session fed without waiting."""
+    costs: list[ChunkCost] = []
+    last = started_s
+    for event in events:
+        spent, last = event.clock_s - last, event.clock_s
+        if isinstance(event, Decided):
+            costs.append(ChunkCost(spent))
+        elif isinstance(event, ReplyStarted | ReplyText | ReplyEnded) and costs:
+            costs[-1] = ChunkCost(costs[-1].decide_s, (*costs[-1].token_s, spent))
+    return costs
+
+
+def measure(
+    sessions: Sequence[Sequence[ChunkCost]], time: TimeBase, front_end: FrontEnd
+) -> Latency:
+    """Replays the costs of every session against the clock."""
+    look_ahead_s = time.seconds(front_end.window_samples // 2 - time.hop_samples)
+    first: list[float] = []
+    waits: list[float] = []
+    stalled = spoken = 0.0
+    for costs in sessions:
+        free_s = 0.0
+        for index, cost in enumerate(costs):
+            arrives_s = (index + 1) * time.chunk_s
+            begins_s = max(arrives_s + look_ahead_s, free_s)
+            waits.append(begins_s + cost.decide_s - arrives_s)
+            if index == 0:
+                first.append(waits[-1])
+            free_s = begins_s + cost.total_s
+            stalled += sum(max(0.0, s - 1.0 / SPEECH_TOKENS_A_SECOND) for s in cost.token_s)
+            spoken += sum(max(s, 1.0 / SPEECH_TOKENS_A_SECOND) for s in cost.token_s)
+    work_s = sum(c.total_s for costs in sessions for c in costs)
+    audio_s = sum(len(costs) for costs in sessions) * time.chunk_s
+    return Latency(
+        first_chunk_s=float(np.median(first)) if first else None,
+        decision_p50_s=float(np.quantile(waits, 0.50)) if waits else None,
+        decision_p95_s=float(np.quantile(waits, 0.95)) if waits else None,
+        missed_deadlines=float(np.mean(np.array(waits) > time.chunk_s)) if waits else None,
+        real_time_factor=work_s / audio_s if audio_s else None,
+        stall=stalled / spoken if spoken else None,
+        peak_memory_mb=_peak_memory_mb(),
+        hardware=hardware(),
+    )
+
+
+def hardware() -> str:
+    """Processor or GPU, cores, threads used, and torch's version, in one line."""
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    return (
+        f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), "
+        f"torch {torch.__version__}"
+    )
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:  # noqa: PTH123 - not a regular file
+            names = [line.split(":", 1)[1].strip() for line in file if "model name" in line]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _peak_memory_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024.0**2 if sys.platform == "darwin" else 1024.0)

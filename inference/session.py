@@ -1,0 +1,159 @@
+"""One live stream: packets in, events out (protocol section 6).
+
+::
+
+    push(packet) ─▶ EncoderLoop ─▶ ChunkQueue ─▶ DecoderLoop ⇄ SessionMemory ─▶ events
+
+Every chunk is decided on before the next one is taken from the packet, so the events of a stream
+do not depend on how its samples were cut into packets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import numpy.typing as npt
+
+from inference.chunk_queue import ChunkQueue, HeardChunk
+from inference.decoder_loop import DecoderLoop
+from inference.encoder_loop import EncoderLoop
+from inference.engine import Engine
+from inference.events import SessionEnded, SessionEvent
+from inference.memory import SessionMemory
+from inference.policy import ModelPolicy, Policy
+from inference.sampling import SamplingConfig
+from soundflow.protocol import layout
+from soundflow.protocol.dialogue_state import State
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """What may differ between sessions of one engine. None takes the engine's own.
+
+    Attributes:
+        system: instruction prefix; training's by default.
+        threshold: p(response) from which the model speaks.
+        limit_positions: bound of the memory, at most what training saw.
+    """
+
+    system: str | None = None
+    threshold: float | None = None
+    limit_positions: int | None = None
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
+            raise ValueError(f"threshold must be within [0, 1], got {self.threshold}")
+        if self.limit_positions is not None and self.limit_positions < 1:
+            raise ValueError(f"limit_positions must be positive, got {self.limit_positions}")
+
+
+class Session:
+    """Listens until it is closed. Many may live in one process; each has its own memory.
+
+    Args:
+        policy: who decides; the model unless given (teacher forcing gives the truth).
+        clock: monotonic seconds.
+
+    Raises:
+        ValueError: if the instruction prefix does not fit into the memory.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        config: SessionConfig | None = None,
+        policy: Policy | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        config = config or SessionConfig()
+        threshold = engine.threshold if config.threshold is None else config.threshold
+        began = clock()
+        self._clock: Callable[[], float] = lambda: clock() - began
+        self._encoder = EncoderLoop(engine.model, engine.spec)
+        self._decoder = DecoderLoop(
+            engine.spec,
+            engine.tokenizer,
+            policy or ModelPolicy(threshold, config.sampling),
+            config.sampling.max_reply_tokens,
+            self._clock,
+        )
+        limit = min(config.limit_positions or engine.limit_positions, engine.limit_positions)
+        self._memory = SessionMemory(engine.model, prefix_ids(engine, config.system), limit)
+        # More chunks than the memory can hold need not wait.
+        self._queue = ChunkQueue(max(1, limit // engine.spec.time.slots_per_chunk))
+        self._heard_chunks = 0
+        self._closed = False
+
+    @property
+    def state(self) -> State:
+        return self._decoder.state
+
+    @property
+    def memory_positions(self) -> int:
+        """Positions in use; never more than the limit, however long the session."""
+        return self._memory.length_positions
+
+    def push(self, packet: npt.ArrayLike) -> list[SessionEvent]:
+        """Takes a packet of mono float32 samples at the stream's rate, in [-1, 1].
+
+        Returns:
+            What happened because of it: nothing, or the decisions of the chunks it completed and
+            the replies that followed.
+
+        Raises:
+            RuntimeError: after `close`.
+            UserError: if the packet is not mono or holds NaN or infinity.
+        """
+        self._require_open()
+        return self._hear(self._encoder.push(packet))
+
+    def stop(self) -> list[SessionEvent]:
+        """Cuts the reply in progress short. Raises RuntimeError after `close`."""
+        self._require_open()
+        return self._decoder.stop()
+
+    def close(self) -> list[SessionEvent]:
+        """Ends the stream: pads and hears its last chunk.
+
+        Raises:
+            RuntimeError: if the session is closed already.
+        """
+        self._require_open()
+        events = self._hear(self._encoder.finish())
+        self._closed = True
+        received = self._encoder.received_samples
+        return [*events, SessionEnded(self._heard_chunks, received, self._clock())]
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closed = True
+
+    def _hear(self, chunks: Iterable[HeardChunk]) -> list[SessionEvent]:
+        events: list[SessionEvent] = []
+        for chunk in chunks:
+            self._heard_chunks += 1
+            self._queue.put(chunk)
+            while (step := self._decoder.next_step(self._queue)) is not None:
+                events += self._decoder.take(self._memory.run(step))
+        return events
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the session is closed; open a new one")
+
+
+def prefix_ids(engine: Engine, system: str | None = None) -> tuple[int, ...]:
+    """The online prefix of a session, encoded as the builder encodes it."""
+    text = engine.system if system is None else system
+    return layout.online_prefix(engine.spec.tokens, engine.tokenizer.encode(text)).ids
