@@ -45,17 +45,12 @@ def read_audio(
     label = name or ("audio bytes" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else _read_bytes_or_path(source)
     try:
-        audio, rate = _read_soundfile(data, start_s, end_s)
-    except soundfile.LibsndfileError as sndfile_error:
-        try:
-            audio, rate = _read_av(data, start_s, end_s)
-        except UserError:
-            raise
-        except Exception as av_error:  # PyAV raises many kinds; each means "not readable"
-            raise UserError(
-                f"{label}: cannot be decoded ({_one_line(sndfile_error)}; {_one_line(av_error)})",
-                "convert it to WAV or FLAC, or remove it",
-            ) from av_error
+        audio, rate = _read_soundfile(data, start_s, end_s) or _read_av(data, start_s, end_s)
+    except (soundfile.LibsndfileError, ValueError, OSError) as error:
+        why = " ".join(str(error).split())
+        raise UserError(
+            f"{label}: cannot be decoded ({why})", "convert it to WAV or FLAC, or remove it"
+        ) from error
     if audio.size == 0:
         part = "" if (start_s, end_s) == (0.0, None) else f" between {start_s} s and {end_s} s"
         raise UserError(f"{label}: holds no audio{part}", "remove it or mend its times")
@@ -103,27 +98,37 @@ def _read_bytes_or_path(source: str | Path) -> str:
 
 def _read_soundfile(
     source: str | bytes, start_s: float, end_s: float | None
-) -> tuple[Float32, int]:
+) -> tuple[Float32, int] | None:
+    """None where libsndfile does not know the format; a known one must be whole."""
     file = io.BytesIO(source) if isinstance(source, bytes) else source
-    with soundfile.SoundFile(file) as sound:
+    try:
+        sound = soundfile.SoundFile(file)
+    except soundfile.LibsndfileError:
+        return None
+    with sound:
         rate = int(sound.samplerate)
         start = min(round(start_s * rate), sound.frames)
         stop = sound.frames if end_s is None else min(round(end_s * rate), sound.frames)
         sound.seek(start)
         audio: Float32 = sound.read(max(stop - start, 0), dtype="float32", always_2d=True)
-        return audio, rate
+    if len(audio) < stop - start:
+        raise ValueError(f"it ends after {len(audio)} of {stop - start} samples")
+    return audio, rate
 
 
 def _read_av(source: str | bytes, start_s: float, end_s: float | None) -> tuple[Float32, int]:
     import av
 
-    with av.open(io.BytesIO(source) if isinstance(source, bytes) else source) as container:
-        if not container.streams.audio:
-            raise UserError(f"{container.name}: has no audio track", "remove it")
-        rate = int(container.streams.audio[0].rate)
-        planes = list(_av_planes(container))
+    try:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else source) as container:
+            if not container.streams.audio:
+                raise ValueError("it has no audio track")
+            rate = int(container.streams.audio[0].rate)
+            planes = list(_av_planes(container))
+    except av.FFmpegError as error:  # some of its kinds are ValueError or OSError, some are not
+        raise ValueError(str(error)) from error
     if not planes:
-        return np.zeros((0, 1), np.float32), rate
+        raise ValueError("no frame could be decoded")
     audio = np.concatenate(planes, axis=1).T
     stop = None if end_s is None else round(end_s * rate)
     return audio[round(start_s * rate) : stop], rate
@@ -138,7 +143,3 @@ def _av_planes(container: object) -> Iterator[Float32]:
             yield plain.to_ndarray()
     for plain in resampler.resample(None):
         yield plain.to_ndarray()
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

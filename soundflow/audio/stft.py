@@ -37,7 +37,7 @@ def stft(samples: Float32, window_samples: int, hop_samples: int) -> Complex64:
     lead = _lead(window_samples, hop_samples)
     n_frames = -(-len(samples) // hop_samples)
     padded = np.zeros((n_frames - 1) * hop_samples + window_samples, np.float32)
-    padded[lead : lead + len(samples)] = samples[: len(padded) - lead]
+    padded[lead : lead + len(samples)] = samples
     frames = np.lib.stride_tricks.sliding_window_view(padded, window_samples)[::hop_samples]
     spectra: Complex64 = fft.rfft(frames * _hann(window_samples), axis=1)
     return spectra
@@ -51,7 +51,7 @@ def istft(spectra: Complex64, window_samples: int, hop_samples: int) -> Float32:
     """
     lead = _lead(window_samples, hop_samples)
     n_frames = len(spectra)
-    frames = fft.irfft(spectra, window_samples, axis=1, overwrite_x=True)
+    frames: Float32 = fft.irfft(spectra, window_samples, axis=1)
     frames *= _hann(window_samples)
     audio = _overlap_add(frames, hop_samples)
     audio /= _overlap_weight(n_frames, window_samples, hop_samples)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -22,7 +22,9 @@ from soundflow.errors import UserError, nearest
 T = TypeVar("T")
 
 
-def load(path: str | Path, schema: type[T], overrides: Sequence[str] = ()) -> T:
+def load(
+    path: str | Path, schema: type[T], overrides: Sequence[str] = (), *, command: str | None = None
+) -> T:
     """Reads a recipe.
 
     Args:
@@ -30,12 +32,18 @@ def load(path: str | Path, schema: type[T], overrides: Sequence[str] = ()) -> T:
         schema: a frozen dataclass; its ``__post_init__`` may raise ValueError for impossible
             values.
         overrides: ``key.sub=value`` words from the command line, applied last.
+        command: the command that will run it; a recipe may say ``command:`` to be kept from
+            running under another.
 
     Raises:
         UserError: listing every mistake, one a line.
     """
     file = Path(path)
-    return build(schema, read_tree(file, overrides), str(file))
+    tree = read_tree(file, overrides)
+    meant = tree.pop("command", None)
+    if meant is not None and command is not None and meant != command:
+        raise UserError(f"{file}: is a recipe for `soundflow {meant}`", f"not for `{command}`")
+    return build(schema, tree, str(file))
 
 
 def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -44,6 +52,8 @@ def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise UserError(f"{path}: is a folder, a recipe is a YAML file", "name the file")
     try:
         tree = OmegaConf.load(path)
+        if not isinstance(tree, DictConfig):
+            raise UserError(f"{path}: a recipe is a mapping of keys to values", "see recipes/")
         words = [_check_override(word) for word in overrides]
         merged = OmegaConf.merge(tree, OmegaConf.from_dotlist(words))
         plain = OmegaConf.to_container(merged, resolve=True)
@@ -53,8 +63,6 @@ def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise UserError(f"{path}: {' '.join(str(error).split())}", "mend the YAML") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})", "check the path") from error
-    if not isinstance(plain, dict):
-        raise UserError(f"{path}: a recipe is a mapping of keys to values", "see recipes/")
     return typing.cast(dict[str, Any], plain)
 
 

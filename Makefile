@@ -1,0 +1,38 @@
+# Two commands do everything: `make quickstart` runs the whole chain, `make test` passes the tests.
+# Both make their own environment first; nothing is fetched but the packages.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+RUN := runs/quickstart
+# Several processes share the cores: more threads in each of them is slower, not faster.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: install quickstart test lint clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SoundFlow needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[voices,asr,dev]'
+	touch $@
+
+quickstart: install
+	$(BIN)/soundflow build-data recipes/quickstart/build.yaml
+	$(BIN)/soundflow train recipes/quickstart/train.yaml
+	$(BIN)/soundflow infer recipes/quickstart/infer.yaml
+	$(BIN)/soundflow evaluate recipes/quickstart/evaluate.yaml
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,19 @@
+"""Where people and machines read what happens: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import logging
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+ERR = Console(stderr=True, highlight=False)
+OUT = Console(highlight=False)
+
+
+def configure(verbose: bool = False) -> None:
+    """Log lines to stderr; ``verbose`` shows debug lines of our own packages."""
+    handler = RichHandler(console=ERR, show_path=False, rich_tracebacks=False)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s")
+    for package in ("soundflow", "data_build", "inference"):
+        logging.getLogger(package).setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -1,0 +1,184 @@
+"""Shards: same bytes for the same streams, whole or not there, damage named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundflow.errors import UserError
+from soundflow.protocol.layout import online_stream
+from soundflow.protocol.turns import Event, Reply
+from soundflow.shards.reader import ShardSet
+from soundflow.shards.schema import StreamRecord, StreamSample, quantise
+from soundflow.shards.writer import finished_shard, write_index, write_shard
+from soundflow.text.presets import stream_spec
+from soundflow.text.tiny import tiny_tokenizer
+
+TOKENIZER = tiny_tokenizer()
+SPEC = stream_spec(TOKENIZER)
+N_CHUNKS = 3
+
+
+def stream(seed: int) -> StreamSample:
+    n_samples = N_CHUNKS * 6400
+    noise = np.random.default_rng(seed).normal(size=n_samples).astype(np.float32) * 0.1
+    replies = (Reply(1, "Light on — 好.", "urgent"),)
+    turns = {r.chunk: (TOKENIZER.encode(r.text), r.emotion) for r in replies}
+    piece = online_stream(SPEC.tokens, 10, TOKENIZER.encode("Listen."), N_CHUNKS, turns)
+    record = StreamRecord(
+        id=f"s{seed:03d}", kind="online", ability="instruction", task="light", system="Listen.",
+        n_samples=n_samples, replies=replies,
+        events=(Event("phrase", 10, 6000, 7000, True, ("Light on — 好.",)),),
+        provenance={"seed": seed},
+    )  # fmt: skip
+    return StreamSample(
+        record, quantise(noise), np.array(piece.ids, np.int32), np.array(piece.roles, np.int8)
+    )
+
+
+def write(folder: Path, n_shards: int = 2) -> Path:
+    infos = [
+        write_shard(folder, k, f"work{k}", [stream(3 * k + i) for i in range(3)], SPEC)
+        for k in range(n_shards)
+    ]
+    write_index(folder, SPEC, infos)
+    return folder
+
+
+def test_streams_read_back_whole(tmp_path: Path) -> None:
+    shards = ShardSet(write(tmp_path / "data"))
+    assert len(shards) == 6
+    assert shards.n_samples == 6 * N_CHUNKS * 6400
+    for position in (0, 2, 3, 5):
+        want, got = stream(position), shards.read(position)
+        assert got.record == want.record == shards.record(position)
+        np.testing.assert_array_equal(got.pcm, want.pcm)
+        np.testing.assert_array_equal(got.ids, want.ids)
+        np.testing.assert_array_equal(got.roles, want.roles)
+        np.testing.assert_array_equal(quantise(got.audio()), want.pcm)
+    shards.verify()
+    assert shards.spec == SPEC
+    with pytest.raises(IndexError):
+        shards.read(6)
+
+
+def test_same_streams_same_bytes(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a"), write(tmp_path / "b")
+    for path in sorted(a.iterdir()):
+        assert path.read_bytes() == (b / path.name).read_bytes()
+
+
+def test_the_tar_is_a_webdataset(tmp_path: Path) -> None:
+    import webdataset
+
+    folder = write(tmp_path / "data", n_shards=1)
+    samples = list(webdataset.WebDataset([str(folder / "000000.tar")], shardshuffle=False))
+    assert [s["__key__"] for s in samples] == ["s000", "s001", "s002"]
+    assert {"flac", "json", "tokens.npy"} <= set(samples[0])
+
+
+def test_work_is_known_by_its_key(tmp_path: Path) -> None:
+    folder = write(tmp_path / "data")
+    assert finished_shard(folder, 1, "work1") is not None
+    assert finished_shard(folder, 1, "other work") is None
+    with (folder / "000001.tar").open("ab") as tar:
+        tar.write(b"x")
+    assert finished_shard(folder, 1, "work1") is None
+
+
+def test_an_error_while_writing_leaves_nothing(tmp_path: Path) -> None:
+    def dying() -> Iterator[StreamSample]:
+        yield stream(0)
+        raise RuntimeError("the worker died")
+
+    with pytest.raises(RuntimeError):
+        write_shard(tmp_path / "data", 0, "work", dying(), SPEC)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    # A file-size limit is what a full disk looks like to the writer: the write itself fails.
+    code = f"""
+import resource, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_shards import SPEC, stream, write_shard
+from soundflow.errors import UserError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    write_shard(Path({str(tmp_path / "data")!r}), 0, "work", [stream(0), stream(1)], SPEC)
+except UserError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "000000.tar: the disk is full" in done.stdout
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_damage_is_named_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        ShardSet(tmp_path / "nowhere")
+    folder = write(tmp_path / "data")
+    tar = folder / "000001.tar"
+    whole = tar.read_bytes()
+
+    tar.write_bytes(whole[:-2000])
+    with pytest.raises(UserError, match=r"000001\.tar: .*the index says"):
+        ShardSet(folder)
+
+    shards = ShardSet(write(tmp_path / "data"))
+    offset, size = shards.entry(3).members["flac"]
+    tar.write_bytes(whole[:offset] + bytes(size) + whole[offset + size :])
+    with pytest.raises(UserError, match=r"000001\.tar: sample s003"):
+        shards.read(3)
+    with pytest.raises(UserError, match=r"000001\.tar: its checksum"):
+        shards.verify()
+
+    tar.unlink()
+    with pytest.raises(UserError, match=r"000001\.tar: missing"):
+        ShardSet(folder)
+    (folder / "index.json").unlink()
+    with pytest.raises(UserError, match="not finished"):
+        ShardSet(folder)
+
+
+def test_another_schema_version_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "data")
+    index = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps({**index, "schema": 99}))
+    with pytest.raises(UserError, match="schema version 99"):
+        ShardSet(folder)
+
+
+def test_a_finished_folder_keeps_no_left_overs(tmp_path: Path) -> None:
+    folder = write(tmp_path / "data", n_shards=2)
+    info = finished_shard(folder, 0, "work0")
+    assert info is not None
+    write_index(folder, SPEC, [info])
+    assert sorted(p.name for p in folder.iterdir()) == ["000000.json", "000000.tar", "index.json"]
+
+
+def test_a_stream_that_contradicts_itself_is_refused() -> None:
+    good = stream(0)
+    for bad, said in [
+        (replace(good, pcm=good.pcm[:-1]), "samples"),
+        (replace(good, ids=good.ids[:-1]), "ids"),
+        (replace(good, ids=np.where(good.ids == SPEC.tokens.pad, 30, good.ids)), "audio slots"),
+        (replace(good, roles=good.roles + 7), "role"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            bad.validate(SPEC)
+
+
+@pytest.mark.parametrize("audio", [[0.0, 1.01], [np.nan], [np.inf]])
+def test_only_audio_within_full_scale_is_quantised(audio: list[float]) -> None:
+    with pytest.raises(ValueError, match="within"):
+        quantise(np.array(audio, np.float32))
