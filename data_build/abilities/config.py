@@ -1,0 +1,80 @@
+"""What deserves a reply and what does not, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from soundflow.protocol.tokens import EMOTIONS
+
+
+@dataclass(frozen=True)
+class CueConfig:
+    """Something that can be heard, and what it makes the assistant say (nothing by default).
+
+    Exactly one of ``say`` (spoken by the voices), ``sound`` (a kind that can be synthesised) and
+    ``label`` (clips of a manifest) says what is heard.
+
+    Attributes:
+        answers: further texts that count as right.
+        ready_s: how far into the sound a listener could know; by default its end, or what the
+            synthesis knows about the kind.
+    """
+
+    name: str
+    say: str | None = None
+    sound: str | None = None
+    label: str | None = None
+    reply: str | None = None
+    emotion: str = "normal"
+    answers: tuple[str, ...] = ()
+    ready_s: float | None = None
+
+    def __post_init__(self) -> None:
+        heard = [f for f in ("say", "sound", "label") if getattr(self, f) is not None]
+        if len(heard) != 1:
+            raise ValueError(f"cue {self.name!r}: needs one of say, sound, label; has {heard}")
+        if self.emotion not in EMOTIONS:
+            raise ValueError(f"cue {self.name!r}: emotion {self.emotion!r} is not in {EMOTIONS}")
+        if self.answers and self.reply is None:
+            raise ValueError(f"cue {self.name!r}: answers without a reply")
+        if self.ready_s is not None and self.ready_s <= 0:
+            raise ValueError(f"cue {self.name!r}: ready_s must be positive, got {self.ready_s}")
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """How many cues a stream holds, and the share of them that deserves a reply."""
+
+    items: tuple[int, int] = (2, 5)
+    respond_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.items[0] <= self.items[1]:
+            raise ValueError(f"items must be a range from 1 up, got {self.items}")
+        if not 0 <= self.respond_share <= 1:
+            raise ValueError(f"respond_share must lie in [0, 1], got {self.respond_share}")
+
+
+@dataclass(frozen=True)
+class CountingConfig:
+    """An early instruction that makes a sound count, which otherwise means nothing.
+
+    Attributes:
+        sound: name of the cue to be counted.
+        words: what is said for the first, second, ... one.
+        uninstructed_share: share of the counting streams without the instruction.
+    """
+
+    instruction: str = "count the beeps"
+    reply: str = "Counting."
+    sound: str = "beep"
+    words: tuple[str, ...] = ("One.", "Two.", "Three.", "Four.")
+    distractor_share: float = 0.3
+    uninstructed_share: float = 0.35
+
+    def __post_init__(self) -> None:
+        if not self.words or not self.instruction:
+            raise ValueError("instruction and words must not be empty")
+        for name in ("distractor_share", "uninstructed_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")

@@ -1,0 +1,47 @@
+"""Records to token ids: nothing but the protocol's own layout, with a text vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from soundflow.protocol.layout import online_stream
+from soundflow.protocol.spec import StreamSpec
+from soundflow.shards.schema import Pcm, StreamRecord, StreamSample
+from soundflow.text.presets import load_vocabulary
+from soundflow.text.tokenizer import TextTokenizer
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A text tokenizer and the spec of the streams that it is used in."""
+
+    tokenizer: TextTokenizer
+    spec: StreamSpec
+
+
+def read_vocabulary(source: str) -> Vocabulary:
+    """Raises:
+    UserError: if ``source`` is neither a preset nor a tokenizer folder.
+    """
+    tokenizer, table = load_vocabulary(source)
+    return Vocabulary(tokenizer, StreamSpec(tokenizer=tokenizer.fingerprint, tokens=table))
+
+
+def online_sample(record: StreamRecord, pcm: Pcm, vocabulary: Vocabulary) -> StreamSample:
+    """Lays out an online stream: ids and roles beside the samples."""
+    spec, encode = vocabulary.spec, vocabulary.tokenizer.encode
+    piece = online_stream(
+        spec.tokens,
+        spec.time.slots_per_chunk,
+        encode(record.system),
+        spec.time.chunks_in(len(pcm)),
+        {reply.chunk: (encode(reply.text), reply.emotion) for reply in record.replies},
+    )
+    return StreamSample(
+        record=record,
+        pcm=pcm,
+        ids=np.array(piece.ids, np.int32),
+        roles=np.array(piece.roles, np.int8),
+    )
