@@ -24,7 +24,10 @@ from soundflow.model.config import TowerConfig
 
 
 def build_tower(config: TowerConfig, output_width: int) -> Qwen2_5OmniAudioEncoder:
-    return Qwen2_5OmniAudioEncoder(config.for_transformers(output_width))
+    tower = Qwen2_5OmniAudioEncoder(config.for_transformers(output_width))
+    # Part of the published weights, used by no forward: it must not wait for a gradient.
+    tower.audio_bos_eos_token.requires_grad_(False)
+    return tower
 
 
 def encode_chunks(tower: Qwen2_5OmniAudioEncoder, mel: Tensor) -> Tensor:

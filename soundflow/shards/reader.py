@@ -48,6 +48,12 @@ class ShardSet:
         """Audio of all streams together, in samples."""
         return sum(s["n_samples"] for s in self._shards)
 
+    @property
+    def content_hash(self) -> str:
+        """16 hex digits of the checksums of all shards, in order."""
+        joined = "".join(s["sha256"] for s in self._shards)
+        return hashlib.sha256(joined.encode()).hexdigest()[:16]
+
     def entry(self, position: int) -> SampleEntry:
         """Id and lengths of a sample, without touching its audio."""
         shard, offset = self._locate(position)

@@ -1,0 +1,66 @@
+"""Small distortions of what is heard; what is said, and when, stays as it is.
+
+Masks follow SpecAugment (Park et al., 2019, section 2). The gain is exact for the log-mel up to its
+floor: ``g`` dB of level add ``g / 10`` to log10 power and ``g / 40`` after Whisper's scaling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+AUGMENT = 1  # purpose key of the random stream
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Strengths; all zero switches augmentation off.
+
+    ``gain_db`` is the largest change of level, ``tilt_db`` the largest change of colour (from the
+    lowest to the highest bin), ``noise`` the largest standard deviation of white noise on the
+    features, ``bands`` and ``gaps`` the masks a stream gets in frequency and in time.
+    """
+
+    gain_db: float = 0.0
+    tilt_db: float = 0.0
+    noise: float = 0.0
+    bands: int = 0
+    band_bins: int = 16
+    gaps: int = 0
+    gap_frames: int = 8
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 0:
+                raise ValueError(f"{name} must not be negative, got {value}")
+
+    @property
+    def active(self) -> bool:
+        return any((self.gain_db, self.tilt_db, self.noise, self.bands, self.gaps))
+
+
+def augment(mel: Float32, config: AugmentConfig, rng: np.random.Generator) -> Float32:
+    """A distorted copy of a stream's chunks, (n, n_mels, frames) float32."""
+    n, bins, frames = mel.shape
+    if not config.active or not n:
+        return mel
+    gain = rng.uniform(-config.gain_db, config.gain_db)
+    tilt = rng.uniform(-config.tilt_db, config.tilt_db) * np.linspace(-0.5, 0.5, bins)
+    out = mel + ((gain + tilt) / 40.0).astype(np.float32)[:, None]
+    if config.noise:
+        deviation = rng.uniform(0.0, config.noise)
+        out += np.float32(deviation) * rng.standard_normal(out.shape, np.float32)
+    fill = np.float32(out.mean())
+    for _ in range(config.bands):
+        width = int(rng.integers(0, config.band_bins + 1))
+        start = int(rng.integers(0, max(1, bins - width)))
+        out[:, start : start + width] = fill
+    for _ in range(config.gaps):
+        width = int(rng.integers(0, config.gap_frames + 1))
+        start = int(rng.integers(0, max(1, n * frames - width)))
+        for at in range(start, start + width):
+            out[at // frames, :, at % frames] = fill
+    return out

@@ -1,0 +1,148 @@
+"""The Lightning data module: shards of a data folder to updates of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lightning import LightningDataModule, Trainer
+from torch.utils.data import DataLoader
+
+from soundflow.data.augment import AugmentConfig
+from soundflow.data.batch import Batch
+from soundflow.data.dataset import HeldOut, TrainUpdates
+from soundflow.data.schedule import Schedule
+from soundflow.errors import UserError
+from soundflow.protocol.spec import StreamSpec
+from soundflow.shards.reader import ShardSet
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the streams are, and how many go into an update.
+
+    ``rows_per_update`` counts all ranks and accumulated micro-batches together. ``cache_mb`` keeps
+    computed features of small corpora in memory, per worker.
+    """
+
+    folder: Path
+    train: str = "train"
+    valid: str = "valid"
+    rows_per_update: int = 16
+    rows_per_micro_batch: int = 16
+    workers: int = 0
+    cache_mb: int = 0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("rows_per_update", "rows_per_micro_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.rows_per_update % self.rows_per_micro_batch:
+            raise ValueError(
+                f"rows_per_update={self.rows_per_update} must be a multiple of "
+                f"rows_per_micro_batch={self.rows_per_micro_batch}"
+            )
+        if self.workers < 0 or self.cache_mb < 0:
+            raise ValueError(f"workers={self.workers} and cache_mb={self.cache_mb} must be >= 0")
+
+
+class ResumableLoader:
+    """Updates ``start`` and later, under the length of the whole run.
+
+    Lightning counts the batches of a resumed epoch from where it was left, so the length it is
+    told stays that of the whole.
+    """
+
+    def __init__(self, updates: TrainUpdates, start: int, workers: int) -> None:
+        self._total = len(updates)
+        self._loader = DataLoader(
+            updates,
+            batch_size=None,
+            sampler=range(start, len(updates)),
+            num_workers=workers,
+            prefetch_factor=2 if workers else None,
+        )
+
+    def __len__(self) -> int:
+        return self._total
+
+    def __iter__(self) -> Iterator[tuple[Batch, ...]]:
+        return iter(self._loader)
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing to remember: the position follows from the updates taken."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        pass
+
+
+class StreamData(LightningDataModule):
+    """Training updates and held-out batches.
+
+    Raises:
+        UserError: if a split is missing, unfinished or empty, or the splits differ in spec.
+    """
+
+    def __init__(self, config: DataConfig, seed: int, updates: int) -> None:
+        super().__init__()
+        self.config = config
+        self.train_shards = _open(config.folder / config.train)
+        self.valid_shards = _open(config.folder / config.valid)
+        self.spec: StreamSpec = self.train_shards.spec
+        self.spec.require_same(
+            self.valid_shards.spec, str(self.train_shards.folder), str(self.valid_shards.folder)
+        )
+        self._seed = seed
+        self._updates = updates
+
+    def longest_row(self) -> int:
+        """Tokens of the longest training stream: the positions that training reaches."""
+        return max(self.train_shards.entry(i).n_tokens for i in range(len(self.train_shards)))
+
+    def content_hash(self) -> str:
+        """16 hex digits of the checksums of all training shards."""
+        return self.train_shards.content_hash
+
+    def train_updates(self, rank: int, world: int) -> TrainUpdates:
+        try:
+            return TrainUpdates(
+                self.train_shards,
+                Schedule(self._seed, len(self.train_shards), self.config.rows_per_update),
+                self._updates,
+                self.config.rows_per_micro_batch,
+                self.config.augment,
+                rank=rank,
+                world=world,
+                cache_bytes=self.config.cache_mb << 20,
+            )
+        except ValueError as error:
+            raise UserError(f"data: {error}", "change data.rows_per_update") from error
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Starts at the update after the last one taken, so a resumed run replays nothing."""
+        trainer = self._ranks()
+        updates = self.train_updates(trainer.global_rank, trainer.world_size)
+        return ResumableLoader(updates, trainer.global_step, self.config.workers)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        trainer = self._ranks()
+        rows = self.config.rows_per_micro_batch
+        held_out = HeldOut(
+            self.valid_shards, rows, rank=trainer.global_rank, world=trainer.world_size
+        )
+        return DataLoader(held_out, batch_size=None)
+
+    def _ranks(self) -> Trainer:
+        if self.trainer is None:
+            raise RuntimeError("the data module is not attached to a trainer")
+        return self.trainer
+
+
+def _open(folder: Path) -> ShardSet:
+    shards = ShardSet(folder)
+    if not len(shards):
+        raise UserError(f"{folder}: holds no streams", "build the data again")
+    return shards

@@ -1,0 +1,117 @@
+"""Map-style datasets: item u is everything one rank needs for update u.
+
+An item is a pure function of its index, so workers change nothing but speed, and resuming is
+starting at another index.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch.utils.data import Dataset
+
+from soundflow.data.augment import AUGMENT, AugmentConfig, augment
+from soundflow.data.batch import Batch
+from soundflow.data.collate import Heard, collate, hear
+from soundflow.data.schedule import Row, Schedule, micro_batches
+from soundflow.shards.reader import ShardSet
+
+
+class FeatureCache:
+    """Streams with their features, the most recently used up to ``limit_bytes``.
+
+    For small corpora: the features of a stream do not change between epochs.
+    """
+
+    def __init__(self, shards: ShardSet, limit_bytes: int) -> None:
+        self._shards = shards
+        self._limit = limit_bytes
+        self._held: OrderedDict[int, Heard] = OrderedDict()
+        self._bytes = 0
+
+    def __getitem__(self, stream: int) -> Heard:
+        if stream in self._held:
+            self._held.move_to_end(stream)
+            return self._held[stream]
+        heard = hear(self._shards.read(stream), self._shards.spec)
+        self._held[stream] = heard
+        self._bytes += heard.mel.nbytes
+        while self._bytes > self._limit:
+            _, oldest = self._held.popitem(last=False)
+            self._bytes -= oldest.mel.nbytes
+        return heard
+
+
+class TrainUpdates(Dataset[tuple[Batch, ...]]):
+    """Item u: the micro-batches of update u for one rank.
+
+    Raises:
+        ValueError: if the rows of an update do not divide evenly among ranks and micro-batches.
+    """
+
+    def __init__(
+        self,
+        shards: ShardSet,
+        schedule: Schedule,
+        n_updates: int,
+        rows_per_micro_batch: int,
+        augmentation: AugmentConfig,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        cache_bytes: int = 0,
+    ) -> None:
+        self._shards = shards
+        self._schedule = schedule
+        self._n_updates = n_updates
+        self._micro = rows_per_micro_batch
+        self._augmentation = augmentation
+        self._rank = rank
+        self._world = world
+        self._cache = FeatureCache(shards, cache_bytes)
+        self._plan(0)
+
+    def __len__(self) -> int:
+        return self._n_updates
+
+    def __getitem__(self, update: int) -> tuple[Batch, ...]:
+        return tuple(
+            collate([self._hear(row) for row in rows], self._shards.spec)
+            for rows in self._plan(update)
+        )
+
+    def stream_ids(self, update: int) -> list[str]:
+        """Ids of the streams of this rank in update ``update``, without reading them."""
+        return [self._shards.entry(r.stream).id for rows in self._plan(update) for r in rows]
+
+    def _plan(self, update: int) -> list[list[Row]]:
+        return micro_batches(
+            self._schedule.rows(update), self._tokens, self._micro, self._rank, self._world
+        )
+
+    def _tokens(self, stream: int) -> int:
+        return self._shards.entry(stream).n_tokens
+
+    def _hear(self, row: Row) -> Heard:
+        heard = self._cache[row.stream]
+        rng = row.generator(self._schedule.seed, AUGMENT)
+        return Heard(heard.ids, heard.roles, augment(heard.mel, self._augmentation, rng))
+
+
+class HeldOut(Dataset[Batch]):
+    """The streams of a split in order, ``rows`` a batch, undistorted.
+
+    Ranks take batches in turn; the last ranks may have one batch less, which evaluation allows.
+    """
+
+    def __init__(self, shards: ShardSet, rows: int, *, rank: int = 0, world: int = 1) -> None:
+        self._shards = shards
+        starts = range(0, len(shards), rows)
+        self._batches = [range(s, min(s + rows, len(shards))) for s in starts][rank::world]
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        spec = self._shards.spec
+        return collate([hear(self._shards.read(i), spec) for i in self._batches[index]], spec)

@@ -1,0 +1,235 @@
+"""A checkpoint folder: weights as safetensors, and beside them all that gives them meaning.
+
+::
+
+    model.safetensors    (or shards with model.safetensors.index.json, as transformers writes)
+    config.json          sizes of the model, and ``extra``: what the run wants to remember
+    spec.json            the StreamSpec the weights were trained on, with its fingerprint
+    tokenizer.json
+
+The folder appears whole or not at all. A matrix that is tied to another is stored once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers.initialization import no_init_weights
+
+from soundflow.atomic import disk_error, write_text
+from soundflow.errors import UserError
+from soundflow.model.config import ModelConfig
+from soundflow.model.interaction import AudioInteractionModel
+from soundflow.protocol.spec import StreamSpec
+from soundflow.text.tokenizer import TextTokenizer
+
+FORMAT_VERSION = 1
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+CONFIG = "config.json"
+SPEC = "spec.json"
+TIED_KEY = "lm.lm_head.weight"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with everything a session needs beside it.
+
+    Attributes:
+        extra: JSON data of the run (trained positions, calibrated threshold, metrics, ...).
+    """
+
+    model: AudioInteractionModel
+    tokenizer: TextTokenizer
+    spec: StreamSpec
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(
+    folder: str | Path,
+    model: AudioInteractionModel,
+    tokenizer: TextTokenizer,
+    spec: StreamSpec,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Writes a checkpoint folder; one that is there already is replaced.
+
+    Raises:
+        UserError: if tokenizer and spec do not belong together, or the disk is full.
+    """
+    target = Path(folder)
+    _require_tokenizer(spec, tokenizer, target)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        metadata = {"format": "pt", "spec_fingerprint": spec.fingerprint}
+        save_file(stored_tensors(model), str(partial / WEIGHTS), metadata)
+        with (partial / WEIGHTS).open("rb") as file:
+            os.fsync(file.fileno())
+        tokenizer.save(partial)
+        _write_json(partial / SPEC, {"fingerprint": spec.fingerprint, "spec": spec.to_json()})
+        config = {"format": FORMAT_VERSION, "model": model.config.to_json(), "extra": extra or {}}
+        _write_json(partial / CONFIG, config)
+        _replace_folder(partial, target)
+    except (OSError, SafetensorError) as error:
+        raise _write_error(error, target) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def load_checkpoint(
+    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> Checkpoint:
+    """Reads a checkpoint folder, the model in evaluation mode.
+
+    Parameters take ``dtype``; the tables of positions stay float32, because half precision merges
+    distant rotary positions.
+
+    Raises:
+        UserError: naming the file that is missing, damaged, or of another spec.
+    """
+    source = Path(folder)
+    config = _read_json(source / CONFIG)
+    if config.get("format") != FORMAT_VERSION:
+        raise UserError(
+            f"{source / CONFIG}: format {config.get('format')}, this reads {FORMAT_VERSION}",
+            "load it with the version that wrote it",
+        )
+    spec = _read_spec(source)
+    tokenizer = TextTokenizer.load(source, spec.tokens)
+    _require_tokenizer(spec, tokenizer, source)
+    with no_init_weights():
+        model = AudioInteractionModel(ModelConfig.from_json(config["model"]), spec.tokens)
+    load_tensors(model, source, spec)
+    cast_parameters(model, dtype)
+    return Checkpoint(model.to(device).eval(), tokenizer, spec, config["extra"])
+
+
+def stored_tensors(model: AudioInteractionModel) -> dict[str, Tensor]:
+    """What a file holds: every tensor once, contiguous, on the CPU."""
+    state = model.state_dict()
+    if model.config.lm.tied:
+        state.pop(TIED_KEY)
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+
+
+def load_tensors(model: AudioInteractionModel, folder: Path, spec: StreamSpec) -> None:
+    """Fills ``model`` from the safetensors of ``folder``, key by key.
+
+    Raises:
+        UserError: if a tensor is missing, unknown, of another shape, or of another spec.
+    """
+    wanted = model.state_dict()
+    if model.config.lm.tied:
+        wanted.pop(TIED_KEY)
+    unseen = set(wanted)
+    try:
+        for file in _weight_files(folder):
+            with safe_open(file, framework="pt", device="cpu") as tensors:
+                _require_fingerprint(file, tensors.metadata() or {}, spec)
+                for name in tensors.keys():  # noqa: SIM118 (not a mapping)
+                    _fill(wanted, name, tensors.get_tensor(name), file)
+                    unseen.discard(name)
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{folder}: weights cannot be read ({error})", "copy the checkpoint again"
+        ) from error
+    if unseen:
+        raise UserError(
+            f"{folder}: {len(unseen)} tensors are missing, first {sorted(unseen)[0]}",
+            "the config and the weights belong to different models, or a shard is missing",
+        )
+
+
+def cast_parameters(model: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Parameters to ``dtype``; buffers keep theirs."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+
+
+def _fill(wanted: Mapping[str, Tensor], name: str, value: Tensor, file: Path) -> None:
+    own = wanted.get(name)
+    if own is None or own.shape != value.shape:
+        why = "unknown" if own is None else f"shape {tuple(value.shape)} for {tuple(own.shape)}"
+        raise UserError(
+            f"{file}: tensor {name}: {why}", "the config and the weights belong to different models"
+        )
+    own.copy_(value)  # state_dict() shares storage with the parameters
+
+
+def _weight_files(folder: Path) -> Iterator[Path]:
+    if (folder / INDEX).is_file():
+        names = _read_json(folder / INDEX)["weight_map"].values()
+        yield from (folder / name for name in sorted(set(names)))
+    elif (folder / WEIGHTS).is_file():
+        yield folder / WEIGHTS
+    else:
+        raise UserError(f"{folder / WEIGHTS}: no such file", "name a checkpoint folder")
+
+
+def _require_fingerprint(file: Path, metadata: Mapping[str, str], spec: StreamSpec) -> None:
+    stamped = metadata.get("spec_fingerprint", spec.fingerprint)
+    if stamped != spec.fingerprint:
+        raise UserError(
+            f"{file}: weights of spec {stamped}, spec.json is {spec.fingerprint}",
+            "do not mix the files of two checkpoints",
+        )
+
+
+def _require_tokenizer(spec: StreamSpec, tokenizer: TextTokenizer, where: Path) -> None:
+    if spec.tokenizer != tokenizer.fingerprint:
+        raise UserError(
+            f"{where}: tokenizer {tokenizer.fingerprint}, the spec wants {spec.tokenizer}",
+            "use the vocabulary that the data was built with",
+        )
+
+
+def _read_spec(folder: Path) -> StreamSpec:
+    data = _read_json(folder / SPEC)
+    spec = StreamSpec.from_json(data.get("spec", {}))
+    if spec.fingerprint != data.get("fingerprint"):
+        raise UserError(
+            f"{folder / SPEC}: fingerprint {data.get('fingerprint')}, its content has "
+            f"{spec.fingerprint}",
+            "the file was edited; restore it",
+        )
+    return spec
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file", "name a checkpoint folder") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})", "copy the checkpoint again") from error
+    return data
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    write_text(path, json.dumps(data, indent=1, sort_keys=True, allow_nan=False))
+
+
+def _replace_folder(partial: Path, target: Path) -> None:
+    """A folder cannot be renamed over another that has files in it: the old one steps aside."""
+    aside = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        target.replace(aside)
+    partial.replace(target)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_error(error: Exception, target: Path) -> Exception:
+    if isinstance(error, OSError):
+        return disk_error(error, target)
+    return UserError(f"{target}: weights cannot be written ({error})", "is the disk full?")

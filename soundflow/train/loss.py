@@ -1,0 +1,85 @@
+"""The dual loss (paper section "Training"): ``L = L_LM + lambda * L_stream``.
+
+L_stream is the cross-entropy at the decisions (KEEP_SILENCE or TEXT_BEGIN), L_LM that at emotion,
+text and TEXT_END of the replies. Each is a mean over the targets of the *whole* update: with
+several micro-batches or ranks, sums are taken first and divided once by the global counts, so an
+update means the same however it was cut.
+
+The head runs at supervised positions only, which with a large vocabulary is most of the memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from soundflow.data.batch import Batch
+from soundflow.model.interaction import AudioInteractionModel
+from soundflow.protocol.layout import Role
+
+HEAD_ELEMENTS = 1 << 27  # logits held at once: 0.5 GiB of float32
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """``stream_weight`` is lambda (published: 1.0; neighbours 0.5 and 2.0)."""
+
+    stream_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.stream_weight < 0:
+            raise ValueError(f"stream_weight must not be negative, got {self.stream_weight}")
+
+
+@dataclass(frozen=True)
+class LossSums:
+    """Sums over the targets of one batch, in nats. Both are scalars with gradient."""
+
+    stream: Tensor
+    reply: Tensor
+
+    def combined(self, counts: Tensor, config: LossConfig) -> Tensor:
+        """This batch's share of the update's loss.
+
+        Args:
+            counts: (2,) decisions and reply tokens of the whole update, over all ranks.
+        """
+        decisions, replies = counts.clamp(min=1)
+        share: Tensor = self.reply / replies + config.stream_weight * self.stream / decisions
+        return share
+
+
+def target_counts(batch: Batch) -> Tensor:
+    """(2,) float64: decisions and reply tokens in a batch."""
+    roles = batch.roles[:, 1:]
+    return torch.stack([(roles == Role.DECISION).sum(), (roles == Role.REPLY).sum()]).double()
+
+
+def loss_sums(model: AudioInteractionModel, batch: Batch) -> LossSums:
+    """One forward pass. The token at position t + 1 is predicted from the hidden state at t."""
+    hidden = model(batch.ids, batch.mel)[:, :-1]
+    roles = batch.roles[:, 1:]
+    supervised = roles != Role.CONTEXT
+    nats = head_cross_entropy(model, hidden[supervised], batch.ids[:, 1:][supervised])
+    kind = roles[supervised]
+    return LossSums(nats[kind == Role.DECISION].sum(), nats[kind == Role.REPLY].sum())
+
+
+def head_cross_entropy(model: AudioInteractionModel, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy in nats of each target, (n, d) and (n,) -> (n,) float32.
+
+    A large head is taken in pieces whose logits are computed again in the backward pass.
+    """
+
+    def piece(states: Tensor, ids: Tensor) -> Tensor:
+        return functional.cross_entropy(model.logits(states), ids, reduction="none")
+
+    rows = max(1, HEAD_ELEMENTS // model.tokens.vocab_size)
+    if len(hidden) <= rows:
+        return piece(hidden, targets)
+    pieces = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
+    return torch.cat([checkpoint(piece, h, t, use_reentrant=False) for h, t in pieces])

@@ -1,0 +1,116 @@
+"""What a run measures beside its loss, and the file it goes to."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+
+from soundflow.data.batch import Batch
+from soundflow.model.interaction import AudioInteractionModel
+from soundflow.protocol.layout import Role
+from soundflow.train.loss import head_cross_entropy
+
+FILE_NAME = "metrics.jsonl"
+
+# Columns of `held_out_counts`, all sums, so that batches and ranks add up.
+COUNTS = (
+    "decisions", "right", "spoken", "to_speak", "spoken_right",
+    "stream_nats", "reply_tokens", "reply_right", "reply_nats",
+)  # fmt: skip
+
+
+@torch.no_grad()
+def held_out_counts(model: AudioInteractionModel, batch: Batch) -> Tensor:
+    """Teacher-forced counts of a batch, (9,) float64, columns as in `COUNTS`.
+
+    A decision is the larger of the two decision logits, as in a session at even odds.
+    """
+    table = model.tokens
+    hidden = model(batch.ids, batch.mel)[:, :-1]
+    roles, targets = batch.roles[:, 1:], batch.ids[:, 1:]
+    decides, replies = roles == Role.DECISION, roles == Role.REPLY
+    logits = model.logits(hidden[decides])
+    speaks = logits[:, table.text_begin] > logits[:, table.keep_silence]
+    should = targets[decides] == table.text_begin
+    said = model.logits(hidden[replies]).argmax(-1) if replies.any() else targets[replies]
+    values = (
+        decides.sum(), (speaks == should).sum(), speaks.sum(), should.sum(),
+        (speaks & should).sum(),
+        head_cross_entropy(model, hidden[decides], targets[decides]).sum(),
+        replies.sum(), (said == targets[replies]).sum(),
+        head_cross_entropy(model, hidden[replies], targets[replies]).sum(),
+    )  # fmt: skip
+    return torch.stack([torch.as_tensor(v, dtype=torch.float64) for v in values])
+
+
+def held_out_metrics(counts: Tensor, stream_weight: float) -> dict[str, float]:
+    """Rates from summed counts. A rate without a denominator is left out, never 0 or 1."""
+    n = dict(zip(COUNTS, counts.tolist(), strict=True))
+    rates = {
+        "decision_accuracy": _rate(n["right"], n["decisions"]),
+        "decision_precision": _rate(n["spoken_right"], n["spoken"]),
+        "decision_recall": _rate(n["spoken_right"], n["to_speak"]),
+        "decision_f1": _rate(2 * n["spoken_right"], n["spoken"] + n["to_speak"]),
+        "reply_token_accuracy": _rate(n["reply_right"], n["reply_tokens"]),
+        "loss_stream": _rate(n["stream_nats"], n["decisions"]),
+        "loss_reply": _rate(n["reply_nats"], n["reply_tokens"]),
+    }
+    parts = (rates["loss_reply"] or 0.0) + stream_weight * (rates["loss_stream"] or 0.0)
+    return {k: v for k, v in rates.items() if v is not None} | {"loss": parts}
+
+
+def _rate(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+class JsonlLogger(Logger):
+    """One JSON object a line: ``{"update": 40, "train/loss": 1.2, ...}``.
+
+    A resumed run first drops the lines past the update it resumes from, so the file reads like
+    that of an unbroken run.
+    """
+
+    def __init__(self, folder: Path, resume_update: int = 0) -> None:
+        super().__init__()
+        self.path = folder / FILE_NAME
+        self._keep_until(resume_update)
+
+    @property
+    def name(self) -> str:
+        return "jsonl"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps({"update": step, **metrics}) + "\n")
+
+    def log_hyperparams(
+        self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
+    ) -> None:
+        """The recipe lies beside the file already."""
+
+    @rank_zero_only
+    def _keep_until(self, update: int) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [r for r in read_metrics(self.path) if r["update"] <= update] if update else []
+        self.path.write_text("".join(json.dumps(r) + "\n" for r in kept))
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file; a last line cut short by a crash is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -1,0 +1,59 @@
+"""AdamW and its schedule: linear warm-up, then half a cosine (paper section "Training")."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """``final_share`` is the learning rate of the last update as a share of the peak ``lr``."""
+
+    updates: int
+    lr: float = 1e-4
+    beta_1: float = 0.9
+    beta_2: float = 0.95
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+    warmup_ratio: float = 0.03
+    final_share: float = 0.0
+    grad_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("updates", "lr", "eps", "grad_norm"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("beta_1", "beta_2", "warmup_ratio", "final_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
+
+
+def lr_share(update: int, config: OptimConfig) -> float:
+    """Learning rate of update ``update`` (from 0) as a share of the peak. Never 0 at the first."""
+    warmup = max(1, round(config.updates * config.warmup_ratio))
+    if update < warmup:
+        return (update + 1) / warmup
+    done = (update - warmup) / max(1, config.updates - warmup)
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+    return config.final_share + (1.0 - config.final_share) * cosine
+
+
+def build_optimizer(model: nn.Module, config: OptimConfig) -> AdamW:
+    """Decay on matrices and filters; none on biases and norms, whose scale is their meaning."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=config.lr, betas=(config.beta_1, config.beta_2), eps=config.eps)
+
+
+def build_schedule(optimizer: AdamW, config: OptimConfig) -> LambdaLR:
+    return LambdaLR(optimizer, lambda update: lr_share(update, config))

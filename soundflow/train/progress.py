@@ -1,0 +1,71 @@
+"""How far a run is: a moving bar for a person, a line now and then for a log file."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from soundflow.logs import ERR
+
+
+class Progress(Callback):
+    """Shows updates, the newest loss parts and the newest held-out figures on stderr.
+
+    Args:
+        every: updates between two lines where stderr is not a terminal.
+    """
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._started = time.perf_counter()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.perf_counter()
+        if trainer.is_global_zero and ERR.is_terminal:
+            self._bar = Bar(
+                TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"), console=ERR,
+            )  # fmt: skip
+            self._task = self._bar.add_task("", total=trainer.max_steps, note="")
+            self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        note = _note(pl_module.last_update)  # type: ignore[arg-type]
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=trainer.global_step, note=note)
+        elif trainer.is_global_zero and trainer.global_step % self._every == 0:
+            self._line(f"update {trainer.global_step}/{trainer.max_steps}  {note}")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero and not trainer.sanity_checking:
+            held_out = _note(pl_module.last_metrics)  # type: ignore[arg-type]
+            self._line(f"held out at {trainer.global_step}:  {held_out}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _line(self, text: str) -> None:
+        ERR.print(f"{time.perf_counter() - self._started:6.0f} s  {text}", soft_wrap=True)
+
+
+def _note(values: dict[str, float]) -> str:
+    return "  ".join(f"{k.removeprefix('train/')} {v:.3g}" for k, v in values.items())

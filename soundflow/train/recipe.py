@@ -1,0 +1,79 @@
+"""`TrainRecipe`: everything a training run is asked for. One YAML file, loaded strictly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from soundflow.data.datamodule import DataConfig
+from soundflow.model.config import ModelConfig
+from soundflow.train.loss import LossConfig
+from soundflow.train.optim import OptimConfig
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """``bf16`` is autocast over float32 weights. ``threads`` 0 measures which count is fastest."""
+
+    precision: Precision = "bf16"
+    threads: int = 0
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ValueError(f"threads must be 0 (measure) or positive, got {self.threads}")
+        if self.devices < 1 or self.nodes < 1:
+            raise ValueError(f"devices={self.devices} and nodes={self.nodes} must be positive")
+
+
+@dataclass(frozen=True)
+class WatchConfig:
+    """When to look and to save, in updates. ``wandb`` names a project; it works offline too."""
+
+    log_every: int = 10
+    validate_every: int = 100
+    save_every: int = 500
+    keep_last: int = 2
+    wandb: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "validate_every", "save_every", "keep_last"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """A run. ``output`` identifies it: the same command again resumes what lies there.
+
+    ``vocabulary`` is "tiny" or a folder with tokenizer.json, the one the data was built with.
+    ``start_from`` is a checkpoint folder whose weights the run starts with; its sizes must be
+    those of ``model``. None starts from random weights.
+    """
+
+    output: Path
+    data: DataConfig
+    optim: OptimConfig
+    model: ModelConfig = field(default_factory=ModelConfig)
+    vocabulary: str = "tiny"
+    seed: int = 0
+    start_from: Path | None = None
+    loss: LossConfig = field(default_factory=LossConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        ranks = self.compute.devices * self.compute.nodes
+        per_pass = self.data.rows_per_micro_batch * ranks
+        if self.data.rows_per_update % per_pass:
+            raise ValueError(
+                f"data.rows_per_update={self.data.rows_per_update} must be a multiple of "
+                f"data.rows_per_micro_batch x ranks = {per_pass}"
+            )
