@@ -12,12 +12,14 @@ does (vocal-tract length perturbation: Jaitly & Hinton 2013; factors 0.8-1.2 cov
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import soxr
 
 from data_build.speech.engines.engine import Engine, Float32, RenderingFailed
 from data_build.speech.engines.hibari import Hibari
@@ -77,23 +79,35 @@ def synthesise(text: str, voice: Voice, engine: Engine | None = None) -> Float32
         `MARGIN_SAMPLES` before it and after it.
 
     Raises:
-        UserError: if the engine is unknown or its package missing.
+        UserError: if the engine is unknown, its package missing, or it cannot do what the voice
+            asks for (see `fitted`).
         RenderingFailed: if the engine gives no sound for this text.
     """
-    import soxr
-
     engine = engine or embedded_engine(voice.engine)
+    # Rounded, so that a pitch drawn equal to the warp leaves an engine without pitch alone.
+    asked = {"rate": round(voice.rate / voice.warp, 4), "pitch": round(voice.pitch / voice.warp, 4)}
+    for control, factor in asked.items():
+        if factor != 1.0 and control not in engine.controls:
+            raise UserError(
+                f"{engine.id} cannot change {control}, voice {voice.id!r} asks for {factor:g}",
+                f"set {control} equal to warp: it then moves with the formants",
+            )
     spoken = engine.speak(
-        text,
-        voice.name,
-        rate=voice.rate / voice.warp,
-        pitch=voice.pitch / voice.warp,
-        take=voice.take,
+        text, voice.name, rate=asked["rate"], pitch=asked["pitch"], take=voice.take
     )
     played_at_hz = engine.sample_rate_hz * voice.warp
     if played_at_hz != SAMPLE_RATE_HZ:
         spoken = soxr.resample(spoken, played_at_hz, SAMPLE_RATE_HZ, quality="HQ")
     return np.clip(trim_silence(spoken), -1.0, 1.0).astype(np.float32)
+
+
+def fitted(voice: Voice, engine: Engine) -> Voice:
+    """The voice with the factors that the engine lacks tied to the warp (plain resampling)."""
+    return dataclasses.replace(
+        voice,
+        rate=voice.rate if "rate" in engine.controls else voice.warp,
+        pitch=voice.pitch if "pitch" in engine.controls else voice.warp,
+    )
 
 
 def trim_silence(samples: Float32) -> Float32:

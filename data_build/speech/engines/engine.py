@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,19 @@ Float32 = npt.NDArray[np.float32]
 
 class RenderingFailed(Exception):
     """The engine has no sound for this text, or a server did not give any. Becomes a drop."""
+
+
+def require_latin(text: str, engine: str) -> None:
+    """What engines for Latin scripts need: they skip other letters without a word.
+
+    Raises:
+        RenderingFailed: if nothing in ``text`` is spoken, or some letter would be left out.
+    """
+    foreign = [c for c in text if c.isalpha() and not unicodedata.name(c, "").startswith("LATIN")]
+    if foreign:
+        raise RenderingFailed(f"{engine} cannot pronounce {''.join(foreign[:8])!r}")
+    if not any(c.isalnum() for c in text):
+        raise RenderingFailed(f"{engine} has nothing to speak in {text!r}")
 
 
 class Engine(Protocol):
@@ -28,6 +42,14 @@ class Engine(Protocol):
     @property
     def voices(self) -> dict[str, str]:
         """Voice name -> language ("en", "zh", ...)."""
+
+    @property
+    def controls(self) -> frozenset[str]:
+        """Which of "rate" and "pitch" the engine can change; the others must be asked for as 1."""
+
+    @property
+    def id(self) -> str:
+        """Engine and version: renderings with another id are other renderings."""
 
     def speak(self, text: str, name: str, *, rate: float, pitch: float, take: int) -> Float32:
         """Speaks ``text`` with the voice ``name``.

@@ -12,9 +12,11 @@ Only the voice that lies in the wheel is listed: the others would be fetched on 
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import numpy as np
 
-from data_build.speech.engines.engine import Float32, RenderingFailed
+from data_build.speech.engines.engine import Float32, RenderingFailed, require_latin
 from soundflow.errors import UserError
 
 VOICES = {"heart": "en"}
@@ -31,6 +33,7 @@ class Hibari:
 
     sample_rate_hz = 24_000
     voices = VOICES
+    controls = frozenset({"rate", "pitch"})
 
     def __init__(self) -> None:
         try:
@@ -45,14 +48,19 @@ class Hibari:
         # One thread: sums in a fixed order, and the build runs a process a core anyway.
         self._tts = HibariTts(voice="heart", threads=1)
 
+    @property
+    def id(self) -> str:
+        return f"hibari-{version('hibari-tts')}"
+
     def speak(self, text: str, name: str, *, rate: float, pitch: float, take: int) -> Float32:
         if name not in VOICES:
             raise UserError(f"hibari has no voice {name!r}", f"one of {', '.join(VOICES)}")
+        require_latin(text, "hibari")
         rng = np.random.default_rng(take)
         sentences = [
             self._sentence(phonemes, rate, pitch, rng) for phonemes in self._tts.phonemize(text)
         ]
-        if not any(c.isalnum() for c in text) or not sum(map(len, sentences)):
+        if not sum(map(len, sentences)):
             raise RenderingFailed(f"hibari has no sounds for {text!r}")
         return np.concatenate(sentences)
 

@@ -5,7 +5,7 @@ What the package does (read in its C source and measured):
 * ``NanoTTS().speak(text, voice, speed, pitch, volume) -> bytes``: PCM16 at 16 kHz, with about
   60 ms of silence before and 200 ms after. Speed (0.2-5) and pitch (0.5-2) are both linear factors
   in steps of 0.01 and independent of each other.
-* The text is read as Pico mark-up, so ``<`` opens a tag.
+* The text is read as Pico mark-up, so ``<`` opens a tag. A lone "!!!" is read out by name.
 * At its own volume some words clip; 0.6 leaves about 2 dB.
 * It synthesises out of a block from ``malloc`` that nobody clears, so the last bits of the samples
   depend on what the process did before. See `_zeroed_malloc`.
@@ -17,10 +17,11 @@ import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 
 import numpy as np
 
-from data_build.speech.engines.engine import Float32, RenderingFailed
+from data_build.speech.engines.engine import Float32, RenderingFailed, require_latin
 from soundflow.errors import UserError
 
 VOICES = {"en-US": "en", "en-GB": "en", "de-DE": "de", "es-ES": "es", "fr-FR": "fr", "it-IT": "it"}
@@ -38,6 +39,7 @@ class Pico:
 
     sample_rate_hz = 16_000
     voices = VOICES
+    controls = frozenset({"rate", "pitch"})
 
     def __init__(self) -> None:
         try:
@@ -49,11 +51,13 @@ class Pico:
             ) from error
         self._tts = NanoTTS()
 
+    @property
+    def id(self) -> str:
+        return f"pico-{version('py-nanotts')}"
+
     def speak(self, text: str, name: str, *, rate: float, pitch: float, take: int) -> Float32:
         plain = text.replace("<", " ").replace(">", " ").replace("\0", " ")
-        if not any(c.isalnum() for c in plain):
-            # Pico reads a lone "!!!" out as "exclamation mark ...".
-            raise RenderingFailed(f"nothing to speak in {text!r}")
+        require_latin(plain, "pico")
         with _lock, _zeroed_malloc():
             pcm = self._tts.speak(plain, voice=name, speed=rate, pitch=pitch, volume=_VOLUME)
         samples = np.frombuffer(pcm, "<i2")

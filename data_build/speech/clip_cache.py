@@ -1,0 +1,158 @@
+"""Clips that cost something to make, kept on disk under the hash of what they were made from.
+
+::
+
+    key = clip_key(what it is made from) ─▶ get ─▶ Clip on disk
+                                             └─▶ (make it) ─▶ put ─▶ the same
+
+Any number of processes on one machine may share a folder: a clip appears by renaming a finished
+file, and a clip that two processes make at once is written twice with the same bytes. The clips
+used longest ago go when the folder outgrows its limit, but never one used within the last hour,
+since a build may still be about to read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from soundflow.atomic import replacing, write_text
+from soundflow.errors import UserError
+from soundflow.shards.schema import PCM_SCALE, Pcm, quantise
+from soundflow.shards.writer import flac_bytes
+
+Float32 = npt.NDArray[np.float32]
+
+_HELD_S = 3600.0
+
+
+def clip_key(recipe: dict[str, Any]) -> str:
+    """40 hex digits of the canonical JSON of everything that the samples depend on."""
+    canonical = json.dumps(recipe, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True)
+class CachedClip:
+    """A clip on disk: mono PCM16 FLAC, and what its maker noted about it."""
+
+    path: Path
+    n_samples: int
+    notes: dict[str, Any]
+
+    def read(self) -> Float32:
+        """(n_samples,) float32, exactly PCM / 32768."""
+        pcm: Pcm = soundfile.read(self.path, dtype="int16")[0]
+        return pcm.astype(np.float32) / PCM_SCALE
+
+
+class ClipCache:
+    """A folder of clips with a size limit.
+
+    Args:
+        folder: made when it is not there.
+        limit_bytes: kept to within what was used in the last hour.
+
+    Raises:
+        UserError: if the folder cannot be made, or the limit is not positive.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int = 8 * 2**30) -> None:
+        if limit_bytes <= 0:
+            raise UserError(f"clip cache limit must be positive, got {limit_bytes} bytes")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{folder}: clip cache cannot be made: {error.strerror}", "choose another folder"
+            ) from error
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+        self._written_bytes = 0
+
+    def get(self, key: str) -> CachedClip | None:
+        """The clip, marked as just used; None if it is not there (or is damaged)."""
+        path, notes_path = self._paths(key)
+        try:
+            os.utime(path)
+            notes = json.loads(notes_path.read_text("utf-8"))
+            n_samples = soundfile.info(path).frames
+        except (OSError, ValueError, soundfile.LibsndfileError):
+            return None
+        if n_samples != notes.pop("n_samples", None):
+            return None
+        return CachedClip(path, n_samples, notes)
+
+    def put(
+        self,
+        key: str,
+        samples: Float32,
+        notes: dict[str, Any] | None = None,
+        sample_rate_hz: int = 16_000,
+    ) -> CachedClip:
+        """Stores a clip, (n,) float32 in [-1, 1], as PCM16; what `CachedClip.read` gives is it.
+
+        Raises:
+            ValueError: if a sample is not finite or lies outside [-1, 1].
+            UserError: if the disk is full or not writable; nothing is left behind then.
+        """
+        pcm = quantise(samples)
+        path, notes_path = self._paths(key)
+        kept = {**(notes or {}), "n_samples": len(pcm)}
+        # Notes first: a clip counts as there once its audio is.
+        write_text(notes_path, json.dumps(kept, ensure_ascii=False, sort_keys=True))
+        with replacing(path) as file:
+            file.write(flac_bytes(pcm, sample_rate_hz))
+        self._written_bytes += path.stat().st_size
+        if self._written_bytes > self.limit_bytes // 16:
+            self.trim()
+        return CachedClip(path, len(pcm), dict(notes or {}))
+
+    def trim(self) -> int:
+        """Deletes the clips used longest ago until the limit holds; returns how many went."""
+        self._written_bytes = 0
+        now = time.time()
+        clips: list[tuple[float, int, Path]] = []
+        for entry in _files(self.folder):
+            try:
+                facts = entry.stat()
+            except FileNotFoundError:
+                continue
+            if entry.name.endswith(".partial"):
+                if now - facts.st_mtime > _HELD_S:
+                    Path(entry).unlink(missing_ok=True)  # left by a process that was killed
+            elif entry.name.endswith(".flac"):
+                clips.append((facts.st_mtime, facts.st_size, Path(entry)))
+        excess = sum(size for _, size, _ in clips) - self.limit_bytes
+        gone = 0
+        for used, size, path in sorted(clips):
+            if excess <= 0 or now - used < _HELD_S:
+                break
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
+            excess -= size
+            gone += 1
+        return gone
+
+    def _paths(self, key: str) -> tuple[Path, Path]:
+        base = self.folder / key[:2] / key
+        return base.with_suffix(".flac"), base.with_suffix(".json")
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry))
+            else:
+                yield entry

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_build.speech.clip_cache import ClipCache, clip_key
+from soundflow.errors import UserError
+
+
+def _noise(seed: int, n: int = 4000) -> np.ndarray:
+    return (np.random.default_rng(seed).uniform(-0.5, 0.5, n)).astype(np.float32)
+
+
+def _store(folder: Path, seed: int) -> bytes:
+    cache = ClipCache(folder)
+    return cache.put(clip_key({"seed": seed % 3}), _noise(seed % 3)).path.read_bytes()
+
+
+def test_what_is_put_is_got_and_equals_its_first_reading(tmp_path: Path) -> None:
+    cache = ClipCache(tmp_path)
+    key = clip_key({"text": "hello", "rate": 1.0})
+    assert cache.get(key) is None
+    first = cache.put(key, _noise(1), {"wer": 0.0})
+    again = ClipCache(tmp_path).get(key)
+    assert again is not None
+    assert again == first
+    np.testing.assert_array_equal(again.read(), first.read())
+    np.testing.assert_allclose(again.read(), _noise(1), atol=1 / 65536)
+
+
+def test_keys_depend_on_content_and_not_on_order() -> None:
+    assert clip_key({"a": 1, "b": 2}) == clip_key({"b": 2, "a": 1})
+    assert clip_key({"a": 1}) != clip_key({"a": "1"})
+
+
+def test_a_damaged_clip_is_not_there(tmp_path: Path) -> None:
+    cache = ClipCache(tmp_path)
+    stored = cache.put("ab" * 20, _noise(2))
+    stored.path.write_bytes(stored.path.read_bytes()[:40])
+    assert cache.get("ab" * 20) is None
+    cache.put("ab" * 20, _noise(2))
+    assert cache.get("ab" * 20) is not None
+
+
+def test_processes_that_make_the_same_clip_agree(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(2) as pool:
+        blobs = list(pool.map(_store, [tmp_path] * 12, range(12)))
+    assert len(set(blobs)) == 3
+    assert len(list(tmp_path.rglob("*.flac"))) == 3
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_the_longest_unused_go_first_and_the_fresh_stay(tmp_path: Path) -> None:
+    cache = ClipCache(tmp_path, limit_bytes=20_000)
+    keys = [clip_key({"n": n}) for n in range(6)]
+    paths = [cache.put(k, _noise(n)).path for n, k in enumerate(keys)]
+    assert sum(p.stat().st_size for p in paths) > 20_000
+    assert cache.trim() == 0  # all used within the hour
+    for age, path in enumerate(reversed(paths)):
+        used = time.time() - 7200 - age
+        os.utime(path, (used, used))
+    assert cache.get(keys[0]) is not None  # the oldest is used again
+    gone = cache.trim()
+    assert gone > 0
+    assert cache.get(keys[0]) is not None
+    assert cache.get(keys[1]) is None
+    assert cache.get(keys[5]) is not None
+    assert sum(p.stat().st_size for p in tmp_path.rglob("*.flac")) <= 20_000
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ClipCache(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="disk is full"):
+        cache.put("cd" * 20, _noise(3))
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+    monkeypatch.undo()
+    assert cache.get("cd" * 20) is None
+
+
+def test_impossible_samples_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        ClipCache(tmp_path).put("ef" * 20, np.array([0.0, 2.0], np.float32))
+    with pytest.raises(UserError, match="positive"):
+        ClipCache(tmp_path, limit_bytes=0)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from data_build.speech.engines.engine import RenderingFailed
+from data_build.speech.voices import (
+    MARGIN_SAMPLES,
+    SAMPLE_RATE_HZ,
+    Voice,
+    embedded_bases,
+    embedded_engine,
+    synthesise,
+    trim_silence,
+    voice_grid,
+)
+from soundflow.errors import UserError
+
+TEXT = "Please turn on the kitchen light."
+PICO = Voice("pico", "en-US")
+HIBARI = Voice("hibari", "heart")
+
+
+def _needs(*engines: str) -> None:
+    modules = {"pico": "py_nanotts", "hibari": "hibari"}
+    for engine in engines:
+        pytest.importorskip(modules[engine])
+
+
+def _sha(voice: Voice, text: str = TEXT) -> str:
+    return hashlib.sha256(synthesise(text, voice).tobytes()).hexdigest()
+
+
+def _f0_hz(samples: np.ndarray) -> float:
+    """Median of the autocorrelation pitch over the loud half of the frames."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples, 1024)[::320]
+    frames = frames[np.argsort((frames**2).sum(axis=1))[len(frames) // 2 :]]
+    lags = np.arange(SAMPLE_RATE_HZ // 450, SAMPLE_RATE_HZ // 70)
+    spectra = np.abs(np.fft.rfft(frames, 2048)) ** 2
+    correlation = np.fft.irfft(spectra)[:, : lags[-1] + 1]
+    return float(np.median(SAMPLE_RATE_HZ / lags[correlation[:, lags].argmax(axis=1)]))
+
+
+def _centroid_hz(samples: np.ndarray) -> float:
+    spectrum = np.abs(np.fft.rfft(samples)) ** 2
+    return float(
+        (spectrum * np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE_HZ)).sum() / spectrum.sum()
+    )
+
+
+@pytest.mark.parametrize("voice", [PICO, HIBARI, Voice("hibari", "heart", "en", 1.1, 0.9, 1.05)])
+def test_same_bytes_in_another_process_with_another_history(voice: Voice) -> None:
+    _needs("pico", "hibari")
+    # The other process speaks something else first and litters its heap.
+    script = (
+        "import hashlib, numpy as np\n"
+        "from data_build.speech.voices import Voice, synthesise\n"
+        "synthesise('Something else entirely, and longer.', Voice('pico', 'en-GB', rate=1.2))\n"
+        "synthesise('Something else entirely.', Voice('hibari', 'heart', pitch=1.2))\n"
+        "junk = [np.random.rand(150_000) for _ in range(60)]; del junk\n"
+        f"print(hashlib.sha256(synthesise({TEXT!r}, {voice!r}).tobytes()).hexdigest())\n"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert _sha(voice) == other.stdout.strip()
+    assert _sha(voice) == _sha(voice)
+
+
+@pytest.mark.parametrize("base", [PICO, HIBARI])
+def test_pitch_moves_the_fundamental_and_warp_the_formants(base: Voice) -> None:
+    _needs(base.engine)
+    vowels = "We are all away now."
+
+    def speak(**factors: float) -> np.ndarray:
+        return synthesise(vowels, Voice(base.engine, base.name, **factors))  # type: ignore[arg-type]
+
+    plain, high, low = speak(), speak(pitch=1.25), speak(pitch=0.8)
+    assert _f0_hz(high) / _f0_hz(plain) == pytest.approx(1.25, rel=0.08)
+    assert _f0_hz(low) / _f0_hz(plain) == pytest.approx(0.8, rel=0.08)
+    short_tract, long_tract = speak(warp=1.15), speak(warp=0.87)
+    assert _centroid_hz(short_tract) > 1.1 * _centroid_hz(long_tract)
+    assert _f0_hz(short_tract) / _f0_hz(plain) == pytest.approx(1.0, abs=0.08)
+    assert len(short_tract) / len(plain) == pytest.approx(1.0, abs=0.12)
+    assert len(speak(rate=1.4)) < 0.85 * len(plain)
+
+
+@pytest.mark.parametrize("voice", [PICO, HIBARI])
+def test_margins_are_exact_and_hold_no_speech(voice: Voice) -> None:
+    _needs(voice.engine)
+    samples = synthesise(TEXT, voice)
+    loudest = (samples[: len(samples) // 160 * 160].reshape(-1, 160) ** 2).mean(axis=1).max()
+    gate = loudest * 10**-4.2
+    speech = samples[MARGIN_SAMPLES:-MARGIN_SAMPLES]
+    assert (speech[:160] ** 2).mean() > gate
+    assert (speech[-160:] ** 2).mean() > gate
+    assert (samples[: MARGIN_SAMPLES - 160] ** 2).mean() <= gate
+    assert (samples[-MARGIN_SAMPLES:] ** 2).mean() <= gate
+    assert samples.dtype == np.float32
+    assert np.abs(samples).max() <= 1.0
+
+
+def test_trimming_pads_where_the_take_is_too_short() -> None:
+    tone = np.sin(np.arange(1600) / 5).astype(np.float32)
+    trimmed = trim_silence(tone)
+    assert len(trimmed) == 1600 + 2 * MARGIN_SAMPLES
+    np.testing.assert_array_equal(trimmed[MARGIN_SAMPLES:-MARGIN_SAMPLES], tone)
+    assert not trimmed[:MARGIN_SAMPLES].any()
+
+
+@pytest.mark.parametrize("engine", ["pico", "hibari"])
+@pytest.mark.parametrize("text", ["", "  ", "!!!", "你好"])
+def test_text_without_sounds_is_a_failed_rendering(engine: str, text: str) -> None:
+    _needs(engine)
+    with pytest.raises(RenderingFailed):
+        synthesise(text, Voice(engine, {"pico": "en-US", "hibari": "heart"}[engine]))
+
+
+def test_mark_up_in_the_text_is_not_obeyed() -> None:
+    _needs("pico")
+    assert _sha(PICO, "good <pitch level='50'>day") != _sha(PICO, "good day")
+    plain = synthesise("good day", PICO)
+    assert np.array_equal(synthesise("good < day", PICO), synthesise("good   day", PICO))
+    assert len(plain) > 0
+
+
+def test_an_unknown_engine_is_named_with_its_neighbour() -> None:
+    with pytest.raises(UserError) as caught:
+        embedded_engine("pica")
+    assert "'pica'" in caught.value.message
+    assert "pico" in caught.value.hint
+
+
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from data_build.speech.engines.pico import Pico
+
+    monkeypatch.setitem(sys.modules, "py_nanotts", None)
+    with pytest.raises(UserError) as caught:
+        Pico()
+    assert "soundflow[voices]" in caught.value.hint
+
+
+def test_impossible_factors_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"warp .* got 3"):
+        Voice("pico", "en-US", warp=3.0)
+
+
+def test_the_grid_names_a_speaker_by_everything_but_pace() -> None:
+    voices = voice_grid(embedded_bases("en"))
+    assert len(set(voices)) == len(voices) == 135
+    assert len({v.id for v in voices}) == 45
+    assert {v.name for v in embedded_bases("de")} == {"de-DE"}
+    with pytest.raises(UserError, match="'xx'"):
+        embedded_bases("xx")
