@@ -1,0 +1,246 @@
+"""Recognising a checkpoint folder, and opening it as ours without reading its weights.
+
+==========  ====================================================================================
+release     the published layout: litgpt shards, ``model_config.yaml``, the tower as ``.pth``
+omni        Qwen2.5-Omni whole: ``thinker.*`` beside ``talker.*`` and ``token2wav.*``
+thinker     its Thinker alone
+plain       Qwen2ForCausalLM, and beside it ``audio_tower/`` as Qwen2_5OmniAudioEncoder
+soundflow   our own
+==========  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+
+from soundflow.convert import model_configs as sizes
+from soundflow.convert import tensor_names as names
+from soundflow.convert.our_view import OurView, match
+from soundflow.convert.stored_tensors import StoredTensors, from_pth, from_safetensors, prefixed
+from soundflow.errors import UserError
+from soundflow.interop.published import PUBLISHED_POSITIONS, PUBLISHED_SYSTEM
+from soundflow.model.config import ModelConfig
+from soundflow.model.weights import CONFIG, SPEC
+from soundflow.protocol.spec import StreamSpec
+from soundflow.protocol.tokens import TokenTable
+from soundflow.text.presets import TABLE_FILE
+from soundflow.text.tokenizer import TextTokenizer
+
+Form = Literal["release", "omni", "thinker", "plain", "soundflow"]
+
+MODEL_CONFIG = "model_config.yaml"
+TOWER_CONFIG = "qwen25OmniConfig"
+TOWER_FILES = ("audiointeraction_ChunkwisedEncoder.pth", "MiniOmni3_ChunkwisedEncoder.pth")
+TOWER_FOLDER = "audio_tower"
+NOTE = "soundflow.json"  # spec and extra beside foreign weights, so that the way back loses nothing
+_UNUSED = {"omni": ("thinker.visual.", "talker.", "token2wav."), "thinker": ("visual.",)}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint of any form, ready to be read tensor by tensor."""
+
+    form: Form
+    folder: Path
+    model: ModelConfig
+    spec: StreamSpec
+    tokenizer: TextTokenizer
+    view: OurView
+    extra: dict[str, Any]
+
+    @property
+    def shapes(self) -> names.Shapes:
+        return names.our_shapes(self.model, self.spec.tokens)
+
+
+def recognise(folder: Path) -> Form:
+    """The form of a folder, from its config files alone.
+
+    Raises:
+        UserError: if it is none of ours.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such checkpoint folder", "check the path")
+    if (folder / MODEL_CONFIG).is_file():
+        return "release"
+    if (folder / SPEC).is_file():
+        return "soundflow"
+    kind = read_json(folder / CONFIG).get("model_type") if (folder / CONFIG).is_file() else None
+    known: dict[object, Form] = {
+        "qwen2_5_omni": "omni",
+        "qwen2_5_omni_thinker": "thinker",
+        "qwen2": "plain",
+    }
+    if kind not in known:
+        raise UserError(
+            f"{folder}: not a checkpoint that can be read (model_type {kind!r})",
+            f"wanted: {MODEL_CONFIG} (published release), {SPEC} (SoundFlow), or a config.json of "
+            + ", ".join(map(str, known)),
+        )
+    return known[kind]
+
+
+def open_folder(folder: Path) -> Opened:
+    """Opens a checkpoint of any form; every stored tensor is accounted for.
+
+    Raises:
+        UserError: naming what is missing, damaged, left over, or not to be run by this model.
+    """
+    form = recognise(folder)
+    if form == "soundflow":
+        return _open_soundflow(folder)
+    try:
+        if form == "release":
+            size, stored = _release(folder)
+        elif form == "plain":
+            size, stored = _plain(folder)
+        else:
+            size, stored = _thinker(folder, form)
+    except ValueError as error:  # sizes that no model can have
+        raise UserError(f"{folder}: {error}", "its config is damaged; fetch it again") from error
+    note = read_json(folder / NOTE) if (folder / NOTE).is_file() else {}
+    tokens = _token_table(folder, note, size.vocab_size)
+    tokenizer = TextTokenizer.load(folder, tokens)
+    shapes = names.our_shapes(size.model, tokens)
+    view = match(
+        folder, stored, _name_table(form, size.model, shapes), shapes, _UNUSED.get(form, ())
+    )
+    spec = StreamSpec(tokenizer=tokenizer.fingerprint, tokens=tokens)
+    if note:
+        spec = replace(StreamSpec.from_json(note.get("spec", {})), tokens=tokens)
+        _require_tokenizer(folder, spec, tokenizer)
+    extra = note.get("extra", _release_extra(size.model) if form == "release" else {})
+    return Opened(form, folder, size.model, spec, tokenizer, view, extra)
+
+
+def _release_extra(model: ModelConfig) -> dict[str, Any]:
+    trained = min(PUBLISHED_POSITIONS, model.lm.max_positions)
+    return {"system": PUBLISHED_SYSTEM, "trained_positions": trained}
+
+
+def _require_tokenizer(folder: Path, spec: StreamSpec, tokenizer: TextTokenizer) -> None:
+    if spec.tokenizer != tokenizer.fingerprint:
+        raise UserError(
+            f"{folder}: tokenizer {tokenizer.fingerprint}, the spec wants {spec.tokenizer}",
+            "do not mix the files of two checkpoints",
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file", "fetch the checkpoint again") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})", "fetch it again") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: wants a JSON object", "fetch it again")
+    return data
+
+
+def _name_table(form: Form, model: ModelConfig, shapes: names.Shapes) -> names.NameTable:
+    if form == "release":
+        return names.release_names(model, shapes)
+    table = names.thinker_names(shapes)
+    return {"thinker." + k: v for k, v in table.items()} if form == "omni" else table
+
+
+def _token_table(folder: Path, note: Mapping[str, Any], vocab_size: int) -> TokenTable:
+    """The published ids, or those that a note of ours or a `token_table.json` gives."""
+    file = folder / TABLE_FILE
+    own = note.get("spec", {}).get("tokens") or (read_json(file) if file.is_file() else {})
+    try:
+        return TokenTable(**{**own, "vocab_size": vocab_size})
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder}: control tokens do not fit a vocabulary of {vocab_size}: {error}",
+            f"give their ids in {TABLE_FILE}",
+        ) from error
+
+
+_Parts = tuple[sizes.Sizes, StoredTensors]
+
+
+def _release(folder: Path) -> _Parts:
+    audio_file = folder / TOWER_CONFIG / CONFIG
+    audio = _nested(audio_file, read_json(audio_file), "thinker_config", "audio_config")
+    file = folder / MODEL_CONFIG
+    try:
+        data = yaml.safe_load(file.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: cannot be read ({error})", "fetch it again") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{file}: wants a mapping", "fetch it again")
+    tower = sizes.tower_from(audio_file, audio, data.get("n_embd"))
+    stored = from_safetensors(folder) | prefixed(names.TOWER, from_pth(_tower_file(folder)))
+    return sizes.from_release(file, data, tower), stored
+
+
+def _tower_file(folder: Path) -> Path:
+    found = [folder / name for name in TOWER_FILES if (folder / name).is_file()]
+    if len(found) != 1:
+        what = f"{len(found)} of them are there" if found else "none is there"
+        raise UserError(
+            f"{folder}: wants the audio tower as {' or '.join(TOWER_FILES)}; {what}",
+            "fetch the release again, or remove the one that does not belong to it",
+        )
+    return found[0]
+
+
+def _thinker(folder: Path, form: Form) -> _Parts:
+    file = folder / CONFIG
+    data = read_json(file)
+    thinker = _nested(file, data, "thinker_config") if form == "omni" else data
+    stored = from_safetensors(folder)
+    head = ("thinker." if form == "omni" else "") + "lm_head.weight"
+    text = _nested(file, thinker, "text_config")
+    lm, vocab_size = sizes.lm_from(file, text, tied=head not in stored)
+    if lm.tied and not (text.get("tie_word_embeddings") or thinker.get("tie_word_embeddings")):
+        raise UserError(
+            f"{folder}: {head} is missing and the config does not tie it to the embedding",
+            "a shard is missing; fetch the checkpoint again",
+        )
+    tower = sizes.tower_from(file, _nested(file, thinker, "audio_config"), lm.width)
+    return sizes.Sizes(ModelConfig(tower, lm), vocab_size), stored
+
+
+def _plain(folder: Path) -> _Parts:
+    audio_folder = folder / TOWER_FOLDER
+    if not audio_folder.is_dir():
+        raise UserError(
+            f"{folder}: a language model without an audio tower",
+            f"put a Qwen2_5OmniAudioEncoder beside it as {TOWER_FOLDER}/",
+        )
+    file = folder / CONFIG
+    data = read_json(file)
+    lm, vocab_size = sizes.lm_from(file, data, tied=bool(data.get("tie_word_embeddings")))
+    audio_file = audio_folder / CONFIG
+    tower = sizes.tower_from(audio_file, read_json(audio_file), lm.width)
+    stored = from_safetensors(folder) | prefixed(names.TOWER, from_safetensors(audio_folder))
+    return sizes.Sizes(ModelConfig(tower, lm), vocab_size), stored
+
+
+def _open_soundflow(folder: Path) -> Opened:
+    config = read_json(folder / CONFIG)
+    spec = StreamSpec.from_json(read_json(folder / SPEC).get("spec", {}))
+    model = ModelConfig.from_json(config.get("model", {}))
+    shapes = names.our_shapes(model, spec.tokens)
+    view = match(folder, from_safetensors(folder), names.our_names(shapes), shapes, ())
+    tokenizer = TextTokenizer.load(folder, spec.tokens)
+    _require_tokenizer(folder, spec, tokenizer)
+    return Opened("soundflow", folder, model, spec, tokenizer, view, config.get("extra", {}))
+
+
+def _nested(file: Path, data: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    for key in keys:
+        inner = data.get(key)
+        if not isinstance(inner, dict):
+            raise UserError(f"{file}: {key} is missing", "fetch the checkpoint again")
+        data = inner
+    return cast(dict[str, Any], data)

@@ -1,0 +1,159 @@
+"""Tensors on disk by name, whatever files they lie in: safetensors shards or a ``.pth``.
+
+Nothing is read before it is asked for, and nothing is kept: a 12 GB checkpoint is walked through
+with one tensor in memory at a time. A ``.pth`` is read with ``weights_only=True``: tensors and
+nothing that could run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from soundflow.errors import UserError
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor lies, and what it is, without its values."""
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    read: Callable[[], Tensor]
+
+    @property
+    def n_bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+StoredTensors = Mapping[str, StoredTensor]
+
+
+def from_safetensors(folder: Path) -> dict[str, StoredTensor]:
+    """All tensors of ``model.safetensors``, or of the shards that the index names.
+
+    Raises:
+        UserError: if there are none, a file is damaged, or the index and the shards disagree.
+    """
+    index = folder / INDEX
+    if index.is_file():
+        placed = _read_index(index)
+        found: dict[str, StoredTensor] = {}
+        for name in sorted(set(placed.values())):
+            for key, tensor in _open_safetensors(folder / name).items():
+                if placed.get(key) != name:
+                    raise UserError(
+                        f"{folder / name}: holds {key}, the index says {placed.get(key)}",
+                        "the shards and the index belong to different models; fetch them again",
+                    )
+                found[key] = tensor
+        missing = sorted(placed.keys() - found.keys())
+        if missing:
+            raise UserError(
+                f"{index}: names {missing[0]} and {len(missing) - 1} more that no shard holds",
+                "a shard is damaged or from another model; fetch it again",
+            )
+        return found
+    if (folder / SINGLE).is_file():
+        return _open_safetensors(folder / SINGLE)
+    raise UserError(f"{folder}: holds neither {INDEX} nor {SINGLE}", "name a checkpoint folder")
+
+
+def from_pth(file: Path) -> dict[str, StoredTensor]:
+    """The tensors of a state dict saved by ``torch.save``.
+
+    Raises:
+        UserError: if it is damaged, or holds anything but tensors by name.
+    """
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{file}: holds more than tensors, so it is not opened",
+            "a state dict is wanted: torch.save(model.state_dict(), path)",
+        ) from error
+    except (RuntimeError, OSError, EOFError) as error:
+        raise UserError(
+            f"{file}: cannot be read ({_first_line(error)})", "fetch it again"
+        ) from error
+    if not isinstance(state, dict) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    ):
+        raise UserError(
+            f"{file}: is not a flat state dict of tensors", "save model.state_dict() alone"
+        )
+    return {
+        name: StoredTensor(file, tuple(value.shape), value.dtype, value.detach)
+        for name, value in state.items()
+    }
+
+
+def prefixed(prefix: str, tensors: StoredTensors) -> dict[str, StoredTensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def files_of(tensors: Iterable[StoredTensor]) -> list[Path]:
+    return sorted({tensor.file for tensor in tensors})
+
+
+def _open_safetensors(file: Path) -> dict[str, StoredTensor]:
+    found: dict[str, StoredTensor] = {}
+    try:
+        with safe_open(file, framework="pt", device="cpu") as shard:
+            for name in shard.keys():  # noqa: SIM118 (not a mapping)
+                part = shard.get_slice(name)
+                dtype = _DTYPES.get(part.get_dtype())
+                if dtype is None:
+                    raise UserError(
+                        f"{file}: {name} has the type {part.get_dtype()}",
+                        f"weights of {', '.join(_DTYPES)} are read; quantised ones are not",
+                    )
+                found[name] = StoredTensor(
+                    file, tuple(part.get_shape()), dtype, partial(_read, file, name)
+                )
+    except FileNotFoundError as error:
+        raise UserError(f"{file}: no such file", "the index names it; fetch it again") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{file}: cannot be read ({_first_line(error)})", "fetch it again"
+        ) from error
+    return found
+
+
+def _read(file: Path, name: str) -> Tensor:
+    # Opened anew for each tensor: pages that were read go back to the system with the mapping.
+    with safe_open(file, framework="pt", device="cpu") as shard:
+        tensor: Tensor = shard.get_tensor(name)
+        return tensor
+
+
+def _read_index(path: Path) -> dict[str, str]:
+    try:
+        placed: dict[str, str] = json.loads(path.read_bytes())["weight_map"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})", "fetch it again") from error
+    return placed
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,197 @@
+"""The files of each form beside and around the weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from transformers import Qwen2_5OmniThinkerForConditionalGeneration
+from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
+    Qwen2_5OmniTextConfig,
+    Qwen2_5OmniThinkerConfig,
+    Qwen2_5OmniVisionEncoderConfig,
+)
+
+from soundflow.atomic import write_text
+from soundflow.convert import forms
+from soundflow.convert import tensor_names as names
+from soundflow.convert.model_configs import mrope_section, to_release
+from soundflow.convert.stored_tensors import from_safetensors
+from soundflow.convert.write_shards import Target, write_pth, write_shards
+from soundflow.errors import UserError
+from soundflow.model.config import ModelConfig
+from soundflow.model.weights import CONFIG, FORMAT_VERSION, SPEC
+
+_PT = {"format": "pt"}
+_STAND_IN = {
+    "depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2,
+    "fullatt_block_indexes": [0],
+}  # fmt: skip
+
+
+def write_soundflow(folder: Path, source: forms.Opened, target: Target, limit_bytes: int) -> None:
+    spec = source.spec
+    metadata = {**_PT, "spec_fingerprint": spec.fingerprint}
+    write_shards(folder, target, names.our_names(source.shapes), limit_bytes, metadata)
+    _json(folder / SPEC, {"fingerprint": spec.fingerprint, "spec": spec.to_json()})
+    model, extra = source.model.to_json(), source.extra
+    _json(folder / CONFIG, {"format": FORMAT_VERSION, "model": model, "extra": extra})
+
+
+def write_release(folder: Path, source: forms.Opened, target: Target, limit_bytes: int) -> None:
+    """The published layout, in every file that its own code and model card name."""
+    table = names.release_names(source.model, source.shapes)
+    lm = {name: ours for name, ours in table.items() if not name.startswith(names.TOWER)}
+    write_shards(folder, target, lm, limit_bytes, _PT, always_index=True)
+    write_pth(folder / forms.TOWER_FILES[0], target, names.tower_only(source.shapes))
+    vocab_size = source.spec.tokens.vocab_size
+    config = to_release(source.model, vocab_size, source.folder.resolve().name)
+    write_text(folder / forms.MODEL_CONFIG, yaml.safe_dump(config, sort_keys=False))
+    omni = {
+        "architectures": ["Qwen2_5OmniModel"],
+        "model_type": "qwen2_5_omni",
+        "enable_audio_output": False,
+        "thinker_config": _thinker_config(source.model, vocab_size, _STAND_IN).to_dict(),
+    }
+    (folder / forms.TOWER_CONFIG).mkdir()
+    _json(folder / forms.TOWER_CONFIG / CONFIG, omni)
+    qwen2 = source.model.lm.for_transformers(vocab_size).to_dict()
+    _json(folder / CONFIG, {"architectures": ["Qwen2ForCausalLM"], **qwen2})
+    end = source.spec.tokens.text_end
+    _json(
+        folder / "generation_config.json",
+        {"do_sample": True, "temperature": 0.3, "top_k": 3, "eos_token_id": end},
+    )
+    made = {"converted_from": source.form, "system_prompt": source.extra.get("system", "")}
+    write_text(folder / "hyperparameters.yaml", yaml.safe_dump(made))
+
+
+def write_plain(folder: Path, source: forms.Opened, target: Target, limit_bytes: int) -> None:
+    """``AutoModelForCausalLM.from_pretrained(folder)`` reads the language model; the tower
+    stands beside it as ``audio_tower/``."""
+    write_shards(folder, target, names.plain_names(source.shapes), limit_bytes, _PT)
+    config = source.model.lm.for_transformers(source.spec.tokens.vocab_size)
+    config.architectures = ["Qwen2ForCausalLM"]
+    config.save_pretrained(folder)
+    tower = folder / forms.TOWER_FOLDER
+    tower.mkdir()
+    write_shards(tower, target, names.tower_only(source.shapes), limit_bytes, _PT)
+    audio = source.model.tower.for_transformers(source.model.lm.width)
+    audio.architectures = ["Qwen2_5OmniAudioEncoder"]
+    audio.save_pretrained(tower)
+
+
+def write_thinker(
+    folder: Path, source: forms.Opened, target: Target, limit_bytes: int, base: Path | None
+) -> str:
+    """Qwen2.5-Omni's Thinker. Returns where its eyes come from, in words.
+
+    Our model has no eyes. They are taken from ``base``, the checkpoint that training began with;
+    without one, a tower of zeros of the smallest size takes their place, so that transformers
+    finds every key.
+    """
+    table = names.thinker_names(source.shapes)
+    vocab_size = source.spec.tokens.vocab_size
+    write_shards(folder, target, table, limit_bytes, _PT, always_index=True)
+    if base is None:
+        config = _thinker_config(source.model, vocab_size, _STAND_IN)
+        eyes = _blind_eyes(config)
+        words = f"{len(eyes)} visual tensors of zeros: images are not understood (no base=)"
+    else:
+        vision, eyes = _eyes_of(base, source.model)
+        config = _thinker_config(source.model, vocab_size, vision)
+        words = f"{len(eyes)} visual tensors taken from {base}"
+    _append(folder, eyes)
+    config.architectures = ["Qwen2_5OmniThinkerForConditionalGeneration"]
+    config.save_pretrained(folder)
+    return words
+
+
+def write_vocabulary(folder: Path, source: forms.Opened, into: forms.Form) -> None:
+    """The tokenizer, and beside foreign weights what they cannot say of themselves."""
+    source.tokenizer.save(folder)
+    if into == "soundflow":
+        return
+    _json(folder / forms.NOTE, {"spec": source.spec.to_json(), "extra": source.extra})
+    theirs = source.folder / "tokenizer_config.json"
+    if theirs.is_file():
+        shutil.copyfile(theirs, folder / theirs.name)
+    else:
+        _json(folder / theirs.name, {"add_bos_token": False, "tokenizer_class": "Qwen2Tokenizer"})
+
+
+def _thinker_config(
+    model: ModelConfig, vocab_size: int, vision: dict[str, Any]
+) -> Qwen2_5OmniThinkerConfig:
+    lm = model.lm
+    text = Qwen2_5OmniTextConfig(
+        vocab_size=vocab_size,
+        hidden_size=lm.width,
+        intermediate_size=lm.ffn_width,
+        num_hidden_layers=lm.layers,
+        num_attention_heads=lm.heads,
+        num_key_value_heads=lm.kv_heads,
+        max_position_embeddings=lm.max_positions,
+        rms_norm_eps=lm.norm_eps,
+        initializer_range=lm.init_std,
+        tie_word_embeddings=lm.tied,
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": lm.rope_theta,
+            "mrope_section": mrope_section(lm),
+        },
+    )
+    eyes = Qwen2_5OmniVisionEncoderConfig(**{**vision, "out_hidden_size": lm.width})
+    config = Qwen2_5OmniThinkerConfig(
+        audio_config=model.tower.for_transformers(lm.width).to_dict(),
+        text_config=text.to_dict(),
+        vision_config=eyes.to_dict(),
+    )
+    config.tie_word_embeddings = lm.tied
+    return config
+
+
+def _blind_eyes(config: Qwen2_5OmniThinkerConfig) -> dict[str, torch.Tensor]:
+    with torch.device("meta"):
+        visual = Qwen2_5OmniThinkerForConditionalGeneration(config).model.visual
+    return {f"visual.{k}": torch.zeros(v.shape) for k, v in visual.state_dict().items()}
+
+
+def _eyes_of(base: Path, model: ModelConfig) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Vision config and tensors of a Thinker (or a whole Omni) that fits ``model``."""
+    form = forms.recognise(base)
+    if form not in ("thinker", "omni"):
+        raise UserError(f"base={base}: is a {form} checkpoint", "name a Qwen2.5-Omni folder")
+    data = forms.read_json(base / CONFIG)
+    thinker = data["thinker_config"] if form == "omni" else data
+    width = thinker.get("text_config", {}).get("hidden_size")
+    if width != model.lm.width:
+        raise UserError(
+            f"base={base}: hidden_size {width}, the model has {model.lm.width}",
+            "name the checkpoint that training began with",
+        )
+    prefix = "thinker.visual." if form == "omni" else "visual."
+    stored = from_safetensors(base)
+    eyes = {k.removeprefix("thinker."): t.read() for k, t in stored.items() if k.startswith(prefix)}
+    return thinker["vision_config"], eyes
+
+
+def _append(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """One more shard behind those that stand in the index."""
+    file = "model-visual.safetensors"
+    from safetensors.torch import save_file
+
+    save_file(tensors, folder / file, _PT)
+    index_file = folder / "model.safetensors.index.json"
+    index = forms.read_json(index_file)
+    index["metadata"]["total_size"] += sum(t.nbytes for t in tensors.values())
+    index["weight_map"] |= dict.fromkeys(tensors, file)
+    _json(index_file, index)
+
+
+def _json(path: Path, data: Any) -> None:
+    write_text(path, json.dumps(data, indent=1, sort_keys=True, default=str))

@@ -1,0 +1,111 @@
+"""Writes safetensors shard by shard: no more than one shard is ever in memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from soundflow.atomic import write_text
+from soundflow.convert.our_view import OurView
+from soundflow.convert.stored_tensors import INDEX, SINGLE
+from soundflow.convert.tensor_names import NameTable, Shapes
+from soundflow.errors import UserError
+
+OnBytes = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The tensors of a result: ours, under a form's names, in the wanted dtype.
+
+    Attributes:
+        dtype: None keeps what each tensor has.
+        on_bytes: hears the size of every tensor that is done.
+    """
+
+    view: OurView
+    shapes: Shapes
+    dtype: torch.dtype | None
+    on_bytes: OnBytes
+
+    def n_bytes(self, table: NameTable) -> dict[str, int]:
+        """Size of each tensor of ``table`` once it is written."""
+        return {
+            name: sum(math.prod(self.shapes[o]) for o in ours) * self._dtype(ours[0]).itemsize
+            for name, ours in table.items()
+        }
+
+    def read(self, name: str, ours: Sequence[str]) -> Tensor:
+        """Ours, stacked by rows and cast.
+
+        Raises:
+            UserError: if a value does not fit the wanted dtype.
+        """
+        wanted = self._dtype(ours[0])
+        parts = [self.view.read(o) for o in ours]
+        tensor = parts[0] if len(parts) == 1 else torch.cat([p.to(wanted) for p in parts])
+        cast = tensor.to(wanted)
+        if wanted != tensor.dtype and not torch.isfinite(cast).all():
+            what = "is not finite" if not torch.isfinite(tensor).all() else f"overflows {wanted}"
+            raise UserError(f"{name}: a value {what}", "keep the dtype, or use dtype=bfloat16")
+        self.on_bytes(cast.nbytes)
+        return cast
+
+    def _dtype(self, ours: str) -> torch.dtype:
+        return self.dtype or self.view.dtype(ours)
+
+
+def write_shards(
+    folder: Path,
+    target: Target,
+    table: NameTable,
+    limit_bytes: int,
+    metadata: Mapping[str, str],
+    always_index: bool = False,
+) -> None:
+    """``model.safetensors``, or numbered shards with their index where one is not enough."""
+    sizes = target.n_bytes(table)
+    groups = list(_group(sizes, limit_bytes))
+    placed: dict[str, str] = {}
+    numbered = len(groups) > 1 or always_index
+    for number, group in enumerate(groups, start=1):
+        file = f"model-{number:05}-of-{len(groups):05}.safetensors" if numbered else SINGLE
+        tensors = {name: target.read(name, table[name]) for name in group}
+        save_file(tensors, folder / file, dict(metadata))
+        del tensors
+        _sync(folder / file)
+        placed |= dict.fromkeys(group, file)
+    if numbered:
+        index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": placed}
+        write_text(folder / INDEX, json.dumps(index, indent=1, sort_keys=True))
+
+
+def write_pth(file: Path, target: Target, table: NameTable) -> None:
+    """A state dict of plain tensors, as ``torch.load(..., weights_only=True)`` reads it."""
+    torch.save({name: target.read(name, ours) for name, ours in table.items()}, file)
+    _sync(file)
+
+
+def _group(sizes: Mapping[str, int], limit_bytes: int) -> Iterator[list[str]]:
+    group: list[str] = []
+    held = 0
+    for name, size in sizes.items():
+        if group and held + size > limit_bytes:
+            yield group
+            group, held = [], 0
+        group.append(name)
+        held += size
+    yield group
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
