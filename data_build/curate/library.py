@@ -1,0 +1,248 @@
+"""The clip library: finds recordings for a query by BM25 over captions, labels and their classes.
+
+::
+
+    folder/
+      segment-000000/   clips.jsonl  offsets.npy  bm25 arrays (memory-mapped)  segment.json (last)
+      segment-000001/   ...
+
+A library grows by whole segments, each at most ``SEGMENT_CLIPS`` clips, so adding to a corpus of
+millions needs the memory of one segment, and searching maps files instead of loading them. Every
+segment proposes its best clips; they are ranked together with the word statistics of the whole
+library (Robertson & Zaragoza 2009, equation 3.15 with k1 = 1.5, b = 0.75, Lucene's idf).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import bm25s
+import numpy as np
+import numpy.typing as npt
+import Stemmer
+
+from data_build.curate.clip_json import clip_from_line, clip_to_line
+from data_build.curate.ontology import ontology
+from data_build.records import Clip
+from soundflow.errors import UserError
+
+SEGMENT_CLIPS = 50_000
+LIBRARY_VERSION = 1
+_K1, _B = 1.5, 0.75
+
+
+@dataclass(frozen=True)
+class Found:
+    """A clip and how well it fits the query (any scale; higher is better)."""
+
+    clip: Clip
+    score: float
+
+
+class Reranker(Protocol):
+    """Scores texts against a query by meaning; see `data_build.curate.sentence_encoder`."""
+
+    def scores(self, query: str, texts: Sequence[str]) -> npt.NDArray[np.float32]: ...
+
+
+def clip_text(clip: Clip) -> str:
+    """What a clip is searched by: caption, transcript, labels, their classes and what those are."""
+    world = ontology()
+    names: dict[str, None] = {}
+    for label in clip.labels:
+        names.setdefault(label.replace("_", " "))
+        sound = world.find(label)
+        if sound is not None:
+            names.update(dict.fromkeys(sound.lineage[:3]))
+    return " ".join([clip.caption, clip.text, *names]).strip()
+
+
+def tokens(text: str) -> list[str]:
+    """Stemmed words without stop words."""
+    (words,) = bm25s.tokenize(
+        [text], stopwords="en", stemmer=_stemmer(), return_ids=False, show_progress=False
+    )
+    return list(words)
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> Any:
+    return Stemmer.Stemmer("english")
+
+
+class ClipLibrary:
+    """A library on disk; open it again with the same folder."""
+
+    def __init__(self, folder: Path, reranker: Reranker | None = None) -> None:
+        self._folder = folder
+        self._reranker = reranker
+        done = sorted(folder.glob("segment-*/segment.json")) if folder.is_dir() else []
+        self._segments = [_Segment(path.parent) for path in done]
+
+    def __len__(self) -> int:
+        return sum(len(segment) for segment in self._segments)
+
+    def add(self, clips: Iterable[Clip]) -> int:
+        """Adds clips; returns how many. An interrupted call leaves only whole segments."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        added = 0
+        stream = iter(clips)
+        while batch := list(itertools.islice(stream, SEGMENT_CLIPS)):
+            path = self._folder / f"segment-{len(self._segments):06d}"
+            _write_segment(path, batch)
+            self._segments.append(_Segment(path))
+            added += len(batch)
+        return added
+
+    def search(self, query: str, k: int = 3, among: int = 30) -> list[Found]:
+        """The ``k`` best clips, best first; ties in the order of clip ids.
+
+        With a re-ranker the best ``among`` by words are ranked by words and meaning together.
+        """
+        words = tokens(query)
+        if not words or not self._segments:
+            return []
+        pool = max(k, among)
+        statistics = _statistics(words, self._segments)
+        scored: list[tuple[float, str, Clip]] = []
+        for segment in self._segments:
+            for clip in segment.propose(words, pool):
+                scored.append((statistics.score(tokens(clip_text(clip))), clip.id, clip))
+        scored.sort(key=lambda entry: (-entry[0], entry[1]))
+        best = scored[:pool]
+        if self._reranker is not None and best:
+            best = _fuse(best, self._reranker.scores(query, [clip_text(c) for _, _, c in best]))
+        return [Found(clip, score) for score, _, clip in best[:k]]
+
+
+def _fuse(
+    best: list[tuple[float, str, Clip]], meaning: npt.NDArray[np.float32]
+) -> list[tuple[float, str, Clip]]:
+    """Reciprocal rank fusion (Cormack, Clarke & Büttcher 2009, k = 60) of both rankings."""
+    place = np.empty(len(best), int)
+    place[np.lexsort((np.arange(len(best)), -meaning))] = np.arange(len(best))
+    fused = [
+        (1.0 / (60 + rank) + 1.0 / (60 + int(place[rank])), name, clip)
+        for rank, (_, name, clip) in enumerate(best)
+    ]
+    return sorted(fused, key=lambda entry: (-entry[0], entry[1]))
+
+
+@dataclass(frozen=True)
+class _Statistics:
+    """What BM25 knows of a query in the whole library."""
+
+    idf: dict[str, float]
+    mean_words: float
+
+    def score(self, words: Sequence[str]) -> float:
+        counts = Counter(words)
+        norm = _K1 * (1.0 - _B + _B * len(words) / self.mean_words)
+        return sum(
+            idf * counts[word] / (counts[word] + norm)
+            for word, idf in self.idf.items()
+            if counts[word]
+        )
+
+
+def _statistics(words: Sequence[str], segments: Sequence[_Segment]) -> _Statistics:
+    clips = sum(len(segment) for segment in segments)
+    total = sum(segment.n_words for segment in segments)
+    idf = {}
+    for word in dict.fromkeys(words):
+        holding = sum(segment.holding(word) for segment in segments)
+        idf[word] = math.log1p((clips - holding + 0.5) / (holding + 0.5))
+    return _Statistics(idf, max(total / max(clips, 1), 1.0))
+
+
+class _Segment:
+    """One finished part of a library, opened lazily and memory-mapped."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        head = json.loads((folder / "segment.json").read_bytes())
+        if head.get("version") != LIBRARY_VERSION:
+            raise UserError(
+                f"{folder}: library version {head.get('version')}, this reads {LIBRARY_VERSION}",
+                "build the clip library again",
+            )
+        self._n_clips = int(head["clips"])
+        self.n_words = int(head["words"])
+
+    def __len__(self) -> int:
+        return self._n_clips
+
+    def holding(self, word: str) -> int:
+        """In how many clips the word is."""
+        at = self._index.vocab_dict.get(word)
+        if at is None:
+            return 0
+        starts = self._index.scores["indptr"]
+        return int(starts[at + 1] - starts[at])
+
+    def propose(self, words: Sequence[str], k: int) -> list[Clip]:
+        known = [word for word in words if word in self._index.vocab_dict]
+        if not known:
+            return []
+        rows, scores = self._index.retrieve(
+            [known], k=min(k, self._n_clips), show_progress=False, n_threads=0
+        )
+        return [
+            self._clip(int(row))
+            for row, score in zip(rows[0], scores[0], strict=True)
+            if score > 0.0
+        ]
+
+    def _clip(self, row: int) -> Clip:
+        start, end = int(self._offsets[row]), int(self._offsets[row + 1])
+        with (self._folder / "clips.jsonl").open("rb") as lines:
+            lines.seek(start)
+            return clip_from_line(lines.read(end - start))
+
+    @cached_property
+    def _index(self) -> Any:
+        return bm25s.BM25.load(self._folder, mmap=True, show_progress=False)
+
+    @cached_property
+    def _offsets(self) -> npt.NDArray[np.int64]:
+        offsets: npt.NDArray[np.int64] = np.load(
+            self._folder / "offsets.npy", mmap_mode="r", allow_pickle=False
+        )
+        return offsets
+
+
+def _write_segment(path: Path, clips: Sequence[Clip]) -> None:
+    """Writes into a temporary folder that is renamed when every file is on disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)  # one that was cut off before its segment.json
+    temporary.mkdir()
+    lines = [clip_to_line(clip).encode() + b"\n" for clip in clips]
+    (temporary / "clips.jsonl").write_bytes(b"".join(lines))
+    offsets = np.concatenate(([0], np.cumsum([len(line) for line in lines]))).astype(np.int64)
+    np.save(temporary / "offsets.npy", offsets, allow_pickle=False)
+    # A clip without a word still takes its row, or rows and clips would part ways.
+    texts = [tokens(clip_text(clip)) or ["nothing"] for clip in clips]
+    index = bm25s.BM25(k1=_K1, b=_B, method="lucene")
+    index.index(texts, show_progress=False)
+    index.save(temporary, show_progress=False)
+    head = {
+        "version": LIBRARY_VERSION,
+        "clips": len(clips),
+        "words": sum(len(text) for text in texts),
+    }
+    (temporary / "segment.json").write_text(json.dumps(head))
+    for file in temporary.iterdir():
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+    temporary.replace(path)

@@ -1,0 +1,240 @@
+"""What sounds there are, where they belong, and which go together: the AudioSet ontology as data.
+
+::
+
+    ontology.tsv   551 classes: name, AudioSet id, parent, place, roles, usual length
+    labels.tsv     what data sets call them ("crying_baby")
+    rules.tsv      exclusions, order, kinship, each between whole branches
+    settings.tsv   places a scene can happen in, and what belongs there
+
+A hint or rule given for a class holds for everything under it.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Literal
+
+from data_build.records import TrackRole
+
+Place = Literal["in", "out", "any"]
+
+_FOLDER = Path(__file__).parent
+_ROLES: dict[str, TrackRole] = {"f": "foreground", "b": "background", "a": "ambient"}
+
+
+@dataclass(frozen=True)
+class SoundClass:
+    """A class of sounds.
+
+    Attributes:
+        id: AudioSet's machine id, "" for a class that only groups others.
+        place: where such a sound is heard.
+        roles: the tracks it may lie on.
+        seconds: shortest and longest usual length.
+        doorway: whether it leads from inside to outside or back.
+        lineage: its own name and those of its parents, upwards.
+    """
+
+    name: str
+    id: str
+    place: Place
+    roles: tuple[TrackRole, ...]
+    seconds: tuple[float, float]
+    doorway: bool
+    lineage: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A place a scene can happen in; the tuples hold class names, each with its branch."""
+
+    name: str
+    place: Place
+    phrase: str
+    ambient: tuple[str, ...]
+    welcome: tuple[str, ...]
+    unwelcome: tuple[str, ...]
+
+
+Pairs = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Ontology:
+    """Classes by name, other people's labels, and the rules between branches."""
+
+    classes: Mapping[str, SoundClass]
+    labels: Mapping[str, str]
+    settings: tuple[Setting, ...]
+    exclude: Pairs
+    before: Pairs
+    kin: Pairs
+
+    def find(self, label: str) -> SoundClass | None:
+        """The class that a label, display name or AudioSet id means, or None."""
+        name = self._names.get(_plain(label)) or self._names.get(label)
+        return self.classes[name] if name else None
+
+    def is_a(self, name: str, branch: str) -> bool:
+        return branch in self.classes[name].lineage
+
+    def is_any(self, name: str, branches: Iterable[str]) -> bool:
+        return not set(self.classes[name].lineage).isdisjoint(branches)
+
+    def related(self, one: str, other: str) -> bool:
+        """Whether one is the other or lies under it."""
+        return self.is_a(one, other) or self.is_a(other, one)
+
+    def under(self, branch: str) -> tuple[str, ...]:
+        """The class and everything below it, in the order of the file."""
+        return self._branches[branch]
+
+    def excluded(self, one: str, other: str) -> bool:
+        """Whether the two never share a scene."""
+        return self._holds(self.exclude, one, other) or self._holds(self.exclude, other, one)
+
+    def precedes(self, first: str, second: str) -> bool:
+        """Whether ``first`` has to come before ``second`` where both are."""
+        return self._holds(self.before, first, second)
+
+    def evidence(self, name: str) -> tuple[str, ...]:
+        """Tags whose presence is enough evidence for a class: its branch and its kin's branches."""
+        found = dict.fromkeys(self.under(name))
+        for heard, other in sorted(self.kin):
+            if self.related(heard, name):
+                found.update(dict.fromkeys(self.under(other)))
+        return tuple(found)
+
+    def _holds(self, pairs: Pairs, one: str, other: str) -> bool:
+        key = (id(pairs), one, other)
+        known = self._answers.get(key)
+        if known is None:
+            ups = self.classes[one].lineage
+            known = any((a, b) in pairs for b in self.classes[other].lineage for a in ups)
+            self._answers[key] = known
+        return known
+
+    @cached_property
+    def _answers(self) -> dict[tuple[int, str, str], bool]:
+        return {}
+
+    @cached_property
+    def _branches(self) -> dict[str, tuple[str, ...]]:
+        below: dict[str, list[str]] = {name: [] for name in self.classes}
+        for name, sound in self.classes.items():
+            for parent in sound.lineage:
+                below[parent].append(name)
+        return {name: tuple(members) for name, members in below.items()}
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        names: dict[str, str] = {}
+        for name in self.classes:
+            # "Smoke detector, smoke alarm" is also found by either half.
+            for part in (*name.split(","), *re.split(r"\s*\(", name)[:1]):
+                names.setdefault(_plain(part), name)
+        for name, sound in self.classes.items():
+            names[_plain(name)] = name
+            if sound.id:
+                names[sound.id] = name
+        names.update({_plain(label): name for label, name in self.labels.items()})
+        return names
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"[^a-z0-9]+", " ", label.lower()).strip()
+
+
+@lru_cache(maxsize=1)
+def ontology() -> Ontology:
+    """The ontology that comes with the package."""
+    classes: dict[str, SoundClass] = {}
+    for row in _rows("ontology.tsv"):
+        parent = classes[row["parent"]] if row["parent"] != "-" else None
+        classes[row["name"]] = _sound_class(row, parent)
+    pairs: dict[str, set[tuple[str, str]]] = {"exclude": set(), "before": set(), "kin": set()}
+    for row in _rows("rules.tsv"):
+        pairs[row["rule"]].add((row["first"], row["second"]))
+    return Ontology(
+        classes=classes,
+        labels={row["label"]: row["class"] for row in _rows("labels.tsv")},
+        settings=tuple(_setting(row) for row in _rows("settings.tsv")),
+        exclude=frozenset(pairs["exclude"]),
+        before=frozenset(pairs["before"]),
+        kin=frozenset(pairs["kin"]),
+    )
+
+
+@dataclass(frozen=True)
+class Material:
+    """How a sound generator is told what a class sounds like."""
+
+    material: str
+    surface: str
+    intensity: str
+
+
+@lru_cache(maxsize=1)
+def _materials() -> dict[str, Material]:
+    return {
+        row["class"]: Material(row["material"], row["surface"], row["intensity"])
+        for row in _rows("materials.tsv")
+    }
+
+
+def material(sound: SoundClass) -> Material:
+    """That of the nearest class upwards that has one."""
+    table = _materials()
+    return next(table[name] for name in sound.lineage if name in table)
+
+
+def _sound_class(row: dict[str, str], parent: SoundClass | None) -> SoundClass:
+    place: Place = "any" if parent is None else parent.place
+    for known in ("in", "out", "any"):
+        if row["place"] == known:
+            place = known
+    if row["roles"] != "-" or parent is None:
+        roles = tuple(_ROLES[letter] for letter in row["roles"])
+    else:
+        roles = parent.roles
+    if row["seconds"] != "-" or parent is None:
+        shortest, longest = map(float, row["seconds"].split("-"))
+    else:
+        shortest, longest = parent.seconds
+    inherited = parent is not None and parent.doorway
+    return SoundClass(
+        name=row["name"],
+        id="" if row["id"] == "-" else row["id"],
+        place=place,
+        roles=roles,
+        seconds=(shortest, longest),
+        doorway={"yes": True, "no": False}.get(row["doorway"], inherited),
+        lineage=(row["name"], *(parent.lineage if parent else ())),
+    )
+
+
+def _setting(row: dict[str, str]) -> Setting:
+    return Setting(
+        name=row["name"],
+        place="in" if row["place"] == "in" else "out",
+        phrase=row["phrase"],
+        ambient=_names(row["ambient"]),
+        welcome=_names(row["welcome"]),
+        unwelcome=_names(row["unwelcome"]),
+    )
+
+
+def _names(field: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in field.split(";"))
+
+
+def _rows(file: str) -> list[dict[str, str]]:
+    with (_FOLDER / file).open(encoding="utf-8", newline="") as lines:
+        wanted = (line for line in lines if not line.startswith("#"))
+        return list(csv.DictReader(wanted, delimiter="\t", quoting=csv.QUOTE_NONE))
