@@ -74,6 +74,17 @@ class Endpoint:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
+@dataclass(frozen=True)
+class Form:
+    """A request body as multipart/form-data: fields, and files as (file name, bytes, type)."""
+
+    fields: dict[str, str]
+    files: dict[str, tuple[str, bytes, str]] = field(default_factory=dict)
+
+
+Body = dict[str, Any] | Form
+
+
 class CallFailure(Exception):
     """One item that the server did not answer usefully, after all retries.
 
@@ -133,7 +144,7 @@ class _Refused(Exception):
 
 
 class EndpointCaller:
-    """Posts JSON to one endpoint from any thread.
+    """Posts JSON, or forms, to one endpoint from any thread.
 
     The calls run on an event loop of their own thread: only there can a request be cut off in the
     middle of a read. Pickled as its configuration; every process opens its own connections.
@@ -182,7 +193,7 @@ class EndpointCaller:
             changed = {name: getattr(self.counts, name) + n for name, n in more.items()}
             self.counts = dataclasses.replace(self.counts, **changed)
 
-    async def post(self, path: str, body: dict[str, Any], accept: Callable[[bytes], T]) -> T:
+    async def post(self, path: str, body: Body, accept: Callable[[bytes], T]) -> T:
         """Posts ``body`` until ``accept`` takes an answer. Runs on the caller's loop.
 
         Raises:
@@ -201,9 +212,7 @@ class EndpointCaller:
             self._failed_in_a_row = 0
             return value
 
-    async def _within_limit(
-        self, path: str, body: dict[str, Any], accept: Callable[[bytes], T]
-    ) -> T:
+    async def _within_limit(self, path: str, body: Body, accept: Callable[[bytes], T]) -> T:
         limit_s = self.endpoint.item_limit_s
         deadline = asyncio.get_running_loop().time() + limit_s
         try:
@@ -213,7 +222,7 @@ class EndpointCaller:
             raise CallFailure("time_limit", f"no usable answer within {limit_s:g} s") from None
 
     async def _attempts(
-        self, path: str, body: dict[str, Any], accept: Callable[[bytes], T], deadline: float
+        self, path: str, body: Body, accept: Callable[[bytes], T], deadline: float
     ) -> T:
         for attempt in range(self.endpoint.retries + 1):
             if attempt:
@@ -241,11 +250,11 @@ class EndpointCaller:
         ceiling_s = min(self.endpoint.backoff_s * 2.0**attempt, MAX_BACKOFF_S)
         return ceiling_s * self._jitter.uniform(0.5, 1.0)
 
-    async def _request(self, path: str, body: dict[str, Any]) -> bytes:
+    async def _request(self, path: str, body: Body) -> bytes:
         self.count(requests=1)
         try:
             async with asyncio.timeout(self.endpoint.timeout_s):
-                async with self._http().stream("POST", path, json=body) as answer:
+                async with self._http().stream("POST", path, **_content(body)) as answer:
                     content = await _read(answer)
         except TimeoutError:
             detail = f"no answer within {self.endpoint.timeout_s:g} s"
@@ -304,6 +313,14 @@ class EndpointCaller:
                     target=self._loop.run_forever, name="endpoint-calls", daemon=True
                 ).start()
             return self._loop
+
+
+def _content(body: Body) -> dict[str, Any]:
+    if isinstance(body, Form):
+        # A field sent as a nameless file makes httpx choose multipart even without any file.
+        fields = {name: (None, value.encode()) for name, value in body.fields.items()}
+        return {"files": {**fields, **body.files}}
+    return {"json": body}
 
 
 async def _read(answer: httpx.Response) -> bytes:

@@ -1,0 +1,108 @@
+"""Is what was rendered what was written? Length first, then what a recogniser hears.
+
+A text-to-speech engine may repeat, drop or invent words; a rendering passes when its length is
+plausible for its text and its word error rate against the text is at most ``tau_wer``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from data_build.speech.recognisers.recogniser import Recogniser
+from soundflow.text.normalize import BY_CHARACTER, split_numerals, units
+from soundflow.text.wer import count_unit_errors
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """When a rendering passes, and how often another is tried.
+
+    Attributes:
+        tau_wer: highest word (or character) error rate that passes; 0.10 is published.
+        retries: further renderings after one that fails; 2 is published.
+        letters_per_s: plausible pace of alphabetic scripts, from slowest to fastest.
+        characters_per_s: the same for scripts counted by character.
+        slack_s: what a rendering may last longer (margins, pauses between sentences).
+    """
+
+    tau_wer: float = 0.10
+    retries: int = 2
+    letters_per_s: tuple[float, float] = (5.0, 40.0)
+    characters_per_s: tuple[float, float] = (1.5, 12.0)
+    slack_s: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.tau_wer <= 1.0:
+            raise ValueError(f"tau_wer must lie in [0, 1], got {self.tau_wer}")
+        if self.retries < 0:
+            raise ValueError(f"retries must not be negative, got {self.retries}")
+        for name in ("letters_per_s", "characters_per_s"):
+            slowest, fastest = getattr(self, name)
+            if not 0 < slowest < fastest:
+                raise ValueError(f"{name} must rise and be positive, got {(slowest, fastest)}")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found. ``reason`` is empty where the rendering passed.
+
+    ``wer`` and ``heard`` are None where the length alone was enough to refuse.
+    """
+
+    reason: str
+    wer: float | None = None
+    heard: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        return not self.reason
+
+
+def judge(
+    samples: Float32,
+    text: str,
+    language: str,
+    rate: float,
+    recogniser: Recogniser | None,
+    config: GateConfig,
+) -> Verdict:
+    """Judges one rendering, (n,) float32 mono at 16 kHz.
+
+    Args:
+        text: what was to be said, rewritten for speech.
+        rate: the pace that was asked for; plausible lengths scale with it.
+        recogniser: None checks the length alone.
+
+    Raises:
+        CallFailure: if the recogniser is a server and does not answer.
+    """
+    reason = _implausible_length(len(samples) / 16_000 * rate, text, language, config)
+    if reason:
+        return Verdict(reason)
+    if recogniser is None:
+        return Verdict("")
+    heard = recogniser.transcribe(samples, language)
+    errors = count_unit_errors(
+        split_numerals(units(text, language)), split_numerals(units(heard, language))
+    )
+    if errors.rate is None:
+        return Verdict("nothing to compare: the text has no words", None, heard)
+    if errors.rate > config.tau_wer:
+        return Verdict(f"WER {errors.rate:.2f} over {config.tau_wer:.2f}", errors.rate, heard)
+    return Verdict("", errors.rate, heard)
+
+
+def _implausible_length(seconds: float, text: str, language: str, config: GateConfig) -> str:
+    by_character = language.split("-")[0].lower() in BY_CHARACTER
+    slowest, fastest = config.characters_per_s if by_character else config.letters_per_s
+    letters = sum(c.isalnum() for c in text)
+    if seconds > letters / slowest + config.slack_s:
+        return f"too long: {seconds:.2f} s for {letters} letters"
+    if seconds < letters / fastest:
+        return f"too short: {seconds:.2f} s for {letters} letters"
+    return ""
