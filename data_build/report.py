@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any
 
+from data_build.records import Drop
+from data_build.unit import Unit
+from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.writer import ShardInfo
+
+Counted = dict[str, int]  # "step: reason" -> items
 
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """Counts of one split. ``silences`` are chunks answered by KEEP_SILENCE."""
+    """Counts of one split.
+
+    Attributes:
+        abilities: "ability/task" -> streams.
+        silences: chunks answered by KEEP_SILENCE.
+        limited: streams whose peak had to be brought down.
+    """
 
     streams: int
     hours: float
@@ -29,15 +39,14 @@ class BuildSummary:
     """A whole build.
 
     Attributes:
-        drops: "step: reason" -> how many items.
+        drops: "step: reason" -> how many different items.
         seconds: wall-clock time of this run; shards that were there already cost none.
-        speed: hours of stream made an hour of wall-clock, over the shards made in this run.
+        speed: seconds of stream made a second, over the shards made in this run.
         bytes_per_hour: of the shards, per hour of stream.
     """
 
     splits: dict[str, SplitSummary]
-    drops: dict[str, int]
-    clips: int
+    drops: Counted
     shards_made: int
     shards_kept: int
     seconds: float
@@ -53,30 +62,52 @@ class BuildSummary:
         return sum(s.hours for s in self.splits.values())
 
 
-def summarise_split(shards: Iterable[ShardInfo], sample_rate_hz: int) -> SplitSummary:
-    """Adds up the sidecars of a split."""
-    infos = list(shards)
-    abilities: Counter[str] = Counter()
+def summarise(
+    shards: Mapping[Unit, ShardInfo],
+    made: Set[Unit],
+    drops: Counted,
+    seconds: float,
+    time: TimeBase,
+) -> BuildSummary:
+    """Adds up the sidecars of a build."""
+    splits = {
+        split: _split([info for u, info in shards.items() if u.split == split], time)
+        for split in dict.fromkeys(u.split for u in shards)
+    }
+    hours = sum(s.hours for s in splits.values())
+    made_s = time.seconds(sum(e.n_samples for u in made for e in shards[u].samples))
+    return BuildSummary(
+        splits=splits,
+        drops=drops,
+        shards_made=len(made),
+        shards_kept=len(shards) - len(made),
+        seconds=round(seconds, 2),
+        speed=round(made_s / seconds, 1) if made else None,
+        bytes_per_hour=round(sum(s.n_bytes for s in splits.values()) / hours) if hours else None,
+    )
+
+
+def count_drops(drops: Iterable[Drop]) -> Counted:
+    """ "step: reason" -> count, most frequent first."""
+    counts = Counter(f"{d.step}: {d.reason}" for d in drops)
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _split(infos: list[ShardInfo], time: TimeBase) -> SplitSummary:
+    tasks: Counter[str] = Counter()
     for info in infos:
-        abilities.update(info.extra["abilities"])
-    total = sum(e.n_samples for i in infos for e in i.samples)
+        tasks.update(info.extra["tasks"])
     return SplitSummary(
         streams=sum(len(i.samples) for i in infos),
-        hours=total / sample_rate_hz / 3600,
-        abilities=dict(sorted(abilities.items())),
-        replies=_sum(infos, "replies"),
-        silences=_sum(infos, "silences"),
-        events=_sum(infos, "events"),
-        limited=_sum(infos, "limited"),
+        hours=time.seconds(sum(e.n_samples for i in infos for e in i.samples)) / 3600,
+        abilities=dict(sorted(tasks.items())),
+        replies=_total(infos, "replies"),
+        silences=_total(infos, "silences"),
+        events=_total(infos, "events"),
+        limited=_total(infos, "limited"),
         n_bytes=sum(i.n_bytes for i in infos),
     )
 
 
-def count_drops(drops: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """ "step: reason" -> count, most frequent first."""
-    counts = Counter(f"{d['step']}: {d['reason']}" for d in drops)
-    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def _sum(infos: list[ShardInfo], field: str) -> int:
+def _total(infos: list[ShardInfo], field: str) -> int:
     return sum(int(i.extra[field]) for i in infos)

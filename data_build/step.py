@@ -75,8 +75,3 @@ def spread(
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def batches(tasks: Sequence[In], size: int) -> list[Sequence[In]]:
-    """Runs of ``size`` tasks: small ones are not worth a message each."""
-    return [tasks[i : i + size] for i in range(0, len(tasks), size)]

@@ -9,7 +9,7 @@ import numpy as np
 from soundflow.protocol.layout import online_stream
 from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.schema import Pcm, StreamRecord, StreamSample
-from soundflow.text.presets import load_vocabulary
+from soundflow.text.presets import load_vocabulary, stream_spec
 from soundflow.text.tokenizer import TextTokenizer
 
 
@@ -25,8 +25,8 @@ def read_vocabulary(source: str) -> Vocabulary:
     """Raises:
     UserError: if ``source`` is neither a preset nor a tokenizer folder.
     """
-    tokenizer, table = load_vocabulary(source)
-    return Vocabulary(tokenizer, StreamSpec(tokenizer=tokenizer.fingerprint, tokens=table))
+    tokenizer, _ = load_vocabulary(source)
+    return Vocabulary(tokenizer, stream_spec(tokenizer))
 
 
 def online_sample(record: StreamRecord, pcm: Pcm, vocabulary: Vocabulary) -> StreamSample:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from data_build.compose.loudness import Float32
+from data_build.abilities.planner import plan_stream
 from data_build.compose.stream import compose
-from data_build.material.library import Library
-from data_build.plan import plan_stream
+from data_build.material.library import Library, open_library
+from data_build.material.prepare import BadClip, Heard, Preparer
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Drop
-from data_build.seeding import generator
+from data_build.seeding import digest, generator
+from data_build.spread import spot_in
 from data_build.tokenize import Vocabulary, read_vocabulary
-from soundflow.audio.files import read_audio
-from soundflow.errors import UserError
+from soundflow.config.record import to_plain
 from soundflow.shards.schema import StreamSample
 from soundflow.shards.writer import ShardInfo, write_shard
 
-_CACHED_CLIPS = 4_000  # about 250 MB of two-second clips
+MATERIAL, CACHE = "material", "cache"  # folders beside the splits
+_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,20 @@ class Tally:
     """What a unit counts while it runs; kept in the sidecar of its shard."""
 
     drops: list[Drop] = field(default_factory=list)
-    limited: int = 0
-    abilities: dict[str, int] = field(default_factory=dict)
+    tasks: dict[str, int] = field(default_factory=dict)
     replies: int = 0
     silences: int = 0
     events: int = 0
+    limited: int = 0
 
     def add(self, sample: StreamSample, n_chunks: int) -> None:
         record = sample.record
-        self.limited += bool(record.provenance["mix"]["limited"])
         name = f"{record.ability}/{record.task}"
-        self.abilities[name] = self.abilities.get(name, 0) + 1
+        self.tasks[name] = self.tasks.get(name, 0) + 1
         self.replies += len(record.replies)
         self.silences += n_chunks - len(record.replies)
         self.events += len(record.events)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        self.limited += bool(record.provenance["mix"]["limited"])
 
 
 @dataclass(frozen=True)
@@ -66,15 +63,41 @@ class Workbench:
     recipe: BuildRecipe
     libraries: dict[str, Library]
     vocabulary: Vocabulary
+    preparer: Preparer
+
+
+def workbench(recipe: BuildRecipe) -> Workbench:
+    """Opens what `collect` left in the output folder."""
+    output = Path(recipe.output)
+    return Workbench(
+        recipe,
+        {split: open_library(recipe, output / MATERIAL, split) for split in recipe.splits},
+        read_vocabulary(recipe.vocabulary),
+        Preparer(output / CACHE, recipe.prepare),
+    )
+
+
+def plan_units(bench: Workbench) -> list[Unit]:
+    """The shards to make. A unit's key changes with anything that changes its content."""
+    recipe, units = bench.recipe, []
+    for split, config in recipe.splits.items():
+        shares = {k: v for k, v in to_plain(config).items() if k != "streams"}
+        about = (recipe.content(), bench.vocabulary.spec.fingerprint, split, shares)
+        size = recipe.streams_per_shard
+        for number, first in enumerate(range(0, config.streams, size)):
+            count = min(size, config.streams - first)
+            key = digest(about, bench.libraries[split].key, number, count)
+            units.append(Unit(split, number, first, count, key))
+    return units
 
 
 _bench: Workbench | None = None
 
 
-def set_up(recipe: BuildRecipe, libraries: dict[str, Library]) -> None:
+def set_up(recipe: BuildRecipe) -> None:
     """Prepares this process for `build_unit`."""
     global _bench
-    _bench = Workbench(recipe, libraries, read_vocabulary(recipe.vocabulary))
+    _bench = workbench(recipe)
 
 
 def build_unit(unit: Unit) -> ShardInfo:
@@ -95,45 +118,46 @@ def _samples(bench: Workbench, unit: Unit, extra: dict[str, Any]) -> Iterator[St
     tally = Tally()
     time = bench.vocabulary.spec.time
     for number in range(unit.first, unit.first + unit.count):
-        made = build_stream(bench, unit, number, read_clip)
-        if isinstance(made, Drop):
-            tally.drops.append(made)
-        else:
-            tally.add(made, time.chunks_in(len(made.pcm)))
-            yield made
-    extra.update(tally.to_json())
+        sample, drops = build_stream(bench, unit, number)
+        tally.drops += drops
+        if sample is not None:
+            tally.add(sample, time.chunks_in(len(sample.pcm)))
+            yield sample
+    extra.update(asdict(tally))
 
 
 def build_stream(
-    bench: Workbench, unit: Unit, number: int, read: Callable[[Clip], Float32]
-) -> StreamSample | Drop:
-    """One stream, from (seed, key of the unit, number) alone."""
+    bench: Workbench, unit: Unit, number: int
+) -> tuple[StreamSample | None, list[Drop]]:
+    """One stream, from (seed, key of the unit, number) alone, and the clips that failed.
+
+    A plan that meets a bad clip is drawn anew, a few times; then the stream is dropped.
+    """
     recipe, library = bench.recipe, bench.libraries[unit.split]
-    rng = generator(recipe.seed, unit.key, number)
-    plan = plan_stream(recipe, unit.split, number, library, rng)
-    provenance = {"seed": recipe.seed, "unit": asdict(unit), "number": number}
-    try:
-        sample, _ = compose(
-            plan,
-            (library.event_noise, library.ambient_noise),
-            read,
-            recipe.compose,
-            bench.vocabulary,
-            rng,
-            provenance,
-        )
-    except UserError as error:
-        return Drop("compose", plan.id, error.message)
-    return sample
+    stream_id = f"{unit.split}-{number:06d}"
+    task = spot_in(recipe.splits[unit.split].tasks, number)
+    bad: list[Drop] = []
 
+    def hear(clip: Clip) -> Heard:
+        try:
+            return bench.preparer.hear(clip)
+        except BadClip as error:
+            bad.append(Drop("prepare", clip.audio.path or clip.id, str(error)))
+            raise
 
-@lru_cache(maxsize=_CACHED_CLIPS)
-def _read(path: str, start_s: float, end_s: float | None) -> Float32:
-    samples = read_audio(path, start_s=start_s, end_s=end_s)
-    samples.setflags(write=False)  # shared by every stream that uses the clip
-    return samples
-
-
-def read_clip(clip: Clip) -> Float32:
-    """The samples of a clip, decoded once while it stays in the cache."""
-    return _read(clip.audio.path, clip.audio.start_s, clip.audio.end_s)
+    for attempt in range(_ATTEMPTS):
+        rng = generator(recipe.seed, unit.key, number, attempt)
+        plan = plan_stream(stream_id, task, recipe.system, library, recipe.abilities, rng)
+        provenance = {
+            "seed": recipe.seed, "unit": asdict(unit), "number": number, "attempt": attempt,
+        }  # fmt: skip
+        noise = (library.event_noise, library.ambient_noise)
+        try:
+            sample, _ = compose(
+                plan, noise, hear, recipe.compose, bench.vocabulary, rng, provenance
+            )
+        except BadClip:
+            continue
+        return sample, bad
+    bad.append(Drop("compose", stream_id, f"every one of {_ATTEMPTS} plans met a bad clip"))
+    return None, bad

@@ -13,8 +13,11 @@ from soundflow.errors import UserError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BufferedRandom]:
+def replacing(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]:
     """A binary file that takes the name ``path`` only when the block ends without an error.
+
+    Args:
+        synced: whether it survives a power cut too; a cache that checks what it reads need not.
 
     Raises:
         UserError: if the disk is full or the folder cannot be written.
@@ -25,17 +28,19 @@ def replacing(path: Path) -> Iterator[BufferedRandom]:
         with temporary.open("w+b") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if synced:
+            _sync_folder(path.parent)
     except OSError as error:
         raise disk_error(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    with replacing(path) as file:
+def write_text(path: Path, text: str, *, synced: bool = True) -> None:
+    with replacing(path, synced=synced) as file:
         file.write(text.encode())
 
 

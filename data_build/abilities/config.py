@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from soundflow.protocol.tokens import EMOTIONS
 
@@ -78,3 +78,23 @@ class CountingConfig:
         for name in ("distractor_share", "uninstructed_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class TranscriptionConfig:
+    """How many utterances a transcription stream holds."""
+
+    utterances: tuple[int, int] = (1, 3)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.utterances[0] <= self.utterances[1]:
+            raise ValueError(f"utterances must be a range from 1 up, got {self.utterances}")
+
+
+@dataclass(frozen=True)
+class AbilitiesConfig:
+    """One block of settings for each group of tasks."""
+
+    scene: SceneConfig = field(default_factory=SceneConfig)
+    counting: CountingConfig = field(default_factory=CountingConfig)
+    transcription: TranscriptionConfig = field(default_factory=TranscriptionConfig)

@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from data_build.abilities.config import CountingConfig
-from data_build.abilities.cues import take_of
-from data_build.material.library import Cue
-from data_build.records import Item, PlannedReply, StreamPlan
+from data_build.abilities.config import AbilitiesConfig
+from data_build.abilities.scene import Planned, any_cue, cue_item
+from data_build.material.library import Library
+from data_build.records import Item, PlannedReply
+from soundflow.errors import UserError
 
 
-def plan_counting(
-    stream_id: str,
-    system: str,
-    instruction: Cue,
-    cues: Sequence[Cue],
-    config: CountingConfig,
-    rng: np.random.Generator,
-) -> StreamPlan:
-    """The instruction, then the sound one to n times with silent cues between.
+def plan_counting(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
+    """The instruction, then the sound one to n times, with silent cues between.
 
     In a share of the streams a silent cue stands in for the instruction: then the same sounds
     deserve nothing.
+
+    Raises:
+        UserError: if the sound to count, or the instruction, is not in the library.
     """
-    counted = next(c for c in cues if c.config.name == config.sound)
-    silent = [c for c in cues if c.config.reply is None and c is not counted]
-    instructed = not silent or rng.random() >= config.uninstructed_share
-    items: list[Item] = []
-    if instructed:
-        items.append(take_of(instruction, rng))
-    else:
-        items.append(take_of(silent[int(rng.integers(len(silent)))], rng))
-    for number in range(int(rng.integers(1, len(config.words) + 1))):
-        if silent and rng.random() < config.distractor_share:
-            items.append(take_of(silent[int(rng.integers(len(silent)))], rng))
-        beep = take_of(counted, rng, replies=False)
+    counting = config.counting
+    counted = next((c for c in library.cues if c.config.name == counting.sound), None)
+    if counted is None or library.instruction is None:
+        raise UserError(f"counting: no take of {counting.sound!r} or of the instruction")
+    silent = [c for c in library.cues if c.config.reply is None and c is not counted]
+    instructed = not silent or rng.random() >= counting.uninstructed_share
+    first = library.instruction if instructed else any_cue(silent, "cue without a reply", rng)
+    items: list[Item] = [cue_item(first, rng)]
+    for number in range(int(rng.integers(1, len(counting.words) + 1))):
+        if silent and rng.random() < counting.distractor_share:
+            items.append(cue_item(any_cue(silent, "cue without a reply", rng), rng))
+        sound = cue_item(counted, rng, replies=False)
         if instructed:
-            beep = replace(beep, replies=(PlannedReply(config.words[number]),))
-        items.append(beep)
-    return StreamPlan(
-        stream_id,
-        "instruction_following",
-        "count_sounds",
-        system,
-        tuple(items),
-        {"instructed": instructed},
-    )
+            sound = replace(sound, replies=(PlannedReply(counting.words[number]),))
+        items.append(sound)
+    return Planned(tuple(items), {"instructed": instructed})

@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from data_build.abilities.config import SceneConfig
-from data_build.material.library import Cue
-from data_build.records import Item, PlannedReply, StreamPlan
+from data_build.abilities.config import AbilitiesConfig
+from data_build.abilities.scene import Planned, any_cue, cue_item
+from data_build.material.library import Cue, Library
 
 
-def take_of(cue: Cue, rng: np.random.Generator, replies: bool = True) -> Item:
-    """A random take of ``cue``, with its reply if it has one."""
-    clip = cue.takes[int(rng.integers(len(cue.takes)))]
-    config = cue.config
-    planned: tuple[PlannedReply, ...] = ()
-    if replies and config.reply is not None:
-        ready_s = config.ready_s if config.ready_s is not None else clip.extra.get("ready_s")
-        planned = (PlannedReply(config.reply, config.emotion, ready_s, config.answers),)
-    return Item(clip, config.name, replies=planned)
-
-
-def plan_cues(
-    stream_id: str,
-    system: str,
-    cues: Sequence[Cue],
-    config: SceneConfig,
-    rng: np.random.Generator,
-    *,
-    quiet: bool = False,
-) -> StreamPlan:
-    """A stream of cues in random order.
-
-    Args:
-        quiet: only cues without a reply: a stream in which nothing has to be said.
-    """
-    speaking = [c for c in cues if c.config.reply is not None and not quiet]
-    silent = [c for c in cues if c.config.reply is None] or speaking
+def plan_cues(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
+    """Cues in random order; about ``respond_share`` of them have a reply."""
+    speaking, silent = _sides(library)
     items = []
-    for _ in range(int(rng.integers(config.items[0], config.items[1] + 1))):
-        pool = speaking if speaking and rng.random() < config.respond_share else silent
-        items.append(take_of(pool[int(rng.integers(len(pool)))], rng))
-    task = "stay_silent" if quiet else "answer_cues"
-    return StreamPlan(stream_id, "proactive_response", task, system, tuple(items))
+    for _ in range(_how_many(config, rng)):
+        wants_reply = rng.random() < config.scene.respond_share
+        pool = (speaking if wants_reply else silent) or speaking or silent
+        items.append(cue_item(any_cue(pool, "cue", rng), rng))
+    return Planned(tuple(items))
+
+
+def plan_quiet(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
+    """Only cues that deserve nothing: a stream in which the right thing is to say nothing."""
+    _, silent = _sides(library)
+    count = _how_many(config, rng)
+    return Planned(
+        tuple(cue_item(any_cue(silent, "cue without a reply", rng), rng) for _ in range(count))
+    )
+
+
+def _sides(library: Library) -> tuple[list[Cue], list[Cue]]:
+    """Cues with and without a reply."""
+    return (
+        [c for c in library.cues if c.config.reply is not None],
+        [c for c in library.cues if c.config.reply is None],
+    )
+
+
+def _how_many(config: AbilitiesConfig, rng: np.random.Generator) -> int:
+    low, high = config.scene.items
+    return int(rng.integers(low, high + 1))

@@ -10,15 +10,23 @@ import numpy as np
 from data_build.compose.config import ComposeConfig
 from data_build.compose.loudness import SILENT_POWER, Float32, active_power, audible_span, gain_to
 from data_build.compose.noise_bed import noise_bed
+from data_build.material.prepare import Heard
 from data_build.records import Clip, TrackRole
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Samples on a track; ``start_samples`` in the stream, ``on``/``end`` audible in the stream."""
+    """A clip on a track.
+
+    Attributes:
+        start_samples: in the stream.
+        samples: (n,) float32, faded, not scaled yet.
+        on_samples, end_samples: the part that can be heard, in the stream.
+    """
 
     role: TrackRole
     start_samples: int
+    heard: Heard
     samples: Float32
     on_samples: int
     end_samples: int
@@ -43,11 +51,11 @@ class Mix:
     drawn: dict[str, object]
 
 
-def place(samples: Float32, start: int, role: TrackRole, fade_samples: int) -> Placed:
+def place(heard: Heard, start: int, role: TrackRole, fade_samples: int) -> Placed:
     """Fades a clip at both ends and finds what can be heard of it."""
-    faded = taper(samples, fade_samples)
+    faded = taper(heard.samples, fade_samples)
     on, end = audible_span(faded)
-    return Placed(role, start, faded, start + on, start + end)
+    return Placed(role, start, heard, faded, start + on, start + end)
 
 
 def taper(samples: Float32, fade_samples: int) -> Float32:
@@ -133,6 +141,6 @@ def foreground_power(foreground: Float32, placed: Sequence[Placed]) -> float:
     for item in placed:
         if item.role == "foreground":
             part = foreground[item.on_samples : item.end_samples].astype(np.float64)
-            energy += float(part @ part)
+            energy += float(np.square(part).sum())  # not a BLAS dot: its bits depend on threads
             n += len(part)
     return energy / n if n else 0.0

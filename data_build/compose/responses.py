@@ -1,15 +1,17 @@
 """What is heard becomes truth (events) and what is said becomes replies, on the chunk grid.
 
 A reply belongs to the chunk that holds the last sample a listener needs (protocol: `reply_chunk`).
-At most one turn begins in a chunk: a second one waits for the next free chunk.
+At most one turn begins in a chunk. Words of one clip that fall due in the same chunk are one reply
+(a partial transcript); the reply to another clip waits for the next free chunk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from data_build.compose.mix import Placed
-from data_build.records import Item
+from data_build.records import Item, PlannedReply
 from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event, Reply
 
@@ -28,11 +30,7 @@ def responses(
         if item.track != "foreground":
             continue
         on = where.on_samples
-        for planned in item.replies:
-            ready = where.end_samples
-            if planned.after_s is not None:
-                ready = where.start_samples + time.samples(planned.after_s)
-            ready = min(max(ready, on + 1), where.end_samples)
+        for ready, planned in due(item, where, time):
             answers = tuple(dict.fromkeys((planned.text, *planned.answers)))
             events.append(Event(item.what, on, ready, where.end_samples, True, answers))
             chunk = time.reply_chunk(ready)
@@ -45,3 +43,28 @@ def responses(
         if not item.replies:
             events.append(Event(item.what, on, where.end_samples, where.end_samples))
     return tuple(events), tuple(replies[c] for c in sorted(replies))
+
+
+def due(item: Item, where: Placed, time: TimeBase) -> list[tuple[int, PlannedReply]]:
+    """The replies of an item with the sample of the stream after which each is due, in order.
+
+    A reply without a time of its own is due where the maker of the clip says that it can be known,
+    or else when nothing more can be heard of it.
+    """
+    dated: list[tuple[int, PlannedReply]] = []
+    for planned in item.replies:
+        ready = where.end_samples
+        if planned.after_s is not None:
+            ready = where.start_samples + where.heard.at(planned.after_s)
+        elif where.heard.ready_samples is not None:
+            ready = where.start_samples + where.heard.ready_samples
+        dated.append((min(max(ready, where.on_samples + 1), where.end_samples), planned))
+    dated.sort(key=lambda pair: pair[0])
+    merged: list[tuple[int, PlannedReply]] = []
+    for ready, planned in dated:
+        if merged and time.reply_chunk(merged[-1][0]) == time.reply_chunk(ready):
+            text = f"{merged[-1][1].text} {planned.text}"
+            merged[-1] = (ready, replace(merged[-1][1], text=text, answers=()))
+        else:
+            merged.append((ready, planned))
+    return merged

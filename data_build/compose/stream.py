@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from data_build.compose.loudness import Float32
 from data_build.compose.mix import Mix, Placed, mix, place
 from data_build.compose.responses import responses
 from data_build.compose.timeline import lay_out
+from data_build.material.prepare import Heard
 from data_build.records import Clip, Item, StreamPlan
 from data_build.tokenize import Vocabulary, online_sample
 from soundflow.protocol.timebase import TimeBase
@@ -21,7 +23,7 @@ from soundflow.shards.schema import StreamRecord, StreamSample, quantise
 def compose(
     plan: StreamPlan,
     noise: tuple[Sequence[Clip], Sequence[Clip]],
-    read: Callable[[Clip], Float32],
+    hear: Callable[[Clip], Heard],
     config: ComposeConfig,
     vocabulary: Vocabulary,
     rng: np.random.Generator,
@@ -31,26 +33,30 @@ def compose(
 
     Args:
         noise: event-like and ambient noise clips.
-        read: gives the samples of a clip at the stream's rate.
+        hear: gives a clip as it is heard, prepared.
         provenance: what the caller knows about the sample; what is drawn here is added.
 
     Raises:
-        UserError: if a clip cannot be read.
+        BadClip: if a clip cannot be used.
     """
     time = vocabulary.spec.time
     front = [i for i in plan.items if i.track == "foreground"]
-    sounds = [read(i.clip) for i in front]
-    timeline = lay_out([len(s) for s in sounds], config, time, rng)
+    heard = [hear(i.clip) for i in front]
+    timeline = lay_out([len(h.samples) for h in heard], config, time, rng)
     fade = time.samples(config.fade_s)
     items = front[: len(timeline.starts_samples)]
     placed = [
-        place(s, at, "foreground", fade)
-        for s, at in zip(sounds, timeline.starts_samples, strict=False)
+        place(h, at, "foreground", fade)
+        for h, at in zip(heard, timeline.starts_samples, strict=False)
     ]
     for item in plan.items:
         if item.track != "foreground":
             items.append(item)
-            placed.append(_beside(item, read(item.clip), timeline.n_samples, fade, rng))
+            placed.append(_beside(item, hear(item.clip), timeline.n_samples, fade, rng))
+
+    def read(clip: Clip) -> Float32:
+        return hear(clip).samples
+
     mixed = mix(timeline.n_samples, placed, noise, read, config, time.sample_rate_hz, rng)
     events, replies = responses(items, placed, timeline.n_samples, time)
     record = StreamRecord(
@@ -74,14 +80,15 @@ def compose(
 
 
 def _beside(
-    item: Item, samples: Float32, n_samples: int, fade: int, rng: np.random.Generator
+    item: Item, heard: Heard, n_samples: int, fade: int, rng: np.random.Generator
 ) -> Placed:
-    """Background at a random offset; an ambient clip is drawn over the whole stream."""
+    """Background at a random offset; an ambient clip is repeated over the whole stream."""
+    samples = heard.samples
     if item.track == "ambient" and len(samples) < n_samples:
         samples = np.resize(samples, n_samples)
     samples = samples[:n_samples]
     start = int(rng.integers(0, n_samples - len(samples) + 1))
-    return place(samples, start, item.track, fade)
+    return place(replace(heard, samples=samples), start, item.track, fade)
 
 
 def _source(item: Item, placed: Placed, time: TimeBase) -> dict[str, Any]:
@@ -97,4 +104,5 @@ def _source(item: Item, placed: Placed, time: TimeBase) -> dict[str, Any]:
         "attribution": item.clip.origin.attribution,
         "speaker": item.clip.speaker,
         "text": item.clip.text,
+        **({"tfjp": placed.heard.report} if placed.heard.report else {}),
     }

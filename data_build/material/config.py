@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MaterialConfig:
-    """What synthesised clips are made of.
+    """What made clips are made of, and which recordings serve as noise.
 
     Attributes:
         voices: base voices as ``engine:name``; every split bends them in ways of its own.
         warp, pitch, rate: ranges of the bending (formants, fundamental, pace).
         event_noise, ambient_noise: kinds of synthesised sound for the two noise tracks.
         noise_s: length of a noise take.
+        noise_labels: labels of recordings that join the ambient noise.
     """
 
     voices: tuple[str, ...] = ("pico:en-US", "pico:en-GB", "hibari:heart")
@@ -26,6 +27,7 @@ class MaterialConfig:
         "pink_noise", "brown_noise", "rain", "wind", "mains_hum", "traffic", "babble",
     )  # fmt: skip
     noise_s: float = 12.0
+    noise_labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.voices:

@@ -1,18 +1,36 @@
-"""Everything a split can be composed from: the takes of every cue, and the noise pools."""
+"""Everything a split can be composed from, as tables on disk.
+
+::
+
+    corpora ────────────▶ by speaker / label ─▶ split ─┐
+    phrases × voices ──────────────────────────────────┼─▶ material/<split>/<use>.jsonl ─▶ Library
+    sounds × takes ────────────────────────────────────┘
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from data_build.abilities.config import CueConfig
 from data_build.material.cast import cast
-from data_build.material.render import Job, Spoken, Synthesised
-from data_build.records import Clip, Drop
+from data_build.material.made import spoken_clip, synthesised_clip
+from data_build.material.table import ClipTable, TableWriter
 from data_build.recipe import BuildRecipe
+from data_build.records import Clip, Drop
+from data_build.seeding import digest
+from data_build.sources.catalogue import read
+from data_build.sources.source import Report
+from data_build.spread import spot_in
+from soundflow.atomic import write_text
 from soundflow.errors import UserError
 
-INSTRUCTION = "counting instruction"  # the cue of the counting task; its name is not the user's
+INSTRUCTION = "counting instruction"  # a cue of ours beside those of the recipe
+SPEECH, EVENT_NOISE, AMBIENT_NOISE = "speech", "event noise", "ambient noise"
 
 
 @dataclass(frozen=True)
@@ -20,87 +38,139 @@ class Cue:
     """A cue and its takes in one split."""
 
     config: CueConfig
-    takes: tuple[Clip, ...]
+    takes: Sequence[Clip]
 
 
 @dataclass(frozen=True)
 class Library:
-    """What one split is made from."""
+    """What one split is made from. ``key`` changes with any clip of it."""
 
+    key: str
     cues: tuple[Cue, ...]
     instruction: Cue | None
-    event_noise: tuple[Clip, ...]
-    ambient_noise: tuple[Clip, ...]
+    speech: Sequence[Clip]
+    event_noise: Sequence[Clip]
+    ambient_noise: Sequence[Clip]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A clip to render: for which split, and as what."""
+def collect(recipe: BuildRecipe, folder: Path) -> list[Drop]:
+    """Reads the sources and writes the tables of every split; clips are not opened.
 
-    split: str
-    use: str  # a cue's name, "event_noise" or "ambient_noise"
-    job: Job
+    Returns:
+        The rows of the sources that could not be used.
+
+    Raises:
+        UserError: if a source is missing or the tables cannot be written.
+    """
+    drops: list[Drop] = []
+    with ExitStack() as stack:
+        writers: dict[tuple[str, str], TableWriter] = {}
+        for split, use, clip in _clips(recipe, drops.append):
+            at = (split, use)
+            if at not in writers:
+                path = folder / split / f"{digest(use)[:8]}.jsonl"
+                writers[at] = stack.enter_context(TableWriter(path))
+            writers[at].add(clip)
+    for split in recipe.splits:
+        uses = {use: w for (s, use), w in writers.items() if s == split}
+        about = {
+            use: {"file": f"{digest(use)[:8]}.jsonl", "clips": len(w), "sha256": w.sha256}
+            for use, w in uses.items()
+        }
+        write_text(folder / split / "tables.json", json.dumps(about, indent=1, sort_keys=True))
+        drops += _missing(recipe, split, set(uses))
+    return drops
+
+
+def open_library(recipe: BuildRecipe, folder: Path, split: str) -> Library:
+    """The tables that `collect` wrote."""
+    about = json.loads((folder / split / "tables.json").read_bytes())
+
+    def table(use: str) -> Sequence[Clip]:
+        return ClipTable(folder / split / about[use]["file"]) if use in about else ()
+
+    instruction = table(INSTRUCTION)
+    return Library(
+        key=digest(sorted((use, a["sha256"]) for use, a in about.items())),
+        cues=tuple(Cue(c, table(c.name)) for c in recipe.cues if c.name in about),
+        instruction=Cue(instruction_cue(recipe), instruction) if instruction else None,
+        speech=table(SPEECH),
+        event_noise=table(EVENT_NOISE),
+        ambient_noise=table(AMBIENT_NOISE),
+    )
 
 
 def instruction_cue(recipe: BuildRecipe) -> CueConfig:
-    counting = recipe.counting
+    counting = recipe.abilities.counting
     return CueConfig(INSTRUCTION, say=counting.instruction, reply=counting.reply)
 
 
-def wanted(recipe: BuildRecipe) -> list[Wanted]:
-    """Every clip that has to be rendered, in a fixed order."""
+def _clips(recipe: BuildRecipe, report: Report) -> Iterator[tuple[str, str, Clip]]:
+    """(split, use, clip) for everything, in a fixed order."""
+    yield from _recorded(recipe, report)
     voices = cast(recipe.material, recipe.seed, {n: s.voices for n, s in recipe.splits.items()})
-    jobs: list[Wanted] = []
     for split, config in recipe.splits.items():
         cues = list(recipe.cues)
-        if config.tasks.get("counting", 0) > 0:
+        if config.tasks.get("count_sounds", 0) > 0:
             cues.append(instruction_cue(recipe))
         for cue in cues:
             if cue.say is not None:
-                jobs += [Wanted(split, cue.name, Spoken(cue.say, v)) for v in voices[split]]
+                for voice in voices[split]:
+                    yield split, cue.name, spoken_clip(cue.say, voice)
             elif cue.sound is not None:
-                jobs += [
-                    Wanted(
-                        split, cue.name, Synthesised(cue.sound, (recipe.seed, split, cue.name, i))
-                    )
-                    for i in range(config.takes)
-                ]
-        for use in ("event_noise", "ambient_noise"):
-            kinds: tuple[str, ...] = getattr(recipe.material, use)
-            jobs += [
-                Wanted(
-                    split,
-                    use,
-                    Synthesised(kind, (recipe.seed, split, use, kind, i), recipe.material.noise_s),
-                )
-                for kind in kinds
-                for i in range(max(1, config.takes // 4))
-            ]
-    return jobs
+                for take in range(config.takes):
+                    seed = (recipe.seed, split, cue.name, take)
+                    yield split, cue.name, synthesised_clip(cue.sound, *seed)
+        for use, kinds in (
+            (EVENT_NOISE, recipe.material.event_noise),
+            (AMBIENT_NOISE, recipe.material.ambient_noise),
+        ):
+            for kind in kinds:
+                for take in range(max(1, config.takes // 4)):
+                    seed = (recipe.seed, split, use, take)
+                    yield split, use, synthesised_clip(kind, *seed, seconds=recipe.material.noise_s)
 
 
-def library(
-    recipe: BuildRecipe, split: str, wanted: Sequence[Wanted], clips: Sequence[Clip | Drop]
-) -> Library:
-    """Sorts the rendered clips of ``split`` into its library.
+def _recorded(recipe: BuildRecipe, report: Report) -> Iterator[tuple[str, str, Clip]]:
+    """Clips of the sources, dealt to the splits; a speaker or group stays on one side."""
+    shares = {name: s.share for name, s in recipe.splits.items()}
+    by_label = {c.label: c.name for c in recipe.cues if c.label is not None}
+    dealt: Counter[str] = Counter()
+    homes: dict[tuple[str, str], str] = {}
+    for source in recipe.sources:
+        for clip in read(source, report):
+            if not isinstance(clip, Clip):
+                continue
+            for use in _uses(clip, by_label, recipe.material.noise_labels):
+                group = (use, clip.speaker or str(clip.extra.get("group", "")))
+                home = homes.get(group)
+                if home is None:
+                    home = spot_in(shares, dealt[use])
+                    dealt[use] += 1
+                    if group[1]:  # a clip of nobody has no companions to keep together
+                        homes[group] = home
+                yield home, use, clip
 
-    Raises:
-        UserError: if a cue has no take at all.
-    """
-    by_use: dict[str, list[Clip]] = {}
-    for want, clip in zip(wanted, clips, strict=True):
-        if want.split == split and isinstance(clip, Clip):
-            by_use.setdefault(want.use, []).append(clip)
-    missing = [c.name for c in recipe.cues if not by_use.get(c.name)]
-    if missing:
+
+def _uses(clip: Clip, by_label: Mapping[str, str], noise_labels: Sequence[str]) -> list[str]:
+    if clip.kind == "speech":
+        return [SPEECH] if clip.text else []
+    uses = [by_label[label] for label in clip.labels if label in by_label]
+    if clip.kind == "noise" or set(clip.labels) & set(noise_labels):
+        texture = clip.extra.get("texture", "ambient")
+        uses.append(EVENT_NOISE if texture == "event" else AMBIENT_NOISE)
+    return uses
+
+
+def _missing(recipe: BuildRecipe, split: str, uses: set[str]) -> list[Drop]:
+    """Cues without a take in a split; fatal if nothing at all can be heard there."""
+    missing = [c.name for c in recipe.cues if c.name not in uses]
+    if len(missing) == len(recipe.cues) and SPEECH not in uses:
         raise UserError(
-            f"split {split!r}: no take of {', '.join(missing)} could be made",
-            "see drops.jsonl in the output for the reasons",
+            f"split {split!r}: the sources hold no clip for any cue and no speech",
+            "check the labels of the cues against the source, and the shares of the splits",
         )
-    takes = by_use.get(INSTRUCTION)
-    return Library(
-        cues=tuple(Cue(c, tuple(by_use[c.name])) for c in recipe.cues),
-        instruction=Cue(instruction_cue(recipe), tuple(takes)) if takes else None,
-        event_noise=tuple(by_use.get("event_noise", ())),
-        ambient_noise=tuple(by_use.get("ambient_noise", ())),
-    )
+    return [
+        Drop("library", f"{split}/{name}", "no clip of its label fell to the split")
+        for name in missing
+    ]

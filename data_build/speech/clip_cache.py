@@ -110,8 +110,9 @@ class ClipCache:
         path, notes_path = self._paths(key)
         kept = {**(notes or {}), "n_samples": len(pcm)}
         # Notes first: a clip counts as there once its audio is.
-        write_text(notes_path, json.dumps(kept, ensure_ascii=False, sort_keys=True))
-        with replacing(path) as file:
+        text = json.dumps(kept, ensure_ascii=False, sort_keys=True)
+        write_text(notes_path, text, synced=False)
+        with replacing(path, synced=False) as file:
             file.write(flac_bytes(pcm, sample_rate_hz))
         self._written_bytes += path.stat().st_size
         if self._written_bytes > self.limit_bytes // 16:

@@ -53,11 +53,14 @@ def tone(seconds: float, hz: float | Float64, harmonics: Sequence[float] = (1.0,
     t = clock(seconds)
     curve = np.broadcast_to(np.asarray(hz, np.float64), t.shape)
     phase = 2 * np.pi * np.cumsum(curve) / RATE_HZ
-    top = float(curve.max())
+    count = min(len(harmonics), int(RATE_HZ / 2 / max(float(curve.max()), 1.0)))
+    # sin(k x) = 2 cos(x) sin((k-1) x) - sin((k-2) x): two transcendentals for any timbre.
+    double_cos = 2 * np.cos(phase)
+    before, now = np.zeros(len(t)), np.sin(phase)
     out = np.zeros(len(t))
-    for number, weight in enumerate(harmonics, start=1):
-        if number * top < RATE_HZ / 2:
-            out += weight * np.sin(number * phase)
+    for weight in harmonics[:count]:
+        out += weight * now
+        before, now = now, double_cos * now - before
     return out
 
 
@@ -114,4 +117,5 @@ def finish(signal: Float64, peak: float = 0.5, fade_s: float = 0.003) -> Float32
         ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / n)
         out[:n] *= ramp
         out[-n:] *= ramp[::-1]
-    return (out * (peak / (np.abs(out).max() + 1e-12))).astype(np.float32)
+    scaled: Float32 = (out * (peak / (np.abs(out).max() + 1e-12))).astype(np.float32)
+    return scaled

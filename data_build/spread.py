@@ -1,0 +1,24 @@
+"""Shares met without chance: the n-th thing goes where the golden-ratio sequence says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_GOLDEN = 0.6180339887498949
+
+
+def spot_in(shares: Mapping[str, float], number: int) -> str:
+    """The key that thing ``number`` belongs to; every run of things meets the shares closely.
+
+    Raises:
+        ValueError: if no share is positive.
+    """
+    positive = {name: share for name, share in shares.items() if share > 0}
+    if not positive:
+        raise ValueError(f"no share is positive in {dict(shares)}")
+    at = (0.5 + number * _GOLDEN) % 1.0 * sum(positive.values())
+    for name, share in positive.items():
+        at -= share
+        if at < 0:
+            return name
+    return next(reversed(positive))
