@@ -1,0 +1,203 @@
+"""The six operators of TFJP, on one shared STFT.
+
+A clip is transformed once. Operators only choose frames (`kept`) and lower powers (`power`); the
+spectra themselves are never touched, and the audio comes back in one inverse transform::
+
+    samples ─▶ analyse ─▶ ClipSpectrum ─ operators ─▶ ClipSpectrum ─▶ synthesise ─▶ samples
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from data_build.tfjp.config import TfjpConfig
+from data_build.tfjp.spans import BLANK, Frames, Mask, Span, best_span, snap, without_long_silence
+from soundflow.audio.stft import Complex64, Float32, istft, stft
+from soundflow.protocol.front_end import FrontEnd
+from soundflow.protocol.timebase import TimeBase
+
+LOUD_PERCENTILE = 95.0
+NUMERICAL_SILENCE_DB = 80.0  # below the loud frames: what 16-bit rounding leaves
+_TIME = TimeBase()
+_WINDOW_SAMPLES = FrontEnd().window_samples
+
+
+@dataclass(frozen=True)
+class ClipSpectrum:
+    """A clip on the 10 ms frame grid, as far as it is processed.
+
+    Attributes:
+        stft: (n, bins) complex64, as transformed; shared by every state of the clip.
+        kept: (m,) which of the n frames stands at each place, or BLANK.
+        heard: (m, bins) float32, power of the frames as transformed.
+        power: (m, bins) float32, power that is left of it; never above ``heard``.
+        energy: (m,) float32, sum of ``power``.
+        taper_samples: length of the Hann flanks at both ends.
+    """
+
+    stft: Complex64
+    kept: Frames
+    heard: Float32
+    power: Float32
+    energy: Float32
+    taper_samples: int = 0
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def take(self, places: Frames) -> ClipSpectrum:
+        """The clip that has only these frames, in this order."""
+        return replace(
+            self,
+            kept=self.kept[places],
+            heard=(heard := self.heard[places]),
+            power=heard if self.power is self.heard else self.power[places],
+            energy=self.energy[places],
+        )
+
+    @cached_property
+    def ranked(self) -> Float32:
+        """Energies of the frames that were heard, ascending."""
+        return np.sort(self.energy[self.kept != BLANK])
+
+    def energy_at(self, percentile: float) -> float:
+        return float(self.ranked[round(percentile / 100.0 * (len(self.ranked) - 1))])
+
+
+def analyse(samples: Float32) -> ClipSpectrum:
+    """The one STFT: 400-sample Hann windows every 160 samples, (n,) -> ceil(n / 160) frames."""
+    spectra = stft(samples, _WINDOW_SAMPLES, _TIME.hop_samples)
+    power = spectra.real**2 + spectra.imag**2
+    return ClipSpectrum(spectra, np.arange(len(spectra)), power, power, power.sum(axis=1))
+
+
+def synthesise(clip: ClipSpectrum) -> Float32:
+    """The one inverse STFT, and the taper: (m * 160,) float32.
+
+    Lowered powers change amplitudes and leave phases, so single peaks may exceed the source's.
+    """
+    spectra = clip.stft[clip.kept]
+    spectra[clip.kept == BLANK] = 0.0
+    if clip.power is not clip.heard:
+        heard = np.maximum(clip.heard, np.finfo(np.float32).tiny)
+        spectra *= np.sqrt(clip.power / heard)
+    samples = istft(spectra, _WINDOW_SAMPLES, _TIME.hop_samples)
+    taper = min(clip.taper_samples, len(samples) // 2)
+    if taper:
+        flank = (0.5 - 0.5 * np.cos(np.pi * (np.arange(taper) + 0.5) / taper)).astype(np.float32)
+        samples[:taper] *= flank
+        samples[-taper:] *= flank[::-1]
+    return samples
+
+
+def loud_energy(clip: ClipSpectrum) -> float:
+    """Energy that one frame in twenty exceeds."""
+    return clip.energy_at(LOUD_PERCENTILE)
+
+
+def gate_energy(clip: ClipSpectrum, config: TfjpConfig) -> float:
+    """Energy under which a frame is silent: the percentile gate, bounded by the loud frames."""
+    loud = loud_energy(clip)
+    gate = clip.energy_at(config.gate_percentile) * _ratio(config.gate_margin_db)
+    lowest, highest = loud * _ratio(-NUMERICAL_SILENCE_DB), loud * _ratio(-config.silence_below_db)
+    return min(max(gate, lowest), highest)
+
+
+def active_frames(clip: ClipSpectrum, config: TfjpConfig) -> Mask:
+    active: Mask = clip.energy > gate_energy(clip, config)
+    return active
+
+
+def silence_cut(clip: ClipSpectrum, config: TfjpConfig) -> ClipSpectrum:
+    """Shortens inner silent runs to tau. Returns ``clip`` itself if there is nothing to cut."""
+    longest_frames = round(config.silence_s * _TIME.sample_rate_hz / _TIME.hop_samples)
+    keep = without_long_silence(~active_frames(clip, config), longest_frames)
+    return clip if len(keep) == len(clip) else clip.take(keep)
+
+
+def noise_profile(clip: ClipSpectrum, config: TfjpConfig) -> Float32:
+    """Mean power of the quietest frames, (bins,); zeros if those are not a noise floor."""
+    n = max(1, round(config.noise_share * len(clip.ranked)))
+    quietest = (clip.energy <= clip.ranked[n - 1]) & (clip.kept != BLANK)
+    profile: Float32 = clip.power[quietest].mean(axis=0)
+    if profile.sum() > loud_energy(clip) * _ratio(-config.noise_below_db):
+        return np.zeros_like(profile)
+    return profile
+
+
+def denoise(clip: ClipSpectrum, profile: Float32, config: TfjpConfig) -> ClipSpectrum:
+    """Power spectral subtraction (Boll 1979) of ``gamma`` times the profile.
+
+    A bin keeps at least ``residual_db`` of what was heard in it, however often this is repeated.
+    """
+    if not profile.any():
+        return clip
+    residual = clip.heard * np.float32(_ratio(config.residual_db))
+    left = np.maximum(clip.power - np.float32(config.gamma) * profile, residual)
+    power = np.minimum(left, clip.power)
+    return replace(clip, power=power, energy=power.sum(axis=1))
+
+
+def core_locate(clip: ClipSpectrum, config: TfjpConfig) -> Span:
+    """The contiguous span with the best score of normalised energy over spectral entropy.
+
+    A frame scores ``e / (1 + h)``: its level between the gate and the loud frames, in [0, 1], over
+    one plus its spectral entropy, in [0, 1]; structured sound beats equally loud noise, and neither
+    term alone can dominate. The span is the one whose scores exceed the threshold by the most.
+    """
+    loud, gate = loud_energy(clip), gate_energy(clip, config)
+    if loud <= 0.0:
+        return Span(0, len(clip))
+    tiny = loud * np.finfo(np.float32).eps ** 2
+    level = np.log(np.maximum(clip.energy, tiny) / gate) / np.log(loud / gate)
+    score = np.clip(level, 0.0, 1.0) / (1.0 + spectral_entropy(clip))
+    return best_span(score - config.core_threshold * score.max())
+
+
+def spectral_entropy(clip: ClipSpectrum) -> npt.NDArray[np.float64]:
+    """Shannon entropy of every frame's power distribution over its bins, in [0, 1], (m,)."""
+    energy = np.maximum(clip.energy, np.finfo(np.float32).tiny)
+    share = clip.power / energy[:, None]
+    nats = -(share * np.log(share + np.float32(1e-12))).sum(axis=1, dtype=np.float64)
+    entropy: npt.NDArray[np.float64] = np.clip(nats / np.log(share.shape[1]), 0.0, 1.0)
+    return entropy
+
+
+def boundary_norm(clip: ClipSpectrum, core: Span, config: TfjpConfig) -> tuple[ClipSpectrum, Span]:
+    """Cuts to ``core``, its ends snapped to half-chunks; blank frames where the clip is shorter.
+
+    Returns:
+        The clip, and where the core lies in it.
+    """
+    step_frames = config.boundary_samples // _TIME.hop_samples
+    span = snap(core, active_frames(clip, config), step_frames)
+    inside = clip.take(np.arange(span.start, min(span.stop, len(clip))))
+    missing = len(span) - len(inside)
+    start = max(core.start - span.start, 0)
+    stop = min(core.stop - span.start, len(span))
+    return (_padded(inside, missing) if missing else inside), Span(start, stop)
+
+
+def spec_smooth(clip: ClipSpectrum, config: TfjpConfig) -> ClipSpectrum:
+    """Hann flanks of omega at both ends; a state, not a change, so repeating it does nothing."""
+    return replace(clip, taper_samples=_TIME.samples(config.taper_s))
+
+
+def _padded(clip: ClipSpectrum, n_frames: int) -> ClipSpectrum:
+    blank = np.zeros((n_frames, clip.power.shape[1]), np.float32)
+    heard = np.concatenate((clip.heard, blank))
+    return replace(
+        clip,
+        kept=np.concatenate((clip.kept, np.full(n_frames, BLANK))),
+        heard=heard,
+        power=heard if clip.power is clip.heard else np.concatenate((clip.power, blank)),
+        energy=np.concatenate((clip.energy, blank[:, 0])),
+    )
+
+
+def _ratio(db: float) -> float:
+    return float(10.0 ** (db / 10.0))
