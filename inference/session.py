@@ -11,9 +11,10 @@ do not depend on how its samples were cut into packets.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Protocol
 
 import numpy.typing as npt
 
@@ -51,12 +52,24 @@ class SessionConfig:
             raise ValueError(f"limit_positions must be positive, got {self.limit_positions}")
 
 
+class Ears(Protocol):
+    """Packets in, encoded chunks out, counted from 0."""
+
+    @property
+    def received_samples(self) -> int: ...
+
+    def push(self, packet: npt.ArrayLike) -> Iterator[HeardChunk]: ...
+
+    def finish(self) -> Iterator[HeardChunk]: ...
+
+
 class Session:
     """Listens until it is closed. Many may live in one process; each has its own memory.
 
     Args:
         policy: who decides; the model unless given (teacher forcing gives the truth).
         clock: monotonic seconds.
+        ears: how samples become chunks; causal, a chunk at a time, unless given.
 
     Raises:
         ValueError: if the instruction prefix does not fit into the memory.
@@ -68,12 +81,13 @@ class Session:
         config: SessionConfig | None = None,
         policy: Policy | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        ears: Ears | None = None,
     ) -> None:
         config = config or SessionConfig()
         threshold = engine.threshold if config.threshold is None else config.threshold
         began = clock()
         self._clock: Callable[[], float] = lambda: clock() - began
-        self._encoder = EncoderLoop(engine.model, engine.spec)
+        self._encoder: Ears = ears or EncoderLoop(engine.model, engine.spec)
         self._decoder = DecoderLoop(
             engine.spec,
             engine.tokenizer,
