@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from soundflow.atomic import write_text
 
 
 def cache_key(question: dict[str, Any]) -> str:
@@ -37,16 +37,10 @@ class ChatCache:
     def put(
         self, prompt_id: str, key: str, question: dict[str, Any], answer: dict[str, Any]
     ) -> None:
-        """Stores an answer with its question; readers see the whole entry or none."""
-        path = self.path(prompt_id, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{key[:8]}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"question": question, "answer": answer}, file, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        """Stores an answer with its question; readers see the whole entry or none.
+
+        Raises:
+            UserError: if the disk is full or the folder cannot be written.
+        """
+        entry = {"question": question, "answer": answer}
+        write_text(self.path(prompt_id, key), json.dumps(entry, ensure_ascii=False))

@@ -3,7 +3,7 @@
 ::
 
     folder/
-      segment-000000/   clips.jsonl  offsets.npy  bm25 arrays (memory-mapped)  segment.json (last)
+      segment-000000/   clips.jsonl  clips.npy  bm25 arrays (memory-mapped)  segment.json
       segment-000001/   ...
 
 A library grows by whole segments, each at most ``SEGMENT_CLIPS`` clips, so adding to a corpus of
@@ -31,9 +31,10 @@ import numpy as np
 import numpy.typing as npt
 import Stemmer
 
-from data_build.curate.clip_json import clip_from_line, clip_to_line
 from data_build.curate.ontology import ontology
+from data_build.material.table import ClipTable, TableWriter
 from data_build.records import Clip
+from soundflow.atomic import disk_error
 from soundflow.errors import UserError
 
 SEGMENT_CLIPS = 50_000
@@ -198,51 +199,48 @@ class _Segment:
             [known], k=min(k, self._n_clips), show_progress=False, n_threads=0
         )
         return [
-            self._clip(int(row))
+            self._clips[int(row)]
             for row, score in zip(rows[0], scores[0], strict=True)
             if score > 0.0
         ]
-
-    def _clip(self, row: int) -> Clip:
-        start, end = int(self._offsets[row]), int(self._offsets[row + 1])
-        with (self._folder / "clips.jsonl").open("rb") as lines:
-            lines.seek(start)
-            return clip_from_line(lines.read(end - start))
 
     @cached_property
     def _index(self) -> Any:
         return bm25s.BM25.load(self._folder, mmap=True, show_progress=False)
 
     @cached_property
-    def _offsets(self) -> npt.NDArray[np.int64]:
-        offsets: npt.NDArray[np.int64] = np.load(
-            self._folder / "offsets.npy", mmap_mode="r", allow_pickle=False
-        )
-        return offsets
+    def _clips(self) -> ClipTable:
+        return ClipTable(self._folder / "clips.jsonl")
 
 
 def _write_segment(path: Path, clips: Sequence[Clip]) -> None:
-    """Writes into a temporary folder that is renamed when every file is on disk."""
+    """Writes into a temporary folder that is renamed when every file is on disk.
+
+    Raises:
+        UserError: if the disk is full or the folder cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(path, ignore_errors=True)  # one that was cut off before its segment.json
-    temporary.mkdir()
-    lines = [clip_to_line(clip).encode() + b"\n" for clip in clips]
-    (temporary / "clips.jsonl").write_bytes(b"".join(lines))
-    offsets = np.concatenate(([0], np.cumsum([len(line) for line in lines]))).astype(np.int64)
-    np.save(temporary / "offsets.npy", offsets, allow_pickle=False)
     # A clip without a word still takes its row, or rows and clips would part ways.
     texts = [tokens(clip_text(clip)) or ["nothing"] for clip in clips]
     index = bm25s.BM25(k1=_K1, b=_B, method="lucene")
     index.index(texts, show_progress=False)
-    index.save(temporary, show_progress=False)
     head = {
         "version": LIBRARY_VERSION,
         "clips": len(clips),
         "words": sum(len(text) for text in texts),
     }
-    (temporary / "segment.json").write_text(json.dumps(head))
-    for file in temporary.iterdir():
-        with file.open("rb") as written:
-            os.fsync(written.fileno())
-    temporary.replace(path)
+    try:
+        with TableWriter(temporary / "clips.jsonl") as table:
+            for clip in clips:
+                table.add(clip)
+        index.save(temporary, show_progress=False)
+        (temporary / "segment.json").write_text(json.dumps(head))
+        for file in temporary.iterdir():
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        temporary.rename(path)  # refused where another process has added the same segment
+    except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

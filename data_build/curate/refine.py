@@ -65,21 +65,22 @@ class RuleRefiner:
             f"{made.surface}, {made.intensity}"
         )
         return Refined(
-            query=_query(sound, event, made.material),
+            query=_query(sound, event, made.material, world),
             caption=caption,
             tags=world.evidence(sound.name),
             made_by={"refiner": "rules"},
         )
 
 
-def _query(sound: SoundClass, event: SubEvent, source: str) -> str:
+def _query(sound: SoundClass, event: SubEvent, source: str, world: Ontology) -> str:
     """The class's own names first, then what it is described as, its kind and what makes it.
 
     Words of one class rank before words it shares with its siblings, which is what tells "smoke
     alarm" from "alarm clock".
     """
     described = event.description.rsplit(",", 1)[0]  # without where it is heard
-    kinds = sound.lineage[1:]
+    # Classes without an id only group others; nobody describes a recording by them.
+    kinds = [name for name in sound.lineage[1:] if world.classes[name].id]
     words: dict[str, None] = {}
     for text in (sound.name, described, *kinds[:1], source, *kinds[1:], "sound recording of"):
         for word in re.findall(r"[a-z0-9'-]+", text.lower()):
