@@ -13,10 +13,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class HeardChunk:
-    """One encoded chunk: its index in the stream and its slots, (slots, d)."""
+    """One encoded chunk: its index in the stream, its slots (slots, d), when it was complete."""
 
     index: int
     slots: Tensor
+    arrived_s: float = 0.0
 
 
 class ChunkQueue:

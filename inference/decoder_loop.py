@@ -166,15 +166,19 @@ class DecoderLoop:
         events: list[SessionEvent] = []
         for at, chunk in enumerate(chunks[:-1]):
             p_stale = seen[at - unseen] if at >= unseen else None
-            events.append(Decided(chunk.index, p_stale, False, True, self._clock()))
-        newest = chunks[-1].index
-        speak = self._policy.speaks(newest, seen[-1])
-        events.append(Decided(newest, seen[-1], speak, False, self._clock()))
+            events.append(
+                Decided(chunk.index, p_stale, False, True, chunk.arrived_s, self._clock())
+            )
+        newest = chunks[-1]
+        speak = self._policy.speaks(newest.index, seen[-1])
+        events.append(
+            Decided(newest.index, seen[-1], speak, False, newest.arrived_s, self._clock())
+        )
         token = table.text_begin if speak else layout.silence(table).ids[0]
         self._state = advance(self._state, token, table)
         self._pending = (token,)
         if speak:
-            self._turn = _Turn(newest, self._tokenizer.stream_decoder())
+            self._turn = _Turn(newest.index, self._tokenizer.stream_decoder())
         return events
 
     def _speak(self, logits: Tensor) -> list[SessionEvent]:

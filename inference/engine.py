@@ -10,7 +10,7 @@ import torch
 
 from soundflow.errors import UserError
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.weights import load_checkpoint
+from soundflow.model.weights import Checkpoint, load_checkpoint
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.tokenizer import TextTokenizer
 
@@ -48,13 +48,18 @@ def load_engine(
     """
     loaded = load_checkpoint(checkpoint, device, dtype)
     loaded.model.eval()
+    return engine_of(loaded, read_calibration(checkpoint))
+
+
+def engine_of(loaded: Checkpoint, threshold: float = OWN_ODDS) -> Engine:
+    """An engine around a model in memory, for instance one that is being trained."""
     limit = loaded.model.config.lm.max_positions
     return Engine(
         model=loaded.model,
         tokenizer=loaded.tokenizer,
         spec=loaded.spec,
         system=str(loaded.extra.get(SYSTEM_KEY, "")),
-        threshold=read_calibration(checkpoint),
+        threshold=threshold,
         limit_positions=min(limit, int(loaded.extra.get(TRAINED_POSITIONS_KEY, limit))),
     )
 

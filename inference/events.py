@@ -24,13 +24,15 @@ class Decided:
 
     ``p_response`` is the softmax over the two decision logits. ``stale`` marks a chunk that newer
     ones overtook while the model spoke: it is answered by silence without being asked, and its
-    ``p_response`` is None where the memory forgot it before it was looked at.
+    ``p_response`` is None where the memory forgot it before it was looked at. ``arrived_s`` is when
+    the chunk was complete, so ``clock_s - arrived_s`` is how long the decision took.
     """
 
     chunk: int
     p_response: float | None
     speak: bool
     stale: bool = False
+    arrived_s: float = field(default=0.0, compare=False)
     clock_s: float = field(default=0.0, compare=False)
 
 

@@ -67,14 +67,14 @@ class Latency:
         return asdict(self)
 
 
-def chunk_costs(events: Sequence[SessionEvent], started_s: float = 0.0) -> list[ChunkCost]:
-    """What each chunk cost, from the clock on the events of a session fed without waiting."""
+def chunk_costs(events: Sequence[SessionEvent]) -> list[ChunkCost]:
+    """What each chunk cost, from the clock on the events; waiting for audio is not work."""
     costs: list[ChunkCost] = []
-    last = started_s
+    last = 0.0
     for event in events:
         spent, last = event.clock_s - last, event.clock_s
         if isinstance(event, Decided):
-            costs.append(ChunkCost(spent))
+            costs.append(ChunkCost(event.clock_s - event.arrived_s))
         elif isinstance(event, ReplyStarted | ReplyText | ReplyEnded) and costs:
             costs[-1] = ChunkCost(costs[-1].decide_s, (*costs[-1].token_s, spent))
     return costs

@@ -87,7 +87,7 @@ class Session:
         threshold = engine.threshold if config.threshold is None else config.threshold
         began = clock()
         self._clock: Callable[[], float] = lambda: clock() - began
-        self._encoder: Ears = ears or EncoderLoop(engine.model, engine.spec)
+        self._encoder: Ears = ears or EncoderLoop(engine.model, engine.spec, self._clock)
         self._decoder = DecoderLoop(
             engine.spec,
             engine.tokenizer,

@@ -76,6 +76,8 @@ class SilenceTimer:
     def __call__(self, audio: Float32, time: TimeBase) -> Outcome:
         """Args: audio (n,) float32 in [-1, 1]."""
         levels = slot_levels_db(audio, time)
+        if not levels.size:
+            return Outcome()
         slot_s = time.slot_samples / time.sample_rate_hz
         sound = levels > self._floor(levels, round(self.floor_s / slot_s)) + self.margin_db
         at = self._slots(sound, round(self.sound_s / slot_s), round(self.silence_s / slot_s))
@@ -84,9 +86,10 @@ class SilenceTimer:
 
     @staticmethod
     def _floor(levels: Float32, past: int) -> Float32:
-        padded = np.concatenate((np.full(past - 1, np.nan, np.float32), levels))
+        # Before the stream there was as much noise as in its first slot.
+        padded = np.concatenate((np.full(past - 1, levels[:1].mean(), np.float32), levels))
         recent = np.lib.stride_tricks.sliding_window_view(padded, past)
-        floor: Float32 = np.nanpercentile(recent, 10, axis=1).astype(np.float32)
+        floor: Float32 = np.percentile(recent, 10, axis=1).astype(np.float32)
         return floor
 
     @staticmethod

@@ -1,0 +1,55 @@
+"""Validation of a model in training by real streaming decoding, for the trainer's callable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from inference.engine import OWN_ODDS, engine_of
+from inference.evaluate.metrics import score
+from inference.evaluate.streams import encode_streams, online_positions, truth_of
+from inference.evaluate.sweep import decode, outcome_of
+from inference.sampling import SamplingConfig
+from soundflow.model.weights import Checkpoint
+from soundflow.shards.reader import ShardSet
+
+FIGURES = (
+    "f1", "recall", "precision", "false_per_hour", "reply_exact", "latency_p50_s", "early_share",
+)  # fmt: skip
+
+
+def stream_validation(
+    split: Path, n_streams: int = 32, max_reply_tokens: int = 24, seed: int = 0
+) -> Callable[[Checkpoint], dict[str, float]]:
+    """A function that decodes a fixed choice of held-out streams and returns figures.
+
+    Nothing is forced: what the model says stays in its context, so false triggers and their
+    consequences show. Figures that have nothing to measure are left out.
+
+    Raises:
+        UserError: if the split is missing or holds no online stream.
+    """
+    shards = ShardSet(split)
+    samples = [shards.read(i) for i in online_positions(shards, n_streams, seed)]
+    truths = [truth_of(s.record) for s in samples]
+    sampling = SamplingConfig(temperature=0.0, max_reply_tokens=max_reply_tokens)
+
+    def validate(checkpoint: Checkpoint) -> dict[str, float]:
+        model = checkpoint.model
+        was_training = model.training
+        model.eval()
+        try:
+            # Sessions run without autocast; so does their measurement.
+            with torch.autocast(model.device.type, enabled=False):
+                engine = engine_of(checkpoint)
+                runs = decode(engine, encode_streams(engine, samples), OWN_ODDS, sampling)
+        finally:
+            model.train(was_training)
+        outcomes = [outcome_of(r, checkpoint.spec.time) for r in runs]
+        metrics = score(truths, outcomes, checkpoint.spec.time)
+        values = {name: metrics[name].value for name in FIGURES}
+        return {f"event_{name}": v for name, v in values.items() if v is not None}
+
+    return validate

@@ -1,0 +1,130 @@
+"""Listening to recordings: one session, everything that happens shown as it happens."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from inference.engine import Engine, load_engine
+from inference.events import SessionEvent, to_json
+from inference.latency import Latency, chunk_costs, measure
+from inference.recipe import InferRecipe
+from inference.session import Session, SessionConfig
+from inference.sources import Recording, open_recordings
+from inference.transcript import Transcript
+from soundflow.protocol.turns import Event
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What became known while a recording was fed.
+
+    ``begins`` is the recording that begins with this packet; ``at_samples`` where, in the session.
+    """
+
+    begins: Recording | None
+    at_samples: int
+    events: tuple[SessionEvent, ...]
+
+
+def infer(recipe: InferRecipe, *, as_json: bool = False, pipe: BinaryIO | None = None) -> Latency:
+    """Hears the recordings of a recipe and prints a transcript, or one JSON event a line.
+
+    Args:
+        pipe: where ``-`` reads from; standard input by default.
+
+    Raises:
+        UserError: if the checkpoint or a recording cannot be read.
+    """
+    engine = load_engine(recipe.checkpoint, recipe.device, DTYPES[recipe.precision])
+    heard = hear(engine, recipe, pipe or sys.stdin.buffer)
+    return _print_json(engine, heard) if as_json else _print_transcript(engine, heard)
+
+
+def hear(
+    engine: Engine,
+    recipe: InferRecipe,
+    pipe: BinaryIO,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Heard]:
+    """One session over all recordings, each followed by ``gap_s`` of silence."""
+    recordings = open_recordings(
+        recipe.audio, engine.spec, recipe.packet_s, recipe.pcm_rate_hz, pipe
+    )
+    session = Session(engine, _config(recipe, recordings))
+    gap = np.zeros(engine.spec.time.samples(recipe.gap_s), np.float32)
+    received, began = 0, time.perf_counter()
+    for recording in recordings:
+        begins: Recording | None = recording
+        for packet in _with_gap(recording.packets, gap):
+            if recipe.real_time:
+                due_s = engine.spec.time.seconds(received + len(packet))
+                sleep(max(0.0, began + due_s - time.perf_counter()))
+            yield Heard(begins, received, tuple(session.push(packet)))
+            received += len(packet)
+            begins = None
+    yield Heard(None, received, tuple(session.close()))
+
+
+def _with_gap(packets: Iterator[np.ndarray], gap: np.ndarray) -> Iterator[np.ndarray]:
+    yield from packets
+    if len(gap):
+        yield gap
+
+
+def _config(recipe: InferRecipe, recordings: list[Recording]) -> SessionConfig:
+    """A built stream brings its own instruction, unless the recipe gives one."""
+    own = recordings[0].system if len(recordings) == 1 else None
+    if recipe.session.system is not None or own is None:
+        return recipe.session
+    given = recipe.session
+    return SessionConfig(own, given.threshold, given.limit_positions, given.sampling)
+
+
+def _print_transcript(engine: Engine, heard: Iterator[Heard]) -> Latency:
+    console = Console(highlight=False)
+    transcript = Transcript(console, engine.spec.time)
+    events: list[SessionEvent] = []
+    for step in heard:
+        if step.begins is not None:
+            truth: tuple[Event, ...] | None = step.begins.events
+            transcript.recording(step.begins.name, step.at_samples, truth)
+        transcript.show(step.events)
+        events += step.events
+    found = _latency(engine, events)
+    if found.real_time_factor is not None and found.decision_p95_s is not None:
+        console.print(
+            f"[dim]real-time factor {found.real_time_factor:.3f}, decisions "
+            f"{1000 * found.decision_p95_s:.0f} ms (p95) after their chunk; {found.hardware}[/]",
+            soft_wrap=True,
+        )
+    return found
+
+
+def _print_json(engine: Engine, heard: Iterator[Heard]) -> Latency:
+    events: list[SessionEvent] = []
+    for step in heard:
+        for event in step.events:
+            print(json.dumps(to_json(event), ensure_ascii=False), flush=True)
+        events += step.events
+    return _latency(engine, events)
+
+
+def _latency(engine: Engine, events: list[SessionEvent]) -> Latency:
+    return measure([chunk_costs(events)], engine.spec.time, engine.spec.front_end)
+
+
+def checkpoint_recipe(source: Path, audio: tuple[str, ...]) -> InferRecipe:
+    """The recipe of `soundflow infer CHECKPOINT AUDIO...`."""
+    return InferRecipe(checkpoint=source, audio=audio)

@@ -1,0 +1,93 @@
+"""The live transcript: one line a chunk for people, as a session goes on.
+
+::
+
+      2.4 s  LISTENING  ▏          0.01
+      2.8 s  LISTENING  ▎          0.04   ┆ turn on the light: deserves a reply now
+      3.2 s  SPEAKING   █████████▊ 0.98   Light on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from inference.events import (
+    Decided,
+    ReplyEnded,
+    ReplyStarted,
+    ReplyText,
+    SessionEnded,
+    SessionEvent,
+)
+from soundflow.protocol.timebase import TimeBase
+from soundflow.protocol.turns import Event
+
+BAR_CELLS = 10
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def bar(share: float, cells: int = BAR_CELLS) -> str:
+    """A share of 1 in eighths of a character."""
+    eighths = round(min(max(share, 0.0), 1.0) * cells * 8)
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(cells)
+
+
+class Transcript:
+    """Prints events as they come. Text streams into the line of its chunk."""
+
+    def __init__(self, console: Console, time: TimeBase) -> None:
+        self._console = console
+        self._time = time
+        self._truth: list[tuple[int, Event]] = []  # (chunk at which it is ready, event)
+        self._speaking = False
+
+    def recording(self, name: str, start_samples: int, events: Sequence[Event] | None) -> None:
+        """Announces a recording that begins at ``start_samples`` of the session."""
+        self._console.rule(Text(name, "bold"), style="dim", align="left")
+        for event in events or ():
+            at = self._time.reply_chunk(start_samples + event.ready_samples)
+            self._truth.append((at, event))
+
+    def show(self, events: Sequence[SessionEvent]) -> None:
+        for event in events:
+            self._one(event)
+
+    def _one(self, event: SessionEvent) -> None:
+        if isinstance(event, Decided):
+            self._decided(event)
+        elif isinstance(event, ReplyStarted):
+            tone = "bold red" if event.emotion == "urgent" else "bold green"
+            self._print(Text(f"{event.emotion}: " if event.emotion != "normal" else "", tone))
+        elif isinstance(event, ReplyText):
+            self._print(Text(event.text, "bold"))
+        elif isinstance(event, ReplyEnded):
+            cut_short = "" if event.reason == "end" else f" [{event.reason}]"
+            self._print(Text(cut_short, "dim"), end="\n")
+            self._speaking = False
+        elif isinstance(event, SessionEnded):
+            seconds = self._time.seconds(event.n_samples)
+            self._print(Text(f"{event.chunks} chunks, {seconds:.1f} s heard", "dim"), end="\n")
+
+    def _decided(self, event: Decided) -> None:
+        at_s = self._time.seconds(self._time.decision_time_samples(event.chunk))
+        odds = event.p_response
+        line = Text(f"{at_s:7.1f} s  ")
+        line.append("SPEAKING   " if event.speak else "LISTENING  ",
+                    "bold green" if event.speak else "dim")  # fmt: skip
+        line.append(bar(odds or 0.0), "green" if event.speak else "cyan")
+        line.append(f" {odds:.2f}  " if odds is not None else "   -  ", "dim")
+        line.append("(overtaken) " if event.stale else "", "dim")
+        due = [e for chunk, e in self._truth if chunk == event.chunk]
+        for one in due:
+            what = "deserves a reply" if one.must_respond else "deserves none"
+            line.append(f"┆ {one.kind.replace('_', ' ')}: {what} ", "yellow")
+        line.append("▸ " if event.speak else "", "bold green")
+        self._speaking = event.speak
+        self._print(line, end="" if event.speak else "\n")
+
+    def _print(self, text: Text, end: str = "") -> None:
+        self._console.print(text, end=end, soft_wrap=True)

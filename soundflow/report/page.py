@@ -1,0 +1,47 @@
+"""The page around the figures: one HTML file with its style and script inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from markupsafe import Markup
+
+from soundflow.atomic import write_text
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Section:
+    """``anchor`` is its address in the page; ``lead`` says in a sentence what is to be seen."""
+
+    anchor: str
+    title: str
+    lead: str
+    body: Markup
+
+
+def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+    """A whole HTML document that refers to nothing outside itself."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=select_autoescape(), trim_blocks=True
+    )
+    return environment.get_template("page.html").render(
+        title=title,
+        subtitle=subtitle,
+        sections=sections,
+        style=Markup((_HERE / "page.css").read_text()),
+        script=Markup((_HERE / "page.js").read_text()),
+    )
+
+
+def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section]) -> None:
+    """Writes the page whole or not at all.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    write_text(path, render_page(title, subtitle, sections))
