@@ -1,0 +1,157 @@
+"""Any Hugging Face dataset, from the hub or a local folder, streamed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from data_build.records import AudioRef, Clip, Dialogue, Drop, Origin
+from data_build.sources.audio_refs import audio_file
+from data_build.sources.fields import clip_of, span_of
+from data_build.sources.questions import question_dialogue
+from data_build.sources.rows import Row, usable
+from data_build.sources.source import FIELDS, STEP, BadRow, Part, Report, SourceConfig
+from data_build.sources.turns import dialogue, messages_of
+from soundflow.atomic import replacing
+from soundflow.errors import UserError
+
+_MAGIC = (
+    (b"RIFF", ".wav"), (b"fLaC", ".flac"), (b"OggS", ".ogg"), (b"ID3", ".mp3"),
+    (b"\xff\xfb", ".mp3"), (b"\xff\xf3", ".mp3"), (b"\xff\xf2", ".mp3"),
+)  # fmt: skip
+
+
+def huggingface(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip | Dialogue]:
+    """A dataset for the `datasets` library.
+
+    ``root`` is a hub name ("owner/name"), a folder of Parquet, JSON, CSV or audio files, or what
+    ``save_to_disk`` wrote; ``subset`` its configuration, ``split`` its split (default "train").
+    A row with audio becomes a clip: columns by their usual names or by ``columns``, class labels
+    by name, the rest in ``extra``. A row of text becomes a dialogue: ``messages`` (role, content),
+    ``conversations`` (from, value), or a question with its answer. Audio is never decoded here;
+    what lies inside a database file is written once to ``cache`` under the hash of its bytes. A
+    unit of work is one of the dataset's shards.
+    """
+    dataset = _open(config)
+    features: Mapping[str, Any] = dataset.features or {}
+    kinds = {name: type(feature).__name__ for name, feature in features.items()}
+    for name in (n for n, kind in kinds.items() if kind == "Audio"):
+        from datasets import Audio
+
+        dataset = dataset.cast_column(name, Audio(decode=False))
+    classes = {n: features[n] for n, kind in kinds.items() if kind == "ClassLabel"}
+    column = _audio_column(config, kinds)
+    origin = Origin(Path(config.root).name, config.licence or _licence(dataset))
+    label = f"{Path(config.root).name}:{config.split or 'train'}"
+
+    def make(row: Row) -> Clip | Dialogue:
+        data = {**row.data, **{n: _class_name(c, row.data.get(n)) for n, c in classes.items()}}
+        named = Row(row.where, data)
+        if column is None or column not in data:
+            return _text(named, origin)
+        start_s, end_s, length_s = span_of(config, named)
+        audio, name = _audio(config, data.pop(column), start_s, end_s)
+        # Rows may share a file name; the place in the dataset is unique.
+        place = row.where.removeprefix(f"{label} ")
+        return clip_of(config, named, audio, f"{place}/{name}" if name else place, origin, length_s)
+
+    yield from usable(_rows(dataset, label, part, report), make, report)
+
+
+def _open(config: SourceConfig) -> Any:
+    import datasets
+
+    root = Path(config.root).expanduser()
+    split = config.split or "train"
+    hint = "check root, subset and split; a hub name needs the network and access rights"
+    try:
+        if (root / "state.json").is_file():
+            return datasets.load_from_disk(str(root)).to_iterable_dataset()
+        if (root / "dataset_dict.json").is_file():
+            return datasets.load_from_disk(str(root))[split].to_iterable_dataset()
+        place = str(root) if root.exists() else config.root
+        return datasets.load_dataset(place, config.subset, split=split, streaming=True)
+    except Exception as error:  # the library raises many kinds, each for a wrong root or name
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"huggingface: {config.root} ({split}): {reason[:300]}", hint) from error
+
+
+def _rows(dataset: Any, label: str, part: Part, report: Report) -> Iterator[Row]:
+    for shard, rows_part in part.share(range(dataset.num_shards)):
+        index = -1
+        items = iter(dataset.shard(dataset.num_shards, shard))
+        while True:
+            try:
+                item = next(items)
+            except StopIteration:
+                break
+            except Exception as error:  # damaged files raise whatever their decoder raises
+                reason = " ".join(str(error).split()) or type(error).__name__
+                where = f"{label} {shard}-{index + 1}"
+                report(Drop(STEP, where, f"the shard breaks off: {reason[:200]}"))
+                break
+            index += 1
+            if rows_part.takes(index):
+                yield Row(f"{label} {shard}-{index}", item)
+
+
+def _audio_column(config: SourceConfig, kinds: Mapping[str, str]) -> str | None:
+    chosen = config.columns.get("path")
+    if chosen:
+        return chosen
+    typed = [name for name, kind in kinds.items() if kind == "Audio"]
+    usual = [name for name in FIELDS["path"] if name in kinds]
+    return next(iter(typed + usual), None)
+
+
+def _audio(
+    config: SourceConfig, value: Any, start_s: float, end_s: float | None
+) -> tuple[AudioRef, str]:
+    """(reference, file name without suffix or "") of an audio cell."""
+    content = value.get("bytes") if isinstance(value, Mapping) else None
+    path = value.get("path") if isinstance(value, Mapping) else value
+    written = path if isinstance(path, str) else ""
+    name = Path(written.split("::")[0]).stem
+    if isinstance(content, bytes) and content:
+        return audio_file(_materialised(config, content), start_s, end_s), name
+    if not written:
+        raise BadRow("its audio has neither bytes nor a path")
+    base = Path(config.audio_root or config.root).expanduser()
+    return audio_file(base / Path(written).expanduser(), start_s, end_s), name
+
+
+def _materialised(config: SourceConfig, content: bytes) -> Path:
+    if config.cache is None:
+        raise UserError(
+            f"huggingface: the audio of {config.root} lies inside its database files",
+            "set cache to a folder where the recordings may be written",
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    suffix = next((s for magic, s in _MAGIC if content.startswith(magic)), ".audio")
+    path = Path(config.cache).expanduser() / digest[:2] / f"{digest}{suffix}"
+    if not path.is_file():
+        with replacing(path) as file:
+            file.write(content)
+    return path
+
+
+def _text(row: Row, origin: Origin) -> Dialogue:
+    name = row.where
+    if isinstance(row.data.get("messages"), list):
+        return dialogue(name, messages_of(row, "messages", "role", "content"), origin)
+    if isinstance(row.data.get("conversations"), list):
+        return dialogue(name, messages_of(row, "conversations", "from", "value"), origin)
+    return question_dialogue(name, row, origin)
+
+
+def _class_name(feature: Any, value: Any) -> Any:
+    if isinstance(value, int) and 0 <= value < len(feature.names):
+        return feature.names[value]
+    return None
+
+
+def _licence(dataset: Any) -> str:
+    info = getattr(dataset, "info", None)
+    return str(getattr(info, "license", "") or "") or "not stated"

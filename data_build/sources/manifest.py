@@ -1,0 +1,63 @@
+"""A plain table of recordings: the way to use any folder of audio of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_build.records import Clip, Origin
+from data_build.sources.audio_refs import audio_file
+from data_build.sources.fields import clip_of, names_of, span_of
+from data_build.sources.json_stream import documents
+from data_build.sources.rows import Row, csv_rows, tsv_rows, usable
+from data_build.sources.source import Part, Report, SourceConfig
+from soundflow.errors import UserError
+
+MANIFEST_TREE = "manifest.jsonl, manifest.csv or manifest.tsv with at least a column path"
+_USUAL = ("manifest.jsonl", "manifest.json", "manifest.csv", "manifest.tsv", "metadata.csv")
+
+
+def manifest(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+    """JSON lines, CSV or TSV; only ``path`` is needed::
+
+        {"path": "a/b.wav", "text": "...", "label": "...", "language": "en", "speaker": "...",
+         "start": 0.0, "end": 2.5, "kind": "speech", "licence": "...", "attribution": "..."}
+
+    Paths are relative to the manifest's folder (or ``audio_root``). ``root`` is the manifest or
+    its folder. Usual other names are understood (``audio_filepath``, ``offset``, ``duration``
+    of NeMo manifests, ``sentence``, ...), and ``columns`` names any other. Several rows may cut
+    one file; word times go under ``words``. Columns that are no field go to ``extra``. ``split``
+    keeps the rows whose column ``split`` says so. A unit of work is a row.
+    """
+    table = _table(config)
+    base = Path(config.audio_root).expanduser() if config.audio_root else table.parent
+    origin = Origin(table.parent.name or "manifest", config.licence or "not stated")
+    rows: Iterator[Row]
+    if table.suffix.lower() == ".csv":
+        rows = csv_rows(table, report, part)
+    elif table.suffix.lower() == ".tsv":
+        rows = tsv_rows(table, report, part)
+    else:
+        rows = documents(table, report, part)
+    chosen = (r for r in rows if config.split is None or r.data.get("split") == config.split)
+
+    def make(row: Row) -> Clip:
+        written = row.text(*names_of(config, "path"))
+        start_s, end_s, length_s = span_of(config, row)
+        cut = f"#{start_s:g}" if start_s or end_s is not None else ""
+        audio = audio_file(base / Path(written).expanduser(), start_s, end_s)
+        return clip_of(config, row, audio, f"{written}{cut}", origin, length_s)
+
+    yield from usable(chosen, make, report)
+
+
+def _table(config: SourceConfig) -> Path:
+    root = Path(config.root).expanduser()
+    if root.is_file():
+        return root
+    if not root.is_dir():
+        raise UserError(f"manifest: {root}: no such file or folder", f"expected {MANIFEST_TREE}")
+    for name in _USUAL:
+        if (root / name).is_file():
+            return root / name
+    raise UserError(f"manifest: {root} has no {', '.join(_USUAL)}", f"expected {MANIFEST_TREE}")

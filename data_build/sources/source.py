@@ -1,0 +1,195 @@
+"""What a recipe says about a corpus, and what every reader of one looks like.
+
+::
+
+    SourceConfig ──▶ reader(config, part, report) ──▶ Clip | Dialogue, one after another
+                                        └──▶ Drop for every row that cannot be used
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar, get_args
+
+from data_build.records import Clip, ClipKind, Dialogue, Drop
+from soundflow.errors import UserError, nearest
+
+T = TypeVar("T")
+
+STEP = "sources"
+
+CorpusName = Literal[
+    "librispeech",
+    "common_voice",
+    "gigaspeech",
+    "voxpopuli",
+    "aishell",
+    "covost2",
+    "audioset",
+    "esc50",
+    "fma",
+    "musan",
+    "wham",
+    "dns_noise",
+    "moss",
+    "ultrachat",
+    "magpie_pro",
+    "belle",
+    "coig_cqia",
+    "gammacorpus_fact_qa",
+    "dureader",
+    "webqa",
+    "qa_json",
+    "manifest",
+    "webdataset",
+    "huggingface",
+    "kaldi",
+    "lhotse",
+    "streamaudio",
+    "online_conversation",
+    "offline_conversation",
+]
+
+# What a row of a generic corpus may say, and the names that it is looked for under.
+FIELDS: dict[str, tuple[str, ...]] = {
+    "path": ("path", "audio", "audio_path", "audio_filepath", "file", "filename", "wav"),
+    "id": ("id", "utt_id", "key"),
+    "text": ("text", "transcript", "transcription", "sentence", "normalized_text"),
+    "label": ("label", "labels", "category", "class"),
+    "caption": ("caption", "description"),
+    "language": ("language", "lang", "locale"),
+    "speaker": ("speaker", "speaker_id", "client_id", "spk"),
+    "translation": ("translation",),
+    "start": ("start", "start_s", "offset", "begin"),
+    "end": ("end", "end_s"),
+    "duration": ("duration", "duration_s"),
+    "kind": ("kind",),
+    "words": ("words",),
+    "corpus": ("corpus", "source"),
+    "licence": ("licence", "license"),
+    "attribution": ("attribution", "author"),
+}
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """One corpus of a recipe.
+
+    Attributes:
+        corpus: which reader; see `data_build.sources.catalogue.CORPORA`.
+        root: the folder (or file) that holds the corpus; for ``huggingface`` also a hub name.
+        split: the corpus' own name of a part ("train-clean-100", "XS", "dev", ...); None = all.
+        subset: a further choice inside the corpus: a Hugging Face configuration, a folder.
+        language: a language code, or "en_zh-CN" for a translation pair.
+        limit: at most so many items, counted in corpus order.
+        audio_root: where the audio lies when it is not under ``root``.
+        cache: a folder for audio that exists only inside a database file (``huggingface``).
+        kind, licence: for the generic readers, whose rows may not say it themselves.
+        columns: for the generic readers: our field -> the name it has in the corpus.
+
+    Raises:
+        ValueError: naming the field and its value.
+    """
+
+    corpus: CorpusName
+    root: str
+    split: str | None = None
+    subset: str | None = None
+    language: str | None = None
+    limit: int | None = None
+    audio_root: str | None = None
+    cache: str | None = None
+    kind: ClipKind | None = None
+    licence: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = get_args(CorpusName)
+        if self.corpus not in known:
+            close = nearest(str(self.corpus), known)
+            tail = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
+            raise ValueError(f"corpus {self.corpus!r} is unknown; {tail}")
+        if not self.root:
+            raise ValueError("root must name a folder or file, got ''")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit must be at least 1, got {self.limit}")
+        if self.kind is not None and self.kind not in get_args(ClipKind):
+            raise ValueError(f"kind must be one of {get_args(ClipKind)}, got {self.kind!r}")
+        for name in self.columns:
+            if name not in FIELDS:
+                close = nearest(name, FIELDS)
+                tail = f"did you mean {close!r}?" if close else f"known: {', '.join(FIELDS)}"
+                raise ValueError(f"columns.{name} is no field of a clip; {tail}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Every ``of``-th unit of a corpus, from ``index`` on; a unit is a file, or a row of one.
+
+    The parts 0 .. of-1 hold every item exactly once.
+    """
+
+    index: int = 0
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if self.of < 1 or not 0 <= self.index < self.of:
+            raise ValueError(f"part index {self.index} of {self.of} is impossible")
+
+    def takes(self, unit: int) -> bool:
+        return unit % self.of == self.index
+
+    def files(self, paths: Sequence[T]) -> Sequence[T]:
+        return paths[self.index :: self.of]
+
+    def share(self, paths: Sequence[T]) -> list[tuple[T, Part]]:
+        """This part's files and which rows of each: whole files where there are enough of them."""
+        if len(paths) >= self.of:
+            return [(path, WHOLE) for path in self.files(paths)]
+        return [(path, self) for path in paths]
+
+
+WHOLE = Part()
+
+Report = Callable[[Drop], None]
+Reader = Callable[[SourceConfig, Part, Report], Iterator[Clip | Dialogue]]
+
+
+class BadRow(ValueError):
+    """A row that cannot be used; its text becomes the reason of a `Drop`."""
+
+
+def find_folder(config: SourceConfig, names: Sequence[str], expected: str) -> Path:
+    """The first of ``names`` under the root that is a folder; "" stands for the root itself.
+
+    Raises:
+        UserError: if the root is missing or none is there; ``expected`` describes the tree.
+    """
+    root = Path(config.root).expanduser()
+    if not root.is_dir():
+        state = "is a file, not a folder" if root.exists() else "no such folder"
+        raise UserError(f"{config.corpus}: root {root}: {state}", f"expected {expected}")
+    for name in names:
+        folder = root / name if name else root
+        if folder.is_dir():
+            return folder
+    raise UserError(
+        f"{config.corpus}: {root} holds none of {', '.join(repr(n) for n in names)}",
+        f"expected {expected}",
+    )
+
+
+def find_file(config: SourceConfig, folder: Path, names: Sequence[str], expected: str) -> Path:
+    """The first of ``names`` in ``folder`` that is a file.
+
+    Raises:
+        UserError: if none is there.
+    """
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise UserError(
+        f"{config.corpus}: {folder} has no {' or '.join(names)}", f"expected {expected}"
+    )

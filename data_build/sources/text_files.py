@@ -1,0 +1,91 @@
+"""The files of a text corpus: JSON, JSON lines and Parquet, found and read alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from data_build.records import Drop
+from data_build.sources.audio_refs import files_below
+from data_build.sources.json_stream import documents
+from data_build.sources.rows import Row
+from data_build.sources.source import STEP, WHOLE, Part, Report, SourceConfig
+from soundflow.errors import UserError
+
+JSON_SUFFIXES = frozenset((".json", ".jsonl", ".gz"))
+TEXT_SUFFIXES = JSON_SUFFIXES | {".parquet"}
+_PACKED = frozenset((".zip", ".tar", ".tgz", ".7z", ".rar"))
+# What publishers put beside the data.
+_NOT_DATA = frozenset(("dataset_infos.json", "dataset_info.json", "state.json", "config.json"))
+
+
+def text_root(config: SourceConfig) -> Path:
+    """The folder that row ids are relative to."""
+    root = Path(config.root).expanduser()
+    return root if root.is_dir() else root.parent
+
+
+def text_files(
+    config: SourceConfig, expected: str, suffixes: frozenset[str] = TEXT_SUFFIXES
+) -> list[Path]:
+    """The data files under the root (or the root, if it is a file), sorted.
+
+    ``subset`` names a folder under the root; ``split`` is a part of the file's path below it.
+
+    Raises:
+        UserError: if there is none; an archive that was not unpacked is pointed out.
+    """
+    root = Path(config.root).expanduser()
+    if root.is_file():
+        return [root]
+    folder = root / config.subset if config.subset else root
+    if not folder.is_dir():
+        raise UserError(f"{config.corpus}: {folder}: no such folder", f"expected {expected}")
+    found = [
+        path
+        for path in files_below(folder, suffixes)
+        if path.name not in _NOT_DATA
+        and (config.split is None or config.split in path.relative_to(folder).as_posix())
+    ]
+    if found:
+        return found
+    packed = next(files_below(folder, _PACKED), None)
+    if packed is not None:
+        raise UserError(f"{config.corpus}: {packed} is an archive", "unpack it in its place")
+    wanted = f" whose path holds {config.split!r}" if config.split else ""
+    raise UserError(
+        f"{config.corpus}: {folder} has no {', '.join(sorted(suffixes))} file{wanted}",
+        f"expected {expected}",
+    )
+
+
+def text_rows(paths: Sequence[Path], part: Part, report: Report) -> Iterator[Row]:
+    """The records of all files, in order."""
+    for path, rows in part.share(paths):
+        if path.suffix == ".parquet":
+            yield from parquet_rows(path, report, rows)
+        else:
+            yield from documents(path, report, rows)
+
+
+def parquet_rows(path: Path, report: Report, part: Part = WHOLE) -> Iterator[Row]:
+    """The records of a Parquet file, some at a time; a damaged file is reported."""
+    import pyarrow
+    import pyarrow.parquet
+
+    index = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=256):
+                for record in batch.to_pylist():
+                    if part.takes(index):
+                        yield Row(f"{path}[{index}]", record)
+                    index += 1
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        report(Drop(STEP, f"{path}[{index}]", f"the file breaks off: {reason}"))
+
+
+def row_id(row: Row, root: Path) -> str:
+    """The place of a row relative to the corpus: unique, and the same wherever the corpus lies."""
+    return row.where.removeprefix(f"{root}/")

@@ -1,0 +1,130 @@
+"""Speech with a translation: CoVoST 2."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_build.records import Clip, Drop, Origin
+from data_build.sources.audio_refs import audio_file
+from data_build.sources.rows import Row, text_lines, tsv_rows, usable
+from data_build.sources.source import (
+    STEP,
+    Part,
+    Report,
+    SourceConfig,
+    find_file,
+    find_folder,
+)
+from soundflow.errors import UserError
+
+COVOST2 = Origin("CoVoST 2", "CC0-1.0", "Common Voice contributors; Wang et al. 2020")
+COVOST2_TREE = (
+    "covost_v2.<from>_<to>.<split>.tsv (or covost_v2.<from>_<to>.tsv with validated.tsv) and clips/"
+)
+
+_TABLE = re.compile(r"covost_v2\.([A-Za-z-]+)_([A-Za-z-]+)(?:\.(train|dev|test))?\.tsv")
+
+
+def covost2(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+    """CoVoST 2 (github.com/facebookresearch/covost), over Common Voice 4 recordings::
+
+        covost_v2.en_zh-CN.train.tsv    path  sentence  translation  client_id
+        clips/common_voice_en_18540003.mp3
+
+    That is what ``get_covost_splits.py`` writes. As downloaded there is only
+    ``covost_v2.en_zh-CN.tsv`` (path, translation, split); then ``validated.tsv`` of Common Voice
+    is needed for the sentences. The tables escape with a backslash. ``language`` names the pair
+    ("en_zh-CN"); ``audio_root`` the Common Voice language folder when clips lie elsewhere. A unit
+    of work is a row.
+    """
+    root = find_folder(config, ("",), COVOST2_TREE)
+    voice = Path(config.audio_root).expanduser() if config.audio_root else root
+    clips = voice / "clips"
+    if not clips.is_dir():
+        raise UserError(
+            f"covost2: {clips}: no such folder",
+            "point audio_root at the Common Voice language folder that holds clips/",
+        )
+    pair = _pair(config, root)
+    split = config.split or "train"
+    source, _, target = pair.partition("_")
+    ready = root / f"covost_v2.{pair}.{split}.tsv"
+    if ready.is_file():
+        rows = _escaped_rows(ready, report, part)
+    else:
+        raw = find_file(config, root, (f"covost_v2.{pair}.tsv",), COVOST2_TREE)
+        validated = find_file(config, voice, ("validated.tsv",), COVOST2_TREE)
+        rows = _joined(raw, validated, split, report, part)
+
+    def make(row: Row) -> Clip:
+        name = row.text("path")
+        path = clips / (name if Path(name).suffix else f"{name}.mp3")
+        return Clip(
+            id=f"{pair}/{path.stem}",
+            kind="speech",
+            audio=audio_file(path),
+            origin=COVOST2,
+            text=row.text("sentence"),
+            language=source,
+            speaker=row.text_or("", "client_id"),
+            translation=row.text("translation"),
+            extra={"translation_language": target},
+        )
+
+    yield from usable(rows, make, report)
+
+
+def _pair(config: SourceConfig, root: Path) -> str:
+    if config.language:
+        return config.language
+    names = (_TABLE.fullmatch(p.name) for p in sorted(root.glob("covost_v2.*.tsv")))
+    pairs = sorted({f"{m[1]}_{m[2]}" for m in names if m})
+    if len(pairs) != 1:
+        raise UserError(
+            f"covost2: {root} holds the pairs: {', '.join(pairs) or 'none'}",
+            "choose one: language: en_zh-CN",
+        )
+    return pairs[0]
+
+
+def _escaped_rows(path: Path, report: Report, part: Part) -> Iterator[Row]:
+    """Tab-separated rows in which a backslash takes the next character literally."""
+    header: list[str] | None = None
+    for number, line in text_lines(path, report):
+        if header is None:
+            header = line.split("\t")
+            continue
+        if not part.takes(number):
+            continue
+        where = f"{path}:{number}"
+        try:
+            cells = next(
+                csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
+            )
+        except csv.Error as error:
+            report(Drop(STEP, where, f"cannot be read: {error}"))
+            continue
+        if len(cells) != len(header):
+            report(Drop(STEP, where, f"has {len(cells)} columns, the header {len(header)}"))
+            continue
+        yield Row(where, dict(zip(header, cells, strict=True)))
+    if header is None:
+        raise UserError(f"{path}: has no header line", "fetch the file again")
+
+
+def _joined(raw: Path, validated: Path, split: str, report: Report, part: Part) -> Iterator[Row]:
+    """Rows of Common Voice with the translation that the downloaded table has for their path."""
+    # "train_covost" marks rows that CoVoST added to Common Voice's own training split.
+    splits = {split, f"{split}_covost"} if split == "train" else {split}
+    translations = {
+        str(row.data["path"]): row.data.get("translation")
+        for row in _escaped_rows(raw, report, Part())
+        if row.data.get("split") in splits and "path" in row.data
+    }
+    for row in tsv_rows(validated, report, part):
+        translation = translations.get(str(row.data.get("path")))
+        if translation is not None:
+            yield Row(row.where, {**row.data, "translation": translation})
