@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +20,10 @@ from soundflow.protocol.spec import StreamSpec
 
 
 class EncoderLoop:
-    """One stream's ears. Chunks are encoded one at a time, so packets never change their bits.
+    """One stream's ears. Chunks are encoded one at a time, so packets never change their bits."""
 
-    Args:
-        clock: seconds since the session began.
-    """
-
-    def __init__(
-        self, model: AudioInteractionModel, spec: StreamSpec, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, model: AudioInteractionModel, spec: StreamSpec) -> None:
         self._model = model
-        self._clock = clock
         self._mel = StreamingLogMel(spec.time, spec.front_end)
         self._heard = 0
 
@@ -44,21 +37,16 @@ class EncoderLoop:
         Raises:
             UserError: if the packet is not mono or holds NaN or infinity.
         """
-        arrived_s = self._clock()
-        return self._encode(self._mel.push(packet), arrived_s)
+        return self._encode(self._mel.push(packet))
 
     def finish(self) -> Iterator[HeardChunk]:
         """Pads the stream to a chunk boundary and yields what remains."""
-        arrived_s = self._clock()
-        return self._encode(self._mel.finish(), arrived_s)
+        return self._encode(self._mel.finish())
 
-    def _encode(
-        self, mels: list[npt.NDArray[np.float32]], arrived_s: float
-    ) -> Iterator[HeardChunk]:
+    def _encode(self, mels: list[npt.NDArray[np.float32]]) -> Iterator[HeardChunk]:
         for mel in mels:
             with torch.inference_mode():
                 batch = torch.from_numpy(mel).unsqueeze(0).to(self._model.device)
                 slots = self._model.encode(batch)[0]
-            yield HeardChunk(self._heard, slots, arrived_s)
+            yield HeardChunk(self._heard, slots)
             self._heard += 1
-            arrived_s = self._clock()  # chunks of one packet are worked on one after another

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol
 
@@ -87,7 +87,7 @@ class Session:
         threshold = engine.threshold if config.threshold is None else config.threshold
         began = clock()
         self._clock: Callable[[], float] = lambda: clock() - began
-        self._encoder: Ears = ears or EncoderLoop(engine.model, engine.spec, self._clock)
+        self._encoder: Ears = ears or EncoderLoop(engine.model, engine.spec)
         self._decoder = DecoderLoop(
             engine.spec,
             engine.tokenizer,
@@ -123,7 +123,8 @@ class Session:
             UserError: if the packet is not mono or holds NaN or infinity.
         """
         self._require_open()
-        return self._hear(self._encoder.push(packet))
+        arrived_s = self._clock()
+        return self._hear(self._encoder.push(packet), arrived_s)
 
     def stop(self) -> list[SessionEvent]:
         """Cuts the reply in progress short. Raises RuntimeError after `close`."""
@@ -137,7 +138,8 @@ class Session:
             RuntimeError: if the session is closed already.
         """
         self._require_open()
-        events = self._hear(self._encoder.finish())
+        arrived_s = self._clock()
+        events = self._hear(self._encoder.finish(), arrived_s)
         self._closed = True
         received = self._encoder.received_samples
         return [*events, SessionEnded(self._heard_chunks, received, self._clock())]
@@ -153,13 +155,14 @@ class Session:
     ) -> None:
         self._closed = True
 
-    def _hear(self, chunks: Iterable[HeardChunk]) -> list[SessionEvent]:
+    def _hear(self, chunks: Iterable[HeardChunk], arrived_s: float) -> list[SessionEvent]:
         events: list[SessionEvent] = []
         for chunk in chunks:
             self._heard_chunks += 1
-            self._queue.put(chunk)
+            self._queue.put(replace(chunk, arrived_s=arrived_s))
             while (step := self._decoder.next_step(self._queue)) is not None:
                 events += self._decoder.take(self._memory.run(step))
+            arrived_s = self._clock()  # chunks of one packet are worked on one after another
         return events
 
     def _require_open(self) -> None:

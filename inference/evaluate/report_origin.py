@@ -31,7 +31,7 @@ def training_section(path: Path | None) -> list[Section]:
         if keys
     ]
     body = [tag("div", join((tag("h3", title), chart))) for title, chart in charts]
-    lead = "Loss by part, and held-out figures on the way; only the live ones can show a false trigger."
+    lead = "Loss by part, and held-out figures on the way; false triggers can only show live."
     return [Section("training", "Training", lead, tag("div", join(body), class_="charts"))]
 
 
