@@ -110,6 +110,7 @@ def load_checkpoint(
     _require_tokenizer(spec, tokenizer, source)
     with no_init_weights():
         model = AudioInteractionModel(ModelConfig.from_json(config["model"]), spec.tokens)
+    model.lm.tie_weights()  # skipped together with the initialisation
     load_tensors(model, source, spec)
     cast_parameters(model, dtype)
     return Checkpoint(model.to(device).eval(), tokenizer, spec, config["extra"])

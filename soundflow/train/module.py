@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
@@ -15,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from soundflow.data.batch import Batch
 from soundflow.model.interaction import AudioInteractionModel
+from soundflow.train.cpu import short_sequence_attention
 from soundflow.train.loss import LossConfig, loss_sums, target_counts
 from soundflow.train.metrics import COUNTS, held_out_counts, held_out_metrics
 from soundflow.train.optim import OptimConfig, build_optimizer, build_schedule
@@ -61,7 +63,8 @@ class StreamingModule(LightningModule):
         counts = self._over_ranks(torch.stack([target_counts(b) for b in update]).sum(0))
         total = torch.zeros(2, dtype=torch.float64)
         for number, batch in enumerate(update, start=1):
-            with optimizer.toggle_model(sync_grad=number == len(update)):
+            synced = optimizer.toggle_model(sync_grad=number == len(update))
+            with synced, self._attention():
                 sums = loss_sums(self.model, batch)
                 self.manual_backward(sums.combined(counts, self._loss) * self._world)
             total += torch.stack([sums.stream.detach(), sums.reply.detach()]).double().cpu()
@@ -111,6 +114,9 @@ class StreamingModule(LightningModule):
     @property
     def _world(self) -> int:
         return self.trainer.world_size
+
+    def _attention(self) -> AbstractContextManager[None]:
+        return short_sequence_attention() if self.device.type == "cpu" else nullcontext()
 
     def _over_ranks(self, sums: Tensor) -> Tensor:
         if self._world == 1:

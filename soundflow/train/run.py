@@ -30,12 +30,12 @@ from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import Checkpoint, load_tensors, save_checkpoint
 from soundflow.text.presets import load_vocabulary
 from soundflow.train.checkpoints import AtomicCheckpointIO, SaveState, newest_state, update_of
+from soundflow.train.cpu import choose_threads
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import JsonlLogger
 from soundflow.train.module import StreamingModule
 from soundflow.train.progress import Progress
 from soundflow.train.recipe import ComputeConfig, TrainRecipe, WatchConfig
-from soundflow.train.threads import choose_threads
 
 MODEL_FOLDER = "model"
 RECIPE_FILE = "train.yaml"
@@ -148,6 +148,7 @@ def _trainer(recipe: TrainRecipe, resume_update: int) -> Trainer:
         num_nodes=compute.nodes,
         precision="bf16-mixed" if compute.precision == "bf16" else "32-true",
         max_epochs=1,
+        log_every_n_steps=1,
         max_steps=recipe.optim.updates,
         val_check_interval=watch.validate_every,
         check_val_every_n_epoch=None,

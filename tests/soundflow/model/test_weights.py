@@ -1,0 +1,163 @@
+"""A checkpoint reads back bit for bit, and whatever does not fit is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from soundflow.errors import UserError
+from soundflow.model.config import ModelConfig
+from soundflow.model.interaction import AudioInteractionModel
+from soundflow.model.weights import INDEX, WEIGHTS, load_checkpoint, save_checkpoint
+from soundflow.protocol.front_end import FrontEnd
+from soundflow.protocol.spec import StreamSpec
+from soundflow.text.tokenizer import TextTokenizer
+
+Make = Callable[[bool], AudioInteractionModel]
+
+
+@pytest.fixture
+def make(small_model: ModelConfig, spec: StreamSpec) -> Make:
+    def build(tied: bool) -> AudioInteractionModel:
+        torch.manual_seed(3)
+        config = replace(small_model, lm=replace(small_model.lm, tied=tied))
+        return AudioInteractionModel(config, spec.tokens).eval()
+
+    return build
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_reads_back_bit_for_bit(
+    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec, tied: bool
+) -> None:
+    model = make(tied)
+    save_checkpoint(tmp_path / "m", model, tokenizer, spec, {"trained_positions": 99})
+    found = load_checkpoint(tmp_path / "m")
+    assert found.spec == spec
+    assert found.extra == {"trained_positions": 99}
+    assert found.tokenizer.encode("Light on.") == tokenizer.encode("Light on.")
+    assert found.model.config == model.config
+    assert not found.model.training
+    for (name, a), (_, b) in zip(
+        model.state_dict().items(), found.model.state_dict().items(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    shared = found.model.lm.lm_head.weight is found.model.lm.model.embed_tokens.weight
+    assert shared == tied
+    assert ("lm.lm_head.weight" in load_file(tmp_path / "m" / WEIGHTS)) != tied
+
+
+def test_tables_of_positions_stay_float32(
+    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
+) -> None:
+    save_checkpoint(tmp_path / "m", make(True), tokenizer, spec)
+    model = load_checkpoint(tmp_path / "m", dtype=torch.bfloat16).model
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    assert {b.dtype for b in model.buffers()} == {torch.float32}
+
+
+def test_saving_again_replaces_the_whole_folder(
+    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
+) -> None:
+    save_checkpoint(tmp_path / "m", make(False), tokenizer, spec, {"n": 1})
+    (tmp_path / "m" / "stale").touch()
+    save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, {"n": 2})
+    assert load_checkpoint(tmp_path / "m").extra == {"n": 2}
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+    assert not (tmp_path / "m" / "stale").exists()
+
+
+def test_shards_with_an_index_are_read(
+    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
+) -> None:
+    model = make(True)
+    save_checkpoint(tmp_path / "m", model, tokenizer, spec)
+    tensors = load_file(tmp_path / "m" / WEIGHTS)
+    names = sorted(tensors)
+    weight_map = {}
+    for k, part in enumerate((names[::2], names[1::2])):
+        file = f"model-{k}.safetensors"
+        save_file({n: tensors[n] for n in part}, tmp_path / "m" / file)
+        weight_map |= dict.fromkeys(part, file)
+    (tmp_path / "m" / WEIGHTS).unlink()
+    (tmp_path / "m" / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    found = load_checkpoint(tmp_path / "m").model.state_dict()
+    assert all(torch.equal(found[n], t) for n, t in model.state_dict().items())
+
+
+def _edit_json(path: Path, edit: Callable[[dict], None]) -> None:
+    data = json.loads(path.read_text())
+    edit(data)
+    path.write_text(json.dumps(data))
+
+
+def _truncate(folder: Path) -> None:
+    data = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(data[: len(data) // 2])
+
+
+def _drop_a_tensor(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    tensors.pop("encoder.proj.bias")
+    save_file(tensors, folder / WEIGHTS)
+
+
+def _wider(folder: Path) -> None:
+    def edit(data: dict) -> None:
+        data["model"]["lm"]["ffn_width"] += 8
+
+    _edit_json(folder / "config.json", edit)
+
+
+def _other_front_end(folder: Path) -> None:
+    def edit(data: dict) -> None:
+        data["spec"]["front_end"]["maximum"] = "clip"
+
+    _edit_json(folder / "spec.json", edit)
+
+
+def _unknown_key(folder: Path) -> None:
+    _edit_json(folder / "config.json", lambda d: d["model"]["lm"].update(depth=3))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_truncate, "cannot be read"),
+        (_drop_a_tensor, "missing, first encoder.proj.bias"),
+        (_wider, "shape"),
+        (_other_front_end, "fingerprint"),
+        (_unknown_key, "depth"),
+        (lambda f: (f / "tokenizer.json").unlink(), "no such tokenizer"),
+        (lambda f: (f / "config.json").unlink(), "config.json: no such file"),
+        (lambda f: (f / WEIGHTS).unlink(), "no such file"),
+        (lambda f: (f / "spec.json").write_text("{"), "cannot be read"),
+    ],
+)
+def test_damage_is_named(
+    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec, damage, message: str
+) -> None:
+    save_checkpoint(tmp_path / "m", make(True), tokenizer, spec)
+    damage(tmp_path / "m")
+    with pytest.raises(UserError, match=message):
+        load_checkpoint(tmp_path / "m")
+
+
+def test_weights_of_another_spec_are_refused(
+    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
+) -> None:
+    other = replace(spec, front_end=FrontEnd(maximum="clip"))
+    save_checkpoint(tmp_path / "a", make(True), tokenizer, spec)
+    save_checkpoint(tmp_path / "b", make(True), tokenizer, other)
+    (tmp_path / "a" / "spec.json").write_bytes((tmp_path / "b" / "spec.json").read_bytes())
+    with pytest.raises(UserError, match="do not mix"):
+        load_checkpoint(tmp_path / "a")
+    with pytest.raises(UserError, match="the spec wants"):
+        save_checkpoint(tmp_path / "c", make(True), tokenizer, replace(spec, tokenizer="0" * 16))
+    assert not (tmp_path / "c").exists()
