@@ -1,0 +1,106 @@
+"""Whole greedy sessions through the live engine beside the reference's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from inference.engine import engine_of
+from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEvent
+from inference.recordings import OURS, PUBLISHED, Profile, hear_recordings, open_session
+from inference.sampling import SamplingConfig
+from inference.session import SessionConfig
+from reference.features import WAVS, gap
+from reference.rows import Row
+from soundflow.audio.files import read_audio
+from soundflow.model.weights import Checkpoint
+from soundflow.protocol.tokens import TokenTable
+
+GREEDY = SessionConfig(sampling=SamplingConfig(temperature=0))
+
+
+@dataclass
+class Heard:
+    """A session: its events, and the logits behind every decision and every reply token."""
+
+    events: list[SessionEvent] = field(default_factory=list)
+    logits: list[Tensor] = field(default_factory=list)
+
+
+def run(checkpoint: Checkpoint, wavs: Sequence[Path], profile: Profile) -> Heard:
+    """Recordings through the engine as `soundflow infer` runs them, greedily."""
+    engine = engine_of(checkpoint)
+    heard = Heard()
+    stock = engine.model.logits
+
+    def recorded(hidden: Tensor) -> Tensor:
+        logits = stock(hidden)
+        heard.logits.append(logits[-1].clone())
+        return logits
+
+    engine.model.logits = recorded  # type: ignore[method-assign]
+    try:
+        session = open_session(engine, profile, GREEDY)
+        audio = [read_audio(p) for p in wavs]
+        for events in hear_recordings(session, audio, profile, engine.spec.time):
+            heard.events += events
+    finally:
+        del engine.model.logits  # type: ignore[method-assign]
+        open_session(engine, OURS)
+    return heard
+
+
+def turns(events: Sequence[SessionEvent], table: TokenTable) -> list[list[int]]:
+    """The reference's form: the tokens that answer each chunk."""
+    out: list[list[int]] = []
+    for event in events:
+        if isinstance(event, Decided):
+            out.append([table.text_begin if event.speak else table.keep_silence])
+        elif isinstance(event, ReplyStarted):
+            out[-1].append(table.emotion_ids[event.emotion])
+        elif isinstance(event, ReplyText):
+            out[-1].append(event.token)
+        elif isinstance(event, ReplyEnded):
+            out[-1].append(table.text_end)
+    return out
+
+
+def session_rows(goldens: Path, checkpoint: Checkpoint) -> Iterator[Row]:
+    told: dict[str, Any] = json.loads((goldens / "sessions.json").read_text())
+    logits = totals = full = 0.0
+    differ = 0
+    for name in (*WAVS, "session_abc"):
+        single = name != "session_abc"
+        gold = load_file(goldens / (f"wav_{name}.safetensors" if single else f"{name}.safetensors"))
+        wavs = [goldens / f"wavs/{w}.wav" for w in ([name] if single else WAVS)]
+        heard = run(checkpoint, wavs, PUBLISHED)
+        found = torch.stack(heard.logits)
+        logits = max(logits, gap(found[:, gold["logits_ids"]], gold["logits_subset"]))
+        totals = max(totals, gap(found.logsumexp(1), gold["logits_lse"]))
+        full = max(full, gap(found[gold["full_idx"]], gold["full_logits"]))
+        said, wanted = turns(heard.events, checkpoint.spec.tokens), told[name]["turns"]
+        differ += abs(len(said) - len(wanted))
+        differ += sum(a != b for a, b in zip(said, wanted, strict=False))
+    yield Row(
+        "logits at every decision, 3 sessions of 1 file and 1 of 3", "reference", logits, 1e-4
+    )
+    yield Row("their logsumexp over the whole vocabulary", "reference", totals, 1e-4)
+    yield Row("whole rows of logits, 151 936 wide", "reference", full, 1e-4)
+    yield Row("greedy turns of the 4 sessions", "reference", differ, 0, "turns")
+
+
+def default_differences(goldens: Path, checkpoint: Checkpoint) -> tuple[int, int]:
+    """Under our default profile: chunks answered otherwise than published, of how many."""
+    told = json.loads((goldens / "sessions.json").read_text())
+    wavs = [goldens / f"wavs/{name}.wav" for name in WAVS]
+    said = turns(run(checkpoint, wavs, OURS).events, checkpoint.spec.tokens)
+    wanted = told["session_abc"]["turns"]
+    assert len(said) == len(wanted)
+    return sum(a != b for a, b in zip(said, wanted, strict=True)), len(wanted)

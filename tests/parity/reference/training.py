@@ -1,0 +1,115 @@
+"""One training step beside the reference's: losses, gradients, weights after the update."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from reference.features import gap
+from reference.rows import Row
+from soundflow.convert import tensor_names
+from soundflow.convert.load_any import load_any
+from soundflow.interop.training_rows import TrainingRow, read_training_rows
+from soundflow.model.interaction import AudioInteractionModel
+from soundflow.protocol.layout import Role
+from soundflow.protocol.tokens import TokenTable
+from soundflow.train.loss import head_cross_entropy
+
+SETS = {
+    "online": ("online/step4.jsonl", "online/features.safetensors"),
+    "offline": ("offline/output.jsonl", "offline/features.safetensors"),
+}
+
+
+def training_rows(goldens: Path) -> Iterator[Row]:
+    gold = load_file(goldens / "train_step.safetensors")
+    told = json.loads((goldens / "train_step.json").read_text())
+    worst = dict.fromkeys(("loss", "nats", "logits", "norm", "grad", "after"), 0.0)
+    for name in SETS:
+        mine = {k.removeprefix(f"{name}."): v for k, v in gold.items() if k.startswith(name)}
+        for key, value in _step(goldens, name, mine, gold["logits_ids"], told[name]).items():
+            worst[key] = max(worst[key], value)
+    yield Row("training: cross-entropy of each target, nats", "reference", worst["nats"], 2e-5)
+    yield Row("training: logits at each target", "reference", worst["logits"], 1e-4)
+    yield Row("training: loss of the batch", "reference", worst["loss"], 1e-5)
+    yield Row(
+        "training: gradients (QKV, last norm, ASSISTANT row)", "reference", worst["grad"], 1e-5
+    )
+    yield Row("training: gradient norm of each tensor", "reference", worst["norm"], 1e-4)
+    yield Row("training: weights after clipping and AdamW", "reference", worst["after"], 1e-5)
+
+
+def _step(
+    goldens: Path, name: str, gold: Mapping[str, Tensor], subset: Tensor, told: Mapping[str, object]
+) -> dict[str, float]:
+    checkpoint = load_any(goldens / "ckpt")
+    model, table = checkpoint.model, checkpoint.spec.tokens
+    rows_file, features_file = SETS[name]
+    rows = list(read_training_rows(goldens / rows_file, table))
+    features = load_file(goldens / features_file)
+    slots = torch.cat([features[str(r.index)] for r in rows if r.audio_spans])
+    ids, roles = _pad(rows, table)
+    model.encoder.requires_grad_(False)
+    hidden = model.hidden(model.embed(ids, slots))[:, :-1]
+    supervised = roles[:, 1:] != Role.CONTEXT
+    assert torch.equal(supervised.nonzero(), gold["sup_index"])
+    nats = head_cross_entropy(model, hidden[supervised], ids[:, 1:][supervised])
+    with torch.no_grad():
+        logits = gap(model.logits(hidden[supervised])[:, subset], gold["logits_subset"])
+    # The reference has one mean over all targets; ours keeps decisions and replies apart.
+    loss = nats.mean()
+    loss.backward()
+    grads = _named(model, {k: _grad(p) for k, p in model.named_parameters() if p.requires_grad})
+    norms = told["grad_norms"]
+    assert isinstance(norms, dict)
+    out = {
+        "loss": abs(loss.item() - float(str(told["loss"]))),
+        "nats": gap(nats.detach(), gold["nll"]),
+        "logits": logits,
+        "norm": max(abs(float(grads[k].norm()) - v) for k, v in norms.items()),
+        "grad": max(
+            gap(grads["transformer.h.0.attn.qkv.weight"], gold["grad.h0.qkv.weight"]),
+            gap(grads["transformer.ln_f.weight"], gold["grad.ln_f.weight"]),
+            gap(grads["transformer.wte.weight"][table.assistant], gold["grad.wte.ASSISTANT"]),
+        ),
+    }
+    trained = [p for p in model.parameters() if p.requires_grad]
+    nn.utils.clip_grad_norm_(trained, 1.0)
+    torch.optim.AdamW(trained, lr=2e-4).step()
+    after = _named(model, {k: p.detach() for k, p in model.named_parameters()})
+    out["after"] = max(
+        gap(after["transformer.h.0.attn.qkv.weight"], gold["after.h0.qkv.weight"]),
+        gap(after["transformer.ln_f.weight"], gold["after.ln_f.weight"]),
+    )
+    return out
+
+
+def _pad(rows: list[TrainingRow], table: TokenTable) -> tuple[Tensor, Tensor]:
+    ids = [torch.tensor(r.ids) for r in rows]
+    roles = [torch.from_numpy(r.roles(table)) for r in rows]
+    return (
+        pad_sequence(ids, batch_first=True, padding_value=table.text_end),
+        pad_sequence(roles, batch_first=True, padding_value=int(Role.CONTEXT)),
+    )
+
+
+def _named(model: AudioInteractionModel, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our tensors under the release's names."""
+    shapes = tensor_names.our_shapes(model.config, model.tokens)
+    table = tensor_names.release_names(model.config, shapes)
+    return {
+        name: torch.cat([ours[o] for o in parts])
+        for name, parts in table.items()
+        if all(o in ours for o in parts)
+    }
+
+
+def _grad(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
