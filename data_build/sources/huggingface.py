@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_build.records import AudioRef, Clip, Dialogue, Drop, Origin
-from data_build.sources.audio_refs import audio_file
+from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file
 from data_build.sources.fields import clip_of, span_of
 from data_build.sources.questions import question_dialogue
 from data_build.sources.rows import Row, usable
@@ -37,19 +38,20 @@ def huggingface(config: SourceConfig, part: Part, report: Report) -> Iterator[Cl
     dataset = _open(config)
     features: Mapping[str, Any] = dataset.features or {}
     kinds = {name: type(feature).__name__ for name, feature in features.items()}
-    for name in (n for n, kind in kinds.items() if kind == "Audio"):
+    typed = [name for name, kind in kinds.items() if kind == "Audio"]
+    for name in typed:
         from datasets import Audio
 
         dataset = dataset.cast_column(name, Audio(decode=False))
     classes = {n: features[n] for n, kind in kinds.items() if kind == "ClassLabel"}
-    column = _audio_column(config, kinds)
     origin = Origin(Path(config.root).name, config.licence or _licence(dataset))
     label = f"{Path(config.root).name}:{config.split or 'train'}"
 
     def make(row: Row) -> Clip | Dialogue:
         data = {**row.data, **{n: _class_name(c, row.data.get(n)) for n, c in classes.items()}}
         named = Row(row.where, data)
-        if column is None or column not in data:
+        column = _audio_column(config, data, typed)
+        if column is None:
             return _text(named, origin)
         start_s, end_s, length_s = span_of(config, named)
         audio, name = _audio(config, data.pop(column), start_s, end_s)
@@ -97,13 +99,21 @@ def _rows(dataset: Any, label: str, part: Part, report: Report) -> Iterator[Row]
                 yield Row(f"{label} {shard}-{index}", item)
 
 
-def _audio_column(config: SourceConfig, kinds: Mapping[str, str]) -> str | None:
+def _audio_column(config: SourceConfig, row: Mapping[str, Any], typed: Sequence[str]) -> str | None:
+    """The column with the audio: the recipe's, a typed one, or a usual name that holds a file."""
     chosen = config.columns.get("path")
     if chosen:
+        if chosen not in row:
+            raise BadRow(f"has no column {chosen!r}")
         return chosen
-    typed = [name for name, kind in kinds.items() if kind == "Audio"]
-    usual = [name for name in FIELDS["path"] if name in kinds]
-    return next(iter(typed + usual), None)
+    usual = (n for n in FIELDS["path"] if _names_audio(row.get(n)))
+    return next(itertools.chain(typed, usual), None)
+
+
+def _names_audio(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "bytes" in value or "path" in value
+    return isinstance(value, str) and Path(value).suffix.lower() in AUDIO_SUFFIXES
 
 
 def _audio(

@@ -62,9 +62,9 @@ def stream_plans(config: SourceConfig, part: Part, report: Report) -> Iterator[S
         name = row_id(row, root)
         if config.corpus == "streamaudio":
             item = _parsed(CorpusItem.from_json, row)
-            return _plan(config, row, name, item.stream_scene_type, item.turns)
+            return _plan(config, row, name, item.stream_scene_type, item.turns, {"id": item.id})
         online = _parsed(lambda data: OnlineConversation.from_json(0, data), row)
-        return _plan(config, row, name, "", online.turns)
+        return _plan(config, row, name, "", online.turns, {})
 
     for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, _SUFFIXES)):
         yield from usable(json_lines(path, report, rows_part), make, report)
@@ -108,6 +108,7 @@ def _plan(
     name: str,
     ability: str,
     turns: Sequence[CorpusTurn | HeardTurn],
+    notes: dict[str, str],
 ) -> StreamPlan:
     base, origin, items = _base(config, row), _origin(config), []
     for index, turn in enumerate(turns):
@@ -132,7 +133,7 @@ def _plan(
         )
         replies = (PlannedReply(answer, turn.emotion),) if answer else ()
         items.append(Item(clip, scene or "user turn", "foreground", replies))
-    return StreamPlan(name, ability, "", "", tuple(items), {"source": row.where})
+    return StreamPlan(name, ability, "", "", tuple(items), notes)
 
 
 def _parsed(parse: Callable[[dict[str, object]], T], row: Row) -> T:

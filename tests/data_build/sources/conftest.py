@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from miniatures import MINIATURES
+from miniatures import MINIATURES, ReadAll
 
 from data_build.records import Clip, Dialogue, Drop
 from data_build.sources.catalogue import read
 from data_build.sources.source import SourceConfig
-
-ReadAll = Callable[[SourceConfig], tuple[list[Clip | Dialogue], list[Drop]]]
 
 
 @pytest.fixture(scope="session")

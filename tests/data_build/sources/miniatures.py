@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from data_build.records import Clip, Dialogue, Drop
 from data_build.sources.source import SourceConfig
+
+ReadAll = Callable[[SourceConfig], tuple[list[Clip | Dialogue], list[Drop]]]
 
 RATE_HZ = 16_000
 
