@@ -40,10 +40,13 @@ class PlanConfig:
     def __post_init__(self) -> None:
         if not MIN_EVENTS <= self.max_events <= MAX_EVENTS:
             raise ValueError(f"max_events must lie in [3, 15], got {self.max_events}")
-        if self.max_duration_s < 12.0:
-            raise ValueError(f"max_duration_s must be at least 12, got {self.max_duration_s}")
-        if not 0.0 <= self.gap_s <= 2.5:
-            raise ValueError(f"gap_s must lie in [0, 2.5], got {self.gap_s}")
+        if self.gap_s < 0.0:
+            raise ValueError(f"gap_s must not be negative, got {self.gap_s}")
+        if self.max_duration_s < 8.0 + 4.0 * self.gap_s:
+            raise ValueError(
+                f"max_duration_s must be at least 8 + 4 gap_s = {8.0 + 4.0 * self.gap_s:g}, "
+                f"got {self.max_duration_s}"
+            )
         if not 0.0 <= self.background_share <= 1.0:
             raise ValueError(f"background_share must lie in [0, 1], got {self.background_share}")
 
@@ -73,7 +76,8 @@ class Draft:
     def offer(self, part: Part) -> float:
         """Takes the sound if nothing speaks against it; how well it suits the setting."""
         suits = 1.0 if self._world.is_any(part.sound.name, self._setting.welcome) else 0.25
-        if len(self.parts) >= self._config.max_events - 1 or not self._agrees(part.sound):
+        room = self._config.max_events - (0 if self._ambient else 1)
+        if len(self.parts) >= room or not self._agrees(part.sound):
             return 0.0
         if self._ambient is None and self._take_ambient(part):
             return 1.0
@@ -86,7 +90,11 @@ class Draft:
             if self._order() is None:
                 self._foreground.pop()
                 return 0.0
-        elif "background" in part.sound.roles and self._may_lie_behind(part.sound):
+        elif (
+            "background" in part.sound.roles
+            and self._may_lie_behind(part.sound)
+            and len(self._behind) < self._config.max_events - 2  # a scene needs a foreground
+        ):
             self._behind.append((part, duration_s))
         else:
             return 0.0
@@ -197,8 +205,9 @@ class Draft:
         known = part.annotation.duration_s if part.annotation else None
         if known is None:
             known = float(np.exp(self._rng.uniform(np.log(shortest), np.log(longest))))
-        third = self._config.max_duration_s / 3.0
-        return round(float(np.clip(known, shortest, min(longest, max(third, shortest)))), 2)
+        # Two sounds and the gaps around them always fit.
+        most_s = (self._config.max_duration_s - 3.0 * self._config.gap_s) / 2.0
+        return round(float(np.clip(known, shortest, max(min(longest, most_s), shortest))), 2)
 
     def _order(self, rng: Rng | None = None) -> list[int] | None:
         """An order of the foreground that keeps every rule, random if ``rng`` is given; or None.

@@ -84,10 +84,10 @@ class Grounder:
     unusable: tuple[type[Exception], ...] = field(default=(ValueError,))
 
     def ground(self, event: SubEvent, refined: Refined, seed: str) -> Grounded | Drop:
-        """The clip for an event, or why there is none. ``seed`` tells one generated take apart."""
+        """The clip for an event, or why there is none. ``seed`` tells takes and ties apart."""
         trials: list[Trial] = []
         try:
-            for found in self.library.search(refined.query, TOP):
+            for found in self.library.search(refined.query, TOP, seed=seed):
                 grounded = self._gate(found.clip, "retrieved", event, refined, trials)
                 if grounded is not None:
                     return grounded

@@ -21,7 +21,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,7 @@ import Stemmer
 from data_build.curate.ontology import ontology
 from data_build.material.table import ClipTable, TableWriter
 from data_build.records import Clip
+from data_build.seeding import digest, generator
 from soundflow.atomic import disk_error
 from soundflow.errors import UserError
 
@@ -105,38 +106,49 @@ class ClipLibrary:
             added += len(batch)
         return added
 
-    def search(self, query: str, k: int = 3, among: int = 30) -> list[Found]:
-        """The ``k`` best clips, best first; ties in the order of clip ids.
+    def search(self, query: str, k: int = 3, among: int = 30, seed: str = "") -> list[Found]:
+        """The ``k`` best clips, best first.
 
-        With a re-ranker the best ``among`` by words are ranked by words and meaning together.
+        Equally good clips (a thousand barks that are labelled "dog bark" and no more) come in an
+        order drawn from ``seed``, or every scene would get the same ones. With a re-ranker the best
+        ``among`` by words are ranked by words and meaning together.
         """
         words = tokens(query)
         if not words or not self._segments:
             return []
         pool = max(k, among)
         statistics = _statistics(words, self._segments)
-        scored: list[tuple[float, str, Clip]] = []
+        scored: list[_Scored] = []
         for segment in self._segments:
-            for clip in segment.propose(words, pool):
-                scored.append((statistics.score(tokens(clip_text(clip))), clip.id, clip))
-        scored.sort(key=lambda entry: (-entry[0], entry[1]))
-        best = scored[:pool]
+            for clip in segment.propose(words, pool, generator("search", seed, segment.name)):
+                score = statistics.score(tokens(clip_text(clip)))
+                scored.append(_Scored(round(score, 6), digest(seed, clip.id), clip))
+        best = sorted(scored, key=_Scored.order)[:pool]
         if self._reranker is not None and best:
-            best = _fuse(best, self._reranker.scores(query, [clip_text(c) for _, _, c in best]))
-        return [Found(clip, score) for score, _, clip in best[:k]]
+            texts = [clip_text(candidate.clip) for candidate in best]
+            best = _fuse(best, self._reranker.scores(query, texts))
+        return [Found(candidate.clip, candidate.score) for candidate in best[:k]]
 
 
-def _fuse(
-    best: list[tuple[float, str, Clip]], meaning: npt.NDArray[np.float32]
-) -> list[tuple[float, str, Clip]]:
+@dataclass(frozen=True)
+class _Scored:
+    score: float
+    lot: str
+    clip: Clip
+
+    def order(self) -> tuple[float, str]:
+        return -self.score, self.lot
+
+
+def _fuse(best: Sequence[_Scored], meaning: npt.NDArray[np.float32]) -> list[_Scored]:
     """Reciprocal rank fusion (Cormack, Clarke & Büttcher 2009, k = 60) of both rankings."""
     place = np.empty(len(best), int)
     place[np.lexsort((np.arange(len(best)), -meaning))] = np.arange(len(best))
     fused = [
-        (1.0 / (60 + rank) + 1.0 / (60 + int(place[rank])), name, clip)
-        for rank, (_, name, clip) in enumerate(best)
+        replace(candidate, score=1.0 / (60 + rank) + 1.0 / (60 + int(place[rank])))
+        for rank, candidate in enumerate(best)
     ]
-    return sorted(fused, key=lambda entry: (-entry[0], entry[1]))
+    return sorted(fused, key=_Scored.order)
 
 
 @dataclass(frozen=True)
@@ -171,6 +183,7 @@ class _Segment:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.name = folder.name
         head = json.loads((folder / "segment.json").read_bytes())
         if head.get("version") != LIBRARY_VERSION:
             raise UserError(
@@ -191,18 +204,19 @@ class _Segment:
         starts = self._index.scores["indptr"]
         return int(starts[at + 1] - starts[at])
 
-    def propose(self, words: Sequence[str], k: int) -> list[Clip]:
+    def propose(self, words: Sequence[str], k: int, rng: np.random.Generator) -> list[Clip]:
+        """Up to ``k`` clips that hold any of the words; a draw where too many are equally good."""
         known = [word for word in words if word in self._index.vocab_dict]
         if not known:
             return []
-        rows, scores = self._index.retrieve(
-            [known], k=min(k, self._n_clips), show_progress=False, n_threads=0
-        )
-        return [
-            self._clips[int(row)]
-            for row, score in zip(rows[0], scores[0], strict=True)
-            if score > 0.0
-        ]
+        scores: npt.NDArray[np.float32] = self._index.get_scores(known)
+        (rows,) = np.nonzero(scores > 0.0)
+        if len(rows) > k:
+            least = np.partition(scores[rows], -k)[-k]
+            better, equal = rows[scores[rows] > least], rows[scores[rows] == least]
+            drawn = rng.permutation(equal)[: k - len(better)]
+            rows = np.concatenate((better, np.sort(drawn)))
+        return [self._clips[int(row)] for row in rows]
 
     @cached_property
     def _index(self) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,6 @@ class ChatPlanner:
         front = [event for event in events if event.role == "foreground"]
         duration_s = sum(e.duration_s for e in front) + self.config.gap_s * (len(front) + 1)
         duration_s = round(max(duration_s, 4.0), 2)
-        whole = {"duration_s": duration_s}
         return Scene(
             sentence=" ".join(answer["sentence"].split()),
             location=answer["location"],
@@ -113,7 +112,7 @@ class ChatPlanner:
             time_of_day=answer["time_of_day"],
             duration_s=duration_s,
             events=tuple(
-                SubEvent(**{**vars(e), **whole}) if e.role == "ambient" else e for e in events
+                replace(e, duration_s=duration_s) if e.role == "ambient" else e for e in events
             ),
             made_by=made_by("planner", self.client, self.prompt),
         )

@@ -127,7 +127,8 @@ def _form(scene: Scene) -> Iterator[Violation]:
 
 
 def _durations(scene: Scene, world: Ontology) -> Iterator[Violation]:
-    if not scene.duration_s >= sum(e.duration_s for e in scene.on("foreground")):
+    # Planned lengths are rounded to 10 ms.
+    if scene.duration_s + 0.01 < sum(e.duration_s for e in scene.on("foreground")):
         yield Violation("duration", "the foreground is longer than the scene")
     for event in scene.events:
         if event.role == "ambient":
