@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
+from data_build.material.library import Collected
 from data_build.records import Drop
 from data_build.unit import Unit
 from soundflow.protocol.timebase import TimeBase
@@ -40,6 +41,8 @@ class BuildSummary:
 
     Attributes:
         drops: "step: reason" -> how many different items.
+        clips: in the library of all splits.
+        missing: "split/cue" of the cues that no recording fell to.
         seconds: wall-clock time of this run; shards that were there already cost none.
         speed: seconds of stream made a second, over the shards made in this run.
         bytes_per_hour: of the shards, per hour of stream.
@@ -47,6 +50,8 @@ class BuildSummary:
 
     splits: dict[str, SplitSummary]
     drops: Counted
+    clips: int
+    missing: tuple[str, ...]
     shards_made: int
     shards_kept: int
     seconds: float
@@ -66,6 +71,7 @@ def summarise(
     shards: Mapping[Unit, ShardInfo],
     made: Set[Unit],
     drops: Counted,
+    collected: Collected,
     seconds: float,
     time: TimeBase,
 ) -> BuildSummary:
@@ -79,6 +85,8 @@ def summarise(
     return BuildSummary(
         splits=splits,
         drops=drops,
+        clips=collected.clips,
+        missing=collected.missing,
         shards_made=len(made),
         shards_kept=len(shards) - len(made),
         seconds=round(seconds, 2),

@@ -53,22 +53,23 @@ def build(recipe: BuildRecipe, *, progress: Progress | None = None) -> BuildSumm
     output = Path(recipe.output)
     record(output / "recipe.yaml", recipe)
 
-    source_drops = collect(recipe, output / MATERIAL)
+    collected = collect(recipe, output / MATERIAL)
     bench = workbench(recipe)
     units = plan_units(bench)
     shards, made = build_units(recipe, units, progress or _nobody)
 
-    drops = [asdict(d) for d in source_drops]
+    drops = [asdict(d) for d in collected.drops]
     drops += [d for shard in shards.values() for d in shard.extra["drops"]]
     counted = write_drops(output / "drops.jsonl", drops)
-    require_few_drops(recipe, counted, sum(u.count for u in units))
+    require_few_drops(recipe, counted, collected.clips + sum(u.count for u in units))
 
     spec = bench.vocabulary.spec
     for split in recipe.splits:
         write_index(output / split, spec, [shards[u] for u in units if u.split == split])
         self_check(output / split, bench.vocabulary)
 
-    summary = summarise(shards, set(made), counted, time.monotonic() - started, spec.time)
+    seconds = time.monotonic() - started
+    summary = summarise(shards, set(made), counted, collected, seconds, spec.time)
     write_text(output / "summary.json", json.dumps(asdict(summary), indent=1))
     return summary
 
@@ -124,16 +125,15 @@ def write_drops(path: Path, drops: list[dict[str, str]]) -> Counted:
     return count_drops(Drop(**d) for d in unique)
 
 
-def require_few_drops(recipe: BuildRecipe, counted: Counted, streams: int) -> None:
+def require_few_drops(recipe: BuildRecipe, counted: Counted, items: int) -> None:
     """Raises:
-    UserError: if the share of dropped streams, or of clips to streams, is above the ceiling.
+    UserError: if the share of dropped items, of all clips and streams, is above the ceiling.
     """
     dropped = sum(counted.values())
-    if dropped > recipe.max_dropped_share * streams:
-        most = next(iter(counted))
+    if dropped > recipe.max_dropped_share * items:
         raise UserError(
-            f"{dropped} items were dropped for {streams} streams, above max_dropped_share="
-            f"{recipe.max_dropped_share:g}; most often: {most}",
+            f"{dropped} of {items} clips and streams were dropped, more than max_dropped_share="
+            f"{recipe.max_dropped_share:g}; most often: {next(iter(counted))}",
             f"see {recipe.output}/drops.jsonl; mend the sources, or raise max_dropped_share",
         )
 

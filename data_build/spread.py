@@ -1,4 +1,4 @@
-"""Shares met without chance: the n-th thing goes where the golden-ratio sequence says."""
+"""Shares met without chance, from the first few things on."""
 
 from __future__ import annotations
 
@@ -22,3 +22,16 @@ def spot_in(shares: Mapping[str, float], number: int) -> str:
         if at < 0:
             return name
     return next(reversed(positive))
+
+
+def most_wanting(shares: Mapping[str, float], counts: Mapping[str, int]) -> str:
+    """The key that is furthest behind its share of what was dealt so far (a quota method).
+
+    Of equal ones the smaller share comes first, so that a rare label reaches every split.
+    """
+    total = sum(counts.values()) + 1
+    whole = sum(shares.values())
+    positive = [name for name, share in shares.items() if share > 0]
+    if not positive:
+        raise ValueError(f"no share is positive in {dict(shares)}")
+    return min(positive, key=lambda n: (counts.get(n, 0) - total * shares[n] / whole, shares[n]))

@@ -21,7 +21,7 @@ from soundflow.shards.schema import StreamSample
 from soundflow.shards.writer import ShardInfo, write_shard
 
 MATERIAL, CACHE = "material", "cache"  # folders beside the splits
-_ATTEMPTS = 4
+_ATTEMPTS = 16
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedRandom
 from pathlib import Path
 
@@ -36,7 +36,8 @@ def replacing(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]:
     except OSError as error:
         raise disk_error(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the parent may be no folder at all; that is reported above
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, synced: bool = True) -> None:

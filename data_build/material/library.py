@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from data_build.records import Clip, Drop
 from data_build.seeding import digest
 from data_build.sources.catalogue import read
 from data_build.sources.source import Report
-from data_build.spread import spot_in
+from data_build.spread import most_wanting
 from soundflow.atomic import write_text
 from soundflow.errors import UserError
 
@@ -53,16 +53,29 @@ class Library:
     ambient_noise: Sequence[Clip]
 
 
-def collect(recipe: BuildRecipe, folder: Path) -> list[Drop]:
-    """Reads the sources and writes the tables of every split; clips are not opened.
+@dataclass(frozen=True)
+class Collected:
+    """What `collect` found.
 
-    Returns:
-        The rows of the sources that could not be used.
+    Attributes:
+        clips: in the tables of all splits.
+        drops: rows of the sources that could not be used.
+        missing: "split/cue" of the cues that no clip fell to.
+    """
+
+    clips: int
+    drops: tuple[Drop, ...]
+    missing: tuple[str, ...]
+
+
+def collect(recipe: BuildRecipe, folder: Path) -> Collected:
+    """Reads the sources and writes the tables of every split; clips are not opened.
 
     Raises:
         UserError: if a source is missing or the tables cannot be written.
     """
     drops: list[Drop] = []
+    missing: list[str] = []
     with ExitStack() as stack:
         writers: dict[tuple[str, str], TableWriter] = {}
         for split, use, clip in _clips(recipe, drops.append):
@@ -78,8 +91,8 @@ def collect(recipe: BuildRecipe, folder: Path) -> list[Drop]:
             for use, w in uses.items()
         }
         write_text(folder / split / "tables.json", json.dumps(about, indent=1, sort_keys=True))
-        drops += _missing(recipe, split, set(uses))
-    return drops
+        missing += _missing(recipe, split, set(uses))
+    return Collected(sum(map(len, writers.values())), tuple(drops), tuple(missing))
 
 
 def open_library(recipe: BuildRecipe, folder: Path, split: str) -> Library:
@@ -135,7 +148,7 @@ def _recorded(recipe: BuildRecipe, report: Report) -> Iterator[tuple[str, str, C
     """Clips of the sources, dealt to the splits; a speaker or group stays on one side."""
     shares = {name: s.share for name, s in recipe.splits.items()}
     by_label = {c.label: c.name for c in recipe.cues if c.label is not None}
-    dealt: Counter[str] = Counter()
+    dealt: dict[str, Counter[str]] = defaultdict(Counter)
     homes: dict[tuple[str, str], str] = {}
     for source in recipe.sources:
         for clip in read(source, report):
@@ -145,8 +158,8 @@ def _recorded(recipe: BuildRecipe, report: Report) -> Iterator[tuple[str, str, C
                 group = (use, clip.speaker or str(clip.extra.get("group", "")))
                 home = homes.get(group)
                 if home is None:
-                    home = spot_in(shares, dealt[use])
-                    dealt[use] += 1
+                    home = most_wanting(shares, dealt[use])
+                    dealt[use][home] += 1
                     if group[1]:  # a clip of nobody has no companions to keep together
                         homes[group] = home
                 yield home, use, clip
@@ -162,7 +175,7 @@ def _uses(clip: Clip, by_label: Mapping[str, str], noise_labels: Sequence[str]) 
     return uses
 
 
-def _missing(recipe: BuildRecipe, split: str, uses: set[str]) -> list[Drop]:
+def _missing(recipe: BuildRecipe, split: str, uses: set[str]) -> list[str]:
     """Cues without a take in a split; fatal if nothing at all can be heard there."""
     missing = [c.name for c in recipe.cues if c.name not in uses]
     if len(missing) == len(recipe.cues) and SPEECH not in uses:
@@ -170,7 +183,4 @@ def _missing(recipe: BuildRecipe, split: str, uses: set[str]) -> list[Drop]:
             f"split {split!r}: the sources hold no clip for any cue and no speech",
             "check the labels of the cues against the source, and the shares of the splits",
         )
-    return [
-        Drop("library", f"{split}/{name}", "no clip of its label fell to the split")
-        for name in missing
-    ]
+    return [f"{split}/{name}" for name in missing]

@@ -92,6 +92,7 @@ class Preparer:
         self._config = config
         self._memory: OrderedDict[str, Heard] = OrderedDict()
         self._memory_bytes = 0
+        self._bad: dict[str, str] = {}
 
     def hear(self, clip: Clip) -> Heard:
         """Raises:
@@ -99,13 +100,19 @@ class Preparer:
         UserError: if an engine is missing, or the cache cannot be written.
         """
         key = self._key(clip)
+        if key in self._bad:
+            raise BadClip(self._bad[key])
         if key in self._memory:
             self._memory.move_to_end(key)
             return self._memory[key]
         kept = self._cache.get(key)
         heard = _from_cache(kept) if kept else None
         if heard is None:
-            heard = self._prepare(key, clip)
+            try:
+                heard = self._prepare(key, clip)
+            except BadClip as error:
+                self._bad[key] = str(error)
+                raise
         self._remember(key, heard)
         return heard
 

@@ -109,7 +109,9 @@ class ShardSet:
         return shard, position - (self._ends[shard - 1] if shard else 0)
 
     def _sidecar(self, shard: int) -> ShardInfo:
-        return _load_sidecar((self.folder / self._shards[shard]["name"]).with_suffix(".json"))
+        about = self._shards[shard]
+        path = (self.folder / about["name"]).with_suffix(".json")
+        return _load_sidecar(path, about["sha256"])
 
     def _record(self, shard: int, entry: SampleEntry) -> StreamRecord:
         try:
@@ -167,9 +169,13 @@ class ShardSet:
 
 
 @lru_cache(maxsize=64)
-def _load_sidecar(path: Path) -> ShardInfo:
+def _load_sidecar(path: Path, sha256: str) -> ShardInfo:
+    """Cached by content: a folder may be built anew while this process lives."""
     try:
-        return ShardInfo.from_json(json.loads(path.read_bytes()))
+        info = ShardInfo.from_json(json.loads(path.read_bytes()))
+        if info.sha256 != sha256:
+            raise ValueError("it belongs to another build than the index")
+        return info
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: is damaged ({error})", "delete it and run the same build command again"

@@ -1,0 +1,50 @@
+"""Recipes: every one in the repository resolves, every mistake is named with its remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_recipe import write_recipe
+
+from data_build.recipe import BuildRecipe
+from soundflow.config.load import load
+from soundflow.errors import UserError
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+OURS = [RECIPES / "quickstart" / "build.yaml", *sorted((RECIPES / "build").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_build_recipe_resolves(path: Path) -> None:
+    recipe = load(path, BuildRecipe, command="build-data")
+    assert recipe.splits
+    assert sum(s.streams for s in recipe.splits.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("splits.train.streems=3", "streams"),
+        ("splits.train.tasks.answer_cue=1", "answer_cues"),
+        ("splits.train.streams=many", "wants int"),
+        ("splits.train.streams=0", "at least 1"),
+        ("compose.noise.snr_db=[20,5]", "must be a range"),
+        ("compose.gap_slots=[5]", "wants 2 values"),
+        ("compose.peak=1.5", "peak"),
+        ("abilities.counting.sound=horn", "names no cue"),
+        ("material.voices=[pico]", "engine:name"),
+        ("prepare.tfjp.gamma=-1", "gamma"),
+        ("max_dropped_share=2", "max_dropped_share"),
+        ("cues=[{name: a, say: x, sound: rain}]", "one of say, sound, label"),
+        ("cues=[]", "nothing to hear"),
+        ("workers=-1", "workers"),
+    ],
+)
+def test_a_mistake_is_refused_by_key_and_value(tmp_path: Path, override: str, says: str) -> None:
+    path = write_recipe(tmp_path, tmp_path / "data")
+    with pytest.raises(UserError) as error:
+        load(path, BuildRecipe, [override])
+    assert says in str(error.value)
+    assert str(path) in str(error.value)
+    assert not (tmp_path / "data").exists()
