@@ -1,0 +1,69 @@
+"""Small real Qwen2.5-Omni checkpoints, saved by transformers itself in several shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import (
+    Qwen2_5OmniForConditionalGeneration,
+    Qwen2_5OmniThinkerForConditionalGeneration,
+)
+from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
+    Qwen2_5OmniConfig,
+    Qwen2_5OmniThinkerConfig,
+)
+
+from soundflow.protocol.tokens import TokenTable
+from soundflow.text.tiny import TOKENIZER_FILE
+
+AUDIO = {
+    "d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64,
+    "output_dim": 48, "num_mel_bins": 128, "max_source_positions": 64,
+}  # fmt: skip
+TEXT = {
+    "vocab_size": TokenTable().vocab_size, "hidden_size": 48, "intermediate_size": 80,
+    "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "rope_parameters": {
+        "rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [2, 2, 2],
+    },
+}  # fmt: skip
+VISION = {
+    "depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2,
+    "out_hidden_size": 48, "fullatt_block_indexes": [0],
+}  # fmt: skip
+
+
+def thinker_config(tied: bool = False) -> Qwen2_5OmniThinkerConfig:
+    config = Qwen2_5OmniThinkerConfig(
+        audio_config=AUDIO, text_config={**TEXT, "tie_word_embeddings": tied}, vision_config=VISION
+    )
+    config.tie_word_embeddings = tied
+    return config
+
+
+def save_thinker(
+    folder: Path, tied: bool = False, dtype: torch.dtype = torch.bfloat16, seed: int = 0
+) -> Path:
+    torch.manual_seed(seed)
+    model = Qwen2_5OmniThinkerForConditionalGeneration(thinker_config(tied))
+    return _save(folder, model, dtype)
+
+
+def save_omni(folder: Path, dtype: torch.dtype = torch.bfloat16) -> Path:
+    """The whole model, its talker left out as `enable_audio_output=False` does."""
+    torch.manual_seed(0)
+    config = Qwen2_5OmniConfig(thinker_config=thinker_config().to_dict(), enable_audio_output=False)
+    return _save(folder, Qwen2_5OmniForConditionalGeneration(config), dtype)
+
+
+def _save(folder: Path, model: torch.nn.Module, dtype: torch.dtype) -> Path:
+    # Default initialisation is so small that wrong weights would hardly show in the logits.
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1 and "embed_tokens" not in name:
+                parameter.mul_(5.0)
+    model.to(dtype).save_pretrained(folder, max_shard_size="8MB")  # type: ignore[operator]
+    (folder / "tokenizer.json").write_bytes(TOKENIZER_FILE.read_bytes())
+    return folder
