@@ -1,0 +1,155 @@
+"""What holds for every reader: parts, limits, missing roots, flat memory, the recipe's words."""
+
+from __future__ import annotations
+
+import json
+import re
+import tracemalloc
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+from miniatures import MINIATURES, ReadAll
+
+from data_build.records import Drop
+from data_build.sources.catalogue import CORPORA, corpus_named, read
+from data_build.sources.source import CorpusName, Part, SourceConfig
+from soundflow.config.load import build
+from soundflow.errors import UserError
+
+Corpora = dict[str, SourceConfig]
+
+
+def test_the_recipe_knows_exactly_the_catalogue() -> None:
+    assert set(get_args(CorpusName)) == set(CORPORA)
+
+
+@pytest.mark.parametrize("of", [2, 3, 7])
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_parts_hold_every_item_and_drop_once(
+    corpus: str, of: int, corpora: Corpora, read_all: ReadAll
+) -> None:
+    config = corpora[corpus]
+    whole, dropped = read_all(config)
+    items, drops = [], []
+    for index in range(of):
+        reported: list[Drop] = []
+        items += list(read(config, reported.append, index, of))
+        drops += reported
+    assert sorted(i.id for i in items) == sorted(i.id for i in whole)
+    assert sorted(map(str, drops)) == sorted(map(str, dropped))
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_a_limit_cuts_the_whole_corpus_whatever_the_parts(
+    corpus: str, corpora: Corpora, read_all: ReadAll
+) -> None:
+    whole, _ = read_all(corpora[corpus])
+    fields = {**vars(corpora[corpus]), "limit": 2}
+    limited = SourceConfig(**fields)
+    drops: list[Drop] = []
+    parts = [list(read(limited, drops.append, index, 3)) for index in range(3)]
+    assert [i.id for i in whole[:2]] == sorted(
+        (i.id for part in parts for i in part), key=[i.id for i in whole].index
+    )
+
+
+@pytest.mark.parametrize("corpus", sorted(set(CORPORA) - {"huggingface"}))
+def test_a_missing_or_empty_root_is_the_users_mistake(
+    corpus: str, tmp_path: Path, read_all: ReadAll
+) -> None:
+    with pytest.raises(UserError) as missing:
+        read_all(SourceConfig(corpus, str(tmp_path / "absent")))  # type: ignore[arg-type]
+    assert "absent" in missing.value.message
+    assert missing.value.hint
+    if corpus in ("wham", "dns_noise"):
+        return  # any folder of noise is one of theirs, an empty one is merely empty
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError) as empty:
+        read_all(SourceConfig(corpus, str(tmp_path / "empty")))  # type: ignore[arg-type]
+    assert empty.value.hint
+
+
+def test_huggingface_missing_root_is_the_users_mistake(
+    tmp_path: Path, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    for root in (tmp_path / "absent", tmp_path):
+        with pytest.raises(UserError, match="huggingface"):
+            read_all(SourceConfig("huggingface", str(root)))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"corpus": "librispech", "root": "x"}, "did you mean 'librispeech'"),
+        ({"corpus": "musan", "root": ""}, "root must name"),
+        ({"corpus": "musan", "root": "x", "limit": 0}, "limit must be at least 1, got 0"),
+        ({"corpus": "musan", "root": "x", "kind": "voice"}, "'voice' is not one of"),
+        ({"corpus": "manifest", "root": "x", "columns": {"txt": "a"}}, "did you mean 'text'"),
+        ({"corpus": "manifest", "rot": "x"}, "did you mean 'root'"),
+    ],
+)
+def test_mistakes_in_a_recipe_name_the_right_word(recipe: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(SourceConfig, recipe, "recipe.yaml")
+
+
+def test_an_unknown_corpus_names_its_neighbour() -> None:
+    with pytest.raises(UserError, match="did you mean 'gigaspeech'"):
+        corpus_named("gigaspech")
+    with pytest.raises(ValueError, match="did you mean 'gigaspeech'"):
+        SourceConfig("gigaspech", "x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("index", "of"), [(-1, 2), (2, 2), (0, 0)])
+def test_impossible_parts(index: int, of: int) -> None:
+    with pytest.raises(ValueError, match="impossible"):
+        Part(index, of)
+
+
+def test_a_long_index_is_read_in_flat_memory(tmp_path: Path) -> None:
+    """A GigaSpeech index of some 40 MB; holding it parsed would take several times that."""
+    MINIATURES["gigaspeech"](tmp_path)
+    path = tmp_path / "GigaSpeech" / "GigaSpeech.json"
+    audio = json.loads(path.read_text())["audios"][0]
+    audio["title"] = "x" * 4000
+    text = json.dumps(audio)
+    with path.open("w") as file:
+        file.write('{"dataset": "GigaSpeech", "audios": [')
+        file.write(",\n".join([text] * 8000))
+        file.write("]}")
+    assert path.stat().st_size > 35e6
+    tracemalloc.start()
+    try:
+        drops: list[Drop] = []
+        config = SourceConfig("gigaspeech", str(tmp_path))
+        count = sum(1 for _ in read(config, drops.append))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (count, drops) == (8000, [])
+    assert peak < 4e6
+
+
+def test_the_documents_name_every_corpus_with_its_tree_and_licence() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sources.md").read_text()
+    for name, corpus in CORPORA.items():
+        assert f"`{name}`" in page
+        assert corpus.licence in page, name
+        assert corpus.download in page, name
+
+
+def test_every_line_of_recipe_in_the_documents_loads() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sources.md").read_text()
+    snippets = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(snippets) == 5
+    named = set()
+    for snippet in snippets:
+        tree = yaml.safe_load(snippet)
+        for entry in tree["sources"] if isinstance(tree, dict) else tree:
+            named.add(build(SourceConfig, entry, "docs/sources.md").corpus)
+    assert len(named) >= len(CORPORA) - 1
