@@ -13,7 +13,7 @@ Float32 = npt.NDArray[np.float32]
 
 _TIME = TimeBase()
 _QUIET_DB = -120.0
-_DIGITAL_SILENCE_DB = -90.0  # below the last bit of 16-bit audio
+_DIGITAL_SILENCE_DB = -110.0  # far below the last bit of 16-bit audio: zeros
 # A frame this far under the clip's loud frames is a gap; above, it is part of the sound's decay.
 GAP_BELOW_DB = 45.0
 CLIPPED_LEVEL = 0.985

@@ -108,7 +108,8 @@ class Ontology:
         found = dict.fromkeys(self.under(name))
         for heard, other in sorted(self.kin):
             if self.related(heard, name):
-                found.update(dict.fromkeys(self.under(other)))
+                broader = self.is_a(heard, other)
+                found.update(dict.fromkeys((other,) if broader else self.under(other)))
         return tuple(found)
 
     def _holds(self, pairs: Pairs, one: str, other: str) -> bool:

@@ -82,7 +82,7 @@ def _query(sound: SoundClass, event: SubEvent, source: str, world: Ontology) -> 
     # Classes without an id only group others; nobody describes a recording by them.
     kinds = [name for name in sound.lineage[1:] if world.classes[name].id]
     words: dict[str, None] = {}
-    for text in (sound.name, described, *kinds[:1], source, *kinds[1:], "sound recording of"):
+    for text in (sound.name, described, *kinds[:1], source, *kinds[1:], "sound recording clip"):
         for word in re.findall(r"[a-z0-9'-]+", text.lower()):
             if word not in ("a", "an", "the", "and", "of", "or", "etc"):
                 words.setdefault(word)

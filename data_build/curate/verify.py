@@ -97,7 +97,7 @@ class VerifyLimits:
 
     shortest: float = 0.5
     longest: float = 2.0
-    min_snr_db: float = 12.0
+    min_snr_db: float = 15.0
     noise_flatness: float = 0.25
     max_clipped_share: float = 0.002
     max_gap_s: float = 1.0

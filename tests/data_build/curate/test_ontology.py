@@ -121,5 +121,7 @@ def test_evidence_is_the_branch_and_what_is_heard_as_it():
     evidence = WORLD.evidence("Dog")
     assert {"Dog", "Bark", "Growling"} <= set(evidence)
     assert "Cat" not in evidence
+    assert "Dog" in WORLD.evidence("Bark")  # the broader label, but not what else is under it
+    assert "Growling" not in WORLD.evidence("Bark")
     assert "Breaking" in WORLD.evidence("Shatter")
     assert "Siren" in WORLD.evidence("Ambulance (siren)")
