@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from inference.recordings import OURS, Profile
 from inference.session import SessionConfig
 
 Precision = Literal["fp32", "bf16"]
@@ -19,7 +20,7 @@ class InferRecipe:
         checkpoint: a checkpoint folder.
         audio: recordings, in order: files, ``-`` (raw mono PCM16 on standard input), or
             ``FOLDER#ID`` for a stream of a split of built data, whose truth is then shown beside.
-        gap_s: silence after each recording, so that the last words are answered.
+        profile: how recordings are heard: ours, or as the published code hears them.
         pcm_rate_hz: the rate of standard input.
         packet_s: how much audio arrives at once.
         real_time: wait for the clock, as a microphone would; otherwise as fast as it goes.
@@ -28,7 +29,7 @@ class InferRecipe:
     checkpoint: Path
     audio: tuple[str, ...] = ()
     session: SessionConfig = field(default_factory=SessionConfig)
-    gap_s: float = 1.0
+    profile: Profile = OURS
     pcm_rate_hz: int = 16_000
     packet_s: float = 0.1
     real_time: bool = False
@@ -36,8 +37,6 @@ class InferRecipe:
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
-        if self.gap_s < 0:
-            raise ValueError(f"gap_s must not be negative, got {self.gap_s}")
         if self.packet_s <= 0:
             raise ValueError(f"packet_s must be positive, got {self.packet_s}")
         if self.pcm_rate_hz <= 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from rich.console import Console
 
@@ -18,10 +19,16 @@ from inference.engine import Engine, load_engine
 from inference.events import SessionEvent, to_json
 from inference.latency import Latency, chunk_costs, measure
 from inference.recipe import InferRecipe
-from inference.session import Session, SessionConfig
+from inference.recordings import Profile, open_session, whole_chunks
+from inference.session import SessionConfig, warm_up
 from inference.sources import Recording, open_recordings
 from inference.transcript import Transcript
+from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event
+
+Float32 = npt.NDArray[np.float32]
+
+OpenEngine = Callable[[Path, str, torch.dtype], Engine]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -38,16 +45,25 @@ class Heard:
     events: tuple[SessionEvent, ...]
 
 
-def infer(recipe: InferRecipe, *, as_json: bool = False, pipe: BinaryIO | None = None) -> Latency:
+def infer(
+    recipe: InferRecipe,
+    *,
+    as_json: bool = False,
+    pipe: BinaryIO | None = None,
+    open_engine: OpenEngine = load_engine,
+) -> Latency:
     """Hears the recordings of a recipe and prints a transcript, or one JSON event a line.
 
     Args:
+        open_engine: reads ``recipe.checkpoint``; the composition root hands in one that reads
+            checkpoints of every form.
         pipe: where ``-`` reads from; standard input by default.
 
     Raises:
         UserError: if the checkpoint or a recording cannot be read.
     """
-    engine = load_engine(recipe.checkpoint, recipe.device, DTYPES[recipe.precision])
+    engine = open_engine(recipe.checkpoint, recipe.device, DTYPES[recipe.precision])
+    warm_up(engine)
     heard = hear(engine, recipe, pipe or sys.stdin.buffer)
     return _print_json(engine, heard) if as_json else _print_transcript(engine, heard)
 
@@ -58,16 +74,15 @@ def hear(
     pipe: BinaryIO,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Heard]:
-    """One session over all recordings, each followed by ``gap_s`` of silence."""
+    """One session over all recordings, each followed by the profile's silence."""
     recordings = open_recordings(
         recipe.audio, engine.spec, recipe.packet_s, recipe.pcm_rate_hz, pipe
     )
-    session = Session(engine, _config(recipe, recordings))
-    gap = np.zeros(engine.spec.time.samples(recipe.gap_s), np.float32)
+    session = open_session(engine, recipe.profile, _config(recipe, recordings))
     received, began = 0, time.perf_counter()
     for recording in recordings:
         begins: Recording | None = recording
-        for packet in _with_gap(recording.packets, gap):
+        for packet in _packets(recording, recipe.profile, engine.spec.time):
             if recipe.real_time:
                 due_s = engine.spec.time.seconds(received + len(packet))
                 sleep(max(0.0, began + due_s - time.perf_counter()))
@@ -77,10 +92,22 @@ def hear(
     yield Heard(None, received, tuple(session.close()))
 
 
-def _with_gap(packets: Iterator[np.ndarray], gap: np.ndarray) -> Iterator[np.ndarray]:
-    yield from packets
-    if len(gap):
-        yield gap
+def _packets(recording: Recording, profile: Profile, base: TimeBase) -> Iterator[Float32]:
+    """The packets of a recording, filled up to a chunk boundary, and the silence behind it."""
+    if profile.maximum == "clip" or profile.trailing == "drop":
+        # Both need the whole recording: its maximum, or where its last whole chunk ends.
+        samples = np.concatenate(list(recording.packets))
+        yield whole_chunks(samples, profile.trailing, base)
+    else:
+        n_samples = 0
+        for packet in recording.packets:
+            n_samples += len(packet)
+            yield packet
+        if padding := base.padding_of(n_samples):
+            yield np.zeros(padding, np.float32)
+    silence = np.zeros(base.samples(profile.silence_s), np.float32)
+    if len(silence):
+        yield whole_chunks(silence, "pad", base)
 
 
 def _config(recipe: InferRecipe, recordings: list[Recording]) -> SessionConfig:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from inference.chunk_queue import ChunkQueue, HeardChunk
@@ -174,3 +175,10 @@ def prefix_ids(engine: Engine, system: str | None = None) -> tuple[int, ...]:
     """The online prefix of a session, encoded as the builder encodes it."""
     text = engine.system if system is None else system
     return layout.online_prefix(engine.spec.tokens, engine.tokenizer.encode(text)).ids
+
+
+def warm_up(engine: Engine) -> None:
+    """Hears one chunk of silence, so that the first real chunk does not pay for loading."""
+    session = Session(engine)
+    session.push(np.zeros(engine.spec.time.chunk_samples, np.float32))
+    session.close()

@@ -28,6 +28,7 @@ from inference.evaluate.streams import TestStream, online_positions, read_groups
 from inference.evaluate.sweep import Run, listen, outcome_of, sweep
 from inference.evaluate.systems import SilenceTimer
 from inference.latency import Latency, chunk_costs, measure
+from inference.session import warm_up
 from soundflow.atomic import write_text
 from soundflow.config.record import record
 from soundflow.shards.reader import ShardSet
@@ -119,6 +120,7 @@ def evaluate(recipe: EvaluateRecipe, *, progress: Progress | None = None) -> Res
 
     tell = progress or (lambda stage, done, total: None)
     engine = load_engine(recipe.checkpoint)
+    warm_up(engine)
     shards = ShardSet(recipe.data / recipe.split)
     record(recipe.output / RECIPE_FILE, recipe)
     calibration, timer, rate = _calibrate(recipe, engine, tell)
