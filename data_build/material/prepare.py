@@ -19,6 +19,7 @@ from soundfile import LibsndfileError
 from data_build.compose.loudness import SILENT_POWER, Float32, active_power
 from data_build.material.made import make
 from data_build.records import Clip
+from data_build.sources.tar_members import audio_source
 from data_build.speech.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.speech.engines.engine import RenderingFailed
 from data_build.tfjp.config import TfjpConfig
@@ -159,10 +160,10 @@ class Preparer:
 
     def _recording(self, clip: Clip) -> Heard:
         audio, config = clip.audio, self._config
-        if audio.member is not None:
-            raise BadClip("lies inside an archive, which is not unpacked")
         try:
-            samples = read_audio(audio.path, start_s=audio.start_s, end_s=audio.end_s)
+            samples = read_audio(
+                audio_source(audio), start_s=audio.start_s, end_s=audio.end_s, name=audio.path
+            )
         except UserError as error:
             raise BadClip(error.message.removeprefix(f"{audio.path}: ")) from error
         if len(samples) < _TIME.samples(config.min_s):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import miniatures
+import numpy as np
 import pytest
 from miniatures import ReadAll, tone, tone_bytes, write, write_json_lines
 
-from data_build.records import Clip, Dialogue, PlannedReply, Word
+from data_build.material.prepare import BadClip, PrepareConfig, Preparer
+from data_build.records import AudioRef, Clip, Dialogue, PlannedReply, Word
 from data_build.sources.source import WHOLE, SourceConfig
 from data_build.sources.streamaudio import stream_plans
 from data_build.sources.tar_members import read_member
@@ -319,3 +322,19 @@ def test_audio_may_lie_elsewhere(corpora: Corpora, tmp_path: Path, read_all: Rea
     items, drops = read_all(config)
     assert len(items) == 3
     assert not drops
+
+
+def test_a_tar_member_is_prepared_like_a_file(
+    corpora: Corpora, tmp_path: Path, read_all: ReadAll
+) -> None:
+    """The two ways to the same recording end in the same samples."""
+    preparer = Preparer(tmp_path / "cache", PrepareConfig())
+    inside = next(i for i in read_all(corpora["webdataset"])[0] if isinstance(i, Clip))
+    (tmp_path / "a0.flac").write_bytes(tone_bytes("flac", 300))
+    outside = replace(inside, audio=AudioRef(str(tmp_path / "a0.flac")))
+    samples = preparer.hear(inside).samples
+    assert len(samples)
+    assert np.array_equal(samples, preparer.hear(outside).samples)
+    gone = replace(inside, audio=replace(inside.audio, member="gone.wav"))
+    with pytest.raises(BadClip, match="no member"):
+        preparer.hear(gone)
