@@ -35,6 +35,15 @@ def hear(sample: StreamSample, spec: StreamSpec) -> Heard:
     return Heard(sample.ids, sample.roles, log_mel(sample.audio(), spec.time, spec.front_end))
 
 
+def first_chunks(heard: Heard, n_chunks: int, spec: StreamSpec) -> Heard:
+    """An online stream as it was after ``n_chunks``: everything heard and said up to there."""
+    (starts,) = np.nonzero(heard.ids == spec.tokens.audio_begin)
+    if len(starts) <= n_chunks:
+        return heard
+    end = int(starts[n_chunks])
+    return Heard(heard.ids[:end], heard.roles[:end], heard.mel[:n_chunks])
+
+
 def collate(rows: Sequence[Heard], spec: StreamSpec) -> Batch:
     """Pads the rows on the right and joins their chunks.
 

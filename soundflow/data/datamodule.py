@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader
 from soundflow.data.augment import AugmentConfig
 from soundflow.data.batch import Batch
 from soundflow.data.dataset import HeldOut, TrainUpdates
-from soundflow.data.schedule import Schedule
+from soundflow.data.schedule import LengthWarmUp, Schedule
 from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.reader import ShardSet
@@ -34,6 +35,7 @@ class DataConfig:
     workers: int = 0
     cache_mb: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    length_warm_up: LengthWarmUp = field(default_factory=LengthWarmUp)
 
     def __post_init__(self) -> None:
         for name in ("rows_per_update", "rows_per_micro_batch"):
@@ -102,6 +104,11 @@ class StreamData(LightningDataModule):
         """Tokens of the longest training stream: the positions that training reaches."""
         return max(self.train_shards.entry(i).n_tokens for i in range(len(self.train_shards)))
 
+    def system(self) -> str:
+        """The instruction prefix that most training streams have, of the first hundred."""
+        n = min(100, len(self.train_shards))
+        return Counter(self.train_shards.record(i).system for i in range(n)).most_common(1)[0][0]
+
     def content_hash(self) -> str:
         """16 hex digits of the checksums of all training shards."""
         return self.train_shards.content_hash
@@ -117,6 +124,7 @@ class StreamData(LightningDataModule):
                 rank=rank,
                 world=world,
                 cache_bytes=self.config.cache_mb << 20,
+                warm_up=self.config.length_warm_up,
             )
         except ValueError as error:
             raise UserError(f"data: {error}", "change data.rows_per_update") from error

@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 
 from soundflow.data.augment import AUGMENT, AugmentConfig, augment
 from soundflow.data.batch import Batch
-from soundflow.data.collate import Heard, collate, hear
-from soundflow.data.schedule import Row, Schedule, micro_batches
+from soundflow.data.collate import Heard, collate, first_chunks, hear
+from soundflow.data.schedule import LengthWarmUp, Row, Schedule, micro_batches
 from soundflow.shards.reader import ShardSet
 
 
@@ -60,8 +60,10 @@ class TrainUpdates(Dataset[tuple[Batch, ...]]):
         rank: int = 0,
         world: int = 1,
         cache_bytes: int = 0,
+        warm_up: LengthWarmUp | None = None,
     ) -> None:
         self._shards = shards
+        self._warm_up = warm_up or LengthWarmUp()
         self._schedule = schedule
         self._n_updates = n_updates
         self._micro = rows_per_micro_batch
@@ -75,8 +77,9 @@ class TrainUpdates(Dataset[tuple[Batch, ...]]):
         return self._n_updates
 
     def __getitem__(self, update: int) -> tuple[Batch, ...]:
+        limit = self._warm_up.limit_chunks(update)
         return tuple(
-            collate([self._hear(row) for row in rows], self._shards.spec)
+            collate([self._hear(row, limit) for row in rows], self._shards.spec)
             for rows in self._plan(update)
         )
 
@@ -92,8 +95,10 @@ class TrainUpdates(Dataset[tuple[Batch, ...]]):
     def _tokens(self, stream: int) -> int:
         return self._shards.entry(stream).n_tokens
 
-    def _hear(self, row: Row) -> Heard:
+    def _hear(self, row: Row, limit_chunks: int | None) -> Heard:
         heard = self._cache[row.stream]
+        if limit_chunks is not None and self._shards.record(row.stream).kind == "online":
+            heard = first_chunks(heard, limit_chunks, self._shards.spec)
         rng = row.generator(self._schedule.seed, AUGMENT)
         return Heard(heard.ids, heard.roles, augment(heard.mel, self._augmentation, rng))
 

@@ -65,6 +65,35 @@ class Schedule:
         return [self.row(at) for at in range(start, start + self.rows_per_update)]
 
 
+@dataclass(frozen=True)
+class LengthWarmUp:
+    """Early updates see only the beginning of each stream, growing from ``from_chunks``.
+
+    Nothing is learnt at first but where to look, and that is found sooner among fewer positions,
+    at a fraction of the cost (Li et al., 2022, "The stability-efficiency dilemma").
+
+    ``updates`` 0 switches it off; the last one of them reaches ``to_chunks``.
+    """
+
+    updates: int = 0
+    from_chunks: int = 8
+    to_chunks: int = 60
+
+    def __post_init__(self) -> None:
+        if self.updates < 0 or not 1 <= self.from_chunks <= self.to_chunks:
+            raise ValueError(
+                f"need updates >= 0 and 1 <= from_chunks <= to_chunks, got updates={self.updates}, "
+                f"from_chunks={self.from_chunks}, to_chunks={self.to_chunks}"
+            )
+
+    def limit_chunks(self, update: int) -> int | None:
+        """How many chunks of a stream update ``update`` sees; None: all."""
+        if update >= self.updates:
+            return None
+        grown = (self.to_chunks - self.from_chunks) * update // max(1, self.updates - 1)
+        return self.from_chunks + grown
+
+
 def micro_batches(
     rows: list[Row],
     length: Callable[[int], int],

@@ -28,7 +28,8 @@ def _require_positive(config: object, *names: str) -> None:
 class TowerConfig:
     """The audio tower: two convolutions, then ``layers`` pre-norm blocks over 20 positions a chunk.
 
-    ``max_positions`` is the length of the sinusoid table (published: 1500).
+    ``max_positions`` is the length of the sinusoid table (published: 1500). ``init_std`` is the
+    spread of random weights; a narrow tower needs a larger one, or the sinusoids drown the sound.
     """
 
     mel_bins: int = 128
@@ -37,9 +38,10 @@ class TowerConfig:
     heads: int = 20
     ffn_width: int = 5120
     max_positions: int = 1500
+    init_std: float = 0.02
 
     def __post_init__(self) -> None:
-        _require_positive(self, "mel_bins", "width", "layers", "heads", "ffn_width")
+        _require_positive(self, "mel_bins", "width", "layers", "heads", "ffn_width", "init_std")
         if self.width % self.heads or self.width % 2:
             raise ValueError(
                 f"width={self.width} must be even and a multiple of heads={self.heads}"
@@ -53,6 +55,7 @@ class TowerConfig:
             encoder_attention_heads=self.heads,
             encoder_ffn_dim=self.ffn_width,
             max_source_positions=self.max_positions,
+            initializer_range=self.init_std,
             output_dim=output_width,
             attn_implementation="sdpa",
         )

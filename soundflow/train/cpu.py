@@ -26,7 +26,7 @@ TRIES = 2
 @contextmanager
 def short_sequence_attention() -> Iterator[None]:
     """Attention as plain products, in the dtype of its inputs, inside the block."""
-    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()  # type: ignore[no-untyped-call]
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
     try:
         with sdpa_kernel(SDPBackend.MATH):

@@ -218,4 +218,5 @@ def _require_vocabulary(fingerprint: str, data: StreamData) -> None:
 
 
 def _extra(data: StreamData) -> dict[str, Any]:
-    return {"trained_positions": data.longest_row()}
+    """What a session should know about the training."""
+    return {"trained_positions": data.longest_row(), "system": data.system()}

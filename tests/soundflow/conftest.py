@@ -85,9 +85,9 @@ def make_text_stream() -> Callable[..., StreamSample]:
 def small_model() -> ModelConfig:
     """A few hundred thousand parameters."""
     return ModelConfig(
-        TowerConfig(width=32, layers=1, heads=2, ffn_width=64, max_positions=32),
+        TowerConfig(width=32, layers=1, heads=2, ffn_width=64, max_positions=32, init_std=0.1),
         LmConfig(width=48, layers=2, heads=2, kv_heads=1, ffn_width=96, max_positions=512,
-                 rope_theta=1e4, tied=True),
+                 rope_theta=1e4, tied=True, init_std=0.08),
     )  # fmt: skip
 
 

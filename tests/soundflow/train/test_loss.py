@@ -1,0 +1,116 @@
+"""An update means the same however it is cut into micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.nn import functional
+
+from soundflow.data.batch import Batch
+from soundflow.data.collate import collate, hear
+from soundflow.model.config import ModelConfig
+from soundflow.model.interaction import AudioInteractionModel
+from soundflow.protocol.layout import Role
+from soundflow.protocol.spec import StreamSpec
+from soundflow.shards.schema import StreamSample
+from soundflow.train import loss as loss_module
+from soundflow.train.cpu import short_sequence_attention
+from soundflow.train.loss import LossConfig, loss_sums, target_counts
+
+Make = Callable[..., StreamSample]
+CONFIG = LossConfig(stream_weight=2.0)
+
+
+@pytest.fixture
+def model(small_model: ModelConfig, spec: StreamSpec) -> AudioInteractionModel:
+    torch.manual_seed(0)
+    return AudioInteractionModel(small_model, spec.tokens)
+
+
+@pytest.fixture
+def samples(make_tone_stream: Make, make_text_stream: Make) -> list[StreamSample]:
+    return [make_tone_stream(i, 3 + i % 4) for i in range(7)] + [make_text_stream(1)]
+
+
+def cut(samples: list[StreamSample], spec: StreamSpec, rows: int) -> list[Batch]:
+    heard = [hear(s, spec) for s in samples]
+    return [collate(heard[i : i + rows], spec) for i in range(0, len(heard), rows)]
+
+
+def gradients(model: AudioInteractionModel, batches: list[Batch]) -> tuple[float, torch.Tensor]:
+    counts = torch.stack([target_counts(b) for b in batches]).sum(0)
+    model.zero_grad()
+    total = 0.0
+    for batch in batches:
+        share = loss_sums(model, batch).combined(counts, CONFIG)
+        share.backward()
+        total += float(share.detach())
+    flat = [p.grad.flatten() for p in model.parameters() if p.requires_grad]
+    return total, torch.cat(flat)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_accumulation_is_one_big_batch(
+    model: AudioInteractionModel, spec: StreamSpec, samples: list[StreamSample], rows: int
+) -> None:
+    whole, want = gradients(model, cut(samples, spec, 8))
+    parts, got = gradients(model, cut(samples, spec, rows))
+    assert parts == pytest.approx(whole, rel=1e-5)
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-3)
+
+
+def test_each_part_is_a_mean_over_its_own_targets(
+    model: AudioInteractionModel, spec: StreamSpec, samples: list[StreamSample]
+) -> None:
+    """Against the plain computation: all logits, shifted labels, two means."""
+    (batch,) = cut(samples, spec, 8)
+    with torch.no_grad():
+        logits = model.logits(model(batch.ids, batch.mel))[:, :-1]
+        nats = functional.cross_entropy(logits.transpose(1, 2), batch.ids[:, 1:], reduction="none")
+        roles = batch.roles[:, 1:]
+        want = nats[roles == Role.REPLY].mean() + 2.0 * nats[roles == Role.DECISION].mean()
+        got = loss_sums(model, batch).combined(target_counts(batch), CONFIG)
+    assert float(got) == pytest.approx(float(want), rel=1e-5)
+
+
+def test_a_batch_without_one_kind_of_target(
+    model: AudioInteractionModel, spec: StreamSpec, make_text_stream: Make, make_tone_stream: Make
+) -> None:
+    for sample, decisions in ((make_text_stream(3), 0), (make_tone_stream(1, 4), 4)):
+        (batch,) = cut([sample], spec, 1)
+        counts = target_counts(batch)
+        assert counts[0] == decisions
+        assert (counts[1] == 0) == (decisions > 0)
+        assert torch.isfinite(loss_sums(model, batch).combined(counts, CONFIG))
+
+
+def test_a_head_in_pieces_is_the_same_head(
+    model: AudioInteractionModel, spec: StreamSpec, samples: list[StreamSample],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    batches = cut(samples, spec, 8)
+    whole, want = gradients(model, batches)
+    monkeypatch.setattr(loss_module, "HEAD_ELEMENTS", 7 * spec.tokens.vocab_size)
+    parts, got = gradients(model, batches)
+    assert parts == pytest.approx(whole, rel=1e-6)
+    torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-4)
+
+
+def test_short_sequence_attention_is_the_same_attention(
+    model: AudioInteractionModel, spec: StreamSpec, samples: list[StreamSample]
+) -> None:
+    batches = cut(samples, spec, 4)
+    allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    want_loss, want = gradients(model, batches)
+    with short_sequence_attention():
+        got_loss, got = gradients(model, batches)
+    assert got_loss == pytest.approx(want_loss, rel=1e-5)
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-3)
+    assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == allowed
+
+
+def test_a_negative_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match="stream_weight"):
+        LossConfig(-0.1)

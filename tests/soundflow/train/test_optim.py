@@ -1,0 +1,50 @@
+"""The learning rate never starts at zero; norms and biases do not decay."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from soundflow.model.config import ModelConfig
+from soundflow.model.interaction import AudioInteractionModel
+from soundflow.protocol.spec import StreamSpec
+from soundflow.train.optim import OptimConfig, build_optimizer, build_schedule, lr_share
+
+
+def test_warm_up_then_half_a_cosine() -> None:
+    config = OptimConfig(updates=100, warmup_ratio=0.1, final_share=0.1)
+    shares = [lr_share(u, config) for u in range(101)]
+    assert shares[0] == pytest.approx(0.1)
+    assert shares[9] == shares[10] == 1.0
+    assert all(a > b for a, b in pairwise(shares[10:]))
+    assert shares[55] == pytest.approx(0.55)
+    assert shares[100] == pytest.approx(0.1)
+
+
+def test_without_warm_up_the_first_update_counts() -> None:
+    config = OptimConfig(updates=10, lr=2e-3, warmup_ratio=0.0)
+    optimizer = build_optimizer(torch.nn.Linear(2, 2), config)
+    schedule = build_schedule(optimizer, config)
+    assert schedule.get_last_lr() == [2e-3, 2e-3]
+
+
+def test_every_trained_parameter_once_and_decay_on_matrices_only(
+    small_model: ModelConfig, spec: StreamSpec
+) -> None:
+    model = AudioInteractionModel(small_model, spec.tokens)
+    groups = build_optimizer(model, OptimConfig(updates=1)).param_groups
+    grouped = [id(p) for g in groups for p in g["params"]]
+    trained = [id(p) for p in model.parameters() if p.requires_grad]
+    assert sorted(grouped) == sorted(trained)
+    for group in groups:
+        assert all((p.ndim > 1) == (group["weight_decay"] > 0) for p in group["params"])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"updates": 0}, {"lr": -1.0}, {"beta_2": 1.0}, {"weight_decay": -0.1}]
+)
+def test_impossible_values_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        OptimConfig(**{"updates": 10, **wrong})

@@ -1,0 +1,189 @@
+"""A run: learns, resumes as if nothing had happened, and says what does not fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from soundflow.config.load import load
+from soundflow.errors import UserError
+from soundflow.model.weights import Checkpoint, load_checkpoint
+from soundflow.shards.writer import write_index, write_shard
+from soundflow.train.checkpoints import newest_state, update_of
+from soundflow.train.metrics import read_metrics
+from soundflow.train.optim import OptimConfig
+from soundflow.train.recipe import TrainRecipe
+from soundflow.train.run import run
+
+Recipes = Callable[..., TrainRecipe]
+
+
+class Killed(Exception):
+    pass
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(folder).model.state_dict()
+
+
+def killed_after(update: int, recipe: TrainRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs until ``update`` updates are taken, then dies without a word."""
+    from soundflow.train.module import StreamingModule
+
+    step = StreamingModule.training_step
+
+    def dying(self: StreamingModule, batches: object, index: int) -> None:
+        if self.global_step == update:
+            raise Killed
+        step(self, batches, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StreamingModule, "training_step", dying)
+        with pytest.raises(Killed):
+            run(recipe)
+
+
+def test_learns_to_answer_the_high_tone(recipe: Recipes) -> None:
+    """Four streams by heart: every decision and every word."""
+    base = recipe("learn")
+    data = replace(base.data, train="valid", rows_per_update=6, rows_per_micro_batch=6)
+    watch = replace(base.watch, validate_every=60, save_every=60, log_every=20)
+    result = run(recipe("learn", data=data, watch=watch, optim=OptimConfig(updates=60, lr=4e-3)))
+    assert result.metrics["decision_accuracy"] == 1.0
+    assert result.metrics["reply_token_accuracy"] == 1.0
+    assert result.metrics["decision_f1"] == 1.0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_killed_run_ends_like_an_unbroken_one(
+    recipe: Recipes, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    def named(name: str) -> TrainRecipe:
+        base = recipe(name)
+        return replace(base, compute=replace(base.compute, precision=precision))
+
+    unbroken = run(named("whole"))
+    killed_after(5, named("broken"), monkeypatch)
+    resumed = run(named("broken"))
+    assert resumed.resumed_at == 4
+    want, got = weights(unbroken.model_folder), weights(resumed.model_folder)
+    assert all(torch.equal(want[name], got[name]) for name in want)
+    assert resumed.metrics == unbroken.metrics
+    assert read_metrics(resumed.metrics_file) == read_metrics(unbroken.metrics_file)
+    again = run(named("broken"))  # finished: trains nothing, gives the same
+    assert again.metrics == unbroken.metrics
+
+
+def test_a_damaged_state_is_passed_over(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed_after(5, recipe(), monkeypatch)
+    output = recipe().output
+    newest = newest_state(output)
+    assert newest is not None
+    assert update_of(newest) == 4
+    newest.write_bytes(newest.read_bytes()[:-100])
+    older = newest_state(output)
+    assert older is not None
+    assert update_of(older) == 2
+    older.with_suffix(".json").unlink()
+    assert newest_state(output) is None
+
+
+def test_the_engine_is_called_with_a_whole_checkpoint(recipe: Recipes) -> None:
+    seen: list[Checkpoint] = []
+
+    def listen(checkpoint: Checkpoint) -> dict[str, float]:
+        seen.append(checkpoint)
+        torch.manual_seed(0)  # what a callable draws must not leak into training
+        return {"event_f1": 0.25}
+
+    quiet = run(recipe("quiet"))
+    heard = run(recipe("heard"), listen)
+    assert len(seen) == 2
+    assert seen[0].extra["trained_positions"] > 80
+    assert heard.metrics["event_f1"] == 0.25
+    lines = read_metrics(heard.metrics_file)
+    assert [r["update"] for r in lines if "valid/event_f1" in r] == [3, 6]
+    a, b = weights(quiet.model_folder), weights(heard.model_folder)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_what_a_run_leaves(recipe: Recipes) -> None:
+    result = run(recipe())
+    lines = read_metrics(result.metrics_file)
+    updates = [r for r in lines if "train/loss" in r]
+    assert [r["update"] for r in updates] == [1, 2, 3, 4, 5, 6]
+    assert updates[0]["train/lr"] > 0
+    for r in updates:
+        parts = r["train/loss_reply"] + r["train/loss_stream"]
+        assert r["train/loss"] == pytest.approx(parts)
+    found = load_checkpoint(result.model_folder)
+    assert found.extra["metrics"] == result.metrics
+    assert found.extra["system"] == ""
+    assert load(result.model_folder.parent / "train.yaml", TrainRecipe) == recipe()
+    assert not list(result.model_folder.parent.glob(".*"))
+
+
+def test_another_recipe_does_not_take_over_a_run(recipe: Recipes) -> None:
+    run(recipe())
+    with pytest.raises(UserError, match="another recipe"):
+        run(recipe(seed=7))
+    base = recipe()
+    faster = replace(base.watch, log_every=2)
+    assert run(replace(base, watch=faster)).resumed_at == 6
+
+
+def test_what_does_not_fit_is_named(recipe: Recipes, tmp_path: Path) -> None:
+    base = recipe()
+    with pytest.raises(UserError, match="no such folder"):
+        run(replace(base, data=replace(base.data, folder=tmp_path / "nowhere")))
+    with pytest.raises(UserError, match="neither 'tiny' nor a path"):
+        run(replace(base, vocabulary="tinny"))
+    short = replace(base.model, lm=replace(base.model.lm, max_positions=50))
+    with pytest.raises(UserError, match="max_positions is 50"):
+        run(replace(base, model=short))
+    with pytest.raises(ValueError, match="rows_per_update=6"):
+        replace(base, data=replace(base.data, rows_per_update=6))
+
+
+def test_an_empty_split_is_named(recipe: Recipes, tmp_path: Path, spec) -> None:
+    write_index(
+        tmp_path / "d" / "train", spec, [write_shard(tmp_path / "d/train", 0, "k", [], spec)]
+    )
+    base = recipe()
+    with pytest.raises(UserError, match="holds no streams"):
+        run(replace(base, data=replace(base.data, folder=tmp_path / "d")))
+
+
+def test_weights_of_another_run_are_the_start(recipe: Recipes) -> None:
+    first = run(recipe("first"))
+    second = recipe("second", start_from=first.model_folder, optim=OptimConfig(updates=1, lr=1e-9))
+    a, b = weights(first.model_folder), weights(run(second).model_folder)
+    assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+
+
+def test_misspelt_keys_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text(json.dumps({
+        "output": "x", "data": {"folder": "d", "row_per_update": 4},
+        "optim": {"updates": 5, "lr": "fast"}, "compute": {"precision": "bf61"},
+    }))  # fmt: skip
+    with pytest.raises(UserError) as caught:
+        load(path, TrainRecipe)
+    text = caught.value.message
+    assert "data.row_per_update" in text
+    assert "rows_per_update" in text
+    assert "optim.lr" in text
+    assert "did you mean 'bf16'" in text
+
+
+def test_states_hold_nothing_that_runs(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed_after(3, recipe(), monkeypatch)
+    state = newest_state(recipe().output)
+    assert state is not None
+    loaded = torch.load(state, weights_only=True)
+    assert loaded["global_step"] == 2
