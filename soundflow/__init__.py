@@ -1,0 +1,19 @@
+"""Audio models that listen without end and decide when to speak."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from soundflow.api import AudioInteraction
+
+__all__ = ["AudioInteraction"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when it is asked for: `soundflow --help` and data building need no torch.
+    if name == "AudioInteraction":
+        from soundflow.api import AudioInteraction
+
+        return AudioInteraction
+    raise AttributeError(f"module 'soundflow' has no attribute {name!r}")

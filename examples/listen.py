@@ -1,0 +1,49 @@
+"""A model that listens, in a notebook's worth of Python.
+
+    python examples/listen.py CHECKPOINT RECORDING
+
+The ``# %%`` lines are cells for editors that show a script as a notebook.
+"""
+
+# %% A checkpoint: one that was trained here, a published release, or the id of a hub repository.
+import sys
+
+import numpy as np
+
+from soundflow import AudioInteraction
+from soundflow.api import Decided, ReplyEnded, ReplyStarted, ReplyText
+from soundflow.audio.files import read_audio
+
+checkpoint, recording = sys.argv[1:]
+model = AudioInteraction.from_pretrained(checkpoint)
+print(f"listens at {model.spec.time.sample_rate_hz} Hz, decides every {model.spec.time.chunk_s} s")
+
+# %% A file: every decision, and every word as it comes.
+for event in model.stream(recording, temperature=0):
+    match event:
+        case Decided(chunk=chunk, p_response=p, speak=speak):
+            state = "SPEAKS" if speak else "silent"
+            print(f"{chunk * model.spec.time.chunk_s:6.1f} s  p = {p or 0:.2f}  {state}")
+        case ReplyStarted(emotion=emotion):
+            print(f"          ({emotion}) ", end="")
+        case ReplyText(text=text):
+            print(text, end="", flush=True)
+        case ReplyEnded():
+            print()
+
+# %% A live source: packets of any length, pushed as they arrive; one session, one memory.
+samples = read_audio(recording)
+with model.session(temperature=0) as session:
+    events = []
+    for packet in np.array_split(samples, 50):
+        events += session.push(packet)
+    events += session.close()
+spoken = [e.text for e in events if isinstance(e, ReplyEnded)]
+print(f"the same in 50 packets: {len(spoken)} replies {spoken}")
+
+# %% Two recordings in one session, a second of silence behind each: the second is heard in the
+# light of the first.
+decisions = 0
+for heard in model.listen_to([recording, recording], temperature=0):
+    decisions += sum(isinstance(event, Decided) for event in heard)
+print(f"twice the recording: {decisions} decisions")
