@@ -11,6 +11,7 @@ from data_build.speech.asr_check import GateConfig
 from data_build.speech.clip_cache import ClipCache
 from data_build.speech.engines.engine import Engine
 from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
+from data_build.speech.engines.kokoro import Kokoro
 from data_build.speech.pool import VoicePool
 from data_build.speech.recognisers.http_asr import HttpAsrConfig, HttpRecogniser
 from data_build.speech.recognisers.pipeline import TransformersRecogniser
@@ -34,6 +35,7 @@ class SpeechConfig:
         recognisers: language -> "tiny.en", "base", a CTranslate2 folder, ``transformers:FOLDER``
             or ``http``; languages that are not named are checked by length alone.
         word_times: "whisper" aligns with the recogniser of the language where that is Whisper.
+        kokoro_voices: folder of Kokoro's voice files; makes the engine "kokoro".
         servers: engine name -> voice server, besides the embedded engines.
         asr_server: what ``http`` stands for.
         cache_gib: size limit of the clip cache.
@@ -43,6 +45,7 @@ class SpeechConfig:
     gate: GateConfig = field(default_factory=GateConfig)
     recognisers: dict[str, str] = field(default_factory=lambda: {"en": "tiny.en"})
     word_times: Timing = "none"
+    kokoro_voices: str = ""
     servers: dict[str, HttpVoicesConfig] = field(default_factory=dict)
     asr_server: HttpAsrConfig | None = None
     cache_gib: float = 8.0
@@ -87,7 +90,9 @@ def dialogue_renderer(
 def _engines(config: SpeechConfig) -> dict[str, Engine]:
     engines: dict[str, Engine] = {n: HttpVoices(c) for n, c in config.servers.items()}
     for name in dict.fromkeys(voice.split(":", 1)[0] for voice in config.pool.voices):
-        if name not in engines:
+        if name == "kokoro" and config.kokoro_voices:
+            engines[name] = Kokoro(config.kokoro_voices)
+        elif name not in engines:
             engines[name] = embedded_engine(name)
     return engines
 

@@ -135,6 +135,8 @@ def embedded_engine(name: str) -> Engine:
     Raises:
         UserError: if there is none, or its package is not installed.
     """
+    if name == "kokoro":
+        raise UserError("the voice engine 'kokoro' needs its voice files", "set kokoro_voices")
     if name not in EMBEDDED:
         close = nearest(name, EMBEDDED)
         hint = f"did you mean {close!r}?" if close else f"one of {', '.join(EMBEDDED)}"
