@@ -33,6 +33,9 @@ class Located(Protocol):
 
 L = TypeVar("L", bound=Located)
 
+# No record is longer; a file without line ends must not be read into memory whole.
+MAX_LINE_BYTES = 1 << 26
+
 # What reading a cut or damaged file (also a gzip) raises.
 BREAKS_OFF = (OSError, EOFError, zlib.error)
 
@@ -147,13 +150,16 @@ def text_lines(path: Path, report: Report, part: Part = WHOLE) -> Iterator[tuple
     with open_binary(path) as file:
         while True:
             try:
-                raw = file.readline()
+                raw = file.readline(MAX_LINE_BYTES)
             except BREAKS_OFF as error:
                 report(Drop(STEP, f"{path}:{number + 1}", f"the file breaks off: {error}"))
                 return
             if not raw:
                 return
             number += 1
+            if len(raw) == MAX_LINE_BYTES:
+                report(Drop(STEP, f"{path}:{number}", f"has no end in {MAX_LINE_BYTES} bytes"))
+                return
             if not part.takes(number - 1) or not raw.strip():
                 continue
             try:

@@ -285,6 +285,7 @@ def test_chats_that_do_not_alternate_are_reported(tmp_path: Path, read_all: Read
         {"data": ["only a question"]},
         {"data": ["q", ""]},
         {"data": "q"},
+        {"data": [1, 2]},
         {"messages": [{"role": "system", "content": "s"}, {"role": "assistant", "content": "a"}]},
         {"messages": [{"role": "user", "content": "q"}, {"role": "user", "content": "q"}]},
         {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"},
@@ -292,7 +293,7 @@ def test_chats_that_do_not_alternate_are_reported(tmp_path: Path, read_all: Read
     )  # fmt: skip
     items, drops = read_all(SourceConfig("ultrachat", str(tmp_path)))
     assert [d.turns for d in dialogues(items)] == [(DialogueTurn("q", "a"),)]
-    assert [d.item.rpartition(":")[2] for d in drops] == ["1", "2", "3", "4", "5"]
+    assert [d.item.rpartition(":")[2] for d in drops] == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_belle_rounds_inside_an_instruction(corpora: Corpora, read_all: ReadAll) -> None:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_build.records import Clip, Drop
+from data_build.sources import rows
 from data_build.sources.catalogue import CORPORA, read
 from data_build.sources.json_stream import array_items, documents, object_items
 from data_build.sources.rows import csv_rows, json_lines, tsv_rows, usable
@@ -160,9 +161,9 @@ def test_well_formed_rows_of_the_wrong_kind(
     corpus: str, data: st.DataObject, tmp_path: Path
 ) -> None:
     keys = st.sampled_from(_JSON_CORPORA[corpus])
-    rows = data.draw(st.lists(st.dictionaries(keys, _VALUES, max_size=6), min_size=1, max_size=4))
+    drawn = data.draw(st.lists(st.dictionaries(keys, _VALUES, max_size=6), min_size=1, max_size=4))
     name = "cuts.jsonl" if corpus == "lhotse" else "manifest.jsonl"
-    (tmp_path / name).write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / name).write_text("\n".join(json.dumps(row) for row in drawn))
     read_to_the_end(SourceConfig(corpus, str(tmp_path)))  # type: ignore[arg-type]
 
 
@@ -172,8 +173,8 @@ def test_table_readers_on_any_bytes(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "any"
     path.write_bytes(content)
     drops: list[Drop] = []
-    for rows in (csv_rows, tsv_rows, json_lines, documents):
-        found = usable(rows(path, drops.append), lambda r: r, drops.append)
+    for table in (csv_rows, tsv_rows, json_lines, documents):
+        found = usable(table(path, drops.append), lambda r: r, drops.append)
         with contextlib.suppress(UserError):  # a table without a header line
             assert all(row.where.startswith(str(path)) for row in found)
     list(array_items(path, drops.append))
@@ -214,3 +215,41 @@ def test_elements_across_the_blocks_of_the_scanner(tmp_path: Path) -> None:
         drops: list[Drop] = []
         assert [v for _, v in array_items(path, drops.append)] == values
         assert not drops
+
+
+def test_a_line_without_an_end_is_not_read_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MAX_LINE_BYTES", 100)
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n' + "x" * 101 + '\n{"a": 2}\n')
+    drops: list[Drop] = []
+    assert [r.data for r in json_lines(tmp_path / "x.jsonl", drops.append)] == [{"a": 1}]
+    assert [d.item.rpartition(":")[2] for d in drops] == ["2"]
+
+
+@pytest.mark.parametrize("corpus", _JSON_CORPORA)
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"id": ' * 5000,
+        '{"data": ' + "[" * 5000 + "]" * 5000 + "}",
+        "[" * 5000,
+        '{"id": ' + "9" * 5000 + "}",
+        '{"id": "' + "x" * 200_000,
+        "null",
+        "[null, 1, [], {}]",
+        "[{}",
+        "{}\n{}\n",
+        "\x00\x00",
+        "",
+    ],
+    ids=["deep", "deep list", "deep array", "long number", "open string", "null", "array of all",
+         "cut array", "empty rows", "zeros", "nothing"],
+)  # fmt: skip
+def test_hostile_json(corpus: str, content: str, tmp_path: Path) -> None:
+    name = "cuts.jsonl" if corpus == "lhotse" else "manifest.jsonl"
+    (tmp_path / name).write_text(content)
+    drops: list[Drop] = []
+    assert list(read(SourceConfig(corpus, str(tmp_path)), drops.append)) == []  # type: ignore[arg-type]
+    # Lhotse and the published forms are JSON lines, in which a file without a line is no mistake.
+    assert drops or not content
