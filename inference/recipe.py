@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from inference.recordings import OURS, Profile
+from inference.recordings import PROFILES, Profile, ProfileName
 from inference.session import SessionConfig
 
 Precision = Literal["fp32", "bf16"]
@@ -20,7 +20,8 @@ class InferRecipe:
         checkpoint: a checkpoint folder.
         audio: recordings, in order: files, ``-`` (raw mono PCM16 on standard input), or
             ``FOLDER#ID`` for a stream of a split of built data, whose truth is then shown beside.
-        profile: how recordings are heard: ours, or as the published code hears them.
+        profile: how recordings are heard: ours, or as the published code hears them; a name, or
+            each choice on its own.
         pcm_rate_hz: the rate of standard input.
         packet_s: how much audio arrives at once.
         real_time: wait for the clock, as a microphone would; otherwise as fast as it goes.
@@ -29,7 +30,7 @@ class InferRecipe:
     checkpoint: Path
     audio: tuple[str, ...] = ()
     session: SessionConfig = field(default_factory=SessionConfig)
-    profile: Profile = OURS
+    profile: ProfileName | Profile = "ours"
     pcm_rate_hz: int = 16_000
     packet_s: float = 0.1
     real_time: bool = False
@@ -41,3 +42,8 @@ class InferRecipe:
             raise ValueError(f"packet_s must be positive, got {self.packet_s}")
         if self.pcm_rate_hz <= 0:
             raise ValueError(f"pcm_rate_hz must be positive, got {self.pcm_rate_hz}")
+
+    @property
+    def heard_as(self) -> Profile:
+        """The profile, whether it was named or spelt out."""
+        return PROFILES[self.profile] if isinstance(self.profile, str) else self.profile

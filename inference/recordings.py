@@ -65,6 +65,13 @@ PUBLISHED = Profile(maximum="clip", positions="half")
 # of the history.
 PUBLISHED_LIVE = Profile(trailing="drop", positions="half", silence_s=0.0)
 
+ProfileName = Literal["ours", "published", "published_live"]
+PROFILES: dict[ProfileName, Profile] = {
+    "ours": OURS,
+    "published": PUBLISHED,
+    "published_live": PUBLISHED_LIVE,
+}
+
 
 class ClipEars:
     """Ears for which every packet is a recording of its own, with its own maximum.

@@ -78,11 +78,11 @@ def hear(
     recordings = open_recordings(
         recipe.audio, engine.spec, recipe.packet_s, recipe.pcm_rate_hz, pipe
     )
-    session = open_session(engine, recipe.profile, _config(recipe, recordings))
+    session = open_session(engine, recipe.heard_as, _config(recipe, recordings))
     received, began = 0, time.perf_counter()
     for recording in recordings:
         begins: Recording | None = recording
-        for packet in _packets(recording, recipe.profile, engine.spec.time):
+        for packet in _packets(recording, recipe.heard_as, engine.spec.time):
             if recipe.real_time:
                 due_s = engine.spec.time.seconds(received + len(packet))
                 sleep(max(0.0, began + due_s - time.perf_counter()))

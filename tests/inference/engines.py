@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from inference.engine import Engine
@@ -33,8 +32,3 @@ def make_engine(seed: int = 0, max_positions: int = 1024) -> Engine:
         threshold=0.5,
         limit_positions=max_positions,
     )
-
-
-@pytest.fixture(scope="session")
-def engine() -> Engine:
-    return make_engine()

@@ -1,0 +1,167 @@
+"""Events as JSON, sampling, packets, latency: the small parts of the engine."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference import events as ev
+from inference.audio_in import PacketResampler, cut, file_packets, pcm_packets
+from inference.latency import ChunkCost, chunk_costs, measure
+from inference.sampling import SamplingConfig, choose, mask_illegal
+from inference.transcript import bar
+from soundflow.errors import UserError
+from soundflow.protocol.dialogue_state import Legal
+from soundflow.protocol.front_end import FrontEnd
+from soundflow.protocol.timebase import TimeBase
+
+TIME = TimeBase()
+
+EVENTS = [
+    ev.Decided(3, 0.25, False, False, 1.0, 1.5),
+    ev.Decided(4, None, False, True),
+    ev.ReplyStarted(4, "urgent", 2.0),
+    ev.ReplyText(4, 77, "né", 2.5),
+    ev.ReplyEnded(4, "urgent", "né", "end", 3.0),
+    ev.SessionEnded(5, 31_000, 4.0),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_events_survive_json(event):
+    assert ev.from_json(json.loads(json.dumps(ev.to_json(event)))) == event
+
+
+def test_clocks_take_no_part_in_comparison():
+    assert ev.Decided(1, 0.5, True, False, 1.0, 2.0) == ev.Decided(1, 0.5, True, False, 8.0, 9.0)
+
+
+@pytest.mark.parametrize("bad", [{}, {"event": "sang"}, {"event": "reply_started", "tone": 1}])
+def test_foreign_json_is_refused(bad):
+    with pytest.raises(ValueError, match="not a session event"):
+        ev.from_json(bad)
+
+
+def test_greedy_takes_the_best_legal_token():
+    logits = torch.tensor([5.0, 4.0, 3.0, 2.0])
+    rng = np.random.default_rng(0)
+    greedy = SamplingConfig(temperature=0.0)
+    assert choose(logits, Legal(never=(0,)), greedy, rng) == 1
+    assert choose(logits, Legal(only=(2, 3)), greedy, rng) == 2
+
+
+@given(st.integers(0, 10_000), st.floats(0.05, 5.0), st.integers(1, 8))
+def test_sampling_stays_legal_and_within_top_k(seed, temperature, top_k):
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(size=20).astype(np.float32))
+    legal = Legal(never=(1, 5, 7))
+    token = choose(logits, legal, SamplingConfig(temperature, top_k), rng)
+    best = mask_illegal(logits, legal).topk(top_k).indices.tolist()
+    assert token in best
+    assert legal.allows(token)
+
+
+def test_sampling_follows_the_softmax():
+    logits, rng = torch.tensor([2.0, 1.0, 0.0, -9.0]), np.random.default_rng(0)
+    config = SamplingConfig(temperature=0.7, top_k=3)
+    drawn = [choose(logits, Legal(), config, rng) for _ in range(8000)]
+    expected = torch.softmax(logits[:3] / 0.7, 0).numpy()
+    assert np.bincount(drawn, minlength=4)[:3] / 8000 == pytest.approx(expected, abs=0.02)
+
+
+def test_fewer_legal_tokens_than_top_k():
+    only = Legal(only=(2,))
+    rng = np.random.default_rng(0)
+    config = SamplingConfig(temperature=1.0, top_k=3)
+    assert {choose(torch.zeros(9), only, config, rng) for _ in range(50)} == {2}
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 999), min_size=1, max_size=20), st.sampled_from([8_000, 44_100]))
+def test_resampling_has_no_seams(sizes, rate):
+    rng = np.random.default_rng(0)
+    audio = rng.normal(0, 0.1, sum(sizes)).astype(np.float32)
+
+    def resampled(parts):
+        stream = PacketResampler(rate, 16_000)
+        return np.concatenate([*(stream.push(p) for p in parts), stream.finish()])
+
+    pieces = np.split(audio, np.cumsum(sizes)[:-1])
+    whole = resampled([audio])
+    assert np.allclose(resampled(pieces), whole, atol=1e-6)
+    assert abs(len(whole) - len(audio) * 16_000 / rate) <= 1
+
+
+def test_pcm_from_a_pipe_is_the_same_audio():
+    pcm = np.random.default_rng(0).integers(-32768, 32767, 5001).astype("<i2")
+    got = np.concatenate(list(pcm_packets(io.BytesIO(pcm.tobytes()), 16_000, TIME)))
+    assert np.array_equal(got, pcm.astype(np.float32) / 32768)
+
+
+def test_pcm_that_ends_inside_a_sample_is_refused():
+    with pytest.raises(UserError, match="inside a 16-bit sample"):
+        list(pcm_packets(io.BytesIO(b"\0\0\0"), 16_000, TIME))
+    with pytest.raises(UserError, match="0 Hz"):
+        list(pcm_packets(io.BytesIO(b""), 0, TIME))
+
+
+def test_a_file_of_any_rate_becomes_packets(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros((48_000, 2)), 48_000)
+    packets = list(file_packets(tmp_path / "a.wav", TIME))
+    assert sum(map(len, packets)) == 16_000
+    assert {len(p) for p in packets} == {1600}
+    assert [len(p) for p in cut(np.zeros(5, np.float32), 2)] == [2, 2, 1]
+
+
+def test_a_slow_chunk_makes_the_next_ones_wait():
+    """Decisions of 0.1 s, but one of 1.0 s: the chunk behind it is late, then all is well."""
+    costs = [ChunkCost(0.1), ChunkCost(1.0), ChunkCost(0.1), ChunkCost(0.1), ChunkCost(0.1)]
+    found = measure([costs], TIME, FrontEnd())
+    look_ahead = 40 / 16_000
+    assert found.first_chunk_s == pytest.approx(0.1 + look_ahead)
+    # Waits: .1025, 1.0025, 1.8025 + .1 - 1.2, 1.9025 + .1 - 1.6, .1025: two pass 0.4 s by much.
+    assert found.missed_deadlines == pytest.approx(3 / 5)
+    assert found.real_time_factor == pytest.approx(1.4 / 2.0)
+    assert "torch" in found.hardware
+
+
+def test_latency_of_nothing_is_null():
+    found = measure([], TIME, FrontEnd())
+    assert found.first_chunk_s is None
+    assert found.missed_deadlines is None
+    assert found.real_time_factor is None
+    assert found.stall is None
+
+
+def test_waiting_for_audio_is_not_work():
+    events = [ev.Decided(0, 0.1, False, False, 10.0, 10.2), *_turn(1, 50.0)]
+    costs = chunk_costs(events)
+    assert costs[0].decide_s == pytest.approx(0.2)
+    assert costs[1].total_s == pytest.approx(0.1 + 0.3 + 0.6)
+
+
+def test_stall_counts_tokens_slower_than_speech():
+    costs = chunk_costs(_turn(0, 0.0))
+    # Gaps of 0.3 s and 0.6 s against 0.25 s a token.
+    assert measure([costs], TIME, FrontEnd()).stall == pytest.approx(0.4 / 0.9)
+
+
+def _turn(chunk: int, at: float) -> list[ev.SessionEvent]:
+    return [
+        ev.Decided(chunk, 0.9, True, False, at, at + 0.1),
+        ev.ReplyStarted(chunk, "normal", at + 0.4),
+        ev.ReplyText(chunk, 1, "a", at + 1.0),
+    ]
+
+
+@pytest.mark.parametrize(("share", "cells"), [(0.0, ""), (1.0, "█" * 10), (0.55, "█" * 5 + "▌")])
+def test_bar(share, cells):
+    assert bar(share).rstrip() == cells
+    assert len(bar(share)) == 10
