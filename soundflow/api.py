@@ -40,7 +40,14 @@ from inference.events import (
     SessionEnded,
     SessionEvent,
 )
-from inference.recordings import OURS, PUBLISHED, Profile, hear_recordings, open_session
+from inference.recordings import (
+    OURS,
+    PROFILES,
+    Profile,
+    ProfileName,
+    hear_recordings,
+    open_session,
+)
 from inference.sampling import SamplingConfig
 from inference.session import Session, SessionConfig
 from soundflow.audio.files import read_audio
@@ -61,12 +68,10 @@ __all__ = [
 ]
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-ProfileName = Literal["ours", "published"]
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 Audio = str | Path | Array | Iterable[Array]
 
-_PROFILES: dict[str, Profile] = {"ours": OURS, "published": PUBLISHED}
 _PCM16_SCALE = np.float32(32768.0)
 
 
@@ -171,7 +176,7 @@ class AudioInteraction:
         Raises:
             UserError: if a file cannot be read; all are read before the first is heard.
         """
-        chosen = _PROFILES[profile]
+        chosen = PROFILES[profile]
         rate_hz = self.spec.time.sample_rate_hz
         recordings = [read_audio(path, sample_rate_hz=rate_hz) for path in paths]
         sampling = SamplingConfig(temperature, top_k, max_reply_tokens, seed)
