@@ -11,14 +11,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from data_build.material.library import collect
+from data_build.material.library import Collected, collect, collected_before
 from data_build.recipe import BuildRecipe
 from data_build.records import Drop
 from data_build.report import BuildSummary, Counted, count_drops, summarise
 from data_build.selfcheck import self_check
+from data_build.sources.source import WHOLE, Part
 from data_build.step import n_workers, spread
 from data_build.unit import (
     MATERIAL,
@@ -34,9 +35,25 @@ from soundflow.atomic import write_text
 from soundflow.config.record import record
 from soundflow.errors import UserError
 from soundflow.shards.schema import StreamSample
-from soundflow.shards.writer import ShardInfo, finished_shard, write_index, write_shard
+from soundflow.shards.writer import INDEX_NAME, ShardInfo, finished_shard, write_index, write_shard
 
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class PartDone:
+    """What one part of a build came to.
+
+    Attributes:
+        made, kept: shards of this part made now, and there already.
+        waiting: shards of other parts that are not there yet.
+        summary: of the whole build, where this part found every shard there and finished it.
+    """
+
+    made: int
+    kept: int
+    waiting: int
+    summary: BuildSummary | None
 
 
 def build(recipe: BuildRecipe, *, progress: Progress | None = None) -> BuildSummary:
@@ -49,27 +66,67 @@ def build(recipe: BuildRecipe, *, progress: Progress | None = None) -> BuildSumm
         UserError: if the output cannot be written, a source cannot be read, or more items were
             dropped than the recipe allows (what was built stays; no index declares it finished).
     """
+    done = build_part(recipe, WHOLE, progress=progress)
+    if done.summary is None:
+        raise RuntimeError(f"a whole build waits for {done.waiting} shards")
+    return done.summary
+
+
+def build_part(recipe: BuildRecipe, part: Part, *, progress: Progress | None = None) -> PartDone:
+    """Builds every ``part.of``-th shard, as one of many tasks that share the output folder.
+
+    A shard is the same whoever makes it, so the number of parts may change from run to run. The
+    part that finds all shards there writes index and summary; two that do so at once write the
+    same files.
+
+    Raises:
+        UserError: as `build`; too many drops are found by the part that finishes.
+    """
     started = time.monotonic()
     output = Path(recipe.output)
     record(output / "recipe.yaml", recipe)
 
-    collected = collect(recipe, output / MATERIAL)
+    known = None if part == WHOLE else collected_before(recipe, output / MATERIAL)
+    collected = known or collect(recipe, output / MATERIAL)
     bench = workbench(recipe)
     units = plan_units(bench)
-    shards, made = build_units(recipe, units, progress or _nobody)
+    mine = [u for i, u in enumerate(units) if part.takes(i)]
+    shards, made = build_units(recipe, mine, progress or _nobody)
+    shards |= finished_units(recipe, [u for u in units if u not in shards])
+    waiting = len(units) - len(shards)
+    summary = None
+    if not waiting:
+        shards = {u: shards[u] for u in units}
+        summary = finish(recipe, bench, collected, shards, set(made), started)
+    return PartDone(len(made), len(mine) - len(made), waiting, summary)
 
+
+def finish(
+    recipe: BuildRecipe,
+    bench: Workbench,
+    collected: Collected,
+    shards: dict[Unit, ShardInfo],
+    made: set[Unit],
+    started: float,
+) -> BuildSummary:
+    """The last step, once every shard is there: quarantine list, index, self-check, summary.
+
+    Raises:
+        UserError: if more items were dropped than the recipe allows.
+    """
+    output = Path(recipe.output)
     drops = [asdict(d) for d in collected.drops]
     drops += [d for shard in shards.values() for d in shard.extra["drops"]]
     counted = write_drops(output / "drops.jsonl", drops)
-    require_few_drops(recipe, counted, collected.clips + sum(u.count for u in units))
+    require_few_drops(recipe, counted, collected.clips + sum(u.count for u in shards))
 
     spec = bench.vocabulary.spec
     for split in recipe.splits:
-        write_index(output / split, spec, [shards[u] for u in units if u.split == split])
+        write_index(output / split, spec, [info for u, info in shards.items() if u.split == split])
         self_check(output / split, bench.vocabulary)
 
     seconds = time.monotonic() - started
-    summary = summarise(shards, set(made), counted, collected, seconds, spec.time)
+    summary = summarise(shards, made, counted, collected, seconds, spec.time)
     write_text(output / "summary.json", json.dumps(asdict(summary), indent=1))
     return summary
 
@@ -107,15 +164,22 @@ def build_units(
     recipe: BuildRecipe, units: list[Unit], progress: Progress
 ) -> tuple[dict[Unit, ShardInfo], list[Unit]]:
     """Every shard, and which of them were made now."""
-    output = Path(recipe.output)
-    found = {u: finished_shard(output / u.split, u.number, u.key) for u in units}
-    shards = {u: info for u, info in found.items() if info is not None}
+    shards = finished_units(recipe, units)
     todo = [u for u in units if u not in shards]
+    for split in {u.split for u in todo}:  # until it is finished again, nothing calls it finished
+        (Path(recipe.output) / split / INDEX_NAME).unlink(missing_ok=True)
     progress("shards", len(shards), len(units))
     for position, info in spread(build_unit, todo, n_workers(recipe.workers), set_up, (recipe,)):
         shards[todo[position]] = info
         progress("shards", len(shards), len(units))
     return {u: shards[u] for u in units}, todo
+
+
+def finished_units(recipe: BuildRecipe, units: list[Unit]) -> dict[Unit, ShardInfo]:
+    """The shards that lie there already, whoever made them."""
+    output = Path(recipe.output)
+    found = {u: finished_shard(output / u.split, u.number, u.key) for u in units}
+    return {u: info for u, info in found.items() if info is not None}
 
 
 def write_drops(path: Path, drops: list[dict[str, str]]) -> Counted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedRandom
@@ -22,7 +23,9 @@ def replacing(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]:
     Raises:
         UserError: if the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Machines that share a folder may hand out the same process number.
+    writer = f"{socket.gethostname()}.{os.getpid()}"
+    temporary = path.with_name(f".{path.name}.{writer}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w+b") as file:

@@ -45,7 +45,13 @@ def parser() -> argparse.ArgumentParser:
         "finished shards are kept, the rest is made, the bytes are the same.",
     )  # fmt: skip
     _recipe(build)
-    build.add_argument("--only", metavar="ID", help="rebuild this one stream and write it alone")
+    alone = build.add_mutually_exclusive_group()
+    alone.add_argument("--only", metavar="ID", help="rebuild this one stream and write it alone")
+    alone.add_argument(
+        "--part", metavar="I/N",
+        help="build the I-th of N parts (I from 0), as one task of a job array; the task that "
+        "finds every shard there writes the index",
+    )  # fmt: skip
     build.add_argument("--json", action="store_true", help="print the summary as JSON")
 
     train = _command(

@@ -13,7 +13,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data_build.abilities.config import CueConfig
@@ -27,9 +27,11 @@ from data_build.sources.catalogue import read
 from data_build.sources.source import Report
 from data_build.spread import most_wanting
 from soundflow.atomic import write_text
+from soundflow.config.record import to_plain
 from soundflow.errors import UserError
 
 INSTRUCTION = "counting instruction"  # a cue of ours beside those of the recipe
+_COLLECTED = "collected.json"
 SPEECH, EVENT_NOISE, AMBIENT_NOISE = "speech", "event noise", "ambient noise"
 
 
@@ -92,7 +94,29 @@ def collect(recipe: BuildRecipe, folder: Path) -> Collected:
         }
         write_text(folder / split / "tables.json", json.dumps(about, indent=1, sort_keys=True))
         missing += _missing(recipe, split, set(uses))
-    return Collected(sum(map(len, writers.values())), tuple(drops), tuple(missing))
+    found = Collected(sum(map(len, writers.values())), tuple(drops), tuple(missing))
+    marked = {"recipe": _recipe_digest(recipe), **asdict(found)}
+    write_text(folder / _COLLECTED, json.dumps(marked, indent=1, sort_keys=True))
+    return found
+
+
+def collected_before(recipe: BuildRecipe, folder: Path) -> Collected | None:
+    """What an earlier `collect` of the same recipe found, or None.
+
+    Array tasks share one reading of the corpora; a run of the whole build reads them anew.
+    """
+    try:
+        data = json.loads((folder / _COLLECTED).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if data["recipe"] != _recipe_digest(recipe):
+        return None
+    drops = tuple(Drop(**d) for d in data["drops"])
+    return Collected(data["clips"], drops, tuple(data["missing"]))
+
+
+def _recipe_digest(recipe: BuildRecipe) -> str:
+    return digest(recipe.content(), to_plain(recipe.splits), to_plain(recipe.sources))
 
 
 def open_library(recipe: BuildRecipe, folder: Path, split: str) -> Library:

@@ -127,7 +127,7 @@ def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> 
     for stray in folder.glob("[0-9]" * 6 + ".tar"):
         if stray.name not in names:
             stray.with_suffix(".json").unlink(missing_ok=True)
-            stray.unlink()
+            stray.unlink(missing_ok=True)
     index = {
         "schema": SCHEMA_VERSION,
         "fingerprint": spec.fingerprint,

@@ -1,0 +1,73 @@
+"""`soundflow build-data recipe.yaml`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from rich.table import Table
+
+from data_build.recipe import BuildRecipe
+from data_build.report import BuildSummary
+from data_build.run import build_part, rebuild
+from data_build.sources.source import WHOLE, Part
+from soundflow.commands.progress import stages
+from soundflow.config.load import load
+from soundflow.errors import UserError
+from soundflow.logs import OUT
+
+
+def run(args: argparse.Namespace) -> None:
+    recipe = load(args.recipe, BuildRecipe, args.overrides, command="build-data")
+    if args.only:
+        OUT.print(str(rebuild(recipe, args.only)))
+        return
+    part = part_of(args.part) if args.part else WHOLE
+    with stages() as tell:
+        done = build_part(recipe, part, progress=tell)
+    if args.json:
+        print(
+            json.dumps(asdict(done.summary if part == WHOLE and done.summary else done), indent=1)
+        )
+    elif done.summary is not None:
+        show(done.summary, recipe.output)
+    else:
+        OUT.print(
+            f"part {args.part}: {done.made} shards made and {done.kept} kept; "
+            f"{done.waiting} of other parts are not there yet"
+        )
+
+
+def part_of(words: str) -> Part:
+    """``I/N`` as a part.
+
+    Raises:
+        UserError: if it is not that.
+    """
+    try:
+        index, of = (int(word) for word in words.split("/"))
+        return Part(index, of)
+    except ValueError as error:
+        raise UserError(
+            f"--part {words!r} is not I/N with 0 <= I < N", "for example --part 0/8"
+        ) from error
+
+
+def show(summary: BuildSummary, output: str) -> None:
+    """The summary as tables."""
+    table = Table(title=f"data in {output}", title_justify="left")
+    for column in ("split", "streams", "hours", "replies", "silences", "abilities"):
+        table.add_column(column, justify="left" if column in ("split", "abilities") else "right")
+    for name, s in summary.splits.items():
+        abilities = ", ".join(f"{k} {v}" for k, v in sorted(s.abilities.items()))
+        table.add_row(
+            name, str(s.streams), f"{s.hours:.2f}", str(s.replies), str(s.silences), abilities
+        )
+    OUT.print(table)
+    drops = ", ".join(f"{reason}: {n}" for reason, n in sorted(summary.drops.items())) or "none"
+    speed = f"{summary.speed:g}x real time" if summary.speed else "nothing was left to make"
+    OUT.print(
+        f"dropped: {drops}\n{summary.shards_made} shards made and "
+        f"{summary.shards_kept} kept in {summary.seconds:.0f} s ({speed})"
+    )
