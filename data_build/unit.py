@@ -13,10 +13,12 @@ from data_build.material.library import Library, open_library
 from data_build.material.prepare import BadClip, Heard, Preparer
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Drop
+from data_build.report_statistics import Statistics
 from data_build.seeding import digest, generator
 from data_build.spread import spot_in
 from data_build.tokenize import Vocabulary, read_vocabulary
 from soundflow.config.record import to_plain
+from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.schema import StreamSample
 from soundflow.shards.writer import ShardInfo, write_shard
 
@@ -45,15 +47,17 @@ class Tally:
     silences: int = 0
     events: int = 0
     limited: int = 0
+    statistics: Statistics = field(default_factory=Statistics)
 
-    def add(self, sample: StreamSample, n_chunks: int) -> None:
-        record = sample.record
+    def add(self, sample: StreamSample, time: TimeBase) -> None:
+        record, n_chunks = sample.record, time.chunks_in(len(sample.pcm))
         name = f"{record.ability}/{record.task}"
         self.tasks[name] = self.tasks.get(name, 0) + 1
         self.replies += len(record.replies)
         self.silences += n_chunks - len(record.replies)
         self.events += len(record.events)
         self.limited += bool(record.provenance["mix"]["limited"])
+        self.statistics.add(sample, time)
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def _samples(bench: Workbench, unit: Unit, extra: dict[str, Any]) -> Iterator[St
         sample, drops = build_stream(bench, unit, number)
         tally.drops += drops
         if sample is not None:
-            tally.add(sample, time.chunks_in(len(sample.pcm)))
+            tally.add(sample, time)
             yield sample
     extra.update(asdict(tally))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -113,13 +113,19 @@ def mix(
         wanted = rng.random() < config.noise.share
         snr_db = float(rng.uniform(*config.noise.snr_db)) - offset_db
         track = np.zeros(n_samples, np.float32)
-        ids: tuple[str, ...] = ()
+        used: tuple[Clip, ...] = ()
         if wanted and pool:
-            track, ids = noise_bed(n_samples, pool, read, fade, rng)
+            track, used = noise_bed(n_samples, pool, read, fade, rng)
             mean = float(np.mean(track.astype(np.float64) ** 2))
             if mean > SILENT_POWER:
                 track *= np.float32(np.sqrt(power / mean / 10 ** (snr_db / 10)))
-            drawn_noise.append({"clips": list(ids), "snr_db": round(snr_db, 3)})
+            drawn_noise.append(
+                {
+                    "clips": [clip.id for clip in used],
+                    "origins": [asdict(clip.origin) for clip in used],
+                    "snr_db": round(snr_db, 3),
+                }
+            )
         tracks.append(track)
     audio = foreground + beside + tracks[0] + tracks[1]
     peak = float(np.abs(audio).max(initial=0.0))

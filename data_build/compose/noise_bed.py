@@ -16,14 +16,14 @@ def noise_bed(
     read: Callable[[Clip], Float32],
     crossfade_samples: int,
     rng: np.random.Generator,
-) -> tuple[Float32, tuple[str, ...]]:
-    """Noise of ``n_samples`` and the ids of its clips.
+) -> tuple[Float32, tuple[Clip, ...]]:
+    """Noise of ``n_samples`` and its clips.
 
     Clips are drawn with replacement, each entered at a random point, and joined with equal-power
     cross-fades (the power of uncorrelated noises stays level through the join).
     """
     out = np.zeros(n_samples, np.float32)
-    used: list[str] = []
+    used: list[Clip] = []
     at = 0
     while at < n_samples:
         clip = pool[int(rng.integers(len(pool)))]
@@ -39,6 +39,6 @@ def noise_bed(
             piece[:fade] *= np.sin(angle)
             out[start:at] *= np.cos(angle)
         out[start : start + len(piece)] += piece
-        used.append(clip.id)
+        used.append(clip)
         at = max(start + len(piece), at + 1)
     return out, tuple(used)
