@@ -9,9 +9,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from data_build.curate.describe import sentence
 from data_build.curate.ground import Grounded, Grounder
 from data_build.curate.plan import Planner
 from data_build.curate.refine import Refiner
@@ -91,4 +92,13 @@ class Curator:
             lost = len(scene.events) - len(grounded)
             drops.append(Drop(PLAN_STEP, seed, f"too little left: {lost} events without a clip"))
             return None
-        return CuratedScene(scene, tuple(grounded))
+        return CuratedScene(_as_heard(scene, grounded, seed), tuple(grounded))
+
+
+def _as_heard(scene: Scene, grounded: Sequence[Grounded], seed: str) -> Scene:
+    """The scene with the events that have clips; where one is missing, told in new words."""
+    events = tuple(g.event for g in grounded)
+    if len(events) == len(scene.events):
+        return scene
+    told = sentence(scene.location, scene.time_of_day, events, generator("told", seed))
+    return replace(scene, events=events, sentence=told)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_build.curate.ontology import Setting, SoundClass
+from data_build.curate.ontology import SoundClass
 from data_build.curate.scene import SubEvent
 from data_build.records import TrackRole
 
@@ -40,7 +40,7 @@ def describe(sound: SoundClass, role: TrackRole, caption: str, rng: np.random.Ge
 
 
 def sentence(
-    setting: Setting, time_of_day: str, events: Sequence[SubEvent], rng: np.random.Generator
+    location: str, time_of_day: str, events: Sequence[SubEvent], rng: np.random.Generator
 ) -> str:
     """One sentence with place, time of day and the first few things that happen."""
     times = _TIMES[time_of_day]
@@ -49,7 +49,7 @@ def sentence(
     acts = [_noun(e) for e in events if e.role == "foreground"]
     told = acts[0] if len(acts) == 1 else f"{', then '.join(acts[:3])}"
     more = " and more" if len(acts) > 3 else ""
-    return f"{when} {setting.phrase}, over {bed}: {told}{more}."
+    return f"{when} {location}, over {bed}: {told}{more}."
 
 
 def _noun(event: SubEvent) -> str:

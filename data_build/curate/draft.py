@@ -21,6 +21,8 @@ from data_build.curate.scene import (
 from data_build.records import TrackRole
 
 Rng = np.random.Generator
+# A scene of the fewest events does not survive the loss of one that finds no clip.
+COMFORTABLE_EVENTS = MIN_EVENTS + 1
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,15 @@ class Part:
 class Draft:
     """A scene while it is put together in one setting. Only ever holds what goes together."""
 
-    def __init__(self, setting: Setting, world: Ontology, config: PlanConfig, rng: Rng) -> None:
+    def __init__(
+        self,
+        setting: Setting,
+        world: Ontology,
+        config: PlanConfig,
+        rng: Rng,
+        available: frozenset[str] | None = None,
+    ) -> None:
+        self._available = world.classes.keys() if available is None else available
         self._setting, self._world, self._config, self._rng = setting, world, config, rng
         self._ambient: Part | None = None
         self._foreground: list[tuple[Part, float]] = []
@@ -103,7 +113,7 @@ class Draft:
     def fill(self) -> None:
         """Adds what a scene cannot do without: an ambient texture and enough sounds."""
         if self._ambient is None:
-            names = self._setting.ambient
+            names = self._textures()
             for i in self._rng.permutation(len(names)):
                 part = Part(self._world.classes[names[i]])
                 if self._agrees(part.sound) and self._take_ambient(part):
@@ -114,18 +124,24 @@ class Draft:
             name
             for branch in self._setting.welcome
             for name in self._world.under(branch)
-            if self._world.classes[name].id
+            if self._world.classes[name].id and name in self._available
         ]
+        wanted = min(COMFORTABLE_EVENTS, self._config.max_events)
         for i in self._rng.permutation(len(pool)):
-            if len(self.parts) >= MIN_EVENTS and self._foreground:
+            if len(self.parts) >= wanted and self._foreground:
                 break
             sound = self._world.classes[pool[i]]
             if "foreground" in sound.roles:
                 self.offer(Part(sound))
 
+    def _textures(self) -> tuple[str, ...]:
+        """Those of the setting that can be had; all of them where none can."""
+        had = tuple(name for name in self._setting.ambient if name in self._available)
+        return had or self._setting.ambient
+
     def _make_room_for_ambient(self) -> None:
         """Every texture of the setting is refused: the sounds that refuse the first one leave."""
-        part = Part(self._world.classes[self._setting.ambient[0]])
+        part = Part(self._world.classes[self._textures()[0]])
         kept = self._foreground, self._behind
         self._foreground, self._behind, self._ambient = [], [], part
         for other, _ in (*kept[0], *kept[1]):
@@ -147,7 +163,7 @@ class Draft:
             self._event(self._ambient, "ambient", duration_s),
         ]
         return Scene(
-            sentence=sentence(self._setting, time_of_day, events, self._rng),
+            sentence=sentence(self._setting.phrase, time_of_day, events, self._rng),
             location=self._setting.phrase,
             place=self._setting.place,
             time_of_day=time_of_day,
@@ -202,9 +218,13 @@ class Draft:
 
     def _length_s(self, part: Part) -> float:
         shortest, longest = part.sound.seconds
+        usual = float(np.sqrt(shortest * longest))
         known = part.annotation.duration_s if part.annotation else None
         if known is None:
             known = float(np.exp(self._rng.uniform(np.log(shortest), np.log(longest))))
+        elif "ambient" not in part.sound.roles:
+            # Recordings of short sounds are often padded: the length of the file is an upper bound.
+            known = min(known, 1.5 * usual)
         # Two sounds and the gaps around them always fit.
         most_s = (self._config.max_duration_s - 3.0 * self._config.gap_s) / 2.0
         return round(float(np.clip(known, shortest, max(min(longest, most_s), shortest))), 2)

@@ -87,7 +87,8 @@ class Grounder:
         """The clip for an event, or why there is none. ``seed`` tells takes and ties apart."""
         trials: list[Trial] = []
         try:
-            for found in self.library.search(refined.query, TOP, seed=seed):
+            length_s = None if event.role == "ambient" else event.duration_s
+            for found in self.library.search(refined.query, TOP, seed=seed, length_s=length_s):
                 grounded = self._gate(found.clip, "retrieved", event, refined, trials)
                 if grounded is not None:
                     return grounded

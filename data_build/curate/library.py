@@ -18,6 +18,7 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,7 @@ import bm25s
 import numpy as np
 import numpy.typing as npt
 import Stemmer
+from bm25s.stopwords import STOPWORDS_EN
 
 from data_build.curate.ontology import ontology
 from data_build.material.table import ClipTable, TableWriter
@@ -41,6 +43,8 @@ from soundflow.errors import UserError
 SEGMENT_CLIPS = 50_000
 LIBRARY_VERSION = 1
 _K1, _B = 1.5, 0.75
+_WORD = re.compile(r"\w\w+")
+_STOP_WORDS = frozenset(STOPWORDS_EN)
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,22 @@ def clip_text(clip: Clip) -> str:
     return " ".join([clip.caption, clip.text, *names]).strip()
 
 
-def tokens(text: str) -> list[str]:
-    """Stemmed words without stop words."""
-    (words,) = bm25s.tokenize(
-        [text], stopwords="en", stemmer=_stemmer(), return_ids=False, show_progress=False
-    )
-    return list(words)
+def _classes(clip: Clip) -> list[str]:
+    found = (ontology().find(label) for label in clip.labels)
+    return [sound.name for sound in found if sound is not None]
+
+
+def groundable(had: Iterable[str]) -> frozenset[str]:
+    """The classes for which one of the classes ``had`` (of clips, of a generator) is evidence."""
+    world, known = ontology(), frozenset(had)
+    return frozenset(name for name in world.classes if not known.isdisjoint(world.evidence(name)))
+
+
+@lru_cache(maxsize=16_384)
+def tokens(text: str) -> tuple[str, ...]:
+    """Stemmed words of two letters and more, without stop words."""
+    words = [word for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
+    return tuple(_stemmer().stemWords(words))
 
 
 @lru_cache(maxsize=1)
@@ -94,6 +108,11 @@ class ClipLibrary:
     def __len__(self) -> int:
         return sum(len(segment) for segment in self._segments)
 
+    @property
+    def classes(self) -> frozenset[str]:
+        """The sound classes that some clip is labelled with."""
+        return frozenset(name for segment in self._segments for name in segment.classes)
+
     def add(self, clips: Iterable[Clip]) -> int:
         """Adds clips; returns how many. An interrupted call leaves only whole segments."""
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -106,12 +125,20 @@ class ClipLibrary:
             added += len(batch)
         return added
 
-    def search(self, query: str, k: int = 3, among: int = 30, seed: str = "") -> list[Found]:
+    def search(
+        self,
+        query: str,
+        k: int = 3,
+        among: int = 30,
+        seed: str = "",
+        length_s: float | None = None,
+    ) -> list[Found]:
         """The ``k`` best clips, best first.
 
-        Equally good clips (a thousand barks that are labelled "dog bark" and no more) come in an
-        order drawn from ``seed``, or every scene would get the same ones. With a re-ranker the best
-        ``among`` by words are ranked by words and meaning together.
+        Of equally good clips (a thousand barks that are labelled "dog bark" and no more) those
+        between half and twice ``length_s`` come first, then in an order drawn from ``seed``, or
+        every scene would get the same ones. With a re-ranker the best ``among`` by words are ranked
+        by words and meaning together.
         """
         words = tokens(query)
         if not words or not self._segments:
@@ -122,7 +149,8 @@ class ClipLibrary:
         for segment in self._segments:
             for clip in segment.propose(words, pool, generator("search", seed, segment.name)):
                 score = statistics.score(tokens(clip_text(clip)))
-                scored.append(_Scored(round(score, 6), digest(seed, clip.id), clip))
+                fits = length_s is None or 0.5 <= (clip.duration_s or 0.0) / length_s <= 2.0
+                scored.append(_Scored(round(score, 6), not fits, digest(seed, clip.id), clip))
         best = sorted(scored, key=_Scored.order)[:pool]
         if self._reranker is not None and best:
             texts = [clip_text(candidate.clip) for candidate in best]
@@ -133,11 +161,12 @@ class ClipLibrary:
 @dataclass(frozen=True)
 class _Scored:
     score: float
+    misfit: bool
     lot: str
     clip: Clip
 
-    def order(self) -> tuple[float, str]:
-        return -self.score, self.lot
+    def order(self) -> tuple[float, bool, str]:
+        return -self.score, self.misfit, self.lot
 
 
 def _fuse(best: Sequence[_Scored], meaning: npt.NDArray[np.float32]) -> list[_Scored]:
@@ -192,6 +221,7 @@ class _Segment:
             )
         self._n_clips = int(head["clips"])
         self.n_words = int(head["words"])
+        self.classes: tuple[str, ...] = tuple(head["classes"])
 
     def __len__(self) -> int:
         return self._n_clips
@@ -236,13 +266,14 @@ def _write_segment(path: Path, clips: Sequence[Clip]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     # A clip without a word still takes its row, or rows and clips would part ways.
-    texts = [tokens(clip_text(clip)) or ["nothing"] for clip in clips]
+    texts = [list(tokens(clip_text(clip))) or ["nothing"] for clip in clips]
     index = bm25s.BM25(k1=_K1, b=_B, method="lucene")
     index.index(texts, show_progress=False)
     head = {
         "version": LIBRARY_VERSION,
         "clips": len(clips),
         "words": sum(len(text) for text in texts),
+        "classes": sorted({name for clip in clips for name in _classes(clip)}),
     }
     try:
         with TableWriter(temporary / "clips.jsonl") as table:

@@ -34,9 +34,13 @@ class Planner(Protocol):
 
 @dataclass(frozen=True)
 class RulePlanner:
-    """Plans by the ontology's hints and rules; the same bag and generator give the same scenes."""
+    """Plans by the ontology's hints and rules; the same bag and generator give the same scenes.
+
+    ``available``: classes that it may add to what is in the bag (`library.groundable`); None: all.
+    """
 
     config: PlanConfig = field(default_factory=PlanConfig)
+    available: frozenset[str] | None = None
 
     def plan(self, bag: Sequence[Annotation], rng: Rng) -> Plan:
         """At most two scenes; every annotation is in one of them or in ``unused`` with a reason."""
@@ -66,7 +70,7 @@ class RulePlanner:
         shuffled = [parts[i] for i in rng.permutation(len(parts))]
         drafts = []
         for setting in world.settings:
-            draft = Draft(setting, world, self.config, rng)
+            draft = Draft(setting, world, self.config, rng, self.available)
             drafts.append((sum(draft.offer(part) for part in shuffled), draft))
         best = max(score for score, _ in drafts)
         if not best:

@@ -124,9 +124,9 @@ def patches(samples: Float32) -> Float32:
 
 
 def _filters() -> npt.NDArray[np.float64]:
-    import librosa
+    from librosa.filters import mel
 
-    filters: npt.NDArray[np.float64] = librosa.filters.mel(
+    filters: npt.NDArray[np.float64] = mel(
         sr=16_000, n_fft=_FFT, n_mels=_MELS, fmin=125.0, fmax=7500.0, htk=True, norm=None
     )
     return filters

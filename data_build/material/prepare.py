@@ -136,8 +136,11 @@ class Preparer:
         return clip_key(about)
 
     def _tfjp(self, clip: Clip) -> TfjpConfig | None:
-        # Noise and music are wanted as they are: denoising them would leave nothing of them.
-        return self._config.tfjp if clip.kind in ("speech", "event") else None
+        # Noise and music are wanted as they are: denoising them would leave nothing of them. What
+        # curation kept was prepared by it already.
+        if clip.kind not in ("speech", "event") or clip.extra.get("prepared"):
+            return None
+        return self._config.tfjp
 
     def _prepare(self, key: str, clip: Clip) -> Heard:
         if "made" in clip.extra:

@@ -259,3 +259,18 @@ def test_by_rule_the_same_bag_gives_the_same_scenes(tmp_path):
         assert first == curator.curate(bag(i), f"s{i}")
         for scene in first.scenes:
             assert check(scene.scene, ontology()) == ()
+
+
+def test_a_scene_that_lost_an_event_is_told_without_it(tmp_path):
+    curator = curator_of(tmp_path, None)
+    lost = 0
+    for i in range(30):
+        curated = curator.curate([*bag(i), Clip(
+            f"{i}-sneeze", "event", AudioRef("x"), Origin("t", "CC0"), 1.0, labels=("sneezing",)
+        )], f"s{i}")  # fmt: skip
+        for scene in curated.scenes:
+            assert scene.scene.events == tuple(g.event for g in scene.grounded)
+            assert "sneeze" not in scene.scene.sentence
+            assert check(scene.scene, ontology()) == ()
+        lost += any("Sneeze" in drop.item for drop in curated.drops)
+    assert lost > 10

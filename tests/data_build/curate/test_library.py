@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_build.curate import library as library_module
-from data_build.curate.library import ClipLibrary, clip_text, tokens
+from data_build.curate.library import ClipLibrary, clip_text, groundable, tokens
 from data_build.records import AudioRef, Clip, Origin, Word
 from soundflow.errors import UserError
 
@@ -60,6 +61,16 @@ def test_clips_come_back_whole(tmp_path):
     reopened = ClipLibrary(tmp_path)
     assert len(reopened) == 7
     assert reopened.search("greeting")[0].clip == whole
+
+
+def test_it_knows_what_can_be_grounded_in_it(tmp_path):
+    library = ClipLibrary(tmp_path)
+    library.add(CLIPS[:2])
+    library.add(CLIPS[2:])
+    assert {"Bark", "Cat", "Smoke detector, smoke alarm"} <= library.classes
+    can = groundable(library.classes)
+    assert {"Bark", "Dog", "Animal", "Meow"} <= can
+    assert not {"Sheep", "Television"} & can
 
 
 def by_hand(query: str, clips: list[Clip]) -> dict[str, float]:
@@ -114,6 +125,14 @@ def test_equal_clips_are_drawn_by_seed(tmp_path):
     )
 
 
+def test_of_equal_clips_those_of_the_right_length_come_first(tmp_path):
+    library = ClipLibrary(tmp_path)
+    library.add(replace(clip(f"{i}", "dog_bark"), duration_s=float(i)) for i in range(1, 20))
+    for seed in "abcd":
+        found = library.search("dog bark", k=4, seed=seed, length_s=3.0)
+        assert all(1.5 <= f.clip.duration_s <= 6.0 for f in found)
+
+
 def test_a_large_library_is_split_and_streams(tmp_path, monkeypatch):
     monkeypatch.setattr(library_module, "SEGMENT_CLIPS", 100)
     library = ClipLibrary(tmp_path)
@@ -148,7 +167,7 @@ def test_an_unfinished_segment_does_not_count_and_other_versions_are_refused(tmp
     (tmp_path / ".segment-000001.1" / "clips.jsonl").write_text("half a li")
     assert len(ClipLibrary(tmp_path)) == len(CLIPS)
     head = tmp_path / "segment-000000" / "segment.json"
-    head.write_text('{"version": 99, "clips": 1, "words": 1}')
+    head.write_text('{"version": 99}')
     with pytest.raises(UserError, match="version 99"):
         ClipLibrary(tmp_path)
 

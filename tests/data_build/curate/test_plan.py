@@ -124,6 +124,15 @@ def test_descriptions_keep_the_captions_of_clips():
     assert bark.duration_s == 1.2
 
 
+def test_only_what_is_available_is_added():
+    available = frozenset({"Rain", "Cough", "Wind", "Speech", "Air conditioning"})
+    planner = RulePlanner(available=available)
+    for seed in range(30):
+        (scene, *_) = planner.plan(bag_of("Door"), np.random.default_rng(seed)).scenes
+        added = {e.sound for e in scene.events if e.source is None and e.role != "ambient"}
+        assert added <= available
+
+
 def test_unknown_labels_are_left_out_with_a_reason():
     plan = plan_of("gibberish")
     assert plan.scenes == ()
