@@ -60,5 +60,5 @@ def test_wilson_at_the_published_always_ignore_rate():
     found = wilson(377, 644)
     assert found.value == pytest.approx(0.5854, abs=1e-4)
     assert (found.low, found.high) == pytest.approx((0.547, 0.623), abs=1e-3)
-    with pytest.raises(ValueError, match="within 0..5"):
+    with pytest.raises(ValueError, match=r"within 0\.\.5"):
         wilson(6, 5)

@@ -52,5 +52,5 @@ def test_a_stored_calibration_is_read_back(tmp_path):
 @pytest.mark.parametrize("content", ["{", '{"threshold": "high"}', '{"threshold": 7}', "[]"])
 def test_a_bad_calibration_is_the_users_to_mend(tmp_path, content):
     (tmp_path / "calibration.json").write_text(content)
-    with pytest.raises(UserError, match="calibration.json"):
+    with pytest.raises(UserError, match=r"calibration\.json"):
         read_calibration(tmp_path)
