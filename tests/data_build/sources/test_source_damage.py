@@ -27,7 +27,7 @@ from soundflow.errors import UserError
 Corpora = dict[str, SourceConfig]
 
 _SETTINGS = settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
