@@ -1,0 +1,71 @@
+"""How fast curation plans and retrieves, and what a large clip library costs.
+
+python tests/benchmarks/bench_curation.py [CLIPS]
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_build.curate.library import ClipLibrary
+from data_build.curate.ontology import ontology
+from data_build.curate.plan import RulePlanner
+from data_build.curate.refine import RuleRefiner
+from data_build.curate.scene import Annotation
+from data_build.records import AudioRef, Clip, Origin
+from data_build.seeding import generator
+
+NAMES = [name for name, sound in ontology().classes.items() if sound.id]
+WORDS = ("near", "far", "loud", "soft", "metal", "wooden", "old", "small", "steady", "two", "room")
+
+
+def clips(n: int) -> Iterator[Clip]:
+    rng = generator("bench", n)
+    for i in range(n):
+        names = rng.choice(NAMES, int(rng.integers(1, 4)), replace=False)
+        caption = " ".join(rng.choice(WORDS, 8))
+        yield Clip(
+            f"clip-{i:08d}", "event", AudioRef(f"{i}.flac"), Origin("bench", "CC0"),
+            float(rng.uniform(0.5, 10.0)), labels=tuple(map(str, names)), caption=caption,
+        )  # fmt: skip
+
+
+def main() -> None:
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    with tempfile.TemporaryDirectory() as folder:
+        library = ClipLibrary(Path(folder))
+        began = time.process_time()
+        library.add(clips(n))
+        took = time.process_time() - began
+        size = sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file())
+        print(f"library of {n} clips: {n / took:.0f} indexed a second, {size / n:.0f} bytes each")
+
+        planner, refiner = RulePlanner(), RuleRefiner()
+        bags = [
+            [Annotation(c.id, c.labels, c.caption, c.duration_s) for c in clips(8 + i % 5)]
+            for i in range(200)
+        ]
+        began = time.process_time()
+        plans = [planner.plan(bag, generator("plan", i)) for i, bag in enumerate(bags)]
+        took = time.process_time() - began
+        scenes = [scene for plan in plans for scene in plan.scenes]
+        print(f"planner: {len(scenes) / took:.0f} scenes a second")
+
+        queries = [refiner.refine(e, s).query for s in scenes[:20] for e in s.events]
+        ClipLibrary(Path(folder)).search(queries[0])
+        began = time.process_time()
+        for i, query in enumerate(queries):
+            library.search(query, seed=str(i))
+        took = time.process_time() - began
+        print(f"search: {1000 * took / len(queries):.1f} ms a query")
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"peak memory {peak_mb:.0f} MB (CPU times of one process)")
+
+
+if __name__ == "__main__":
+    main()
