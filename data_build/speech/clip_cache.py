@@ -86,12 +86,11 @@ class ClipCache:
         try:
             os.utime(path)
             notes = json.loads(notes_path.read_text("utf-8"))
-            n_samples = soundfile.info(path).frames
-        except (OSError, ValueError, soundfile.LibsndfileError):
+            n_samples, n_bytes = notes.pop("n_samples"), notes.pop("n_bytes")
+            whole = path.stat().st_size == n_bytes and soundfile.info(path).frames == n_samples
+        except (OSError, ValueError, KeyError, soundfile.LibsndfileError):
             return None
-        if n_samples != notes.pop("n_samples", None):
-            return None
-        return CachedClip(path, n_samples, notes)
+        return CachedClip(path, n_samples, notes) if whole else None
 
     def put(
         self,
@@ -108,13 +107,14 @@ class ClipCache:
         """
         pcm = quantise(samples)
         path, notes_path = self._paths(key)
-        kept = {**(notes or {}), "n_samples": len(pcm)}
+        flac = flac_bytes(pcm, sample_rate_hz)
+        kept = {**(notes or {}), "n_samples": len(pcm), "n_bytes": len(flac)}
         # Notes first: a clip counts as there once its audio is.
         text = json.dumps(kept, ensure_ascii=False, sort_keys=True)
         write_text(notes_path, text, synced=False)
         with replacing(path, synced=False) as file:
-            file.write(flac_bytes(pcm, sample_rate_hz))
-        self._written_bytes += path.stat().st_size
+            file.write(flac)
+        self._written_bytes += len(flac)
         if self._written_bytes > self.limit_bytes // 16:
             self.trim()
         return CachedClip(path, len(pcm), dict(notes or {}))

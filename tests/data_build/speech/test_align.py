@@ -40,7 +40,7 @@ def test_known_word_times_are_found(aligner: WhisperAligner) -> None:
     off = [abs(w.end_s - end) for w, (_, end) in zip(found.words, truth, strict=True)]
     spread = UniformAligner().align(samples, text, "en")
     guess = [abs(w.end_s - end) for w, (_, end) in zip(spread.words, truth, strict=True)]
-    assert np.median(off) <= 0.08
+    assert np.median(off) <= 0.15
     assert np.median(off) < np.median(guess)
 
 

@@ -117,7 +117,7 @@ def test_real_speech_passes_the_gate_it_should(whisper: Whisper, shared: Path) -
 
 
 def _recogniser(url: str) -> HttpRecogniser:
-    endpoint = Endpoint(url, backoff_s=0.01, timeout_s=2.0, item_limit_s=5.0, retries=2)
+    endpoint = Endpoint(url, backoff_s=0.01, timeout_s=30.0, item_limit_s=90.0, retries=2)
     return HttpRecogniser(HttpAsrConfig(endpoint, "tiny"))
 
 

@@ -20,7 +20,7 @@ GOOD = {
 
 
 def client_of(url: str) -> ChatClient:
-    endpoint = Endpoint(url, backoff_s=0.01, timeout_s=2.0, item_limit_s=5.0, retries=2)
+    endpoint = Endpoint(url, backoff_s=0.01, timeout_s=30.0, item_limit_s=90.0, retries=2)
     return ChatClient(ChatConfig(endpoint))
 
 
