@@ -7,6 +7,7 @@ rare cases a word, may differ.
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,10 @@ class Whisper:
     def __init__(self, model: str = "tiny.en") -> None:
         self._folder = whisper_folder(model)
         self._name = model
+        self._newest: tuple[bytes, Any, int] | None = None
+
+    def __reduce__(self) -> tuple[type[Whisper], tuple[str]]:
+        return type(self), (self._name,)
 
     @property
     def id(self) -> str:
@@ -55,17 +60,30 @@ class Whisper:
 
     def transcribe(self, samples: Float32, language: str) -> str:
         code = self._known(language)
-        segments, _ = _model(self._folder).transcribe(
-            samples,
-            language=code,
+        model = _model(self._folder)
+        if len(samples) > WINDOW_S * 16_000:
+            segments, _ = model.transcribe(
+                samples,
+                language=code,
+                beam_size=1,
+                temperature=0.0,
+                condition_on_previous_text=False,
+                initial_prompt=_PROMPTS.get(code),
+            )
+            return " ".join(segment.text.strip() for segment in segments)
+        from faster_whisper.transcribe import get_suppressed_tokens
+
+        tokenizer = self._tokenizer(code)
+        before = tokenizer.encode(" " + _PROMPTS[code]) if code in _PROMPTS else []
+        (found,) = model.model.generate(
+            self._encoded(samples)[0],
+            [model.get_prompt(tokenizer, before, without_timestamps=True)],
             beam_size=1,
-            temperature=0.0,
-            condition_on_previous_text=False,
-            initial_prompt=_PROMPTS.get(code),
-            # Timestamps decide where the next window begins; one window needs none.
-            without_timestamps=len(samples) <= WINDOW_S * 16_000,
+            max_length=model.max_length,
+            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
         )
-        return " ".join(segment.text.strip() for segment in segments)
+        tokens = [t for t in found.sequences_ids[0] if t < tokenizer.eot]
+        return str(tokenizer.decode(tokens)).strip()
 
     def word_times(self, samples: Float32, text: str, language: str) -> tuple[Word, ...] | None:
         """Times of the words of ``text`` in ``samples``, by dynamic time warping.
@@ -78,23 +96,40 @@ class Whisper:
             One `Word` for each white-space (Mandarin: character) unit with a sound in it, or None
             where the audio exceeds Whisper's 30 s window or the path is degenerate.
         """
-        from faster_whisper.audio import pad_or_trim
-        from faster_whisper.tokenizer import Tokenizer
-
         code = self._known(language)
         duration_s = len(samples) / 16_000
         if duration_s > WINDOW_S or not text.strip():
             return None
-        model = _model(self._folder)
-        tokenizer = Tokenizer(
-            model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=code
-        )
-        features = model.feature_extractor(samples)
+        tokenizer = self._tokenizer(code)
         tokens = tokenizer.encode(" " + text.strip())
-        encoded = model.encode(pad_or_trim(features))
-        (found,) = model.find_alignment(tokenizer, [tokens], encoded, features.shape[-1])
+        encoded, n_frames = self._encoded(samples)
+        (found,) = _model(self._folder).find_alignment(tokenizer, [tokens], encoded, n_frames)
         pieces = [(w["word"], float(w["start"]), float(w["end"])) for w in found]
         return _monotone(_spelled(text, pieces), duration_s)
+
+    def _encoded(self, samples: Float32) -> tuple[Any, int]:
+        """Encoder output of one window and the number of mel frames that are audio.
+
+        The newest is kept: a clip that passes the check is aligned next, and encoding is nearly
+        all of the work.
+        """
+        from faster_whisper.audio import pad_or_trim
+
+        key = hashlib.sha256(samples.tobytes()).digest()
+        if self._newest is None or self._newest[0] != key:
+            model = _model(self._folder)
+            features = model.feature_extractor(samples)
+            encoded = model.encode(pad_or_trim(features))
+            self._newest = (key, encoded, features.shape[-1])
+        return self._newest[1:]
+
+    def _tokenizer(self, code: str) -> Any:
+        from faster_whisper.tokenizer import Tokenizer
+
+        model = _model(self._folder)
+        return Tokenizer(
+            model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=code
+        )
 
     def _known(self, language: str) -> str:
         code = language.split("-")[0].lower()
