@@ -41,6 +41,7 @@ class ComposeConfig:
         fade_s: taper at both ends of every item (omega).
         level_db: range of the foreground's level, power of its audible part against full scale.
         spread_db: each foreground item deviates from that level by up to this much.
+        reaction_s: what is heard beyond the end of an event before its reply is due (published: 0).
         background_db, ambient_db: role gains against the foreground.
         peak: the loudest sample allowed; a louder mix is scaled down as a whole, and counted.
     """
@@ -51,6 +52,7 @@ class ComposeConfig:
     fade_s: float = 0.02
     level_db: tuple[float, float] = (-32.0, -20.0)
     spread_db: float = 2.0
+    reaction_s: float = 0.0
     background_db: float = -6.0
     ambient_db: float = -12.0
     peak: float = 0.98
@@ -67,5 +69,5 @@ class ComposeConfig:
             raise ValueError(f"max_chunks must be at least 1, got {self.max_chunks}")
         if not 0 < self.peak <= 1:
             raise ValueError(f"peak must lie in (0, 1], got {self.peak}")
-        if self.fade_s < 0 or self.spread_db < 0:
-            raise ValueError(f"fade_s and spread_db must not be negative, got {self}")
+        if min(self.fade_s, self.spread_db, self.reaction_s) < 0:
+            raise ValueError(f"fade_s, spread_db, reaction_s must not be negative, got {self}")

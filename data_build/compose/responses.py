@@ -7,6 +7,7 @@ At most one turn begins in a chunk. Words of one clip that fall due in the same 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,11 +16,21 @@ from data_build.records import Item, PlannedReply
 from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event, Reply
 
+_IDEOGRAPHS = re.compile("^[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]{2}$")
+
 
 def responses(
-    items: Sequence[Item], placed: Sequence[Placed], n_samples: int, time: TimeBase
+    items: Sequence[Item],
+    placed: Sequence[Placed],
+    n_samples: int,
+    time: TimeBase,
+    reaction_samples: int = 0,
 ) -> tuple[tuple[Event, ...], tuple[Reply, ...]]:
     """Events and replies of the foreground items, in order.
+
+    Args:
+        reaction_samples: how much is heard beyond t_ready before a reply is due, so that the chunk
+            of the decision shows that something has ended. It moves replies, never the truth.
 
     Raises:
         ValueError: if a reply finds no free chunk before the end of the stream.
@@ -33,7 +44,7 @@ def responses(
         for ready, planned in due(item, where, time):
             answers = tuple(dict.fromkeys((planned.text, *planned.answers)))
             events.append(Event(item.what, on, ready, where.end_samples, True, answers))
-            chunk = time.reply_chunk(ready)
+            chunk = time.reply_chunk(ready + reaction_samples)
             while chunk in replies:
                 chunk += 1
             if chunk >= time.chunks_in(n_samples):
@@ -63,8 +74,13 @@ def due(item: Item, where: Placed, time: TimeBase) -> list[tuple[int, PlannedRep
     merged: list[tuple[int, PlannedReply]] = []
     for ready, planned in dated:
         if merged and time.reply_chunk(merged[-1][0]) == time.reply_chunk(ready):
-            text = f"{merged[-1][1].text} {planned.text}"
+            text = _joined(merged[-1][1].text, planned.text)
             merged[-1] = (ready, replace(merged[-1][1], text=text, answers=()))
         else:
             merged.append((ready, planned))
     return merged
+
+
+def _joined(one: str, other: str) -> str:
+    """With a space between, except between characters that are written without."""
+    return f"{one}{other}" if _IDEOGRAPHS.search(f"{one[-1:]}{other[:1]}") else f"{one} {other}"

@@ -20,6 +20,10 @@ from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.schema import StreamRecord, StreamSample, quantise
 
 
+class DoesNotFit(Exception):
+    """A plan that makes sense only as a whole is too long; another may be shorter."""
+
+
 def compose(
     plan: StreamPlan,
     noise: tuple[Sequence[Clip], Sequence[Clip]],
@@ -38,11 +42,14 @@ def compose(
 
     Raises:
         BadClip: if a clip cannot be used.
+        DoesNotFit: if a plan that must be whole is longer than a stream may be.
     """
     time = vocabulary.spec.time
     front = [i for i in plan.items if i.track == "foreground"]
     heard = [hear(i.clip) for i in front]
     timeline = lay_out([len(h.samples) for h in heard], config, time, rng)
+    if plan.whole and len(timeline.starts_samples) < len(front):
+        raise DoesNotFit(f"{plan.task} does not fit {config.max_chunks} chunks")
     fade = time.samples(config.fade_s)
     items = front[: len(timeline.starts_samples)]
     placed = [
@@ -58,7 +65,8 @@ def compose(
         return hear(clip).samples
 
     mixed = mix(timeline.n_samples, placed, noise, read, config, time.sample_rate_hz, rng)
-    events, replies = responses(items, placed, timeline.n_samples, time)
+    reaction = time.samples(config.reaction_s)
+    events, replies = responses(items, placed, timeline.n_samples, time, reaction)
     record = StreamRecord(
         id=plan.id,
         kind="online",

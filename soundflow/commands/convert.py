@@ -1,4 +1,4 @@
-"""`soundflow convert SOURCE DEST key=value...`"""
+"""`soundflow convert SOURCE DEST key=value...`: checkpoints of any form, and built data."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from soundflow.convert.data import convert_data, is_data, parse_data_options
 from soundflow.convert.load_any import locate
 from soundflow.convert.run import Progress as OnTotal
 from soundflow.convert.run import convert, parse_options
@@ -18,6 +20,10 @@ from soundflow.logs import ERR, OUT
 
 
 def run(args: argparse.Namespace) -> None:
+    if is_data(Path(args.source)):
+        done = convert_data(args.source, args.dest, parse_data_options(args.options))
+        OUT.print(done, markup=False, soft_wrap=True)
+        return
     options = parse_options(args.options)
     with _bar() as progress:
         result = convert(locate(args.source), args.dest, options, progress)

@@ -75,3 +75,11 @@ def test_another_clips_reply_waits_for_the_next_free_chunk() -> None:
 def test_only_the_foreground_is_answered() -> None:
     item = Item(CLIP, "bark", "background", (PlannedReply("Quiet!"),))
     assert responses([item], [at(0, 2_000)], 12_800, TIME) == ((), ())
+
+
+def test_a_reaction_time_moves_the_reply_and_not_the_truth() -> None:
+    item = Item(CLIP, "phrase", replies=(PlannedReply("Yes."),))
+    at_once, _ = (responses([item], [at(0, 6_300)], 32_000, TIME, r) for r in (0, 2_400))
+    later = responses([item], [at(0, 6_300)], 32_000, TIME, 2_400)
+    assert later[0] == at_once[0]
+    assert ([r.chunk for r in at_once[1]], [r.chunk for r in later[1]]) == ([0], [1])

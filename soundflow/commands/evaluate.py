@@ -1,0 +1,67 @@
+"""`soundflow evaluate recipe.yaml`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from rich.table import Table
+
+from inference.evaluate.bootstrap import Estimate
+from inference.evaluate.recipe import EvaluateRecipe
+from inference.evaluate.run import Results, evaluate, report_path
+from soundflow.commands.progress import stages
+from soundflow.config.load import load
+from soundflow.logs import OUT
+
+COLUMNS = {
+    "f1": "F1",
+    "recall": "recall",
+    "precision": "precision",
+    "false_per_hour": "false/h",
+    "false_per_hour_negative": "false/h, quiet",
+    "latency_p50_s": "latency p50",
+    "reply_exact": "reply exact",
+}
+
+
+def run(args: argparse.Namespace) -> None:
+    recipe = load(args.recipe, EvaluateRecipe, args.overrides, command="evaluate")
+    with stages() as tell:
+        results = evaluate(recipe, progress=tell)
+    if args.json:
+        print(json.dumps(results.to_json(), indent=1))
+        return
+    show(results)
+    OUT.print(f"report: {report_path(recipe)}", soft_wrap=True)
+
+
+def show(results: Results) -> None:
+    """The systems at the headline window, with 95 % intervals over streams."""
+    window, systems = next(iter(results.systems.items()))
+    table = Table(
+        title=f"{results.n_streams} held-out streams, replies within {window:g} s of t_ready",
+        title_justify="left",
+    )
+    table.add_column("system")
+    for title in COLUMNS.values():
+        table.add_column(title, justify="right")
+    for name, metrics in systems.items():
+        table.add_row(name, *(_cell(metrics[column]) for column in COLUMNS))
+    OUT.print(table)
+    if results.failures:
+        OUT.print(f"[red]{len(results.failures)} streams failed[/]: {results.failures[0]}")
+    OUT.print(
+        f"threshold {results.calibration.threshold:.3f}, calibrated on "
+        f"{results.calibration.split}; {results.sessions_agree} of {results.sessions} live "
+        "sessions did what the batch did"
+    )
+
+
+def _cell(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return "–"
+    value = f"{estimate.value:.2f}"
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} [dim]{estimate.low:.2f}–{estimate.high:.2f}[/]"

@@ -1,0 +1,36 @@
+"""`soundflow infer RECIPE_OR_CHECKPOINT AUDIO... key.sub=value...`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from inference.recipe import InferRecipe
+from inference.run import infer
+from soundflow.config.load import build, load
+from soundflow.convert.engine import open_engine
+from soundflow.errors import UserError
+
+
+def run(args: argparse.Namespace) -> None:
+    recipe = _recipe(args.source, args.rest)
+    if not recipe.audio:
+        raise UserError(
+            f"{args.source}: nothing to listen to", "name recordings, or '-' for standard input"
+        )
+    infer(recipe, as_json=args.json, open_engine=open_engine)
+
+
+def _recipe(source: str, rest: list[str]) -> InferRecipe:
+    # A file that exists is audio, whatever its name holds.
+    audio = [word for word in rest if "=" not in word or Path(word).exists()]
+    overrides = [word for word in rest if word not in audio]
+    if Path(source).suffix in (".yaml", ".yml"):
+        recipe = load(source, InferRecipe, overrides, command="infer")
+        return replace(recipe, audio=tuple(audio)) if audio else recipe
+    tree: Any = OmegaConf.to_container(OmegaConf.from_dotlist(overrides))
+    return build(InferRecipe, {"checkpoint": source, "audio": audio, **tree}, source)

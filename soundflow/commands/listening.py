@@ -1,0 +1,12 @@
+"""Where the engine meets the trainer: held-out streams decoded live while a model trains."""
+
+from __future__ import annotations
+
+from inference.evaluate.validate import stream_validation
+from soundflow.train.recipe import TrainRecipe
+from soundflow.train.run import StreamValidate
+
+
+def held_out_listener(recipe: TrainRecipe) -> StreamValidate:
+    """The callable that `soundflow.train` is given, since no wing may import another."""
+    return stream_validation(recipe.data.folder / recipe.data.valid, seed=recipe.seed)
