@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from omegaconf import OmegaConf
 from safetensors import SafetensorError
 
 from soundflow.atomic import disk_error, write_text
-from soundflow.config.load import build
 from soundflow.convert import write_forms
 from soundflow.convert.forms import Opened, open_folder
+from soundflow.convert.options import options_from
 from soundflow.convert.probe import make_probe, probe_logits
 from soundflow.convert.stored_tensors import files_of
 from soundflow.convert.write_shards import OnBytes, Target
@@ -123,12 +122,7 @@ def parse_options(words: Sequence[str]) -> ConvertOptions:
     Raises:
         UserError: naming every word that is unknown or impossible.
     """
-    bad = [word for word in words if "=" not in word]
-    if bad:
-        raise UserError(f"{bad[0]!r} is not key=value", "for example: to=release dtype=bfloat16")
-    tree = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
-    assert isinstance(tree, dict)
-    return build(ConvertOptions, {str(k): v for k, v in tree.items()}, "soundflow convert")
+    return options_from(words, ConvertOptions)
 
 
 def convert(

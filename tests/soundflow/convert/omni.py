@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -14,15 +16,14 @@ from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
     Qwen2_5OmniThinkerConfig,
 )
 
-from soundflow.protocol.tokens import TokenTable
-from soundflow.text.tiny import TOKENIZER_FILE
+from soundflow.text.tiny import TOKENIZER_FILE, tiny_table
 
 AUDIO = {
     "d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64,
     "output_dim": 48, "num_mel_bins": 128, "max_source_positions": 64,
 }  # fmt: skip
 TEXT = {
-    "vocab_size": TokenTable().vocab_size, "hidden_size": 48, "intermediate_size": 80,
+    "vocab_size": tiny_table().vocab_size, "hidden_size": 48, "intermediate_size": 80,
     "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
     "max_position_embeddings": 512,
     "rope_parameters": {
@@ -64,6 +65,7 @@ def _save(folder: Path, model: torch.nn.Module, dtype: torch.dtype) -> Path:
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1 and "embed_tokens" not in name:
                 parameter.mul_(5.0)
-    model.to(dtype).save_pretrained(folder, max_shard_size="8MB")  # type: ignore[operator]
+    model.to(dtype).save_pretrained(folder, max_shard_size="100KB")  # type: ignore[operator]
     (folder / "tokenizer.json").write_bytes(TOKENIZER_FILE.read_bytes())
+    (folder / "token_table.json").write_text(json.dumps(asdict(tiny_table())))
     return folder

@@ -49,7 +49,11 @@ def test_there_and_back_is_the_same_checkpoint(
     start: Path = request.getfixturevalue(source)
     first = convert(start, tmp_path / "ours")
     assert first.source_form == ("soundflow" if source == "tiny" else source)
-    there = convert(tmp_path / "ours", tmp_path / to, parse_options([f"to={to}", "shard_gb=0.005"]))
+    there = convert(
+        tmp_path / "ours",
+        tmp_path / to,
+        parse_options([f"to={to}", "shard_gb=0.005" if source == "release" else "shard_gb=0.0001"]),
+    )
     back = convert(tmp_path / to, tmp_path / "back")
     assert there.form == recognise(tmp_path / to) == back.source_form
     if source == "tiny" and to == "release":
@@ -91,7 +95,7 @@ def test_transformers_reads_what_we_write(thinker: Path, tmp_path: Path) -> None
         tmp_path / "plain/audio_tower", output_loading_info=True
     )
     assert not info["missing_keys"]
-    ids = torch.randint(0, 150_000, (1, 20), generator=torch.Generator().manual_seed(0))
+    ids = torch.randint(0, 1024, (1, 20), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         theirs = start(input_ids=ids).logits
         assert theirs.abs().max() > 1
