@@ -1,7 +1,8 @@
 """Is what was rendered what was written? Length first, then what a recogniser hears.
 
 A text-to-speech engine may repeat, drop or invent words; a rendering passes when its length is
-plausible for its text and its word error rate against the text is at most ``tau_wer``.
+plausible for its text and its word error rate against the text is at most ``tau_wer``. What cannot
+be heard is not held against it: 7:30 or 730, mail box or mailbox.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_build.speech.recognisers.recogniser import Recogniser
-from soundflow.text.normalize import BY_CHARACTER, split_numerals, units
+from soundflow.text.normalize import BY_CHARACTER, level_compounds, split_numerals, units
 from soundflow.text.wer import count_unit_errors
 
 Float32 = npt.NDArray[np.float32]
@@ -88,7 +89,9 @@ def judge(
         return Verdict("")
     heard = recogniser.transcribe(samples, language)
     errors = count_unit_errors(
-        split_numerals(units(text, language)), split_numerals(units(heard, language))
+        *level_compounds(
+            split_numerals(units(text, language)), split_numerals(units(heard, language))
+        )
     )
     if errors.rate is None:
         return Verdict("nothing to compare: the text has no words", None, heard)

@@ -70,6 +70,21 @@ def split_numerals(spoken: list[str]) -> list[str]:
     return [part for unit in spoken for part in _numeral_parts(unit)]
 
 
+def level_compounds(one: list[str], other: list[str]) -> tuple[list[str], list[str]]:
+    """Joins neighbours that the other side writes as one word: "mail box" and "mailbox"."""
+    return _joined(one, set(other)), _joined(other, set(one))
+
+
+def _joined(spoken: list[str], known: set[str]) -> list[str]:
+    out: list[str] = []
+    for unit in spoken:
+        if out and len(unit) > 1 and len(out[-1]) > 1 and out[-1] + unit in known:
+            out[-1] += unit
+        else:
+            out.append(unit)
+    return out
+
+
 def _numeral_parts(unit: str) -> list[str]:
     if not any(c.isdigit() for c in unit):
         return [unit]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundflow.text.normalize import normalise, split_numerals, units
+from soundflow.text.normalize import level_compounds, normalise, split_numerals, units
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,13 @@ def test_times_agree_digit_by_digit() -> None:
     written, said = units("at 7:30"), units("at seven thirty")
     assert written != said
     assert split_numerals(written) == split_numerals(said)
+
+
+def test_compounds_agree_however_they_are_written() -> None:
+    one, other = level_compounds(units("the mail box key word"), units("the mailbox keyword"))
+    assert one == other
+    one, other = level_compounds(["b", "c"], ["bc"])
+    assert one != other  # spelt letters are not a word
 
 
 @given(st.text(max_size=60), st.sampled_from(["zh", "de"]))
