@@ -19,7 +19,8 @@ from soundflow.shards.schema import StreamRecord, StreamSample
 Counts = dict[int, int]  # value, or lower edge of a bin -> how often
 
 SILENCE_BIN_PERCENT = 5
-_AROUND_TEXT = 2  # the emotion before a reply's text and TEXT_END behind it
+_AROUND_REPLY = 2  # the emotion before a reply's text and TEXT_END behind it
+_AROUND_ANSWER = 3  # an offline answer: ASSISTANT and TEXT_BEGIN before its text, TEXT_END behind
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Statistics:
 
     Attributes:
         tasks: "ability/task" -> its streams, audio and replies.
-        turns: foreground items a stream.
+        turns: foreground items a stream; this and the next two leave offline samples out.
         chunks: length of a stream.
         silence: share of a stream's chunks answered by KEEP_SILENCE, in bins of 5 %.
         snr: drawn foreground-to-noise ratio of a noise track, in bins of 1 dB.
@@ -75,10 +76,10 @@ class Statistics:
         task.samples += record.n_samples
         task.replies += len(record.replies)
         items = record.provenance.get("items", [])
-        _count(self.turns, sum(item["track"] == "foreground" for item in items))
         chunks = time.chunks_in(record.n_samples)
-        _count(self.chunks, chunks)
         if record.kind == "online":
+            _count(self.turns, sum(item["track"] == "foreground" for item in items))
+            _count(self.chunks, chunks)
             percent = 100 * (chunks - len(record.replies)) // max(chunks, 1)
             _count(self.silence, percent // SILENCE_BIN_PERCENT * SILENCE_BIN_PERCENT)
         for noise in _noise(record):
@@ -96,10 +97,11 @@ class Statistics:
 
 def reply_lengths(sample: StreamSample) -> list[int]:
     """Text tokens of each reply, in order: runs of REPLY targets without what stands around."""
+    around = _AROUND_REPLY if sample.record.kind == "online" else _AROUND_ANSWER
     said = np.concatenate(([0], (sample.roles == int(Role.REPLY)).astype(np.int8), [0]))
     edges = np.diff(said)
     lengths = np.nonzero(edges < 0)[0] - np.nonzero(edges > 0)[0]
-    return [int(n) - _AROUND_TEXT for n in lengths]
+    return [int(n) - around for n in lengths]
 
 
 def sources_of(record: StreamRecord) -> dict[str, Source]:

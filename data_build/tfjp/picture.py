@@ -29,7 +29,8 @@ def png(samples: Float32, result: TfjpResult, max_width: int = 1200) -> bytes:
     """A PNG of the clip before (top) and after (bottom), one column a frame at most.
 
     Brightness is power over 80 dB below the loudest bin of the clip before; frequency runs upwards
-    from 0 to 8 kHz. Frames of the source that are gone from the result are tinted.
+    from 0 to 8 kHz. Frames of the source that are gone from the result are tinted. Around the
+    two the picture is transparent.
     """
     power = analyse(samples).power
     loudest = float(power.max())
@@ -38,9 +39,11 @@ def png(samples: Float32, result: TfjpResult, max_width: int = 1200) -> bytes:
     before[:, cut] = (before[:, cut] * 0.6 + _CUT_TINT * 0.4).astype(np.uint8)
     after = np.repeat(spectrogram(analyse(result.samples).power, loudest)[:, :, None], 3, axis=2)
     width = max(before.shape[1], after.shape[1])
-    page = np.full((before.shape[0] * 2 + _GAP_PIXELS, width, 3), 255, np.uint8)
-    page[: before.shape[0], : before.shape[1]] = before
-    page[-after.shape[0] :, : after.shape[1]] = after
+    page = np.zeros((before.shape[0] * 2 + _GAP_PIXELS, width, 4), np.uint8)
+    page[: before.shape[0], : before.shape[1], :3] = before
+    page[: before.shape[0], : before.shape[1], 3] = 255
+    page[-after.shape[0] :, : after.shape[1], :3] = after
+    page[-after.shape[0] :, : after.shape[1], 3] = 255
     image = Image.fromarray(page)
     if width > max_width:
         image = image.resize((max_width, page.shape[0]), Image.Resampling.BOX)

@@ -99,7 +99,9 @@ def stream_view(view: StreamView) -> Markup:
     if view.mel is not None and view.mel.size:
         lanes.append(("log-mel", MEL, _mel(view.mel, x)))
     if view.bars:
-        lanes.append(("p(response)", ODDS, _odds(view, x)))
+        # Without a threshold the bars are decisions that were laid down, not probabilities.
+        decided = view.threshold is None
+        lanes.append(("decision" if decided else "p(response)", ODDS, _odds(view, x)))
     lanes.append(("truth", LANE * (max(truth_rows, default=0) + 1), _spans(view, x, truth_rows)))
     lanes.append(("replies", LANE * (max(said_rows, default=0) + 1), _said(view, x, said_rows)))
     parts, top = [], float(TOP)
@@ -169,7 +171,8 @@ def _odds(view: StreamView, x: Scale) -> Markup:
         left, right = x(bar.start_s) + 1, x(bar.end_s) - 1
         height = max(1.5, p * ODDS)
         words = "SPEAKS" if bar.speak else "listens"
-        hint = tag("title", f"{bar.end_s:.1f} s: p(response) {p:.3f}, {words}")
+        odds = "" if view.threshold is None else f"p(response) {p:.3f}, "
+        hint = tag("title", f"{bar.end_s:.1f} s: {odds}{words}")
         parts.append(
             tag(
                 "rect",

@@ -1,0 +1,108 @@
+"""What lies beside the shards of a finished build, for whoever gets the folder.
+
+::
+
+    manifest.json   counts, checksums, licences; for programs
+    credits.tsv     every clip that is heard: corpus, licence, attribution, in how many streams
+    README.md       the card of the data set; for people and for hubs
+    report.html     the same to look at and to listen to
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from data_build.export.card import data_card
+from data_build.recipe import BuildRecipe
+from data_build.report import BuildSummary
+from data_build.report_page import by_licence, write_report
+from data_build.report_statistics import Source, Statistics, merged
+from soundflow.atomic import write_text
+from soundflow.config.record import recipe_hash
+from soundflow.protocol.spec import StreamSpec
+from soundflow.shards.writer import ShardInfo
+
+MANIFEST_FILE, CREDITS_FILE, CARD_FILE = "manifest.json", "credits.tsv", "README.md"
+MANIFEST_VERSION = 1
+
+
+def write_documents(
+    recipe: BuildRecipe,
+    summary: BuildSummary,
+    shards: Mapping[str, Sequence[ShardInfo]],
+    spec: StreamSpec,
+) -> None:
+    """Writes all four from the sidecars of the shards.
+
+    Args:
+        shards: split -> its shards.
+
+    Raises:
+        UserError: if the output cannot be written.
+    """
+    output = Path(recipe.output)
+    statistics = merged(s.extra["statistics"] for infos in shards.values() for s in infos)
+    manifest = manifest_of(recipe, statistics, shards, spec)
+    write_text(output / MANIFEST_FILE, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    write_text(output / CREDITS_FILE, credits_of(statistics.clips))
+    write_text(output / CARD_FILE, data_card(recipe, manifest, statistics))
+    write_report(recipe, summary, statistics, spec)
+
+
+def manifest_of(
+    recipe: BuildRecipe,
+    statistics: Statistics,
+    shards: Mapping[str, Sequence[ShardInfo]],
+    spec: StreamSpec,
+) -> dict[str, Any]:
+    """Counts of the build. It holds no clock and no path: same data, same manifest."""
+    seconds = spec.time.seconds
+    return {
+        "version": MANIFEST_VERSION,
+        "recipe": recipe_hash(recipe.content()),
+        "spec": spec.fingerprint,
+        "splits": {
+            split: {
+                "streams": sum(len(s.samples) for s in infos),
+                "hours": round(seconds(_samples(infos)) / 3600, 6),
+                "tokens": sum(e.n_tokens for s in infos for e in s.samples),
+                "responses": sum(e.n_replies for s in infos for e in s.samples),
+                "bytes": sum(s.n_bytes for s in infos),
+                "shards": {s.name: s.sha256 for s in sorted(infos, key=lambda s: s.name)},
+            }
+            for split, infos in shards.items()
+        },
+        "tasks": {
+            name: {
+                "streams": task.streams,
+                "hours": round(seconds(task.samples) / 3600, 6),
+                "responses": task.replies,
+            }
+            for name, task in sorted(statistics.tasks.items())
+        },
+        "sources": [
+            {"corpus": corpus, "licence": licence, "clips": clips, "uses": uses}
+            for (corpus, licence), (clips, uses) in by_licence(statistics.clips.values()).items()
+        ],
+    }
+
+
+def credits_of(clips: Mapping[str, Source]) -> str:
+    """Tab-separated, one clip a line, sorted by id."""
+    text = io.StringIO()
+    names = ("clip", "corpus", "licence", "attribution", "streams")
+    writer = csv.DictWriter(text, names, dialect="excel-tab", lineterminator="\n")
+    writer.writeheader()
+    for name, source in sorted(clips.items()):
+        writer.writerow({"clip": name, **asdict(source)})
+    return text.getvalue()
+
+
+def _samples(infos: Sequence[ShardInfo]) -> int:
+    return sum(e.n_samples for s in infos for e in s.samples)

@@ -1,0 +1,139 @@
+"""Streams of a build to listen to and look at: sound, events, turns and decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from soundflow.audio.frontend import log_mel
+from soundflow.protocol.spec import StreamSpec
+from soundflow.report.markup import join, number, table, tag
+from soundflow.report.timeline import Bar, Said, Span, StreamView, stream_view
+from soundflow.shards.reader import ShardSet
+from soundflow.shards.schema import StreamSample
+
+STREAMS = 28  # as many as there are tasks
+LEAST_STREAMS = 6
+_SEARCHED = 400
+
+
+def figures(output: Path, splits: Sequence[str]) -> Markup:
+    """One stream of every task, found among the first of each split; more of them if few tasks."""
+    chosen = list(choose([ShardSet(output / split) for split in splits]))
+    if not chosen:
+        return tag("p", "no stream was made", class_="empty")
+    return join(stream_figure(shards.read(at), shards.spec) for shards, at in chosen)
+
+
+def choose(shard_sets: Sequence[ShardSet]) -> Iterator[tuple[ShardSet, int]]:
+    """Positions to show: the first stream of each task, then others until there are a few."""
+    seen: set[str] = set()
+    others: list[tuple[ShardSet, int]] = []
+    shown = 0
+    for shards in shard_sets:
+        for at in range(min(len(shards), _SEARCHED)):
+            record = shards.record(at)
+            if record.task not in seen and shown < STREAMS:
+                seen.add(record.task)
+                shown += 1
+                yield shards, at
+            elif len(others) < LEAST_STREAMS:
+                others.append((shards, at))
+    yield from others[: max(0, LEAST_STREAMS - shown)]
+
+
+def stream_figure(sample: StreamSample, spec: StreamSpec) -> Markup:
+    """The stream on one time axis with a player, and what it was made from."""
+    time, record = spec.time, sample.record
+    audio = sample.audio()
+    chunks = log_mel(audio, time, spec.front_end) if len(audio) else ()
+    speaking = {reply.chunk for reply in record.replies}
+    online = record.kind == "online"
+    n_chunks = time.chunks_in(record.n_samples) if online else 0
+    view = StreamView(
+        title=f"{_words(record.ability)}: {_words(record.task)}",
+        note=_note(sample, spec),
+        audio=audio,
+        rate_hz=time.sample_rate_hz,
+        mel=np.concatenate(list(chunks), axis=1) if len(chunks) else None,
+        bars=[
+            Bar(i * time.chunk_s, (i + 1) * time.chunk_s, float(i in speaking), i in speaking)
+            for i in range(n_chunks)
+        ],
+        threshold=None,
+        spans=[
+            Span(
+                time.seconds(e.on_samples),
+                time.seconds(e.ready_samples),
+                time.seconds(e.end_samples),
+                _words(e.kind),
+                e.must_respond,
+            )
+            for e in record.events
+        ],
+        said=[
+            Said(time.seconds(time.decision_time_samples(r.chunk)), r.text, "unknown", r.emotion)
+            for r in record.replies
+        ],
+    )
+    return join((stream_view(view), _made_from(sample, spec)))
+
+
+def _note(sample: StreamSample, spec: StreamSpec) -> str:
+    record = sample.record
+    parts = [record.id, f"{spec.time.seconds(record.n_samples):.1f} s", f"{len(sample.ids)} tokens"]
+    offline = record.provenance.get("offline")
+    if offline:
+        parts += ["offline", f"asked: “{offline['user']}”" if offline["user"] else "nothing asked"]
+        parts.append(f"answered: “{offline['answer']}”")
+    if record.system:
+        parts.append(f"instruction: “{record.system}”")
+    scene = record.provenance.get("notes", {}).get("scene")
+    if isinstance(scene, str):
+        parts.append(scene)
+    return " · ".join(parts)
+
+
+def _made_from(sample: StreamSample, spec: StreamSpec) -> Markup:
+    """The clips and noises of a stream, with level and licence."""
+    provenance = sample.record.provenance
+    mix: dict[str, Any] = provenance.get("mix", {})
+    items = provenance.get("items", [])
+    gains = mix.get("gains_db", [None] * len(items))
+    rows = [
+        [
+            _words(item.get("what", "recording")),
+            _long(item.get("text") or item["clip"]),
+            item.get("track", "whole"),
+            f"{spec.time.seconds(item.get('start_samples', 0)):.2f} s",
+            f"{number(gain, 1)} dB",
+            _long(item["corpus"]),
+            _long(item["licence"]),
+        ]
+        for item, gain in zip(items, gains, strict=False)
+    ]
+    for noise in mix.get("noise", []):
+        for clip, origin in zip(noise["clips"], noise["origins"], strict=True):
+            rows.append(
+                [
+                    "noise", _long(clip), "noise", "throughout", f"SNR {noise['snr_db']:.1f} dB",
+                    _long(origin["corpus"]), _long(origin["licence"]),
+                ]
+            )  # fmt: skip
+    if not rows:
+        return Markup("")
+    head = ["what", "clip", "track", "from", "level", "corpus", "licence"]
+    summary = tag("summary", f"made from {len(rows)} clips")
+    return tag("details", join((summary, table(head, rows))), style="margin:-10px 16px 24px")
+
+
+def _long(text: str) -> Markup:
+    return tag("span", text, style="white-space:normal;overflow-wrap:anywhere")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
