@@ -1,4 +1,4 @@
-"""`soundflow check recipe.yaml`: resolve everything, print the plan and its sizes, start nothing."""
+"""`soundflow check recipe.yaml`: resolve everything, print the plan, start nothing."""
 
 from __future__ import annotations
 

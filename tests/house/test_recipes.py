@@ -1,0 +1,73 @@
+"""Every recipe resolves, and the README names only what exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from soundflow.cli import main, parser
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_recipe_resolves(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["check", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plan"]
+
+
+def test_a_misspelt_key_is_refused_before_any_work(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["train", "recipes/quickstart/train.yaml", "optim.updatez=3"]) == 2
+    said = capfd.readouterr().err
+    assert "optim.updatez: unknown key (value 3); did you mean 'updates'?" in said
+    assert "Traceback" not in said
+
+
+def test_a_recipe_of_another_command_is_refused(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["train", "recipes/quickstart/build.yaml"]) == 2
+    assert "is a recipe for `soundflow build-data`" in capfd.readouterr().err
+
+
+def test_an_unknown_command_and_a_bare_call_are_mistakes() -> None:
+    for words in (["trian"], []):
+        with pytest.raises(SystemExit) as caught:
+            parser().parse_args(words)
+        assert caught.value.code == 2
+
+
+def readme_commands() -> list[str]:
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```(?:bash|sh)\n(.*?)```", text, re.S)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+@pytest.mark.parametrize("line", readme_commands())
+def test_a_command_of_the_readme_exists(line: str) -> None:
+    program, *words = line.replace(".venv/bin/", "").split()
+    if program == "make":
+        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+        assert words[0] in targets
+    elif program == "soundflow":
+        parser().parse_args(words)
+        recipes = [w for w in words if w.startswith("recipes/")]
+        assert all((ROOT / r).is_file() for r in recipes)
+
+
+def test_the_readme_names_files_that_exist() -> None:
+    text = (ROOT / "README.md").read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("http") or (ROOT / target).exists(), target
