@@ -187,3 +187,12 @@ def test_states_hold_nothing_that_runs(recipe: Recipes, monkeypatch: pytest.Monk
     assert state is not None
     loaded = torch.load(state, weights_only=True)
     assert loaded["global_step"] == 2
+
+
+def test_wandb_works_offline(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    base = recipe()
+    run(replace(base, watch=replace(base.watch, wandb="soundflow")))
+    (folder,) = (base.output / "wandb").glob("offline-run-*")
+    assert list(folder.glob("run-*.wandb"))
