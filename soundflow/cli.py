@@ -90,6 +90,19 @@ def parser() -> argparse.ArgumentParser:
     convert.add_argument("dest", metavar="DEST")
     convert.add_argument("options", nargs="*", metavar="KEY=VALUE", help="to=..., dtype=...")
 
+    export = _command(
+        commands, "export", "write built data in a form that others read",
+        "Writes every split of a finished build as StreamAudio-2M (JSON lines and WAV) or as a "
+        "Hugging Face dataset (Parquet), with its card, counts and credits.",
+    )  # fmt: skip
+    export.add_argument("data", metavar="DATA", help="the output folder of a build")
+    export.add_argument("dest", metavar="DEST", help="a new folder")
+    export.add_argument(
+        "--to", choices=("streamaudio", "huggingface"), default="streamaudio", metavar="FORM",
+        help="streamaudio (the default) or huggingface",
+    )  # fmt: skip
+    export.add_argument("--json", action="store_true", help="print the counts as JSON")
+
     check = _command(
         commands, "check", "resolve a recipe and print the plan; start nothing",
         "Reads a recipe, every folder and checkpoint it names, and prints what its command would "

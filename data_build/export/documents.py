@@ -67,6 +67,7 @@ def manifest_of(
         "version": MANIFEST_VERSION,
         "recipe": recipe_hash(recipe.content()),
         "spec": spec.fingerprint,
+        "order": list(shards),
         "splits": {
             split: {
                 "streams": sum(len(s.samples) for s in infos),

@@ -44,6 +44,11 @@ class ShardSet:
         return self._ends[-1] if self._ends else 0
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        """The position behind the last sample of each shard."""
+        return tuple(self._ends)
+
+    @property
     def n_samples(self) -> int:
         """Audio of all streams together, in samples."""
         return sum(s["n_samples"] for s in self._shards)

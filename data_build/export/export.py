@@ -1,0 +1,122 @@
+"""A finished build in a form that others read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import OmegaConf
+
+from data_build.export.documents import CARD_FILE, CREDITS_FILE, MANIFEST_FILE
+from data_build.export.huggingface import DATA_FOLDER, export_huggingface
+from soundflow.atomic import disk_error, write_text
+from soundflow.errors import UserError
+from soundflow.interop.corpus_export import CORPUS_FILE, export_corpus
+from soundflow.shards.reader import ShardSet
+
+Form = Literal["streamaudio", "huggingface"]
+
+_FORMS: dict[Form, str] = {
+    "streamaudio": """\
+One JSON object a line in `SPLIT/streams.jsonl`, in the form of StreamAudio-2M, and one 16 kHz WAV
+a turn below `SPLIT/audio/`. The WAVs of a line, joined, are the stream; every reply belongs to the
+last 0.4 s of its WAV; `<no need to response>` stands for saying nothing. Times of events, tokens
+and offline samples are not in this form.
+""",
+    "huggingface": """\
+Parquet files below `data/`; a row is a whole sample, with its audio as FLAC bytes.
+
+```python
+from datasets import Audio, load_dataset
+streams = load_dataset("parquet", data_files={"train": "data/train-*.parquet"})["train"]
+streams[0]["audio"]["bytes"]                           # 16 kHz mono FLAC
+streams = streams.cast_column("audio", Audio(16_000))  # arrays, where an audio decoder is there
+```
+""",
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Samples written of each split."""
+
+    to: Form
+    dest: str
+    splits: dict[str, int]
+
+
+def export(data: Path, dest: Path, to: Form) -> Exported:
+    """Writes every split of ``data``, with its card and credits; the folder appears when whole.
+
+    Raises:
+        UserError: if ``data`` holds no finished split or is damaged, or ``dest`` is taken.
+    """
+    splits = finished_splits(data)
+    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+        raise UserError(f"{dest}: exists already", "name a new folder, or remove this one")
+    partial = dest.with_name(f".{dest.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        counts = {}
+        for split in splits:
+            shards = ShardSet(data / split)
+            if to == "streamaudio":
+                counts[split] = export_corpus(shards, partial / split)
+            else:
+                counts[split] = export_huggingface(shards, split, partial)
+        _copy_documents(data, partial, to, splits)
+        if dest.exists():
+            dest.rmdir()
+        partial.replace(dest)
+    except OSError as error:
+        raise disk_error(error, dest) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Exported(to, str(dest), counts)
+
+
+def finished_splits(data: Path) -> list[str]:
+    """The splits of a build, in its own order.
+
+    Raises:
+        UserError: if the build is not finished.
+    """
+    try:
+        manifest = json.loads((data / MANIFEST_FILE).read_bytes())
+        return list(manifest["order"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{data}: is no finished build ({MANIFEST_FILE} cannot be read)",
+            "run `soundflow build-data` with its recipe until it ends without an error",
+        ) from error
+
+
+def _copy_documents(data: Path, folder: Path, to: Form, splits: list[str]) -> None:
+    for name in (CREDITS_FILE, MANIFEST_FILE):
+        shutil.copyfile(data / name, folder / name)
+    files = {
+        split: f"{split}/{CORPUS_FILE}" if to == "streamaudio"
+        else f"{DATA_FOLDER}/{split}-*.parquet"
+        for split in splits
+    }  # fmt: skip
+    write_text(folder / CARD_FILE, card_for((data / CARD_FILE).read_text(), to, files))
+
+
+def card_for(card: str, to: Form, files: dict[str, str]) -> str:
+    """The card of the build with the form of the export in the place of ours."""
+    _, head, body = card.split("---\n", 2)
+    about: Any = OmegaConf.to_container(OmegaConf.create(head))
+    about["tags"] = [tag for tag in about["tags"] if tag != "webdataset"]
+    about["configs"] = [
+        {
+            "config_name": "default",
+            "data_files": [{"split": split, "path": path} for split, path in files.items()],
+        }
+    ]
+    before, _, rest = body.partition("## Form\n")
+    _, _, after = rest.partition("## Licences\n")
+    text = OmegaConf.to_yaml(OmegaConf.create(about))
+    return f"---\n{text}---\n{before}## Form\n\n{_FORMS[to]}\n## Licences\n{after}"

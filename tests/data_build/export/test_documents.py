@@ -1,0 +1,162 @@
+"""What lies beside the shards says what is in them, and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from html.parser import HTMLParser
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from data_build.export.card import size_category
+from data_build.export.documents import credits_of
+from data_build.recipe import BuildRecipe
+from data_build.report_statistics import Source, Statistics, TaskCount, merged, reply_lengths
+from data_build.tokenize import read_vocabulary
+from soundflow.report.bars import histogram
+from soundflow.shards.reader import ShardSet
+from soundflow.shards.schema import StreamRecord, StreamSample
+
+
+def everything(recipe: BuildRecipe) -> list[StreamSample]:
+    sets = [ShardSet(Path(recipe.output) / split) for split in recipe.splits]
+    return [shards.read(i) for shards in sets for i in range(len(shards))]
+
+
+def heard(record: StreamRecord) -> set[str]:
+    noise = record.provenance["mix"]["noise"]
+    return {i["clip"] for i in record.provenance["items"]} | {c for n in noise for c in n["clips"]}
+
+
+def test_the_manifest_counts_what_lies_there(recipe: BuildRecipe) -> None:
+    output = Path(recipe.output)
+    manifest = json.loads((output / "manifest.json").read_text())
+    assert manifest["order"] == ["train", "test"]
+    samples = everything(recipe)
+    for split, about in manifest["splits"].items():
+        shards = ShardSet(output / split)
+        assert about["streams"] == len(shards)
+        assert about["hours"] == round(shards.n_samples / 16_000 / 3600, 6)
+        assert about["bytes"] == sum((output / split / n).stat().st_size for n in about["shards"])
+    tasks = Counter(f"{s.record.ability}/{s.record.task}" for s in samples)
+    assert {name: t["streams"] for name, t in manifest["tasks"].items()} == tasks
+    replies = sum(len(s.record.replies) for s in samples)
+    assert sum(t["responses"] for t in manifest["tasks"].values()) == replies
+    assert sum(s["responses"] for s in manifest["splits"].values()) == replies
+
+
+def test_every_clip_that_is_heard_is_credited(recipe: BuildRecipe) -> None:
+    with (Path(recipe.output) / "credits.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, dialect="excel-tab"))
+    uses = Counter(clip for s in everything(recipe) for clip in heard(s.record))
+    assert {row["clip"]: int(row["streams"]) for row in rows} == uses
+    assert all(row["licence"] and row["corpus"] for row in rows)
+
+
+def test_hostile_credits_stay_in_their_line() -> None:
+    text = credits_of({"a\tb": Source("c\nd", 'li"cence', "née", 3)})
+    rows = list(csv.reader(text.splitlines(keepends=True), dialect="excel-tab"))
+    assert rows[1] == ["a\tb", "c\nd", 'li"cence', "née", "3"]
+
+
+def test_the_card_has_a_head_that_hubs_read(recipe: BuildRecipe) -> None:
+    card = (Path(recipe.output) / "README.md").read_text()
+    _, head, body = card.split("---\n", 2)
+    about = OmegaConf.to_container(OmegaConf.create(head))
+    assert about["configs"][0]["data_files"] == [
+        {"split": "train", "path": "train/*.tar"},
+        {"split": "test", "path": "test/*.tar"},
+    ]
+    assert about["license"] == "apache-2.0"
+    assert "| proactive response / answer cues |" in body
+    assert "{{" not in card
+    assert "{%" not in card
+
+
+class Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.players = 0
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href")]
+        self.players += tag == "audio"
+
+
+def test_the_report_is_one_file_with_every_task_to_listen_to(recipe: BuildRecipe) -> None:
+    page = (Path(recipe.output) / "report.html").read_text()
+    links = Links()
+    links.feed(page)
+    assert all(link.startswith(("#", "data:")) for link in links.found)
+    tasks = {s.record.task for s in everything(recipe)}
+    assert links.players >= max(len(tasks), 6)
+    for task in tasks:
+        assert re.search(f"<h3>[^<]*{task.replace('_', ' ')}", page)
+
+
+def test_the_same_build_elsewhere_has_the_same_documents(
+    recipe: BuildRecipe, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    from data_build.run import build
+
+    build(replace(recipe, output=str(tmp_path / "again")))
+    for name in ("manifest.json", "credits.tsv", "README.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (Path(recipe.output) / name).read_bytes()
+
+
+def test_reply_lengths_are_those_of_the_texts(recipe: BuildRecipe) -> None:
+    encode = read_vocabulary(recipe.vocabulary).tokenizer.encode
+    for sample in everything(recipe):
+        assert reply_lengths(sample) == [len(encode(r.text)) for r in sample.record.replies]
+
+
+counts = st.dictionaries(st.integers(0, 40), st.integers(1, 9), max_size=5)
+statistics = st.builds(
+    Statistics,
+    tasks=st.dictionaries(
+        st.sampled_from(["a/b", "a/c"]),
+        st.builds(TaskCount, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
+    ),
+    turns=counts, chunks=counts, silence=counts, snr=counts, reply_tokens=counts,
+    emotions=st.dictionaries(st.sampled_from(["normal", "urgent"]), st.integers(1, 5)),
+    clips=st.dictionaries(
+        st.sampled_from(["x", "y"]), st.builds(Source, st.just("c"), st.just("l"), st.just("a"),
+                                               st.integers(0, 9))
+    ),
+    preprocessed=st.integers(0, 9), hit_limit=st.integers(0, 9),
+)  # fmt: skip
+
+
+@given(st.lists(statistics, max_size=4), st.randoms())
+def test_shards_add_up_in_any_order_and_through_json(
+    parts: list[Statistics], random: object
+) -> None:
+    whole = merged(asdict(p) for p in parts)
+    stored = [json.loads(json.dumps(asdict(p))) for p in parts]
+    random.shuffle(stored)  # type: ignore[attr-defined]
+    assert merged(stored) == whole
+    assert sum(whole.turns.values()) == sum(sum(p.turns.values()) for p in parts)
+
+
+@given(st.dictionaries(st.integers(-30, 5_000), st.integers(0, 10**6), max_size=300))
+def test_a_histogram_keeps_every_count(drawn: dict[int, int]) -> None:
+    picture = str(histogram(drawn, "x", "y"))
+    shown = re.findall(r"<title>[^<]*: ([\d,]+)</title>", picture)
+    assert sum(int(n.replace(",", "")) for n in shown) == sum(drawn.values())
+    assert len(shown) <= 49
+
+
+def test_size_categories_of_the_hub() -> None:
+    assert [size_category(n) for n in (5, 1_000, 2_600_000, 10**8)] == [
+        "n<1K", "1K<n<10K", "1M<n<10M", "n>10M",
+    ]  # fmt: skip
