@@ -129,12 +129,11 @@ def lm_from(file: Path, data: Mapping[str, Any], tied: bool) -> tuple[LmConfig, 
     fields = _Fields(file, data)
     fields.require(_LM_FIXED)
     # transformers 5 nests the rotary base; older files keep it beside the sizes.
-    rope = data.get("rope_parameters") or {}
+    rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
     theta = rope.get("rope_theta", data.get("rope_theta", 1_000_000.0))
-    if rope.get("rope_type", "default") != "default":
-        raise UserError(
-            f"{file}: rope_type {rope['rope_type']!r} is not run", "use a model with plain RoPE"
-        )
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind not in ("default", "mrope"):
+        raise UserError(f"{file}: rope_type {kind!r} is not run", "use a model with plain RoPE")
     lm = LmConfig(
         width=fields.integer("hidden_size"),
         layers=fields.integer("num_hidden_layers"),

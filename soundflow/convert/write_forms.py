@@ -55,7 +55,7 @@ def write_release(folder: Path, source: forms.Opened, target: Target, limit_byte
         "architectures": ["Qwen2_5OmniModel"],
         "model_type": "qwen2_5_omni",
         "enable_audio_output": False,
-        "thinker_config": _thinker_config(source.model, vocab_size, _STAND_IN).to_dict(),
+        "thinker_config": _thinker_config(source, _STAND_IN).to_dict(),
     }
     (folder / forms.TOWER_CONFIG).mkdir()
     _json(folder / forms.TOWER_CONFIG / CONFIG, omni)
@@ -95,15 +95,14 @@ def write_thinker(
     finds every key.
     """
     table = names.thinker_names(source.shapes)
-    vocab_size = source.spec.tokens.vocab_size
     write_shards(folder, target, table, limit_bytes, _PT, always_index=True)
     if base is None:
-        config = _thinker_config(source.model, vocab_size, _STAND_IN)
+        config = _thinker_config(source, _STAND_IN)
         eyes = _blind_eyes(config)
         words = f"{len(eyes)} visual tensors of zeros: images are not understood (no base=)"
     else:
         vision, eyes = _eyes_of(base, source.model)
-        config = _thinker_config(source.model, vocab_size, vision)
+        config = _thinker_config(source, vision)
         words = f"{len(eyes)} visual tensors taken from {base}"
     _append(folder, eyes)
     config.architectures = ["Qwen2_5OmniThinkerForConditionalGeneration"]
@@ -124,12 +123,10 @@ def write_vocabulary(folder: Path, source: forms.Opened, into: forms.Form) -> No
         _json(folder / theirs.name, {"add_bos_token": False, "tokenizer_class": "Qwen2Tokenizer"})
 
 
-def _thinker_config(
-    model: ModelConfig, vocab_size: int, vision: dict[str, Any]
-) -> Qwen2_5OmniThinkerConfig:
-    lm = model.lm
+def _thinker_config(source: forms.Opened, vision: dict[str, Any]) -> Qwen2_5OmniThinkerConfig:
+    model, lm, tokens = source.model, source.model.lm, source.spec.tokens
     text = Qwen2_5OmniTextConfig(
-        vocab_size=vocab_size,
+        vocab_size=tokens.vocab_size,
         hidden_size=lm.width,
         intermediate_size=lm.ffn_width,
         num_hidden_layers=lm.layers,
@@ -150,6 +147,9 @@ def _thinker_config(
         audio_config=model.tower.for_transformers(lm.width).to_dict(),
         text_config=text.to_dict(),
         vision_config=eyes.to_dict(),
+        audio_token_index=tokens.audio_pad,
+        audio_start_token_id=tokens.audio_begin,
+        audio_end_token_id=tokens.audio_end,
     )
     config.tie_word_embeddings = lm.tied
     return config

@@ -18,9 +18,11 @@ from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import Qwen2_5OmniAu
 
 from soundflow.convert.forms import open_folder, recognise
 from soundflow.convert.load_any import load_any
+from soundflow.convert.model_configs import mrope_section
 from soundflow.convert.run import ConvertOptions, convert, parse_options
 from soundflow.convert.stored_tensors import from_safetensors
 from soundflow.errors import UserError
+from soundflow.model.config import LmConfig
 from soundflow.model.weights import load_checkpoint
 
 
@@ -294,3 +296,25 @@ def test_a_destination_with_something_in_it(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "dest").mkdir()
     (tmp_path / "dest/precious").write_text("x")
     assert "exists already" in refused(tiny, tmp_path)
+
+
+def test_configs_as_older_transformers_wrote_them(thinker: Path, tmp_path: Path) -> None:
+    """Qwen2.5-Omni's own config.json keeps the rotary base beside the sizes."""
+    folder = copy_of(thinker, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    rope = config["text_config"].pop("rope_parameters")
+    config["text_config"]["rope_theta"] = 500_000.0
+    config["text_config"]["rope_scaling"] = {
+        "mrope_section": rope["mrope_section"],
+        "type": "mrope",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    assert open_folder(folder).model.lm.rope_theta == 500_000.0
+    config["text_config"]["rope_scaling"] = {"rope_type": "yarn", "factor": 4.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert "rope_type 'yarn'" in refused(folder, tmp_path)
+
+
+def test_sizes_of_the_published_base() -> None:
+    """Qwen2.5-Omni-3B shares its frequencies 16, 24, 24."""
+    assert mrope_section(LmConfig()) == [16, 24, 24]
