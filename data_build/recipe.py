@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_build.abilities.config import AbilitiesConfig, CueConfig
-from data_build.abilities.taxonomy import TASKS
+from data_build.abilities.config import (
+    AbilitiesConfig,
+    CueConfig,
+    DialogueConfig,
+    MixInConfig,
+    SoundsConfig,
+    TranslationConfig,
+)
+from data_build.abilities.taxonomy import FORMS, TASKS
+from data_build.chat_use import ChatUse
 from data_build.compose.config import ComposeConfig
+from data_build.curate.draft import PlanConfig
 from data_build.material.config import MaterialConfig
 from data_build.material.prepare import PrepareConfig
 from data_build.sources.source import SourceConfig
+from data_build.speech.setup import SpeechConfig
 from soundflow.config.record import to_plain
 from soundflow.errors import nearest
 
@@ -25,6 +35,7 @@ class SplitConfig:
         takes: how many takes there are of each synthesised sound (a quarter of it of each noise).
         share: which share of the recordings falls to this split.
         tasks: task -> share of the streams.
+        offline: form of an offline sample (a_t_t, a_t, t_t) -> share, in the same measure.
     """
 
     streams: int
@@ -32,6 +43,7 @@ class SplitConfig:
     takes: int = 8
     share: float = 1.0
     tasks: dict[str, float] = field(default_factory=lambda: {"answer_cues": 1.0})
+    offline: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("streams", "voices", "takes"):
@@ -39,15 +51,25 @@ class SplitConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.share < 0:
             raise ValueError(f"share must not be negative, got {self.share}")
-        for task, share in self.tasks.items():
-            if task not in TASKS:
-                close = nearest(task, TASKS)
-                tail = f"did you mean {close!r}?" if close else f"known: {', '.join(TASKS)}"
-                raise ValueError(f"tasks.{task} is unknown; {tail}")
-            if share < 0:
-                raise ValueError(f"tasks.{task} must not be negative, got {share}")
-        if sum(self.tasks.values()) <= 0:
-            raise ValueError(f"tasks: one share must be positive, got {self.tasks}")
+        for field_name, known in (("tasks", TASKS), ("offline", tuple(FORMS))):
+            for name, share in getattr(self, field_name).items():
+                if name not in known:
+                    close = nearest(name, known)
+                    tail = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
+                    raise ValueError(f"{field_name}.{name} is unknown; {tail}")
+                if share < 0:
+                    raise ValueError(f"{field_name}.{name} must not be negative, got {share}")
+        if sum(self.shares.values()) <= 0:
+            raise ValueError(f"tasks: one share must be positive, got {self.shares}")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Task or form -> share of the samples."""
+        return {**self.tasks, **self.offline}
+
+    def content(self) -> Any:
+        """The settings that every stream of the split depends on."""
+        return _used({k: v for k, v in to_plain(self).items() if k != "streams"})
 
 
 @dataclass(frozen=True)
@@ -57,9 +79,13 @@ class BuildRecipe:
     Attributes:
         output: folder that takes one sub-folder a split, the tables and the clip cache.
         sources: corpora to read recordings from; none are needed where everything is made.
+        texts: files of sentences and dialogues to be spoken (`data_build.material.texts`).
         cues: what can be heard, and what it makes the assistant say.
         vocabulary: "tiny", or the folder of a tokenizer.
         system: the text of the online prefix.
+        speech: how texts are spoken and how renderings are checked.
+        scenes: how full a planned scene may be.
+        llm: a chat model and which decisions it takes; by default the rules take all.
         workers: processes; 0 is one a core.
         max_dropped_share: above this share of dropped items the build fails.
     """
@@ -67,6 +93,7 @@ class BuildRecipe:
     output: str
     splits: dict[str, SplitConfig]
     sources: tuple[SourceConfig, ...] = ()
+    texts: tuple[str, ...] = ()
     cues: tuple[CueConfig, ...] = ()
     seed: int = 0
     vocabulary: str = "tiny"
@@ -75,6 +102,9 @@ class BuildRecipe:
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     abilities: AbilitiesConfig = field(default_factory=AbilitiesConfig)
     compose: ComposeConfig = field(default_factory=ComposeConfig)
+    speech: SpeechConfig = field(default_factory=SpeechConfig)
+    scenes: PlanConfig = field(default_factory=PlanConfig)
+    llm: ChatUse | None = None
     streams_per_shard: int = 100
     workers: int = 0
     max_dropped_share: float = 0.05
@@ -85,8 +115,8 @@ class BuildRecipe:
             raise ValueError(f"cues: names must be unique, got {sorted(names)}")
         if not self.splits:
             raise ValueError("splits: at least one is needed")
-        if not self.cues and not self.sources:
-            raise ValueError("cues, sources: there is nothing to hear; give at least one")
+        if not (self.cues or self.sources or self.texts or self.material.sounds):
+            raise ValueError("cues, sources, texts, material.sounds: there is nothing to hear")
         if self.streams_per_shard < 1:
             raise ValueError(f"streams_per_shard must be at least 1, got {self.streams_per_shard}")
         if self.workers < 0:
@@ -99,5 +129,28 @@ class BuildRecipe:
 
     def content(self) -> Any:
         """The settings that every stream depends on; where and how fast it is made is not."""
-        operational = ("output", "workers", "max_dropped_share", "splits", "sources")
-        return {k: v for k, v in to_plain(self).items() if k not in operational}
+        operational = ("output", "workers", "max_dropped_share", "splits", "sources", "texts")
+        plain = {k: v for k, v in to_plain(self).items() if k not in operational}
+        # Where the sources lie and which texts there are shows in the tables.
+        return _used({**plain, "material": _used(plain["material"]),
+                      "abilities": _used(plain["abilities"])})  # fmt: skip
+
+
+# Blocks that came after the first release of a recipe: at their defaults they are not part of its
+# content, so that shards built before they existed are still the shards of the recipe.
+_LATER: dict[str, Any] = {
+    "offline": {},
+    "sounds": to_plain(SoundsConfig()),
+    "translation": to_plain(TranslationConfig()),
+    "dialogue": to_plain(DialogueConfig()),
+    "mixins": to_plain(MixInConfig()),
+    "speech": to_plain(SpeechConfig()),
+    "scenes": to_plain(PlanConfig()),
+    "llm": None,
+}
+
+
+def _used(block: dict[str, Any]) -> dict[str, Any]:
+    return {
+        k: v for k, v in block.items() if not (k in _LATER and (v == _LATER[k] or v in ([], ())))
+    }

@@ -95,6 +95,14 @@ class Drop:
     reason: str
 
 
+class Dropped(Exception):
+    """Raised where an item is found unusable in the middle of a plan; carries its `Drop`."""
+
+    def __init__(self, drop: Drop) -> None:
+        super().__init__(f"{drop.item}: {drop.reason}")
+        self.drop = drop
+
+
 @dataclass(frozen=True)
 class PlannedReply:
     """A reply tied to a clip: said ``after_s`` into it, or at its end where that is None.
@@ -126,7 +134,8 @@ class StreamPlan:
     """A stream before it is mixed: foreground items in order, background and ambient ones beside.
 
     Made by an ability (`data_build.abilities`) from a seeded generator; mixed by
-    `data_build.compose`. ``notes`` goes into the provenance of the sample.
+    `data_build.compose`. ``notes`` goes into the provenance of the sample. A plan that is ``whole``
+    makes no sense without its last item (a question about what was heard before).
     """
 
     id: str
@@ -135,3 +144,4 @@ class StreamPlan:
     system: str
     items: tuple[Item, ...]
     notes: dict[str, Any] = field(default_factory=dict)
+    whole: bool = False

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_build.tokenize import Vocabulary, online_sample
+from data_build.tokenize import Vocabulary, offline_sample, online_sample
 from soundflow.audio.frontend import StreamingLogMel, log_mel
 from soundflow.errors import UserError
 from soundflow.protocol.layout import parse_online
@@ -31,6 +31,9 @@ def self_check(folder: Path, vocabulary: Vocabulary, streams: int = _STREAMS) ->
 
 def check_sample(sample: StreamSample, vocabulary: Vocabulary) -> None:
     """Ids and roles from the record again, turns from the ids back, features in other packets."""
+    if sample.record.kind == "offline":
+        check_offline(sample, vocabulary)
+        return
     spec, record = vocabulary.spec, sample.record
     again = online_sample(record, sample.pcm, vocabulary)
     same = np.array_equal(again.ids, sample.ids) and np.array_equal(again.roles, sample.roles)
@@ -49,6 +52,15 @@ def check_sample(sample: StreamSample, vocabulary: Vocabulary) -> None:
         record.id,
         "its features depend on the packet size",
     )
+
+
+def check_offline(sample: StreamSample, vocabulary: Vocabulary) -> None:
+    """Ids and roles of an offline sample from its record again."""
+    record = sample.record
+    said = record.provenance["offline"]
+    again = offline_sample(record, sample.pcm, said["user"], said["answer"], vocabulary)
+    same = np.array_equal(again.ids, sample.ids) and np.array_equal(again.roles, sample.roles)
+    _require(same, record.id, "its tokens differ from its record")
 
 
 def _require(holds: bool, sample_id: str, what: str) -> None:

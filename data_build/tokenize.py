@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soundflow.protocol.layout import online_stream
+from soundflow.protocol.layout import (
+    join,
+    offline_answer,
+    offline_audio,
+    offline_prefix,
+    offline_user,
+    online_stream,
+)
 from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.schema import Pcm, StreamRecord, StreamSample
 from soundflow.text.presets import load_vocabulary, stream_spec
@@ -39,6 +46,27 @@ def online_sample(record: StreamRecord, pcm: Pcm, vocabulary: Vocabulary) -> Str
         spec.time.chunks_in(len(pcm)),
         {reply.chunk: (encode(reply.text), reply.emotion) for reply in record.replies},
     )
+    return StreamSample(
+        record=record,
+        pcm=pcm,
+        ids=np.array(piece.ids, np.int32),
+        roles=np.array(piece.roles, np.int8),
+    )
+
+
+def offline_sample(
+    record: StreamRecord, pcm: Pcm, user: str | None, answer: str, vocabulary: Vocabulary
+) -> StreamSample:
+    """Lays out an offline sample: its audio (none where ``pcm`` is empty), question and answer."""
+    spec, encode = vocabulary.spec, vocabulary.tokenizer.encode
+    slots = spec.time.chunks_in(len(pcm)) * spec.time.slots_per_chunk
+    pieces = [offline_prefix(spec.tokens, encode(record.system))]
+    if slots:
+        pieces.append(offline_audio(spec.tokens, slots))
+    if user is not None:
+        pieces.append(offline_user(spec.tokens, encode(user)))
+    pieces.append(offline_answer(spec.tokens, encode(answer)))
+    piece = join(pieces)
     return StreamSample(
         record=record,
         pcm=pcm,

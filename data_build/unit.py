@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from data_build.abilities.offline import plan_offline
 from data_build.abilities.planner import plan_stream
-from data_build.compose.stream import compose
+from data_build.abilities.taxonomy import FORMS, needs_of
+from data_build.chat_use import asked_for, chat_client
+from data_build.compose.offline import compose_offline
+from data_build.compose.stream import DoesNotFit, compose
+from data_build.material.deal import CHAT_CACHE
 from data_build.material.library import Library, open_library
+from data_build.material.makers import make_narrator, make_stage
 from data_build.material.prepare import BadClip, Heard, Preparer
 from data_build.recipe import BuildRecipe
-from data_build.records import Clip, Drop
+from data_build.records import Clip, Drop, Dropped
 from data_build.report_statistics import Statistics
 from data_build.seeding import digest, generator
 from data_build.spread import spot_in
 from data_build.tokenize import Vocabulary, read_vocabulary
-from soundflow.config.record import to_plain
+from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.schema import StreamSample
 from soundflow.shards.writer import ShardInfo, write_shard
 
 MATERIAL, CACHE = "material", "cache"  # folders beside the splits
 _ATTEMPTS = 16
+_SERVER_GONE = re.compile(r"(?:^|: )(?:connection|endpoint_down): ")
 
 
 @dataclass(frozen=True)
@@ -53,11 +64,13 @@ class Tally:
         record, n_chunks = sample.record, time.chunks_in(len(sample.pcm))
         name = f"{record.ability}/{record.task}"
         self.tasks[name] = self.tasks.get(name, 0) + 1
+        self.statistics.add(sample, time)
+        if record.kind == "offline":
+            return
         self.replies += len(record.replies)
         self.silences += n_chunks - len(record.replies)
         self.events += len(record.events)
         self.limited += bool(record.provenance["mix"]["limited"])
-        self.statistics.add(sample, time)
 
 
 @dataclass(frozen=True)
@@ -73,11 +86,29 @@ class Workbench:
 def workbench(recipe: BuildRecipe) -> Workbench:
     """Opens what `collect` left in the output folder."""
     output = Path(recipe.output)
+    preparer = Preparer(output / CACHE, recipe.prepare)
     return Workbench(
         recipe,
-        {split: open_library(recipe, output / MATERIAL, split) for split in recipe.splits},
+        {split: _library(recipe, split, preparer) for split in recipe.splits},
         read_vocabulary(recipe.vocabulary),
-        Preparer(output / CACHE, recipe.prepare),
+        preparer,
+    )
+
+
+def _library(recipe: BuildRecipe, split: str, preparer: Preparer) -> Library:
+    """The library of a split with who speaks and who plans scenes in it, where its tasks ask."""
+    output, config = Path(recipe.output), recipe.splits[split]
+    needs = needs_of(config.tasks, config.offline)
+    if not needs - {"cues", "instruction"}:
+        return open_library(recipe, output / MATERIAL, split)
+    client = chat_client(recipe.llm, output / MATERIAL / CHAT_CACHE)
+    return open_library(
+        recipe,
+        output / MATERIAL,
+        split,
+        narrator=make_narrator(recipe, split, output / CACHE / "speech", client),
+        stage=partial(make_stage, recipe, output, preparer, client) if "scenes" in needs else None,
+        probes=asked_for("probe", recipe.llm, client),
     )
 
 
@@ -85,8 +116,7 @@ def plan_units(bench: Workbench) -> list[Unit]:
     """The shards to make. A unit's key changes with anything that changes its content."""
     recipe, units = bench.recipe, []
     for split, config in recipe.splits.items():
-        shares = {k: v for k, v in to_plain(config).items() if k != "streams"}
-        about = (recipe.content(), bench.vocabulary.spec.fingerprint, split, shares)
+        about = (recipe.content(), bench.vocabulary.spec.fingerprint, split, config.content())
         size = recipe.streams_per_shard
         for number, first in enumerate(range(0, config.streams, size)):
             count = min(size, config.streams - first)
@@ -133,14 +163,18 @@ def _samples(bench: Workbench, unit: Unit, extra: dict[str, Any]) -> Iterator[St
 def build_stream(
     bench: Workbench, unit: Unit, number: int
 ) -> tuple[StreamSample | None, list[Drop]]:
-    """One stream, from (seed, key of the unit, number) alone, and the clips that failed.
+    """One stream, from (seed, key of the unit, number) alone, and the items that failed.
 
-    A plan that meets a bad clip is drawn anew, a few times; then the stream is dropped.
+    A plan that meets an unusable item is drawn anew, a few times; then the stream is dropped.
+
+    Raises:
+        UserError: if a server that the recipe names has stopped answering: what is built stays,
+            and the same command goes on once it answers again.
     """
-    recipe, library = bench.recipe, bench.libraries[unit.split]
+    recipe = bench.recipe
     stream_id = f"{unit.split}-{number:06d}"
-    task = spot_in(recipe.splits[unit.split].tasks, number)
     bad: list[Drop] = []
+    failure = ""
 
     def hear(clip: Clip) -> Heard:
         try:
@@ -151,17 +185,40 @@ def build_stream(
 
     for attempt in range(_ATTEMPTS):
         rng = generator(recipe.seed, unit.key, number, attempt)
-        plan = plan_stream(stream_id, task, recipe.system, library, recipe.abilities, rng)
         provenance = {
             "seed": recipe.seed, "unit": asdict(unit), "number": number, "attempt": attempt,
         }  # fmt: skip
-        noise = (library.event_noise, library.ambient_noise)
         try:
-            sample, _ = compose(
-                plan, noise, hear, recipe.compose, bench.vocabulary, rng, provenance
-            )
-        except BadClip:
-            continue
-        return sample, bad
-    bad.append(Drop("compose", stream_id, f"every one of {_ATTEMPTS} plans met a bad clip"))
+            return _stream(bench, unit, number, stream_id, hear, rng, provenance), bad
+        except Dropped as dropped:
+            bad.append(dropped.drop)
+            failure = dropped.drop.reason
+        except (BadClip, DoesNotFit) as error:
+            failure = str(error)
+    if _SERVER_GONE.search(failure):
+        raise UserError(
+            f"{stream_id}: a server has stopped answering: {failure}",
+            "start it again and run the same command; finished shards are kept",
+        )
+    bad.append(Drop("compose", stream_id, f"none of {_ATTEMPTS} plans can be used: {failure}"))
     return None, bad
+
+
+def _stream(
+    bench: Workbench,
+    unit: Unit,
+    number: int,
+    stream_id: str,
+    hear: Callable[[Clip], Heard],
+    rng: np.random.Generator,
+    provenance: dict[str, Any],
+) -> StreamSample:
+    recipe, library = bench.recipe, bench.libraries[unit.split]
+    task = spot_in(recipe.splits[unit.split].shares, number)
+    if task in FORMS:
+        plan = plan_offline(stream_id, task, recipe.system, library, recipe.abilities, rng)
+        return compose_offline(plan, hear, recipe.compose, bench.vocabulary, rng, provenance)
+    planned = plan_stream(stream_id, task, recipe.system, library, recipe.abilities, rng)
+    noise = (library.event_noise, library.ambient_noise)
+    sample, _ = compose(planned, noise, hear, recipe.compose, bench.vocabulary, rng, provenance)
+    return sample

@@ -92,9 +92,101 @@ class TranscriptionConfig:
 
 
 @dataclass(frozen=True)
+class TranslationConfig:
+    """How many utterances are translated, and how far a simultaneous one lags.
+
+    Attributes:
+        wait_k: words (characters, where there are none) heard before the first is translated
+            (Ma et al. 2019).
+        uninstructed_share: share of the streams on request in which nobody asks.
+    """
+
+    utterances: tuple[int, int] = (1, 3)
+    wait_k: int = 3
+    uninstructed_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        _range("utterances", self.utterances)
+        _share("uninstructed_share", self.uninstructed_share)
+        if self.wait_k < 1:
+            raise ValueError(f"wait_k must be at least 1, got {self.wait_k}")
+
+
+@dataclass(frozen=True)
+class SoundsConfig:
+    """How many sounds a stream about sounds holds, beside the one it is about.
+
+    Attributes:
+        alarms: range of the sounds that call for help in ``react_to_events``.
+        uninstructed_share: share of the streams with an instruction that asks for another sound.
+    """
+
+    others: tuple[int, int] = (1, 3)
+    counted: tuple[int, int] = (1, 4)
+    alarms: tuple[int, int] = (2, 3)
+    uninstructed_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("others", "counted", "alarms"):
+            _range(name, getattr(self, name))
+        _share("uninstructed_share", self.uninstructed_share)
+
+
+@dataclass(frozen=True)
+class DialogueConfig:
+    """How much of a dialogue a stream takes, and how long a reply may be.
+
+    Attributes:
+        turns: range of the user's turns; a dialogue of fewer is left as it is.
+        max_reply_words: a longer reply is cut after its last whole sentence within.
+    """
+
+    turns: tuple[int, int] = (2, 6)
+    max_reply_words: int = 60
+
+    def __post_init__(self) -> None:
+        _range("turns", self.turns)
+        if self.max_reply_words < 1:
+            raise ValueError(f"max_reply_words must be at least 1, got {self.max_reply_words}")
+
+
+@dataclass(frozen=True)
+class MixInConfig:
+    """Chances of what is mixed into conversations; published for stage 4 (method, section 2.4).
+
+    Attributes:
+        history: a late question about something said at least three rounds before.
+        silent: a sound that deserves no word.
+        proactive: a sound that deserves one, although nobody asks.
+    """
+
+    history: float = 0.30
+    silent: float = 0.40
+    proactive: float = 0.30
+
+    def __post_init__(self) -> None:
+        for name in ("history", "silent", "proactive"):
+            _share(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
 class AbilitiesConfig:
     """One block of settings for each group of tasks."""
 
     scene: SceneConfig = field(default_factory=SceneConfig)
     counting: CountingConfig = field(default_factory=CountingConfig)
     transcription: TranscriptionConfig = field(default_factory=TranscriptionConfig)
+    translation: TranslationConfig = field(default_factory=TranslationConfig)
+    sounds: SoundsConfig = field(default_factory=SoundsConfig)
+    dialogue: DialogueConfig = field(default_factory=DialogueConfig)
+    mixins: MixInConfig = field(default_factory=MixInConfig)
+
+
+def _range(name: str, bounds: tuple[int, int]) -> None:
+    if not 1 <= bounds[0] <= bounds[1]:
+        raise ValueError(f"{name} must be a range from 1 up, got {bounds}")
+
+
+def _share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}")

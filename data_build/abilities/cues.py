@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from data_build.abilities.config import AbilitiesConfig
-from data_build.abilities.scene import Planned, any_cue, cue_item
+from data_build.abilities.scene import Planned, any_cue, cue_item, draw
+from data_build.abilities.wording import sound_name
 from data_build.material.library import Cue, Library
+from data_build.records import Item
 
 
 def plan_cues(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
@@ -21,9 +23,15 @@ def plan_cues(library: Library, config: AbilitiesConfig, rng: np.random.Generato
 
 
 def plan_quiet(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
-    """Only cues that deserve nothing: a stream in which the right thing is to say nothing."""
+    """Only what deserves nothing: a stream in which the right thing is to say nothing.
+
+    Without cues that have no reply, sounds that the silence policy is silent about.
+    """
     _, silent = _sides(library)
     count = _how_many(config, rng)
+    if not silent and len(library.benign):
+        clips = [draw(library.benign, "harmless sound", rng) for _ in range(count)]
+        return Planned(tuple(Item(clip, sound_name(clip)) for clip in clips))
     return Planned(
         tuple(cue_item(any_cue(silent, "cue without a reply", rng), rng) for _ in range(count))
     )

@@ -6,23 +6,54 @@ from collections.abc import Callable
 
 import numpy as np
 
+from data_build.abilities import (
+    chat,
+    cues,
+    environment,
+    instructions,
+    proactive,
+    transcription,
+    translation,
+    understanding,
+)
 from data_build.abilities.config import AbilitiesConfig
 from data_build.abilities.counting import plan_counting
-from data_build.abilities.cues import plan_cues, plan_quiet
 from data_build.abilities.scene import Planned
 from data_build.abilities.taxonomy import ability_of
-from data_build.abilities.transcription import plan_utterances, plan_words
 from data_build.material.library import Library
 from data_build.records import StreamPlan
 
 Planner = Callable[[Library, AbilitiesConfig, np.random.Generator], Planned]
 
 PLANNERS: dict[str, Planner] = {
-    "answer_cues": plan_cues,
-    "stay_silent": plan_quiet,
+    "transcribe_words": transcription.plan_words,
+    "transcribe_utterances": transcription.plan_utterances,
+    "transcribe_in_noise": transcription.plan_words_in_noise,
+    "transcribe_speakers": transcription.plan_speakers,
+    "translate_segments": translation.plan_segments,
+    "translate_wait_k": translation.plan_wait_k,
+    "translate_on_request": translation.plan_on_request,
+    "interpret_conversation": translation.plan_conversation,
+    "answer_about_sound": understanding.plan_open,
+    "choose_sound": understanding.plan_choice,
+    "describe_sound": understanding.plan_description,
+    "count_events": understanding.plan_count,
+    "chat_multi_turn": chat.plan_multi_turn,
+    "answer_facts": chat.plan_facts,
+    "chat_with_emotion": chat.plan_emotion,
+    "chat_over_background": chat.plan_over_background,
     "count_sounds": plan_counting,
-    "transcribe_words": plan_words,
-    "transcribe_utterances": plan_utterances,
+    "alert_on_sound": instructions.plan_alert,
+    "hold_replies": instructions.plan_hold,
+    "carry_out_instruction": instructions.plan_carry_out,
+    "answer_cues": cues.plan_cues,
+    "stay_silent": cues.plan_quiet,
+    "react_to_event": proactive.plan_single,
+    "react_to_events": proactive.plan_several,
+    "chat_in_scene": environment.plan_chat,
+    "ask_about_scene": environment.plan_question,
+    "warn_in_conversation": environment.plan_warning,
+    "recall_conversation": environment.plan_recall,
 }
 
 
@@ -38,6 +69,9 @@ def plan_stream(
 
     Raises:
         UserError: if the library holds nothing that the task could use.
+        Dropped: if an item that was drawn turns out to be unusable.
     """
     planned = PLANNERS[task](library, config, rng)
-    return StreamPlan(stream_id, ability_of(task), task, system, planned.items, planned.notes)
+    return StreamPlan(
+        stream_id, ability_of(task), task, system, planned.items, planned.notes, planned.whole
+    )

@@ -2,27 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from data_build.material.library import Cue
-from data_build.records import Clip, Item, PlannedReply
+from data_build.material.library import Cue, Library
+from data_build.records import Item, PlannedReply
 from soundflow.errors import UserError
+
+T = TypeVar("T")
+_TRIES, _SCANNED = 32, 2_000
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The items of a stream, in order, and what its provenance should remember."""
+    """The items of a stream, in order, and what its provenance should remember.
+
+    A ``whole`` one makes no sense without its last item.
+    """
 
     items: tuple[Item, ...]
     notes: dict[str, Any] = field(default_factory=dict)
+    whole: bool = False
 
 
-def draw(pool: Sequence[Clip], what: str, rng: np.random.Generator) -> Clip:
-    """Any clip of ``pool``.
+def how_many(bounds: tuple[int, int], rng: np.random.Generator) -> int:
+    """A number of ``bounds``, both included."""
+    return int(rng.integers(bounds[0], bounds[1] + 1))
+
+
+def phrase(phrases: Sequence[str], rng: np.random.Generator) -> str:
+    return phrases[int(rng.integers(len(phrases)))]
+
+
+def asked(library: Library, text: str, rng: np.random.Generator, reply: PlannedReply) -> Item:
+    """A spoken request or question of the user, answered at its end.
+
+    Raises:
+        Dropped: if it cannot be spoken.
+    """
+    return Item(library.speaker.say(text, rng), "user turn", replies=(reply,))
+
+
+def pick(pool: Sequence[T], fits: Callable[[T], bool], what: str, rng: np.random.Generator) -> T:
+    """Any item of ``pool`` that ``fits``; looks at a bounded number of them.
+
+    Raises:
+        UserError: if none does; ``what`` names it.
+    """
+    if len(pool):
+        for _ in range(_TRIES):
+            item = pool[int(rng.integers(len(pool)))]
+            if fits(item):
+                return item
+        start = int(rng.integers(len(pool)))
+        for step in range(min(len(pool), _SCANNED)):
+            item = pool[(start + step) % len(pool)]
+            if fits(item):
+                return item
+    raise UserError(
+        f"no {what} in the library of this split",
+        "add a source, texts or sounds that give some, or leave the task out",
+    )
+
+
+def draw(pool: Sequence[T], what: str, rng: np.random.Generator) -> T:
+    """Any item of ``pool``.
 
     Raises:
         UserError: if the pool is empty; ``what`` names it.

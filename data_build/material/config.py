@@ -15,6 +15,7 @@ class MaterialConfig:
         event_noise, ambient_noise: kinds of synthesised sound for the two noise tracks.
         noise_s: length of a noise take.
         noise_labels: labels of recordings that join the ambient noise.
+        sounds: kinds of synthesised sound that join the recorded ones.
     """
 
     voices: tuple[str, ...] = ("pico:en-US", "pico:en-GB", "hibari:heart")
@@ -28,6 +29,7 @@ class MaterialConfig:
     )  # fmt: skip
     noise_s: float = 12.0
     noise_labels: tuple[str, ...] = ()
+    sounds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.voices:

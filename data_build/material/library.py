@@ -2,7 +2,7 @@
 
 ::
 
-    corpora ────────────▶ by speaker / label ─▶ split ─┐
+    corpora, texts ─────▶ by speaker / label ─▶ split ─┐
     phrases × voices ──────────────────────────────────┼─▶ material/<split>/<use>.jsonl ─▶ Library
     sounds × takes ────────────────────────────────────┘
 """
@@ -10,29 +10,41 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from data_build.abilities.config import CueConfig
-from data_build.material.cast import cast
-from data_build.material.made import spoken_clip, synthesised_clip
-from data_build.material.table import ClipTable, TableWriter
+from data_build.abilities.taxonomy import needs_of
+from data_build.chat_llm import ChatClient
+from data_build.material.deal import (
+    ALARMS,
+    AMBIENT_NOISE,
+    BENIGNS,
+    DIALOGUES,
+    EVENT_NOISE,
+    INSTRUCTION,
+    SOUNDS,
+    SPEECH,
+    TRANSLATED,
+    dealt,
+    instruction_cue,
+)
+from data_build.material.narrator import Narrator
+from data_build.material.stage import Stage, write_clip_library
+from data_build.material.table import ClipTable, DialogueTable, TableWriter
 from data_build.recipe import BuildRecipe
-from data_build.records import Clip, Drop
+from data_build.records import Clip, Dialogue, Drop
 from data_build.seeding import digest
-from data_build.sources.catalogue import read
-from data_build.sources.source import Report
-from data_build.spread import most_wanting
 from soundflow.atomic import write_text
 from soundflow.config.record import to_plain
 from soundflow.errors import UserError
 
-INSTRUCTION = "counting instruction"  # a cue of ours beside those of the recipe
 _COLLECTED = "collected.json"
-SPEECH, EVENT_NOISE, AMBIENT_NOISE = "speech", "event noise", "ambient noise"
+CLIP_LIBRARY = "library"  # with the digest of its table
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,16 @@ class Cue:
 
 @dataclass(frozen=True)
 class Library:
-    """What one split is made from. ``key`` changes with any clip of it."""
+    """What one split is made from. ``key`` changes with any clip of it.
+
+    Attributes:
+        speech: recordings with their text, and sentences still to be spoken.
+        translated: those of them that have a translation.
+        sounds: recorded and synthesised sounds and music that have a name.
+        alarms, benign: those of them that call for help, and that deserve nothing.
+        narrator, stage: make speech and scenes where a task needs them.
+        probes: the chat model that writes late questions; None: the rules do.
+    """
 
     key: str
     cues: tuple[Cue, ...]
@@ -53,6 +74,34 @@ class Library:
     speech: Sequence[Clip]
     event_noise: Sequence[Clip]
     ambient_noise: Sequence[Clip]
+    translated: Sequence[Clip] = ()
+    sounds: Sequence[Clip] = ()
+    alarms: Sequence[Clip] = ()
+    benign: Sequence[Clip] = ()
+    dialogues: Sequence[Dialogue] = ()
+    narrator: Narrator | None = None
+    stage: Stage | None = None
+    probes: ChatClient | None = None
+
+    @property
+    def speaker(self) -> Narrator:
+        if self.narrator is None:
+            raise RuntimeError("this library was opened without a narrator")
+        return self.narrator
+
+    @property
+    def scenes(self) -> Stage:
+        if self.stage is None:
+            raise RuntimeError("this library was opened without a stage")
+        return self.stage
+
+    def spoken(self, clip: Clip, rng: np.random.Generator) -> Clip:
+        """A clip with its audio: a sentence is spoken, a recording is as it is.
+
+        Raises:
+            Dropped: if it cannot be spoken well enough.
+        """
+        return self.speaker.speak(clip, rng) if clip.extra.get("unspoken") else clip
 
 
 @dataclass(frozen=True)
@@ -80,12 +129,12 @@ def collect(recipe: BuildRecipe, folder: Path) -> Collected:
     missing: list[str] = []
     with ExitStack() as stack:
         writers: dict[tuple[str, str], TableWriter] = {}
-        for split, use, clip in _clips(recipe, drops.append):
+        for split, use, item in dealt(recipe, folder, drops.append):
             at = (split, use)
             if at not in writers:
                 path = folder / split / f"{digest(use)[:8]}.jsonl"
                 writers[at] = stack.enter_context(TableWriter(path))
-            writers[at].add(clip)
+            writers[at].add(item)
     for split in recipe.splits:
         uses = {use: w for (s, use), w in writers.items() if s == split}
         about = {
@@ -93,6 +142,10 @@ def collect(recipe: BuildRecipe, folder: Path) -> Collected:
             for use, w in uses.items()
         }
         write_text(folder / split / "tables.json", json.dumps(about, indent=1, sort_keys=True))
+        config = recipe.splits[split]
+        if SOUNDS in uses and "scenes" in needs_of(config.tasks, config.offline):
+            clips = ClipTable(folder / split / str(about[SOUNDS]["file"]))
+            write_clip_library(folder / split / _library_name(about[SOUNDS]["sha256"]), clips)
         missing += _missing(recipe, split, set(uses))
     found = Collected(sum(map(len, writers.values())), tuple(drops), tuple(missing))
     marked = {"recipe": _recipe_digest(recipe), **asdict(found)}
@@ -119,14 +172,26 @@ def _recipe_digest(recipe: BuildRecipe) -> str:
     return digest(recipe.content(), to_plain(recipe.splits), to_plain(recipe.sources))
 
 
-def open_library(recipe: BuildRecipe, folder: Path, split: str) -> Library:
-    """The tables that `collect` wrote."""
+def open_library(
+    recipe: BuildRecipe,
+    folder: Path,
+    split: str,
+    narrator: Narrator | None = None,
+    stage: Callable[[Path, Sequence[Clip]], Stage] | None = None,
+    probes: ChatClient | None = None,
+) -> Library:
+    """The tables that `collect` wrote.
+
+    Args:
+        stage: makes one from the folder of a clip library and its clips.
+    """
     about = json.loads((folder / split / "tables.json").read_bytes())
 
     def table(use: str) -> Sequence[Clip]:
         return ClipTable(folder / split / about[use]["file"]) if use in about else ()
 
     instruction = table(INSTRUCTION)
+    sounds = table(SOUNDS)
     return Library(
         key=digest(sorted((use, a["sha256"]) for use, a in about.items())),
         cues=tuple(Cue(c, table(c.name)) for c in recipe.cues if c.name in about),
@@ -134,77 +199,41 @@ def open_library(recipe: BuildRecipe, folder: Path, split: str) -> Library:
         speech=table(SPEECH),
         event_noise=table(EVENT_NOISE),
         ambient_noise=table(AMBIENT_NOISE),
+        translated=table(TRANSLATED),
+        sounds=sounds,
+        alarms=table(ALARMS),
+        benign=table(BENIGNS),
+        dialogues=(
+            DialogueTable(folder / split / about[DIALOGUES]["file"]) if DIALOGUES in about else ()
+        ),
+        narrator=narrator,
+        stage=(
+            stage(folder / split / _library_name(about[SOUNDS]["sha256"]), sounds)
+            if stage and SOUNDS in about
+            else None
+        ),
+        probes=probes,
     )
 
 
-def instruction_cue(recipe: BuildRecipe) -> CueConfig:
-    counting = recipe.abilities.counting
-    return CueConfig(INSTRUCTION, say=counting.instruction, reply=counting.reply)
-
-
-def _clips(recipe: BuildRecipe, report: Report) -> Iterator[tuple[str, str, Clip]]:
-    """(split, use, clip) for everything, in a fixed order."""
-    yield from _recorded(recipe, report)
-    voices = cast(recipe.material, recipe.seed, {n: s.voices for n, s in recipe.splits.items()})
-    for split, config in recipe.splits.items():
-        cues = list(recipe.cues)
-        if config.tasks.get("count_sounds", 0) > 0:
-            cues.append(instruction_cue(recipe))
-        for cue in cues:
-            if cue.say is not None:
-                for voice in voices[split]:
-                    yield split, cue.name, spoken_clip(cue.say, voice)
-            elif cue.sound is not None:
-                for take in range(config.takes):
-                    seed = (recipe.seed, split, cue.name, take)
-                    yield split, cue.name, synthesised_clip(cue.sound, *seed)
-        for use, kinds in (
-            (EVENT_NOISE, recipe.material.event_noise),
-            (AMBIENT_NOISE, recipe.material.ambient_noise),
-        ):
-            for kind in kinds:
-                for take in range(max(1, config.takes // 4)):
-                    seed = (recipe.seed, split, use, take)
-                    yield split, use, synthesised_clip(kind, *seed, seconds=recipe.material.noise_s)
-
-
-def _recorded(recipe: BuildRecipe, report: Report) -> Iterator[tuple[str, str, Clip]]:
-    """Clips of the sources, dealt to the splits; a speaker or group stays on one side."""
-    shares = {name: s.share for name, s in recipe.splits.items()}
-    by_label = {c.label: c.name for c in recipe.cues if c.label is not None}
-    dealt: dict[str, Counter[str]] = defaultdict(Counter)
-    homes: dict[tuple[str, str], str] = {}
-    for source in recipe.sources:
-        for clip in read(source, report):
-            if not isinstance(clip, Clip):
-                continue
-            for use in _uses(clip, by_label, recipe.material.noise_labels):
-                group = (use, clip.speaker or str(clip.extra.get("group", "")))
-                home = homes.get(group)
-                if home is None:
-                    home = most_wanting(shares, dealt[use])
-                    dealt[use][home] += 1
-                    if group[1]:  # a clip of nobody has no companions to keep together
-                        homes[group] = home
-                yield home, use, clip
-
-
-def _uses(clip: Clip, by_label: Mapping[str, str], noise_labels: Sequence[str]) -> list[str]:
-    if clip.kind == "speech":
-        return [SPEECH] if clip.text else []
-    uses = [by_label[label] for label in clip.labels if label in by_label]
-    if clip.kind == "noise" or set(clip.labels) & set(noise_labels):
-        texture = clip.extra.get("texture", "ambient")
-        uses.append(EVENT_NOISE if texture == "event" else AMBIENT_NOISE)
-    return uses
+def _library_name(sha256: object) -> str:
+    return f"{CLIP_LIBRARY}-{str(sha256)[:12]}"
 
 
 def _missing(recipe: BuildRecipe, split: str, uses: set[str]) -> list[str]:
     """Cues without a take in a split; fatal if nothing at all can be heard there."""
     missing = [c.name for c in recipe.cues if c.name not in uses]
-    if len(missing) == len(recipe.cues) and SPEECH not in uses:
+    if not uses - {EVENT_NOISE, AMBIENT_NOISE, INSTRUCTION}:
         raise UserError(
             f"split {split!r}: the sources hold no clip for any cue and no speech",
             "check the labels of the cues against the source, and the shares of the splits",
         )
+    uses_of = {"translated": TRANSLATED, "dialogues": DIALOGUES, "sounds": SOUNDS}
+    config = recipe.splits[split]
+    for need in sorted(needs_of(config.tasks, config.offline)):
+        if need in uses_of and uses_of[need] not in uses:
+            raise UserError(
+                f"split {split!r}: its tasks need {need}, and there are none",
+                "add a source, texts or material.sounds that give some, or leave the tasks out",
+            )
     return [f"{split}/{name}" for name in missing]

@@ -1,19 +1,21 @@
-"""Clips as a file of lines: any number of them, any one at once, nothing held in memory."""
+"""Clips or dialogues as a file of lines: any number, any one at once, nothing held in memory."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, BinaryIO, TypeVar, overload
 
 import numpy as np
 
-from data_build.records import AudioRef, Clip, Origin, Word
+from data_build.records import AudioRef, Clip, Dialogue, DialogueTurn, Origin, Word
 from soundflow.atomic import replacing
+
+T = TypeVar("T")
 
 
 class TableWriter(AbstractContextManager["TableWriter"]):
@@ -30,8 +32,8 @@ class TableWriter(AbstractContextManager["TableWriter"]):
         self._file = self._stack.enter_context(replacing(self._path))
         return self
 
-    def add(self, clip: Clip) -> None:
-        line = json.dumps(asdict(clip), sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    def add(self, item: Clip | Dialogue) -> None:
+        line = json.dumps(asdict(item), sort_keys=True, ensure_ascii=False).encode() + b"\n"
         self._file.write(line)
         self._digest.update(line)
         self._offsets.append(self._offsets[-1] + len(line))
@@ -50,11 +52,12 @@ class TableWriter(AbstractContextManager["TableWriter"]):
         return len(self._offsets) - 1
 
 
-class ClipTable(Sequence[Clip]):
+class Table(Sequence[T]):
     """Reads what `TableWriter` wrote."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, parse: Callable[[dict[str, Any]], T]) -> None:
         self._path = path
+        self._parse = parse
         self._offsets = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
         self._file: BinaryIO | None = None
 
@@ -62,24 +65,38 @@ class ClipTable(Sequence[Clip]):
         return len(self._offsets) - 1
 
     @overload
-    def __getitem__(self, position: int) -> Clip: ...
+    def __getitem__(self, position: int) -> T: ...
     @overload
-    def __getitem__(self, position: slice) -> Sequence[Clip]: ...
-    def __getitem__(self, position: int | slice) -> Clip | Sequence[Clip]:
+    def __getitem__(self, position: slice) -> Sequence[T]: ...
+    def __getitem__(self, position: int | slice) -> T | Sequence[T]:
         if isinstance(position, slice):
             return [self[i] for i in range(*position.indices(len(self)))]
         if not 0 <= position < len(self):
-            raise IndexError(f"clip {position} of {len(self)} in {self._path}")
+            raise IndexError(f"item {position} of {len(self)} in {self._path}")
         if self._file is None:
             self._file = self._path.open("rb")
         start, end = int(self._offsets[position]), int(self._offsets[position + 1])
         self._file.seek(start)
-        return clip_from_json(json.loads(self._file.read(end - start)))
+        return self._parse(json.loads(self._file.read(end - start)))
 
-    def __iter__(self) -> Iterator[Clip]:
+    def __iter__(self) -> Iterator[T]:
         with self._path.open("rb") as file:
             for line in file:
-                yield clip_from_json(json.loads(line))
+                yield self._parse(json.loads(line))
+
+
+class ClipTable(Table[Clip]):
+    """A table of clips."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, clip_from_json)
+
+
+class DialogueTable(Table[Dialogue]):
+    """A table of dialogues."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, dialogue_from_json)
 
 
 def clip_from_json(data: dict[str, Any]) -> Clip:
@@ -93,3 +110,9 @@ def clip_from_json(data: dict[str, Any]) -> Clip:
             "words": tuple(Word(**w) for w in data["words"]),
         }
     )
+
+
+def dialogue_from_json(data: dict[str, Any]) -> Dialogue:
+    """The inverse of ``asdict(dialogue)``."""
+    turns = tuple(DialogueTurn(**turn) for turn in data["turns"])
+    return Dialogue(**{**data, "turns": turns, "origin": Origin(**data["origin"])})

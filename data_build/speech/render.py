@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from data_build.http_calls import CallFailure
 from data_build.records import AudioRef, Clip, Dialogue, Drop, Origin, Word
 from data_build.seeding import generator
@@ -104,15 +106,30 @@ class DialogueRenderer:
         self._aligner = aligner
         self._gate = gate
         self.counts = RenderCounts()
+        self._refused: dict[str, str] = {}  # key -> why, so that nothing is refused twice
 
-    def render(self, dialogue: Dialogue, seed: int) -> SpokenDialogue | Drop:
+    def draw_voice(self, rng: np.random.Generator, language: str) -> Voice:
+        """A speaker of the pool.
+
+        Raises:
+            UserError: if the pool has no voice of the language.
+        """
+        return self._pool.draw(rng, language, self._engines)
+
+    def render(
+        self, dialogue: Dialogue, seed: int, voice: Voice | None = None
+    ) -> SpokenDialogue | Drop:
         """The spoken dialogue, or why there is none: one bad turn drops all of it.
+
+        Args:
+            voice: who speaks; by default a voice drawn from (seed, dialogue).
 
         Raises:
             UserError: if the pool has no voice of the language, or an engine lacks what is asked.
         """
-        rng = generator(seed, "voice", dialogue.origin.corpus, dialogue.id)
-        voice = self._pool.draw(rng, dialogue.language, self._engines)
+        if voice is None:
+            rng = generator(seed, "voice", dialogue.origin.corpus, dialogue.id)
+            voice = self.draw_voice(rng, dialogue.language)
         turns: list[SpokenTurn] = []
         for number, turn in enumerate(dialogue.turns):
             try:
@@ -163,6 +180,8 @@ class DialogueRenderer:
         if stored is not None:
             self._count(cache_hits=1)
             return stored
+        if key in self._refused:
+            raise RenderingFailed(self._refused[key])
         reasons: list[str] = []
         for take in range(self._gate.retries + 1):
             variant = _take(voice, take, engine)
@@ -178,7 +197,8 @@ class DialogueRenderer:
                 return self._cache.put(key, samples, notes)
             self._count(refused=verdict.reason.split()[0].rstrip(":") + f" ({engine.id})")
             reasons.append(verdict.reason)
-        raise RenderingFailed(f"{len(reasons)} takes of {text!r} refused: {'; '.join(reasons)}")
+        self._refused[key] = f"{len(reasons)} takes of {text!r} refused: {'; '.join(reasons)}"
+        raise RenderingFailed(self._refused[key])
 
     def _count(self, refused: str | None = None, **more: int) -> None:
         self.counts += RenderCounts(**more, refused={refused: 1} if refused else {})

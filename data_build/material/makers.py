@@ -1,0 +1,92 @@
+"""From the recipe to who speaks and who plans scenes: rules, or a chat model where it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_build.chat_llm import ChatClient
+from data_build.chat_use import asked_for
+from data_build.compose.loudness import Float32
+from data_build.curate.curate import Curator
+from data_build.curate.generate import SynthGenerator
+from data_build.curate.ground import Grounder
+from data_build.curate.keep import ClipKeeper
+from data_build.curate.library import ClipLibrary, groundable
+from data_build.curate.plan import RulePlanner
+from data_build.curate.plan_llm import ChatPlanner
+from data_build.curate.refine import RuleRefiner
+from data_build.curate.refine_llm import ChatRefiner
+from data_build.curate.verify import RuleVerifier
+from data_build.curate.verify_llm import ChatVerifier
+from data_build.material.narrator import Narrator
+from data_build.material.prepare import BadClip, Preparer
+from data_build.material.stage import Stage
+from data_build.recipe import BuildRecipe
+from data_build.records import Clip
+from data_build.speech.rewriting.chat import ChatRewriter
+from data_build.speech.setup import dialogue_renderer
+from data_build.synth.kinds import KINDS
+from data_build.tfjp.config import TfjpConfig
+from data_build.tfjp.loop import tfjp
+
+KEPT = "kept"
+
+
+def make_narrator(
+    recipe: BuildRecipe, split: str, cache: Path, client: ChatClient | None
+) -> Narrator:
+    """Who speaks in a split.
+
+    Raises:
+        UserError: if a package, a folder or a server that the recipe names is not there.
+    """
+    model = asked_for("rewrite", recipe.llm, client)
+    rewriter = ChatRewriter(model) if model else None
+    renderer = dialogue_renderer(recipe.speech, cache, rewriter)
+    splits = sorted(recipe.splits)
+    lot = (splits.index(split), len(splits))
+    return Narrator(renderer, lot, recipe.splits[split].voices, recipe.seed)
+
+
+def make_stage(
+    recipe: BuildRecipe,
+    output: Path,
+    preparer: Preparer,
+    client: ChatClient | None,
+    folder: Path,
+    sounds: Sequence[Clip],
+) -> Stage:
+    """Who plans scenes over the clip library in ``folder``; what nothing in it fits is made."""
+    library = ClipLibrary(folder)
+    planner, refiner, verifier = (
+        asked_for(decision, recipe.llm, client) for decision in ("plan", "refine", "verify")
+    )
+    available = groundable([*library.classes, *(kind.label for kind in KINDS.values())])
+    settings = recipe.prepare.tfjp or TfjpConfig()
+
+    def hear(clip: Clip) -> Float32:
+        return preparer.hear(clip).samples
+
+    def reprocess(samples: Float32) -> Float32:
+        return tfjp(samples, settings).samples
+
+    grounder = Grounder(
+        library=library,
+        verifier=ChatVerifier(verifier) if verifier else RuleVerifier(),
+        hear=hear,
+        reprocess=reprocess,
+        keeper=ClipKeeper(output / "material" / KEPT),
+        generator=SynthGenerator(),
+        unusable=(BadClip,),
+    )
+    config = replace(recipe.scenes)
+    return Stage(
+        Curator(
+            planner=ChatPlanner(planner, config) if planner else RulePlanner(config, available),
+            refiner=ChatRefiner(refiner) if refiner else RuleRefiner(),
+            grounder=grounder,
+        ),
+        sounds,
+    )
