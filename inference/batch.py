@@ -1,16 +1,23 @@
 """Many finished streams decoded side by side, for evaluation and validation.
 
-The decisions are the decoder loop's, one loop a stream; only the arithmetic is shared. Streams
-take their steps together in one forward pass. Where one stream appends fewer positions than
-another, its row is padded and the padding masked for ever, so every stream sees exactly its own
-past at exactly its own positions.
+The decisions are the decoder loop's, one loop a stream; only the arithmetic is shared, and done
+ahead of time. The future of a finished stream is known except for what will be said, and most
+decisions are silence, so each pass computes the next few blocks as if they were all answered by
+silence::
+
+    loop asks for       block 3   block 4   block 5   block 6
+    computed together   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓
+    the model speaks after block 4: its logits stand; 5 and 6 are thrown away
+
+A loop gets computed logits only for exactly the step it asks for, so a wrong guess costs time and
+nothing else.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,8 +27,12 @@ from inference.decoder_loop import DecoderLoop, Step
 from inference.engine import Engine
 from inference.events import SessionEvent
 from inference.policy import Policy
+from inference.ragged_cache import RaggedCache
 from inference.session import prefix_ids
 from soundflow.model.interaction import AudioInteractionModel
+from soundflow.protocol import layout
+
+AHEAD_CHUNKS = 4
 
 
 @dataclass(frozen=True)
@@ -33,66 +44,46 @@ class BatchStream:
     policy: Policy
 
 
-class BatchMemory:
-    """The key/value caches of several streams in one. Nothing is ever forgotten.
+@dataclass
+class _Row:
+    """One stream in progress.
 
-    Args:
-        prefixes: the online prefix of every stream.
+    ``length`` counts the positions its loop has asked for; what is computed beyond is a guess.
     """
 
-    def __init__(self, model: AudioInteractionModel, prefixes: Sequence[Sequence[int]]) -> None:
-        self._model = model
-        self._cache = model.new_cache()
-        n = len(prefixes)
-        self._valid = torch.zeros((n, 0), dtype=torch.bool, device=model.device)
-        self.lengths = [0] * n
-        self.run([Step(tuple(p), (), (), (len(p) - 1,)) for p in prefixes])
+    loop: DecoderLoop
+    waiting: deque[HeardChunk]
+    length: int = 0
+    step: Step | None = None
+    guesses: deque[tuple[Step, Tensor]] = field(default_factory=deque)
+    events: list[SessionEvent] = field(default_factory=list)
+    outgrown: bool = False
 
-    def run(self, steps: Sequence[Step | None]) -> list[Tensor | None]:
-        """One forward pass for a step of every stream (None: this one waits)."""
-        model, device = self._model, self._model.device
-        counts = [len(s.ids) if s else 0 for s in steps]
-        width = max(counts)
-        # Padding is embedded as an ordinary token; the mask keeps it out of sight.
-        fill = model.tokens.keep_silence
-        rows = [
-            [*(s.ids if s else ()), *(fill,) * (width - count)]
-            for s, count in zip(steps, counts, strict=True)
-        ]
-        ids = torch.tensor(rows, dtype=torch.long, device=device)
-        slots = [x for s in steps if s for x in s.slots]
-        hidden = self._forward(model.embed(ids, torch.cat(slots) if slots else None), counts)
-        at = [(row, r) for row, s in enumerate(steps) if s for r in s.read]
-        logits = model.logits(hidden[[r for r, _ in at], [c for _, c in at]])
-        parts: list[Tensor | None] = []
-        for step in steps:
-            parts.append(logits[: len(step.read)] if step else None)
-            logits = logits[len(step.read) if step else 0 :]
-        return parts
+    def advance(self, limit_positions: int) -> None:
+        """Takes every guess that proves right; then ``step`` is what must be computed."""
+        while True:
+            self.step = self._next_step()
+            if self.step is None:
+                return
+            if self.length + len(self.step.ids) > limit_positions:
+                self.step, self.outgrown = None, True
+                return
+            guessed, logits = self.guesses.popleft() if self.guesses else (None, None)
+            if guessed is None or logits is None or guessed.ids != self.step.ids:
+                self.guesses.clear()
+                return
+            self.length += len(self.step.ids)
+            self.events += self.loop.take(logits)
 
-    def _forward(self, embeds: Tensor, counts: Sequence[int]) -> Tensor:
-        n, width, _ = embeds.shape
-        offsets = torch.arange(width, device=embeds.device)
-        lengths = torch.tensor(self.lengths, device=embeds.device)[:, None]
-        added = torch.tensor(counts, device=embeds.device)[:, None]
-        fresh = offsets < added
-        causal = offsets[:, None] >= offsets[None, :]
-        past = self._valid[:, None, :].expand(n, width, -1)
-        # A padded query sees itself, because attention over nothing is not a number.
-        own = (causal & fresh[:, None, :]) | torch.eye(width, dtype=torch.bool, device=fresh.device)
-        mask = torch.cat((past, own), dim=2).unsqueeze(1)
-        positions = lengths + torch.minimum(offsets, (added - 1).clamp(min=0))
-        out = self._model.lm.model(
-            inputs_embeds=embeds,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=self._cache,
-            use_cache=True,
-        )
-        self._valid = torch.cat((self._valid, fresh), dim=1)
-        self.lengths = [a + b for a, b in zip(self.lengths, counts, strict=True)]
-        hidden: Tensor = out.last_hidden_state
-        return hidden
+    def _next_step(self) -> Step | None:
+        if self.outgrown:
+            return None
+        queue = ChunkQueue(1)
+        step = self.loop.next_step(queue)
+        if step is None and self.waiting:
+            queue.put(self.waiting.popleft())
+            step = self.loop.next_step(queue)
+        return step
 
 
 def decode_batch(
@@ -103,35 +94,88 @@ def decode_batch(
     None stands for a stream that outgrew the positions that training saw: its session would have
     to forget, which a batch cannot; run a session for it.
     """
-    loops = [
-        DecoderLoop(engine.spec, engine.tokenizer, s.policy, max_reply_tokens, lambda: 0.0)
+    rows = [
+        _Row(
+            DecoderLoop(engine.spec, engine.tokenizer, s.policy, max_reply_tokens, lambda: 0.0),
+            deque(HeardChunk(i, x) for i, x in enumerate(s.slots)),
+        )
         for s in streams
     ]
-    queues = [ChunkQueue(1) for _ in streams]
-    waiting = [deque(HeardChunk(i, x) for i, x in enumerate(s.slots)) for s in streams]
-    events: list[list[SessionEvent]] = [[] for _ in streams]
-    outgrown: set[int] = set()
+    prefixes = [prefix_ids(engine, s.system) for s in streams]
     with torch.inference_mode():
-        memory = BatchMemory(engine.model, [prefix_ids(engine, s.system) for s in streams])
-        while True:
-            steps = [
-                None if i in outgrown else _next_step(loops[i], queues[i], waiting[i])
-                for i in range(len(streams))
-            ]
-            for i, step in enumerate(steps):
-                if step and memory.lengths[i] + len(step.ids) > engine.limit_positions:
-                    outgrown.add(i)
-                    steps[i] = None
-            if not any(steps):
-                return [None if i in outgrown else e for i, e in enumerate(events)]
-            for i, logits in enumerate(memory.run(steps)):
-                if logits is not None:
-                    events[i] += loops[i].take(logits)
+        cache = RaggedCache()
+        plain = [[Step(p, (), (), ())] for p in prefixes]
+        _compute(engine.model, cache, [0] * len(rows), plain)
+        for row, prefix in zip(rows, prefixes, strict=True):
+            row.length = len(prefix)
+            row.advance(engine.limit_positions)
+        while any(row.step for row in rows):
+            _pass(engine, cache, rows)
+    return [None if row.outgrown else row.events for row in rows]
 
 
-def _next_step(loop: DecoderLoop, queue: ChunkQueue, waiting: deque[HeardChunk]) -> Step | None:
-    step = loop.next_step(queue)
-    if step is None and waiting:
-        queue.put(waiting.popleft())
-        step = loop.next_step(queue)
-    return step
+def _pass(engine: Engine, cache: RaggedCache, rows: Sequence[_Row]) -> None:
+    """One forward pass: for rows that speak, while there are any; else for those that listen."""
+    speaking = any(row.step and not row.step.slots for row in rows)
+    chains: list[list[Step]] = []
+    for row in rows:
+        takes_part = row.step is not None and bool(row.step.slots) != speaking
+        chains.append(_chain(engine, row) if takes_part else [])
+    logits = _compute(engine.model, cache, [row.length for row in rows], chains)
+    for row, chain, computed in zip(rows, chains, logits, strict=True):
+        if chain:
+            row.guesses.extend(zip(chain[1:], computed[1:], strict=True))
+            row.length += len(chain[0].ids)
+            row.events += row.loop.take(computed[0])
+            row.advance(engine.limit_positions)
+
+
+def _chain(engine: Engine, row: _Row) -> list[Step]:
+    """The step a row asks for and, while it listens, those that follow if it stays silent."""
+    assert row.step is not None
+    if not row.step.slots:
+        return [row.step]
+    table, n_slots = engine.spec.tokens, engine.spec.time.slots_per_chunk
+    quiet = layout.silence(table) + layout.listen(table, n_slots)
+    room = engine.limit_positions - row.length - len(row.step.ids)
+    ahead = min(AHEAD_CHUNKS - 1, len(row.waiting), room // len(quiet))
+    return [
+        row.step,
+        *(Step(quiet.ids, (row.waiting[i].slots,), (1,), (len(quiet) - 1,)) for i in range(ahead)),
+    ]
+
+
+def _compute(
+    model: AudioInteractionModel,
+    cache: RaggedCache,
+    lengths: Sequence[int],
+    chains: Sequence[Sequence[Step]],
+) -> list[list[Tensor]]:
+    """The logits of every step of every chain; a row without steps stands still."""
+    device = model.device
+    ids = [[i for step in chain for i in step.ids] for chain in chains]
+    width = max(map(len, ids))
+    # Padding lands beyond the row's own positions, where nothing looks before it is overwritten.
+    filler = model.tokens.keep_silence
+    padded = torch.tensor([[*row, *(filler,) * (width - len(row))] for row in ids], device=device)
+    slots = [x for chain in chains for step in chain for x in step.slots]
+    start = torch.tensor(lengths, device=device).unsqueeze(1)
+    positions = start + torch.arange(width, device=device)
+    out = model.lm.model(
+        inputs_embeds=model.embed(padded, torch.cat(slots) if slots else None),
+        attention_mask=cache.place(positions),
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+    )
+    hidden: Tensor = out.last_hidden_state
+    return [_read(model, hidden[row], chain) for row, chain in enumerate(chains)]
+
+
+def _read(model: AudioInteractionModel, hidden: Tensor, chain: Sequence[Step]) -> list[Tensor]:
+    """(L, d) of one row -> logits (m, vocabulary) of each of its steps."""
+    found, start = [], 0
+    for step in chain:
+        found.append(model.logits(hidden[[start + at for at in step.read]]))
+        start += len(step.ids)
+    return found
