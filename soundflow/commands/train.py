@@ -27,16 +27,29 @@ def run(args: argparse.Namespace) -> None:
         show(result)
 
 
+# Of everything in metrics.jsonl, what tells a person whether it learns; absent ones are left out.
+COLUMNS = {
+    "loss": "loss",
+    "loss_stream": "L_stream",
+    "loss_reply": "L_LM",
+    "decision_accuracy": "decisions",
+    "reply_token_accuracy": "reply tokens",
+    "event_f1": "event F1",
+    "event_reply_exact": "replies exact",
+    "event_false_per_hour": "false/h",
+}
+
+
 def show(result: TrainResult) -> None:
     """How the run went: every look at the held-out streams, then the result."""
     rows = [row for row in read_metrics(result.metrics_file) if "valid/decision_accuracy" in row]
-    names = [n.removeprefix("valid/") for n in (rows[-1] if rows else {}) if n.startswith("valid/")]
+    named = [n for n in COLUMNS if any(f"valid/{n}" in row for row in rows)]
     table = Table(title="held-out streams", title_justify="left")
-    for name in ("update", *names):
-        table.add_column(name.replace("_", " "), justify="right")
+    for title in ("update", *(COLUMNS[n] for n in named)):
+        table.add_column(title, justify="right")
     for row in rows:
-        values = (row.get(f"valid/{name}") for name in names)
-        table.add_row(str(row["update"]), *("" if v is None else f"{v:.3f}" for v in values))
+        values = (row.get(f"valid/{name}") for name in named)
+        table.add_row(str(row["update"]), *("" if v is None else f"{v:.3g}" for v in values))
     OUT.print(table)
     OUT.print(
         f"{result.parameters / 1e6:.1f} M parameters, {result.updates} updates in "

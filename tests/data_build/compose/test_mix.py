@@ -26,7 +26,8 @@ RATE = 16_000
 def noises(seed: int) -> tuple[tuple[Clip, ...], Callable[[Clip], Float32]]:
     """Two short noise clips and their reader."""
     clips = (synthesised_clip("rain", seed), synthesised_clip("pink_noise", seed))
-    sound = {c.id: generate(k, generator(seed, k), 1.3) for c, k in zip(clips, ("rain", "wind"), strict=True)}
+    kinds = ("rain", "wind")
+    sound = {c.id: generate(k, generator(seed, k), 1.3) for c, k in zip(clips, kinds, strict=True)}
     return clips, lambda clip: sound[clip.id]
 
 
