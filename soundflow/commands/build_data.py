@@ -55,16 +55,19 @@ def part_of(words: str) -> Part:
 
 
 def show(summary: BuildSummary, output: str) -> None:
-    """The summary as tables."""
-    table = Table(title=f"data in {output}", title_justify="left")
-    for column in ("split", "streams", "hours", "replies", "silences", "abilities"):
-        table.add_column(column, justify="left" if column in ("split", "abilities") else "right")
+    """The summary as tables: what each split holds, and of which task how many streams."""
+    totals = Table(title=f"data in {output}", title_justify="left")
+    for column in ("split", "streams", "hours", "replies", "silences"):
+        totals.add_column(column, justify="left" if column == "split" else "right")
+    tasks = Table("ability / task")
     for name, s in summary.splits.items():
-        abilities = ", ".join(f"{k} {v}" for k, v in sorted(s.abilities.items()))
-        table.add_row(
-            name, str(s.streams), f"{s.hours:.2f}", str(s.replies), str(s.silences), abilities
-        )
-    OUT.print(table)
+        totals.add_row(name, str(s.streams), f"{s.hours:.2f}", str(s.replies), str(s.silences))
+        tasks.add_column(name, justify="right")
+    for task in sorted({t for s in summary.splits.values() for t in s.abilities}):
+        counts = (s.abilities.get(task, 0) for s in summary.splits.values())
+        tasks.add_row(task.replace("/", " / "), *map(str, counts))
+    OUT.print(totals)
+    OUT.print(tasks)
     drops = ", ".join(f"{reason}: {n}" for reason, n in sorted(summary.drops.items())) or "none"
     speed = f"{summary.speed:g}x real time" if summary.speed else "nothing was left to make"
     OUT.print(
