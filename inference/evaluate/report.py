@@ -97,7 +97,7 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("precision", "precision", 2),
     ("f1", "F1", 2),
     ("false_per_hour", "false / h", 1),
-    ("false_per_hour_negative", "false / h, nothing to answer", 1),
+    ("false_per_hour_negative", "false / h where quiet is right", 1),
     ("latency_p50_s", "latency p50, s", 2),
     ("latency_p95_s", "p95, s", 2),
     ("early_share", "early", 2),
@@ -155,7 +155,9 @@ def _curve(results: Results) -> Section:
     chosen = _points([results.systems[window][MODEL]])
     timer = _points([results.systems[window]["silence timer"]])
     random = _points([results.systems[window]["random"]])
-    farthest = max((x for x, _ in points + timer), default=1.0)
+    # Thresholds near 0 reply to everything; drawn to scale they would hide all the others.
+    farthest = 1.6 * max((x for x, _ in chosen + timer + random), default=1.0)
+    points = [(x, y) for x, y in points if x <= farthest]
     trade = line_chart(
         [
             Series("model over the threshold", sorted(points), 0),
@@ -164,7 +166,7 @@ def _curve(results: Results) -> Section:
             Series("random", random, 5, marks_only=True),
         ],
         "false triggers an hour", "recall",
-        y_range=(0.0, 1.0), x_range=(0.0, 1.05 * max(farthest, 1.0)),
+        y_range=(0.0, 1.0), x_range=(0.0, max(farthest, 1.0)),
     )  # fmt: skip
     by_threshold = sorted(results.curve.items())
     shares = [

@@ -194,7 +194,8 @@ def _sweep(
 ) -> Swept:
     """Decodes a split group by group; ``keep`` takes a few streams of every task for the report."""
     positions = online_positions(shards, recipe.max_streams)
-    wanted = max(recipe.report.streams, recipe.latency_streams)
+    n_wanted = max(recipe.report.streams, recipe.latency_streams)
+    wanted = _choose(shards, positions, n_wanted)
     truths: list[Truth] = []
     runs: dict[float, list[Run]] = {t: [] for t in thresholds}
     stage = f"decode {shards.folder.name}"
@@ -203,17 +204,22 @@ def _sweep(
         for threshold, found in sweep(engine, group, thresholds, recipe.sampling).items():
             runs[threshold] += found
         for stream in group:
-            _keep(keep, Shown(len(truths), stream), wanted)
+            if len(truths) in wanted:
+                keep.append(Shown(len(truths), stream))
             truths.append(truth_of(stream.record))
         tell(stage, len(truths), len(positions))
     return Swept(positions, truths, runs)
 
 
-def _keep(kept: list[Shown], one: Shown, wanted: int) -> None:
-    """At most every third of the shown streams may be of one task."""
-    same = sum(k.stream.record.task == one.stream.record.task for k in kept)
-    if len(kept) < wanted and same < -(-wanted // 3):
-        kept.append(one)
+def _choose(shards: ShardSet, positions: Sequence[int], wanted: int) -> set[int]:
+    """Indices into ``positions``: the first stream of every task, then the second, and so on."""
+    by_task: dict[str, list[int]] = {}
+    for index, position in enumerate(positions):
+        by_task.setdefault(shards.record(position).task, []).append(index)
+    ranked = sorted(
+        (rank, indices[rank]) for indices in by_task.values() for rank in range(len(indices))
+    )
+    return {index for _, index in ranked[:wanted]}
 
 
 def _time_sessions(

@@ -35,7 +35,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    return MISSING if value is None else f"{100.0 * value:.{digits}f} %"
+    return MISSING if value is None else f"{100.0 * value:.{digits}f}\u00a0%"
 
 
 def table(

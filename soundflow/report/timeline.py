@@ -94,7 +94,7 @@ def stream_view(view: StreamView) -> Markup:
     width = max(LEAST_WIDTH, view.duration_s * PX_PER_S) + LEFT + RIGHT
     x = Scale(0.0, max(view.duration_s, 1e-6), LEFT, width - RIGHT)
     truth_rows = _rows([(x(s.start_s), x(s.start_s) + _span_width(s, x)) for s in view.spans])
-    said_rows = _rows([(x(r.at_s), x(r.at_s) + _said_width(r)) for r in view.said])
+    said_rows = _rows([_said_extent(r, x) for r in view.said])
     lanes: list[tuple[str, float, Markup]] = [("waveform", WAVE, _wave(view, x))]
     if view.mel is not None and view.mel.size:
         lanes.append(("log-mel", MEL, _mel(view.mel, x)))
@@ -247,13 +247,21 @@ def _said_width(said: Said) -> float:
     return len(_said_words(said)) * LETTER_PX + 16
 
 
+def _fits(said: Said, x: Scale) -> bool:
+    """A reply at the very end would leave the picture; its words then stand to the left."""
+    return x(said.at_s) + _said_width(said) <= x.end + RIGHT
+
+
+def _said_extent(said: Said, x: Scale) -> tuple[float, float]:
+    at, width = x(said.at_s), _said_width(said)
+    return (at, at + width) if _fits(said, x) else (at - width, at + 1)
+
+
 def _said(view: StreamView, x: Scale, rows: Sequence[int]) -> Markup:
     parts = []
     for said, row in zip(view.said, rows, strict=True):
         y, left = row * LANE, x(said.at_s)
-        # A reply at the very end would leave the picture; its words then stand to the left.
-        words = _said_words(said)
-        fits = left + _said_width(said) <= x.end + RIGHT
+        words, fits = _said_words(said), _fits(said, x)
         parts.append(
             tag("line", x1=left, x2=left, y1=y, y2=y + LANE, class_=f"mark {said.verdict}")
         )

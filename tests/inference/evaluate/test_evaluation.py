@@ -1,0 +1,207 @@
+"""An evaluation from checkpoint and shards to results.json and report.html."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from inference.batch import decode_batch
+from inference.evaluate import sweep as sweep_module
+from inference.evaluate.recipe import EvaluateRecipe, ReportConfig
+from inference.evaluate.run import evaluate
+from inference.evaluate.streams import read_groups
+from inference.evaluate.sweep import decode, listen, outcome_of, sweep
+from inference.evaluate.validate import stream_validation
+from inference.sampling import SamplingConfig
+from soundflow.errors import UserError
+from soundflow.model.weights import Checkpoint, save_checkpoint
+from tests.inference.engines import make_engine, write_split
+
+ENGINE = make_engine()
+GREEDY = SamplingConfig(temperature=0.0, max_reply_tokens=6)
+THRESHOLDS = (0.1, 0.4, 0.5, 0.6, 0.9)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A checkpoint and two splits of data."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    write_split(ENGINE, folder / "data" / "test")
+    write_split(ENGINE, folder / "data" / "valid", 4)
+    extra = {"trained_positions": 400, "system": ENGINE.system}
+    save_checkpoint(folder / "model", ENGINE.model, ENGINE.tokenizer, ENGINE.spec, extra)
+    lines = [{"update": u, "train/loss": 3.0 / u, "valid/event_f1": 0.1 * u} for u in range(1, 6)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(place):
+    recipe = EvaluateRecipe(
+        checkpoint=place / "model",
+        data=place / "data",
+        output=place / "out",
+        thresholds=THRESHOLDS,
+        streams_at_once=4,
+        latency_streams=2,
+        sampling=GREEDY,
+        report=ReportConfig(streams=2, training_metrics=place / "metrics.jsonl"),
+    )
+    return evaluate(recipe)
+
+
+def test_results_are_on_disk_and_whole(place, done):
+    data = json.loads((place / "out" / "results.json").read_text())
+    assert data["n_streams"] == 6
+    assert set(data["systems"]) == {"2.0", "1.0", "5.0"}
+    named = data["systems"]["2.0"]
+    assert named["oracle"]["f1"]["value"] == 1.0
+    assert named["never"]["false_per_hour"]["value"] == 0.0
+    assert named["always"]["recall"]["value"] == 1.0
+    assert named["model"]["wanted"]["value"] == 6
+    assert data["failures"] == []
+    assert len(data["curve"]) == len({*THRESHOLDS, data["calibration"]["threshold"]})
+    stored = json.loads((place / "model" / "calibration.json").read_text())
+    assert stored["threshold"] == data["calibration"]["threshold"]
+
+
+def test_live_sessions_did_as_the_batch(done):
+    assert (done.sessions, done.sessions_agree) == (2, 2)
+    assert done.latency.real_time_factor > 0
+
+
+def test_the_same_evaluation_gives_the_same_figures(place, done):
+    recipe = EvaluateRecipe(
+        place / "model", place / "data", place / "again",
+        thresholds=THRESHOLDS, streams_at_once=3, latency_streams=2, sampling=GREEDY,
+    )  # fmt: skip
+    again = evaluate(recipe)
+    assert again.systems == done.systems
+    assert again.curve == done.curve
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [v for k, v in attrs if k in ("src", "href", "data", "srcset") and v]
+
+
+def test_the_report_asks_for_nothing_outside(place, done):
+    text = (place / "out" / "report.html").read_text()
+    links = _Links()
+    links.feed(text)
+    assert links.found
+    assert all(v.startswith(("data:", "#")) for v in links.found)
+    assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest|https?://", text)
+    assert "nothing to draw" not in text
+
+
+@pytest.mark.slow
+def test_the_report_opens_in_a_browser(place, done):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine; the parsed page is tested above")
+    page, log = place / "out" / "report.html", place / "net.json"
+    ran = subprocess.run(
+        [browser, "--headless=new", "--no-sandbox", "--disable-gpu", f"--log-net-log={log}",
+         f"--user-data-dir={place / 'profile'}", "--virtual-time-budget=2000",
+         "--enable-logging=stderr", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    dom = ran.stdout
+    assert dom.count("<svg") >= 4
+    assert 'class="playhead"' in dom
+    errors = [x for x in ran.stderr.splitlines() if "CONSOLE" in x]
+    assert not errors, errors
+    # The browser itself talks to its maker; the page may not add a request of its own.
+    asked = re.findall(r'"initiator":"(file:[^"]*)"', log.read_text())
+    assert not asked
+
+
+def test_every_threshold_is_what_decoding_at_it_alone_gives(place):
+    from soundflow.shards.reader import ShardSet
+
+    shards = ShardSet(place / "data" / "test")
+    (group,) = read_groups(ENGINE, shards, range(6), 6)
+    swept = sweep(ENGINE, group, THRESHOLDS, GREEDY)
+    said = set()
+    for threshold in THRESHOLDS:
+        alone = decode(ENGINE, group, threshold, GREEDY)
+        outcomes = [outcome_of(r, ENGINE.spec.time) for r in alone]
+        assert [outcome_of(r, ENGINE.spec.time) for r in swept[threshold]] == outcomes
+        said.add(sum(len(o.onsets) for o in outcomes))
+    assert len(said) > 1, "thresholds that change nothing prove nothing"
+
+
+def test_one_crash_costs_one_stream(place, monkeypatch):
+    from soundflow.shards.reader import ShardSet
+
+    shards = ShardSet(place / "data" / "test")
+    (group,) = read_groups(ENGINE, shards, range(6), 6)
+    broken = replace(group[2], sample=replace(group[2].sample, record=_without_system(group[2])))
+
+    def failing(engine, streams, limit):
+        if any(s.system is None for s in streams):
+            raise RuntimeError("a stream broke the batch")
+        return decode_batch(engine, streams, limit)
+
+    def failing_alone(engine, stream, threshold, sampling):
+        if stream.record.system is None:
+            return sweep_module.Run((), "RuntimeError: a stream broke")
+        return listen(engine, stream, threshold, sampling)
+
+    monkeypatch.setattr(sweep_module, "decode_batch", failing)
+    monkeypatch.setattr(sweep_module, "listen", failing_alone)
+    runs = decode(ENGINE, [*group[:2], broken, *group[3:]], 0.5, GREEDY)
+    assert [r.failure is None for r in runs] == [True, True, False, True, True, True]
+
+
+def _without_system(stream):
+    return replace(stream.record, system=None)
+
+
+def test_validation_gives_plain_figures_and_leaves_the_model_in_training(place):
+    validate = stream_validation(place / "data" / "valid", 4, 6)
+    ENGINE.model.train()
+    try:
+        checkpoint = Checkpoint(ENGINE.model, ENGINE.tokenizer, ENGINE.spec, {})
+        found = validate(checkpoint)
+        assert ENGINE.model.training
+        assert validate(checkpoint) == found
+    finally:
+        ENGINE.model.eval()
+    assert {"event_f1", "event_recall", "event_false_per_hour"} <= set(found)
+    assert all(isinstance(v, float) for v in found.values())
+
+
+def test_a_missing_split_is_the_users_mistake(place):
+    recipe = EvaluateRecipe(place / "model", place / "data", place / "x", split="tset")
+    with pytest.raises(UserError, match="tset"):
+        evaluate(recipe)
+
+
+def test_data_of_another_spec_is_refused(place):
+    other = replace(
+        ENGINE, spec=replace(ENGINE.spec, front_end=replace(ENGINE.spec.front_end, n_mels=64))
+    )
+    write_split(other, place / "foreign" / "test", 1)
+    recipe = EvaluateRecipe(place / "model", place / "foreign", place / "y", calibrate_on=None)
+    with pytest.raises(UserError, match="n_mels"):
+        evaluate(recipe)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("windows_s", ()), ("thresholds", (1.5,)), ("streams_at_once", 0)]
+)
+def test_impossible_recipes_are_refused(place, key, value):
+    with pytest.raises(ValueError, match=key):
+        EvaluateRecipe(place, place, place, **{key: value})
