@@ -1,0 +1,131 @@
+"""Listening to recordings: what `soundflow infer` prints."""
+
+from __future__ import annotations
+
+import io
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+
+from inference.events import Decided, SessionEnded, from_json
+from inference.policy import ModelPolicy
+from inference.recipe import InferRecipe
+from inference.recordings import Profile
+from inference.run import hear, infer
+from inference.sampling import SamplingConfig
+from inference.session import SessionConfig
+from soundflow.config.load import build
+from soundflow.errors import UserError
+from soundflow.model.weights import save_checkpoint
+from tests.inference.engines import make_engine, write_split
+
+ENGINE = make_engine()
+SHORT = SessionConfig(sampling=SamplingConfig(temperature=0.0, max_reply_tokens=4))
+NO_GAP = Profile(silence_s=0.0)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("listening")
+    save_checkpoint(folder / "model", ENGINE.model, ENGINE.tokenizer, ENGINE.spec, {})
+    write_split(ENGINE, folder / "test", 3)
+    rng = np.random.default_rng(0)
+    soundfile.write(folder / "a.wav", rng.normal(0, 0.1, 44_100), 44_100)
+    soundfile.write(folder / "b.flac", rng.normal(0, 0.1, 8_000), 16_000)
+    return folder
+
+
+def recipe(place, *audio, **more) -> InferRecipe:
+    return InferRecipe(checkpoint=place / "model", audio=audio, session=SHORT, **more)
+
+
+def events_of(place, *audio, pipe=None, **more):
+    found = hear(ENGINE, recipe(place, *audio, **more), pipe or io.BytesIO())
+    return [e for step in found for e in step.events]
+
+
+def test_json_lines_are_the_events(place, capsys):
+    infer(recipe(place, str(place / "a.wav")), as_json=True)
+    printed = [from_json(json.loads(x)) for x in capsys.readouterr().out.splitlines()]
+    decided = [e for e in printed if isinstance(e, Decided)]
+    assert [e.chunk for e in decided] == list(range(6))  # 1 s padded to 3 chunks, 1 s of silence
+    assert printed[-1] == SessionEnded(6, 3 * 6400 + 3 * 6400)
+
+
+def test_the_transcript_shows_every_chunk_and_the_truth(place, capsys):
+    infer(recipe(place, str(place / "test") + "#1", profile=NO_GAP))
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    assert sum(" s  LISTENING" in x or " s  SPEAKING" in x for x in lines) == 7
+    assert "cue: deserves a reply" in printed
+    assert "clink: deserves none" in printed
+    assert "real-time factor" in lines[-1]
+
+
+def test_a_stream_may_be_named_by_id_or_position(place):
+    folder = str(place / "test")
+    by_id = events_of(place, f"{folder}#s2", profile=NO_GAP)
+    assert by_id == events_of(place, f"{folder}#2", profile=NO_GAP)
+
+
+def test_recordings_share_one_session(place):
+    events = events_of(place, str(place / "a.wav"), str(place / "b.flac"))
+    chunks = [e.chunk for e in events if isinstance(e, Decided)]
+    assert all(b == a + 1 for a, b in pairwise(chunks))
+    assert isinstance(events[-1], SessionEnded)
+    assert sum(isinstance(e, SessionEnded) for e in events) == 1
+
+
+def test_a_pipe_is_heard_as_the_file(place):
+    pcm = (np.random.default_rng(1).normal(0, 3000, 9000)).astype("<i2")
+    soundfile.write(place / "pcm.wav", pcm, 16_000)
+    piped = events_of(place, "-", pipe=io.BytesIO(pcm.tobytes()))
+    assert piped == events_of(place, str(place / "pcm.wav"))
+
+
+def test_trailing_drop_leaves_the_incomplete_chunk_out(place):
+    kept = events_of(place, str(place / "b.flac"), profile=NO_GAP)
+    dropped = events_of(
+        place, str(place / "b.flac"), profile=Profile(trailing="drop", silence_s=0.0)
+    )
+    assert (kept[-1].chunks, dropped[-1].chunks) == (2, 1)
+
+
+def test_real_time_waits_for_every_packet(place):
+    slept: list[float] = []
+    plain = recipe(place, str(place / "b.flac"), real_time=True, profile=NO_GAP)
+    list(hear(ENGINE, plain, io.BytesIO(), sleep=slept.append))
+    assert len(slept) == 6  # 5 packets of 0.1 s and the padding
+    assert max(slept) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("nothing.wav", "no such file"), ("test#9", "no such stream"), ("test#s7", "no such stream")],
+)
+def test_wrong_names_are_refused_before_anything_is_heard(place, name, message):
+    with pytest.raises(UserError, match=message):
+        events_of(place, str(place / "a.wav"), str(place / name))
+
+
+def test_no_audio_and_twice_standard_input_are_refused(place):
+    with pytest.raises(UserError, match="no audio"):
+        events_of(place)
+    with pytest.raises(UserError, match="twice"):
+        events_of(place, "-", "-")
+
+
+def test_a_misspelt_key_names_the_right_one():
+    tree = {"checkpoint": "x", "session": {"treshold": 0.5}}
+    with pytest.raises(UserError, match=r"session\.treshold.*threshold"):
+        build(InferRecipe, tree, "live.yaml")
+    with pytest.raises(UserError, match="packet_s must be positive"):
+        build(InferRecipe, {"checkpoint": "x", "packet_s": -1.0}, "live.yaml")
+
+
+def test_a_threshold_outside_probability_is_refused():
+    with pytest.raises(ValueError, match="threshold"):
+        ModelPolicy(2.0, SamplingConfig())
