@@ -158,15 +158,18 @@ def test_a_hub_id_that_is_in_the_cache(checkpoint: Path, tmp_path: Path) -> None
     (repository / "refs/main").write_text(commit)
     (repository / "snapshots").mkdir()
     (repository / "snapshots" / commit).symlink_to(checkpoint)
-    code = (
-        "import sys; from soundflow import AudioInteraction\n"
-        "print(AudioInteraction.from_pretrained(sys.argv[1]).system)"
-    )
-    offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub")}
-    done = _python(code, "someone/listener", **offline)
-    assert done.stdout.strip() == "listen", done.stderr
-    done = _python(code, "someone/else", **offline)
-    assert "someone/else: is no folder here and cannot be fetched" in done.stderr
+    code = """if True:
+        from soundflow import AudioInteraction
+        from soundflow.errors import UserError
+        print(AudioInteraction.from_pretrained("someone/listener").system)
+        try:
+            AudioInteraction.from_pretrained("someone/else")
+        except UserError as error:
+            print(error.message)
+    """
+    done = _python(code, HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(tmp_path / "hub"))
+    assert done.stdout.startswith("listen\n"), done.stderr
+    assert "someone/else: is no folder here and cannot be fetched" in done.stdout
     with pytest.raises(UserError, match="no such checkpoint folder"):
         locate("no such folder")
 
