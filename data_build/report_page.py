@@ -9,15 +9,16 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from data_build.abilities.taxonomy import FORMS
 from data_build.recipe import BuildRecipe
 from data_build.report import BuildSummary
-from data_build.report_statistics import SILENCE_BIN_PERCENT, Source, Statistics
+from data_build.report_statistics import SILENCE_BIN_PERCENT, Source, Statistics, TaskCount
 from data_build.report_streams import figures
 from data_build.report_tfjp import pictures
 from soundflow.config.record import recipe_hash
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.timebase import TimeBase
-from soundflow.report.bars import cell_bar, histogram
+from soundflow.report.bars import CELL_WIDTH, cell_bar, histogram
 from soundflow.report.markup import MISSING, join, number, percent, table, tag, tiles
 from soundflow.report.page import Section, write_page
 
@@ -75,7 +76,7 @@ def _headline(recipe: BuildRecipe, summary: BuildSummary, statistics: Statistics
         ("Speed", f"{summary.speed:,.0f}×" if summary.speed else MISSING,
          f"real time; {summary.shards_made} shards made, {summary.shards_kept} kept"),
         ("Limited", f"{limited:,}", "streams whose peak was brought down"),
-        ("K reached", percent(statistics.hit_limit / max(1, statistics.preprocessed), 1),
+        ("K reached", percent(_hit_share(statistics), 1),
          f"of {statistics.preprocessed:,} preprocessed clips in streams"),
     ]  # fmt: skip
     split_rows = [
@@ -89,28 +90,42 @@ def _headline(recipe: BuildRecipe, summary: BuildSummary, statistics: Statistics
 
 
 def _abilities(statistics: Statistics, time: TimeBase) -> Section:
-    tasks = sorted(statistics.tasks.items())
-    longest = max((t.samples for _, t in tasks), default=1) or 1
-    most = max((t.replies for _, t in tasks), default=1) or 1
-    rows: list[list[str | Markup]] = []
-    seen = ""
-    for name, task in tasks:
+    abilities: dict[str, list[tuple[str, TaskCount]]] = {}
+    for name, task in sorted(statistics.tasks.items()):
         ability, _, short = name.partition("/")
-        hours = time.seconds(task.samples) / 3600
-        rows.append(
-            [
-                _words(ability) if ability != seen else "",
-                _words(short),
-                f"{task.streams:,}",
-                join((number(hours), cell_bar(task.samples / longest))),
-                join((f"{task.replies:,}", cell_bar(task.replies / most, 1))),
-                number(task.replies / hours if hours else None, 0),
-            ]
+        abilities.setdefault(ability, []).append((short, task))
+    longest = max((t.samples for t in statistics.tasks.values()), default=0) or 1
+    most = max((t.replies for t in statistics.tasks.values()), default=0) or 1
+    rows: list[list[str | Markup]] = []
+    for ability, tasks in abilities.items():
+        whole = TaskCount(
+            sum(t.streams for _, t in tasks),
+            sum(t.samples for _, t in tasks),
+            sum(t.replies for _, t in tasks),
         )
-        seen = ability
-    head = ["ability", "task", "streams", "hours", "responses", "responses an hour"]
-    lead = f"{len({n.partition('/')[0] for n, _ in tasks})} abilities, {len(tasks)} tasks."
+        space = tag("span", "", style=f"display:inline-block;width:{CELL_WIDTH + 10}px")
+        rows.append([tag("b", _words(ability)), *_task_cells(whole, time, space, space)])
+        for short, task in tasks:
+            name = f"{short.upper()}, offline" if short in FORMS else _words(short)
+            bars = cell_bar(task.samples / longest), cell_bar(task.replies / most, 1)
+            indented = tag("span", name, style="padding-left:1.3em")
+            rows.append([indented, *_task_cells(task, time, *bars)])
+    head = ["ability and tasks", "streams", "hours", "responses", "responses an hour"]
+    streamed = sum(short not in FORMS for tasks in abilities.values() for short, _ in tasks)
+    lead = f"{len(abilities)} abilities, {streamed} tasks."
     return Section("abilities", "Abilities and tasks", lead, table(head, rows))
+
+
+def _task_cells(
+    task: TaskCount, time: TimeBase, hours_bar: Markup, replies_bar: Markup
+) -> list[str | Markup]:
+    hours = time.seconds(task.samples) / 3600
+    return [
+        f"{task.streams:,}",
+        join((number(hours), hours_bar)),
+        join((f"{task.replies:,}", replies_bar)),
+        number(task.replies / hours if hours else None, 0),
+    ]
 
 
 def _distributions(statistics: Statistics, time: TimeBase) -> Section:
@@ -156,7 +171,7 @@ def _tfjp(recipe: BuildRecipe, statistics: Statistics) -> list[Section]:
     lead = (
         "Recordings before (above) and after (below) the joint preprocessing: brightness is power, "
         "80 dB deep; frequency runs upwards to 8 kHz; what is tinted was cut. "
-        f"{percent(statistics.hit_limit / max(1, statistics.preprocessed), 1)} of the clips in "
+        f"{percent(_hit_share(statistics), 1)} of the clips in "
         "streams still changed at the last pass allowed."
     )
     return [Section("tfjp", "Preprocessing, before and after", lead, body)]
@@ -217,6 +232,10 @@ def _recipe(recipe: BuildRecipe, output: Path) -> Section:
         "--only and the name of a stream it makes that stream alone."
     )
     return Section("recipe", "Recipe", lead, body)
+
+
+def _hit_share(statistics: Statistics) -> float | None:
+    return statistics.hit_limit / statistics.preprocessed if statistics.preprocessed else None
 
 
 def _words(name: str) -> str:

@@ -11,14 +11,16 @@ from markupsafe import Markup
 
 from soundflow.audio.frontend import log_mel
 from soundflow.protocol.spec import StreamSpec
+from soundflow.protocol.timebase import TimeBase
 from soundflow.report.markup import join, number, table, tag
 from soundflow.report.timeline import Bar, Said, Span, StreamView, stream_view
 from soundflow.shards.reader import ShardSet
-from soundflow.shards.schema import StreamSample
+from soundflow.shards.schema import StreamRecord, StreamSample
 
-STREAMS = 28  # as many as there are tasks
+STREAMS = 32  # one of each task and each offline form
 LEAST_STREAMS = 6
 _SEARCHED = 400
+_LONGEST = 44  # letters of what is said, in the picture
 
 
 def figures(output: Path, splits: Sequence[str]) -> Markup:
@@ -50,12 +52,16 @@ def stream_figure(sample: StreamSample, spec: StreamSpec) -> Markup:
     """The stream on one time axis with a player, and what it was made from."""
     time, record = spec.time, sample.record
     audio = sample.audio()
-    chunks = log_mel(audio, time, spec.front_end) if len(audio) else ()
+    title = f"{_words(record.ability)}: {_words(record.task)}"
+    if not len(audio):
+        heading = (tag("h3", title), tag("span", _note(sample, spec), class_="note"))
+        return tag("article", tag("header", join(heading)), class_="stream")
+    chunks = log_mel(audio, time, spec.front_end)
     speaking = {reply.chunk for reply in record.replies}
     online = record.kind == "online"
     n_chunks = time.chunks_in(record.n_samples) if online else 0
     view = StreamView(
-        title=f"{_words(record.ability)}: {_words(record.task)}",
+        title=title,
         note=_note(sample, spec),
         audio=audio,
         rate_hz=time.sample_rate_hz,
@@ -65,22 +71,35 @@ def stream_figure(sample: StreamSample, spec: StreamSpec) -> Markup:
             for i in range(n_chunks)
         ],
         threshold=None,
-        spans=[
-            Span(
-                time.seconds(e.on_samples),
-                time.seconds(e.ready_samples),
-                time.seconds(e.end_samples),
-                _words(e.kind),
-                e.must_respond,
-            )
-            for e in record.events
-        ],
+        spans=_spans(record, time),
         said=[
             Said(time.seconds(time.decision_time_samples(r.chunk)), r.text, "unknown", r.emotion)
             for r in record.replies
         ],
     )
     return join((stream_view(view), _made_from(sample, spec)))
+
+
+def _spans(record: StreamRecord, time: TimeBase) -> list[Span]:
+    """The events; the first one of a spoken item is named by what is said."""
+    spoken = [
+        (item["start_samples"], item["start_samples"] + item["n_samples"], item["text"])
+        for item in record.provenance.get("items", [])
+        if item.get("track") == "foreground" and item["text"]
+    ]
+    spans = []
+    for event in record.events:
+        name = _words(event.kind)
+        for one in spoken:
+            if one[0] <= event.on_samples < one[1]:
+                text = one[2]
+                name = f"“{text}”" if len(text) <= _LONGEST else f"“{text[: _LONGEST - 1]}…”"
+                spoken.remove(one)
+                break
+        on, ready, end = event.on_samples, event.ready_samples, event.end_samples
+        times = (time.seconds(on), time.seconds(ready), time.seconds(end))
+        spans.append(Span(*times, name, event.must_respond))
+    return spans
 
 
 def _note(sample: StreamSample, spec: StreamSpec) -> str:
