@@ -43,7 +43,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class SaveState(Callback):
-    """Saves every ``every`` updates and keeps the newest ``keep`` states."""
+    """Saves every ``every`` updates and after the last one; keeps the newest ``keep`` states."""
 
     def __init__(self, output: Path, every: int, keep: int) -> None:
         self._folder = output / FOLDER
@@ -53,7 +53,7 @@ class SaveState(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step % self._every == 0:
+        if trainer.global_step % self._every == 0 or trainer.global_step == trainer.max_steps:
             path = self._folder / f"update-{trainer.global_step:06d}.ckpt"
             trainer.save_checkpoint(path)
             if trainer.is_global_zero:

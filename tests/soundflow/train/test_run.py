@@ -17,7 +17,7 @@ from soundflow.shards.writer import write_index, write_shard
 from soundflow.train.checkpoints import newest_state, update_of
 from soundflow.train.metrics import read_metrics
 from soundflow.train.optim import OptimConfig
-from soundflow.train.recipe import TrainRecipe
+from soundflow.train.recipe import TrainRecipe, WatchConfig
 from soundflow.train.run import run
 
 Recipes = Callable[..., TrainRecipe]
@@ -132,9 +132,15 @@ def test_another_recipe_does_not_take_over_a_run(recipe: Recipes) -> None:
     run(recipe())
     with pytest.raises(UserError, match="another recipe"):
         run(recipe(seed=7))
-    base = recipe()
-    faster = replace(base.watch, log_every=2)
-    assert run(replace(base, watch=faster)).resumed_at == 6
+
+
+def test_a_finished_run_is_not_run_again(recipe: Recipes) -> None:
+    base = recipe(watch=WatchConfig(log_every=1, validate_every=4, save_every=100))
+    first = run(base)
+    again = run(replace(base, watch=replace(base.watch, log_every=2)))
+    assert again.resumed_at == 6
+    assert again.metrics == first.metrics
+    assert len(read_metrics(again.metrics_file)) >= 7
 
 
 def test_what_does_not_fit_is_named(recipe: Recipes, tmp_path: Path) -> None:
