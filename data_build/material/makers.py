@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from data_build.chat_llm import ChatClient
@@ -37,16 +37,12 @@ KEPT = "kept"
 def make_narrator(
     recipe: BuildRecipe, split: str, cache: Path, client: ChatClient | None
 ) -> Narrator:
-    """Who speaks in a split.
-
-    Raises:
-        UserError: if a package, a folder or a server that the recipe names is not there.
-    """
+    """Who speaks in a split; engines and recognisers are loaded when the first text is spoken."""
     model = asked_for("rewrite", recipe.llm, client)
     rewriter = ChatRewriter(model) if model else None
-    renderer = dialogue_renderer(recipe.speech, cache, rewriter)
     splits = sorted(recipe.splits)
     lot = (splits.index(split), len(splits))
+    renderer = partial(dialogue_renderer, recipe.speech, cache, rewriter)
     return Narrator(renderer, lot, recipe.splits[split].voices, recipe.seed)
 
 
@@ -81,10 +77,13 @@ def make_stage(
         generator=SynthGenerator(),
         unusable=(BadClip,),
     )
-    config = replace(recipe.scenes)
     return Stage(
         Curator(
-            planner=ChatPlanner(planner, config) if planner else RulePlanner(config, available),
+            planner=(
+                ChatPlanner(planner, recipe.scenes)
+                if planner
+                else RulePlanner(recipe.scenes, available)
+            ),
             refiner=ChatRefiner(refiner) if refiner else RuleRefiner(),
             grounder=grounder,
         ),

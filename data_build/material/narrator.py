@@ -6,7 +6,9 @@ that was made once comes from the cache.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -26,17 +28,26 @@ class Narrator:
     """Speaks for one split.
 
     Args:
+        renderer: makes the renderer at the first use; engines take a moment to load.
         lot: (index, of): among ``of`` splits, speakers are told apart by their warp in hundredths.
         voices: in how many voices each text exists.
     """
 
     def __init__(
-        self, renderer: DialogueRenderer, lot: tuple[int, int], voices: int, seed: int
+        self,
+        renderer: Callable[[], DialogueRenderer],
+        lot: tuple[int, int],
+        voices: int,
+        seed: int,
     ) -> None:
-        self._renderer = renderer
+        self._make_renderer = renderer
         self._lot = lot
         self._voices = voices
         self._seed = seed
+
+    @cached_property
+    def _renderer(self) -> DialogueRenderer:
+        return self._make_renderer()
 
     def voice(self, name: str, language: str, rng: np.random.Generator) -> Voice:
         """One of the voices that the text ``name`` exists in.

@@ -33,7 +33,7 @@ class TableWriter(AbstractContextManager["TableWriter"]):
         return self
 
     def add(self, item: Clip | Dialogue) -> None:
-        line = json.dumps(asdict(item), sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        line = json.dumps(_plain(item), sort_keys=True, ensure_ascii=False).encode() + b"\n"
         self._file.write(line)
         self._digest.update(line)
         self._offsets.append(self._offsets[-1] + len(line))
@@ -97,6 +97,18 @@ class DialogueTable(Table[Dialogue]):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, dialogue_from_json)
+
+
+def _plain(item: Clip | Dialogue) -> dict[str, Any]:
+    """What ``asdict`` gives, without its deep copies."""
+    if isinstance(item, Dialogue):
+        return asdict(item)
+    return {
+        **vars(item),
+        "audio": vars(item.audio),
+        "origin": vars(item.origin),
+        "words": [vars(word) for word in item.words],
+    }
 
 
 def clip_from_json(data: dict[str, Any]) -> Clip:

@@ -9,7 +9,7 @@ A shard is a WebDataset tar; a stream is three members of it::
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -45,7 +45,13 @@ class StreamRecord:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA_VERSION, **asdict(self)}
+        # As dataclasses.asdict gives it, without copying the provenance leaf by leaf.
+        return {
+            "schema": SCHEMA_VERSION,
+            **vars(self),
+            "replies": [vars(reply) for reply in self.replies],
+            "events": [{**vars(e), "answers": list(e.answers)} for e in self.events],
+        }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> StreamRecord:
