@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 
-from soundflow.audio.files import read_audio
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 
@@ -18,16 +16,6 @@ Float32 = npt.NDArray[np.float32]
 
 PCM16_SCALE = np.float32(32768.0)
 PACKET_S = 0.1
-
-
-def file_packets(path: str | Path, time: TimeBase, packet_s: float = PACKET_S) -> Iterator[Float32]:
-    """A file as packets at the stream's rate.
-
-    Raises:
-        UserError: if the file cannot be read.
-    """
-    audio = read_audio(path, sample_rate_hz=time.sample_rate_hz)
-    return cut(audio, max(1, time.samples(packet_s)))
 
 
 def cut(audio: Float32, packet_samples: int) -> Iterator[Float32]:

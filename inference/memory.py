@@ -30,11 +30,6 @@ class SessionMemory:
     def length_positions(self) -> int:
         return self._kv.length_positions
 
-    @property
-    def rebuilds(self) -> int:
-        """How often old blocks were forgotten."""
-        return self._kv.rebuilds
-
     def run(self, step: Step) -> Tensor:
         """One forward pass: (m, vocabulary) float32 at the newest m of ``step.read``."""
         with torch.inference_mode():

@@ -150,8 +150,3 @@ def _print_json(engine: Engine, heard: Iterator[Heard]) -> Latency:
 
 def _latency(engine: Engine, events: list[SessionEvent]) -> Latency:
     return measure([chunk_costs(events)], engine.spec.time, engine.spec.front_end)
-
-
-def checkpoint_recipe(source: Path, audio: tuple[str, ...]) -> InferRecipe:
-    """The recipe of `soundflow infer CHECKPOINT AUDIO...`."""
-    return InferRecipe(checkpoint=source, audio=audio)

@@ -240,9 +240,5 @@ def _time_sessions(
     return measure(costs, engine.spec.time, engine.spec.front_end), agree
 
 
-def results_path(recipe: EvaluateRecipe) -> Path:
-    return recipe.output / RESULTS_FILE
-
-
 def report_path(recipe: EvaluateRecipe) -> Path:
     return recipe.output / REPORT_FILE
