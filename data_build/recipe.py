@@ -131,6 +131,10 @@ class BuildRecipe:
         """The settings that every stream depends on; where and how fast it is made is not."""
         operational = ("output", "workers", "max_dropped_share", "splits", "sources", "texts")
         plain = {k: v for k, v in to_plain(self).items() if k not in operational}
+        if plain["llm"] is not None:  # where the model runs changes nothing that it says
+            chat = plain["llm"]["chat"]
+            said_by = {k: v for k, v in chat.items() if k not in ("endpoint", "cache_dir")}
+            plain["llm"] = {**plain["llm"], "chat": said_by}
         # Where the sources lie and which texts there are shows in the tables.
         return _used({**plain, "material": _used(plain["material"]),
                       "abilities": _used(plain["abilities"])})  # fmt: skip

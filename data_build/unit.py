@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -14,7 +13,7 @@ import numpy as np
 from data_build.abilities.offline import plan_offline
 from data_build.abilities.planner import plan_stream
 from data_build.abilities.taxonomy import FORMS, needs_of
-from data_build.chat_use import asked_for, chat_client
+from data_build.chat_use import asked_for, chat_client, server_gone
 from data_build.compose.offline import compose_offline
 from data_build.compose.stream import DoesNotFit, compose
 from data_build.material.deal import CHAT_CACHE
@@ -34,7 +33,6 @@ from soundflow.shards.writer import ShardInfo, write_shard
 
 MATERIAL, CACHE = "material", "cache"  # folders beside the splits
 _ATTEMPTS = 16
-_SERVER_GONE = re.compile(r"(?:^|: )(?:connection|endpoint_down): ")
 
 
 @dataclass(frozen=True)
@@ -191,15 +189,15 @@ def build_stream(
         try:
             return _stream(bench, unit, number, stream_id, hear, rng, provenance), bad
         except Dropped as dropped:
-            bad.append(dropped.drop)
             failure = dropped.drop.reason
+            if server_gone(failure):
+                raise UserError(
+                    f"{stream_id}: a server has stopped answering: {failure}",
+                    "start it again and run the same command; finished shards are kept",
+                ) from dropped
+            bad.append(dropped.drop)
         except (BadClip, DoesNotFit) as error:
             failure = str(error)
-    if _SERVER_GONE.search(failure):
-        raise UserError(
-            f"{stream_id}: a server has stopped answering: {failure}",
-            "start it again and run the same command; finished shards are kept",
-        )
     bad.append(Drop("compose", stream_id, f"none of {_ATTEMPTS} plans can be used: {failure}"))
     return None, bad
 

@@ -18,8 +18,9 @@ from data_build.abilities.config import AbilitiesConfig
 from data_build.abilities.dialogues import leading, spoken_turns
 from data_build.abilities.scene import Planned, draw
 from data_build.abilities.wording import sound_name
+from data_build.chat_use import server_gone
 from data_build.material.library import Library
-from data_build.records import Clip, Dialogue, Drop, Item, PlannedReply
+from data_build.records import Clip, Dialogue, Drop, Dropped, Item, PlannedReply
 from data_build.supervise.history import Probe, insert, rule_probe
 from data_build.supervise.history_llm import model_probes
 
@@ -58,10 +59,16 @@ def with_mixins(
 
 
 def probe_of(library: Library, dialogue: Dialogue, rng: np.random.Generator) -> Probe | Drop:
-    """A history probe, by rule or by the chat model of the recipe."""
+    """A history probe, by rule or by the chat model of the recipe.
+
+    Raises:
+        Dropped: if the server of the chat model cannot be reached.
+    """
     if library.probes is None:
         return rule_probe(dialogue, rng)
     (found,) = model_probes([dialogue], library.probes, int(rng.integers(1 << 31)))
+    if isinstance(found, Drop) and server_gone(found.reason):
+        raise Dropped(found)
     return found
 
 

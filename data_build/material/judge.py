@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from data_build.chat_llm import ChatClient
+from data_build.chat_use import server_gone
 from data_build.records import Clip, Drop
 from data_build.sources.source import Report
 from data_build.supervise.silence_llm import model_judgements
 from data_build.supervise.silence_policy import judge
+from soundflow.errors import UserError
 
 ALARM, BENIGN = "alarm", "benign"
 
@@ -21,7 +23,11 @@ ALARM, BENIGN = "alarm", "benign"
 def judged(
     clips: Iterable[Clip], client: ChatClient | None, report: Report
 ) -> Iterator[tuple[str, Clip]]:
-    """(ALARM or BENIGN, clip); an alarm carries ``extra["judged"]``: category, reply, emotion."""
+    """(ALARM or BENIGN, clip); an alarm carries ``extra["judged"]``: category, reply, emotion.
+
+    Raises:
+        UserError: if the server of the chat model cannot be reached.
+    """
     if client is None:
         pairs = ((clip, judge(clip)) for clip in clips)
     else:
@@ -29,6 +35,11 @@ def judged(
         pairs = zip(kept, model_judgements(asked, client), strict=True)  # type: ignore[assignment]
     for clip, verdict in pairs:
         if isinstance(verdict, Drop):
+            if server_gone(verdict.reason):
+                raise UserError(
+                    f"{clip.id}: a server has stopped answering: {verdict.reason}",
+                    "start it again and run the same command; its answers so far are kept",
+                )
             report(verdict)
         elif verdict.reply is None:
             yield BENIGN, clip

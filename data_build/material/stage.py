@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_build.chat_use import server_gone
 from data_build.curate.curate import CuratedScene, Curator
 from data_build.curate.library import ClipLibrary
 from data_build.records import Clip, Drop, Dropped
@@ -35,6 +36,9 @@ class Stage:
         count = min(BAG, len(self.sounds))
         bag = [self.sounds[int(i)] for i in rng.integers(len(self.sounds), size=count)]
         curated = self.curator.curate(list({clip.id: clip for clip in bag}.values()), seed)
+        for drop in curated.drops:
+            if server_gone(drop.reason):
+                raise Dropped(drop)
         if not curated.scenes:
             last = curated.drops[-1] if curated.drops else Drop("plan_scene", seed, "no scene")
             raise Dropped(last)
