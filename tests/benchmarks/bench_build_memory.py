@@ -6,6 +6,8 @@ Each build runs in a process of its own with one worker, from the recipe for a f
 recordings; what is printed is the largest resident set of that process, tables, report and
 quarantine list included. The cache of decoded clips is full in both: it is part of the peak and
 limited by ``prepare.memory_mb``.
+
+Seen (570 recordings): 253.2 MB for 0.89 h, 263.7 MB for 9.41 h, +4.1 %.
 """
 
 from __future__ import annotations
