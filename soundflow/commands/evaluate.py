@@ -15,7 +15,6 @@ from soundflow.config.load import load
 from soundflow.logs import OUT
 
 COLUMNS = {
-    "f1": "F1",
     "recall": "recall",
     "precision": "precision",
     "false_per_hour": "false/h",
@@ -37,17 +36,18 @@ def run(args: argparse.Namespace) -> None:
 
 
 def show(results: Results) -> None:
-    """The systems at the headline window, with 95 % intervals over streams."""
+    """The systems at the headline window; every interval stands in results.json and the report."""
     window, systems = next(iter(results.systems.items()))
     table = Table(
         title=f"{results.n_streams} held-out streams, replies within {window:g} s of t_ready",
         title_justify="left",
     )
     table.add_column("system")
+    table.add_column("F1 (95 %)", justify="right")
     for title in COLUMNS.values():
         table.add_column(title, justify="right")
     for name, metrics in systems.items():
-        table.add_row(name, *(_cell(metrics[column]) for column in COLUMNS))
+        table.add_row(name, _interval(metrics["f1"]), *(_value(metrics[c]) for c in COLUMNS))
     OUT.print(table)
     if results.failures:
         OUT.print(f"[red]{len(results.failures)} streams failed[/]: {results.failures[0]}")
@@ -58,10 +58,11 @@ def show(results: Results) -> None:
     )
 
 
-def _cell(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "–"
-    value = f"{estimate.value:.2f}"
+def _value(estimate: Estimate) -> str:
+    return "–" if estimate.value is None else f"{estimate.value:.2f}"
+
+
+def _interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} [dim]{estimate.low:.2f}–{estimate.high:.2f}[/]"
+        return _value(estimate)
+    return f"{_value(estimate)} [dim]({estimate.low:.2f}–{estimate.high:.2f})[/]"
