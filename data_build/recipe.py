@@ -136,14 +136,15 @@ class BuildRecipe:
             said_by = {k: v for k, v in chat.items() if k not in ("endpoint", "cache_dir")}
             plain["llm"] = {**plain["llm"], "chat": said_by}
         # Where the sources lie and which texts there are shows in the tables.
-        return _used({**plain, "material": _used(plain["material"]),
-                      "abilities": _used(plain["abilities"])})  # fmt: skip
+        blocks = {name: _used(plain[name]) for name in ("material", "abilities", "compose")}
+        return _used({**plain, **blocks})
 
 
 # Blocks that came after the first release of a recipe: at their defaults they are not part of its
 # content, so that shards built before they existed are still the shards of the recipe.
 _LATER: dict[str, Any] = {
     "offline": {},
+    "junction_silence_s": ComposeConfig().junction_silence_s,
     "sounds": to_plain(SoundsConfig()),
     "translation": to_plain(TranslationConfig()),
     "dialogue": to_plain(DialogueConfig()),

@@ -38,6 +38,7 @@ class ComposeConfig:
         gap_slots: range of the gap before every foreground item.
         tail_slots: range of the gap after the last one; the stream then runs to the chunk's end.
         max_chunks: items that would end beyond this are left out.
+        junction_silence_s: silence of their own that two recordings may have where they meet (tau).
         fade_s: taper at both ends of every item (omega).
         level_db: range of the foreground's level, power of its audible part against full scale.
         spread_db: each foreground item deviates from that level by up to this much.
@@ -49,6 +50,7 @@ class ComposeConfig:
     gap_slots: tuple[int, int] = (20, 60)
     tail_slots: tuple[int, int] = (20, 60)
     max_chunks: int = 60
+    junction_silence_s: float = 0.3
     fade_s: float = 0.02
     level_db: tuple[float, float] = (-32.0, -20.0)
     spread_db: float = 2.0

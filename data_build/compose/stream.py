@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from data_build.compose.config import ComposeConfig
+from data_build.compose.junctions import at_junction
 from data_build.compose.loudness import Float32
 from data_build.compose.mix import Mix, Placed, mix, place
 from data_build.compose.responses import responses
@@ -46,7 +47,8 @@ def compose(
     """
     time = vocabulary.spec.time
     front = [i for i in plan.items if i.track == "foreground"]
-    heard = [hear(i.clip) for i in front]
+    silence = time.samples(config.junction_silence_s)
+    heard = [at_junction(hear(i.clip), silence) for i in front]
     timeline = lay_out([len(h.samples) for h in heard], config, time, rng)
     if plan.whole and len(timeline.starts_samples) < len(front):
         raise DoesNotFit(f"{plan.task} does not fit {config.max_chunks} chunks")

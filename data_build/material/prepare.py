@@ -73,17 +73,20 @@ class Heard:
         ready_samples: where a listener could know what it is, where the maker knows; else None.
         cuts: where the times of the recording went; None if nothing was cut.
         report: what TFJP did, for the provenance.
+        skipped_samples: cut off the front since, at a junction.
     """
 
     samples: Float32
     ready_samples: int | None = None
     cuts: CutMap | None = None
     report: dict[str, Any] | None = None
+    skipped_samples: int = 0
 
     def at(self, seconds: float) -> int:
         """Sample that corresponds to a time in the original recording."""
         sample = _TIME.samples(seconds)
-        return self.cuts.moved(sample) if self.cuts else sample
+        moved = self.cuts.moved(sample) if self.cuts else sample
+        return min(max(moved - self.skipped_samples, 0), len(self.samples))
 
 
 class Preparer:

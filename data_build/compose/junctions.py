@@ -1,0 +1,30 @@
+"""TFJP where clips meet: no silence of their own on top of the gap between them.
+
+::
+
+    clip  ▁▁▁▂▇▇▆▂▁▁▁▁▁│gap│▁▁▁▃▇▇▂▁▁  clip        the silent ends that boundary_norm leaves,
+    clip      ▁▂▇▇▆▂▁▁ │gap│ ▁▃▇▇▂▁    clip        cut to half of tau on each side, then faded
+
+silence_cut works inside a clip; at a junction the end of one clip, the gap and the beginning of the
+next make one silence, of which the gap alone is meant (method, section 2.4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from data_build.compose.loudness import audible_span
+from data_build.material.prepare import Heard
+
+
+def at_junction(heard: Heard, silence_samples: int) -> Heard:
+    """A preprocessed recording with at most half of ``silence_samples`` at either end.
+
+    Clips that were made for their length (renderings, synthesised sounds) stay as they are.
+    """
+    if heard.report is None:
+        return heard
+    on, end = audible_span(heard.samples)
+    start = max(0, on - silence_samples // 2)
+    stop = min(len(heard.samples), end + silence_samples // 2)
+    return replace(heard, samples=heard.samples[start:stop], skipped_samples=start)
