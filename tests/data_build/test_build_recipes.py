@@ -1,0 +1,49 @@
+"""Every recipe of one ability is built as it stands, only smaller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data_build.abilities.taxonomy import ABILITIES
+from data_build.recipe import BuildRecipe
+from data_build.run import build
+from soundflow.config.load import load
+from soundflow.shards.reader import ShardSet
+
+pytest.importorskip("py_nanotts")
+pytest.importorskip("hibari")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("ability", ABILITIES)
+def test_the_recipe_of_an_ability_makes_all_of_its_tasks(
+    ability: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)  # the recipes name their texts from here
+    words = [
+        f"output={tmp_path / 'data'}", "workers=1", "splits.train.streams=9",
+        "splits.test.streams=5", "splits.train.voices=1", "splits.test.voices=1",
+    ]  # fmt: skip
+    if ability == "voice_chat":
+        words.append("speech.recognisers={}")  # the check has tests of its own
+    recipe = load(f"recipes/build/{ability}.yaml", BuildRecipe, words, command="build-data")
+    summary = build(recipe)
+    assert summary.streams == 14
+    train = ShardSet(tmp_path / "data" / "train")
+    records = [train.record(i) for i in range(len(train))]
+    made = {r.task for r in records if r.kind == "online"}
+    assert made == {task.name for task in ABILITIES[ability]}
+    assert {r.ability for r in records if r.kind == "online"} == {ability}
+    voices = {
+        split: {
+            i.get("speaker")
+            for shards in [ShardSet(tmp_path / "data" / split)]
+            for n in range(len(shards))
+            for i in shards.record(n).provenance["items"]
+        }
+        - {"", None}
+        for split in ("train", "test")
+    }
+    assert not voices["train"] & voices["test"]  # no speaker on both sides
