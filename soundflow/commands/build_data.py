@@ -10,6 +10,7 @@ from rich.table import Table
 
 from data_build.recipe import BuildRecipe
 from data_build.report import BuildSummary
+from data_build.report_page import REPORT_FILE
 from data_build.run import build_part, rebuild
 from data_build.sources.source import WHOLE, Part
 from soundflow.commands.progress import stages
@@ -72,5 +73,7 @@ def show(summary: BuildSummary, output: str) -> None:
     speed = f"{summary.speed:g}x real time" if summary.speed else "nothing was left to make"
     OUT.print(
         f"dropped: {drops}\n{summary.shards_made} shards made and "
-        f"{summary.shards_kept} kept in {summary.seconds:.0f} s ({speed})"
+        f"{summary.shards_kept} kept in {summary.seconds:.0f} s ({speed})\n"
+        f"report: {output}/{REPORT_FILE}",
+        soft_wrap=True,
     )
