@@ -14,7 +14,7 @@ import pytest
 UP_S, DOWN_S = 60, 60
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slurm(shared: Path) -> Iterator[dict[str, str]]:
     """The environment in which ``sbatch`` reaches the cluster."""
     scripts = shared / "slurm-cluster"
