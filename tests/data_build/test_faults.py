@@ -18,6 +18,7 @@ from data_build.recipe import BuildRecipe
 from data_build.run import build
 from soundflow.config.load import load
 from soundflow.errors import UserError
+from soundflow.shards.reader import ShardSet
 
 pytest.importorskip("py_nanotts")
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,6 +96,58 @@ def test_bad_answers_drop_their_items_and_the_build_goes_on(chat_server, tmp_pat
     summary = build(recipe)
     assert summary.streams == 12
     assert all(reason.startswith("speech: ") for reason in summary.drops)
+
+
+def curator(number: int, body: dict) -> Say:
+    """A model that plans one scene, refines its sounds, and finds every clip fine."""
+    schema, question = (m["content"] for m in body["messages"])
+    if '"scenes"' in schema:
+        events = [
+            {"source": None, "sound": sound, "role": role, "duration_s": 2.0, "description": what}
+            for sound, role, what in (
+                ("Doorbell", "foreground", "the bell rings"),
+                ("Walk, footsteps", "foreground", "steps to the door"),
+                ("Rain", "ambient", "rain on the window"),
+            )
+        ]
+        scene = {"sentence": "In the evening rain falls while somebody calls.",
+                 "location": "in a living room", "place": "inside", "time_of_day": "evening",
+                 "events": events}  # fmt: skip
+        return Say({"scenes": [scene]})
+    if '"query"' in schema:
+        sound = next(n for n in ("Doorbell", "Walk, footsteps", "Rain") if n in question)
+        return Say({"query": f"the sound of {sound}", "caption": f"a clear {sound} sound",
+                    "tags": [sound]})  # fmt: skip
+    names = ("identity", "cleanliness", "duration", "continuity")
+    return Say({name: {"outcome": "pass", "reason": "fine"} for name in names})
+
+
+def test_a_chat_model_plans_refines_and_verifies_the_scenes_of_a_build(
+    chat_server, tmp_path: Path
+) -> None:
+    path = tmp_path / "scenes.yaml"
+    path.write_text(
+        f"output: {tmp_path / 'data'}\nworkers: 1\n"
+        "material: {sounds: [door_bell, footsteps, rain]}\n"
+        "splits: {train: {streams: 3, voices: 1, tasks: {ask_about_scene: 1.0}}}\n"
+        "speech: {pool: {voices: ['pico:en-US']}, recognisers: {}}\n"
+        "llm: {decisions: [plan, refine, verify]}\n"
+    )
+    server = chat_server(curator)
+    assert build(load_with(path, server.url)).streams == 3
+    shards = ShardSet(tmp_path / "data" / "train")
+    for position in range(3):
+        scene = shards.record(position).provenance["notes"]["scene"]
+        assert "plan_scene" in json.dumps(scene["scene"]["made_by"])
+        for event in scene["events"]:
+            assert "refine_event" in json.dumps(event["refined"]["made_by"])
+            assert "verify_clip" in json.dumps(event["verdict"]["made_by"])
+    asked = len(server.bodies)
+    assert asked
+    (tmp_path / "data" / "train" / "000000.json").unlink()  # made again, from the answers kept
+    again = chat_server(curator)
+    build(load_with(path, again.url))
+    assert again.bodies == []
 
 
 def test_a_killed_worker_is_said_and_the_same_command_goes_on(tmp_path: Path) -> None:
