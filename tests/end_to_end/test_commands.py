@@ -111,7 +111,11 @@ def test_an_interrupted_build_ends_with_code_130_and_goes_on(run: Path, tmp_path
         "build-data", str(run / "data/recipe.yaml"), f"output={tmp_path}/data",
         "splits.train.streams=400",
     ]  # fmt: skip
-    process = subprocess.Popen([*SOUNDFLOW, *words], stderr=subprocess.PIPE, text=True, env=ENV)
+    process = subprocess.Popen(
+        [*SOUNDFLOW, *words], stderr=subprocess.PIPE, text=True, env=ENV,
+        # A suite started in the background inherits an ignored SIGINT; a person's shell has not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("data/train/*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
