@@ -155,7 +155,7 @@ def rebuild(recipe: BuildRecipe, stream_id: str) -> Path:
     """
     sample, unit, bench = _rebuilt(recipe, stream_id)
     folder = Path(recipe.output) / "only" / stream_id
-    shard = write_shard(folder, 0, unit.key, [sample], bench.vocabulary.spec)
+    shard = write_shard(folder, 0, unit.shard_key, [sample], bench.vocabulary.spec)
     write_index(folder, bench.vocabulary.spec, [shard])
     return folder
 
@@ -191,7 +191,7 @@ def build_units(
 def finished_units(recipe: BuildRecipe, units: list[Unit]) -> dict[Unit, ShardInfo]:
     """The shards that lie there already, whoever made them."""
     output = Path(recipe.output)
-    found = {u: finished_shard(output / u.split, u.number, u.key) for u in units}
+    found = {u: finished_shard(output / u.split, u.number, u.shard_key) for u in units}
     return {u: info for u, info in found.items() if info is not None}
 
 

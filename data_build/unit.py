@@ -33,6 +33,9 @@ from soundflow.shards.writer import ShardInfo, write_shard
 
 MATERIAL, CACHE = "material", "cache"  # folders beside the splits
 _ATTEMPTS = 16
+# Raise when the code composes other streams or writes other sidecars from the same recipe: shards
+# of the code before are then made anew instead of being kept.
+BUILD_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class Unit:
     first: int
     count: int
     key: str
+
+    @property
+    def shard_key(self) -> str:
+        """What a finished shard is known by: its content and the code that composed it."""
+        return f"{self.key}-v{BUILD_VERSION}"
 
 
 @dataclass
@@ -143,7 +151,7 @@ def build_unit(unit: Unit) -> ShardInfo:
     extra: dict[str, Any] = {}
     folder = Path(_bench.recipe.output) / unit.split
     samples = _samples(_bench, unit, extra)
-    return write_shard(folder, unit.number, unit.key, samples, _bench.vocabulary.spec, extra)
+    return write_shard(folder, unit.number, unit.shard_key, samples, _bench.vocabulary.spec, extra)
 
 
 def _samples(bench: Workbench, unit: Unit, extra: dict[str, Any]) -> Iterator[StreamSample]:

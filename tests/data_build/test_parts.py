@@ -13,6 +13,7 @@ from small_recipe import fingerprints, write_recipe
 from data_build.recipe import BuildRecipe
 from data_build.run import build, build_part
 from data_build.sources.source import Part
+from data_build.unit import Unit
 from soundflow.config.load import load
 from soundflow.shards.reader import ShardSet
 
@@ -70,3 +71,12 @@ def test_an_impossible_part_is_the_users_mistake(tmp_path: Path, words: str) -> 
     done = part(write_recipe(tmp_path, tmp_path / "data"), words)
     assert done.returncode == 2
     assert not (tmp_path / "data").exists()
+
+
+def test_shards_of_older_code_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = Unit("train", 0, 0, 4, "content")
+    before = unit.shard_key
+    monkeypatch.setattr("data_build.unit.BUILD_VERSION", 2)
+    assert unit.shard_key != before
