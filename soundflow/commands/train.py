@@ -6,6 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
+from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 
 from soundflow.commands.listening import held_out_listener
@@ -21,6 +22,8 @@ from soundflow.train.run import run as train
 def run(args: argparse.Namespace) -> None:
     recipe = load(args.recipe, TrainRecipe, args.overrides, command="train")
     result = train(recipe, held_out_listener(recipe))
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        return  # one of several processes speaks for the run
     if args.json:
         print(json.dumps(to_plain(asdict(result)), indent=1))
     else:
