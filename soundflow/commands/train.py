@@ -35,10 +35,10 @@ COLUMNS = {
     "loss": "loss",
     "loss_stream": "L_stream",
     "loss_reply": "L_LM",
-    "decision_accuracy": "decisions",
-    "reply_token_accuracy": "reply tokens",
-    "event_f1": "event F1",
-    "event_reply_exact": "replies exact",
+    "decision_accuracy": "decided",
+    "reply_token_accuracy": "tokens",
+    "event_f1": "F1",
+    "event_reply_exact": "exact",
     "event_false_per_hour": "false/h",
 }
 
@@ -52,7 +52,7 @@ def show(result: TrainResult) -> None:
         table.add_column(title, justify="right")
     for row in rows:
         values = (row.get(f"valid/{name}") for name in named)
-        table.add_row(str(row["update"]), *("" if v is None else f"{v:.3g}" for v in values))
+        table.add_row(str(row["update"]), *("" if v is None else f"{v:.2f}" for v in values))
     OUT.print(table)
     OUT.print(
         f"{result.parameters / 1e6:.1f} M parameters, {result.updates} updates in "
