@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_build.speech.rewrite import RuleRewriter, strip_markup
+from data_build.speech.rewriting.english_words import ABBREVIATIONS
 
 rewriter = RuleRewriter()
 
@@ -85,7 +86,11 @@ def test_other_languages_say_their_own_numbers() -> None:
     assert rewriter.rewrite("**hello** 5", "pl").text == "hello 5"
 
 
-word = st.text(alphabet=st.sampled_from("abcdefghijklmnopqrstuvwxyzé"), min_size=1, max_size=8)
+# "Dr." at the end of a sentence is an abbreviation, not a clean word and a full stop.
+SHORT = {abbreviation.lower() for abbreviation in ABBREVIATIONS}
+word = st.text(
+    alphabet=st.sampled_from("abcdefghijklmnopqrstuvwxyzé"), min_size=1, max_size=8
+).filter(lambda w: f"{w}." not in SHORT)
 
 
 @given(st.lists(word, min_size=1, max_size=10), st.sampled_from(".?!"))
