@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_build.abilities.config import (
+from data_build.chat.use import ChatUse
+from data_build.compose.config import ComposeConfig
+from data_build.pools.config import PoolsConfig
+from data_build.pools.prepare import PrepareConfig
+from data_build.scenes.draft import PlanConfig
+from data_build.sources.source import SourceConfig
+from data_build.speech.setup import SpeechConfig
+from data_build.tasks.config import (
     AbilitiesConfig,
     CueConfig,
     DialogueConfig,
@@ -13,14 +20,7 @@ from data_build.abilities.config import (
     SoundsConfig,
     TranslationConfig,
 )
-from data_build.abilities.taxonomy import FORMS, TASKS
-from data_build.chat_use import ChatUse
-from data_build.compose.config import ComposeConfig
-from data_build.curate.draft import PlanConfig
-from data_build.material.config import MaterialConfig
-from data_build.material.prepare import PrepareConfig
-from data_build.sources.source import SourceConfig
-from data_build.speech.setup import SpeechConfig
+from data_build.tasks.taxonomy import FORMS, TASKS
 from soundflow.config.record import to_plain
 from soundflow.errors import nearest
 
@@ -79,7 +79,7 @@ class BuildRecipe:
     Attributes:
         output: folder that takes one sub-folder a split, the tables and the clip cache.
         sources: corpora to read recordings from; none are needed where everything is made.
-        texts: files of sentences and dialogues to be spoken (`data_build.material.texts`).
+        texts: files of sentences and dialogues to be spoken (`data_build.pools.texts`).
         cues: what can be heard, and what it makes the assistant say.
         vocabulary: "tiny", or the folder of a tokenizer.
         system: the text of the online prefix.
@@ -98,7 +98,7 @@ class BuildRecipe:
     seed: int = 0
     vocabulary: str = "tiny"
     system: str = ""
-    material: MaterialConfig = field(default_factory=MaterialConfig)
+    material: PoolsConfig = field(default_factory=PoolsConfig)
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     abilities: AbilitiesConfig = field(default_factory=AbilitiesConfig)
     compose: ComposeConfig = field(default_factory=ComposeConfig)

@@ -133,7 +133,7 @@ class Item:
 class StreamPlan:
     """A stream before it is mixed: foreground items in order, background and ambient ones beside.
 
-    Made by an ability (`data_build.abilities`) from a seeded generator; mixed by
+    Made by an ability (`data_build.tasks`) from a seeded generator; mixed by
     `data_build.compose`. ``notes`` goes into the provenance of the sample. A plan that is ``whole``
     makes no sense without its last item (a question about what was heard before).
     """

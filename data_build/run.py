@@ -2,7 +2,7 @@
 
 ::
 
-    sources, phrases, sounds ─▶ tables ─▶ units ─▶ shards ─▶ index ─▶ self-check ─▶ summary
+    sources, phrases, sounds ─▶ tables ─▶ jobs ─▶ shards ─▶ index ─▶ self-check ─▶ summary
                                           (clips are read or made when a stream needs them)
 """
 
@@ -15,23 +15,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data_build.export.documents import write_documents
-from data_build.material.library import Collected, collect, collected_before
+from data_build.pools.pools import Collected, collect, collected_before
+from data_build.processes import n_workers, spread
 from data_build.recipe import BuildRecipe
 from data_build.records import Drop
-from data_build.report import BuildSummary, Counted, count_drops, summarise
+from data_build.report.summary import BuildSummary, Counted, count_drops, summarise
 from data_build.selfcheck import self_check
-from data_build.sources.source import WHOLE, Part
-from data_build.step import n_workers, spread
-from data_build.unit import (
+from data_build.shard_job import (
     MATERIAL,
-    Unit,
-    Workbench,
+    BuildContext,
+    ShardJob,
+    build_context,
+    build_shard,
     build_stream,
-    build_unit,
-    plan_units,
+    plan_jobs,
     set_up,
-    workbench,
 )
+from data_build.sources.source import ALL_ROWS, WorkerShard
 from soundflow.atomic import write_text
 from soundflow.config.record import record
 from soundflow.errors import UserError
@@ -77,13 +77,15 @@ def build(recipe: BuildRecipe, *, progress: Progress | None = None) -> BuildSumm
         UserError: if the output cannot be written, a source cannot be read, or more items were
             dropped than the recipe allows (what was built stays; no index declares it finished).
     """
-    done = build_part(recipe, WHOLE, progress=progress)
+    done = build_part(recipe, ALL_ROWS, progress=progress)
     if done.summary is None:
         raise RuntimeError(f"a whole build waits for {done.waiting} shards")
     return done.summary
 
 
-def build_part(recipe: BuildRecipe, part: Part, *, progress: Progress | None = None) -> PartDone:
+def build_part(
+    recipe: BuildRecipe, part: WorkerShard, *, progress: Progress | None = None
+) -> PartDone:
     """Builds every ``part.of``-th shard, as one of many tasks that share the output folder.
 
     A shard is the same whoever makes it, so the number of parts may change from run to run. The
@@ -97,27 +99,27 @@ def build_part(recipe: BuildRecipe, part: Part, *, progress: Progress | None = N
     output = Path(recipe.output)
     record(output / "recipe.yaml", recipe)
 
-    known = None if part == WHOLE else collected_before(recipe, output / MATERIAL)
+    known = None if part == ALL_ROWS else collected_before(recipe, output / MATERIAL)
     collected = known or collect(recipe, output / MATERIAL)
-    bench = workbench(recipe)
-    units = plan_units(bench)
-    mine = [u for i, u in enumerate(units) if part.takes(i)]
-    shards, made = build_units(recipe, mine, progress or _nobody)
-    shards |= finished_units(recipe, [u for u in units if u not in shards])
-    waiting = len(units) - len(shards)
+    bench = build_context(recipe)
+    jobs = plan_jobs(bench)
+    mine = [u for i, u in enumerate(jobs) if part.takes(i)]
+    shards, made = build_jobs(recipe, mine, progress or _nobody)
+    shards |= finished_jobs(recipe, [u for u in jobs if u not in shards])
+    waiting = len(jobs) - len(shards)
     summary = None
     if not waiting:
-        shards = {u: shards[u] for u in units}
+        shards = {u: shards[u] for u in jobs}
         summary = finish(recipe, bench, collected, shards, set(made), started)
     return PartDone(len(made), len(mine) - len(made), waiting, summary)
 
 
 def finish(
     recipe: BuildRecipe,
-    bench: Workbench,
+    bench: BuildContext,
     collected: Collected,
-    shards: dict[Unit, ShardInfo],
-    made: set[Unit],
+    shards: dict[ShardJob, ShardInfo],
+    made: set[ShardJob],
     started: float,
 ) -> BuildSummary:
     """The last step, once every shard is there: quarantine list, index, self-check, documents.
@@ -153,45 +155,45 @@ def rebuild(recipe: BuildRecipe, stream_id: str) -> Path:
     Raises:
         UserError: if the recipe has no such stream, or it was dropped.
     """
-    sample, unit, bench = _rebuilt(recipe, stream_id)
+    sample, job, bench = _rebuilt(recipe, stream_id)
     folder = Path(recipe.output) / "only" / stream_id
-    shard = write_shard(folder, 0, unit.shard_key, [sample], bench.vocabulary.spec)
+    shard = write_shard(folder, 0, job.shard_key, [sample], bench.vocabulary.spec)
     write_index(folder, bench.vocabulary.spec, [shard])
     return folder
 
 
-def _rebuilt(recipe: BuildRecipe, stream_id: str) -> tuple[StreamSample, Unit, Workbench]:
+def _rebuilt(recipe: BuildRecipe, stream_id: str) -> tuple[StreamSample, ShardJob, BuildContext]:
     collect(recipe, Path(recipe.output) / MATERIAL)
-    bench = workbench(recipe)
-    for unit in plan_units(bench):
-        for number in range(unit.first, unit.first + unit.count):
-            if f"{unit.split}-{number:06d}" == stream_id:
-                sample, drops = build_stream(bench, unit, number)
+    bench = build_context(recipe)
+    for job in plan_jobs(bench):
+        for number in range(job.first, job.first + job.count):
+            if f"{job.split}-{number:06d}" == stream_id:
+                sample, drops = build_stream(bench, job, number)
                 if sample is None:
                     raise UserError(f"{stream_id} was dropped: {drops[-1].reason}")
-                return sample, unit, bench
+                return sample, job, bench
     raise UserError(f"the recipe makes no stream {stream_id!r}", "ids read like train-000123")
 
 
-def build_units(
-    recipe: BuildRecipe, units: list[Unit], progress: Progress
-) -> tuple[dict[Unit, ShardInfo], list[Unit]]:
+def build_jobs(
+    recipe: BuildRecipe, jobs: list[ShardJob], progress: Progress
+) -> tuple[dict[ShardJob, ShardInfo], list[ShardJob]]:
     """Every shard, and which of them were made now."""
-    shards = finished_units(recipe, units)
-    todo = [u for u in units if u not in shards]
+    shards = finished_jobs(recipe, jobs)
+    todo = [u for u in jobs if u not in shards]
     for split in {u.split for u in todo}:  # until it is finished again, nothing calls it finished
         (Path(recipe.output) / split / INDEX_NAME).unlink(missing_ok=True)
-    progress("shards", len(shards), len(units))
-    for position, info in spread(build_unit, todo, n_workers(recipe.workers), set_up, (recipe,)):
+    progress("shards", len(shards), len(jobs))
+    for position, info in spread(build_shard, todo, n_workers(recipe.workers), set_up, (recipe,)):
         shards[todo[position]] = info
-        progress("shards", len(shards), len(units))
-    return {u: shards[u] for u in units}, todo
+        progress("shards", len(shards), len(jobs))
+    return {u: shards[u] for u in jobs}, todo
 
 
-def finished_units(recipe: BuildRecipe, units: list[Unit]) -> dict[Unit, ShardInfo]:
+def finished_jobs(recipe: BuildRecipe, jobs: list[ShardJob]) -> dict[ShardJob, ShardInfo]:
     """The shards that lie there already, whoever made them."""
     output = Path(recipe.output)
-    found = {u: finished_shard(output / u.split, u.number, u.shard_key) for u in units}
+    found = {u: finished_shard(output / u.split, u.number, u.shard_key) for u in jobs}
     return {u: info for u, info in found.items() if info is not None}
 
 

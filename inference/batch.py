@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from inference.chunk_queue import ChunkQueue, HeardChunk
-from inference.decoder_loop import DecoderLoop, Step
+from inference.chunk_queue import ChunkQueue, EncodedChunk
+from inference.dialogue_decoder import DialogueDecoder, Step
 from inference.engine import Engine
 from inference.events import SessionEvent
 from inference.policy import Policy
@@ -51,8 +51,8 @@ class _Row:
     ``length`` counts the positions its loop has asked for; what is computed beyond is a guess.
     """
 
-    loop: DecoderLoop
-    waiting: deque[HeardChunk]
+    loop: DialogueDecoder
+    waiting: deque[EncodedChunk]
     length: int = 0
     step: Step | None = None
     guesses: deque[tuple[Step, Tensor]] = field(default_factory=deque)
@@ -96,8 +96,8 @@ def decode_batch(
     """
     rows = [
         _Row(
-            DecoderLoop(engine.spec, engine.tokenizer, s.policy, max_reply_tokens, lambda: 0.0),
-            deque(HeardChunk(i, x) for i, x in enumerate(s.slots)),
+            DialogueDecoder(engine.spec, engine.tokenizer, s.policy, max_reply_tokens, lambda: 0.0),
+            deque(EncodedChunk(i, x) for i, x in enumerate(s.slots)),
         )
         for s in streams
     ]

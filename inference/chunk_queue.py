@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class HeardChunk:
+class EncodedChunk:
     """One encoded chunk: its index in the stream, its slots (slots, d), when it was complete."""
 
     index: int
@@ -30,17 +30,17 @@ class ChunkQueue:
     def __init__(self, capacity_chunks: int) -> None:
         if capacity_chunks < 1:
             raise ValueError(f"capacity_chunks must be at least 1, got {capacity_chunks}")
-        self._chunks: deque[HeardChunk] = deque(maxlen=capacity_chunks)
+        self._chunks: deque[EncodedChunk] = deque(maxlen=capacity_chunks)
         self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._chunks)
 
-    def put(self, chunk: HeardChunk) -> None:
+    def put(self, chunk: EncodedChunk) -> None:
         self.dropped += len(self._chunks) == self._chunks.maxlen
         self._chunks.append(chunk)
 
-    def drain(self) -> list[HeardChunk]:
+    def drain(self) -> list[EncodedChunk]:
         """Everything that waits, oldest first; the queue is empty afterwards."""
         chunks = list(self._chunks)
         self._chunks.clear()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from inference.decoder_loop import Step
+from inference.dialogue_decoder import Step
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.kv_memory import KvMemory
 

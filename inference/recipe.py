@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from inference.recordings import PROFILES, Profile, ProfileName
+from inference.profiles import PROFILES, Profile, ProfileName
 from inference.session import SessionConfig
 
 Precision = Literal["fp32", "bf16"]

@@ -1,150 +1,88 @@
-"""Recordings one after another in one session, under our choices or the published ones.
-
-::
-
-    a.wav ▓▓▓▓▓▓▓▓▓░ 1 s ░░░  b.wav ▓▓▓▓▓▓▓░ 1 s ░░░    one context, one chunk count
-          └ whole chunks ┘          └ whole chunks ┘
-
-A profile is data. What it decides is decided in one place each: how samples become whole chunks
-(`whole_chunks`), over what the maximum of the log-mel is taken (`ClipEars`), how positions are
-counted (`soundflow.model.half_positions`).
-"""
+"""The recordings that a person names, opened as packets, with their truth where it is known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from inference.chunk_queue import HeardChunk
-from inference.encoder_loop import EncoderLoop
-from inference.engine import Engine
-from inference.events import SessionEvent
-from inference.policy import Policy
-from inference.session import Session, SessionConfig
-from soundflow.interop.published import PUBLISHED_SILENCE_S
-from soundflow.model.half_positions import Positions, set_positions
-from soundflow.protocol.front_end import Maximum
-from soundflow.protocol.timebase import TimeBase
+from inference.audio_in import cut, pcm_packets
+from soundflow.audio.files import read_audio
+from soundflow.errors import UserError, nearest
+from soundflow.protocol.spec import StreamSpec
+from soundflow.protocol.turns import Event
+from soundflow.shards.reader import ShardSet
 
 Float32 = npt.NDArray[np.float32]
-Trailing = Literal["pad", "drop"]
+
+STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True)
-class Profile:
-    """How recordings are heard. The defaults are ours.
+class Recording:
+    """One source of packets.
 
     Attributes:
-        maximum: of the log-mel: over everything heard so far, or over each recording as a whole
-            (which no live stream can know).
-        trailing: whether the last, incomplete chunk of a recording is filled with zeros or left
-            out.
-        positions: exact, or rounded to float16 as the published code has them.
-        silence_s: silence behind each recording, so that its last words can be answered.
+        system: the instruction it was built with; None for plain recordings.
+        events: its truth, in samples from its own start; None where nobody knows.
     """
 
-    maximum: Maximum = "running"
-    trailing: Trailing = "pad"
-    positions: Positions = "exact"
-    silence_s: float = PUBLISHED_SILENCE_S
-
-    def __post_init__(self) -> None:
-        if self.silence_s < 0:
-            raise ValueError(f"silence_s must not be negative, got {self.silence_s}")
+    name: str
+    packets: Iterator[Float32]
+    system: str | None = None
+    events: tuple[Event, ...] | None = None
 
 
-OURS = Profile()
-# The published quick start: a list of files. It pads each of them to a whole chunk, so that the
-# rule of its decoder that leaves out an incomplete chunk finds none.
-PUBLISHED = Profile(maximum="clip", positions="half")
-# The published live server: only whole chunks of what arrives are heard, and the maximum is that
-# of the history.
-PUBLISHED_LIVE = Profile(trailing="drop", positions="half", silence_s=0.0)
-
-ProfileName = Literal["ours", "published", "published_live"]
-PROFILES: dict[ProfileName, Profile] = {
-    "ours": OURS,
-    "published": PUBLISHED,
-    "published_live": PUBLISHED_LIVE,
-}
-
-
-class ClipEars:
-    """Ears for which every packet is a recording of its own, with its own maximum.
+def open_recordings(
+    names: Sequence[str], spec: StreamSpec, packet_s: float, pcm_rate_hz: int, pipe: BinaryIO
+) -> list[Recording]:
+    """Opens every source before the session begins, so that a wrong name costs nothing.
 
     Raises:
-        ValueError: in `push`, if the recording is not a whole number of chunks.
+        UserError: if there is none, or one cannot be read.
     """
-
-    def __init__(self, engine: Engine) -> None:
-        self._model = engine.model
-        self._spec = replace(engine.spec, front_end=replace(engine.spec.front_end, maximum="clip"))
-        self._heard = 0
-        self._received = 0
-
-    @property
-    def received_samples(self) -> int:
-        return self._received
-
-    def push(self, packet: npt.ArrayLike) -> Iterator[HeardChunk]:
-        samples = np.asarray(packet, np.float32)
-        if len(samples) % self._spec.time.chunk_samples:
-            raise ValueError(f"a recording of {len(samples)} samples is not whole chunks")
-        self._received += len(samples)
-        clip = EncoderLoop(self._model, self._spec)
-        for chunk in (*clip.push(samples), *clip.finish()):
-            yield replace(chunk, index=self._heard)
-            self._heard += 1
-
-    def finish(self) -> Iterator[HeardChunk]:
-        """Nothing remains: recordings are whole chunks."""
-        return iter(())
+    if not names:
+        raise UserError("no audio was named", "give recordings, '-' for PCM, or FOLDER#STREAM")
+    if names.count(STANDARD_INPUT) > 1:
+        raise UserError("'-' was named twice", "standard input can be heard once")
+    return [_open(name, spec, packet_s, pcm_rate_hz, pipe) for name in names]
 
 
-def open_session(
-    engine: Engine,
-    profile: Profile = OURS,
-    config: SessionConfig | None = None,
-    policy: Policy | None = None,
-) -> Session:
-    """A session that hears as ``profile`` says.
-
-    The way of counting positions belongs to the model, so it holds for all sessions of the engine
-    until another profile is opened.
-    """
-    set_positions(engine.model, profile.positions)
-    ears = ClipEars(engine) if profile.maximum == "clip" else None
-    return Session(engine, config, policy, ears=ears)
+def _open(
+    name: str, spec: StreamSpec, packet_s: float, pcm_rate_hz: int, pipe: BinaryIO
+) -> Recording:
+    size = max(1, spec.time.samples(packet_s))
+    if name == STANDARD_INPUT:
+        return Recording("standard input", pcm_packets(pipe, pcm_rate_hz, spec.time, packet_s))
+    folder, mark, stream = name.rpartition("#")
+    if mark and Path(folder).is_dir():
+        return _stream(Path(folder), stream, spec, size)
+    audio = read_audio(name, sample_rate_hz=spec.time.sample_rate_hz)
+    return Recording(Path(name).name, cut(audio, size))
 
 
-def hear_recordings(
-    session: Session, recordings: Iterable[Float32], profile: Profile, time: TimeBase
-) -> Iterator[list[SessionEvent]]:
-    """Feeds recordings to ``session`` and closes it.
-
-    Args:
-        recordings: mono float32 at the stream's rate.
-
-    Yields:
-        For each recording what happened during it and the silence behind it; last, the end.
-    """
-    silence = np.zeros(time.samples(profile.silence_s), np.float32)
-    for samples in recordings:
-        events: list[SessionEvent] = []
-        for part in (samples, silence):
-            whole = whole_chunks(part, profile.trailing if part is samples else "pad", time)
-            if len(whole):
-                events += session.push(whole)
-        yield events
-    yield session.close()
+def _stream(folder: Path, wanted: str, spec: StreamSpec, size: int) -> Recording:
+    """A stream of built data by position or id."""
+    shards = ShardSet(folder)
+    spec.require_same(shards.spec, "the checkpoint", str(folder))
+    position = int(wanted) if wanted.isdecimal() else _position(shards, wanted)
+    if not 0 <= position < len(shards):
+        raise UserError(
+            f"{folder}#{wanted}: no such stream", f"the split holds 0 to {len(shards) - 1}"
+        )
+    sample = shards.read(position)
+    record = sample.record
+    return Recording(record.id, cut(sample.audio(), size), record.system, record.events)
 
 
-def whole_chunks(samples: Float32, trailing: Trailing, time: TimeBase) -> Float32:
-    """The samples, padded with zeros to a chunk boundary, or cut at the last one."""
-    if trailing == "drop":
-        return samples[: len(samples) // time.chunk_samples * time.chunk_samples]
-    return np.pad(samples, (0, time.padding_of(len(samples))))
+def _position(shards: ShardSet, wanted: str) -> int:
+    ids = [shards.entry(i).id for i in range(len(shards))]
+    if wanted in ids:
+        return ids.index(wanted)
+    close = nearest(wanted, ids)
+    hint = f"did you mean {close}?" if close else "give a position or an id of index.json"
+    raise UserError(f"{shards.folder}#{wanted}: no such stream", hint)

@@ -18,10 +18,10 @@ from rich.console import Console
 from inference.engine import Engine, load_engine
 from inference.events import SessionEvent, to_json
 from inference.latency import Latency, chunk_costs, measure
+from inference.profiles import Profile, open_session, whole_chunks
 from inference.recipe import InferRecipe
-from inference.recordings import Profile, open_session, whole_chunks
+from inference.recordings import Recording, open_recordings
 from inference.session import SessionConfig, warm_up
-from inference.sources import Recording, open_recordings
 from inference.transcript import Transcript
 from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event
@@ -34,7 +34,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
-class Heard:
+class SessionOutput:
     """What became known while a recording was fed.
 
     ``begins`` is the recording that begins with this packet; ``at_samples`` where, in the session.
@@ -73,7 +73,7 @@ def hear(
     recipe: InferRecipe,
     pipe: BinaryIO,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Heard]:
+) -> Iterator[SessionOutput]:
     """One session over all recordings, each followed by the profile's silence."""
     recordings = open_recordings(
         recipe.audio, engine.spec, recipe.packet_s, recipe.pcm_rate_hz, pipe
@@ -86,10 +86,10 @@ def hear(
             if recipe.real_time:
                 due_s = engine.spec.time.seconds(received + len(packet))
                 sleep(max(0.0, began + due_s - time.perf_counter()))
-            yield Heard(begins, received, tuple(session.push(packet)))
+            yield SessionOutput(begins, received, tuple(session.push(packet)))
             received += len(packet)
             begins = None
-    yield Heard(None, received, tuple(session.close()))
+    yield SessionOutput(None, received, tuple(session.close()))
 
 
 def _packets(recording: Recording, profile: Profile, base: TimeBase) -> Iterator[Float32]:
@@ -119,7 +119,7 @@ def _config(recipe: InferRecipe, recordings: list[Recording]) -> SessionConfig:
     return SessionConfig(own, given.threshold, given.limit_positions, given.sampling)
 
 
-def _print_transcript(engine: Engine, heard: Iterator[Heard]) -> Latency:
+def _print_transcript(engine: Engine, heard: Iterator[SessionOutput]) -> Latency:
     console = Console(highlight=False)
     transcript = Transcript(console, engine.spec.time)
     events: list[SessionEvent] = []
@@ -139,7 +139,7 @@ def _print_transcript(engine: Engine, heard: Iterator[Heard]) -> Latency:
     return found
 
 
-def _print_json(engine: Engine, heard: Iterator[Heard]) -> Latency:
+def _print_json(engine: Engine, heard: Iterator[SessionOutput]) -> Latency:
     events: list[SessionEvent] = []
     for step in heard:
         for event in step.events:

@@ -2,7 +2,7 @@
 
 ::
 
-    push(packet) ─▶ EncoderLoop ─▶ ChunkQueue ─▶ DecoderLoop ⇄ SessionMemory ─▶ events
+    push(packet) ─▶ StreamingEncoder ─▶ ChunkQueue ─▶ DialogueDecoder ⇄ SessionMemory ─▶ events
 
 Every chunk is decided on before the next one is taken from the packet, so the events of a stream
 do not depend on how its samples were cut into packets.
@@ -19,14 +19,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from inference.chunk_queue import ChunkQueue, HeardChunk
-from inference.decoder_loop import DecoderLoop
-from inference.encoder_loop import EncoderLoop
+from inference.chunk_queue import ChunkQueue, EncodedChunk
+from inference.dialogue_decoder import DialogueDecoder
 from inference.engine import Engine
 from inference.events import SessionEnded, SessionEvent
 from inference.memory import SessionMemory
 from inference.policy import ModelPolicy, Policy
 from inference.sampling import SamplingConfig
+from inference.streaming_encoder import StreamingEncoder
 from soundflow.protocol import layout
 from soundflow.protocol.dialogue_state import State
 
@@ -59,9 +59,9 @@ class Ears(Protocol):
     @property
     def received_samples(self) -> int: ...
 
-    def push(self, packet: npt.ArrayLike) -> Iterator[HeardChunk]: ...
+    def push(self, packet: npt.ArrayLike) -> Iterator[EncodedChunk]: ...
 
-    def finish(self) -> Iterator[HeardChunk]: ...
+    def finish(self) -> Iterator[EncodedChunk]: ...
 
 
 class Session:
@@ -88,8 +88,8 @@ class Session:
         threshold = engine.threshold if config.threshold is None else config.threshold
         began = clock()
         self._clock: Callable[[], float] = lambda: clock() - began
-        self._encoder: Ears = ears or EncoderLoop(engine.model, engine.spec)
-        self._decoder = DecoderLoop(
+        self._encoder: Ears = ears or StreamingEncoder(engine.model, engine.spec)
+        self._decoder = DialogueDecoder(
             engine.spec,
             engine.tokenizer,
             policy or ModelPolicy(threshold, config.sampling),
@@ -156,7 +156,7 @@ class Session:
     ) -> None:
         self._closed = True
 
-    def _hear(self, chunks: Iterable[HeardChunk], arrived_s: float) -> list[SessionEvent]:
+    def _hear(self, chunks: Iterable[EncodedChunk], arrived_s: float) -> list[SessionEvent]:
         events: list[SessionEvent] = []
         for chunk in chunks:
             self._heard_chunks += 1

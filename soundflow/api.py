@@ -40,7 +40,7 @@ from inference.events import (
     SessionEnded,
     SessionEvent,
 )
-from inference.recordings import (
+from inference.profiles import (
     OURS,
     PROFILES,
     Profile,

@@ -14,7 +14,7 @@ from soundflow.errors import UserError
 
 
 @contextmanager
-def replacing(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]:
+def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]:
     """A binary file that takes the name ``path`` only when the block ends without an error.
 
     Args:
@@ -44,7 +44,7 @@ def replacing(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]:
 
 
 def write_text(path: Path, text: str, *, synced: bool = True) -> None:
-    with replacing(path, synced=synced) as file:
+    with atomic_write(path, synced=synced) as file:
         file.write(text.encode())
 
 

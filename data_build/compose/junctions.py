@@ -14,10 +14,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from data_build.compose.loudness import audible_span
-from data_build.material.prepare import Heard
+from data_build.pools.prepare import PreparedClip
 
 
-def at_junction(heard: Heard, silence_samples: int) -> Heard:
+def at_junction(heard: PreparedClip, silence_samples: int) -> PreparedClip:
     """A preprocessed recording with at most half of ``silence_samples`` at either end.
 
     Clips that were made for their length (renderings, synthesised sounds) stay as they are.

@@ -10,7 +10,7 @@ import numpy as np
 from data_build.compose.config import ComposeConfig
 from data_build.compose.loudness import SILENT_POWER, Float32, active_power, audible_span, gain_to
 from data_build.compose.noise_bed import noise_bed
-from data_build.material.prepare import Heard
+from data_build.pools.prepare import PreparedClip
 from data_build.records import Clip, TrackRole
 
 
@@ -26,7 +26,7 @@ class Placed:
 
     role: TrackRole
     start_samples: int
-    heard: Heard
+    heard: PreparedClip
     samples: Float32
     on_samples: int
     end_samples: int
@@ -51,7 +51,7 @@ class Mix:
     drawn: dict[str, object]
 
 
-def place(heard: Heard, start: int, role: TrackRole, fade_samples: int) -> Placed:
+def place(heard: PreparedClip, start: int, role: TrackRole, fade_samples: int) -> Placed:
     """Fades a clip at both ends and finds what can be heard of it."""
     faded = taper(heard.samples, fade_samples)
     on, end = audible_span(faded)

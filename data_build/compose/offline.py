@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from data_build.abilities.offline import OfflinePlan
 from data_build.compose.config import ComposeConfig
 from data_build.compose.loudness import active_power, gain_to
 from data_build.compose.mix import taper
-from data_build.material.prepare import Heard
+from data_build.pools.prepare import PreparedClip
 from data_build.records import Clip
+from data_build.tasks.offline import OfflinePlan
 from data_build.tokenize import Vocabulary, offline_sample
 from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.schema import Pcm, StreamRecord, StreamSample, quantise
@@ -21,7 +21,7 @@ from soundflow.shards.schema import Pcm, StreamRecord, StreamSample, quantise
 
 def compose_offline(
     plan: OfflinePlan,
-    hear: Callable[[Clip], Heard],
+    hear: Callable[[Clip], PreparedClip],
     config: ComposeConfig,
     vocabulary: Vocabulary,
     rng: np.random.Generator,
@@ -56,7 +56,7 @@ def compose_offline(
 
 def _recording(
     clip: Clip | None,
-    hear: Callable[[Clip], Heard],
+    hear: Callable[[Clip], PreparedClip],
     config: ComposeConfig,
     time: TimeBase,
     rng: np.random.Generator,

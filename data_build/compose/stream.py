@@ -14,7 +14,7 @@ from data_build.compose.loudness import Float32
 from data_build.compose.mix import Mix, Placed, mix, place
 from data_build.compose.responses import responses
 from data_build.compose.timeline import lay_out
-from data_build.material.prepare import Heard
+from data_build.pools.prepare import PreparedClip
 from data_build.records import Clip, Item, StreamPlan
 from data_build.tokenize import Vocabulary, online_sample
 from soundflow.protocol.timebase import TimeBase
@@ -28,7 +28,7 @@ class DoesNotFit(Exception):
 def compose(
     plan: StreamPlan,
     noise: tuple[Sequence[Clip], Sequence[Clip]],
-    hear: Callable[[Clip], Heard],
+    hear: Callable[[Clip], PreparedClip],
     config: ComposeConfig,
     vocabulary: Vocabulary,
     rng: np.random.Generator,
@@ -90,7 +90,7 @@ def compose(
 
 
 def _beside(
-    item: Item, heard: Heard, n_samples: int, fade: int, rng: np.random.Generator
+    item: Item, heard: PreparedClip, n_samples: int, fade: int, rng: np.random.Generator
 ) -> Placed:
     """Background at a random offset; an ambient clip is repeated over the whole stream."""
     samples = heard.samples

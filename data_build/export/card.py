@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from omegaconf import OmegaConf
 
 from data_build.recipe import BuildRecipe
-from data_build.report_statistics import Statistics
+from data_build.statistics import Statistics
 
 _TEMPLATE = "card_template.md"
 _ATTRIBUTIONS = 40  # names on the card; credits.tsv has all

@@ -20,9 +20,9 @@ from typing import Any
 
 from data_build.export.card import data_card
 from data_build.recipe import BuildRecipe
-from data_build.report import BuildSummary
-from data_build.report_page import by_licence, write_report
-from data_build.report_statistics import Source, Statistics, merged
+from data_build.report.page import by_licence, write_report
+from data_build.report.summary import BuildSummary
+from data_build.statistics import Source, Statistics, merged
 from soundflow.atomic import write_text
 from soundflow.config.record import recipe_hash
 from soundflow.protocol.spec import StreamSpec

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import soundfile
 from datasets import Audio, Features, List, Value
 
-from soundflow.atomic import replacing
+from soundflow.atomic import atomic_write
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.schema import SCHEMA_VERSION, StreamRecord, StreamSample
 from soundflow.shards.writer import flac_bytes
@@ -81,7 +81,7 @@ def export_huggingface(shards: ShardSet, split: str, folder: Path) -> int:
     for number, positions in enumerate(runs):
         name = f"{split}-{number:05d}-of-{len(runs):05d}.parquet"
         with (
-            replacing(folder / DATA_FOLDER / name) as file,
+            atomic_write(folder / DATA_FOLDER / name) as file,
             pq.ParquetWriter(file, schema, compression="zstd") as writer,
         ):
             for first in range(positions.start, positions.stop, _ROWS_A_GROUP):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_build.records import AudioRef, Drop
-from data_build.sources.source import STEP, WHOLE, BadRow, Part, Report
+from data_build.sources.source import ALL_ROWS, STEP, BadRow, Report, WorkerShard
 from soundflow.errors import UserError
 
 AUDIO_SUFFIXES = frozenset(
@@ -73,7 +73,7 @@ def files_below(folder: Path, suffixes: frozenset[str] = AUDIO_SUFFIXES) -> Iter
 
 
 def audio_below(
-    folder: Path, report: Report, part: Part = WHOLE
+    folder: Path, report: Report, part: WorkerShard = ALL_ROWS
 ) -> Iterator[tuple[Path, AudioRef]]:
     """(path, reference) of the audio files of ``part``; an empty one is reported."""
     for index, path in enumerate(files_below(folder)):

@@ -24,7 +24,7 @@ from data_build.sources import (
     translation,
     webdataset_tars,
 )
-from data_build.sources.source import WHOLE, Part, Reader, Report, SourceConfig
+from data_build.sources.source import ALL_ROWS, Reader, Report, SourceConfig, WorkerShard
 from soundflow.errors import UserError, nearest
 
 
@@ -174,14 +174,14 @@ def read(
     Raises:
         UserError: if the corpus is unknown, or its root or index is missing.
     """
-    share = Part(part, of)
+    share = WorkerShard(part, of)
     corpus = corpus_named(config.corpus)
     if config.limit is None:
         yield from corpus.read(config, share, report)
         return
     # Every part reads the same beginning; only the first one may report its drops.
     first = report if part == 0 else _ignore
-    items = itertools.islice(corpus.read(config, WHOLE, first), config.limit)
+    items = itertools.islice(corpus.read(config, ALL_ROWS, first), config.limit)
     yield from itertools.islice(items, share.index, None, share.of)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from data_build.records import Dialogue, Origin
 from data_build.sources.rows import Row, usable
-from data_build.sources.source import BadRow, Part, Report, SourceConfig
+from data_build.sources.source import BadRow, Report, SourceConfig, WorkerShard
 from data_build.sources.text_files import row_id, text_files, text_root, text_rows
 from data_build.sources.turns import alternating, dialogue, field_text, messages_of
 
@@ -23,7 +23,7 @@ _TAG = re.compile(r"^<\|(?:Human|MOSS)\|>:\s*|<eo[hm]>\s*$")
 _PLAIN_TURN = re.compile(r"\[(Human|MOSS)\]:\s*(.*?)\s*<eo[ha]>", re.DOTALL)
 
 
-def moss(config: SourceConfig, part: Part, report: Report) -> Iterator[Dialogue]:
+def moss(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
     """MOSS (github.com/OpenMOSS/MOSS), the three forms in circulation::
 
         002          {"id", "prefix", "num_turns",
@@ -67,7 +67,7 @@ def _moss_messages(row: Row) -> list[tuple[str, str]]:
     return messages
 
 
-def ultrachat(config: SourceConfig, part: Part, report: Report) -> Iterator[Dialogue]:
+def ultrachat(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
     """UltraChat (github.com/thunlp/UltraChat) and UltraChat-200k::
 
     train_0.jsonl                {"id": "0", "data": ["question", "answer", ...]}
@@ -85,7 +85,7 @@ def ultrachat(config: SourceConfig, part: Part, report: Report) -> Iterator[Dial
     yield from usable(text_rows(text_files(config, ULTRACHAT_TREE), part, report), make, report)
 
 
-def magpie_pro(config: SourceConfig, part: Part, report: Report) -> Iterator[Dialogue]:
+def magpie_pro(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
     """Magpie-Pro (github.com/magpie-align/magpie), single- and multi-turn::
 
     data/train-00000-of-00010.parquet    uuid, model, ..., conversations: [{"from", "value"}]

@@ -13,9 +13,9 @@ from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file
 from data_build.sources.fields import clip_of, span_of
 from data_build.sources.questions import question_dialogue
 from data_build.sources.rows import Row, usable
-from data_build.sources.source import FIELDS, STEP, BadRow, Part, Report, SourceConfig
+from data_build.sources.source import FIELDS, STEP, BadRow, Report, SourceConfig, WorkerShard
 from data_build.sources.turns import dialogue, messages_of
-from soundflow.atomic import replacing
+from soundflow.atomic import atomic_write
 from soundflow.errors import UserError
 
 _MAGIC = (
@@ -24,7 +24,9 @@ _MAGIC = (
 )  # fmt: skip
 
 
-def huggingface(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip | Dialogue]:
+def huggingface(
+    config: SourceConfig, part: WorkerShard, report: Report
+) -> Iterator[Clip | Dialogue]:
     """A dataset for the `datasets` library.
 
     ``root`` is a hub name ("owner/name"), a folder of Parquet, JSON, CSV or audio files, or what
@@ -80,7 +82,7 @@ def _open(config: SourceConfig) -> Any:
         raise UserError(f"huggingface: {config.root} ({split}): {reason[:300]}", hint) from error
 
 
-def _rows(dataset: Any, label: str, part: Part, report: Report) -> Iterator[Row]:
+def _rows(dataset: Any, label: str, part: WorkerShard, report: Report) -> Iterator[Row]:
     for shard, rows_part in part.share(range(dataset.num_shards)):
         index = -1
         items = iter(dataset.shard(dataset.num_shards, shard))
@@ -142,7 +144,7 @@ def _materialised(config: SourceConfig, content: bytes) -> Path:
     suffix = next((s for magic, s in _MAGIC if content.startswith(magic)), ".audio")
     path = Path(config.cache).expanduser() / digest[:2] / f"{digest}{suffix}"
     if not path.is_file():
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(content)
     return path
 

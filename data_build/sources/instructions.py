@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from data_build.records import Dialogue, Origin
 from data_build.sources.rows import Row, usable
-from data_build.sources.source import BadRow, Part, Report, SourceConfig
+from data_build.sources.source import BadRow, Report, SourceConfig, WorkerShard
 from data_build.sources.text_files import row_id, text_files, text_root, text_rows
 from data_build.sources.turns import dialogue, messages_of
 
@@ -20,7 +20,7 @@ COIG_TREE = "COIG-CQIA-full.jsonl or <domain>/*.jsonl"
 _SPEAKER = re.compile(r"^(Human|Assistant)\s*[:：]", re.MULTILINE)
 
 
-def belle(config: SourceConfig, part: Part, report: Report) -> Iterator[Dialogue]:
+def belle(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
     """BELLE (github.com/LianjiaTech/BELLE), JSON lines in files called ``.json``::
 
     train_2M_CN.json             {"instruction", "input", "output"}
@@ -40,7 +40,7 @@ def belle(config: SourceConfig, part: Part, report: Report) -> Iterator[Dialogue
     yield from usable(text_rows(text_files(config, BELLE_TREE), part, report), make, report)
 
 
-def coig_cqia(config: SourceConfig, part: Part, report: Report) -> Iterator[Dialogue]:
+def coig_cqia(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
     """COIG-CQIA (hub: m-a-p/COIG-CQIA)::
 
         <domain>/<name>.jsonl    {"instruction", "input", "output", "task_type": {"major", "minor"},

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from data_build.records import Drop
 from data_build.sources.rows import BREAKS_OFF, Row, json_lines, open_binary
-from data_build.sources.source import STEP, WHOLE, Part, Report
+from data_build.sources.source import ALL_ROWS, STEP, Report, WorkerShard
 
 BLOCK_BYTES = 1 << 16
 # One element of the corpora above is at most some megabytes; a larger one means that its end is
@@ -142,7 +142,7 @@ def object_items(path: Path, report: Report) -> Iterator[tuple[str, Any]]:
             report(Drop(STEP, str(path), str(error)))
 
 
-def documents(path: Path, report: Report, part: Part = WHOLE) -> Iterator[Row]:
+def documents(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
     """The records of a file that may be JSON lines, one array of objects, or one object.
 
     Publishers use the suffixes ``.json`` and ``.jsonl`` for any of the three.

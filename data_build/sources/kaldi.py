@@ -9,13 +9,20 @@ from pathlib import Path
 from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file
 from data_build.sources.rows import Row, text_lines, usable
-from data_build.sources.source import BadRow, Part, Report, SourceConfig, find_file, find_folder
+from data_build.sources.source import (
+    BadRow,
+    Report,
+    SourceConfig,
+    WorkerShard,
+    find_file,
+    find_folder,
+)
 from soundflow.errors import UserError
 
 KALDI_TREE = "<split>/{wav.scp, text, utt2spk, segments?, utt2lang?}"
 
 
-def kaldi(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def kaldi(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """A Kaldi data directory (kaldi-asr.org, "Data preparation")::
 
         wav.scp     <recording> <path or command |>

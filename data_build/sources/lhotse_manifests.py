@@ -11,13 +11,13 @@ from data_build.records import AudioRef, Clip, Origin, Word
 from data_build.sources.audio_refs import audio_file, files_below
 from data_build.sources.fields import plain
 from data_build.sources.rows import Row, json_lines, usable
-from data_build.sources.source import BadRow, Part, Report, SourceConfig
+from data_build.sources.source import BadRow, Report, SourceConfig, WorkerShard
 from soundflow.errors import UserError
 
 LHOTSE_TREE = "*cuts*.jsonl(.gz), or *recordings*.jsonl(.gz) with *supervisions*.jsonl(.gz)"
 
 
-def lhotse(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def lhotse(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """Lhotse (github.com/lhotse-speech/lhotse)::
 
         cuts_train.jsonl.gz       {"id", "start", "duration", "type": "MonoCut", "recording": {...},
@@ -78,7 +78,7 @@ def _files(config: SourceConfig, root: Path) -> list[Path]:
     raise UserError(f"lhotse: {root} has no manifest", f"expected {LHOTSE_TREE}")
 
 
-def _utterances(path: Path, part: Part, report: Report) -> Iterator[_Utterance]:
+def _utterances(path: Path, part: WorkerShard, report: Report) -> Iterator[_Utterance]:
     if "cuts" in path.name:
         for row in json_lines(path, report, part):
             yield from _cut_utterances(row)

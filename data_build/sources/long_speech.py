@@ -14,9 +14,9 @@ from data_build.sources.rows import Row, tsv_rows, usable
 from data_build.sources.source import (
     STEP,
     BadRow,
-    Part,
     Report,
     SourceConfig,
+    WorkerShard,
     find_file,
     find_folder,
 )
@@ -40,7 +40,7 @@ _NO_SPEECH = frozenset(("<SIL>", "<MUSIC>", "<NOISE>", "<OTHER>"))
 _TAG = re.compile(r"<[A-Z]+>")
 
 
-def gigaspeech(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def gigaspeech(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """GigaSpeech (github.com/SpeechColab/GigaSpeech), the raw release::
 
         GigaSpeech/GigaSpeech.json    {"dataset": ..., "audios": [{"aid", "path", "segments":
@@ -113,7 +113,7 @@ def _written(text_tn: str) -> str:
     return " ".join(words)
 
 
-def voxpopuli(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def voxpopuli(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """VoxPopuli (github.com/facebookresearch/voxpopuli), as its ``get_asr_data`` leaves it::
 
         transcribed_data/en/asr_train.tsv    id  raw_text  normalized_text  speaker_id  split ...

@@ -10,14 +10,14 @@ from data_build.sources.audio_refs import audio_file
 from data_build.sources.fields import clip_of, names_of, span_of
 from data_build.sources.json_stream import documents
 from data_build.sources.rows import Row, csv_rows, tsv_rows, usable
-from data_build.sources.source import Part, Report, SourceConfig
+from data_build.sources.source import Report, SourceConfig, WorkerShard
 from soundflow.errors import UserError
 
 MANIFEST_TREE = "manifest.jsonl, manifest.csv or manifest.tsv with at least a column path"
 _USUAL = ("manifest.jsonl", "manifest.json", "manifest.csv", "manifest.tsv", "metadata.csv")
 
 
-def manifest(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def manifest(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """JSON lines, CSV or TSV; only ``path`` is needed::
 
         {"path": "a/b.wav", "text": "...", "label": "...", "language": "en", "speaker": "...",

@@ -12,9 +12,9 @@ from data_build.sources.rows import Row, csv_cells, csv_rows, usable
 from data_build.sources.source import (
     STEP,
     BadRow,
-    Part,
     Report,
     SourceConfig,
+    WorkerShard,
     find_file,
     find_folder,
 )
@@ -27,7 +27,7 @@ FMA_TREE = "fma_metadata/{tracks.csv, genres.csv} and fma_{small,medium,large,fu
 _SUBSETS = ("small", "medium", "large", "full")
 
 
-def fma(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def fma(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """The Free Music Archive dataset (github.com/mdeff/fma)::
 
         fma_metadata/tracks.csv    two header rows (group, column), a row "track_id", then tracks
@@ -85,7 +85,7 @@ def _subset(config: SourceConfig, root: Path) -> str:
     raise UserError(f"fma: {root} has no fma_{choices[0]}", f"expected {FMA_TREE}")
 
 
-def _track_rows(table: Path, report: Report, part: Part) -> Iterator[Row]:
+def _track_rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
     """Rows with "group.column" keys; the third header row only names the index."""
     lines = csv_cells(table, report)
     groups = next(lines, (0, [""]))[1]

@@ -13,7 +13,7 @@ from pathlib import Path
 from data_build.records import Clip, ClipKind, Origin
 from data_build.sources.audio_refs import audio_below, relative_id
 from data_build.sources.rows import text_lines
-from data_build.sources.source import Part, Report, SourceConfig, find_folder
+from data_build.sources.source import Report, SourceConfig, WorkerShard, find_folder
 from soundflow.errors import UserError
 
 MUSAN = Origin("MUSAN", "CC-BY-4.0", "Snyder et al. 2015; see the LICENSE file beside each clip")
@@ -32,7 +32,7 @@ _MUSAN_KINDS: dict[str, ClipKind] = {"noise": "noise", "music": "music", "speech
 _WHAM_SPLITS = {"train": "tr", "valid": "cv", "dev": "cv", "test": "tt"}
 
 
-def musan(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def musan(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """MUSAN (openslr.org/17)::
 
         musan/noise/free-sound/noise-free-sound-0000.wav
@@ -75,7 +75,7 @@ def _musan_music(folder: Path, report: Report) -> dict[str, tuple[str, str, str]
     return found
 
 
-def wham(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def wham(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """WHAM! noise (wham.whisper.ai): cafés, restaurants, bars::
 
         wham_noise/tr/01aa010k_1.3053_01po0310_-1.3053.wav    (cv, tt likewise)
@@ -99,7 +99,7 @@ def wham(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
         )
 
 
-def dns_noise(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def dns_noise(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """Noise of the Deep Noise Suppression Challenge (github.com/microsoft/DNS-Challenge)::
 
         datasets/noise/door_Freesound_validated_396619_8.wav                 (challenges 1-3)

@@ -10,7 +10,7 @@ from typing import Any
 from data_build.records import Dialogue, DialogueTurn, Drop, Origin
 from data_build.sources.json_stream import array_items, documents, object_items
 from data_build.sources.rows import BREAKS_OFF, Row, encodable, open_binary, usable
-from data_build.sources.source import STEP, BadRow, Part, Report, SourceConfig
+from data_build.sources.source import STEP, BadRow, Report, SourceConfig, WorkerShard
 from data_build.sources.text_files import JSON_SUFFIXES, row_id, text_files, text_root, text_rows
 from data_build.sources.turns import language_of
 
@@ -28,7 +28,9 @@ _NO_ANSWER = frozenset(("no_answer", "no answer", "noanswer", "无答案"))
 _DESCRIPTION = re.compile(r'\(description (?:"((?:[^"\\]|\\.)*)"|([^\s()]+))\)')
 
 
-def gammacorpus_fact_qa(config: SourceConfig, part: Part, report: Report) -> Iterator[Dialogue]:
+def gammacorpus_fact_qa(
+    config: SourceConfig, part: WorkerShard, report: Report
+) -> Iterator[Dialogue]:
     """GammaCorpus-Fact-QA (hub: rubenroy/GammaCorpus-Fact-QA-450k)::
 
     gammacorpus-fact-qa-450k.jsonl    {"question", "answer"}
@@ -36,7 +38,7 @@ def gammacorpus_fact_qa(config: SourceConfig, part: Part, report: Report) -> Ite
     yield from _flat(config, part, report, GAMMACORPUS, GAMMACORPUS_TREE)
 
 
-def qa_json(config: SourceConfig, part: Part, report: Report) -> Iterator[Dialogue]:
+def qa_json(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
     """Any JSON or Parquet of questions and answers, for example WebQuestions::
 
         {"question" | "query" | "utterance": "...", "answer" | "answers" | "targetValue": ...}
@@ -50,7 +52,7 @@ def qa_json(config: SourceConfig, part: Part, report: Report) -> Iterator[Dialog
 
 
 def _flat(
-    config: SourceConfig, part: Part, report: Report, origin: Origin, tree: str
+    config: SourceConfig, part: WorkerShard, report: Report, origin: Origin, tree: str
 ) -> Iterator[Dialogue]:
     root = text_root(config)
 
@@ -60,7 +62,7 @@ def _flat(
     yield from usable(text_rows(text_files(config, tree), part, report), make, report)
 
 
-def dureader(config: SourceConfig, part: Part, report: Report) -> Iterator[Dialogue]:
+def dureader(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
     """DuReader (github.com/baidu/DuReader)::
 
         dureader_robust-data/train.json         {"data": [{"paragraphs": [{"context", "qas":
@@ -93,7 +95,7 @@ def _is_squad(path: Path) -> bool:
     return head.startswith((b'{"data":[', b'{"version":'))
 
 
-def _squad_questions(path: Path, part: Part, report: Report) -> Iterator[Row]:
+def _squad_questions(path: Path, part: WorkerShard, report: Report) -> Iterator[Row]:
     """Every question of a document in the SQuAD form; a unit of work is a paragraph."""
     unit = 0
     for index, article in array_items(path, report, key="data"):
@@ -113,7 +115,7 @@ def _squad_questions(path: Path, part: Part, report: Report) -> Iterator[Row]:
                 report(Drop(STEP, paragraph.where, str(error)))
 
 
-def webqa(config: SourceConfig, part: Part, report: Report) -> Iterator[Dialogue]:
+def webqa(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
     """WebQA (Baidu, 2016), one object a file::
 
         me_train.json             {"Q_TRN_000001": {"question", "evidences": {"Q_TRN_000001#00":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
 from data_build.records import Drop
-from data_build.sources.source import STEP, WHOLE, BadRow, Part, Report
+from data_build.sources.source import ALL_ROWS, STEP, BadRow, Report, WorkerShard
 from soundflow.errors import UserError
 
 T = TypeVar("T")
@@ -141,7 +141,9 @@ def open_binary(path: Path) -> IO[bytes]:
     return gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file  # type: ignore[return-value]
 
 
-def text_lines(path: Path, report: Report, part: Part = WHOLE) -> Iterator[tuple[int, str]]:
+def text_lines(
+    path: Path, report: Report, part: WorkerShard = ALL_ROWS
+) -> Iterator[tuple[int, str]]:
     """(line number from 1, line without its end) for the non-empty lines of ``part``.
 
     A line that is not UTF-8 is reported; a file that breaks off (gzip) is reported where it does.
@@ -170,7 +172,7 @@ def text_lines(path: Path, report: Report, part: Part = WHOLE) -> Iterator[tuple
             yield number, line.rstrip("\r\n")
 
 
-def tsv_rows(path: Path, report: Report, part: Part = WHOLE) -> Iterator[Row]:
+def tsv_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
     """Rows of a tab-separated table whose first line names the columns; quotes mean nothing.
 
     Raises:
@@ -219,7 +221,7 @@ def csv_cells(
                 yield reader.line_num, cells
 
 
-def csv_rows(path: Path, report: Report, part: Part = WHOLE) -> Iterator[Row]:
+def csv_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
     """Rows of a CSV whose first line names the columns.
 
     Raises:
@@ -241,7 +243,7 @@ def csv_rows(path: Path, report: Report, part: Part = WHOLE) -> Iterator[Row]:
         raise UserError(f"{path}: has no header line", "fetch the file again")
 
 
-def json_lines(path: Path, report: Report, part: Part = WHOLE) -> Iterator[Row]:
+def json_lines(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
     """The objects of a JSON-lines file (also ``.gz``)."""
     for number, line in text_lines(path, report, part):
         where = f"{path}:{number}"

@@ -14,9 +14,9 @@ from data_build.sources.rows import Row, csv_cells, csv_rows, text_lines, tsv_ro
 from data_build.sources.source import (
     STEP,
     BadRow,
-    Part,
     Report,
     SourceConfig,
+    WorkerShard,
     find_file,
     find_folder,
 )
@@ -39,7 +39,7 @@ _WEAK = ("balanced_train", "unbalanced_train", "eval")
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
 
 
-def audioset(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def audioset(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """AudioSet (research.google.com/audioset): labels by Google, audio fetched by yourself::
 
         balanced_train_segments.csv     # three comment lines, then
@@ -94,7 +94,7 @@ def audioset(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]
         yield from usable(_weak_rows(table, report, part), make, report)
 
 
-def _weak_rows(table: Path, report: Report, part: Part) -> Iterator[Row]:
+def _weak_rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
     for index, (number, cells) in enumerate(csv_cells(table, report, skip_space=True)):
         if cells[0].startswith("#") or not part.takes(index):
             continue
@@ -106,7 +106,7 @@ def _weak_rows(table: Path, report: Report, part: Part) -> Iterator[Row]:
 
 
 def _strong(
-    config: SourceConfig, root: Path, names: dict[str, str], part: Part, report: Report
+    config: SourceConfig, root: Path, names: dict[str, str], part: WorkerShard, report: Report
 ) -> Iterator[Clip]:
     table = find_file(config, root, (f"audioset_{config.split}.tsv",), AUDIOSET_TREE)
     stems = ("eval_segments",) if config.split == "eval_strong" else (
@@ -186,7 +186,7 @@ def _display_names(config: SourceConfig, root: Path, report: Report) -> dict[str
     return names
 
 
-def esc50(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def esc50(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """ESC-50 (github.com/karolpiczak/ESC-50)::
 
         ESC-50-master/meta/esc50.csv     filename,fold,target,category,esc10,src_file,take

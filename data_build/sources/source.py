@@ -125,7 +125,7 @@ class SourceConfig:
 
 
 @dataclass(frozen=True)
-class Part:
+class WorkerShard:
     """Every ``of``-th unit of a corpus, from ``index`` on; a unit is a file, or a row of one.
 
     The parts 0 .. of-1 hold every item exactly once.
@@ -144,17 +144,17 @@ class Part:
     def files(self, paths: Sequence[T]) -> Sequence[T]:
         return paths[self.index :: self.of]
 
-    def share(self, paths: Sequence[T]) -> list[tuple[T, Part]]:
+    def share(self, paths: Sequence[T]) -> list[tuple[T, WorkerShard]]:
         """This part's files and which rows of each: whole files where there are enough of them."""
         if len(paths) >= self.of:
-            return [(path, WHOLE) for path in self.files(paths)]
+            return [(path, ALL_ROWS) for path in self.files(paths)]
         return [(path, self) for path in paths]
 
 
-WHOLE = Part()
+ALL_ROWS = WorkerShard()
 
 Report = Callable[[Drop], None]
-Reader = Callable[[SourceConfig, Part, Report], Iterator[Clip | Dialogue]]
+Reader = Callable[[SourceConfig, WorkerShard, Report], Iterator[Clip | Dialogue]]
 
 
 class BadRow(ValueError):

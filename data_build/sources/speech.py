@@ -12,9 +12,9 @@ from data_build.sources.rows import Row, encodable, text_lines, tsv_rows, usable
 from data_build.sources.source import (
     STEP,
     BadRow,
-    Part,
     Report,
     SourceConfig,
+    WorkerShard,
     find_file,
     find_folder,
 )
@@ -31,7 +31,7 @@ AISHELL_TREE = "data_aishell/{transcript/aishell_transcript_v0.8.txt, wav/<split
 _ALIGNMENT = re.compile(r'^(\S+) "(.*)" "([\d.,]*)"$')
 
 
-def librispeech(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def librispeech(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """LibriSpeech (openslr.org/12)::
 
         LibriSpeech/train-clean-100/103/1240/103-1240.trans.txt    "103-1240-0000 CHAPTER ONE ..."
@@ -108,7 +108,7 @@ def _words(line: str) -> tuple[Word, ...]:
     return tuple(words)
 
 
-def common_voice(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def common_voice(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """Common Voice (commonvoice.mozilla.org), releases 1 to today::
 
         cv-corpus-17.0-2024-03-15/en/train.tsv    client_id  path  sentence_id  sentence ...
@@ -153,7 +153,7 @@ def _common_voice_language(config: SourceConfig) -> Path:
     return root / languages[0]
 
 
-def aishell(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def aishell(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """AISHELL-1 (openslr.org/33)::
 
         data_aishell/transcript/aishell_transcript_v0.8.txt   "BAC009S0002W0122 而 对 楼市 ..."

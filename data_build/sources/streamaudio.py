@@ -13,7 +13,7 @@ from typing import TypeVar
 from data_build.records import Clip, Dialogue, DialogueTurn, Item, Origin, PlannedReply, StreamPlan
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.rows import Row, encodable, json_lines, usable
-from data_build.sources.source import BadRow, Part, Report, SourceConfig
+from data_build.sources.source import BadRow, Report, SourceConfig, WorkerShard
 from data_build.sources.text_files import row_id, text_files, text_root
 from data_build.sources.turns import language_of
 from soundflow.errors import UserError
@@ -33,7 +33,7 @@ STREAMAUDIO_TREE = "*.jsonl, with audio_path relative to the file's folder or to
 _SUFFIXES = frozenset((".jsonl", ".json", ".gz"))
 
 
-def streamaudio(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def streamaudio(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """StreamAudio-2M, one conversation a line::
 
         {"id", "stream_scene_type", "num_turns", "turns": [{"user", "assistant", "emotion",
@@ -48,13 +48,13 @@ def streamaudio(config: SourceConfig, part: Part, report: Report) -> Iterator[Cl
             yield item.clip
 
 
-def online_conversation(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def online_conversation(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """The online training form: ``{"conversation": [{"audio_path", "assistant", "emotion"?}]}`` or
     ``{"merge_path", "assistant", "emotion"?}``; clips as `streamaudio` gives them."""
     yield from streamaudio(config, part, report)
 
 
-def stream_plans(config: SourceConfig, part: Part, report: Report) -> Iterator[StreamPlan]:
+def stream_plans(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[StreamPlan]:
     """The conversations of `streamaudio` or `online_conversation` as plans, ready to be mixed."""
     root = text_root(config)
 
@@ -71,7 +71,7 @@ def stream_plans(config: SourceConfig, part: Part, report: Report) -> Iterator[S
 
 
 def offline_conversation(
-    config: SourceConfig, part: Part, report: Report
+    config: SourceConfig, part: WorkerShard, report: Report
 ) -> Iterator[Clip | Dialogue]:
     """The offline training form: ``{"user"?, "assistant", "audio_path"?}``.
 

@@ -9,7 +9,7 @@ from data_build.records import Drop
 from data_build.sources.audio_refs import files_below
 from data_build.sources.json_stream import documents
 from data_build.sources.rows import Row
-from data_build.sources.source import STEP, WHOLE, Part, Report, SourceConfig
+from data_build.sources.source import ALL_ROWS, STEP, Report, SourceConfig, WorkerShard
 from soundflow.errors import UserError
 
 JSON_SUFFIXES = frozenset((".json", ".jsonl", ".gz"))
@@ -59,7 +59,7 @@ def text_files(
     )
 
 
-def text_rows(paths: Sequence[Path], part: Part, report: Report) -> Iterator[Row]:
+def text_rows(paths: Sequence[Path], part: WorkerShard, report: Report) -> Iterator[Row]:
     """The records of all files, in order."""
     for path, rows in part.share(paths):
         if path.suffix == ".parquet":
@@ -68,7 +68,7 @@ def text_rows(paths: Sequence[Path], part: Part, report: Report) -> Iterator[Row
             yield from documents(path, report, rows)
 
 
-def parquet_rows(path: Path, report: Report, part: Part = WHOLE) -> Iterator[Row]:
+def parquet_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
     """The records of a Parquet file, some at a time; a damaged file is reported."""
     import pyarrow
     import pyarrow.parquet

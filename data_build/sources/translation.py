@@ -12,9 +12,9 @@ from data_build.sources.audio_refs import audio_file
 from data_build.sources.rows import Row, text_lines, tsv_rows, usable
 from data_build.sources.source import (
     STEP,
-    Part,
     Report,
     SourceConfig,
+    WorkerShard,
     find_file,
     find_folder,
 )
@@ -28,7 +28,7 @@ COVOST2_TREE = (
 _TABLE = re.compile(r"covost_v2\.([A-Za-z-]+)_([A-Za-z-]+)(?:\.(train|dev|test))?\.tsv")
 
 
-def covost2(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def covost2(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """CoVoST 2 (github.com/facebookresearch/covost), over Common Voice 4 recordings::
 
         covost_v2.en_zh-CN.train.tsv    path  sentence  translation  client_id
@@ -90,7 +90,7 @@ def _pair(config: SourceConfig, root: Path) -> str:
     return pairs[0]
 
 
-def _escaped_rows(path: Path, report: Report, part: Part) -> Iterator[Row]:
+def _escaped_rows(path: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
     """Tab-separated rows in which a backslash takes the next character literally."""
     header: list[str] | None = None
     for number, line in text_lines(path, report):
@@ -115,13 +115,15 @@ def _escaped_rows(path: Path, report: Report, part: Part) -> Iterator[Row]:
         raise UserError(f"{path}: has no header line", "fetch the file again")
 
 
-def _joined(raw: Path, validated: Path, split: str, report: Report, part: Part) -> Iterator[Row]:
+def _joined(
+    raw: Path, validated: Path, split: str, report: Report, part: WorkerShard
+) -> Iterator[Row]:
     """Rows of Common Voice with the translation that the downloaded table has for their path."""
     # "train_covost" marks rows that CoVoST added to Common Voice's own training split.
     splits = {split, f"{split}_covost"} if split == "train" else {split}
     translations = {
         str(row.data["path"]): row.data.get("translation")
-        for row in _escaped_rows(raw, report, Part())
+        for row in _escaped_rows(raw, report, WorkerShard())
         if row.data.get("split") in splits and "path" in row.data
     }
     for row in tsv_rows(validated, report, part):

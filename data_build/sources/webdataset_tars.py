@@ -12,7 +12,7 @@ from data_build.records import AudioRef, Clip, Drop, Origin
 from data_build.sources.audio_refs import AUDIO_SUFFIXES, files_below
 from data_build.sources.fields import clip_of, span_of
 from data_build.sources.rows import Row, encodable, parse_json, usable
-from data_build.sources.source import STEP, BadRow, Part, Report, SourceConfig
+from data_build.sources.source import STEP, BadRow, Report, SourceConfig, WorkerShard
 from soundflow.errors import UserError
 
 WEBDATASET_TREE = "*.tar with members <key>.{wav,flac,mp3,ogg} and <key>.{json,txt,cls}"
@@ -32,7 +32,7 @@ class _Sample:
     columns: dict[str, Any] = field(default_factory=dict)
 
 
-def webdataset(config: SourceConfig, part: Part, report: Report) -> Iterator[Clip]:
+def webdataset(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
     """Tars in the WebDataset convention::
 
         train-000000.tar:  utt1.flac  utt1.json      {"text": ..., "speaker": ..., ...}

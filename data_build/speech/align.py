@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_build.records import Word
-from data_build.speech.recognisers.whisper import Whisper
+from data_build.speech.asr.whisper import Whisper
 from data_build.speech.voices import MARGIN_SAMPLES, SAMPLE_RATE_HZ
 from soundflow.text.normalize import BY_CHARACTER
 

@@ -1,4 +1,4 @@
-"""Is what was rendered what was written? Length first, then what a recogniser hears.
+"""Is what was rendered what was written? Length first, then what a asr_model hears.
 
 A text-to-speech engine may repeat, drop or invent words; a rendering passes when its length is
 plausible for its text and its word error rate against the text is at most ``tau_wer``. What cannot
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from data_build.speech.recognisers.recogniser import Recogniser
+from data_build.speech.asr.asr_model import AsrModel
 from soundflow.text.normalize import BY_CHARACTER, level_compounds, split_numerals, units
 from soundflow.text.wer import count_unit_errors
 
@@ -69,7 +69,7 @@ def judge(
     text: str,
     language: str,
     rate: float,
-    recogniser: Recogniser | None,
+    asr_model: AsrModel | None,
     config: GateConfig,
 ) -> Verdict:
     """Judges one rendering, (n,) float32 mono at 16 kHz.
@@ -77,17 +77,17 @@ def judge(
     Args:
         text: what was to be said, rewritten for speech.
         rate: the pace that was asked for; plausible lengths scale with it.
-        recogniser: None checks the length alone.
+        asr_model: None checks the length alone.
 
     Raises:
-        CallFailure: if the recogniser is a server and does not answer.
+        CallFailure: if the asr_model is a server and does not answer.
     """
     reason = _implausible_length(len(samples) / 16_000 * rate, text, language, config)
     if reason:
         return Verdict(reason)
-    if recogniser is None:
+    if asr_model is None:
         return Verdict("")
-    heard = recogniser.transcribe(samples, language)
+    heard = asr_model.transcribe(samples, language)
     errors = count_unit_errors(
         *level_compounds(
             split_numerals(units(text, language)), split_numerals(units(heard, language))

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from soundflow.atomic import replacing, write_text
+from soundflow.atomic import atomic_write, write_text
 from soundflow.errors import UserError
 from soundflow.shards.schema import PCM_SCALE, Pcm, quantise
 from soundflow.shards.writer import flac_bytes
@@ -112,7 +112,7 @@ class ClipCache:
         # Notes first: a clip counts as there once its audio is.
         text = json.dumps(kept, ensure_ascii=False, sort_keys=True)
         write_text(notes_path, text, synced=False)
-        with replacing(path, synced=False) as file:
+        with atomic_write(path, synced=False) as file:
             file.write(flac)
         self._written_bytes += len(flac)
         if self._written_bytes > self.limit_bytes // 16:

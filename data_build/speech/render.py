@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from data_build.http_calls import CallFailure
+from data_build.chat.http_calls import CallFailure
+from data_build.randomness import generator
 from data_build.records import AudioRef, Clip, Dialogue, Drop, Origin, Word
-from data_build.seeding import generator
 from data_build.speech.align import Aligner
+from data_build.speech.asr.asr_model import AsrModel
 from data_build.speech.asr_check import GateConfig, judge
 from data_build.speech.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.speech.engines.engine import Engine, RenderingFailed
 from data_build.speech.pool import VoicePool
-from data_build.speech.recognisers.recogniser import Recogniser
 from data_build.speech.rewrite import Rewriter, Rewritten, strip_markup
 from data_build.speech.voices import Voice, fitted, synthesise
 
@@ -80,11 +80,11 @@ class RenderCounts:
 
 
 class DialogueRenderer:
-    """Renders dialogues with one set of engines, recogniser, aligner and rewriter.
+    """Renders dialogues with one set of engines, asr_model, aligner and rewriter.
 
     Args:
         engines: by the name that voices use; must hold every engine of ``pool``.
-        recognisers: language code -> recogniser; other languages are checked by length alone.
+        asr_models: language code -> asr_model; other languages are checked by length alone.
         aligner: None leaves the clips without word times.
     """
 
@@ -94,7 +94,7 @@ class DialogueRenderer:
         engines: Mapping[str, Engine],
         cache: ClipCache,
         rewriter: Rewriter,
-        recognisers: Mapping[str, Recogniser],
+        asr_models: Mapping[str, AsrModel],
         aligner: Aligner | None,
         gate: GateConfig,
     ) -> None:
@@ -102,7 +102,7 @@ class DialogueRenderer:
         self._engines = engines
         self._cache = cache
         self._rewriter = rewriter
-        self._recognisers = recognisers
+        self._recognisers = asr_models
         self._aligner = aligner
         self._gate = gate
         self.counts = RenderCounts()
@@ -163,7 +163,7 @@ class DialogueRenderer:
 
     def _rendered(self, text: str, voice: Voice, language: str) -> CachedClip:
         engine = self._engines[voice.engine]
-        recogniser = self._recognisers.get(language.split("-")[0].lower())
+        asr_model = self._recognisers.get(language.split("-")[0].lower())
         key = clip_key(
             {
                 "version": VERSION,
@@ -172,7 +172,7 @@ class DialogueRenderer:
                 "voice": asdict(voice),
                 "engine": engine.id,
                 "gate": asdict(self._gate),
-                "recogniser": recogniser.id if recogniser else None,
+                "asr_model": asr_model.id if asr_model else None,
                 "aligner": self._aligner.id if self._aligner else None,
             }
         )
@@ -187,7 +187,7 @@ class DialogueRenderer:
             variant = _take(voice, take, engine)
             samples = synthesise(text, variant, engine)
             self._count(takes=1)
-            verdict = judge(samples, text, language, variant.rate, recogniser, self._gate)
+            verdict = judge(samples, text, language, variant.rate, asr_model, self._gate)
             if verdict.passed:
                 notes: dict[str, Any] = {"take": take, "wer": verdict.wer, "heard": verdict.heard}
                 if self._aligner is not None:

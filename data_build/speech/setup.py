@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from data_build.speech.align import Aligner, UniformAligner, WhisperAligner
+from data_build.speech.asr.asr_model import AsrModel
+from data_build.speech.asr.http_asr import HttpAsr, HttpAsrConfig
+from data_build.speech.asr.pipeline import TransformersAsr
+from data_build.speech.asr.whisper import Whisper
 from data_build.speech.asr_check import GateConfig
 from data_build.speech.clip_cache import ClipCache
 from data_build.speech.engines.engine import Engine
 from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
 from data_build.speech.engines.kokoro import Kokoro
 from data_build.speech.pool import VoicePool
-from data_build.speech.recognisers.http_asr import HttpAsrConfig, HttpRecogniser
-from data_build.speech.recognisers.pipeline import TransformersRecogniser
-from data_build.speech.recognisers.recogniser import Recogniser
-from data_build.speech.recognisers.whisper import Whisper
 from data_build.speech.render import DialogueRenderer
 from data_build.speech.rewrite import Rewriter, RuleRewriter
 from data_build.speech.voices import embedded_engine
@@ -32,9 +32,9 @@ class SpeechConfig:
     Attributes:
         pool: who may speak.
         gate: when a rendering passes.
-        recognisers: language -> "tiny.en", "base", a CTranslate2 folder, ``transformers:FOLDER``
+        asr_models: language -> "tiny.en", "base", a CTranslate2 folder, ``transformers:FOLDER``
             or ``http``; languages that are not named are checked by length alone.
-        word_times: "whisper" aligns with the recogniser of the language where that is Whisper.
+        word_times: "whisper" aligns with the asr_model of the language where that is Whisper.
         kokoro_voices: folder of Kokoro's voice files; makes the engine "kokoro".
         servers: engine name -> voice server, besides the embedded engines.
         asr_server: what ``http`` stands for.
@@ -43,7 +43,7 @@ class SpeechConfig:
 
     pool: VoicePool = field(default_factory=VoicePool)
     gate: GateConfig = field(default_factory=GateConfig)
-    recognisers: dict[str, str] = field(default_factory=lambda: {"en": "tiny.en"})
+    asr_models: dict[str, str] = field(default_factory=lambda: {"en": "tiny.en"})
     word_times: Timing = "none"
     kokoro_voices: str = ""
     servers: dict[str, HttpVoicesConfig] = field(default_factory=dict)
@@ -55,8 +55,8 @@ class SpeechConfig:
             raise ValueError(
                 f"word_times must be one of {get_args(Timing)}, got {self.word_times!r}"
             )
-        if "http" in self.recognisers.values() and self.asr_server is None:
-            raise ValueError("recognisers: 'http' needs asr_server")
+        if "http" in self.asr_models.values() and self.asr_server is None:
+            raise ValueError("asr_models: 'http' needs asr_server")
         if self.cache_gib <= 0:
             raise ValueError(f"cache_gib must be positive, got {self.cache_gib}")
 
@@ -72,17 +72,17 @@ def dialogue_renderer(
     Raises:
         UserError: if a package, a folder or a server that the recipe names is not there.
     """
-    recognisers = {
+    asr_models = {
         language.split("-")[0].lower(): _recogniser(name, config)
-        for language, name in config.recognisers.items()
+        for language, name in config.asr_models.items()
     }
     return DialogueRenderer(
         pool=config.pool,
         engines=_engines(config),
         cache=ClipCache(cache_folder, int(config.cache_gib * 2**30)),
         rewriter=rewriter or RuleRewriter(),
-        recognisers=recognisers,
-        aligner=_aligner(config.word_times, recognisers),
+        asr_models=asr_models,
+        aligner=_aligner(config.word_times, asr_models),
         gate=config.gate,
     )
 
@@ -97,24 +97,24 @@ def _engines(config: SpeechConfig) -> dict[str, Engine]:
     return engines
 
 
-def _recogniser(name: str, config: SpeechConfig) -> Recogniser:
+def _recogniser(name: str, config: SpeechConfig) -> AsrModel:
     if name == "http":
         assert config.asr_server is not None  # SpeechConfig sees to it
-        return HttpRecogniser(config.asr_server)
+        return HttpAsr(config.asr_server)
     if name.startswith("transformers:"):
-        return TransformersRecogniser(name.removeprefix("transformers:"))
+        return TransformersAsr(name.removeprefix("transformers:"))
     return Whisper(name)
 
 
-def _aligner(timing: Timing, recognisers: dict[str, Recogniser]) -> Aligner | None:
+def _aligner(timing: Timing, asr_models: dict[str, AsrModel]) -> Aligner | None:
     if timing == "none":
         return None
     if timing == "uniform":
         return UniformAligner()
-    whispers = {n: r for n, r in recognisers.items() if isinstance(r, Whisper)}
+    whispers = {n: r for n, r in asr_models.items() if isinstance(r, Whisper)}
     if not whispers:
         raise UserError(
-            "word_times 'whisper' needs a Whisper recogniser",
-            "name 'tiny.en' or 'base' under recognisers, or use 'uniform'",
+            "word_times 'whisper' needs a Whisper asr_model",
+            "name 'tiny.en' or 'base' under asr_models, or use 'uniform'",
         )
     return WhisperAligner(whispers)

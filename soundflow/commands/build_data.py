@@ -9,10 +9,10 @@ from dataclasses import asdict
 from rich.table import Table
 
 from data_build.recipe import BuildRecipe
-from data_build.report import BuildSummary
-from data_build.report_page import REPORT_FILE
+from data_build.report.page import REPORT_FILE
+from data_build.report.summary import BuildSummary
 from data_build.run import build_part, rebuild
-from data_build.sources.source import WHOLE, Part
+from data_build.sources.source import ALL_ROWS, WorkerShard
 from soundflow.commands.progress import stages
 from soundflow.config.load import load
 from soundflow.errors import UserError
@@ -24,12 +24,14 @@ def run(args: argparse.Namespace) -> None:
     if args.only:
         OUT.print(str(rebuild(recipe, args.only)))
         return
-    part = part_of(args.part) if args.part else WHOLE
+    part = part_of(args.part) if args.part else ALL_ROWS
     with stages() as tell:
         done = build_part(recipe, part, progress=tell)
     if args.json:
         print(
-            json.dumps(asdict(done.summary if part == WHOLE and done.summary else done), indent=1)
+            json.dumps(
+                asdict(done.summary if part == ALL_ROWS and done.summary else done), indent=1
+            )
         )
     elif done.summary is not None:
         show(done.summary, recipe.output)
@@ -40,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
-def part_of(words: str) -> Part:
+def part_of(words: str) -> WorkerShard:
     """``I/N`` as a part.
 
     Raises:
@@ -48,7 +50,7 @@ def part_of(words: str) -> Part:
     """
     try:
         index, of = (int(word) for word in words.split("/"))
-        return Part(index, of)
+        return WorkerShard(index, of)
     except ValueError as error:
         raise UserError(
             f"--part {words!r} is not I/N with 0 <= I < N", "for example --part 0/8"

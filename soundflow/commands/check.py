@@ -40,8 +40,8 @@ def _resolve(path: Path, tree: dict[str, Any]) -> tuple[Any, Plan]:
 
 
 def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
+    from data_build.processes import n_workers
     from data_build.recipe import BuildRecipe
-    from data_build.step import n_workers
     from soundflow.text.presets import load_vocabulary
 
     recipe = build(BuildRecipe, tree, where)
@@ -70,11 +70,11 @@ def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     _, table = load_vocabulary(recipe.vocabulary)
     with torch.device("meta"):  # counts the weights without holding them
         model = AudioInteractionModel(recipe.model, table)
-    streams = recipe.optim.updates * recipe.data.rows_per_update
+    streams = recipe.optim.updates * recipe.data.global_batch_size
     plan = {
         "output": str(recipe.output),
         "parameters": f"{model.parameter_count() / 1e6:.1f} M",
-        "updates": f"{recipe.optim.updates} of {recipe.data.rows_per_update} streams",
+        "updates": f"{recipe.optim.updates} of {recipe.data.global_batch_size} streams",
         "device": f"{recipe.compute.accelerator}, {recipe.compute.precision}",
     }
     folder = recipe.data.folder

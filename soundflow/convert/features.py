@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from soundflow.atomic import replacing
+from soundflow.atomic import atomic_write
 from soundflow.audio.frontend import log_mel
 from soundflow.errors import UserError
 from soundflow.interop.training_rows import FEATURE_FILE, TrainingRow
@@ -89,5 +89,5 @@ def write_features(folder: Path, features: Tensor) -> None:
     """One plain tensor, which ``torch.load(..., weights_only=True)`` reads."""
     data = io.BytesIO()
     torch.save(features.contiguous().clone(), data)
-    with replacing(folder / FEATURE_FILE) as file:
+    with atomic_write(folder / FEATURE_FILE) as file:
         file.write(data.getvalue())

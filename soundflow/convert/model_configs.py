@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from soundflow.errors import UserError
-from soundflow.model.config import LmConfig, ModelConfig, TowerConfig
+from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 
 # What a litgpt config must say (or leave out) for its model to be a Qwen2.
 _RELEASE_FIXED: dict[str, Any] = {
@@ -67,7 +67,7 @@ class _Fields:
         return UserError(f"{self._file}: {why}", "this model is not a Qwen2.5 with an audio tower")
 
 
-def from_release(file: Path, data: Mapping[str, Any], tower: TowerConfig) -> Sizes:
+def from_release(file: Path, data: Mapping[str, Any], tower: AudioEncoderConfig) -> Sizes:
     """``model_config.yaml`` of the published release (litgpt's Config)."""
     fields = _Fields(file, data)
     fields.require(_RELEASE_FIXED)
@@ -108,13 +108,13 @@ def to_release(model: ModelConfig, vocab_size: int, name: str) -> dict[str, Any]
     }
 
 
-def tower_from(file: Path, data: Mapping[str, Any], lm_width: int | None) -> TowerConfig:
+def tower_from(file: Path, data: Mapping[str, Any], lm_width: int | None) -> AudioEncoderConfig:
     """An ``audio_config``. ``lm_width`` is what its output must fit (None: not known yet)."""
     fields = _Fields(file, data)
     fields.require(_TOWER_FIXED)
     if lm_width is not None:
         fields.require({"output_dim": lm_width})
-    return TowerConfig(
+    return AudioEncoderConfig(
         mel_bins=fields.integer("num_mel_bins"),
         width=fields.integer("d_model"),
         layers=fields.integer("encoder_layers"),

@@ -72,7 +72,7 @@ def probe_logits(source: Opened, probe: Probe) -> Tensor:
 
 def _embed(source: Opened, probe: Probe) -> Tensor:
     """(L, d), the encoder outputs in their slots."""
-    tower = build_tower(source.model.tower, source.model.lm.width).eval()
+    tower = build_tower(source.model.audio_encoder, source.model.lm.width).eval()
     state = {k.removeprefix("encoder."): _get(source, k) for k in _tower_keys(source)}
     tower.load_state_dict(state)
     encode = encode_chunks if source.form == "soundflow" else encode_chunks_stock

@@ -80,7 +80,7 @@ def write_plain(folder: Path, source: forms.Opened, target: Target, limit_bytes:
     tower = folder / forms.TOWER_FOLDER
     tower.mkdir()
     write_shards(tower, target, names.tower_only(source.shapes), limit_bytes, _PT)
-    audio = source.model.tower.for_transformers(source.model.lm.width)
+    audio = source.model.audio_encoder.for_transformers(source.model.lm.width)
     audio.architectures = ["Qwen2_5OmniAudioEncoder"]
     audio.save_pretrained(tower)
 
@@ -144,7 +144,7 @@ def _thinker_config(source: forms.Opened, vision: dict[str, Any]) -> Qwen2_5Omni
     )
     eyes = Qwen2_5OmniVisionEncoderConfig(**{**vision, "out_hidden_size": lm.width})
     config = Qwen2_5OmniThinkerConfig(
-        audio_config=model.tower.for_transformers(lm.width).to_dict(),
+        audio_config=model.audio_encoder.for_transformers(lm.width).to_dict(),
         text_config=text.to_dict(),
         vision_config=eyes.to_dict(),
         audio_token_index=tokens.audio_pad,

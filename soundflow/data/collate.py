@@ -22,7 +22,7 @@ from soundflow.shards.schema import StreamSample
 
 
 @dataclass(frozen=True)
-class Heard:
+class StreamFeatures:
     """A stream ready for the model: ids (n,), roles (n,), mel (n_chunks, n_mels, frames)."""
 
     ids: npt.NDArray[np.int32]
@@ -30,21 +30,23 @@ class Heard:
     mel: npt.NDArray[np.float32]
 
 
-def hear(sample: StreamSample, spec: StreamSpec) -> Heard:
+def hear(sample: StreamSample, spec: StreamSpec) -> StreamFeatures:
     """Computes the features of a stream; one without audio has no chunks."""
-    return Heard(sample.ids, sample.roles, log_mel(sample.audio(), spec.time, spec.front_end))
+    return StreamFeatures(
+        sample.ids, sample.roles, log_mel(sample.audio(), spec.time, spec.front_end)
+    )
 
 
-def first_chunks(heard: Heard, n_chunks: int, spec: StreamSpec) -> Heard:
+def first_chunks(heard: StreamFeatures, n_chunks: int, spec: StreamSpec) -> StreamFeatures:
     """An online stream as it was after ``n_chunks``: everything heard and said up to there."""
     (starts,) = np.nonzero(heard.ids == spec.tokens.audio_begin)
     if len(starts) <= n_chunks:
         return heard
     end = int(starts[n_chunks])
-    return Heard(heard.ids[:end], heard.roles[:end], heard.mel[:n_chunks])
+    return StreamFeatures(heard.ids[:end], heard.roles[:end], heard.mel[:n_chunks])
 
 
-def collate(rows: Sequence[Heard], spec: StreamSpec) -> Batch:
+def collate(rows: Sequence[StreamFeatures], spec: StreamSpec) -> Batch:
     """Pads the rows on the right and joins their chunks.
 
     The filler is TEXT_END: any id but those of the audio slots would do, because under a causal

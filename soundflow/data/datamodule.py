@@ -23,28 +23,28 @@ from soundflow.shards.reader import ShardSet
 class DataConfig:
     """Where the streams are, and how many go into an update.
 
-    ``rows_per_update`` counts all ranks and accumulated micro-batches together. ``cache_mb`` keeps
-    computed features of small corpora in memory, per worker.
+    ``global_batch_size`` counts all ranks and accumulated micro-batches together. ``cache_mb``
+    keeps computed features of small corpora in memory, per worker.
     """
 
     folder: Path
     train: str = "train"
     valid: str = "valid"
-    rows_per_update: int = 16
-    rows_per_micro_batch: int = 16
+    global_batch_size: int = 16
+    micro_batch_size: int = 16
     workers: int = 0
     cache_mb: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     length_warm_up: LengthWarmUp = field(default_factory=LengthWarmUp)
 
     def __post_init__(self) -> None:
-        for name in ("rows_per_update", "rows_per_micro_batch"):
+        for name in ("global_batch_size", "micro_batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.rows_per_update % self.rows_per_micro_batch:
+        if self.global_batch_size % self.micro_batch_size:
             raise ValueError(
-                f"rows_per_update={self.rows_per_update} must be a multiple of "
-                f"rows_per_micro_batch={self.rows_per_micro_batch}"
+                f"global_batch_size={self.global_batch_size} must be a multiple of "
+                f"micro_batch_size={self.micro_batch_size}"
             )
         if self.workers < 0 or self.cache_mb < 0:
             raise ValueError(f"workers={self.workers} and cache_mb={self.cache_mb} must be >= 0")
@@ -117,9 +117,9 @@ class StreamData(LightningDataModule):
         try:
             return TrainUpdates(
                 self.train_shards,
-                Schedule(self._seed, len(self.train_shards), self.config.rows_per_update),
+                Schedule(self._seed, len(self.train_shards), self.config.global_batch_size),
                 self._updates,
-                self.config.rows_per_micro_batch,
+                self.config.micro_batch_size,
                 self.config.augment,
                 rank=rank,
                 world=world,
@@ -127,7 +127,7 @@ class StreamData(LightningDataModule):
                 warm_up=self.config.length_warm_up,
             )
         except ValueError as error:
-            raise UserError(f"data: {error}", "change data.rows_per_update") from error
+            raise UserError(f"data: {error}", "change data.global_batch_size") from error
 
     def train_dataloader(self) -> ResumableLoader:
         """Starts at the update after the last one taken, so a resumed run replays nothing."""
@@ -137,7 +137,7 @@ class StreamData(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         trainer = self._ranks()
-        rows = self.config.rows_per_micro_batch
+        rows = self.config.micro_batch_size
         held_out = HeldOut(
             self.valid_shards, rows, rank=trainer.global_rank, world=trainer.world_size
         )

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from soundflow.data.augment import AUGMENT, AugmentConfig, augment
 from soundflow.data.batch import Batch
-from soundflow.data.collate import Heard, collate, first_chunks, hear
+from soundflow.data.collate import StreamFeatures, collate, first_chunks, hear
 from soundflow.data.schedule import LengthWarmUp, Row, Schedule, micro_batches
 from soundflow.shards.reader import ShardSet
 
@@ -26,10 +26,10 @@ class FeatureCache:
     def __init__(self, shards: ShardSet, limit_bytes: int) -> None:
         self._shards = shards
         self._limit = limit_bytes
-        self._held: OrderedDict[int, Heard] = OrderedDict()
+        self._held: OrderedDict[int, StreamFeatures] = OrderedDict()
         self._bytes = 0
 
-    def __getitem__(self, stream: int) -> Heard:
+    def __getitem__(self, stream: int) -> StreamFeatures:
         if stream in self._held:
             self._held.move_to_end(stream)
             return self._held[stream]
@@ -54,7 +54,7 @@ class TrainUpdates(Dataset[tuple[Batch, ...]]):
         shards: ShardSet,
         schedule: Schedule,
         n_updates: int,
-        rows_per_micro_batch: int,
+        micro_batch_size: int,
         augmentation: AugmentConfig,
         *,
         rank: int = 0,
@@ -66,7 +66,7 @@ class TrainUpdates(Dataset[tuple[Batch, ...]]):
         self._warm_up = warm_up or LengthWarmUp()
         self._schedule = schedule
         self._n_updates = n_updates
-        self._micro = rows_per_micro_batch
+        self._micro = micro_batch_size
         self._augmentation = augmentation
         self._rank = rank
         self._world = world
@@ -95,12 +95,12 @@ class TrainUpdates(Dataset[tuple[Batch, ...]]):
     def _tokens(self, stream: int) -> int:
         return self._shards.entry(stream).n_tokens
 
-    def _hear(self, row: Row, limit_chunks: int | None) -> Heard:
+    def _hear(self, row: Row, limit_chunks: int | None) -> StreamFeatures:
         heard = self._cache[row.stream]
         if limit_chunks is not None and self._shards.record(row.stream).kind == "online":
             heard = first_chunks(heard, limit_chunks, self._shards.spec)
         rng = row.generator(self._schedule.seed, AUGMENT)
-        return Heard(heard.ids, heard.roles, augment(heard.mel, self._augmentation, rng))
+        return StreamFeatures(heard.ids, heard.roles, augment(heard.mel, self._augmentation, rng))
 
 
 class HeldOut(Dataset[Batch]):

@@ -3,7 +3,7 @@
 ::
 
     updates    |------ 0 ------|------ 1 ------|------ 2 ------| ...
-    rows       0 1 2 3 4 5 6 7 8 9 ...                            rows_per_update each
+    rows       0 1 2 3 4 5 6 7 8 9 ...                            global_batch_size each
     epochs     |------- 0 --------|------- 1 --------| ...        n_streams rows each
 
     one update, 2 ranks, micro-batches of 2:   sorted by length  a b c d e f g h
@@ -46,13 +46,13 @@ class Schedule:
 
     seed: int
     n_streams: int
-    rows_per_update: int
+    global_batch_size: int
 
     def __post_init__(self) -> None:
-        if self.n_streams < 1 or self.rows_per_update < 1:
+        if self.n_streams < 1 or self.global_batch_size < 1:
             raise ValueError(
                 f"need streams and rows, got n_streams={self.n_streams}, "
-                f"rows_per_update={self.rows_per_update}"
+                f"global_batch_size={self.global_batch_size}"
             )
 
     def row(self, at: int) -> Row:
@@ -61,8 +61,8 @@ class Schedule:
         return Row(int(_order(self.seed, epoch, self.n_streams)[position]), epoch, position)
 
     def rows(self, update: int) -> list[Row]:
-        start = update * self.rows_per_update
-        return [self.row(at) for at in range(start, start + self.rows_per_update)]
+        start = update * self.global_batch_size
+        return [self.row(at) for at in range(start, start + self.global_batch_size)]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class LengthWarmUp:
 def micro_batches(
     rows: list[Row],
     length: Callable[[int], int],
-    rows_per_micro_batch: int,
+    micro_batch_size: int,
     rank: int = 0,
     world: int = 1,
 ) -> list[list[Row]]:
@@ -111,14 +111,14 @@ def micro_batches(
     Raises:
         ValueError: if the rows do not divide evenly.
     """
-    if len(rows) % (rows_per_micro_batch * world):
+    if len(rows) % (micro_batch_size * world):
         raise ValueError(
-            f"rows_per_update={len(rows)} is not a multiple of "
-            f"rows_per_micro_batch={rows_per_micro_batch} x {world} ranks"
+            f"global_batch_size={len(rows)} is not a multiple of "
+            f"micro_batch_size={micro_batch_size} x {world} ranks"
         )
     by_length = sorted(rows, key=lambda row: (length(row.stream), row.epoch, row.position))
     mine = by_length[rank::world]
-    return [mine[i : i + rows_per_micro_batch] for i in range(0, len(mine), rows_per_micro_batch)]
+    return [mine[i : i + micro_batch_size] for i in range(0, len(mine), micro_batch_size)]
 
 
 @lru_cache(maxsize=2)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import soundfile
 
-from soundflow.atomic import replacing
+from soundflow.atomic import atomic_write
 from soundflow.interop.conversations import NO_RESPONSE, CorpusItem, CorpusTurn, write_corpus
 from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event
@@ -58,7 +58,7 @@ def _items(shards: ShardSet, folder: Path) -> Iterator[CorpusItem]:
         turns = []
         for number, (span, turn) in enumerate(turns_of(sample, shards.spec.time)):
             path = Path("audio") / f"{position:06}" / f"{number}.wav"
-            with replacing(folder / path) as file:
+            with atomic_write(folder / path) as file:
                 rate_hz = shards.spec.time.sample_rate_hz
                 soundfile.write(file, sample.pcm[span], rate_hz, "PCM_16", format="WAV")
             turns.append(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from soundflow.atomic import replacing
+from soundflow.atomic import atomic_write
 from soundflow.errors import UserError
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def read_lines(
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     """Writes ``rows`` atomically, text as it is (not escaped to ASCII). Returns how many."""
     count = 0
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
             count += 1

@@ -25,7 +25,7 @@ def _require_positive(config: object, *names: str) -> None:
 
 
 @dataclass(frozen=True)
-class TowerConfig:
+class AudioEncoderConfig:
     """The audio tower: two convolutions, then ``layers`` pre-norm blocks over 20 positions a chunk.
 
     ``max_positions`` is the length of the sinusoid table (published: 1500). ``init_std`` is the
@@ -111,7 +111,7 @@ class LmConfig:
 class ModelConfig:
     """Both parts. The tower's output projection (the published "adapter") ends at ``lm.width``."""
 
-    tower: TowerConfig = field(default_factory=TowerConfig)
+    audio_encoder: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     lm: LmConfig = field(default_factory=LmConfig)
 
     def to_json(self) -> dict[str, Any]:
@@ -123,7 +123,9 @@ class ModelConfig:
         UserError: if a field is missing, unknown or impossible.
         """
         try:
-            return ModelConfig(tower=TowerConfig(**data["tower"]), lm=LmConfig(**data["lm"]))
+            return ModelConfig(
+                audio_encoder=AudioEncoderConfig(**data["audio_encoder"]), lm=LmConfig(**data["lm"])
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"model config cannot be read: {error}", "was it written by another version?"

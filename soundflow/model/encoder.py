@@ -20,10 +20,10 @@ from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import (
     Qwen2_5OmniAudioEncoder,
 )
 
-from soundflow.model.config import TowerConfig
+from soundflow.model.config import AudioEncoderConfig
 
 
-def build_tower(config: TowerConfig, output_width: int) -> Qwen2_5OmniAudioEncoder:
+def build_tower(config: AudioEncoderConfig, output_width: int) -> Qwen2_5OmniAudioEncoder:
     tower = Qwen2_5OmniAudioEncoder(config.for_transformers(output_width))
     # Part of the published weights, used by no forward: it must not wait for a gradient.
     tower.audio_bos_eos_token.requires_grad_(False)

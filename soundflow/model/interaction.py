@@ -35,7 +35,7 @@ class AudioInteractionModel(nn.Module):
         super().__init__()
         self.config = config
         self.tokens = tokens
-        self.encoder = build_tower(config.tower, config.lm.width)
+        self.encoder = build_tower(config.audio_encoder, config.lm.width)
         self.lm = build_lm(config.lm, tokens.vocab_size)
 
     @property

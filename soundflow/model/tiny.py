@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from soundflow.model.config import LmConfig, ModelConfig, TowerConfig
+from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 
 
 def tiny_config() -> ModelConfig:
     """About 3 million parameters with a vocabulary of 1000; real shapes, real code."""
     return ModelConfig(
-        tower=TowerConfig(width=128, layers=2, heads=4, ffn_width=512, max_positions=64),
+        audio_encoder=AudioEncoderConfig(
+            width=128, layers=2, heads=4, ffn_width=512, max_positions=64
+        ),
         lm=LmConfig(
             width=192,
             layers=4,

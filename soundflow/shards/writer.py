@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from soundflow.atomic import replacing, write_text
+from soundflow.atomic import atomic_write, write_text
 from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.schema import SCHEMA_VERSION, Pcm, StreamSample
 
@@ -84,7 +84,7 @@ def write_shard(
     """
     name = f"{number:06d}"
     entries: list[SampleEntry] = []
-    with replacing(folder / f"{name}.tar") as raw:
+    with atomic_write(folder / f"{name}.tar") as raw:
         with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
             for sample in samples:
                 sample.validate(spec)

@@ -17,7 +17,7 @@ from soundflow.text.mandarin_numbers import NUMERAL, read_number, say_digits
 VERSION = 1  # printed beside every score: another version is another ruler
 BY_CHARACTER = frozenset({"zh", "ja", "yue"})
 
-# Spelling that recognisers choose by accent, not by what they hear. Both sides are mapped, so a
+# Spelling that asr_models choose by accent, not by what they hear. Both sides are mapped, so a
 # rule that also hits an innocent word does no harm unless it makes two words alike.
 _SPELLING = (
     (re.compile(r"\b(col|fav|hon|lab|neighb|behavi|flav|harb|hum|rum|vap|splend)our"), r"\1or"),

@@ -21,7 +21,7 @@ from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 
-from soundflow.atomic import replacing, write_text
+from soundflow.atomic import atomic_write, write_text
 
 FOLDER = "resume"
 
@@ -33,7 +33,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         target = Path(path)
-        with replacing(target) as file:
+        with atomic_write(target) as file:
             torch.save(checkpoint, file)
             n_bytes = file.seek(0, 2)
             file.seek(0)

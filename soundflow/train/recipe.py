@@ -32,7 +32,7 @@ class ComputeConfig:
 
 
 @dataclass(frozen=True)
-class WatchConfig:
+class TrainerIntervals:
     """When to look and to save, in updates. ``wandb`` names a project; it works offline too."""
 
     log_every: int = 10
@@ -65,15 +65,15 @@ class TrainRecipe:
     start_from: Path | None = None
     loss: LossConfig = field(default_factory=LossConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
-    watch: WatchConfig = field(default_factory=WatchConfig)
+    intervals: TrainerIntervals = field(default_factory=TrainerIntervals)
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         ranks = self.compute.devices * self.compute.nodes
-        per_pass = self.data.rows_per_micro_batch * ranks
-        if self.data.rows_per_update % per_pass:
+        per_pass = self.data.micro_batch_size * ranks
+        if self.data.global_batch_size % per_pass:
             raise ValueError(
-                f"data.rows_per_update={self.data.rows_per_update} must be a multiple of "
-                f"data.rows_per_micro_batch x ranks = {per_pass}"
+                f"data.global_batch_size={self.data.global_batch_size} must be a multiple of "
+                f"data.micro_batch_size x ranks = {per_pass}"
             )

@@ -35,7 +35,7 @@ from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import JsonlLogger
 from soundflow.train.module import StreamingModule
 from soundflow.train.progress import Progress
-from soundflow.train.recipe import ComputeConfig, TrainRecipe, WatchConfig
+from soundflow.train.recipe import ComputeConfig, TrainerIntervals, TrainRecipe
 
 MODEL_FOLDER = "model"
 RECIPE_FILE = "train.yaml"
@@ -85,14 +85,14 @@ def run(recipe: TrainRecipe, stream_validate: StreamValidate | None = None) -> T
         recipe.optim,
         recipe.loss,
         decode if stream_validate is not None else None,
-        recipe.watch.log_every,
+        recipe.intervals.log_every,
     )
     state = newest_state(recipe.output)
     at = update_of(state) if state else 0
     trainer = _trainer(recipe, at)
     if at < recipe.optim.updates:
         trainer.fit(module, datamodule=data, ckpt_path=state, weights_only=True)
-    if not module.last_metrics or recipe.optim.updates % recipe.watch.validate_every:
+    if not module.last_metrics or recipe.optim.updates % recipe.intervals.validate_every:
         restored = state if at == recipe.optim.updates else None
         trainer.validate(
             module, datamodule=data, ckpt_path=restored, weights_only=True, verbose=False
@@ -135,7 +135,7 @@ def build_model(recipe: TrainRecipe, data: StreamData) -> AudioInteractionModel:
 
 
 def _trainer(recipe: TrainRecipe, resume_update: int) -> Trainer:
-    compute, watch = recipe.compute, recipe.watch
+    compute, watch = recipe.compute, recipe.intervals
     callbacks: list[Callback] = [
         SaveState(recipe.output, watch.save_every, watch.keep_last),
         Progress(watch.log_every),
@@ -166,11 +166,11 @@ def _trainer(recipe: TrainRecipe, resume_update: int) -> Trainer:
 
 def _loggers(recipe: TrainRecipe, resume_update: int) -> list[Logger]:
     loggers: list[Logger] = [JsonlLogger(recipe.output, resume_update)]
-    if recipe.watch.wandb is not None:
+    if recipe.intervals.wandb is not None:
         identity = recipe_hash(recipe)
         loggers.append(
             WandbLogger(
-                project=recipe.watch.wandb, id=identity, save_dir=recipe.output, resume="allow"
+                project=recipe.intervals.wandb, id=identity, save_dir=recipe.output, resume="allow"
             )
         )
     return loggers
@@ -185,7 +185,7 @@ def _claim(recipe: TrainRecipe, data: StreamData) -> None:
         recipe,
         output=Path(),
         compute=ComputeConfig(),
-        watch=WatchConfig(),
+        intervals=TrainerIntervals(),
         data=replace(recipe.data, workers=0, cache_mb=0),
     )
     identity = f"{recipe_hash(same_run)} {data.content_hash()}"

@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_build.curate.library import ClipLibrary
-from data_build.curate.ontology import ontology
-from data_build.curate.plan import RulePlanner
-from data_build.curate.refine import RuleRefiner
-from data_build.curate.scene import Annotation
+from data_build.randomness import generator
 from data_build.records import AudioRef, Clip, Origin
-from data_build.seeding import generator
+from data_build.scenes.ontology import ontology
+from data_build.scenes.plan import RulePlanner
+from data_build.scenes.refine import RuleRefiner
+from data_build.scenes.retrieval import ClipLibrary
+from data_build.scenes.scene import Annotation
 
 NAMES = [name for name, sound in ontology().classes.items() if sound.id]
 WORDS = ("near", "far", "loud", "soft", "metal", "wooden", "old", "small", "steady", "two", "room")

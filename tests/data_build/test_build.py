@@ -18,9 +18,9 @@ import pytest
 import soundfile
 from small_recipe import fingerprints, write_recipe
 
+from data_build.randomness import generator
 from data_build.recipe import BuildRecipe
 from data_build.run import build, rebuild
-from data_build.seeding import generator
 from data_build.selfcheck import self_check
 from data_build.synth.kinds import generate
 from data_build.tokenize import read_vocabulary

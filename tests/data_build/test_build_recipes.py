@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from data_build.abilities.taxonomy import ABILITIES
 from data_build.recipe import BuildRecipe
 from data_build.run import build
+from data_build.tasks.taxonomy import ABILITIES
 from soundflow.config.load import load
 from soundflow.shards.reader import ShardSet
 
@@ -27,7 +27,7 @@ def test_the_recipe_of_an_ability_makes_all_of_its_tasks(
         "splits.test.streams=5", "splits.train.voices=1", "splits.test.voices=1",
     ]  # fmt: skip
     if ability == "voice_chat":
-        words.append("speech.recognisers={}")  # the check has tests of its own
+        words.append("speech.asr_models={}")  # the check has tests of its own
     recipe = load(f"recipes/build/{ability}.yaml", BuildRecipe, words, command="build-data")
     summary = build(recipe)
     assert summary.streams == 14

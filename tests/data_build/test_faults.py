@@ -35,7 +35,7 @@ def chat_recipe(folder: Path, output: Path) -> Path:
     path.write_text(
         f"output: {output}\ntexts: [{texts}]\nworkers: 1\nstreams_per_shard: 3\n"
         "splits: {train: {streams: 12, voices: 1, tasks: {answer_facts: 1.0}}}\n"
-        "speech: {pool: {voices: ['pico:en-US']}, recognisers: {}}\n"
+        "speech: {pool: {voices: ['pico:en-US']}, asr_models: {}}\n"
         "llm: {decisions: [rewrite]}\n"
         "abilities: {dialogue: {turns: [1, 1]}}\n"
     )
@@ -130,7 +130,7 @@ def test_a_chat_model_plans_refines_and_verifies_the_scenes_of_a_build(
         f"output: {tmp_path / 'data'}\nworkers: 1\n"
         "material: {sounds: [door_bell, footsteps, rain]}\n"
         "splits: {train: {streams: 3, voices: 1, tasks: {ask_about_scene: 1.0}}}\n"
-        "speech: {pool: {voices: ['pico:en-US']}, recognisers: {}}\n"
+        "speech: {pool: {voices: ['pico:en-US']}, asr_models: {}}\n"
         "llm: {decisions: [plan, refine, verify]}\n"
     )
     server = chat_server(curator)

@@ -12,8 +12,8 @@ from small_recipe import fingerprints, write_recipe
 
 from data_build.recipe import BuildRecipe
 from data_build.run import build, build_part
-from data_build.sources.source import Part
-from data_build.unit import Unit
+from data_build.shard_job import ShardJob
+from data_build.sources.source import WorkerShard
 from soundflow.config.load import load
 from soundflow.shards.reader import ShardSet
 
@@ -39,19 +39,19 @@ def test_the_last_of_any_number_of_parts_finishes_the_build(
     whole: dict[str, str], tmp_path: Path
 ) -> None:
     recipe = load(write_recipe(tmp_path, tmp_path / "data"), BuildRecipe, ["workers=1"])
-    first = build_part(recipe, Part(2, 3))
+    first = build_part(recipe, WorkerShard(2, 3))
     assert (first.made, first.kept, first.waiting) == (2, 0, 4)
     assert first.summary is None
     assert not list((tmp_path / "data").rglob("index.json"))
     # another number of tasks from here on
-    half = build_part(recipe, Part(0, 2))
+    half = build_part(recipe, WorkerShard(0, 2))
     assert (half.made, half.kept, half.waiting) == (2, 1, 2)
-    last = build_part(recipe, Part(1, 2))
+    last = build_part(recipe, WorkerShard(1, 2))
     assert (last.made, last.kept, last.waiting) == (2, 1, 0)
     assert last.summary is not None
     assert last.summary.streams == 14
     assert fingerprints(tmp_path / "data") == whole
-    again = build_part(recipe, Part(6, 7))  # a task without work
+    again = build_part(recipe, WorkerShard(6, 7))  # a task without work
     assert (again.made, again.waiting) == (0, 0)
     assert fingerprints(tmp_path / "data") == whole
 
@@ -76,7 +76,7 @@ def test_an_impossible_part_is_the_users_mistake(tmp_path: Path, words: str) -> 
 def test_shards_of_older_code_are_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unit = Unit("train", 0, 0, 4, "content")
-    before = unit.shard_key
-    monkeypatch.setattr("data_build.unit.BUILD_VERSION", 2)
-    assert unit.shard_key != before
+    job = ShardJob("train", 0, 0, 4, "content")
+    before = job.shard_key
+    monkeypatch.setattr("data_build.shard_job.BUILD_VERSION", 2)
+    assert job.shard_key != before

@@ -39,8 +39,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     soundflow(
         "train", QUICKSTART / "train.yaml", f"data.folder={data}", f"output={folder}",
-        "optim.updates=4", "data.rows_per_update=4", "data.rows_per_micro_batch=2",
-        "watch.validate_every=2", "watch.save_every=2",
+        "optim.updates=4", "data.global_batch_size=4", "data.micro_batch_size=2",
+        "intervals.validate_every=2", "intervals.save_every=2",
     )  # fmt: skip
     soundflow(
         "evaluate", QUICKSTART / "evaluate.yaml", f"checkpoint={folder / 'model'}",

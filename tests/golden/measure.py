@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from soundflow.audio.frontend import log_mel
-from soundflow.model.config import LmConfig, ModelConfig, TowerConfig
+from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.layout import Role, labels, online_stream
@@ -60,7 +60,9 @@ def _model() -> Iterator[tuple[str, float]]:
     table = TokenTable(**{n: i for i, n in enumerate(names)}, system=names.index("text_begin"),
                        vocab_size=64)  # fmt: skip
     config = ModelConfig(
-        tower=TowerConfig(width=16, layers=2, heads=2, ffn_width=32, max_positions=64),
+        audio_encoder=AudioEncoderConfig(
+            width=16, layers=2, heads=2, ffn_width=32, max_positions=64
+        ),
         lm=LmConfig(width=24, layers=2, heads=4, kv_heads=2, ffn_width=40, max_positions=256),
     )
     model = AudioInteractionModel(config, table).eval()

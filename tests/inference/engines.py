@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from inference.engine import Engine
-from soundflow.model.config import LmConfig, ModelConfig, TowerConfig
+from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol import layout
 from soundflow.protocol.turns import Event, Reply
@@ -22,7 +22,9 @@ from soundflow.text.tiny import tiny_tokenizer
 def make_engine(seed: int = 0, max_positions: int = 1024) -> Engine:
     tokenizer = tiny_tokenizer()
     config = ModelConfig(
-        tower=TowerConfig(width=32, layers=1, heads=2, ffn_width=64, max_positions=64),
+        audio_encoder=AudioEncoderConfig(
+            width=32, layers=1, heads=2, ffn_width=64, max_positions=64
+        ),
         lm=LmConfig(
             width=32, layers=2, heads=2, kv_heads=1, ffn_width=64,
             max_positions=max_positions, rope_theta=10_000.0, init_std=0.3,

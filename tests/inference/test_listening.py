@@ -12,8 +12,8 @@ import soundfile
 
 from inference.events import Decided, SessionEnded, from_json
 from inference.policy import ModelPolicy
+from inference.profiles import Profile
 from inference.recipe import InferRecipe
-from inference.recordings import Profile
 from inference.run import hear, infer
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig

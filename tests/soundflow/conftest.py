@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundflow.model.config import LmConfig, ModelConfig, TowerConfig
+from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.protocol.layout import offline_answer, offline_prefix, offline_user, online_stream
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.turns import Event, Reply
@@ -85,7 +85,9 @@ def make_text_stream() -> Callable[..., StreamSample]:
 def small_model() -> ModelConfig:
     """A few hundred thousand parameters."""
     return ModelConfig(
-        TowerConfig(width=32, layers=1, heads=2, ffn_width=64, max_positions=32, init_std=0.1),
+        AudioEncoderConfig(
+            width=32, layers=1, heads=2, ffn_width=64, max_positions=32, init_std=0.1
+        ),
         LmConfig(width=48, layers=2, heads=2, kv_heads=1, ffn_width=96, max_positions=512,
                  rope_theta=1e4, tied=True, init_std=0.08),
     )  # fmt: skip

@@ -16,7 +16,7 @@ from soundflow import AudioInteraction
 from soundflow.api import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEnded
 from soundflow.convert.load_any import locate
 from soundflow.errors import UserError
-from soundflow.model.config import LmConfig, ModelConfig, TowerConfig
+from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import save_checkpoint
 from soundflow.protocol.spec import StreamSpec
@@ -29,7 +29,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("api") / "model"
     tokenizer = tiny_tokenizer()
     config = ModelConfig(
-        tower=TowerConfig(width=16, layers=1, heads=2, ffn_width=32, max_positions=64),
+        audio_encoder=AudioEncoderConfig(
+            width=16, layers=1, heads=2, ffn_width=32, max_positions=64
+        ),
         lm=LmConfig(width=32, layers=2, heads=4, kv_heads=2, ffn_width=48, max_positions=512,
                     tied=True, init_std=0.5),
     )  # fmt: skip

@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from data_build.http_calls import (
+from data_build.chat.http_calls import (
     BadAnswer,
     Body,
     CallCounts,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from data_build.chat_llm import ChatClient
-from data_build.prompts import read_prompt
+from data_build.chat.client import ChatClient
+from data_build.chat.prompts import read_prompt
 from data_build.speech.rewrite import Rewritten, RuleRewriter, code_omitted
 from data_build.speech.rewriting.rules import Change
 

@@ -14,10 +14,10 @@ from data_build.compose.config import ComposeConfig, NoiseConfig
 from data_build.compose.loudness import Float32, active_power, audible_span, db
 from data_build.compose.mix import foreground_power, mix, place, taper
 from data_build.compose.noise_bed import noise_bed
-from data_build.material.made import synthesised_clip
-from data_build.material.prepare import Heard
+from data_build.pools.prepare import PreparedClip
+from data_build.pools.synthetic_clips import synthesised_clip
+from data_build.randomness import generator
 from data_build.records import Clip
-from data_build.seeding import generator
 from data_build.synth.kinds import generate
 
 RATE = 16_000
@@ -31,8 +31,8 @@ def noises(seed: int) -> tuple[tuple[Clip, ...], Callable[[Clip], Float32]]:
     return clips, lambda clip: sound[clip.id]
 
 
-def speech_like(seed: int, seconds: float = 1.2) -> Heard:
-    return Heard(generate("dog_bark", generator(seed), seconds))
+def speech_like(seed: int, seconds: float = 1.2) -> PreparedClip:
+    return PreparedClip(generate("dog_bark", generator(seed), seconds))
 
 
 @settings(max_examples=25, deadline=None)
@@ -54,7 +54,7 @@ def test_the_achieved_snr_is_the_drawn_one(seed: int) -> None:
 
 def test_role_gains_are_measured_on_what_is_mixed() -> None:
     quiet, loud = speech_like(1), speech_like(2)
-    quiet = Heard(quiet.samples * np.float32(0.01))
+    quiet = PreparedClip(quiet.samples * np.float32(0.01))
     placed = [
         place(loud, 1_000, "foreground", 320),
         place(quiet, 30_000, "background", 320),
@@ -71,7 +71,7 @@ def test_role_gains_are_measured_on_what_is_mixed() -> None:
 
 
 def test_a_loud_mix_is_scaled_as_a_whole_and_marked() -> None:
-    placed = [place(Heard(generate("glass_break", generator(3))), 0, "foreground", 320)]
+    placed = [place(PreparedClip(generate("glass_break", generator(3))), 0, "foreground", 320)]
     config = ComposeConfig(level_db=(-6.0, -6.0), peak=0.5, noise=NoiseConfig(share=0.0))
     mixed = mix(32_000, placed, ((), ()), lambda c: c, config, RATE, generator(0))  # type: ignore[arg-type,return-value]
     assert mixed.drawn["limited"] is True

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from data_build.compose.mix import Placed
 from data_build.compose.responses import responses
-from data_build.material.made import synthesised_clip
-from data_build.material.prepare import Heard
+from data_build.pools.prepare import PreparedClip
+from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.records import Item, PlannedReply
 from data_build.tfjp.spans import CutMap
 from soundflow.protocol.timebase import TimeBase
@@ -20,9 +20,11 @@ TIME = TimeBase()
 CLIP = synthesised_clip("dog_bark", 0)
 
 
-def at(start: int, length: int, heard: Heard | None = None) -> Placed:
+def at(start: int, length: int, heard: PreparedClip | None = None) -> Placed:
     samples = np.zeros(length, np.float32)
-    return Placed("foreground", start, heard or Heard(samples), samples, start, start + length)
+    return Placed(
+        "foreground", start, heard or PreparedClip(samples), samples, start, start + length
+    )
 
 
 @given(st.integers(0, 50_000), st.integers(1, 50_000))
@@ -36,7 +38,7 @@ def test_a_reply_belongs_to_the_chunk_of_the_last_audible_sample(start: int, len
 
 
 def test_the_maker_of_a_clip_knows_when_it_can_be_known() -> None:
-    heard = Heard(np.zeros(30_000, np.float32), ready_samples=9_000)
+    heard = PreparedClip(np.zeros(30_000, np.float32), ready_samples=9_000)
     item = Item(CLIP, "alarm", replies=(PlannedReply("Out!"),))
     events, replies = responses([item], [at(1_000, 30_000, heard)], 64_000, TIME)
     assert events[0].ready_samples == 10_000
@@ -49,7 +51,7 @@ def test_the_maker_of_a_clip_knows_when_it_can_be_known() -> None:
 def test_times_move_with_what_preprocessing_cut() -> None:
     """A second cut from 0.5 s on: what the source puts at 1.6 s is heard at 0.6 s."""
     cuts = CutMap(source=(0, 150), place=(0, 50), length=(50, 100), hop_samples=160)
-    heard = Heard(np.zeros(24_000, np.float32), cuts=cuts)
+    heard = PreparedClip(np.zeros(24_000, np.float32), cuts=cuts)
     item = Item(CLIP, "speech", replies=(PlannedReply("now", after_s=1.6),))
     events, _ = responses([item], [at(0, 24_000, heard)], 64_000, TIME)
     assert events[0].ready_samples == 9_600

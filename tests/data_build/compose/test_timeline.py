@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from data_build.compose.config import ComposeConfig
 from data_build.compose.timeline import lay_out
-from data_build.seeding import generator
+from data_build.randomness import generator
 from soundflow.protocol.timebase import TimeBase
 
 TIME = TimeBase()

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from data_build.export.card import size_category
 from data_build.export.documents import credits_of
 from data_build.recipe import BuildRecipe
-from data_build.report_statistics import Source, Statistics, TaskCount, merged, reply_lengths
+from data_build.statistics import Source, Statistics, TaskCount, merged, reply_lengths
 from data_build.tokenize import read_vocabulary
 from soundflow.report.bars import histogram
 from soundflow.shards.reader import ShardSet

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from miniatures import ReadAll, tone, tone_bytes, write, write_json_lines
 
-from data_build.material.prepare import BadClip, PrepareConfig, Preparer
+from data_build.pools.prepare import BadClip, PrepareConfig, Preparer
 from data_build.records import AudioRef, Clip, Dialogue, PlannedReply, Word
-from data_build.sources.source import WHOLE, SourceConfig
+from data_build.sources.source import ALL_ROWS, SourceConfig
 from data_build.sources.streamaudio import stream_plans
 from data_build.sources.tar_members import read_member
 from soundflow.errors import UserError
@@ -277,7 +277,7 @@ def test_streamaudio_clips_and_plans(corpora: Corpora, read_all: ReadAll) -> Non
     assert (asked.kind, asked.text, noise.kind) == ("speech", "What time is it?", "event")
     assert noise.extra["assistant"] == ""
     assert not drops
-    plans = list(stream_plans(corpora["streamaudio"], WHOLE, drops.append))
+    plans = list(stream_plans(corpora["streamaudio"], ALL_ROWS, drops.append))
     assert [len(p.items) for p in plans] == [2, 1]
     assert [i.replies for i in plans[0].items] == [(PlannedReply("Noon.", "happy"),), ()]
     assert plans[0].notes["id"] == "7"

@@ -14,7 +14,7 @@ from miniatures import MINIATURES, ReadAll
 
 from data_build.records import Drop
 from data_build.sources.catalogue import CORPORA, corpus_named, read
-from data_build.sources.source import CorpusName, Part, SourceConfig
+from data_build.sources.source import CorpusName, SourceConfig, WorkerShard
 from soundflow.config.load import build
 from soundflow.errors import UserError
 
@@ -108,7 +108,7 @@ def test_an_unknown_corpus_names_its_neighbour() -> None:
 @pytest.mark.parametrize(("index", "of"), [(-1, 2), (2, 2), (0, 0)])
 def test_impossible_parts(index: int, of: int) -> None:
     with pytest.raises(ValueError, match="impossible"):
-        Part(index, of)
+        WorkerShard(index, of)
 
 
 def test_a_long_index_is_read_in_flat_memory(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_build.speech.align import UniformAligner, WhisperAligner, spoken_units
-from data_build.speech.recognisers.whisper import Whisper
+from data_build.speech.asr.whisper import Whisper
 from data_build.speech.voices import MARGIN_SAMPLES, Voice, synthesise
 
 WORDS = ["elephants", "usually", "remember", "every", "beautiful", "garden"]

@@ -9,12 +9,12 @@ import pytest
 import soundfile
 from audio_server import Answer, Asked, AudioServer
 
-from data_build.http_calls import CallFailure, Endpoint
+from data_build.chat.http_calls import CallFailure, Endpoint
+from data_build.speech.asr.http_asr import HttpAsr, HttpAsrConfig
+from data_build.speech.asr.pipeline import TransformersAsr
+from data_build.speech.asr.whisper import Whisper
+from data_build.speech.asr.whisper_weights import whisper_folder
 from data_build.speech.asr_check import GateConfig, judge
-from data_build.speech.recognisers.http_asr import HttpAsrConfig, HttpRecogniser
-from data_build.speech.recognisers.pipeline import TransformersRecogniser
-from data_build.speech.recognisers.whisper import Whisper
-from data_build.speech.recognisers.whisper_weights import whisper_folder
 from data_build.speech.voices import Voice, synthesise
 from soundflow.errors import UserError
 
@@ -54,7 +54,7 @@ def test_dropped_and_invented_words_are_refused(whisper: Whisper, rendering: np.
 
 
 def test_the_threshold_decides(whisper: Whisper, rendering: np.ndarray) -> None:
-    text = TEXT.replace("morning", "evening")  # 1 of 13 units
+    text = TEXT.replace("morning", "evening")  # 1 of 13 jobs
     assert judge(rendering, text, "en", 1.0, whisper, GateConfig()).passed
     strict = GateConfig(tau_wer=0.05)
     assert not judge(rendering, text, "en", 1.0, whisper, strict).passed
@@ -94,7 +94,7 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.bin"):
         whisper_folder(str(tmp_path))
     with pytest.raises(UserError, match=r"config\.json"):
-        TransformersRecogniser(str(tmp_path))
+        TransformersAsr(str(tmp_path))
 
 
 def test_real_speech_passes_the_gate_it_should(whisper: Whisper, shared: Path) -> None:
@@ -116,9 +116,9 @@ def test_real_speech_passes_the_gate_it_should(whisper: Whisper, shared: Path) -
     assert np.median(heard) <= 0.10
 
 
-def _recogniser(url: str) -> HttpRecogniser:
+def _recogniser(url: str) -> HttpAsr:
     endpoint = Endpoint(url, backoff_s=0.01, timeout_s=30.0, item_limit_s=90.0, retries=2)
-    return HttpRecogniser(HttpAsrConfig(endpoint, "tiny"))
+    return HttpAsr(HttpAsrConfig(endpoint, "tiny"))
 
 
 def test_a_transcription_server_hears_the_very_samples(
@@ -131,9 +131,9 @@ def test_a_transcription_server_hears_the_very_samples(
         return Answer(json.dumps({"text": heard}).encode())
 
     with AudioServer(answer) as server:
-        recogniser = _recogniser(server.url + "/v1")
-        verdict = judge(rendering, TEXT, "en-GB", 1.0, recogniser, GateConfig())
-        recogniser.close()
+        asr_model = _recogniser(server.url + "/v1")
+        verdict = judge(rendering, TEXT, "en-GB", 1.0, asr_model, GateConfig())
+        asr_model.close()
     assert verdict.passed
     assert server.asked[0].path == "/v1/audio/transcriptions"
     assert server.asked[0].fields["model"] == "tiny"
@@ -147,14 +147,14 @@ def test_a_transcription_server_that_fails_is_asked_again_then_given_up(bad: Ans
     silence = np.zeros(16_000, np.float32)
     good = Answer(b'{"text": " hello "}')
     with AudioServer(lambda n, asked: bad if n == 0 else good) as server:
-        recogniser = _recogniser(server.url)
-        assert recogniser.transcribe(silence, "en") == "hello"
-        recogniser.close()
+        asr_model = _recogniser(server.url)
+        assert asr_model.transcribe(silence, "en") == "hello"
+        asr_model.close()
     with AudioServer(lambda n, asked: bad) as server:
-        recogniser = _recogniser(server.url)
+        asr_model = _recogniser(server.url)
         with pytest.raises(CallFailure):
-            recogniser.transcribe(silence, "en")
-        recogniser.close()
+            asr_model.transcribe(silence, "en")
+        asr_model.close()
 
 
 def test_any_local_transformers_model_can_listen(tmp_path: Path, rendering: np.ndarray) -> None:
@@ -174,8 +174,8 @@ def test_any_local_transformers_model_can_listen(tmp_path: Path, rendering: np.n
         intermediate_size=32, num_conv_pos_embeddings=16, conv_dim=(16,) * 7,
     )  # fmt: skip
     transformers.Wav2Vec2ForCTC(config).save_pretrained(tmp_path)
-    recogniser = TransformersRecogniser(str(tmp_path))
-    heard = recogniser.transcribe(rendering, "en")
+    asr_model = TransformersAsr(str(tmp_path))
+    heard = asr_model.transcribe(rendering, "en")
     assert set(heard) <= set("abcdefg |<unkpds/>")
-    assert heard == recogniser.transcribe(rendering, "en")
-    assert not judge(rendering, TEXT, "en", 1.0, recogniser, GateConfig()).passed
+    assert heard == asr_model.transcribe(rendering, "en")
+    assert not judge(rendering, TEXT, "en", 1.0, asr_model, GateConfig()).passed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from chat_server import Cut, Raw, Say
 
-from data_build.chat_llm import ChatClient, ChatConfig
-from data_build.http_calls import CallFailure, Endpoint
+from data_build.chat.client import ChatClient, ChatConfig
+from data_build.chat.http_calls import CallFailure, Endpoint
 from data_build.speech.rewriting.chat import ChatRewriter
 
 WRITTEN = "It costs **$5** 🙂"

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from audio_server import Answer, Asked, AudioServer
 
-from data_build.http_calls import Endpoint
+from data_build.chat.http_calls import Endpoint
 from data_build.speech.engines.engine import RenderingFailed
 from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
 from data_build.speech.voices import Voice, synthesise

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_build.speech.asr.whisper import Whisper
 from data_build.speech.asr_check import GateConfig, judge
 from data_build.speech.engines.engine import RenderingFailed
-from data_build.speech.recognisers.whisper import Whisper
 from data_build.speech.voices import Voice, embedded_engine, fitted, synthesise
 from soundflow.errors import UserError
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_build.randomness import generator
 from data_build.records import Dialogue, DialogueTurn, Drop, Origin
-from data_build.seeding import generator
+from data_build.speech.asr.whisper import Whisper
 from data_build.speech.asr_check import GateConfig
 from data_build.speech.pool import VoicePool
-from data_build.speech.recognisers.whisper import Whisper
 from data_build.speech.render import DialogueRenderer, RenderCounts, SpokenDialogue
 from data_build.speech.rewrite import RuleRewriter
 from data_build.speech.setup import SpeechConfig, dialogue_renderer
@@ -36,7 +36,7 @@ def engines() -> None:
 
 
 def length_only(folder: Path, **changes: object) -> DialogueRenderer:
-    config = SpeechConfig(pool=POOL, recognisers={}, word_times="uniform")
+    config = SpeechConfig(pool=POOL, asr_models={}, word_times="uniform")
     return dialogue_renderer(dataclasses.replace(config, **changes), folder)  # type: ignore[arg-type]
 
 
@@ -86,7 +86,7 @@ def test_speakers_are_drawn_from_the_pool_and_its_ranges(seed: int) -> None:
 
 
 class Deaf:
-    """Refuses on demand, which no real recogniser does: hears the words from a given take on."""
+    """Refuses on demand, which no real asr_model does: hears the words from a given take on."""
 
     def __init__(self, text: str, from_take: int) -> None:
         self.id = "deaf"
@@ -97,11 +97,11 @@ class Deaf:
         return self._text if self._left < 0 else "mumble mumble mumble"
 
 
-def gated(folder: Path, recogniser: object, retries: int = 2) -> DialogueRenderer:
+def gated(folder: Path, asr_model: object, retries: int = 2) -> DialogueRenderer:
     plain = length_only(folder)
     return DialogueRenderer(
         POOL, {"pico": embedded_engine("pico")}, plain._cache, RuleRewriter(),
-        {"en": recogniser}, None, GateConfig(retries=retries),  # type: ignore[dict-item]
+        {"en": asr_model}, None, GateConfig(retries=retries),  # type: ignore[dict-item]
     )  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def test_the_recipe_form_is_strict(tmp_path: Path) -> None:
     recipe.write_text(
         "pool: {voices: ['pico:en-US'], warp: [0.9, 1.1]}\n"
         "gate: {tau_wer: 0.2}\n"
-        "recognisers: {en: tiny.en}\n"
+        "asr_models: {en: tiny.en}\n"
         "word_times: whisper\n"
         "servers:\n"
         "  cosy: {voices: {anna: zh}, endpoint: {base_url: 'http://127.0.0.1:50000'}}\n"
@@ -184,4 +184,4 @@ def test_the_recipe_form_is_strict(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="7"):
         load(recipe, SpeechConfig, ["gate.tau_wer=7"])
     with pytest.raises(UserError, match="asr_server"):
-        load(recipe, SpeechConfig, ["recognisers.en=http"])
+        load(recipe, SpeechConfig, ["asr_models.en=http"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_build.seeding import generator
+from data_build.randomness import generator
 from data_build.synth.kinds import KINDS, generate, take
 from soundflow.errors import UserError
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from reference.features import gap
 from reference.rows import Row
-from soundflow.model.half_positions import set_positions
+from soundflow.model.fp16_positions import set_positions
 from soundflow.model.weights import Checkpoint
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inference.engine import engine_of
 from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEvent
-from inference.recordings import OURS, PUBLISHED, Profile, hear_recordings, open_session
+from inference.profiles import OURS, PUBLISHED, Profile, hear_recordings, open_session
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from reference.features import WAVS, gap

@@ -56,7 +56,7 @@ def test_ranks_share_an_update_evenly(world: int, micro: int, update: int) -> No
 
 
 def test_rows_that_do_not_divide_are_refused() -> None:
-    with pytest.raises(ValueError, match="rows_per_update=16 is not a multiple"):
+    with pytest.raises(ValueError, match="global_batch_size=16 is not a multiple"):
         micro_batches(Schedule(0, 5, 16).rows(0), length, 3)
     with pytest.raises(ValueError, match="n_streams=0"):
         Schedule(0, 0, 16)

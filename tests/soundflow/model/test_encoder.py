@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from soundflow.model.config import ModelConfig, TowerConfig
+from soundflow.model.config import AudioEncoderConfig, ModelConfig
 from soundflow.model.encoder import build_tower, encode_chunks, encode_chunks_stock
 
 ROUNDING = 1e-5  # float32, outputs of order 1
@@ -14,7 +14,7 @@ ROUNDING = 1e-5  # float32, outputs of order 1
 @pytest.fixture(scope="module")
 def tower() -> torch.nn.Module:
     torch.manual_seed(0)
-    config = TowerConfig(width=64, layers=3, heads=4, ffn_width=128, max_positions=1500)
+    config = AudioEncoderConfig(width=64, layers=3, heads=4, ffn_width=128, max_positions=1500)
     tower = build_tower(config, output_width=48).eval()
     for parameter in tower.parameters():  # fresh norms and biases would hide mistakes in them
         parameter.data += 0.1 * torch.randn_like(parameter)
@@ -60,6 +60,6 @@ def test_bfloat16_stays_near(tower: torch.nn.Module) -> None:
 
 def test_impossible_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="heads=3"):
-        TowerConfig(width=64, heads=3)
+        AudioEncoderConfig(width=64, heads=3)
     with pytest.raises(ValueError, match="layers"):
-        ModelConfig(TowerConfig(layers=0))
+        ModelConfig(AudioEncoderConfig(layers=0))

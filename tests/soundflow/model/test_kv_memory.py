@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soundflow.model.config import LmConfig, ModelConfig, TowerConfig
+from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.kv_memory import KvMemory
 from soundflow.text.tiny import tiny_table
@@ -18,7 +18,7 @@ LIMIT, KEEP, PREFIX = 40, 24, 3
 
 def build() -> AudioInteractionModel:
     torch.manual_seed(0)
-    tower = TowerConfig(width=16, layers=1, heads=2, ffn_width=16, max_positions=32)
+    tower = AudioEncoderConfig(width=16, layers=1, heads=2, ffn_width=16, max_positions=32)
     lm = LmConfig(width=WIDTH, layers=2, heads=2, kv_heads=1, ffn_width=32, max_positions=64)
     return AudioInteractionModel(ModelConfig(tower, lm), tiny_table()).eval()
 

@@ -12,7 +12,7 @@ import torch
 from soundflow.data.datamodule import DataConfig
 from soundflow.model.config import ModelConfig
 from soundflow.train.optim import OptimConfig
-from soundflow.train.recipe import ComputeConfig, TrainRecipe, WatchConfig
+from soundflow.train.recipe import ComputeConfig, TrainerIntervals, TrainRecipe
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +25,11 @@ def recipe(tmp_path: Path, tone_data: Path, small_model: ModelConfig) -> Callabl
     def make(name: str = "run", **changes: object) -> TrainRecipe:
         base = TrainRecipe(
             output=tmp_path / name,
-            data=DataConfig(tone_data, rows_per_update=8, rows_per_micro_batch=4),
+            data=DataConfig(tone_data, global_batch_size=8, micro_batch_size=4),
             optim=OptimConfig(updates=6, lr=1e-3),
             model=small_model,
             compute=ComputeConfig(precision="fp32", threads=1, accelerator="cpu"),
-            watch=WatchConfig(log_every=1, validate_every=3, save_every=2, keep_last=10),
+            intervals=TrainerIntervals(log_every=1, validate_every=3, save_every=2, keep_last=10),
         )
         return replace(base, **changes)
 

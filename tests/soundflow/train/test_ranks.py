@@ -44,7 +44,7 @@ def test_two_ranks_train_as_one(recipe: Callable[..., TrainRecipe], tmp_path: Pa
 
     def named(name: str, devices: int, micro: int) -> TrainRecipe:
         base = recipe(name)
-        data = replace(base.data, rows_per_micro_batch=micro)
+        data = replace(base.data, micro_batch_size=micro)
         return replace(base, data=data, compute=replace(base.compute, devices=devices))
 
     train(tmp_path, named("one", devices=1, micro=8))

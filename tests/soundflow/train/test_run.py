@@ -17,7 +17,7 @@ from soundflow.shards.writer import write_index, write_shard
 from soundflow.train.checkpoints import newest_state, update_of
 from soundflow.train.metrics import read_metrics
 from soundflow.train.optim import OptimConfig
-from soundflow.train.recipe import TrainRecipe, WatchConfig
+from soundflow.train.recipe import TrainerIntervals, TrainRecipe
 from soundflow.train.run import run
 
 Recipes = Callable[..., TrainRecipe]
@@ -51,8 +51,8 @@ def killed_after(update: int, recipe: TrainRecipe, monkeypatch: pytest.MonkeyPat
 def test_learns_to_answer_the_high_tone(recipe: Recipes) -> None:
     """Four streams by heart: every decision and every word."""
     base = recipe("learn")
-    data = replace(base.data, train="valid", rows_per_update=6, rows_per_micro_batch=6)
-    watch = replace(base.watch, validate_every=60, save_every=60, log_every=20)
+    data = replace(base.data, train="valid", global_batch_size=6, micro_batch_size=6)
+    watch = replace(base.intervals, validate_every=60, save_every=60, log_every=20)
     result = run(recipe("learn", data=data, watch=watch, optim=OptimConfig(updates=60, lr=4e-3)))
     assert result.metrics["decision_accuracy"] == 1.0
     assert result.metrics["reply_token_accuracy"] == 1.0
@@ -135,9 +135,9 @@ def test_another_recipe_does_not_take_over_a_run(recipe: Recipes) -> None:
 
 
 def test_a_finished_run_is_not_run_again(recipe: Recipes) -> None:
-    base = recipe(watch=WatchConfig(log_every=1, validate_every=4, save_every=100))
+    base = recipe(intervals=TrainerIntervals(log_every=1, validate_every=4, save_every=100))
     first = run(base)
-    again = run(replace(base, watch=replace(base.watch, log_every=2)))
+    again = run(replace(base, intervals=replace(base.intervals, log_every=2)))
     assert again.resumed_at == 6
     assert again.metrics == first.metrics
     assert len(read_metrics(again.metrics_file)) >= 7
@@ -152,8 +152,8 @@ def test_what_does_not_fit_is_named(recipe: Recipes, tmp_path: Path) -> None:
     short = replace(base.model, lm=replace(base.model.lm, max_positions=50))
     with pytest.raises(UserError, match="max_positions is 50"):
         run(replace(base, model=short))
-    with pytest.raises(ValueError, match="rows_per_update=6"):
-        replace(base, data=replace(base.data, rows_per_update=6))
+    with pytest.raises(ValueError, match="global_batch_size=6"):
+        replace(base, data=replace(base.data, global_batch_size=6))
 
 
 def test_an_empty_split_is_named(recipe: Recipes, tmp_path: Path, spec) -> None:
@@ -182,7 +182,7 @@ def test_misspelt_keys_are_named(tmp_path: Path) -> None:
         load(path, TrainRecipe)
     text = caught.value.message
     assert "data.row_per_update" in text
-    assert "rows_per_update" in text
+    assert "global_batch_size" in text
     assert "optim.lr" in text
     assert "did you mean 'bf16'" in text
 
@@ -199,6 +199,6 @@ def test_wandb_works_offline(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     base = recipe()
-    run(replace(base, watch=replace(base.watch, wandb="soundflow")))
+    run(replace(base, intervals=replace(base.intervals, wandb="soundflow")))
     (folder,) = (base.output / "wandb").glob("offline-run-*")
     assert list(folder.glob("run-*.wandb"))

@@ -1,0 +1,53 @@
+"""Which decisions of a build a chat model takes; the rules take all others."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from data_build.chat.client import ChatClient, ChatConfig
+
+_GONE = re.compile(r"(?:^|: )(?:connection|endpoint_down): ")
+Decision = Literal["rewrite", "plan", "refine", "verify", "probe", "silence"]
+
+
+@dataclass(frozen=True)
+class ChatUse:
+    """A chat model and what it is asked for.
+
+    Attributes:
+        decisions: rewrite (text fit to be spoken), plan, refine and verify (scenes), probe (late
+            questions), silence (which sounds deserve a word).
+    """
+
+    chat: ChatConfig = field(default_factory=ChatConfig)
+    decisions: tuple[str, ...] = get_args(Decision)
+
+    def __post_init__(self) -> None:
+        for name in self.decisions:
+            if name not in get_args(Decision):
+                raise ValueError(f"decisions: {name!r} is none of {', '.join(get_args(Decision))}")
+
+
+def chat_client(use: ChatUse | None, cache: Path) -> ChatClient | None:
+    """The client of a recipe, its answers kept under ``cache`` unless the recipe says where."""
+    if use is None:
+        return None
+    return ChatClient(use.chat if use.chat.cache_dir else replace(use.chat, cache_dir=str(cache)))
+
+
+def asked_for(
+    decision: Decision, use: ChatUse | None, client: ChatClient | None
+) -> ChatClient | None:
+    """The client where ``decision`` is the model's, else None."""
+    return client if use is not None and decision in use.decisions else None
+
+
+def server_gone(reason: str) -> bool:
+    """Whether a drop says that a server cannot be reached at all.
+
+    Then nothing may be drawn anew: what a build makes must not depend on when a server was away.
+    """
+    return bool(_GONE.search(reason))

@@ -1,0 +1,141 @@
+"""History review: a late question that only somebody who listened all along can answer.
+
+::
+
+    round 0    "my sister Clara is coming"     the answer lies here
+    round 1-4  other things                    at least three rounds lie between
+    round 5    "What is the name of my sister?"  ─▶  "Your sister is called Clara."
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from data_build.labelling.facts import Fact, facts
+from data_build.records import Dialogue, DialogueTurn, Drop
+
+STEP = "history_review"
+ROUNDS_BETWEEN = 3
+LATE_SHARE = 2 / 3  # a probe is asked in the last third of a dialogue
+_RANK = ("name", "number", "choice", "time", "place", "thing", "topic")
+_ENTITIES = frozenset({"name", "number", "choice", "time", "place"})
+
+_SCAFFOLDING = re.compile(
+    r"\b(?:as (?:i|you|we) (?:said|mentioned|told)|earlier|previously|before|remember|recall|"
+    r"(?:i|you|we) (?:just )?(?:said|mentioned|told)|a moment ago|just now|again)\b"
+    r"|刚才|刚刚|之前|前面|还记得|记得|说过|提到|提过",
+    re.IGNORECASE,
+)
+_PERSONAL = re.compile(r"\b(?:i|i'm|my|me|mine|we|our|us)\b|我|咱", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A question to be asked as round ``at`` about something said in round ``source_round``.
+
+    ``value`` is the part of the answer that has to be remembered. ``made_by`` goes into the
+    provenance: the rules, or the stamp of the prompt.
+    """
+
+    at: int
+    source_round: int
+    kind: str
+    value: str
+    question: str
+    answer: str
+    made_by: dict[str, Any] = field(default_factory=lambda: {"name": "rules", "version": 1})
+
+
+def problem(dialogue: Dialogue, probe: Probe) -> str | None:
+    """Why a probe is not a fair test of memory, or None if it is one."""
+    rounds = [f"{turn.user}\n{turn.assistant}" for turn in dialogue.turns]
+    if not 0 <= probe.source_round < len(rounds):
+        return "points at a round that does not exist"
+    if not probe.source_round + ROUNDS_BETWEEN <= probe.at <= len(rounds):
+        return "fewer than three rounds since the answer"
+    if probe.at < earliest_late(len(rounds)):
+        return "asked too early"
+    if not _holds(rounds[probe.source_round], probe.value):
+        return "the round does not hold the answer"
+    if not _holds(probe.answer, probe.value):
+        return "the answer lacks the value"
+    if _holds(probe.question, probe.value):
+        return "the question gives the answer away"
+    if any(_holds(text, probe.value) for text in rounds[probe.at - ROUNDS_BETWEEN + 1 : probe.at]):
+        return "the answer was heard again within three rounds"
+    if _SCAFFOLDING.search(probe.question):
+        return "the question points back at the conversation"
+    if not _PERSONAL.search(probe.question):
+        return "the question could be common knowledge"
+    return None
+
+
+def earliest_late(n_rounds: int) -> int:
+    return math.ceil(LATE_SHARE * n_rounds)
+
+
+def rule_probe(dialogue: Dialogue, rng: np.random.Generator) -> Probe | Drop:
+    """A probe made by rules: an entity if there is one, at a random late place."""
+    n = len(dialogue.turns)
+    fair: list[Probe] = []
+    for fact in facts(dialogue):
+        for at in range(max(fact.round + ROUNDS_BETWEEN, earliest_late(n)), n + 1):
+            probe = _probe(fact, at)
+            if problem(dialogue, probe) is None:
+                fair.append(probe)
+    if not fair:
+        return Drop(STEP, dialogue.id, "nothing personal was said three rounds before the end")
+    best = min(_tier(p.kind) for p in fair)
+    about = sorted({(p.source_round, p.question) for p in fair if _tier(p.kind) == best})
+    chosen = about[int(rng.integers(len(about)))]
+    places = [p for p in fair if (p.source_round, p.question) == chosen]
+    return places[int(rng.integers(len(places)))]
+
+
+def heard_first(
+    dialogue_id: str, sounds: Sequence[str], rng: np.random.Generator
+) -> tuple[int, str, str] | Drop:
+    """The same for sounds: asks which one came first, once three more were heard.
+
+    Args:
+        sounds: what was heard, in order, in words that fit after "It was" ("a dog barking").
+
+    Returns:
+        How many sounds precede the question, the question, and its answer.
+    """
+    if len(sounds) <= ROUNDS_BETWEEN:
+        return Drop(STEP, dialogue_id, "fewer than three sounds since the first")
+    if sounds[0] in sounds[1:]:
+        return Drop(STEP, dialogue_id, "the first sound was heard again")
+    earliest = max(1 + ROUNDS_BETWEEN, earliest_late(len(sounds)))
+    at = int(rng.integers(earliest, len(sounds) + 1))
+    return at, "Which sound did I hear first?", f"It was {sounds[0]}."
+
+
+def insert(dialogue: Dialogue, probe: Probe) -> Dialogue:
+    """The dialogue with the probe as round ``probe.at``; what followed moves back by one."""
+    turn = DialogueTurn(probe.question, probe.answer)
+    turns = (*dialogue.turns[: probe.at], turn, *dialogue.turns[probe.at :])
+    return replace(dialogue, turns=turns)
+
+
+def _probe(fact: Fact, at: int) -> Probe:
+    return Probe(at, fact.round, fact.kind, fact.value, fact.question, fact.answer)
+
+
+def _tier(kind: str) -> int:
+    return 0 if kind in _ENTITIES else _RANK.index(kind)
+
+
+def _holds(text: str, value: str) -> bool:
+    """Whether ``value`` stands in ``text`` as whole words, whatever the case."""
+    pattern = re.escape(value.strip().lower())
+    if value.isascii():
+        pattern = rf"(?<!\w){pattern}(?!\w)"
+    return bool(re.search(pattern, text.lower()))

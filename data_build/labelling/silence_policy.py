@@ -1,0 +1,148 @@
+"""When a sound that is not speech deserves a word: almost never (paper section "Silence").
+
+::
+
+    labels ─▶ nearest row of interventions.tsv upwards ─▶ respond    one of four categories
+                                                          borderline the clip is discarded
+                                                          (no row)   silent
+
+Where labels disagree the clip is discarded rather than labelled: a film's gunshot, children who
+scream at play, a label that the tagger was not sure of.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from data_build.records import Clip, Drop, PlannedReply
+from data_build.scenes.ontology import Ontology, SoundClass, ontology
+
+STEP = "silence_policy"
+SURE = 0.5  # a label with at least this confidence counts as heard,
+DOUBTFUL = 0.2  # one between the two as doubtful, one below not at all
+
+Category = Literal["distress", "hazard", "damage", "safety"]
+Verdict = Literal["respond", "borderline", "silent"]
+
+# Among these an alarming sound is most likely played, filmed or fun.
+HARMLESS_COMPANY = (
+    "Music", "Sound reproduction", "Laughter", "Cheering", "Applause", "Children playing",
+    "Fireworks",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What to do about a clip: speak (``category`` and ``reply`` are set) or stay silent.
+
+    ``evidence`` names the classes that decided it; ``made_by`` the rules or the prompt.
+    """
+
+    category: Category | None
+    reply: PlannedReply | None
+    evidence: tuple[str, ...]
+    made_by: dict[str, Any] = field(default_factory=lambda: {"name": "rules", "version": 1})
+
+    def __post_init__(self) -> None:
+        if (self.category is None) != (self.reply is None):
+            raise ValueError(f"category and reply come together, got {self}")
+
+    @property
+    def replies(self) -> tuple[PlannedReply, ...]:
+        return (self.reply,) if self.reply else ()
+
+
+@dataclass(frozen=True)
+class _Row:
+    verdict: Verdict
+    category: Category | None
+    emotion: str
+    texts: dict[str, str]
+
+
+def judge(clip: Clip, language: str = "en") -> Judgement | Drop:
+    """The rule-based verdict on a clip by its labels.
+
+    A tagger's confidences may come with the clip as ``extra["confidence"]``, label -> [0, 1];
+    labels without one count as sure.
+    """
+    if clip.kind == "speech":
+        return Drop(STEP, clip.id, "speech is not for this policy")
+    confidence: Mapping[str, float] = clip.extra.get("confidence", {})
+    sure: list[SoundClass] = []
+    doubtful: list[SoundClass] = []
+    known = ontology()
+    for label in dict.fromkeys((*clip.labels, *confidence)):
+        sound, p = known.find(label), float(confidence.get(label, 1.0))
+        if sound is not None and p >= DOUBTFUL:
+            (sure if p >= SURE else doubtful).append(sound)
+    if not sure:
+        return Drop(STEP, clip.id, f"no label that is known and sure: {list(clip.labels)}")
+    if any(known.is_a(s.name, "Speech") for s in sure):
+        return Drop(STEP, clip.id, "holds speech")
+    return _verdict(clip, sure, doubtful, language)
+
+
+def _verdict(
+    clip: Clip, sure: list[SoundClass], doubtful: list[SoundClass], language: str
+) -> Judgement | Drop:
+    alarming = [s for s in sure if verdict(s) == "respond"]
+    names = tuple(s.name for s in alarming)
+    if not alarming:
+        unclear = [s.name for s in sure if verdict(s) == "borderline"]
+        unclear += [f"perhaps {s.name}" for s in doubtful if verdict(s) != "silent"]
+        if unclear:
+            return Drop(STEP, clip.id, f"borderline: {', '.join(unclear)}")
+        return Judgement(None, None, tuple(s.name for s in sure))
+    company = [s.name for s in (*sure, *doubtful) if _harmless(s)]
+    if company:
+        return Drop(STEP, clip.id, f"borderline: {', '.join(names)} amid {', '.join(company)}")
+    rows = [row for sound in alarming if (row := _row(sound))]
+    if len({row.category for row in rows}) > 1:
+        return Drop(STEP, clip.id, f"borderline: {', '.join(names)} call for different words")
+    text = rows[0].texts.get(language.split("-")[0], rows[0].texts["en"])
+    return Judgement(rows[0].category, PlannedReply(text, rows[0].emotion), names)
+
+
+def verdict(sound: SoundClass) -> Verdict:
+    """What the policy says of a class by itself."""
+    row = _row(sound)
+    return row.verdict if row else "silent"
+
+
+def _harmless(sound: SoundClass) -> bool:
+    return not set(sound.lineage).isdisjoint(HARMLESS_COMPANY)
+
+
+def _row(sound: SoundClass) -> _Row | None:
+    table = _table()
+    return next((table[name] for name in sound.lineage if name in table), None)
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, _Row]:
+    known: Ontology = ontology()
+    table: dict[str, _Row] = {}
+    path = Path(__file__).parent / "interventions.tsv"
+    with path.open(encoding="utf-8", newline="") as lines:
+        wanted = (line for line in lines if not line.startswith("#"))
+        for row in csv.DictReader(wanted, delimiter="\t", quoting=csv.QUOTE_NONE):
+            name, category = row["class"], row["category"]
+            if name not in known.classes or name in table:
+                raise ValueError(f"{path.name}: {name!r} is unknown or given twice")
+            if row["verdict"] not in get_args(Verdict):
+                raise ValueError(f"{path.name}: {name}: verdict {row['verdict']!r}")
+            if (category in get_args(Category)) != (row["verdict"] == "respond"):
+                raise ValueError(f"{path.name}: {name}: category {category!r}")
+            table[name] = _Row(
+                verdict=row["verdict"],  # type: ignore[arg-type]
+                category=category if category != "-" else None,  # type: ignore[arg-type]
+                emotion=row["emotion"],
+                texts={"en": row["en"], "zh": row["zh"]},
+            )
+    return table

@@ -1,0 +1,91 @@
+"""From the recipe to who speaks and who plans scenes: rules, or a chat model where it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from data_build.chat.client import ChatClient
+from data_build.chat.use import asked_for
+from data_build.compose.loudness import Float32
+from data_build.pools.prepare import BadClip, Preparer
+from data_build.pools.scene_source import SceneSource
+from data_build.pools.speech_source import SpeechSource
+from data_build.recipe import BuildRecipe
+from data_build.records import Clip
+from data_build.scenes.curator import Curator
+from data_build.scenes.generate import SynthGenerator
+from data_build.scenes.ground import Grounder
+from data_build.scenes.keep import ClipKeeper
+from data_build.scenes.plan import RulePlanner
+from data_build.scenes.plan_llm import ChatPlanner
+from data_build.scenes.refine import RuleRefiner
+from data_build.scenes.refine_llm import ChatRefiner
+from data_build.scenes.retrieval import ClipLibrary, groundable
+from data_build.scenes.verify import RuleVerifier
+from data_build.scenes.verify_llm import ChatVerifier
+from data_build.speech.rewriting.chat import ChatRewriter
+from data_build.speech.setup import dialogue_renderer
+from data_build.synth.kinds import KINDS
+from data_build.tfjp.config import TfjpConfig
+from data_build.tfjp.loop import tfjp
+
+KEPT = "kept"
+
+
+def make_speech_source(
+    recipe: BuildRecipe, split: str, cache: Path, client: ChatClient | None
+) -> SpeechSource:
+    """Who speaks in a split; engines and asr_models are loaded when the first text is spoken."""
+    model = asked_for("rewrite", recipe.llm, client)
+    rewriter = ChatRewriter(model) if model else None
+    splits = sorted(recipe.splits)
+    lot = (splits.index(split), len(splits))
+    renderer = partial(dialogue_renderer, recipe.speech, cache, rewriter)
+    return SpeechSource(renderer, lot, recipe.splits[split].voices, recipe.seed)
+
+
+def make_scene_source(
+    recipe: BuildRecipe,
+    output: Path,
+    preparer: Preparer,
+    client: ChatClient | None,
+    folder: Path,
+    sounds: Sequence[Clip],
+) -> SceneSource:
+    """Who plans scenes over the clip library in ``folder``; what nothing in it fits is made."""
+    library = ClipLibrary(folder)
+    planner, refiner, verifier = (
+        asked_for(decision, recipe.llm, client) for decision in ("plan", "refine", "verify")
+    )
+    available = groundable([*library.classes, *(kind.label for kind in KINDS.values())])
+    settings = recipe.prepare.tfjp or TfjpConfig()
+
+    def hear(clip: Clip) -> Float32:
+        return preparer.hear(clip).samples
+
+    def reprocess(samples: Float32) -> Float32:
+        return tfjp(samples, settings).samples
+
+    grounder = Grounder(
+        library=library,
+        verifier=ChatVerifier(verifier) if verifier else RuleVerifier(),
+        hear=hear,
+        reprocess=reprocess,
+        keeper=ClipKeeper(output / "material" / KEPT),
+        generator=SynthGenerator(),
+        unusable=(BadClip,),
+    )
+    return SceneSource(
+        Curator(
+            planner=(
+                ChatPlanner(planner, recipe.scenes)
+                if planner
+                else RulePlanner(recipe.scenes, available)
+            ),
+            refiner=ChatRefiner(refiner) if refiner else RuleRefiner(),
+            grounder=grounder,
+        ),
+        sounds,
+    )

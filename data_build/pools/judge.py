@@ -1,0 +1,53 @@
+"""Sounds sorted by the intervention policy: those that call for help, those that deserve nothing.
+
+What lies between is discarded (method, section 2.5) and goes on record as a drop by design.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from data_build.chat.client import ChatClient
+from data_build.chat.use import server_gone
+from data_build.labelling.silence_llm import model_judgements
+from data_build.labelling.silence_policy import judge
+from data_build.records import Clip, Drop
+from data_build.sources.source import Report
+from soundflow.errors import UserError
+
+ALARM, BENIGN = "alarm", "benign"
+
+
+def judged(
+    clips: Iterable[Clip], client: ChatClient | None, report: Report
+) -> Iterator[tuple[str, Clip]]:
+    """(ALARM or BENIGN, clip); an alarm carries ``extra["judged"]``: category, reply, emotion.
+
+    Raises:
+        UserError: if the server of the chat model cannot be reached.
+    """
+    if client is None:
+        pairs = ((clip, judge(clip)) for clip in clips)
+    else:
+        asked, kept = itertools.tee(clips)
+        pairs = zip(kept, model_judgements(asked, client), strict=True)  # type: ignore[assignment]
+    for clip, verdict in pairs:
+        if isinstance(verdict, Drop):
+            if server_gone(verdict.reason):
+                raise UserError(
+                    f"{clip.id}: a server has stopped answering: {verdict.reason}",
+                    "start it again and run the same command; its answers so far are kept",
+                )
+            report(verdict)
+        elif verdict.reply is None:
+            yield BENIGN, clip
+        else:
+            about = {
+                "category": verdict.category,
+                "reply": verdict.reply.text,
+                "emotion": verdict.reply.emotion,
+                "made_by": verdict.made_by,
+            }
+            yield ALARM, replace(clip, extra={**clip.extra, "judged": about})

@@ -1,0 +1,230 @@
+"""A clip as a stream hears it: decoded or made, checked, preprocessed; once, then from the cache.
+
+::
+
+    Clip ─▶ read or make ─▶ checks ─▶ TFJP (recorded speech, events) ─▶ cache ─▶ PreparedClip
+                              └─▶ BadClip(reason)
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from soundfile import LibsndfileError
+
+from data_build.compose.loudness import SILENT_POWER, Float32, active_power
+from data_build.pools.synthetic_clips import make
+from data_build.records import Clip
+from data_build.sources.tar_members import audio_source
+from data_build.speech.clip_cache import CachedClip, ClipCache, clip_key
+from data_build.speech.engines.engine import RenderingFailed
+from data_build.tfjp.config import TfjpConfig
+from data_build.tfjp.loop import tfjp
+from data_build.tfjp.spans import CutMap
+from soundflow.audio.files import read_audio
+from soundflow.config.record import to_plain
+from soundflow.errors import UserError
+from soundflow.protocol.timebase import TimeBase
+from soundflow.shards.schema import PCM_SCALE, quantise
+
+PREPARE_VERSION = 1  # raise when the same clip comes out differently
+_PEAK = 0.7  # recordings are kept at this peak, so that quiet ones do not lose bits to PCM16
+_TIME = TimeBase()
+
+
+class BadClip(Exception):
+    """A clip that no stream can use; the text says why. Becomes a drop."""
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """What a recording has to be, and what is done to it.
+
+    Attributes:
+        tfjp: settings of the preprocessing; null leaves recordings as they are.
+        min_s, max_s: a shorter recording is dropped, a longer one cut.
+        cache_gb: limit of the cache on disk.
+        memory_mb: limit of the decoded clips that each process keeps.
+    """
+
+    tfjp: TfjpConfig | None = field(default_factory=TfjpConfig)
+    min_s: float = 0.1
+    max_s: float = 24.0
+    cache_gb: float = 20.0
+    memory_mb: float = 256.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_s <= self.max_s:
+            raise ValueError(f"min_s must lie in (0, max_s], got {self.min_s} and {self.max_s}")
+        if self.cache_gb <= 0 or self.memory_mb <= 0:
+            raise ValueError(f"cache_gb and memory_mb must be positive, got {self}")
+
+
+@dataclass(frozen=True)
+class PreparedClip:
+    """A prepared clip.
+
+    Attributes:
+        samples: (n,) float32, read-only.
+        ready_samples: where a listener could know what it is, where the maker knows; else None.
+        cuts: where the times of the recording went; None if nothing was cut.
+        report: what TFJP did, for the provenance.
+        skipped_samples: cut off the front since, at a junction.
+    """
+
+    samples: Float32
+    ready_samples: int | None = None
+    cuts: CutMap | None = None
+    report: dict[str, Any] | None = None
+    skipped_samples: int = 0
+
+    def at(self, seconds: float) -> int:
+        """Sample that corresponds to a time in the original recording."""
+        sample = _TIME.samples(seconds)
+        moved = self.cuts.moved(sample) if self.cuts else sample
+        return min(max(moved - self.skipped_samples, 0), len(self.samples))
+
+
+class Preparer:
+    """Prepares clips, remembering the newest in memory and all on disk."""
+
+    def __init__(self, folder: Path, config: PrepareConfig) -> None:
+        self._cache = ClipCache(folder, int(config.cache_gb * 2**30))
+        self._config = config
+        self._tfjp_plain = to_plain(config.tfjp)
+        self._memory: OrderedDict[str, PreparedClip] = OrderedDict()
+        self._memory_bytes = 0
+        self._bad: dict[str, str] = {}
+
+    def hear(self, clip: Clip) -> PreparedClip:
+        """Raises:
+        BadClip: if the clip cannot be used.
+        UserError: if an engine is missing, or the cache cannot be written.
+        """
+        key = self._key(clip)
+        if key in self._bad:
+            raise BadClip(self._bad[key])
+        if key in self._memory:
+            self._memory.move_to_end(key)
+            return self._memory[key]
+        kept = None if clip.extra.get("prepared") else self._cache.get(key)
+        heard = _from_cache(kept) if kept else None
+        if heard is None:
+            try:
+                heard = self._prepare(key, clip)
+            except BadClip as error:
+                self._bad[key] = str(error)
+                raise
+        self._remember(key, heard)
+        return heard
+
+    def _key(self, clip: Clip) -> str:
+        if "made" in clip.extra:
+            return clip_key({"made": clip.extra["made"], "version": PREPARE_VERSION})
+        path = Path(clip.audio.path)
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise BadClip(f"cannot be read ({error.strerror})") from error
+        about = {
+            "audio": vars(clip.audio),
+            "bytes": facts.st_size,
+            "mtime": facts.st_mtime_ns,
+            "tfjp": self._tfjp_plain if self._tfjp(clip) else None,
+            "max_s": self._config.max_s,
+            "version": PREPARE_VERSION,
+        }
+        return clip_key(about)
+
+    def _tfjp(self, clip: Clip) -> TfjpConfig | None:
+        # Noise and music are wanted as they are: denoising them would leave nothing of them. What
+        # curation kept was prepared by it already.
+        if clip.kind not in ("speech", "event") or clip.extra.get("prepared"):
+            return None
+        return self._config.tfjp
+
+    def _prepare(self, key: str, clip: Clip) -> PreparedClip:
+        if clip.extra.get("prepared"):  # checked and kept by its maker; used as it is
+            return PreparedClip(_read(clip))
+        if "made" in clip.extra:
+            try:
+                samples, ready = make(clip.extra["made"])
+            except RenderingFailed as error:
+                raise BadClip(f"cannot be rendered ({error})") from error
+            heard = PreparedClip(samples, ready)
+        else:
+            heard = self._recording(clip)
+        notes = {
+            "ready_samples": heard.ready_samples,
+            "cuts": asdict(heard.cuts) if heard.cuts else None,
+            "report": heard.report,
+        }
+        # The first use hears the same bits as every later one, which come from PCM16.
+        samples = quantise(heard.samples).astype(np.float32) / PCM_SCALE
+        self._cache.put(key, samples, notes)
+        samples.setflags(write=False)
+        return replace(heard, samples=samples)
+
+    def _recording(self, clip: Clip) -> PreparedClip:
+        config = self._config
+        samples = _read(clip)
+        if len(samples) < _TIME.samples(config.min_s):
+            raise BadClip(f"is too short ({len(samples)} samples at 16 kHz)")
+        if active_power(samples) <= SILENT_POWER:
+            raise BadClip("is silent")
+        samples = samples[: _TIME.samples(config.max_s)]
+        settings = self._tfjp(clip)
+        if settings is None:
+            return PreparedClip(_at_peak(samples))
+        done = tfjp(samples, settings)
+        if active_power(done.samples) <= SILENT_POWER:
+            raise BadClip("is nothing but noise")
+        return PreparedClip(_at_peak(done.samples), None, done.cuts, asdict(done.report))
+
+    def _remember(self, key: str, heard: PreparedClip) -> None:
+        self._memory[key] = heard
+        self._memory_bytes += heard.samples.nbytes
+        while self._memory_bytes > self._config.memory_mb * 2**20 and len(self._memory) > 1:
+            _, oldest = self._memory.popitem(last=False)
+            self._memory_bytes -= oldest.samples.nbytes
+
+
+def _read(clip: Clip) -> Float32:
+    audio = clip.audio
+    try:
+        return read_audio(
+            audio_source(audio), start_s=audio.start_s, end_s=audio.end_s, name=audio.path
+        )
+    except UserError as error:
+        raise BadClip(error.message.removeprefix(f"{audio.path}: ")) from error
+
+
+def _at_peak(samples: Float32) -> Float32:
+    return (samples * np.float32(_PEAK / max(float(np.abs(samples).max()), 1e-9))).astype(
+        np.float32
+    )
+
+
+def _from_cache(kept: CachedClip) -> PreparedClip | None:
+    """The clip as it lies in the cache; None if the file was damaged since.
+
+    Always from the cached PCM: the first use hears the same bits as every later one.
+    """
+    try:
+        samples = kept.read()
+    except LibsndfileError:
+        return None
+    if len(samples) != kept.n_samples:
+        return None
+    samples.setflags(write=False)
+    cuts = kept.notes.get("cuts")
+    if cuts:
+        moved = CutMap(
+            tuple(cuts["source"]), tuple(cuts["place"]), tuple(cuts["length"]), cuts["hop_samples"]
+        )
+        return PreparedClip(samples, None, moved, kept.notes.get("report"))
+    return PreparedClip(samples, kept.notes.get("ready_samples"))

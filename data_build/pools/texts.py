@@ -1,0 +1,64 @@
+"""Texts to be spoken, one JSON object a line: sentences, with a translation or not, and dialogues.
+
+::
+
+    {"text": "Wo ist der Bahnhof?", "language": "de", "translation": "Where is the station?"}
+    {"turns": [{"user": "I lost my keys.", "assistant": "Where?", "emotion": "sad"}, ...]}
+
+``language`` ("en") and ``translation_language`` ("en") may be left out; ``id`` may be given. The
+terms of the texts are those of the repository unless a line says ``licence`` and ``corpus``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_build.pools.synthetic_clips import NOWHERE
+from data_build.records import Clip, Dialogue, DialogueTurn, Origin
+from data_build.sources.rows import Row, json_lines, usable
+from data_build.sources.source import ALL_ROWS, BadRow, Report
+from soundflow.errors import UserError
+from soundflow.protocol.tokens import EMOTIONS
+
+
+def read_texts(path: Path, report: Report) -> Iterator[Clip | Dialogue]:
+    """Sentences as clips without audio (``extra["unspoken"]``), and dialogues.
+
+    Raises:
+        UserError: if the file is missing.
+    """
+    if not path.is_file():
+        raise UserError(f"texts: {path}: no such file", "paths are relative to where you start")
+
+    def make(row: Row) -> Clip | Dialogue:
+        name = row.text_or(f"{path.stem}/{row.where.rpartition(':')[2]}", "id")
+        origin = Origin(row.text_or(path.stem, "corpus"), row.text_or("Apache-2.0", "licence"))
+        language = row.text_or("en", "language")
+        if "turns" in row.data:
+            turns = tuple(_turn(child) for child in row.children("turns"))
+            if not turns:
+                raise BadRow("turns is empty")
+            return Dialogue(name, turns, origin, language)
+        return Clip(
+            id=name,
+            kind="speech",
+            audio=NOWHERE,
+            origin=origin,
+            text=row.text("text"),
+            language=language,
+            translation=row.text_or("", "translation"),
+            extra={
+                "unspoken": True,
+                "translation_language": row.text_or("en", "translation_language"),
+            },
+        )
+
+    yield from usable(json_lines(path, report, ALL_ROWS), make, report)
+
+
+def _turn(row: Row) -> DialogueTurn:
+    emotion = row.text_or("normal", "emotion")
+    if emotion not in EMOTIONS:
+        raise BadRow(f"emotion is {emotion!r}, not one of {', '.join(EMOTIONS)}")
+    return DialogueTurn(row.text("user"), row.text("assistant"), emotion)

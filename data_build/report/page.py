@@ -1,0 +1,242 @@
+"""The report of a build: ``report.html``, one file that refers to nothing outside itself."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from markupsafe import Markup
+
+from data_build.recipe import BuildRecipe
+from data_build.report.streams import figures
+from data_build.report.summary import BuildSummary
+from data_build.report.tfjp import pictures
+from data_build.statistics import SILENCE_BIN_PERCENT, Source, Statistics, TaskCount
+from data_build.tasks.taxonomy import FORMS
+from soundflow.config.record import recipe_hash
+from soundflow.protocol.spec import StreamSpec
+from soundflow.protocol.timebase import TimeBase
+from soundflow.report.bars import CELL_WIDTH, cell_bar, histogram
+from soundflow.report.markup import MISSING, join, number, percent, table, tag, tiles
+from soundflow.report.page import Section, write_page
+
+REPORT_FILE = "report.html"
+_MOST_REASONS = 30
+
+
+def write_report(
+    recipe: BuildRecipe, summary: BuildSummary, statistics: Statistics, spec: StreamSpec
+) -> Path:
+    """Draws the report of a finished build into its output folder.
+
+    Raises:
+        UserError: if the output cannot be read or written.
+    """
+    output = Path(recipe.output)
+    sections = [
+        _headline(recipe, summary, statistics),
+        _abilities(statistics, spec.time),
+        _distributions(statistics, spec.time),
+        Section(
+            "streams", "Streams to listen to",
+            "One of every task first. Green boxes deserve a reply from the thick line on, grey "
+            "ones none; blue bars are the chunks after which the assistant speaks. Play one, or "
+            "click into it.",
+            figures(output, list(recipe.splits)),
+        ),
+        *_tfjp(recipe, statistics),
+        _drops(recipe, summary),
+        _sources(statistics),
+        _recipe(recipe, output),
+    ]  # fmt: skip
+    subtitle = (
+        f"{summary.streams:,} streams, {summary.hours:,.2f} h, in {recipe.output}; "
+        f"recipe {recipe_hash(recipe.content())}, stream spec {spec.fingerprint}"
+    )
+    path = output / REPORT_FILE
+    write_page(path, "What was built", subtitle, sections)
+    return path
+
+
+def _headline(recipe: BuildRecipe, summary: BuildSummary, statistics: Statistics) -> Section:
+    splits = summary.splits.values()
+    replies, silences = sum(s.replies for s in splits), sum(s.silences for s in splits)
+    limited, dropped = sum(s.limited for s in splits), sum(summary.drops.values())
+    per_hour = summary.bytes_per_hour
+    rows = [
+        ("Streams", f"{summary.streams:,}", f"{number(summary.hours)} h in {len(splits)} splits"),
+        ("Responses", f"{replies:,}",
+         f"{number(replies / summary.hours if summary.hours else None, 0)} an hour"),
+        ("Silence", percent(silences / max(1, replies + silences), 1),
+         "of the chunks are answered by saying nothing"),
+        ("Dropped", f"{dropped:,}", f"ceiling: {percent(recipe.max_dropped_share, 1)} of all"),
+        ("Disk", f"{per_hour / 1e6:,.0f} MB/h" if per_hour else MISSING, "audio, tokens, records"),
+        ("Speed", f"{summary.speed:,.0f}×" if summary.speed else MISSING,
+         f"real time; {summary.shards_made} shards made, {summary.shards_kept} kept"),
+        ("Limited", f"{limited:,}", "streams whose peak was brought down"),
+        ("K reached", percent(_hit_share(statistics), 1),
+         f"of {statistics.preprocessed:,} preprocessed clips in streams"),
+    ]  # fmt: skip
+    split_rows = [
+        [name, f"{s.streams:,}", number(s.hours), f"{s.events:,}", f"{s.replies:,}",
+         f"{s.silences:,}", f"{s.n_bytes / 1e6:,.1f} MB"]
+        for name, s in summary.splits.items()
+    ]  # fmt: skip
+    head = ["split", "streams", "hours", "events", "responses", "silent chunks", "size"]
+    body = join((tiles(rows), tag("p", ""), table(head, split_rows)))
+    return Section("headline", "In short", "The whole build in figures, then split by split.", body)
+
+
+def _abilities(statistics: Statistics, time: TimeBase) -> Section:
+    abilities: dict[str, list[tuple[str, TaskCount]]] = {}
+    for name, task in sorted(statistics.tasks.items()):
+        ability, _, short = name.partition("/")
+        abilities.setdefault(ability, []).append((short, task))
+    longest = max((t.samples for t in statistics.tasks.values()), default=0) or 1
+    most = max((t.replies for t in statistics.tasks.values()), default=0) or 1
+    rows: list[list[str | Markup]] = []
+    for ability, tasks in abilities.items():
+        whole = TaskCount(
+            sum(t.streams for _, t in tasks),
+            sum(t.samples for _, t in tasks),
+            sum(t.replies for _, t in tasks),
+        )
+        space = tag("span", "", style=f"display:inline-block;width:{CELL_WIDTH + 10}px")
+        rows.append([tag("b", _words(ability)), *_task_cells(whole, time, space, space)])
+        for short, task in tasks:
+            name = f"{short.upper()}, offline" if short in FORMS else _words(short)
+            bars = cell_bar(task.samples / longest), cell_bar(task.replies / most, 1)
+            indented = tag("span", name, style="padding-left:1.3em")
+            rows.append([indented, *_task_cells(task, time, *bars)])
+    head = ["ability and tasks", "streams", "hours", "responses", "responses an hour"]
+    streamed = sum(short not in FORMS for tasks in abilities.values() for short, _ in tasks)
+    lead = f"{len(abilities)} abilities, {streamed} tasks."
+    return Section("abilities", "Abilities and tasks", lead, table(head, rows))
+
+
+def _task_cells(
+    task: TaskCount, time: TimeBase, hours_bar: Markup, replies_bar: Markup
+) -> list[str | Markup]:
+    hours = time.seconds(task.samples) / 3600
+    return [
+        f"{task.streams:,}",
+        join((number(hours), hours_bar)),
+        join((f"{task.replies:,}", replies_bar)),
+        number(task.replies / hours if hours else None, 0),
+    ]
+
+
+def _distributions(statistics: Statistics, time: TimeBase) -> Section:
+    chunk_tenths = round(time.chunk_s * 10)
+    lengths: Counter[int] = Counter()
+    for chunks, n in statistics.chunks.items():
+        lengths[chunks * chunk_tenths // 10] += n
+    charts = [
+        ("Turns", "foreground sounds a stream", histogram(
+            statistics.turns, "turns", "streams")),
+        ("Length", "of a stream", histogram(
+            lengths, "seconds", "streams", colour=2)),
+        ("Silence", "share of a stream's chunks that are not answered", histogram(
+            statistics.silence, "percent", "streams", bin_width=SILENCE_BIN_PERCENT, colour=3)),
+        ("Noise", "foreground over each noise track, as drawn", histogram(
+            statistics.snr, "SNR, dB", "noise tracks", colour=1)),
+        ("Response length", "text tokens", histogram(
+            statistics.reply_tokens, "tokens", "responses", colour=4)),
+        ("Emotion", "of the responses", _emotions(statistics.emotions)),
+    ]  # fmt: skip
+    made = [
+        tag("figure", join((tag("h3", title), tag("span", note, class_="note"), chart)),
+            class_="figure")
+        for title, note, chart in charts
+    ]  # fmt: skip
+    body = tag("div", join(made), class_="charts")
+    return Section("distributions", "Distributions", "Over all splits.", body)
+
+
+def _emotions(emotions: Mapping[str, int]) -> Markup:
+    most = max(emotions.values(), default=1)
+    rows = [
+        [name, join((f"{n:,}", cell_bar(n / most, 3)))]
+        for name, n in sorted(emotions.items(), key=lambda pair: -pair[1])
+    ]
+    return table(["emotion", "responses"], rows) if rows else tag("p", "none", class_="empty")
+
+
+def _tfjp(recipe: BuildRecipe, statistics: Statistics) -> list[Section]:
+    body = pictures(recipe)
+    if body is None:
+        return []
+    lead = (
+        "Recordings before (above) and after (below) the joint preprocessing: brightness is power, "
+        "80 dB deep; frequency runs upwards to 8 kHz; what is tinted was cut. "
+        f"{percent(_hit_share(statistics), 1)} of the clips in "
+        "streams still changed at the last pass allowed."
+    )
+    return [Section("tfjp", "Preprocessing, before and after", lead, body)]
+
+
+def _drops(recipe: BuildRecipe, summary: BuildSummary) -> Section:
+    grouped: Counter[tuple[str, str]] = Counter()
+    for name, n in summary.drops.items():
+        step, _, reason = name.partition(": ")
+        # Figures in brackets differ from item to item; the reason is what stands before them.
+        grouped[step, re.sub(r"\s*\([^()]*\)", "", reason)] += n
+    rows = [
+        [step, tag("span", reason, style="white-space:normal;overflow-wrap:anywhere"), f"{n:,}"]
+        for (step, reason), n in grouped.most_common(_MOST_REASONS)
+    ]
+    body = (
+        table(["step", "reason", "items"], rows)
+        if rows
+        else tag("p", "Nothing was dropped.", class_="empty")
+    )
+    missing = f" No recording fell to: {', '.join(summary.missing)}." if summary.missing else ""
+    lead = (
+        f"{summary.clips:,} clips in the library; every dropped item with its reason stands in "
+        f"drops.jsonl.{missing}"
+    )
+    return Section("drops", "Dropped", lead, body)
+
+
+def _sources(statistics: Statistics) -> Section:
+    rows = [
+        [corpus, tag("span", licence, style="white-space:normal"), f"{clips:,}", f"{uses:,}"]
+        for (corpus, licence), (clips, uses) in by_licence(statistics.clips.values()).items()
+    ]
+    lead = "Who made every single clip stands in credits.tsv."
+    body = table(["corpus", "licence", "clips", "uses in streams"], rows)
+    return Section("sources", "Where it comes from", lead, body)
+
+
+def by_licence(sources: Iterable[Source]) -> dict[tuple[str, str], tuple[int, int]]:
+    """(corpus, licence) -> clips and uses in streams, most used first."""
+    clips: Counter[tuple[str, str]] = Counter()
+    uses: Counter[tuple[str, str]] = Counter()
+    for source in sources:
+        clips[source.corpus, source.licence] += 1
+        uses[source.corpus, source.licence] += source.streams
+    return {key: (clips[key], n) for key, n in sorted(uses.items(), key=lambda p: (-p[1], p[0]))}
+
+
+def _recipe(recipe: BuildRecipe, output: Path) -> Section:
+    text = (output / "recipe.yaml").read_text()
+    body = tag(
+        "details",
+        join((tag("summary", "the whole recipe"), tag("pre", text, class_="scroll"))),
+        class_="panel",
+    )
+    lead = (
+        "Every value that was used. The same command with it makes the same bytes; with "
+        "--only and the name of a stream it makes that stream alone."
+    )
+    return Section("recipe", "Recipe", lead, body)
+
+
+def _hit_share(statistics: Statistics) -> float | None:
+    return statistics.hit_limit / statistics.preprocessed if statistics.preprocessed else None
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,103 @@
+"""Recordings of a build before and after preprocessing, to look at and to listen to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from markupsafe import Markup
+
+from data_build.pools.table import clip_from_json
+from data_build.recipe import BuildRecipe
+from data_build.records import Clip
+from data_build.sources.tar_members import audio_source
+from data_build.tfjp.loop import TfjpResult, tfjp
+from data_build.tfjp.picture import png
+from soundflow.audio.files import read_audio
+from soundflow.audio.stft import Float32
+from soundflow.errors import UserError
+from soundflow.protocol.timebase import TimeBase
+from soundflow.report.embed import audio_uri, data_uri
+from soundflow.report.markup import join, percent, tag
+
+PICTURES = 4
+_LOOKED_AT, _SHORTEST_S, _LONGEST_S = 32, 1.5, 12.0
+_TIME = TimeBase()
+
+
+def pictures(recipe: BuildRecipe) -> Markup | None:
+    """The recordings, of a few, of which preprocessing took most; None where it saw none."""
+    config = recipe.prepare.tfjp
+    if config is None:
+        return None
+    found: list[tuple[Clip, Float32, TfjpResult]] = []
+    for clip in islice(recordings(recipe), _LOOKED_AT):
+        try:
+            samples = read_audio(
+                audio_source(clip.audio), start_s=clip.audio.start_s, end_s=clip.audio.end_s,
+                name=clip.audio.path,
+            )[: _TIME.samples(_LONGEST_S)]  # fmt: skip
+        except UserError:
+            continue  # the build has dropped it, with the reason
+        if len(samples) >= _TIME.samples(_SHORTEST_S):
+            found.append((clip, samples, tfjp(samples, config)))
+    if not found:
+        return None
+    # Half of them for the silence that was cut inside, half for what lay outside the core.
+    found.sort(key=lambda one: -one[2].report.silence_samples / one[2].report.in_samples)
+    inside, others = found[: PICTURES // 2], found[PICTURES // 2 :]
+    others.sort(key=lambda one: -one[2].report.outside_samples / one[2].report.in_samples)
+    found = inside + others
+    return tag("div", join(_picture(*one) for one in found[:PICTURES]), class_="charts")
+
+
+def recordings(recipe: BuildRecipe) -> Iterator[Clip]:
+    """Recorded speech and events in the library of the first split, of each table in turn."""
+    folder = Path(recipe.output) / "material" / next(iter(recipe.splits))
+    tables = [_recorded(path) for path in sorted(folder.glob("*.jsonl"))]
+    while tables:
+        for one in list(tables):
+            clip = next(one, None)
+            if clip is None:
+                tables.remove(one)
+            else:
+                yield clip
+
+
+def _recorded(path: Path) -> Iterator[Clip]:
+    with path.open("rb") as lines:
+        for line in lines:
+            data = json.loads(line)
+            if data.get("kind") not in ("speech", "event") or "made" in data["extra"]:
+                return  # a table holds items of one use
+            yield clip_from_json(data)
+
+
+def _picture(clip: Clip, samples: Float32, result: TfjpResult) -> Markup:
+    report, seconds = result.report, _TIME.seconds
+    title = clip.text or ", ".join(clip.labels).replace("_", " ") or clip.id
+    note = (
+        f"{seconds(report.in_samples):.2f} s to {seconds(report.out_samples):.2f} s: "
+        f"{seconds(report.silence_samples):.2f} s of silence and "
+        f"{seconds(report.outside_samples):.2f} s outside the core cut; denoising took "
+        f"{percent(report.denoised_share, 1)} of the energy; {report.passes} passes"
+    )
+    image = tag(
+        "img", src=data_uri(png(samples, result), "image/png"),
+        alt=f"spectrograms of {title} before and after",
+        style="width:100%;height:240px;image-rendering:pixelated;margin-top:8px",
+    )  # fmt: skip
+    players = [
+        tag("figcaption", join((tag("span", name, style="width:3.2em"), _player(audio))),
+            style="align-items:center;flex-wrap:nowrap")
+        for name, audio in (("before", samples), ("after", result.samples))
+    ]  # fmt: skip
+    heading = (tag("h3", title), tag("span", note, class_="note"))
+    return tag("figure", join((*heading, image, *players)), class_="figure")
+
+
+def _player(audio: Float32) -> Markup:
+    uri = audio_uri(audio, _TIME.sample_rate_hz)
+    return tag("audio", "", controls="", preload="metadata", src=uri, style="height:32px;flex:1")

@@ -1,0 +1,184 @@
+"""Whisper under faster-whisper (CTranslate2): transcription, and word times of a known text.
+
+One thread, 8-bit weights, greedy and without the temperature fall-back, whose sampling would make
+a verdict depend on chance. On another processor family the last digits of the logits, and so in
+rare cases a word, may differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from data_build.records import Word
+from data_build.speech.asr.asr_model import Float32
+from data_build.speech.asr.whisper_weights import whisper_folder
+from soundflow.errors import UserError
+
+WINDOW_S = 30.0
+_STEP_S = 0.02
+# Without a hint Whisper answers Mandarin in traditional characters about as often as not.
+_PROMPTS = {"zh": "以下是普通话的句子。"}
+
+
+@lru_cache(maxsize=2)
+def _model(folder: Path) -> Any:
+    try:
+        from faster_whisper import WhisperModel
+    except ImportError as error:
+        raise UserError(
+            f"faster-whisper is not installed: {error}", "pip install soundflow[asr]"
+        ) from error
+    return WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
+
+
+class Whisper:
+    """A Whisper model; the weights are loaded at the first use, once a process.
+
+    Args:
+        model: what `whisper_folder` takes.
+
+    Raises:
+        UserError: if the weights or faster-whisper are missing.
+    """
+
+    def __init__(self, model: str = "tiny.en") -> None:
+        self._folder = whisper_folder(model)
+        self._name = model
+        self._newest: tuple[bytes, Any, int] | None = None
+
+    def __reduce__(self) -> tuple[type[Whisper], tuple[str]]:
+        return type(self), (self._name,)
+
+    @property
+    def id(self) -> str:
+        from importlib.metadata import version
+
+        return f"whisper-{Path(self._name).name}-ct{version('ctranslate2')}"
+
+    def transcribe(self, samples: Float32, language: str) -> str:
+        code = self._known(language)
+        model = _model(self._folder)
+        if len(samples) > WINDOW_S * 16_000:
+            segments, _ = model.transcribe(
+                samples,
+                language=code,
+                beam_size=1,
+                temperature=0.0,
+                condition_on_previous_text=False,
+                initial_prompt=_PROMPTS.get(code),
+            )
+            return " ".join(segment.text.strip() for segment in segments)
+        from faster_whisper.transcribe import get_suppressed_tokens
+
+        tokenizer = self._tokenizer(code)
+        before = tokenizer.encode(" " + _PROMPTS[code]) if code in _PROMPTS else []
+        (found,) = model.model.generate(
+            self._encoded(samples)[0],
+            [model.get_prompt(tokenizer, before, without_timestamps=True)],
+            beam_size=1,
+            max_length=model.max_length,
+            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
+        )
+        tokens = [t for t in found.sequences_ids[0] if t < tokenizer.eot]
+        return str(tokenizer.decode(tokens)).strip()
+
+    def word_times(self, samples: Float32, text: str, language: str) -> tuple[Word, ...] | None:
+        """Times of the words of ``text`` in ``samples``, by dynamic time warping.
+
+        The text is forced through the decoder, and the path of least cost through its
+        cross-attention gives every token a time (Radford et al. 2022, word-level timestamps);
+        20 ms steps.
+
+        Returns:
+            One `Word` for each white-space (Mandarin: character) unit with a sound in it, or None
+            where the audio exceeds Whisper's 30 s window or the path is degenerate.
+        """
+        code = self._known(language)
+        duration_s = len(samples) / 16_000
+        if duration_s > WINDOW_S or not text.strip():
+            return None
+        tokenizer = self._tokenizer(code)
+        tokens = tokenizer.encode(" " + text.strip())
+        encoded, n_frames = self._encoded(samples)
+        (found,) = _model(self._folder).find_alignment(tokenizer, [tokens], encoded, n_frames)
+        pieces = [(w["word"], float(w["start"]), float(w["end"])) for w in found]
+        return _monotone(_spelled(text, pieces), duration_s)
+
+    def _encoded(self, samples: Float32) -> tuple[Any, int]:
+        """Encoder output of one window and the number of mel frames that are audio.
+
+        The newest is kept: a clip that passes the check is aligned next, and encoding is nearly
+        all of the work.
+        """
+        from faster_whisper.audio import pad_or_trim
+
+        key = hashlib.sha256(samples.tobytes()).digest()
+        if self._newest is None or self._newest[0] != key:
+            model = _model(self._folder)
+            features = model.feature_extractor(samples)
+            encoded = model.encode(pad_or_trim(features))
+            self._newest = (key, encoded, features.shape[-1])
+        return self._newest[1:]
+
+    def _tokenizer(self, code: str) -> Any:
+        from faster_whisper.tokenizer import Tokenizer
+
+        model = _model(self._folder)
+        return Tokenizer(
+            model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=code
+        )
+
+    def _known(self, language: str) -> str:
+        code = language.split("-")[0].lower()
+        if code != "en" and not _model(self._folder).model.is_multilingual:
+            raise UserError(
+                f"asr_model {self._name!r} knows English only, the text is {language!r}",
+                "use 'base' or another multilingual model",
+            )
+        return code
+
+
+def _spelled(text: str, pieces: list[tuple[str, float, float]]) -> list[Word]:
+    """Joins the aligner's pieces to the words of ``text`` as they are spelt there.
+
+    Pieces follow the text character by character; punctuation joins the word that it touches.
+    """
+    cjk = any("\u4e00" <= c <= "\u9fff" for c in text)
+    targets = [c for c in text if c.isalnum()] if cjk else text.split()
+    words: list[Word] = []
+    queue = [p for p in pieces if any(c.isalnum() for c in p[0])]
+    at = 0
+    for target in targets:
+        need = sum(c.isalnum() for c in target)
+        start = end = None
+        while need > 0 and at < len(queue):
+            piece, piece_start, piece_end = queue[at]
+            start = piece_start if start is None else start
+            end = piece_end
+            size = sum(c.isalnum() for c in piece)
+            if size > need:
+                # One piece over two targets: its time is shared out by characters.
+                cut = piece_start + (piece_end - piece_start) * need / size
+                queue[at] = ("x" * (size - need), cut, piece_end)
+                end, need = cut, 0
+            else:
+                at, need = at + 1, need - size
+        if start is not None and end is not None:
+            words.append(Word(target, start, end))
+    return words
+
+
+def _monotone(words: list[Word], duration_s: float) -> tuple[Word, ...] | None:
+    """The words with times that rise, each at least one step long; None if they do not fit."""
+    timed: list[Word] = []
+    last_s = 0.0
+    for word in words:
+        start_s = max(word.start_s, last_s)
+        last_s = max(word.end_s, start_s + _STEP_S)
+        timed.append(Word(word.text, round(start_s, 3), round(last_s, 3)))
+    if not timed or timed[-1].end_s > duration_s + _STEP_S:
+        return None
+    return tuple(Word(w.text, w.start_s, min(w.end_s, round(duration_s, 3))) for w in timed)

@@ -1,0 +1,271 @@
+"""The chat client against a real server that is slow, busy, broken, wrong or gone."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import threading
+import time
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from chat_server import Cut, Dribble, Raw, Say
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_build.chat.client import ChatClient, ChatConfig, ChatRequest
+from data_build.chat.http_calls import CallCounts, CallFailure, Endpoint
+from data_build.chat.prompts import Prompt, read_prompt
+from soundflow.errors import UserError
+
+PROMPT = Prompt("double", 1, "a test", "You double numbers.", "Double {{ n }}.", "0" * 64)
+SCHEMA = {
+    "type": "object",
+    "properties": {"twice": {"type": "integer"}},
+    "required": ["twice"],
+    "additionalProperties": False,
+}
+
+
+def client_of(url: str, cache: Path | None = None, **endpoint: Any) -> ChatClient:
+    patience = {"backoff_s": 0.01, "timeout_s": 5.0, "item_limit_s": 10.0, "retries": 3} | endpoint
+    return ChatClient(
+        ChatConfig(Endpoint(url, **patience), cache_dir=str(cache) if cache else None)
+    )
+
+
+def number_in(body: dict[str, Any]) -> int:
+    return int(body["messages"][1]["content"].split()[1].rstrip("."))
+
+
+def test_an_answer_that_fits_the_schema_comes_back(chat_server, monkeypatch):
+    monkeypatch.setenv("A_KEY", "secret")
+    server = chat_server(lambda n, body: Say({"twice": 2 * number_in(body)}))
+    with client_of(server.url, api_key_env="A_KEY") as client:
+        assert client.ask_json(PROMPT, {"n": 21}, SCHEMA) == {"twice": 42}
+        assert client.counts == CallCounts(items=1, requests=1)
+    body = server.bodies[0]
+    assert body["response_format"] == {"type": "json_object"}
+    assert body["temperature"] == 0.7
+    assert json.dumps(SCHEMA) in body["messages"][0]["content"]
+    assert server.headers[0]["authorization"] == "Bearer secret"
+
+
+BAD = {
+    "server_error": Raw(500, b"oh no"),
+    "busy": Raw(429),
+    "invalid_json": Say('{"twice": '),
+    "wrong_schema": Say({"twice": "two"}),
+    "not_a_completion": Raw(200, b"<html>"),
+    "cut_short": Say('{"twice": 4', finish_reason="length"),
+    "empty": Say(""),
+    "connection": Cut(),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BAD))
+def test_a_bad_answer_is_asked_for_again_and_an_endless_one_is_given_up(kind, chat_server):
+    server = chat_server(lambda n, body: BAD[kind] if n < 2 or n > 2 else Say({"twice": 4}))
+    with client_of(server.url) as client:
+        assert client.ask_json(PROMPT, {"n": 2}, SCHEMA) == {"twice": 4}
+        assert (client.counts.requests, client.counts.retries) == (3, 2)
+        with pytest.raises(CallFailure) as failed:
+            client.ask_json(PROMPT, {"n": 3}, SCHEMA)
+        assert failed.value.kind == kind
+        assert client.counts.failures == {kind: 1}
+        assert client.counts.requests == 3 + 4
+    assert kind in failed.value.drop("plan", "bag-7").reason
+
+
+def test_extra_keys_arrays_and_fences(chat_server):
+    answers = [Say({"twice": 4, "more": 1}), Say([1]), Say('```json\n{"twice": 4}\n```')]
+    server = chat_server(lambda n, body: answers[n])
+    with client_of(server.url) as client:
+        assert client.ask_json(PROMPT, {"n": 2}, SCHEMA) == {"twice": 4}
+        assert client.counts.requests == 3
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_honoured(form, chat_server):
+    def answer(n, body):
+        value = "1" if form == "seconds" else formatdate(time.time() + 2, usegmt=True)
+        return Raw(429, headers={"Retry-After": value}) if n == 0 else Say({"twice": 4})
+
+    server = chat_server(answer)
+    with client_of(server.url) as client:
+        client.ask_json(PROMPT, {"n": 2}, SCHEMA)
+    assert server.times_s[1] - server.times_s[0] >= 0.9
+
+
+def test_a_retry_after_beyond_the_items_limit_fails_at_once(chat_server):
+    server = chat_server(lambda n, body: Raw(429, headers={"Retry-After": "3600"}))
+    with client_of(server.url) as client, pytest.raises(CallFailure, match="busy"):
+        client.ask_json(PROMPT, {"n": 2}, SCHEMA)
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("action", [Dribble(), Say({"twice": 4}, after_s=60)])
+def test_one_slow_request_is_cut_off_and_so_is_an_item(action, chat_server):
+    server = chat_server(lambda n, body: action)
+    with client_of(server.url, timeout_s=0.3, retries=1) as client:
+        with pytest.raises(CallFailure, match="timeout"):
+            client.ask_json(PROMPT, {"n": 2}, SCHEMA)
+        assert len(server.bodies) == 2
+    with (
+        client_of(server.url, item_limit_s=0.3, retries=100) as client,
+        pytest.raises(CallFailure, match="time_limit"),
+    ):
+        client.ask_json(PROMPT, {"n": 2}, SCHEMA)
+
+
+def test_a_wrong_key_is_the_users_mistake_but_only_at_the_start(chat_server):
+    server = chat_server(lambda n, body: Raw(401, b"no such key") if n != 1 else Say({"twice": 4}))
+    with client_of(server.url) as client:
+        with pytest.raises(UserError, match=r"401.*no such key"):
+            client.ask_json(PROMPT, {"n": 2}, SCHEMA)
+        client.ask_json(PROMPT, {"n": 2}, SCHEMA)
+        with pytest.raises(CallFailure, match="refused"):
+            client.ask_json(PROMPT, {"n": 3}, SCHEMA)
+
+
+def test_many_come_back_in_order_with_bounded_concurrency_and_failures_in_place(chat_server):
+    def answer(n, body):
+        number = number_in(body)
+        if number % 7 == 3:
+            return Raw(500)
+        return Say({"twice": 2 * number}, after_s=0.03 if number % 4 == 0 else 0.0)
+
+    server = chat_server(answer)
+    drawn = []
+
+    def requests():
+        for n in range(60):
+            drawn.append(n)
+            yield ChatRequest(PROMPT, {"n": n}, SCHEMA)
+
+    with client_of(server.url, concurrency=4, retries=1, breaker_items=100) as client:
+        answers = client.map_json(requests())
+        first = next(answers)
+        assert len(drawn) <= 8
+        rest = list(answers)
+        counts = client.counts
+    for n, got in enumerate([first, *rest]):
+        if n % 7 == 3:
+            assert isinstance(got, CallFailure)
+        else:
+            assert got == {"twice": 2 * n}
+    assert server.most_at_once <= 4
+    failed = len([n for n in range(60) if n % 7 == 3])
+    assert counts == CallCounts(60, 60 + failed, failed, 0, {"server_error": failed})
+
+
+def test_an_endpoint_that_dies_in_the_middle_costs_items_not_the_build(chat_server):
+    server = chat_server(lambda n, body: Say({"twice": 2 * number_in(body)}))
+    with client_of(server.url, concurrency=2, retries=1, breaker_items=4) as client:
+        answers = client.map_json(ChatRequest(PROMPT, {"n": n}, SCHEMA) for n in range(400))
+        got = [next(answers) for _ in range(10)]
+        server.stop()
+        got += list(answers)
+        assert len(got) == 400
+        failures = [g for g in got if isinstance(g, CallFailure)]
+        kinds = {f.kind for f in failures}
+        assert kinds <= {"connection", "endpoint_down"}
+        assert "endpoint_down" in kinds  # the breaker opened: most items cost no request
+        assert client.counts.requests < 100
+        assert sum(client.counts.failures.values()) == len(failures)
+    assert all(g == {"twice": 2 * n} for n, g in enumerate(got) if not isinstance(g, CallFailure))
+
+
+def test_after_a_rest_the_endpoint_is_tried_again(chat_server):
+    server = chat_server(lambda n, body: Raw(500) if n < 2 else Say({"twice": 4}))
+    with client_of(server.url, retries=0, breaker_items=2, breaker_rest_s=0.3) as client:
+        for kind in ("server_error", "server_error", "endpoint_down"):
+            with pytest.raises(CallFailure, match=kind):
+                client.ask_json(PROMPT, {"n": 2}, SCHEMA)
+        time.sleep(0.35)
+        assert client.ask_json(PROMPT, {"n": 2}, SCHEMA) == {"twice": 4}
+
+
+def test_the_same_question_is_asked_once_and_a_damaged_entry_is_asked_anew(chat_server, tmp_path):
+    server = chat_server(lambda n, body: Say({"twice": n}))
+    with client_of(server.url, tmp_path) as client:
+        first = client.ask_json(PROMPT, {"n": 2}, SCHEMA)
+    with client_of(server.url, tmp_path) as client:
+        assert client.ask_json(PROMPT, {"n": 2}, SCHEMA) == first
+        assert client.counts == CallCounts(cache_hits=1)
+        (entry,) = tmp_path.rglob("*.json")
+        assert entry.parts[-3] == "double.v1"
+        entry.write_bytes(entry.read_bytes()[:40])
+        assert client.ask_json(PROMPT, {"n": 2}, SCHEMA) == {"twice": 1}
+        assert client.ask_json(PROMPT, {"n": 2}, SCHEMA) == {"twice": 1}
+        # Another version of the prompt, or other words, are other questions.
+        newer = Prompt("double", 2, "a test", PROMPT.system, PROMPT.user, "1" * 64)
+        assert client.ask_json(newer, {"n": 2}, SCHEMA) == {"twice": 2}
+        assert client.ask_json(PROMPT, {"n": 3}, SCHEMA) == {"twice": 3}
+    assert not list(tmp_path.rglob(".*"))
+    assert len({b["seed"] for b in server.bodies}) == 3
+
+
+def test_threads_share_a_client_and_pickling_makes_a_new_one(chat_server):
+    server = chat_server(lambda n, body: Say({"twice": 2 * number_in(body)}))
+    with client_of(server.url) as client:
+        got = {}
+        threads = [
+            threading.Thread(
+                target=lambda n=n: got.setdefault(n, client.ask_json(PROMPT, {"n": n}, SCHEMA))
+            )
+            for n in range(12)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert got == {n: {"twice": 2 * n} for n in range(12)}
+        with pickle.loads(pickle.dumps(client)) as other:
+            assert other.counts == CallCounts()
+            assert other.ask_json(PROMPT, {"n": 5}, SCHEMA) == {"twice": 10}
+
+
+@given(
+    st.builds(CallCounts, items=st.integers(0, 9), failures=st.just({"busy": 2})),
+    st.builds(CallCounts, retries=st.integers(0, 9), failures=st.just({"busy": 1, "empty": 3})),
+)
+def test_counts_add_up(a, b):
+    assert (a + b).failures == {"busy": 3, "empty": 3}
+    assert (a + b).items == a.items
+    assert (a + b).retries == b.retries
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"base_url": "localhost:8000"}, {"timeout_s": 0}, {"retries": -1}, {"base_url": "http:///v1"}],
+)
+def test_an_impossible_endpoint_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Endpoint(**({"base_url": "http://x"} | wrong))
+
+
+def test_prompt_files(tmp_path):
+    path = tmp_path / "hello.v3.md"
+    path.write_text(
+        "---\nname: hello\nversion: 3\npurpose: greets\n---\n\n## system\nBe kind.\n\n"
+        "## user\n{% for who in people %}\nHi {{ who }}!\n{% endfor %}\n"
+    )
+    prompt = read_prompt(path)
+    assert prompt.stamp() == {"name": "hello", "version": 3, "sha256": prompt.sha256}
+    assert prompt.messages({"people": ["{{ x }}", "Bo"]})[1]["content"] == "Hi {{ x }}!\nHi Bo!"
+    with pytest.raises(jinja2.UndefinedError):
+        prompt.messages({})
+    for name, text in {
+        "a.v1.md": "no head",
+        "b.v1.md": "---\nname: b\nversion: 2\npurpose: x\n---\n## system\n\n## user\nx",
+        "c.v1.md": "---\nname: c\n---\n## system\nx\n## user\nx",
+    }.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(UserError, match="not a prompt"):
+            read_prompt(tmp_path / name)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_prompt(tmp_path / "missing.v1.md")

@@ -1,0 +1,214 @@
+"""The intervention policy: silent by default, four reasons to speak, doubt is thrown away."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from chat_server import Raw, Say
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_build.chat.client import ChatClient, ChatConfig
+from data_build.chat.http_calls import Endpoint
+from data_build.chat.prompts import read_prompt
+from data_build.labelling.silence_llm import PROMPT, model_judgements
+from data_build.labelling.silence_policy import Judgement, judge, verdict
+from data_build.records import AudioRef, Clip, ClipKind, Drop, Origin, PlannedReply
+from data_build.scenes.ontology import ontology
+
+ORIGIN = Origin("test", "CC0-1.0")
+
+
+def clip(*labels: str, kind: ClipKind = "event", id: str = "c", **extra: object) -> Clip:
+    return Clip(id, kind, AudioRef("a.flac"), ORIGIN, 2.0, labels=labels, extra=extra)
+
+
+@pytest.mark.parametrize(
+    ("label", "category"),
+    [
+        ("Screaming", "distress"),
+        ("thunder", "hazard"),
+        ("Civil defense siren", "hazard"),
+        ("smoke_alarm", "damage"),
+        ("glass_breaking", "damage"),
+        ("Machine gun", "safety"),
+        ("Ambulance (siren)", "safety"),
+        ("siren", "safety"),
+    ],
+)
+def test_four_kinds_of_sound_deserve_a_word(label: str, category: str) -> None:
+    judged = judge(clip(label))
+    assert isinstance(judged, Judgement)
+    assert judged.category == category
+    assert len(judged.replies) == 1
+    assert judged.reply is not None
+    assert 3 <= len(judged.reply.text.split()) <= 15
+    mandarin = judge(clip(label), "zh")
+    assert isinstance(mandarin, Judgement)
+    assert mandarin.reply is not None
+    assert not mandarin.reply.text.isascii()
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["dog_bark", "rain", "doorbell", "telephone_ring", "Alarm clock", "Microwave oven", "laughing",
+     "footsteps", "Fireworks", "church_bells", "vacuum_cleaner", "Music", "Cough",
+     "keyboard_typing"],
+)  # fmt: skip
+def test_everyday_sounds_deserve_none(label: str) -> None:
+    judged = judge(clip(label))
+    assert judged == Judgement(None, None, judged.evidence)  # type: ignore[union-attr]
+    assert judged.replies == ()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("Alarm",),
+        ("crying_baby",),
+        ("fireplace",),
+        ("car_horn",),
+        ("rain", "Groan"),
+        ("Gunshot, gunfire", "Television"),
+        ("Screaming", "Children playing"),
+        ("Explosion", "Fireworks"),
+        ("Siren", "Music"),
+        ("Screaming", "smoke_alarm"),  # which of the two to answer?
+    ],
+)
+def test_borderline_clips_are_discarded_with_a_reason(labels: tuple[str, ...]) -> None:
+    judged = judge(clip(*labels))
+    assert isinstance(judged, Drop)
+    assert judged.step == "silence_policy"
+    assert judged.item == "c"
+    assert "borderline" in judged.reason
+
+
+@given(st.sampled_from(sorted(ontology().classes)))
+def test_the_default_is_silent(name: str) -> None:
+    """Whatever is not in the table says nothing; every class has a verdict by itself."""
+    judged = judge(clip(name))
+    if ontology().is_a(name, "Speech"):
+        assert isinstance(judged, Drop)
+        return
+    expected = {"respond": 1, "silent": 0}.get(verdict(ontology().classes[name]))
+    if expected is None or (expected and isinstance(judged, Drop)):
+        assert isinstance(judged, Drop)
+    else:
+        assert isinstance(judged, Judgement)
+        assert len(judged.replies) == expected
+
+
+def test_few_classes_make_the_assistant_speak() -> None:
+    speaking = [n for n, s in ontology().classes.items() if verdict(s) == "respond"]
+    assert len(speaking) / len(ontology().classes) < 0.07
+
+
+def test_the_nearest_row_upwards_decides() -> None:
+    classes = ontology().classes
+    assert verdict(classes["Alarm"]) == "borderline"
+    assert verdict(classes["Siren"]) == "respond"
+    assert verdict(classes["Ringtone"]) == "silent"
+    assert verdict(classes["Cap gun"]) == "silent"
+
+
+@pytest.mark.parametrize(
+    ("confidence", "expected"),
+    [
+        ({"Siren": 0.9}, "safety"),
+        ({"Siren": 0.3, "Rain": 0.9}, "drop"),
+        ({"Siren": 0.1, "Rain": 0.9}, "silent"),
+        ({"Siren": 0.3}, "drop"),
+    ],
+)
+def test_a_doubtful_alarm_is_neither_answered_nor_called_silent(
+    confidence: dict[str, float], expected: str
+) -> None:
+    judged = judge(clip(confidence=confidence))
+    if expected == "drop":
+        assert isinstance(judged, Drop)
+    else:
+        assert isinstance(judged, Judgement)
+        assert (judged.category or "silent") == expected
+
+
+@pytest.mark.parametrize(
+    ("which", "reason"),
+    [
+        (clip(), "no label"),
+        (clip("flibbertigibbet"), "no label"),
+        (clip("Speech"), "speech"),
+        (clip("Siren", kind="speech"), "speech"),
+    ],
+)
+def test_what_cannot_be_judged_is_dropped(which: Clip, reason: str) -> None:
+    judged = judge(which)
+    assert isinstance(judged, Drop)
+    assert reason in judged.reason
+
+
+def test_a_judgement_holds_category_and_reply_or_neither() -> None:
+    with pytest.raises(ValueError, match="together"):
+        Judgement("safety", None, ())
+    with pytest.raises(ValueError, match="together"):
+        Judgement(None, PlannedReply("Watch out."), ())
+
+
+def test_real_labels_are_all_known(shared: Path) -> None:
+    rows = map(json.loads, (shared / "data" / "manifest.jsonl").read_text().splitlines())
+    labels = {r["label"] for r in rows if r["kind"] != "speech"}
+    judged = {label: judge(clip(label)) for label in labels}
+    unknown = [k for k, j in judged.items() if isinstance(j, Drop) and "no label" in j.reason]
+    assert unknown == []
+    spoken = sum(isinstance(j, Judgement) and bool(j.replies) for j in judged.values())
+    dropped = sum(isinstance(j, Drop) for j in judged.values())
+    print(f"{len(labels)} labels: {spoken} answered, {dropped} discarded")
+    assert 0 < spoken < len(labels) / 4
+
+
+def test_the_chat_model_judges_under_the_same_contract(chat_server) -> None:
+    clips = [
+        clip("Siren", id="a"),
+        clip(kind="speech", id="b"),
+        clip("Rain", id="c"),
+        clip("Fire", id="d"),
+        clip("Gasp", id="e"),
+        clip(id="f"),
+    ]
+    answers = [
+        Say({"verdict": "respond", "reason": "a siren", "category": "safety",
+             "reply": "A siren is near.", "emotion": "urgent"}),
+        Say({"verdict": "silent", "reason": "weather"}),
+        Say({"verdict": "borderline", "reason": "a fireplace?"}),
+        Raw(400),
+    ]  # fmt: skip
+    server = chat_server(lambda n, body: answers[n])
+    endpoint = Endpoint(server.url, timeout_s=5, item_limit_s=5, retries=0, concurrency=1)
+    with ChatClient(ChatConfig(endpoint)) as client:
+        judged = list(model_judgements(clips, client))
+    stamp = read_prompt(PROMPT).stamp()
+    assert judged[0] == Judgement(
+        "safety", PlannedReply("A siren is near.", "urgent"), ("a siren",), stamp
+    )
+    assert judged[2] == Judgement(None, None, ("weather",), stamp)
+    drops = {j.item: j.reason for j in judged if isinstance(j, Drop)}
+    assert list(drops) == ["b", "d", "e", "f"]
+    assert "speech" in drops["b"]
+    assert "a fireplace?" in drops["d"]
+    assert "refused" in drops["e"]
+    assert "neither label nor caption" in drops["f"]
+    assert len(server.bodies) == 4
+    assert "Labels: Siren" in server.bodies[0]["messages"][1]["content"]
+
+
+def test_an_answer_without_its_category_is_asked_for_again(chat_server) -> None:
+    half = Say({"verdict": "respond", "reason": "a siren", "reply": "Watch out."})
+    server = chat_server(lambda n, body: half)
+    endpoint = Endpoint(server.url, timeout_s=5, item_limit_s=5, retries=1, backoff_s=0.01)
+    with ChatClient(ChatConfig(endpoint)) as client:
+        (judged,) = model_judgements([clip("Siren")], client)
+    assert isinstance(judged, Drop)
+    assert "wrong_schema" in judged.reason
+    assert len(server.bodies) == 2

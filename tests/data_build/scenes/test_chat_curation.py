@@ -1,0 +1,276 @@
+"""Planner, refiner and verifier through a chat model: the same types, the same rules, no trust."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from chat_server import Cut, Raw, Say
+from sounds import barks
+
+from data_build.chat.client import ChatClient, ChatConfig
+from data_build.chat.http_calls import CallFailure, Endpoint
+from data_build.chat.prompts import read_prompt
+from data_build.records import AudioRef, Clip, Origin
+from data_build.scenes.curator import Curator
+from data_build.scenes.ground import Grounder
+from data_build.scenes.keep import ClipKeeper
+from data_build.scenes.measure import measure
+from data_build.scenes.ontology import ontology
+from data_build.scenes.plan import RulePlanner
+from data_build.scenes.plan_llm import PROMPTS, ChatPlanner
+from data_build.scenes.refine import RuleRefiner, check_refined
+from data_build.scenes.refine_llm import ChatRefiner
+from data_build.scenes.retrieval import ClipLibrary
+from data_build.scenes.scene import Annotation, Scene, SubEvent, check
+from data_build.scenes.verify import Candidate, RuleVerifier
+from data_build.scenes.verify_llm import ChatVerifier
+
+BAG = [
+    Annotation("c1", ("doorbell",), "", 2.0),
+    Annotation("c2", ("footsteps",), "steps on stone", 3.0),
+    Annotation("c3", ("rain",), "", 20.0),
+    Annotation("c4", ("sheep",), "", 1.0),
+]
+GOOD_PLAN: dict[str, Any] = {
+    "scenes": [
+        {
+            "sentence": "In the evening rain falls on a quiet house while somebody calls.",
+            "location": "in a living room",
+            "place": "inside",
+            "time_of_day": "evening",
+            "events": [
+                {"source": "c1", "sound": "Doorbell", "role": "foreground", "duration_s": 2.0,
+                 "description": "the bell rings twice"},
+                {"source": "c2", "sound": "footsteps", "role": "foreground", "duration_s": 3.0,
+                 "description": "steps to the door"},
+                {"source": "c3", "sound": "Rain", "role": "ambient", "duration_s": 1.0,
+                 "description": "rain on the window"},
+            ],
+        }
+    ]
+}  # fmt: skip
+SCENE = Scene("A yard at noon with a dog.", "in a yard", "out", "noon", 10.0, ())
+BARK = SubEvent("Bark", "foreground", 2.0, "a dog barks")
+GOOD_REFINEMENT = {"query": "dog barks loudly outdoors", "caption": "a dog barks", "tags": ["Dog"]}
+PASSES = {
+    name: {"outcome": "pass", "reason": "fine"}
+    for name in ("identity", "cleanliness", "duration", "continuity")
+}
+
+
+def changed(plan: dict[str, Any], **event: Any) -> dict[str, Any]:
+    copy = json.loads(json.dumps(plan))
+    copy["scenes"][0]["events"][0] |= event
+    return copy
+
+
+def client_of(server, tmp_path, **endpoint) -> ChatClient:
+    patience = {"backoff_s": 0.01, "retries": 2, "timeout_s": 5, "item_limit_s": 10} | endpoint
+    return ChatClient(ChatConfig(Endpoint(server.url, **patience), cache_dir=str(tmp_path)))
+
+
+def test_a_plan_becomes_a_scene_that_keeps_the_rules(chat_server, tmp_path):
+    server = chat_server(lambda n, body: Say(GOOD_PLAN))
+    planner = ChatPlanner(client_of(server, tmp_path))
+    plan = planner.plan(BAG, np.random.default_rng(0))
+    (scene,) = plan.scenes
+    assert check(scene, ontology()) == ()
+    assert [e.sound for e in scene.events] == ["Doorbell", "Walk, footsteps", "Rain"]
+    assert scene.events[2].duration_s == scene.duration_s  # an ambient sound lasts the whole scene
+    assert [a.id for a, _ in plan.unused] == ["c4"]
+    assert scene.made_by["prompt"] == read_prompt(PROMPTS / "plan_scene.v1.md").stamp()
+    assert planner.plan(BAG, np.random.default_rng(0)) == plan
+    assert len(server.bodies) == 1  # the second time from the cache
+    asked = server.bodies[0]["messages"][1]["content"]
+    assert 'id c2: footsteps ("steps on stone"), 3.0 s' in asked
+
+
+FAULTY = {
+    "order": changed(GOOD_PLAN, sound="Slam", description="a door") | {},
+    "no class": changed(GOOD_PLAN, sound="Unicorn"),
+    "place": changed(GOOD_PLAN, sound="Sheep", source="c4", duration_s=1.0),
+    "duration": changed(GOOD_PLAN, duration_s=100.0),
+    "no clip of the bag": changed(GOOD_PLAN, source="c99"),
+    "used twice": changed(GOOD_PLAN, source="c2"),
+}
+FAULTY["order"]["scenes"][0]["events"][1] |= {"sound": "Doorbell"}
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTY))
+def test_a_plan_that_breaks_a_rule_goes_back_with_what_is_wrong(fault, chat_server, tmp_path):
+    server = chat_server(lambda n, body: Say(FAULTY[fault] if n == 0 else GOOD_PLAN))
+    plan = ChatPlanner(client_of(server, tmp_path)).plan(BAG, np.random.default_rng(0))
+    assert len(plan.scenes) == 1
+    second = server.bodies[1]["messages"][1]["content"]
+    assert fault in second.split("refused")[1]
+
+
+def test_a_planner_that_never_learns_fails_and_does_not_hang(chat_server, tmp_path):
+    server = chat_server(lambda n, body: Say(FAULTY["no class"]))
+    with pytest.raises(CallFailure, match=r"unfit_scene.*Unicorn"):
+        ChatPlanner(client_of(server, tmp_path)).plan(BAG, np.random.default_rng(0))
+    assert len(server.bodies) == 3
+
+
+def test_a_refinement_is_checked_and_goes_back_too(chat_server, tmp_path):
+    answers = [
+        {"query": "dog", "caption": "a dog barks", "tags": ["Dog"]},
+        {"query": "dog barks loudly outdoors", "caption": "a dog barks", "tags": ["Cat"]},
+        GOOD_REFINEMENT,
+    ]
+    server = chat_server(lambda n, body: Say(answers[min(n, 2)]))
+    refined = ChatRefiner(client_of(server, tmp_path)).refine(BARK, SCENE)
+    assert refined.query == GOOD_REFINEMENT["query"]
+    assert check_refined(refined, BARK, ontology()) == ()
+    assert "1 words" in server.bodies[1]["messages"][1]["content"]
+    assert "no tag is evidence" in server.bodies[2]["messages"][1]["content"]
+    server = chat_server(lambda n, body: Say(answers[0]))
+    with pytest.raises(CallFailure, match="unfit_refinement"):
+        ChatRefiner(client_of(server, tmp_path / "other")).refine(BARK, SCENE)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "outcome", "decision"),
+    [
+        (None, "pass", "accept"),
+        ("identity", "fail", "reject"),
+        ("cleanliness", "mend", "reprocess"),
+        ("continuity", "fail", "reject"),
+    ],
+)
+def test_what_follows_from_four_judgements_is_decided_here(
+    criterion, outcome, decision, chat_server, tmp_path
+):
+    said = dict(PASSES)
+    if criterion:
+        said[criterion] = {"outcome": outcome, "reason": "so it seems"}
+    server = chat_server(lambda n, body: Say(said))
+    clip = Clip("x", "event", AudioRef("x"), Origin("t", "CC0"), labels=("dog_bark",))
+    candidate = Candidate(clip, barks(), measure(barks()), reprocessed=True)
+    refined = RuleRefiner().refine(BARK, SCENE)
+    verdict = ChatVerifier(client_of(server, tmp_path)).judge(candidate, BARK, refined)
+    assert verdict.decision == decision
+    system, asked = (message["content"] for message in server.bodies[0]["messages"])
+    assert "cleaned and cut once already" in system
+    assert re.search(r"labels dog_bark.*2\.00 s long", asked, re.DOTALL)
+
+
+def test_identity_cannot_be_mended(chat_server, tmp_path):
+    said = PASSES | {"identity": {"outcome": "mend", "reason": "x"}}
+    server = chat_server(lambda n, body: Say(said))
+    clip = Clip("x", "event", AudioRef("x"), Origin("t", "CC0"))
+    with pytest.raises(CallFailure, match="wrong_schema"):
+        ChatVerifier(client_of(server, tmp_path)).judge(
+            Candidate(clip, barks(), measure(barks())), BARK, RuleRefiner().refine(BARK, SCENE)
+        )
+
+
+LABELS = ("dog_bark", "doorbell", "rain", "footsteps", "cough", "wind", "cat", "birds")
+
+
+def curator_of(tmp_path, client: ChatClient | None) -> Curator:
+    """A curator over synthetic clips; asks ``client`` at every stage that can."""
+    library = ClipLibrary(tmp_path / "library")
+    if not len(library):
+        library.add(
+            Clip(f"{label}-{i}", "event", AudioRef(label), Origin("t", "CC0"), labels=(label,))
+            for label in LABELS
+            for i in range(4)
+        )
+    grounder = Grounder(
+        library=library,
+        verifier=ChatVerifier(client) if client else RuleVerifier(),
+        hear=lambda clip: barks(3.0),
+        reprocess=lambda samples: samples,
+        keeper=ClipKeeper(tmp_path / "kept"),
+    )
+    if client:
+        return Curator(ChatPlanner(client), ChatRefiner(client), grounder)
+    return Curator(RulePlanner(), RuleRefiner(), grounder)
+
+
+def bag(i: int) -> list[Clip]:
+    rng = np.random.default_rng(i)
+    return [
+        Clip(f"{i}-{label}", "event", AudioRef(label), Origin("t", "CC0"), 3.0, labels=(label,))
+        for label in rng.choice(LABELS, 5, replace=False)
+    ]
+
+
+def chat(n: int, body: dict[str, Any]) -> Any:
+    """A model that is right most of the time, on a server that fails in every way it can."""
+    faults = (Raw(500), Raw(429, headers={"Retry-After": "0"}), Say("{no json"), Cut(),
+              Say({"wrong": "schema"}), Raw(200, b"<html>"))  # fmt: skip
+    if n % 3 == 1:
+        return faults[n // 3 % len(faults)]
+    asked = body["messages"][1]["content"]
+    if asked.startswith("Wanted:"):
+        return Say(PASSES)
+    if asked.startswith("Scene:"):
+        (sound,) = re.findall(r"^Sound: (.*) \(", asked, re.MULTILINE)
+        return Say(
+            {
+                "query": f"{sound} sound heard here",
+                "caption": f"a sound of {sound}",
+                "tags": [sound],
+            }
+        )
+    return Say(
+        {
+            "scenes": [
+                GOOD_PLAN["scenes"][0]
+                | {"events": [e | {"source": None} for e in GOOD_PLAN["scenes"][0]["events"]]}
+            ]
+        }
+    )
+
+
+def test_a_whole_curation_survives_a_server_that_misbehaves_then_dies(chat_server, tmp_path):
+    server = chat_server(chat)
+    client = client_of(server, tmp_path / "cache", breaker_items=3, breaker_rest_s=60, retries=4)
+    curator = curator_of(tmp_path, client)
+    before = [curator.curate(bag(i), f"s{i}") for i in range(6)]
+    assert sum(len(curated.scenes) for curated in before) >= 5
+    assert client.counts.retries > 5
+    for curated in before:
+        for scene in curated.scenes:
+            assert {g.event.role for g in scene.grounded} >= {"foreground", "ambient"}
+            assert json.dumps(scene.provenance())  # plain data
+            assert [i.track for i in scene.items()] == [g.event.role for g in scene.grounded]
+    server.stop()
+    after = [curator.curate(bag(i), f"t{i}") for i in range(10, 30)]
+    assert all(curated.scenes == () for curated in after)
+    reasons = {drop.reason.split(":")[0] for curated in after for drop in curated.drops}
+    assert reasons <= {"connection", "endpoint_down"}
+    assert client.counts.failures["endpoint_down"] >= 15
+    # What was answered before is still known: the same bags again ask nothing.
+    again = [curator.curate(bag(i), f"s{i}") for i in range(6)]
+    assert [c.scenes for c in again] == [c.scenes for c in before]
+
+
+def test_by_rule_the_same_bag_gives_the_same_scenes(tmp_path):
+    curator = curator_of(tmp_path, None)
+    for i in range(10):
+        first = curator.curate(bag(i), f"s{i}")
+        assert first == curator.curate(bag(i), f"s{i}")
+        for scene in first.scenes:
+            assert check(scene.scene, ontology()) == ()
+
+
+def test_a_scene_that_lost_an_event_is_told_without_it(tmp_path):
+    curator = curator_of(tmp_path, None)
+    lost = 0
+    for i in range(30):
+        curated = curator.curate([*bag(i), Clip(
+            f"{i}-sneeze", "event", AudioRef("x"), Origin("t", "CC0"), 1.0, labels=("sneezing",)
+        )], f"s{i}")  # fmt: skip
+        for scene in curated.scenes:
+            assert scene.scene.events == tuple(g.event for g in scene.grounded)
+            assert "sneeze" not in scene.scene.sentence
+            assert check(scene.scene, ontology()) == ()
+        lost += any("Sneeze" in drop.item for drop in curated.drops)
+    assert lost > 10

@@ -1,0 +1,179 @@
+"""Retrieval: exact BM25 over the whole library, however many segments it lies in."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_build.records import AudioRef, Clip, Origin, Word
+from data_build.scenes import retrieval as library_module
+from data_build.scenes.retrieval import ClipLibrary, clip_text, groundable, tokens
+from soundflow.errors import UserError
+
+ORIGIN = Origin("test", "CC0")
+
+
+def clip(name: str, *labels: str, caption: str = "") -> Clip:
+    return Clip(name, "event", AudioRef(f"{name}.wav"), ORIGIN, 1.0, labels=labels, caption=caption)
+
+
+CLIPS = [
+    clip("a", "dog_bark", caption="an old dog barks at the postman"),
+    clip("b", "cat", caption="a cat asks for food"),
+    clip("c", "smoke_alarm"),
+    clip("d", "clock_alarm"),
+    clip("e", "sea_waves", caption="waves roll over pebbles"),
+    clip("f", caption=""),
+]
+
+
+def test_the_right_clip_comes_first(tmp_path):
+    library = ClipLibrary(tmp_path)
+    assert library.search("dog") == []
+    library.add(CLIPS)
+    for query, first in {
+        "old dog barking at a postman": "a",
+        "smoke detector alarm in the hall": "c",
+        "alarm clock rings in the morning": "d",
+        "waves rolling on pebbles": "e",
+    }.items():
+        assert library.search(query)[0].clip.id == first
+    assert library.search("zebra") == []
+    assert library.search("the of and") == []
+    assert len(library.search("alarm", k=10)) == 2
+
+
+def test_clips_come_back_whole(tmp_path):
+    whole = Clip(
+        "w", "speech", AudioRef("x.tar", "m/1.flac", 1.5, 2.5), Origin("c", "CC BY", "Ann"), 1.0,
+        "Grüß dich, 世界", "de", "s1", ("Speech",), "a greeting", "hello",
+        (Word("Grüß", 0.0, 0.4),), {"question": "who?", "answers": ["Ann"]},
+    )  # fmt: skip
+    ClipLibrary(tmp_path).add([*CLIPS, whole])
+    reopened = ClipLibrary(tmp_path)
+    assert len(reopened) == 7
+    assert reopened.search("greeting")[0].clip == whole
+
+
+def test_it_knows_what_can_be_grounded_in_it(tmp_path):
+    library = ClipLibrary(tmp_path)
+    library.add(CLIPS[:2])
+    library.add(CLIPS[2:])
+    assert {"Bark", "Cat", "Smoke detector, smoke alarm"} <= library.classes
+    can = groundable(library.classes)
+    assert {"Bark", "Dog", "Animal", "Meow"} <= can
+    assert not {"Sheep", "Television"} & can
+
+
+def by_hand(query: str, clips: list[Clip]) -> dict[str, float]:
+    """BM25 written out (Robertson & Zaragoza 2009, with Lucene's idf)."""
+    texts = {c.id: tokens(clip_text(c)) or ["nothing"] for c in clips}
+    mean = sum(map(len, texts.values())) / len(texts)
+    scores: dict[str, float] = {}
+    for name, words in texts.items():
+        counts, total = Counter(words), 0.0
+        for word in dict.fromkeys(tokens(query)):
+            holding = sum(word in other for other in texts.values())
+            idf = math.log(1 + (len(texts) - holding + 0.5) / (holding + 0.5))
+            norm = 1.5 * (1 - 0.75 + 0.75 * len(words) / mean)
+            total += idf * counts[word] / (counts[word] + norm)
+        if total:
+            scores[name] = total
+    return scores
+
+
+vocabulary = st.sampled_from(["dog", "cat", "door", "rain", "alarm", "bell", "wind", "glass"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    captions=st.lists(st.lists(vocabulary, max_size=8).map(" ".join), min_size=1, max_size=25),
+    cuts=st.lists(st.integers(0, 25), max_size=3),
+    query=st.lists(vocabulary, min_size=1, max_size=4).map(" ".join),
+)
+def test_segments_change_nothing_and_scores_are_bm25(tmp_path_factory, captions, cuts, query):
+    folder = tmp_path_factory.mktemp("library")
+    clips = [clip(f"{i:02d}", caption=caption) for i, caption in enumerate(captions)]
+    library = ClipLibrary(folder)
+    edges = sorted({0, len(clips), *(min(cut, len(clips)) for cut in cuts)})
+    for start, end in itertools.pairwise(edges):
+        library.add(clips[start:end])
+    found = library.search(query, k=len(clips), among=len(clips))
+    expected = by_hand(query, clips)
+    assert {f.clip.id: f.score for f in found} == pytest.approx(expected, abs=2e-6)
+    scores = [f.score for f in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_equal_clips_are_drawn_by_seed(tmp_path):
+    library = ClipLibrary(tmp_path)
+    library.add(clip(f"{i:03d}", "dog_bark") for i in range(200))
+    drawn = {
+        seed: tuple(f.clip.id for f in library.search("dog bark", seed=seed)) for seed in "abcdef"
+    }
+    assert len(set(drawn.values())) > 4
+    assert drawn["a"] == tuple(
+        f.clip.id for f in ClipLibrary(tmp_path).search("dog bark", seed="a")
+    )
+
+
+def test_of_equal_clips_those_of_the_right_length_come_first(tmp_path):
+    library = ClipLibrary(tmp_path)
+    library.add(replace(clip(f"{i}", "dog_bark"), duration_s=float(i)) for i in range(1, 20))
+    for seed in "abcd":
+        found = library.search("dog bark", k=4, seed=seed, length_s=3.0)
+        assert all(1.5 <= f.clip.duration_s <= 6.0 for f in found)
+
+
+def test_a_large_library_is_split_and_streams(tmp_path, monkeypatch):
+    monkeypatch.setattr(library_module, "SEGMENT_CLIPS", 100)
+    library = ClipLibrary(tmp_path)
+    assert library.add(clip(f"{i}", "rain", caption=f"number n{i}") for i in range(250)) == 250
+    assert len(list(tmp_path.glob("segment-*"))) == 3
+    assert ClipLibrary(tmp_path).search("number n237")[0].clip.id == "237"
+
+
+class Backwards:
+    """Ranks by meaning in the reverse of the order of words."""
+
+    def scores(self, query, texts):
+        return np.arange(len(texts), dtype=np.float32)
+
+
+def test_a_reranker_has_its_say(tmp_path):
+    clips = [clip(f"{i}", caption="dog " * (i + 1)) for i in range(5)]
+    plain = ClipLibrary(tmp_path)
+    plain.add(clips)
+    order = [f.clip.id for f in plain.search("dog", k=5)]
+    ranked = ClipLibrary(tmp_path, Backwards())
+    fused = ranked.search("dog", k=5)
+    # Both rankings count alike, so opposite ones meet: the ends tie and win over the middle.
+    assert {fused[0].clip.id, fused[1].clip.id} == {order[0], order[-1]}
+    assert fused[-1].clip.id == order[2]
+
+
+def test_an_unfinished_segment_does_not_count_and_other_versions_are_refused(tmp_path):
+    library = ClipLibrary(tmp_path)
+    library.add(CLIPS)
+    (tmp_path / ".segment-000001.1").mkdir()
+    (tmp_path / ".segment-000001.1" / "clips.jsonl").write_text("half a li")
+    assert len(ClipLibrary(tmp_path)) == len(CLIPS)
+    head = tmp_path / "segment-000000" / "segment.json"
+    head.write_text('{"version": 99}')
+    with pytest.raises(UserError, match="version 99"):
+        ClipLibrary(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_the_users_mistake(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="cannot be written"):
+        ClipLibrary(tmp_path).add(CLIPS)

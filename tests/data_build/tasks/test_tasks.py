@@ -1,0 +1,325 @@
+"""Every one of the 28 tasks, built for real: where the replies fall, and what they say.
+
+One build of the recipe with all abilities, a few streams of each task; then the streams are read
+back from disk, and each is held against what is specific to its task.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_build.recipe import BuildRecipe, SplitConfig
+from data_build.run import build, rebuild
+from data_build.selfcheck import check_sample
+from data_build.tasks.taxonomy import ABILITIES, FORMS, TASKS
+from data_build.tasks.wording import as_sentence, number_word
+from data_build.tokenize import read_vocabulary
+from soundflow.config.load import load
+from soundflow.protocol.turns import Event
+from soundflow.shards.reader import ShardSet
+from soundflow.shards.schema import StreamRecord, StreamSample
+
+pytest.importorskip("py_nanotts")
+pytest.importorskip("hibari")
+ROOT = Path(__file__).resolve().parents[3]
+EACH = 3
+
+
+def all_tasks(output: Path) -> BuildRecipe:
+    recipe = load(
+        ROOT / "recipes/build/all_abilities.yaml", BuildRecipe,
+        [f"output={output}", "workers=1", "streams_per_shard=31"], command="build-data",
+    )  # fmt: skip
+    train = SplitConfig(
+        streams=EACH * (len(TASKS) + len(FORMS)), voices=1, takes=2,
+        tasks=dict.fromkeys(TASKS, 1.0), offline=dict.fromkeys(FORMS, 1.0),
+    )  # fmt: skip
+    texts = tuple(str(ROOT / name) for name in recipe.texts)
+    return replace(recipe, splits={"train": train}, texts=texts)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    recipe = all_tasks(tmp_path_factory.mktemp("abilities") / "data")
+    summary = build(recipe)
+    assert not [
+        d for d in summary.drops if not d.startswith(("silence_policy", "history", "ground"))
+    ]
+    return ShardSet(Path(recipe.output) / "train")
+
+
+@pytest.fixture(scope="module")
+def by_task(built: ShardSet) -> dict[str, list[StreamSample]]:
+    found: dict[str, list[StreamSample]] = defaultdict(list)
+    for position in range(len(built)):
+        sample = built.read(position)
+        found[sample.record.task].append(sample)
+    return found
+
+
+def said(record: StreamRecord) -> list[str]:
+    return [reply.text for reply in record.replies]
+
+
+def items(record: StreamRecord, track: str = "foreground") -> list[dict[str, Any]]:
+    return [i for i in record.provenance["items"] if i["track"] == track]
+
+
+def ends(record: StreamRecord) -> Iterator[tuple[Event, int]]:
+    """Answered events with the chunk in which they end."""
+    for event in record.events:
+        if event.must_respond:
+            yield event, -(-event.ready_samples // 6_400) - 1
+
+
+def records(by_task: dict[str, list[StreamSample]], task: str) -> list[StreamRecord]:
+    assert len(by_task[task]) >= EACH - 1, task
+    return [sample.record for sample in by_task[task]]
+
+
+def test_every_task_is_built_and_lies_on_disk_as_the_protocol_says(
+    by_task: dict[str, list[StreamSample]],
+) -> None:
+    assert set(by_task) == {*TASKS, *FORMS}
+    vocabulary = read_vocabulary("tiny")
+    for samples in by_task.values():
+        check_sample(samples[0], vocabulary)
+    abilities = {s.record.ability for samples in by_task.values() for s in samples}
+    assert abilities == set(ABILITIES)
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS if t != "transcribe_words"])
+def test_replies_follow_their_events_at_once(
+    by_task: dict[str, list[StreamSample]], task: str
+) -> None:
+    """In the chunk in which an event ends, or the next free one."""
+    for record in records(by_task, task):
+        chunks = [reply.chunk for reply in record.replies]
+        assert chunks == sorted(set(chunks))
+        answered = list(ends(record))
+        assert len(answered) == len(chunks)
+        free = -1
+        for (event, due), reply in zip(answered, record.replies, strict=True):
+            assert reply.chunk == max(due, free + 1), record.id
+            assert reply.text in event.answers
+            free = reply.chunk
+
+
+@pytest.mark.parametrize("task", ["transcribe_words", "transcribe_in_noise"])
+def test_words_are_written_while_they_are_spoken(
+    by_task: dict[str, list[StreamSample]], task: str
+) -> None:
+    for record in records(by_task, task):
+        spoken = " ".join(i["text"] for i in items(record))
+        assert " ".join(said(record)) == spoken
+        assert len(record.replies) > len(items(record))
+        assert record.provenance["notes"]["word_times"] == "uniform"
+        # partial transcripts come during the speech, not after it
+        first = items(record)[0]
+        assert record.replies[0].chunk * 6_400 < first["start_samples"] + first["n_samples"]
+    if task == "transcribe_in_noise":
+        assert all(items(r, "background") for r in records(by_task, task))
+
+
+def test_utterances_are_written_at_their_end(by_task: dict[str, list[StreamSample]]) -> None:
+    for record in records(by_task, "transcribe_utterances"):
+        assert said(record) == [i["text"] for i in items(record)]
+
+
+def test_speakers_are_told_apart(by_task: dict[str, list[StreamSample]]) -> None:
+    for record in records(by_task, "transcribe_speakers"):
+        numbers: dict[str, str] = {}
+        for text, item in zip(said(record), items(record), strict=True):
+            who, _, words = text.partition(": ")
+            assert words == item["text"]
+            assert numbers.setdefault(item["speaker"], who) == who
+        assert len(set(numbers.values())) == len(numbers) >= 2
+
+
+def test_segments_are_translated_when_they_end(
+    by_task: dict[str, list[StreamSample]], sentences: dict[str, str]
+) -> None:
+    for record in records(by_task, "translate_segments"):
+        assert said(record) == [sentences[i["text"]] for i in items(record)]
+
+
+def test_wait_k_lags_k_words_behind(
+    by_task: dict[str, list[StreamSample]], sentences: dict[str, str]
+) -> None:
+    for record in records(by_task, "translate_wait_k"):
+        whole = " ".join(said(record))
+        wanted = " ".join(sentences[i["text"]] for i in items(record))
+        assert whole.split() == wanted.split()
+        assert record.provenance["notes"]["wait_k"] == 3
+        assert len(record.replies) > len(items(record))
+
+
+def test_translation_only_after_the_request(
+    by_task: dict[str, list[StreamSample]], sentences: dict[str, str]
+) -> None:
+    for record in records(by_task, "translate_on_request"):
+        heard = items(record)
+        if record.provenance["notes"]["instructed"]:
+            assert [i["what"] for i in heard][:2] == ["speech", "user turn"]
+            wanted = ["I will translate.", *(sentences[i["text"]] for i in heard[2:])]
+            assert said(record) == wanted
+        else:
+            assert said(record) == []
+
+
+def test_two_languages_are_interpreted_in_turn(
+    by_task: dict[str, list[StreamSample]], sentences: dict[str, str]
+) -> None:
+    for record in records(by_task, "interpret_conversation"):
+        assert said(record) == [sentences[i["text"]] for i in items(record)]
+        assert len(set(record.provenance["notes"]["languages"])) == 2
+        assert len(items(record)) >= 2
+
+
+def test_questions_about_sounds(by_task: dict[str, list[StreamSample]]) -> None:
+    for record in records(by_task, "answer_about_sound"):
+        *sounds, question = items(record)
+        assert question["text"] == record.provenance["notes"]["asked"]
+        assert len(said(record)) == 1
+        assert sounds
+    for record in records(by_task, "choose_sound"):
+        heard, question = items(record)
+        assert said(record) == [as_sentence(heard["what"])]
+        assert heard["what"] in record.provenance["notes"]["choices"]
+        assert heard["what"] in question["text"]
+    for record in records(by_task, "describe_sound"):
+        request, *sounds = items(record)
+        assert request["what"] == "user turn"
+        assert said(record)[0] == "I am listening."
+        assert len(record.replies) == 1 + len(sounds)
+    for record in records(by_task, "count_events"):
+        *sounds, question = items(record)
+        names = [i["what"] for i in sounds]
+        (name,) = [n for n in set(names) if question["text"].endswith(f"{n}?")]
+        assert said(record) == [as_sentence(number_word(names.count(name)))]
+
+
+def test_conversations(by_task: dict[str, list[StreamSample]]) -> None:
+    for task in ("chat_multi_turn", "chat_with_emotion", "chat_over_background", "answer_facts"):
+        for record in records(by_task, task):
+            turns = [i for i in items(record) if i["what"] == "user turn"]
+            assert len({i["speaker"] for i in turns}) == 1  # one voice a dialogue
+            mixed = record.provenance["notes"].get("mixed_in", [])
+            alarms = len(record.replies) - len(turns)
+            assert alarms == (0 if record.provenance["left_out"] else int("proactive" in mixed))
+    emotions = [reply.emotion for r in records(by_task, "chat_with_emotion") for reply in r.replies]
+    assert set(emotions) - {"normal"}
+    assert all(items(r, "background") for r in records(by_task, "chat_over_background"))
+
+
+def test_instructions_govern_what_follows(by_task: dict[str, list[StreamSample]]) -> None:
+    for record in records(by_task, "alert_on_sound"):
+        notes = record.provenance["notes"]
+        assert said(record)[0] == "I will tell you."
+        heard = [i["what"] for i in items(record)[1:]].count(notes["target"])
+        found = heard if notes["watched"] == notes["target"] else 0
+        assert said(record)[1:] == [f"That was it: {notes['target']}."] * found
+    for record in records(by_task, "hold_replies"):
+        assert len(items(record)) == 4
+        first, second, _ = said(record)
+        assert (first, second) == ("All right.", "I am back.")
+        silent = [e for e in record.events if not e.must_respond]
+        assert len(silent) == 1
+    for record in records(by_task, "carry_out_instruction"):
+        turns = [i for i in items(record) if i["what"] == "user turn"]
+        others = [i for i in items(record) if i["what"] == "somebody else"]
+        assert len(record.replies) == len(turns) >= 1
+        assert {i["speaker"] for i in others}.isdisjoint({i["speaker"] for i in turns})
+
+
+def test_only_what_calls_for_help_is_answered(by_task: dict[str, list[StreamSample]]) -> None:
+    for record in records(by_task, "react_to_event"):
+        assert len(record.replies) == 1
+        assert len(items(record)) >= 2
+    for record in records(by_task, "react_to_events"):
+        assert 2 <= len(record.replies) <= 3
+        assert record.provenance["notes"]["category"] in ("distress", "hazard", "damage", "safety")
+    assert all(said(r) == [] for r in records(by_task, "stay_silent"))
+
+
+def test_scenes_hold_together(by_task: dict[str, list[StreamSample]]) -> None:
+    for record in records(by_task, "chat_in_scene"):
+        scene = record.provenance["notes"]["scene"]["scene"]
+        assert 3 <= len(scene["events"]) <= 15
+        assert items(record, "ambient")
+        answered = [e for e in record.events if e.must_respond]
+        mixed = record.provenance["notes"]["mixed_in"]
+        others = [e for e in answered if e.kind != "user turn"]
+        assert len(others) <= int("proactive" in mixed)
+    for record in records(by_task, "ask_about_scene"):
+        notes = record.provenance["notes"]
+        assert len(record.replies) == 1
+        assert items(record)[-1]["text"] == notes["asked"]
+        if notes["about"] == "first":
+            assert said(record) == [f"It was {items(record)[0]['what']}."]
+        if notes["about"] == "where":
+            assert notes["scene"]["scene"]["location"] in said(record)[0]
+    for record in records(by_task, "warn_in_conversation"):
+        kinds = [e.kind for e in record.events if e.must_respond]
+        assert sum(kind != "user turn" for kind in kinds) == 1
+        assert kinds[0] == "user turn"
+
+
+def test_memory_reaches_back_three_rounds(by_task: dict[str, list[StreamSample]]) -> None:
+    for record in records(by_task, "recall_conversation"):
+        probe = record.provenance["notes"]["probe"]
+        assert probe["round"] - probe["source_round"] >= 3
+        texts = [i["text"] for i in items(record)]
+        assert texts[-1] == probe["question"]
+        assert said(record)[-1] == probe["answer"]
+        told = probe["source_round"]
+        spoken = f"{texts[told]} {said(record)[told]}"
+        assert probe["value"].lower() in spoken.lower()
+        assert probe["value"].lower() not in probe["question"].lower()
+
+
+def test_offline_samples_hold_one_answer(by_task: dict[str, list[StreamSample]]) -> None:
+    table = read_vocabulary("tiny").spec.tokens
+    for form in FORMS:
+        for sample in by_task[form]:
+            assert sample.record.kind == "offline"
+            assert sample.ids[0] == table.offline
+            assert bool(len(sample.pcm)) == (form != "t_t")
+            assert (table.user in sample.ids) == (form != "a_t")
+            assert (table.audio_pad in sample.ids) == (form != "t_t")
+            assert int((sample.roles == 2).sum()) > 3
+
+
+QUICK = ("environment_agent", "real_time_asr")
+
+
+@pytest.mark.parametrize(
+    "ability",
+    [a if a in QUICK else pytest.param(a, marks=pytest.mark.slow) for a in ABILITIES],
+)
+def test_one_stream_of_every_ability_is_rebuilt_alone(built: ShardSet, ability: str) -> None:
+    numbers = range(len(built))
+    position = next(i for i in numbers if built.record(i).ability == ability)
+    whole = built.read(position)
+    folder = rebuild(all_tasks(Path(built.folder).parent), whole.record.id)
+    alone = ShardSet(folder).read(0)
+    assert alone.record == whole.record
+    assert np.array_equal(alone.pcm, whole.pcm)
+    assert np.array_equal(alone.ids, whole.ids)
+
+
+@pytest.fixture(scope="module")
+def sentences() -> dict[str, str]:
+    """Text -> translation, of the file that the recipe names."""
+    import json
+
+    lines = (ROOT / "recipes/build/material/translations.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return {row["text"]: row["translation"] for row in rows}
