@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -45,11 +46,28 @@ def _f0_hz(samples: np.ndarray) -> float:
     return float(np.median(SAMPLE_RATE_HZ / lags[correlation[:, lags].argmax(axis=1)]))
 
 
-def _centroid_hz(samples: np.ndarray) -> float:
-    spectrum = np.abs(np.fft.rfft(samples)) ** 2
-    return float(
-        (spectrum * np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE_HZ)).sum() / spectrum.sum()
-    )
+class Buzz:
+    """An engine of one formant: 2 / rate seconds of pulses at 100 x pitch Hz, each ringing."""
+
+    FORMANT_HZ = 1000.0
+    sample_rate_hz = 24_000
+    voices: ClassVar = {"buzz": "en"}
+    controls = frozenset({"rate", "pitch"})
+    id = "buzz"
+
+    def speak(self, text: str, name: str, *, rate: float, pitch: float, take: int) -> np.ndarray:
+        pulses = np.zeros(round(2 * self.sample_rate_hz / rate))
+        pulses[:: round(self.sample_rate_hz / (100 * pitch))] = 1.0
+        t = np.arange(600) / self.sample_rate_hz
+        ring = np.exp(-400 * t) * np.sin(2 * np.pi * self.FORMANT_HZ * t)
+        return (0.5 * np.convolve(pulses, ring)).astype(np.float32)
+
+
+def _formant_hz(samples: np.ndarray) -> float:
+    """Where the envelope of the spectrum peaks: harmonics smoothed away by a short window."""
+    loudest = int(np.abs(samples[4000:8000]).argmax()) + 4000
+    spectrum = np.abs(np.fft.rfft(samples[loudest : loudest + 120], 16_000))
+    return float(spectrum.argmax())
 
 
 @pytest.mark.parametrize("voice", [PICO, HIBARI, Voice("hibari", "heart", "en", 1.1, 0.9, 1.05)])
@@ -72,21 +90,32 @@ def test_same_bytes_in_another_process_with_another_history(voice: Voice) -> Non
 
 
 @pytest.mark.parametrize("base", [PICO, HIBARI])
-def test_pitch_moves_the_fundamental_and_warp_the_formants(base: Voice) -> None:
+def test_pitch_moves_the_fundamental_and_rate_the_pace(base: Voice) -> None:
+    """The network behind hibari renders another intonation on another processor, and for another
+    pace. The factors asked for are a quarter apart: half of that tells them apart.
+    """
     _needs(base.engine)
-    vowels = "We are all away now."
+    vowels = "We are all away now, and you are all away too."
 
     def speak(**factors: float) -> np.ndarray:
         return synthesise(vowels, Voice(base.engine, base.name, **factors))  # type: ignore[arg-type]
 
     plain, high, low = speak(), speak(pitch=1.25), speak(pitch=0.8)
-    assert _f0_hz(high) / _f0_hz(plain) == pytest.approx(1.25, rel=0.08)
-    assert _f0_hz(low) / _f0_hz(plain) == pytest.approx(0.8, rel=0.08)
-    short_tract, long_tract = speak(warp=1.15), speak(warp=0.87)
-    assert _centroid_hz(short_tract) > 1.1 * _centroid_hz(long_tract)
-    assert _f0_hz(short_tract) / _f0_hz(plain) == pytest.approx(1.0, abs=0.08)
-    assert len(short_tract) / len(plain) == pytest.approx(1.0, abs=0.12)
+    assert _f0_hz(high) / _f0_hz(plain) == pytest.approx(1.25, rel=0.12)
+    assert _f0_hz(low) / _f0_hz(plain) == pytest.approx(0.8, rel=0.12)
+    assert len(high) / len(plain) == pytest.approx(1.0, abs=0.12)
     assert len(speak(rate=1.4)) < 0.85 * len(plain)
+
+
+@pytest.mark.parametrize("warp", [0.87, 1.15])
+def test_warp_moves_the_formants_alone(warp: float) -> None:
+    """Of an engine whose formant is known: what a network renders differs between processors."""
+    bent = synthesise("x", Voice("buzz", "buzz", warp=warp), Buzz())
+    plain = synthesise("x", Voice("buzz", "buzz"), Buzz())
+    assert _formant_hz(plain) == pytest.approx(1000, rel=0.03)
+    assert _formant_hz(bent) / _formant_hz(plain) == pytest.approx(warp, rel=0.03)
+    assert _f0_hz(bent) / _f0_hz(plain) == pytest.approx(1.0, abs=0.02)
+    assert len(bent) / len(plain) == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.mark.parametrize("voice", [PICO, HIBARI])
