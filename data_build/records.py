@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 ClipKind = Literal["speech", "event", "music", "noise"]
 TrackRole = Literal["foreground", "background", "ambient"]
+Texture = Literal["ambient", "event"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class AudioRef:
-    """Audio that is not read yet: a file, or a member of a tar, and the part of it that is meant.
+class Recorded:
+    """Audio in a file that is not read yet: the file, or a member of a tar, and the part meant.
 
     ``end_s`` None means the end of the file.
     """
@@ -39,6 +40,71 @@ class AudioRef:
 
 
 @dataclass(frozen=True)
+class SyntheticSound:
+    """A sound still to be synthesised: a kind of `data_build.synth`, and the seed of this take."""
+
+    kind: str
+    seed: tuple[str | int, ...]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Who speaks: an engine's voice, bent by three factors. 1 is the engine's own.
+
+    Attributes:
+        engine: "pico", "hibari", or the name of a voice server in the recipe.
+        name: the engine's name for the voice.
+        warp: formant scale (above 1: shorter vocal tract).
+        pitch: scale of the fundamental frequency.
+        rate: pace; 2 is twice as fast.
+        take: seed of what the engine varies from rendering to rendering.
+    """
+
+    engine: str
+    name: str
+    language: str = "en"
+    warp: float = 1.0
+    pitch: float = 1.0
+    rate: float = 1.0
+    take: int = 0
+
+    def __post_init__(self) -> None:
+        limits = {"warp": (0.75, 1.35), "pitch": (0.6, 1.6), "rate": (0.5, 2.0)}
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} must lie in [{low}, {high}], got {value}")
+
+    @property
+    def id(self) -> str:
+        """The speaker (not the take): the same id sounds like the same person."""
+        return f"{self.engine}:{self.name}:w{self.warp:g}:p{self.pitch:g}"
+
+
+@dataclass(frozen=True)
+class SyntheticSpeech:
+    """The clip's text, still to be spoken by ``voice``."""
+
+    voice: Voice
+
+
+@dataclass(frozen=True)
+class Unspoken:
+    """The clip's text, still without a voice."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A file that is used as it is: checked and processed by whoever made it."""
+
+    path: str
+
+
+ClipAudio = Recorded | SyntheticSound | SyntheticSpeech | Unspoken | Prepared
+
+
+@dataclass(frozen=True)
 class Word:
     text: str
     start_s: float
@@ -46,17 +112,44 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A recording (or rendering) with everything its corpus says about it.
+class Question:
+    """A question about one clip that came with its corpus, and every answer that is right."""
 
-    ``id`` is unique in its corpus and stable between runs. ``labels`` are sound classes,
-    ``words`` word times where the source or the TTS gives them. ``extra`` holds what only one
-    kind of corpus has (a question about the clip, its answers, an emotion, ...).
+    text: str
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """What the assistant says about a sound unasked, and the kind of danger that it is."""
+
+    category: str
+    text: str
+    emotion: str
+    decided_by: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A sound or an utterance with everything its corpus says about it.
+
+    Attributes:
+        id: unique in its corpus and stable between runs.
+        audio: where its samples come from.
+        labels: sound classes, in the words of the corpus.
+        translation, translation_language: of ``text``.
+        words: word times, where the source, the engine or an aligner gives them.
+        words_by: where ``words`` come from; empty: the source itself.
+        group: clips of one group never lie in different splits (as those of one speaker).
+        texture: whether a noise is one of events or of an ambience; None: not known.
+        question: about this clip, from its corpus.
+        intervention: what the intervention policy says to it; None: nothing, or not asked yet.
+        notes: facts for the provenance of a sample; written, never read back.
     """
 
     id: str
     kind: ClipKind
-    audio: AudioRef
+    audio: ClipAudio
     origin: Origin
     duration_s: float | None = None
     text: str = ""
@@ -65,8 +158,14 @@ class Clip:
     labels: tuple[str, ...] = ()
     caption: str = ""
     translation: str = ""
+    translation_language: str = "en"
     words: tuple[Word, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
+    words_by: str = ""
+    group: str = ""
+    texture: Texture | None = None
+    question: Question | None = None
+    intervention: Intervention | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

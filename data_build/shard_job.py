@@ -188,7 +188,7 @@ def build_stream(
         try:
             return bench.preparer.hear(clip)
         except BadClip as error:
-            bad.append(Drop("prepare", clip.audio.path or clip.id, str(error)))
+            bad.append(Drop("prepare", getattr(clip.audio, "path", clip.id), str(error)))
             raise
 
     for attempt in range(_ATTEMPTS):

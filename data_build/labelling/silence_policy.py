@@ -65,15 +65,17 @@ class _Row:
     texts: dict[str, str]
 
 
-def judge(clip: Clip, language: str = "en") -> Judgement | Drop:
+def judge(
+    clip: Clip, language: str = "en", confidence: Mapping[str, float] | None = None
+) -> Judgement | Drop:
     """The rule-based verdict on a clip by its labels.
 
-    A tagger's confidences may come with the clip as ``extra["confidence"]``, label -> [0, 1];
-    labels without one count as sure.
+    Args:
+        confidence: what a tagger hears, class -> [0, 1]; labels without one count as sure.
     """
     if clip.kind == "speech":
         return Drop(STEP, clip.id, "speech is not for this policy")
-    confidence: Mapping[str, float] = clip.extra.get("confidence", {})
+    confidence = confidence or {}
     sure: list[SoundClass] = []
     doubtful: list[SoundClass] = []
     known = ontology()

@@ -13,7 +13,7 @@ from data_build.chat.client import ChatClient
 from data_build.chat.use import server_gone
 from data_build.labelling.silence_llm import model_judgements
 from data_build.labelling.silence_policy import judge
-from data_build.records import Clip, Drop
+from data_build.records import Clip, Drop, Intervention
 from data_build.sources.source import Report
 from soundflow.errors import UserError
 
@@ -23,7 +23,7 @@ ALARM, BENIGN = "alarm", "benign"
 def judged(
     clips: Iterable[Clip], client: ChatClient | None, report: Report
 ) -> Iterator[tuple[str, Clip]]:
-    """(ALARM or BENIGN, clip); an alarm carries ``extra["judged"]``: category, reply, emotion.
+    """(ALARM or BENIGN, clip); an alarm carries its `Intervention`.
 
     Raises:
         UserError: if the server of the chat model cannot be reached.
@@ -44,10 +44,7 @@ def judged(
         elif verdict.reply is None:
             yield BENIGN, clip
         else:
-            about = {
-                "category": verdict.category,
-                "reply": verdict.reply.text,
-                "emotion": verdict.reply.emotion,
-                "made_by": verdict.made_by,
-            }
-            yield ALARM, replace(clip, extra={**clip.extra, "judged": about})
+            warning = Intervention(
+                verdict.category or "", verdict.reply.text, verdict.reply.emotion, verdict.made_by
+            )
+            yield ALARM, replace(clip, intervention=warning)

@@ -36,7 +36,7 @@ from data_build.pools.split_assignment import (
 from data_build.pools.table import ClipTable, DialogueTable, TableWriter
 from data_build.randomness import digest
 from data_build.recipe import BuildRecipe
-from data_build.records import Clip, Dialogue, Drop
+from data_build.records import Clip, Dialogue, Drop, Unspoken
 from data_build.tasks.config import CueConfig
 from data_build.tasks.taxonomy import needs_of
 from soundflow.atomic import write_text
@@ -101,7 +101,7 @@ class Library:
         Raises:
             Dropped: if it cannot be spoken well enough.
         """
-        return self.speaker.speak(clip, rng) if clip.extra.get("unspoken") else clip
+        return self.speaker.speak(clip, rng) if isinstance(clip.audio, Unspoken) else clip
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,15 @@ import numpy as np
 from soundfile import LibsndfileError
 
 from data_build.compose.loudness import SILENT_POWER, Float32, active_power
-from data_build.pools.synthetic_clips import make
-from data_build.records import Clip
+from data_build.pools.synthetic_clips import MAKER_VERSION, make
+from data_build.records import (
+    Clip,
+    Prepared,
+    Recorded,
+    SyntheticSound,
+    SyntheticSpeech,
+    Unspoken,
+)
 from data_build.sources.tar_members import audio_source
 from data_build.speech.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.speech.engines.engine import RenderingFailed
@@ -111,7 +118,7 @@ class Preparer:
         if key in self._memory:
             self._memory.move_to_end(key)
             return self._memory[key]
-        kept = None if clip.extra.get("prepared") else self._cache.get(key)
+        kept = None if isinstance(clip.audio, Prepared) else self._cache.get(key)
         heard = _from_cache(kept) if kept else None
         if heard is None:
             try:
@@ -123,15 +130,25 @@ class Preparer:
         return heard
 
     def _key(self, clip: Clip) -> str:
-        if "made" in clip.extra:
-            return clip_key({"made": clip.extra["made"], "version": PREPARE_VERSION})
-        path = Path(clip.audio.path)
+        audio = clip.audio
+        if isinstance(audio, Unspoken):
+            raise RuntimeError(f"{clip.id} reached a stream without a voice")
+        if isinstance(audio, SyntheticSound | SyntheticSpeech):
+            return clip_key(
+                {
+                    "synthetic": asdict(audio),
+                    "text": clip.text,
+                    "maker": MAKER_VERSION,
+                    "version": PREPARE_VERSION,
+                }
+            )
+        path = Path(audio.path)
         try:
             facts = path.stat()
         except OSError as error:
             raise BadClip(f"cannot be read ({error.strerror})") from error
         about = {
-            "audio": vars(clip.audio),
+            "audio": vars(audio),
             "bytes": facts.st_size,
             "mtime": facts.st_mtime_ns,
             "tfjp": self._tfjp_plain if self._tfjp(clip) else None,
@@ -143,21 +160,24 @@ class Preparer:
     def _tfjp(self, clip: Clip) -> TfjpConfig | None:
         # Noise and music are wanted as they are: denoising them would leave nothing of them. What
         # curation kept was prepared by it already.
-        if clip.kind not in ("speech", "event") or clip.extra.get("prepared"):
+        if clip.kind not in ("speech", "event") or isinstance(clip.audio, Prepared):
             return None
         return self._config.tfjp
 
     def _prepare(self, key: str, clip: Clip) -> PreparedClip:
-        if clip.extra.get("prepared"):  # checked and kept by its maker; used as it is
-            return PreparedClip(_read(clip))
-        if "made" in clip.extra:
+        audio = clip.audio
+        if isinstance(audio, Prepared):
+            return PreparedClip(_read(Recorded(audio.path)))
+        if isinstance(audio, SyntheticSound | SyntheticSpeech):
             try:
-                samples, ready = make(clip.extra["made"])
+                samples, ready = make(clip, audio)
             except RenderingFailed as error:
                 raise BadClip(f"cannot be rendered ({error})") from error
             heard = PreparedClip(samples, ready)
+        elif isinstance(audio, Recorded):
+            heard = self._recording(clip, audio)
         else:
-            heard = self._recording(clip)
+            raise RuntimeError(f"{clip.id} reached a stream without a voice")
         notes = {
             "ready_samples": heard.ready_samples,
             "cuts": asdict(heard.cuts) if heard.cuts else None,
@@ -169,9 +189,9 @@ class Preparer:
         samples.setflags(write=False)
         return replace(heard, samples=samples)
 
-    def _recording(self, clip: Clip) -> PreparedClip:
+    def _recording(self, clip: Clip, audio: Recorded) -> PreparedClip:
         config = self._config
-        samples = _read(clip)
+        samples = _read(audio)
         if len(samples) < _TIME.samples(config.min_s):
             raise BadClip(f"is too short ({len(samples)} samples at 16 kHz)")
         if active_power(samples) <= SILENT_POWER:
@@ -193,8 +213,7 @@ class Preparer:
             self._memory_bytes -= oldest.samples.nbytes
 
 
-def _read(clip: Clip) -> Float32:
-    audio = clip.audio
+def _read(audio: Recorded) -> Float32:
     try:
         return read_audio(
             audio_source(audio), start_s=audio.start_s, end_s=audio.end_s, name=audio.path

@@ -13,10 +13,9 @@ from functools import cached_property
 import numpy as np
 
 from data_build.randomness import generator
-from data_build.records import Clip, Dialogue, Drop, Dropped, Origin
+from data_build.records import Clip, Dialogue, Drop, Dropped, Origin, Unspoken, Voice
 from data_build.speech.engines.engine import RenderingFailed
 from data_build.speech.render import DialogueRenderer, SpokenDialogue
-from data_build.speech.voices import Voice
 from soundflow.errors import UserError
 
 STEP = "speech"
@@ -73,12 +72,16 @@ class SpeechSource:
         Raises:
             Dropped: if it cannot be spoken well enough.
         """
-        if not clip.extra.get("unspoken"):
+        if not isinstance(clip.audio, Unspoken):
             return clip
         voice = self.voice(clip.id, clip.language, rng)
         spoken = self._rendered(clip.id, clip.text, voice, clip.language, clip.origin)
-        extra = {k: v for k, v in clip.extra.items() if k != "unspoken"}
-        return replace(spoken, translation=clip.translation, extra={**extra, **spoken.extra})
+        return replace(
+            spoken,
+            translation=clip.translation,
+            translation_language=clip.translation_language,
+            notes={**clip.notes, **spoken.notes},
+        )
 
     def say(
         self, text: str, rng: np.random.Generator, *, voice: Voice | None = None, lang: str = "en"
@@ -101,20 +104,19 @@ class SpeechSource:
         spoken = self._renderer.render(dialogue, self._seed, voice)
         if isinstance(spoken, Drop):
             raise Dropped(_drop(spoken.item, spoken.reason))
-        turns = tuple(replace(t, clip=_prepared(t.clip, voice)) for t in spoken.turns)
+        turns = tuple(replace(t, clip=_named(t.clip, voice)) for t in spoken.turns)
         return replace(spoken, turns=turns)
 
     def _rendered(self, name: str, text: str, voice: Voice, language: str, origin: Origin) -> Clip:
         try:
-            return _prepared(self._renderer.clip(name, text, voice, language, origin), voice)
+            return _named(self._renderer.clip(name, text, voice, language, origin), voice)
         except RenderingFailed as failure:
             raise Dropped(_drop(name, str(failure))) from failure
 
 
-def _prepared(clip: Clip, voice: Voice) -> Clip:
-    """Renderings are trimmed and checked already: they are used as they are."""
-    name = f"{clip.id}@{voice.id}:r{voice.rate:g}"
-    return replace(clip, id=name, extra={**clip.extra, "prepared": True})
+def _named(clip: Clip, voice: Voice) -> Clip:
+    """The same text by another voice is another clip."""
+    return replace(clip, id=f"{clip.id}@{voice.id}:r{voice.rate:g}")
 
 
 def _drop(name: str, reason: str) -> Drop:

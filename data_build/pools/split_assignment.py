@@ -137,7 +137,7 @@ def _recorded(recipe: BuildRecipe, report: Report) -> Iterator[Dealt]:
             for use in _uses(item, by_label, recipe.material.noise_labels):
                 # What a speaker says and its translation must not part.
                 kind = SPEECH if use == TRANSLATED else use
-                group = (kind, item.speaker or str(item.extra.get("group", "")))
+                group = (kind, item.speaker or item.group)
                 home = homes.get(group)
                 if home is None:
                     home = _home(shares, counts[use])
@@ -175,8 +175,7 @@ def _uses(clip: Clip, by_label: Mapping[str, str], noise_labels: tuple[str, ...]
     uses = [by_label[label] for label in clip.labels if label in by_label]
     noise = clip.kind == "noise" or bool(set(clip.labels) & set(noise_labels))
     if noise:
-        texture = clip.extra.get("texture", "ambient")
-        uses.append(EVENT_NOISE if texture == "event" else AMBIENT_NOISE)
-    elif clip.labels or clip.caption or clip.extra.get("question"):
+        uses.append(EVENT_NOISE if clip.texture == "event" else AMBIENT_NOISE)
+    elif clip.labels or clip.caption or clip.question:
         uses.append(SOUNDS)
     return uses

@@ -12,7 +12,22 @@ from typing import Any, BinaryIO, TypeVar, overload
 
 import numpy as np
 
-from data_build.records import AudioRef, Clip, Dialogue, DialogueTurn, Origin, Word
+from data_build.records import (
+    Clip,
+    ClipAudio,
+    Dialogue,
+    DialogueTurn,
+    Intervention,
+    Origin,
+    Prepared,
+    Question,
+    Recorded,
+    SyntheticSound,
+    SyntheticSpeech,
+    Unspoken,
+    Voice,
+    Word,
+)
 from soundflow.atomic import atomic_write
 
 T = TypeVar("T")
@@ -105,23 +120,51 @@ def _plain(item: Clip | Dialogue) -> dict[str, Any]:
         return asdict(item)
     return {
         **vars(item),
-        "audio": vars(item.audio),
+        "audio": {"type": type(item.audio).__name__, **_audio_plain(item.audio)},
         "origin": vars(item.origin),
         "words": [vars(word) for word in item.words],
+        "question": asdict(item.question) if item.question else None,
+        "intervention": vars(item.intervention) if item.intervention else None,
     }
 
 
+def _audio_plain(audio: ClipAudio) -> dict[str, Any]:
+    return {"voice": vars(audio.voice)} if isinstance(audio, SyntheticSpeech) else vars(audio)
+
+
 def clip_from_json(data: dict[str, Any]) -> Clip:
-    """The inverse of ``asdict(clip)``."""
+    """The inverse of what `TableWriter` writes."""
+    question, intervention = data["question"], data["intervention"]
+    if question is not None:
+        question = Question(question["text"], tuple(question["answers"]))
     return Clip(
         **{
             **data,
-            "audio": AudioRef(**data["audio"]),
+            "audio": _audio_from_json(data["audio"]),
             "origin": Origin(**data["origin"]),
             "labels": tuple(data["labels"]),
             "words": tuple(Word(**w) for w in data["words"]),
+            "question": question,
+            "intervention": None if intervention is None else Intervention(**intervention),
         }
     )
+
+
+def _audio_from_json(data: dict[str, Any]) -> ClipAudio:
+    about = {name: value for name, value in data.items() if name != "type"}
+    match data["type"]:
+        case "Recorded":
+            return Recorded(**about)
+        case "SyntheticSound":
+            return SyntheticSound(about["kind"], tuple(about["seed"]), about["seconds"])
+        case "SyntheticSpeech":
+            return SyntheticSpeech(Voice(**about["voice"]))
+        case "Unspoken":
+            return Unspoken()
+        case "Prepared":
+            return Prepared(**about)
+        case other:
+            raise ValueError(f"{other!r} is no kind of clip audio")
 
 
 def dialogue_from_json(data: dict[str, Any]) -> Dialogue:

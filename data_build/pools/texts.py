@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_build.pools.synthetic_clips import NOWHERE
-from data_build.records import Clip, Dialogue, DialogueTurn, Origin
+from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Unspoken
 from data_build.sources.rows import Row, json_lines, usable
 from data_build.sources.source import ALL_ROWS, BadRow, Report
 from soundflow.errors import UserError
@@ -23,7 +22,7 @@ from soundflow.protocol.tokens import EMOTIONS
 
 
 def read_texts(path: Path, report: Report) -> Iterator[Clip | Dialogue]:
-    """Sentences as clips without audio (``extra["unspoken"]``), and dialogues.
+    """Sentences as unspoken clips, and dialogues.
 
     Raises:
         UserError: if the file is missing.
@@ -43,15 +42,12 @@ def read_texts(path: Path, report: Report) -> Iterator[Clip | Dialogue]:
         return Clip(
             id=name,
             kind="speech",
-            audio=NOWHERE,
+            audio=Unspoken(),
             origin=origin,
             text=row.text("text"),
             language=language,
             translation=row.text_or("", "translation"),
-            extra={
-                "unspoken": True,
-                "translation_language": row.text_or("en", "translation_language"),
-            },
+            translation_language=row.text_or("en", "translation_language"),
         )
 
     yield from usable(json_lines(path, report, ALL_ROWS), make, report)

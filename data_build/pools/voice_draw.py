@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_build.pools.config import PoolsConfig
 from data_build.randomness import generator
-from data_build.speech.voices import Voice
+from data_build.records import Voice
 
 
 def cast(config: PoolsConfig, seed: int, counts: dict[str, int]) -> dict[str, list[Voice]]:

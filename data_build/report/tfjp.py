@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from data_build.pools.table import clip_from_json
 from data_build.recipe import BuildRecipe
-from data_build.records import Clip
+from data_build.records import Clip, Recorded
 from data_build.sources.tar_members import audio_source
 from data_build.tfjp.loop import TfjpResult, tfjp
 from data_build.tfjp.picture import png
@@ -33,11 +33,10 @@ def pictures(recipe: BuildRecipe) -> Markup | None:
     if config is None:
         return None
     found: list[tuple[Clip, Float32, TfjpResult]] = []
-    for clip in islice(recordings(recipe), _LOOKED_AT):
+    for clip, audio in islice(recordings(recipe), _LOOKED_AT):
         try:
             samples = read_audio(
-                audio_source(clip.audio), start_s=clip.audio.start_s, end_s=clip.audio.end_s,
-                name=clip.audio.path,
+                audio_source(audio), start_s=audio.start_s, end_s=audio.end_s, name=audio.path
             )[: _TIME.samples(_LONGEST_S)]  # fmt: skip
         except UserError:
             continue  # the build has dropped it, with the reason
@@ -53,7 +52,7 @@ def pictures(recipe: BuildRecipe) -> Markup | None:
     return tag("div", join(_picture(*one) for one in found[:PICTURES]), class_="charts")
 
 
-def recordings(recipe: BuildRecipe) -> Iterator[Clip]:
+def recordings(recipe: BuildRecipe) -> Iterator[tuple[Clip, Recorded]]:
     """Recorded speech and events in the library of the first split, of each table in turn."""
     folder = Path(recipe.output) / "material" / next(iter(recipe.splits))
     tables = [_recorded(path) for path in sorted(folder.glob("*.jsonl"))]
@@ -66,13 +65,15 @@ def recordings(recipe: BuildRecipe) -> Iterator[Clip]:
                 yield clip
 
 
-def _recorded(path: Path) -> Iterator[Clip]:
+def _recorded(path: Path) -> Iterator[tuple[Clip, Recorded]]:
     with path.open("rb") as lines:
         for line in lines:
             data = json.loads(line)
-            if data.get("kind") not in ("speech", "event") or "made" in data["extra"]:
+            if data.get("kind") not in ("speech", "event"):
                 return  # a table holds items of one use
-            yield clip_from_json(data)
+            clip = clip_from_json(data)
+            if isinstance(clip.audio, Recorded):
+                yield clip, clip.audio
 
 
 def _picture(clip: Clip, samples: Float32, result: TfjpResult) -> Markup:

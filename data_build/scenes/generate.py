@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from data_build.chat.http_calls import BadAnswer, CallCounts, CallFailure, Endpoint, EndpointCaller
-from data_build.pools.synthetic_clips import NOWHERE, synthesised_clip
+from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.randomness import digest
-from data_build.records import Clip, Origin
+from data_build.records import Clip, Origin, Unspoken
 from data_build.scenes.keep import ClipKeeper
 from data_build.scenes.ontology import ontology
 from data_build.scenes.refine import Refined
@@ -98,11 +98,11 @@ class HttpGenerator:
         clip = Clip(
             id=f"generated/{key[:16]}",
             kind="noise" if event.role == "ambient" else "event",
-            audio=NOWHERE,
+            audio=Unspoken(),
             origin=Origin(f"generator {self._config.model}", self._config.licence),
             labels=(event.sound,),
             caption=refined.caption,
-            extra={"generated": request},
+            notes={"generated": request},
         )
         kept = self._keeper.get(clip, key)
         if kept is not None:

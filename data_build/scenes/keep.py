@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from data_build.records import AudioRef, Clip
+from data_build.records import Clip, Prepared
 from data_build.scenes.measure import Float32
 from soundflow.atomic import atomic_write
 from soundflow.protocol.timebase import TimeBase
@@ -20,7 +20,7 @@ from soundflow.shards.writer import flac_bytes
 class ClipKeeper:
     """A folder of FLAC files by content key; unlike a cache it forgets nothing.
 
-    A kept clip carries ``extra["prepared"]``: its samples are to be used as they are.
+    The audio of a kept clip is `Prepared`: its samples are to be used as they are.
     """
 
     folder: Path
@@ -32,11 +32,9 @@ class ClipKeeper:
             info = soundfile.info(path)
         except (OSError, soundfile.LibsndfileError):
             return None
-        extra = {**clip.extra, "prepared": True}
-        if "made" in extra:
-            extra["made_from"] = extra.pop("made")
+        notes = {**clip.notes, "made_from": asdict(clip.audio)}
         duration_s = info.frames / info.samplerate
-        return replace(clip, audio=AudioRef(str(path)), duration_s=duration_s, extra=extra)
+        return replace(clip, audio=Prepared(str(path)), duration_s=duration_s, notes=notes)
 
     def keep(self, clip: Clip, samples: Float32, key: str) -> Clip:
         """Stores (n,) float32 samples at 16 kHz, brought down to a peak of 1 where they exceed it.

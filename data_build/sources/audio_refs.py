@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_build.records import AudioRef, Drop
+from data_build.records import Drop, Recorded
 from data_build.sources.source import ALL_ROWS, STEP, BadRow, Report, WorkerShard
 from soundflow.errors import UserError
 
@@ -14,7 +14,7 @@ AUDIO_SUFFIXES = frozenset(
 )
 
 
-def audio_file(path: Path, start_s: float = 0.0, end_s: float | None = None) -> AudioRef:
+def audio_file(path: Path, start_s: float = 0.0, end_s: float | None = None) -> Recorded:
     """A reference to an existing, non-empty file.
 
     Raises:
@@ -30,7 +30,7 @@ def audio_file(path: Path, start_s: float = 0.0, end_s: float | None = None) -> 
         raise BadRow(f"audio file {path} is missing")
     if size == 0:
         raise BadRow(f"audio file {path} is empty")
-    return AudioRef(str(path), None, start_s, end_s)
+    return Recorded(str(path), None, start_s, end_s)
 
 
 def first_audio_file(candidates: Sequence[Path]) -> Path:
@@ -74,7 +74,7 @@ def files_below(folder: Path, suffixes: frozenset[str] = AUDIO_SUFFIXES) -> Iter
 
 def audio_below(
     folder: Path, report: Report, part: WorkerShard = ALL_ROWS
-) -> Iterator[tuple[Path, AudioRef]]:
+) -> Iterator[tuple[Path, Recorded]]:
     """(path, reference) of the audio files of ``part``; an empty one is reported."""
     for index, path in enumerate(files_below(folder)):
         if not part.takes(index):

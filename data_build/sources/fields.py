@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
-from data_build.records import AudioRef, Clip, ClipKind, Origin, Word
+from data_build.records import Clip, ClipKind, Origin, Recorded, Word
 from data_build.sources.rows import Row, encodable
 from data_build.sources.source import FIELDS, BadRow, SourceConfig
 
@@ -41,12 +41,12 @@ def span_of(config: SourceConfig, row: Row) -> tuple[float, float | None, float 
 def clip_of(
     config: SourceConfig,
     row: Row,
-    audio: AudioRef,
+    audio: Recorded,
     name: str,
     default_origin: Origin,
     duration_s: float | None,
 ) -> Clip:
-    """A clip with every field that the row has; what is not a field goes to ``extra``.
+    """A clip with every field that the row has; what is not a field goes to ``notes``.
 
     Raises:
         BadRow: if a field has a value it cannot have.
@@ -74,7 +74,7 @@ def clip_of(
         caption=text("caption"),
         translation=text("translation"),
         words=_words(config, row),
-        extra=_extra(config, row),
+        notes=_notes(config, row),
     )
 
 
@@ -125,7 +125,7 @@ def _words(config: SourceConfig, row: Row) -> tuple[Word, ...]:
     return ()
 
 
-def _extra(config: SourceConfig, row: Row) -> dict[str, Any]:
+def _notes(config: SourceConfig, row: Row) -> dict[str, Any]:
     used = {name for field in FIELDS for name in names_of(config, field)}
     return {key: plain(v) for key, v in row.data.items() if key not in used and v is not None}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_build.records import AudioRef, Clip, Dialogue, Drop, Origin
+from data_build.records import Clip, Dialogue, Drop, Origin, Recorded
 from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file
 from data_build.sources.fields import clip_of, span_of
 from data_build.sources.questions import question_dialogue
@@ -32,7 +32,7 @@ def huggingface(
     ``root`` is a hub name ("owner/name"), a folder of Parquet, JSON, CSV or audio files, or what
     ``save_to_disk`` wrote; ``subset`` its configuration, ``split`` its split (default "train").
     A row with audio becomes a clip: columns by their usual names or by ``columns``, class labels
-    by name, the rest in ``extra``. A row of text becomes a dialogue: ``messages`` (role, content),
+    by name, the rest in ``notes``. A row of text becomes a dialogue: ``messages`` (role, content),
     ``conversations`` (from, value), or a question with its answer. Audio is never decoded here;
     what lies inside a database file is written once to ``cache`` under the hash of its bytes. A
     unit of work is one of the dataset's shards.
@@ -120,7 +120,7 @@ def _names_audio(value: Any) -> bool:
 
 def _audio(
     config: SourceConfig, value: Any, start_s: float, end_s: float | None
-) -> tuple[AudioRef, str]:
+) -> tuple[Recorded, str]:
     """(reference, file name without suffix or "") of an audio cell."""
     content = value.get("bytes") if isinstance(value, Mapping) else None
     path = value.get("path") if isinstance(value, Mapping) else value

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_build.records import AudioRef, Clip, Origin, Word
+from data_build.records import Clip, Origin, Recorded, Word
 from data_build.sources.audio_refs import audio_file, files_below
 from data_build.sources.fields import plain
 from data_build.sources.rows import Row, json_lines, usable
@@ -133,7 +133,7 @@ def _clip(config: SourceConfig, utterance: _Utterance, base: Path | None, origin
         language=row.text_or(config.language or "", "language"),
         speaker=row.text_or("", "speaker"),
         words=_words(row, own_start_s),
-        extra=_custom(row),
+        notes=_custom(row),
     )
 
 
@@ -144,7 +144,7 @@ def _signed(row: Row, name: str) -> float:
     return float(value)
 
 
-def _audio(where: str, recording: Any, base: Path | None, start_s: float, end_s: float) -> AudioRef:
+def _audio(where: str, recording: Any, base: Path | None, start_s: float, end_s: float) -> Recorded:
     if not isinstance(recording, dict):
         raise BadRow("its recording is not known")
     if recording.get("transforms"):

@@ -26,7 +26,7 @@ def manifest(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
     Paths are relative to the manifest's folder (or ``audio_root``). ``root`` is the manifest or
     its folder. Usual other names are understood (``audio_filepath``, ``offset``, ``duration``
     of NeMo manifests, ``sentence``, ...), and ``columns`` names any other. Several rows may cut
-    one file; word times go under ``words``. Columns that are no field go to ``extra``. ``split``
+    one file; word times go under ``words``. Columns that are no field go to ``notes``. ``split``
     keeps the rows whose column ``split`` says so. A unit of work is a row.
     """
     table = _table(config)

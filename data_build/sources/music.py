@@ -69,7 +69,7 @@ def fma(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Cli
             duration_s=row.seconds_or_none("track.duration") if subset == "full" else None,
             labels=tuple(dict.fromkeys(g for g in (top, *others) if g)),
             caption=title,
-            extra={"artist": artist, "title": title},
+            notes={"artist": artist, "title": title},
         )
 
     yield from usable(rows, make, report)

@@ -1,6 +1,6 @@
 """Recordings to mix under a stream: MUSAN, WHAM!, the DNS-Challenge noise set.
 
-``extra["texture"]`` is "ambient" or "event" where the corpus is all of one sort: the noise pool
+``texture`` is "ambient" or "event" where the corpus is all of one sort: the noise pool
 of a stream is split in event-like and ambient noise.
 """
 
@@ -60,7 +60,7 @@ def musan(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[C
             origin=MUSAN,
             speaker=artist,
             labels=tuple(g for g in genres.split(",") if g),
-            extra={"vocals": vocals == "Y"} if vocals else {},
+            notes={"vocals": vocals == "Y"} if vocals else {},
         )
 
 
@@ -95,7 +95,7 @@ def wham(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Cl
             kind="noise",
             audio=audio,
             origin=WHAM,
-            extra={"texture": "ambient"},
+            texture="ambient",
         )
 
 

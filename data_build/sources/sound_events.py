@@ -88,7 +88,7 @@ def audioset(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
                 origin=replace(AUDIOSET, attribution=f"https://youtu.be/{name}"),
                 duration_s=round(end_s - start_s, 6),
                 labels=tuple(names.get(mid, mid) for mid in mids),
-                extra={"mids": list(mids)},
+                notes={"mids": list(mids)},
             )
 
         yield from usable(_weak_rows(table, report, part), make, report)
@@ -129,7 +129,7 @@ def _strong(
             origin=replace(AUDIOSET, attribution=f"https://youtu.be/{name}"),
             duration_s=round(off_s - on_s, 6),
             labels=(names.get(mid, mid),),
-            extra={"mids": [mid]},
+            notes={"mids": [mid]},
         )
 
     yield from usable(tsv_rows(table, report, part), make, report)
@@ -217,7 +217,7 @@ def esc50(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[C
             ),
             duration_s=5.0,
             labels=(row.text("category").replace("_", " "),),
-            extra={"fold": row.text_or("", "fold")},
+            notes={"fold": row.text_or("", "fold")},
         )
 
     yield from usable(rows, make, report)

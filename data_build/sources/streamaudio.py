@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from data_build.records import Clip, Dialogue, DialogueTurn, Item, Origin, PlannedReply, StreamPlan
+from data_build.records import (
+    Clip,
+    Dialogue,
+    DialogueTurn,
+    Item,
+    Origin,
+    PlannedReply,
+    Question,
+    StreamPlan,
+)
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.rows import Row, encodable, json_lines, usable
 from data_build.sources.source import BadRow, Report, SourceConfig, WorkerShard
@@ -39,7 +48,7 @@ def streamaudio(config: SourceConfig, part: WorkerShard, report: Report) -> Iter
         {"id", "stream_scene_type", "num_turns", "turns": [{"user", "assistant", "emotion",
           "scene_type", "audio_path"}, ...]}
 
-    Every turn is a clip; ``extra`` holds ``conversation``, ``turn``, ``assistant`` ("" where it
+    Every turn is a clip; ``notes`` hold ``conversation``, ``turn``, ``assistant`` ("" where it
     stays silent), ``emotion``, ``scene_type`` and ``ability``. A conversation with a turn that
     cannot be used is reported whole. A unit of work is a line.
     """
@@ -75,7 +84,7 @@ def offline_conversation(
 ) -> Iterator[Clip | Dialogue]:
     """The offline training form: ``{"user"?, "assistant", "audio_path"?}``.
 
-    With audio (A_T_T, A_T) a clip whose ``extra`` holds ``question`` ("" in A_T) and ``answers``;
+    With audio (A_T_T, A_T) a clip with its `Question` (text "" in A_T);
     without (T_T) a dialogue of one turn. A unit of work is a line.
     """
     root = text_root(config)
@@ -95,7 +104,8 @@ def offline_conversation(
             audio=audio_file(_base(config, row) / example.audio_path),
             origin=origin,
             language=config.language or language_of(answer),
-            extra={"question": question, "answers": [answer], "form": example.task},
+            question=Question(question, (answer,)),
+            notes={"form": example.task},
         )
 
     for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, _SUFFIXES)):
@@ -122,7 +132,7 @@ def _plan(
             origin=origin,
             text=user,
             language=config.language or (language_of(user) if user else ""),
-            extra={
+            notes={
                 "conversation": name,
                 "turn": index,
                 "assistant": answer,

@@ -6,14 +6,14 @@ import functools
 import tarfile
 from pathlib import Path
 
-from data_build.records import AudioRef
+from data_build.records import Recorded
 from soundflow.errors import UserError
 
 # Streams draw clips at random, so some tars are in use at once; an index has ~200 bytes a member.
 _KEPT_INDICES = 8
 
 
-def audio_source(audio: AudioRef) -> str | bytes:
+def audio_source(audio: Recorded) -> str | bytes:
     """What `soundflow.audio.files.read_audio` takes: the path, or the bytes of the tar member.
 
     Raises:

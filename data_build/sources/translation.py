@@ -71,7 +71,7 @@ def covost2(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
             language=source,
             speaker=row.text_or("", "client_id"),
             translation=row.text("translation"),
-            extra={"translation_language": target},
+            translation_language=target,
         )
 
     yield from usable(rows, make, report)

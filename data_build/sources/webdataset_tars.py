@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_build.records import AudioRef, Clip, Drop, Origin
+from data_build.records import Clip, Drop, Origin, Recorded
 from data_build.sources.audio_refs import AUDIO_SUFFIXES, files_below
 from data_build.sources.fields import clip_of, span_of
 from data_build.sources.rows import Row, encodable, parse_json, usable
@@ -51,7 +51,7 @@ def webdataset(config: SourceConfig, part: WorkerShard, report: Report) -> Itera
                 raise BadRow("has no audio member")
             columns = Row(sample.where, sample.columns)
             start_s, end_s, length_s = span_of(config, columns)
-            audio = AudioRef(str(path), encodable(sample.audio, "member"), start_s, end_s)
+            audio = Recorded(str(path), encodable(sample.audio, "member"), start_s, end_s)
             return clip_of(config, columns, audio, f"{path.stem}/{sample.key}", origin, length_s)
 
         yield from usable(_samples(path, report), make, report)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_build.records import Voice
 from data_build.speech.engines.engine import Engine
-from data_build.speech.voices import Voice, fitted
+from data_build.speech.voices import fitted
 from soundflow.errors import UserError
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from data_build.chat.http_calls import CallFailure
 from data_build.randomness import generator
-from data_build.records import AudioRef, Clip, Dialogue, Drop, Origin, Word
+from data_build.records import Clip, Dialogue, Drop, Origin, Prepared, Voice, Word
 from data_build.speech.align import Aligner
 from data_build.speech.asr.asr_model import AsrModel
 from data_build.speech.asr_check import GateConfig, judge
@@ -30,7 +30,7 @@ from data_build.speech.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.speech.engines.engine import Engine, RenderingFailed
 from data_build.speech.pool import VoicePool
 from data_build.speech.rewrite import Rewriter, Rewritten, strip_markup
-from data_build.speech.voices import Voice, fitted, synthesise
+from data_build.speech.voices import fitted, synthesise
 
 VERSION = 1  # raise when a rendering of the same text and voice changes
 _STEP = "speech"
@@ -222,18 +222,18 @@ def _clip(
     return Clip(
         id=id,
         kind="speech",
-        audio=AudioRef(str(stored.path)),
+        audio=Prepared(str(stored.path)),
         origin=origin,
         duration_s=stored.n_samples / 16_000,
         text=spoken.text,
         language=language,
         speaker=voice.id,
         words=tuple(Word(**w) for w in notes.get("words", ())),
-        extra={
+        words_by=str(notes.get("words_by") or ""),
+        notes={
             "voice": asdict(voice),
             "take": notes["take"],
             "wer": notes["wer"],
-            "words_by": notes.get("words_by"),
             "written": written,
             "rewritten": list(spoken.rules),
         },

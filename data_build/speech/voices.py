@@ -15,12 +15,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import soxr
 
+from data_build.records import Voice
 from data_build.speech.engines.engine import Engine, Float32, RenderingFailed
 from data_build.speech.engines.hibari import Hibari
 from data_build.speech.engines.pico import Pico
@@ -32,40 +32,6 @@ _GATE_DB = -42.0  # below the loudest 10 ms of the rendering: silence
 _GATE_SAMPLES = 160
 
 EMBEDDED: dict[str, type[Pico] | type[Hibari]] = {"pico": Pico, "hibari": Hibari}
-
-
-@dataclass(frozen=True)
-class Voice:
-    """Who speaks: an engine's voice, bent by three factors. 1 is the engine's own.
-
-    Attributes:
-        engine: "pico", "hibari", or the name under which an engine is handed to `synthesise`.
-        name: the engine's name for the voice.
-        warp: formant scale (above 1: shorter vocal tract).
-        pitch: scale of the fundamental frequency.
-        rate: pace; 2 is twice as fast.
-        take: seed of what the engine varies from rendering to rendering.
-    """
-
-    engine: str
-    name: str
-    language: str = "en"
-    warp: float = 1.0
-    pitch: float = 1.0
-    rate: float = 1.0
-    take: int = 0
-
-    def __post_init__(self) -> None:
-        limits = {"warp": (0.75, 1.35), "pitch": (0.6, 1.6), "rate": (0.5, 2.0)}
-        for field, (low, high) in limits.items():
-            value = getattr(self, field)
-            if not low <= value <= high:
-                raise ValueError(f"{field} must lie in [{low}, {high}], got {value}")
-
-    @property
-    def id(self) -> str:
-        """The speaker (not the take): the same id sounds like the same person."""
-        return f"{self.engine}:{self.name}:w{self.warp:g}:p{self.pitch:g}"
 
 
 def synthesise(text: str, voice: Voice, engine: Engine | None = None) -> Float32:

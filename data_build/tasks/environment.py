@@ -16,6 +16,7 @@ from data_build.tasks.drawing import Planned, asked, draw, phrase, pick
 from data_build.tasks.mixins import (
     alarm_item,
     ended_by,
+    intervention_of,
     noted,
     probe_of,
     scattered,
@@ -67,7 +68,7 @@ def plan_warning(library: Library, config: AbilitiesConfig, rng: np.random.Gener
     order = [extra[int(i)] for i in rng.permutation(2)]
     # Early enough to be in the stream, however long the conversation is.
     items = (turns[0], *scattered(turns[1:2], order, rng), *turns[2:])
-    notes = {"dialogue": dialogue.id, "category": alarm.extra["judged"]["category"]}
+    notes = {"dialogue": dialogue.id, "category": intervention_of(alarm).category}
     return Planned(items, notes)
 
 

@@ -18,7 +18,7 @@ from data_build.chat.use import server_gone
 from data_build.labelling.history import Probe, insert, rule_probe
 from data_build.labelling.history_llm import model_probes
 from data_build.pools.pools import Library
-from data_build.records import Clip, Dialogue, Drop, Dropped, Item, PlannedReply
+from data_build.records import Clip, Dialogue, Drop, Dropped, Intervention, Item, PlannedReply
 from data_build.tasks.config import AbilitiesConfig
 from data_build.tasks.dialogues import leading, spoken_turns
 from data_build.tasks.drawing import Planned, draw
@@ -87,9 +87,16 @@ def noted(notes: dict[str, Any], name: str, probe: Probe) -> None:
 
 def alarm_item(clip: Clip) -> Item:
     """A sound that the intervention policy answers, with its answer."""
-    judged = clip.extra["judged"]
-    reply = PlannedReply(judged["reply"], judged["emotion"])
+    warning = intervention_of(clip)
+    reply = PlannedReply(warning.text, warning.emotion)
     return Item(clip, sound_name(clip), replies=(reply,))
+
+
+def intervention_of(clip: Clip) -> Intervention:
+    """What the policy says to a clip of the pool of alarms."""
+    if clip.intervention is None:
+        raise RuntimeError(f"{clip.id} lies among the alarms without an intervention")
+    return clip.intervention
 
 
 def scattered(

@@ -8,24 +8,24 @@ from data_build.pools.pools import Library
 from data_build.records import Item
 from data_build.tasks.config import AbilitiesConfig
 from data_build.tasks.drawing import Planned, draw, how_many, pick
-from data_build.tasks.mixins import alarm_item, scattered
+from data_build.tasks.mixins import alarm_item, intervention_of, scattered
 from data_build.tasks.wording import sound_name
 
 
 def plan_single(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
     """One event that warrants a word among everyday sounds."""
     alarm = draw(library.alarms, "sound that calls for help", rng)
-    notes = {"category": alarm.extra["judged"]["category"]}
+    notes = {"category": intervention_of(alarm).category}
     return Planned(scattered([alarm_item(alarm)], _harmless(library, config, rng), rng), notes)
 
 
 def plan_several(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
     """Events of one category, each answered for itself, among everyday sounds."""
     first = draw(library.alarms, "sound that calls for help", rng)
-    category = first.extra["judged"]["category"]
+    category = intervention_of(first).category
     alarms = [first] + [
         pick(
-            library.alarms, lambda c: c.extra["judged"]["category"] == category,
+            library.alarms, lambda c: intervention_of(c).category == category,
             f"sound of category {category}", rng,
         )
         for _ in range(how_many(config.sounds.alarms, rng) - 1)

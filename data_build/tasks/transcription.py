@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from data_build.pools.pools import Library
-from data_build.records import Clip, Drop, Dropped, Item, PlannedReply, Word
+from data_build.records import Clip, Drop, Dropped, Item, PlannedReply, Recorded, Word
 from data_build.sources.tar_members import audio_source
 from data_build.speech.align import spoken_units
 from data_build.tasks.config import AbilitiesConfig
@@ -73,7 +73,7 @@ def word_times(clip: Clip) -> tuple[tuple[Word, ...], str]:
         Dropped: if not even the length of the clip can be found out.
     """
     if clip.words:
-        return clip.words, str(clip.extra.get("words_by") or "source")
+        return clip.words, clip.words_by or "source"
     return evenly_spread(clip), "even"
 
 
@@ -107,12 +107,15 @@ def _utterances(library: Library, config: AbilitiesConfig, rng: np.random.Genera
 def _length_s(clip: Clip) -> float:
     if clip.duration_s is not None:
         return clip.duration_s
-    if clip.audio.end_s is not None:
-        return clip.audio.end_s - clip.audio.start_s
+    audio = clip.audio
+    if not isinstance(audio, Recorded):
+        raise RuntimeError(f"{clip.id} has neither word times nor a length")
+    if audio.end_s is not None:
+        return audio.end_s - audio.start_s
     try:
-        source = audio_source(clip.audio)
+        source = audio_source(audio)
         info = soundfile.info(source if isinstance(source, str) else io.BytesIO(source))
     except (UserError, OSError, soundfile.LibsndfileError) as error:
         reason = f"its length cannot be found out ({' '.join(str(error).split())})"
-        raise Dropped(Drop("plan", clip.audio.path, reason)) from error
-    return float(info.frames) / float(info.samplerate) - clip.audio.start_s
+        raise Dropped(Drop("plan", audio.path, reason)) from error
+    return float(info.frames) / float(info.samplerate) - audio.start_s

@@ -87,4 +87,4 @@ def _utterances(library: Library, config: AbilitiesConfig, rng: np.random.Genera
 
 
 def _target(clip: Clip) -> str:
-    return str(clip.extra.get("translation_language", "en"))
+    return clip.translation_language

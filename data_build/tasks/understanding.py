@@ -65,9 +65,8 @@ def plan_count(library: Library, config: AbilitiesConfig, rng: np.random.Generat
 
 def question_about(clip: Clip, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
     """A question about a clip and every answer that is right."""
-    own, answers = clip.extra.get("question"), clip.extra.get("answers")
-    if own and answers:
-        return str(own), tuple(str(answer) for answer in answers)
+    if clip.question is not None:
+        return clip.question.text, clip.question.answers
     said = (described(clip), as_sentence(sound_name(clip)))
     return phrase(_OPEN, rng), tuple(dict.fromkeys(said))
 

@@ -54,7 +54,7 @@ import numpy as np
 import soundfile
 
 from data_build.recipe import BuildRecipe
-from data_build.records import AudioRef, Clip, Drop
+from data_build.records import Clip, Drop, Recorded
 from data_build.run import build
 from data_build.sources.catalogue import read
 from data_build.sources.source import SourceConfig
@@ -84,7 +84,7 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return now() - started
 
 
-def floor(clips: Sequence[AudioRef], seconds: float) -> None:
+def floor(clips: Sequence[Recorded], seconds: float) -> None:
     """Reads clips until ``seconds`` are full; one STFT pair; FLAC in streams of 24 s."""
     parts: list[np.ndarray] = []
     for clip in _until(clips, seconds):
@@ -97,7 +97,7 @@ def floor(clips: Sequence[AudioRef], seconds: float) -> None:
             soundfile.write(out, pcm.astype(np.int16), 16_000, format="FLAC", subtype="PCM_16")
 
 
-def baseline(clips: Sequence[AudioRef], seconds: float, folder: Path) -> float:
+def baseline(clips: Sequence[Recorded], seconds: float, folder: Path) -> float:
     """Conversations of three clips until ``seconds`` are full; returns the seconds made."""
     rng = np.random.default_rng(0)
     made, turns = 0, []
@@ -121,14 +121,14 @@ def baseline(clips: Sequence[AudioRef], seconds: float, folder: Path) -> float:
     return made / 16_000
 
 
-def _converted(clip: AudioRef, wav: Path) -> np.ndarray:
+def _converted(clip: Recorded, wav: Path) -> np.ndarray:
     subprocess.run(["true"], check=True)
     samples = read_audio(clip.path, start_s=clip.start_s, end_s=clip.end_s)
     soundfile.write(wav, samples, 16_000, subtype="PCM_16")
     return soundfile.read(wav, dtype="float32")[0]
 
 
-def _until(clips: Sequence[AudioRef], seconds: float) -> Iterator[AudioRef]:
+def _until(clips: Sequence[Recorded], seconds: float) -> Iterator[Recorded]:
     """The clips over and over, until they last ``seconds``."""
     lasted = 0.0
     while True:

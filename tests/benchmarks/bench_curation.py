@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_build.randomness import generator
-from data_build.records import AudioRef, Clip, Origin
+from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.ontology import ontology
 from data_build.scenes.plan import RulePlanner
 from data_build.scenes.refine import RuleRefiner
@@ -30,7 +30,7 @@ def clips(n: int) -> Iterator[Clip]:
         names = rng.choice(NAMES, int(rng.integers(1, 4)), replace=False)
         caption = " ".join(rng.choice(WORDS, 8))
         yield Clip(
-            f"clip-{i:08d}", "event", AudioRef(f"{i}.flac"), Origin("bench", "CC0"),
+            f"clip-{i:08d}", "event", Recorded(f"{i}.flac"), Origin("bench", "CC0"),
             float(rng.uniform(0.5, 10.0)), labels=tuple(map(str, names)), caption=caption,
         )  # fmt: skip
 

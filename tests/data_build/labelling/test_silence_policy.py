@@ -15,14 +15,14 @@ from data_build.chat.http_calls import Endpoint
 from data_build.chat.prompts import read_prompt
 from data_build.labelling.silence_llm import PROMPT, model_judgements
 from data_build.labelling.silence_policy import Judgement, judge, verdict
-from data_build.records import AudioRef, Clip, ClipKind, Drop, Origin, PlannedReply
+from data_build.records import Clip, ClipKind, Drop, Origin, PlannedReply, Recorded
 from data_build.scenes.ontology import ontology
 
 ORIGIN = Origin("test", "CC0-1.0")
 
 
-def clip(*labels: str, kind: ClipKind = "event", id: str = "c", **extra: object) -> Clip:
-    return Clip(id, kind, AudioRef("a.flac"), ORIGIN, 2.0, labels=labels, extra=extra)
+def clip(*labels: str, kind: ClipKind = "event", id: str = "c") -> Clip:
+    return Clip(id, kind, Recorded("a.flac"), ORIGIN, 2.0, labels=labels)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_the_nearest_row_upwards_decides() -> None:
 def test_a_doubtful_alarm_is_neither_answered_nor_called_silent(
     confidence: dict[str, float], expected: str
 ) -> None:
-    judged = judge(clip(confidence=confidence))
+    judged = judge(clip(), confidence=confidence)
     if expected == "drop":
         assert isinstance(judged, Drop)
     else:

@@ -13,13 +13,12 @@ import soundfile
 from data_build.pools.prepare import BadClip, PrepareConfig, Preparer
 from data_build.pools.synthetic_clips import spoken_clip, synthesised_clip
 from data_build.randomness import generator
-from data_build.records import AudioRef, Clip, ClipKind, Origin
-from data_build.speech.voices import Voice
+from data_build.records import Clip, ClipKind, Origin, Recorded, Voice
 from data_build.synth.kinds import generate, take
 
 
 def clip_at(path: Path, kind: ClipKind = "event") -> Clip:
-    return Clip(path.stem, kind, AudioRef(str(path)), Origin("test", "CC0-1.0"))
+    return Clip(path.stem, kind, Recorded(str(path)), Origin("test", "CC0-1.0"))
 
 
 def preparer(tmp_path: Path, **settings: object) -> Preparer:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_build.pools.table import ClipTable, TableWriter
-from data_build.records import AudioRef, Clip, Origin, Word
+from data_build.records import Clip, Origin, Recorded, Word
 
 
 def clips(count: int) -> list[Clip]:
@@ -15,12 +15,12 @@ def clips(count: int) -> list[Clip]:
         Clip(
             id=f"clip/{i}",
             kind="speech",
-            audio=AudioRef(f"a/{i}.flac", None, 0.5, 2.25 + i),
+            audio=Recorded(f"a/{i}.flac", None, 0.5, 2.25 + i),
             origin=Origin("corpus", "CC0-1.0", "somebody – ünïcode"),
             text="你好 \n tab\t" * (i % 3),
             labels=("Speech", "Dog"),
             words=(Word("a", 0.1, 0.2), Word("b", 0.2, 0.9)),
-            extra={"ready_s": 0.5, "nested": {"x": [1, 2]}},
+            notes={"ready_s": 0.5, "nested": {"x": [1, 2]}},
         )
         for i in range(count)
     ]

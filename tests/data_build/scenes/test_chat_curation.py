@@ -14,7 +14,7 @@ from sounds import barks
 from data_build.chat.client import ChatClient, ChatConfig
 from data_build.chat.http_calls import CallFailure, Endpoint
 from data_build.chat.prompts import read_prompt
-from data_build.records import AudioRef, Clip, Origin
+from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.curator import Curator
 from data_build.scenes.ground import Grounder
 from data_build.scenes.keep import ClipKeeper
@@ -149,7 +149,7 @@ def test_what_follows_from_four_judgements_is_decided_here(
     if criterion:
         said[criterion] = {"outcome": outcome, "reason": "so it seems"}
     server = chat_server(lambda n, body: Say(said))
-    clip = Clip("x", "event", AudioRef("x"), Origin("t", "CC0"), labels=("dog_bark",))
+    clip = Clip("x", "event", Recorded("x"), Origin("t", "CC0"), labels=("dog_bark",))
     candidate = Candidate(clip, barks(), measure(barks()), reprocessed=True)
     refined = RuleRefiner().refine(BARK, SCENE)
     verdict = ChatVerifier(client_of(server, tmp_path)).judge(candidate, BARK, refined)
@@ -162,7 +162,7 @@ def test_what_follows_from_four_judgements_is_decided_here(
 def test_identity_cannot_be_mended(chat_server, tmp_path):
     said = PASSES | {"identity": {"outcome": "mend", "reason": "x"}}
     server = chat_server(lambda n, body: Say(said))
-    clip = Clip("x", "event", AudioRef("x"), Origin("t", "CC0"))
+    clip = Clip("x", "event", Recorded("x"), Origin("t", "CC0"))
     with pytest.raises(CallFailure, match="wrong_schema"):
         ChatVerifier(client_of(server, tmp_path)).judge(
             Candidate(clip, barks(), measure(barks())), BARK, RuleRefiner().refine(BARK, SCENE)
@@ -177,7 +177,7 @@ def curator_of(tmp_path, client: ChatClient | None) -> Curator:
     library = ClipLibrary(tmp_path / "library")
     if not len(library):
         library.add(
-            Clip(f"{label}-{i}", "event", AudioRef(label), Origin("t", "CC0"), labels=(label,))
+            Clip(f"{label}-{i}", "event", Recorded(label), Origin("t", "CC0"), labels=(label,))
             for label in LABELS
             for i in range(4)
         )
@@ -196,7 +196,7 @@ def curator_of(tmp_path, client: ChatClient | None) -> Curator:
 def bag(i: int) -> list[Clip]:
     rng = np.random.default_rng(i)
     return [
-        Clip(f"{i}-{label}", "event", AudioRef(label), Origin("t", "CC0"), 3.0, labels=(label,))
+        Clip(f"{i}-{label}", "event", Recorded(label), Origin("t", "CC0"), 3.0, labels=(label,))
         for label in rng.choice(LABELS, 5, replace=False)
     ]
 
@@ -266,7 +266,7 @@ def test_a_scene_that_lost_an_event_is_told_without_it(tmp_path):
     lost = 0
     for i in range(30):
         curated = curator.curate([*bag(i), Clip(
-            f"{i}-sneeze", "event", AudioRef("x"), Origin("t", "CC0"), 1.0, labels=("sneezing",)
+            f"{i}-sneeze", "event", Recorded("x"), Origin("t", "CC0"), 1.0, labels=("sneezing",)
         )], f"s{i}")  # fmt: skip
         for scene in curated.scenes:
             assert scene.scene.events == tuple(g.event for g in scene.grounded)

@@ -11,7 +11,7 @@ from sounds import RATE, barks, with_noise
 
 from data_build.chat.http_calls import Endpoint
 from data_build.pools.synthetic_clips import make
-from data_build.records import AudioRef, Clip, Drop, Origin
+from data_build.records import Clip, Drop, Origin, Prepared, Recorded, SyntheticSound
 from data_build.scenes.generate import (
     CannotGenerate,
     HttpGenerator,
@@ -42,8 +42,8 @@ def world(tmp_path):
     reprocessed: list[int] = []
 
     def hear(clip: Clip) -> np.ndarray:
-        if "made" in clip.extra:
-            return make(clip.extra["made"])[0]
+        if isinstance(clip.audio, SyntheticSound):
+            return make(clip, clip.audio)[0]
         if clip.id in sounds:
             if len(sounds[clip.id]) == 0:
                 raise ValueError("is broken")
@@ -58,7 +58,7 @@ def world(tmp_path):
         sounds.update(clips)
         library = ClipLibrary(tmp_path / f"library-{len(sounds)}")
         library.add(
-            Clip(name, "event", AudioRef(name), Origin("t", "CC0"), labels=("dog_bark",))
+            Clip(name, "event", Recorded(name), Origin("t", "CC0"), labels=("dog_bark",))
             for name in clips
         )
         return Grounder(
@@ -96,7 +96,7 @@ def test_a_clip_to_mend_is_mended_once_and_kept(world, tmp_path):
     assert found.how == "reprocessed"
     assert len(world.reprocessed) == 1
     assert [trial.decision for trial in found.trials] == ["reprocess"]
-    assert found.clip.extra["prepared"] is True
+    assert isinstance(found.clip.audio, Prepared)
     kept = read_audio(found.clip.audio.path)
     assert len(kept) / RATE == found.clip.duration_s <= 4.0
     assert found.clip.labels == ("dog_bark",)
@@ -139,7 +139,7 @@ def test_after_three_rejections_a_sound_is_made_and_judged_alike(world):
 def test_what_a_generator_makes_can_be_rejected(world):
     class TooShort:
         def generate(self, event, refined, seed):
-            return Clip("z", "event", AudioRef("z"), Origin("t", "CC0"), labels=("dog_bark",))
+            return Clip("z", "event", Recorded("z"), Origin("t", "CC0"), labels=("dog_bark",))
 
     grounder = world(TooShort(), z=barks(0.3))
     grounder = replace(grounder, library=ClipLibrary(grounder.keeper.folder / "none"))
@@ -171,7 +171,7 @@ def test_a_server_makes_the_sound_once(tmp_path, world):
         assert server.bodies[-1]["prompt"] == REFINED.caption
         assert server.bodies[-1]["duration_s"] == 2.0
         assert clip.origin.licence == "CC0"
-        assert clip.extra["prepared"]
+        assert isinstance(clip.audio, Prepared)
         assert len(read_audio(clip.audio.path)) == 2 * RATE
         assert generator.generate(BARK, REFINED, "s") == clip
         assert (generator.counts.requests, generator.counts.cache_hits) == (3, 1)

@@ -9,7 +9,7 @@ import pytest
 
 from data_build.pools.prepare import BadClip, PrepareConfig, Preparer
 from data_build.randomness import generator
-from data_build.records import AudioRef, Clip, Origin
+from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.curator import Curator
 from data_build.scenes.generate import SynthGenerator
 from data_build.scenes.ground import Grounder
@@ -33,7 +33,7 @@ def recordings(shared: Path) -> list[Clip]:
         Clip(
             id=row["path"],
             kind=row["kind"],
-            audio=AudioRef(str(shared / "data" / row["path"])),
+            audio=Recorded(str(shared / "data" / row["path"])),
             origin=Origin(row["source"], row["licence"]),
             duration_s=row["duration_s"],
             labels=(row["label"],),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_build.records import AudioRef, Clip, Origin, Word
+from data_build.records import Clip, Origin, Question, Recorded, Word
 from data_build.scenes import retrieval as library_module
 from data_build.scenes.retrieval import ClipLibrary, clip_text, groundable, tokens
 from soundflow.errors import UserError
@@ -22,7 +22,7 @@ ORIGIN = Origin("test", "CC0")
 
 
 def clip(name: str, *labels: str, caption: str = "") -> Clip:
-    return Clip(name, "event", AudioRef(f"{name}.wav"), ORIGIN, 1.0, labels=labels, caption=caption)
+    return Clip(name, "event", Recorded(f"{name}.wav"), ORIGIN, 1.0, labels=labels, caption=caption)
 
 
 CLIPS = [
@@ -53,9 +53,9 @@ def test_the_right_clip_comes_first(tmp_path):
 
 def test_clips_come_back_whole(tmp_path):
     whole = Clip(
-        "w", "speech", AudioRef("x.tar", "m/1.flac", 1.5, 2.5), Origin("c", "CC BY", "Ann"), 1.0,
+        "w", "speech", Recorded("x.tar", "m/1.flac", 1.5, 2.5), Origin("c", "CC BY", "Ann"), 1.0,
         "Grüß dich, 世界", "de", "s1", ("Speech",), "a greeting", "hello",
-        (Word("Grüß", 0.0, 0.4),), {"question": "who?", "answers": ["Ann"]},
+        "en", (Word("Grüß", 0.0, 0.4),), question=Question("who?", ("Ann",)), notes={"take": 3},
     )  # fmt: skip
     ClipLibrary(tmp_path).add([*CLIPS, whole])
     reopened = ClipLibrary(tmp_path)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sounds import RATE, barks, clipped, with_gap, with_noise
 
-from data_build.records import AudioRef, Clip, Origin
+from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.measure import measure
 from data_build.scenes.ontology import ontology
 from data_build.scenes.refine import RuleRefiner
@@ -19,7 +19,7 @@ from data_build.scenes.verify import Candidate, RuleVerifier, Verdict, VerifyLim
 
 SCENE = Scene("A yard at noon.", "in a yard", "out", "noon", 10.0, ())
 BARK = SubEvent("Bark", "foreground", 2.0, "a dog barks, close by")
-CLIP = Clip("x", "event", AudioRef("x.wav"), Origin("test", "CC0"), labels=("dog_bark",))
+CLIP = Clip("x", "event", Recorded("x.wav"), Origin("test", "CC0"), labels=("dog_bark",))
 
 
 def judge(samples, clip=CLIP, event=BARK, verifier=None) -> Verdict:

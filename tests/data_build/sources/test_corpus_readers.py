@@ -163,7 +163,7 @@ def test_covost_unescapes_and_joins_the_downloaded_table(tmp_path: Path, read_al
     config = miniatures.covost2(tmp_path)
     ready, _ = read_all(config)
     assert [c.translation for c in clips(ready)] == ["你好。", "再见\t朋友。"]
-    assert clips(ready)[0].extra == {"translation_language": "zh-CN"}
+    assert clips(ready)[0].translation_language == "zh-CN"
     (tmp_path / "covost_v2.en_zh-CN.train.tsv").unlink()
     write(
         tmp_path / "covost_v2.en_zh-CN.tsv",
@@ -187,7 +187,7 @@ def test_covost_unescapes_and_joins_the_downloaded_table(tmp_path: Path, read_al
 def test_audioset_names_labels_and_reports_what_left(corpora: Corpora, read_all: ReadAll) -> None:
     items, drops = read_all(corpora["audioset"])
     assert [c.labels for c in clips(items)] == [("Domestic animals, pets", "Squeak"), ("Hammer",)]
-    assert clips(items)[0].extra == {"mids": ["/m/068hy", "/m/07q6cd_"]}
+    assert clips(items)[0].notes == {"mids": ["/m/068hy", "/m/07q6cd_"]}
     assert clips(items)[0].duration_s == 10.0
     assert [(d.item.rpartition(":")[2], "missing" in d.reason) for d in drops] == [("6", True)]
 
@@ -250,7 +250,7 @@ def test_musan_splits(corpora: Corpora, read_all: ReadAll) -> None:
     music, _ = read_all(SourceConfig("musan", root, split="music"))
     assert noise[0].id == "noise/free-sound/noise-free-sound-0000"
     assert clips(music)[0].labels == ("country", "folk")
-    assert clips(music)[0].extra == {"vocals": True}
+    assert clips(music)[0].notes == {"vocals": True}
     with pytest.raises(UserError, match="known: noise, music, speech"):
         read_all(SourceConfig("musan", root, split="train"))
 
@@ -258,7 +258,7 @@ def test_musan_splits(corpora: Corpora, read_all: ReadAll) -> None:
 def test_wham_and_dns_names(corpora: Corpora, read_all: ReadAll, tmp_path: Path) -> None:
     train, _ = read_all(SourceConfig("wham", corpora["wham"].root, split="train"))
     assert [i.id[:3] for i in train] == ["tr/"]
-    assert clips(train)[0].extra == {"texture": "ambient"}
+    assert clips(train)[0].texture == "ambient"
     dns, _ = read_all(corpora["dns_noise"])
     assert [c.labels for c in clips(dns)] == [(), ("door bell",)]
     tone(tmp_path / "datasets_fullband" / "noise_fullband" / "rain_Freesound_validated_1_2.wav")

@@ -14,7 +14,7 @@ import pytest
 from miniatures import ReadAll, tone, tone_bytes, write, write_json_lines
 
 from data_build.pools.prepare import BadClip, PrepareConfig, Preparer
-from data_build.records import AudioRef, Clip, Dialogue, PlannedReply, Word
+from data_build.records import Clip, Dialogue, PlannedReply, Question, Recorded, Word
 from data_build.sources.source import ALL_ROWS, SourceConfig
 from data_build.sources.streamaudio import stream_plans
 from data_build.sources.tar_members import read_member
@@ -41,7 +41,7 @@ def test_manifest_fields_and_extra(corpora: Corpora, read_all: ReadAll) -> None:
         "en",
     )
     assert first.origin.licence == "CC-BY-4.0"
-    assert (second.kind, second.labels, second.extra) == ("event", ("glass", "window"), {"take": 3})
+    assert (second.kind, second.labels, second.notes) == ("event", ("glass", "window"), {"take": 3})
     assert second.origin.licence == "CC0-1.0"
     assert (third.audio.start_s, third.audio.end_s, third.duration_s) == (0.1, 0.3, 0.2)
 
@@ -162,7 +162,7 @@ def test_huggingface_columns_classes_and_cache(corpora: Corpora, read_all: ReadA
         ("two", "b", ("rain",)),
         ("three", "c", ("dog",)),
     ]
-    assert [c.extra for c in found] == [{"fold": 1}, {"fold": 2}, {"fold": 3}]
+    assert [c.notes for c in found] == [{"fold": 1}, {"fold": 2}, {"fold": 3}]
     assert Path(found[1].audio.path).read_bytes() == tone_bytes("flac", 300)
     assert not drops
 
@@ -241,7 +241,7 @@ def test_lhotse_cuts_and_supervisions_agree(corpora: Corpora, read_all: ReadAll)
     # The cut begins at 0.2 s and its supervision 0.1 s later.
     assert (cut.audio.start_s, cut.audio.end_s) == (0.3, 0.7)
     assert cut.words == (Word("hello", 0.0, 0.2), Word("there", 0.2, 0.4))
-    assert cut.extra == {"orig_text": "Hello there!"}
+    assert cut.notes == {"orig_text": "Hello there!"}
     assert (plain.kind, plain.audio.start_s, plain.audio.end_s) == ("noise", 0.0, 0.6)
     assert ["MixedCut" in d.reason for d in drops] == [True]
     manifests = f"{corpora['lhotse'].root}/manifests"
@@ -270,12 +270,12 @@ def test_streamaudio_clips_and_plans(corpora: Corpora, read_all: ReadAll) -> Non
     asked, noise = items[:2]
     assert isinstance(asked, Clip)
     assert isinstance(noise, Clip)
-    assert asked.extra == {
+    assert asked.notes == {
         "conversation": "corpus.jsonl:1", "turn": 0, "assistant": "Noon.", "emotion": "happy",
         "scene_type": "chat", "ability": "voice_chat",
     }  # fmt: skip
     assert (asked.kind, asked.text, noise.kind) == ("speech", "What time is it?", "event")
-    assert noise.extra["assistant"] == ""
+    assert noise.notes["assistant"] == ""
     assert not drops
     plans = list(stream_plans(corpora["streamaudio"], ALL_ROWS, drops.append))
     assert [len(p.items) for p in plans] == [2, 1]
@@ -298,16 +298,15 @@ def test_offline_forms(corpora: Corpora, read_all: ReadAll) -> None:
     assert isinstance(audio_text, Clip)
     assert isinstance(audio, Clip)
     assert isinstance(text, Dialogue)
-    assert audio_text.extra == {
-        "question": "What do you hear?", "answers": ["A tone."], "form": "A_T_T",
-    }  # fmt: skip
-    assert audio.extra["question"] == ""
+    assert audio_text.question == Question("What do you hear?", ("A tone.",))
+    assert audio.question is not None
+    assert audio.question.text == ""
     assert text.turns[0].user == "Hello!"
 
 
 def test_online_short_form(corpora: Corpora, read_all: ReadAll) -> None:
     items, _ = read_all(corpora["online_conversation"])
-    assert [i.extra["assistant"] for i in items if isinstance(i, Clip)] == [
+    assert [i.notes["assistant"] for i in items if isinstance(i, Clip)] == [
         "Yes.",
         "",
         "One thing.",
@@ -331,7 +330,7 @@ def test_a_tar_member_is_prepared_like_a_file(
     preparer = Preparer(tmp_path / "cache", PrepareConfig())
     inside = next(i for i in read_all(corpora["webdataset"])[0] if isinstance(i, Clip))
     (tmp_path / "a0.flac").write_bytes(tone_bytes("flac", 300))
-    outside = replace(inside, audio=AudioRef(str(tmp_path / "a0.flac")))
+    outside = replace(inside, audio=Recorded(str(tmp_path / "a0.flac")))
     samples = preparer.hear(inside).samples
     assert len(samples)
     assert np.array_equal(samples, preparer.hear(outside).samples)

@@ -83,7 +83,7 @@ def read_to_the_end(config: SourceConfig) -> None:
         item.id.encode()
         if isinstance(item, Clip):
             # What a reader lets through can be written into a record and looked for.
-            json.dumps(item.extra, allow_nan=False).encode()
+            json.dumps(item.notes, allow_nan=False).encode()
             assert item.audio.start_s >= 0
             assert Path(item.audio.path).is_file()
             if item.audio.member is not None:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from data_build.records import Voice
 from data_build.speech.align import UniformAligner, WhisperAligner, spoken_units
 from data_build.speech.asr.whisper import Whisper
-from data_build.speech.voices import MARGIN_SAMPLES, Voice, synthesise
+from data_build.speech.voices import MARGIN_SAMPLES, synthesise
 
 WORDS = ["elephants", "usually", "remember", "every", "beautiful", "garden"]
 

@@ -10,12 +10,13 @@ import soundfile
 from audio_server import Answer, Asked, AudioServer
 
 from data_build.chat.http_calls import CallFailure, Endpoint
+from data_build.records import Voice
 from data_build.speech.asr.http_asr import HttpAsr, HttpAsrConfig
 from data_build.speech.asr.pipeline import TransformersAsr
 from data_build.speech.asr.whisper import Whisper
 from data_build.speech.asr.whisper_weights import whisper_folder
 from data_build.speech.asr_check import GateConfig, judge
-from data_build.speech.voices import Voice, synthesise
+from data_build.speech.voices import synthesise
 from soundflow.errors import UserError
 
 TEXT = "The train to the coast leaves at seven thirty in the morning."

@@ -12,9 +12,10 @@ import soundfile
 from audio_server import Answer, Asked, AudioServer
 
 from data_build.chat.http_calls import Endpoint
+from data_build.records import Voice
 from data_build.speech.engines.engine import RenderingFailed
 from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
-from data_build.speech.voices import Voice, synthesise
+from data_build.speech.voices import synthesise
 from soundflow.errors import UserError
 
 pytest.importorskip("py_nanotts")

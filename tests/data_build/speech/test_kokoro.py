@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_build.records import Voice
 from data_build.speech.asr.whisper import Whisper
 from data_build.speech.asr_check import GateConfig, judge
 from data_build.speech.engines.engine import RenderingFailed
-from data_build.speech.voices import Voice, embedded_engine, fitted, synthesise
+from data_build.speech.voices import embedded_engine, fitted, synthesise
 from soundflow.errors import UserError
 
 TEXT = "今天天气很好，我们去公园散步吧。"
@@ -41,7 +42,8 @@ def test_mandarin_is_spoken_as_written_and_repeats_itself(voices_folder: str) ->
     script = (
         "import sys, numpy as np\n"
         "from data_build.speech.engines.kokoro import Kokoro\n"
-        "from data_build.speech.voices import Voice, synthesise\n"
+        "from data_build.records import Voice\n"
+        "from data_build.speech.voices import synthesise\n"
         f"samples = synthesise({TEXT!r}, {voice!r}, Kokoro({voices_folder!r}))\n"
         "sys.stdout.buffer.write(samples.tobytes())\n"
     )

@@ -46,11 +46,11 @@ def test_a_dialogue_is_spoken_by_one_voice_and_its_clips_say_how(tmp_path: Path)
     assert isinstance(spoken, SpokenDialogue)
     first, second = (turn.clip for turn in spoken.turns)
     assert first.text == "How much is five dollars?"
-    assert first.extra["written"] == "How much is $5?"
-    assert first.extra["rewritten"] == ["currency"]
+    assert first.notes["written"] == "How much is $5?"
+    assert first.notes["rewritten"] == ["currency"]
     assert {first.speaker, second.speaker} == {spoken.voice.id}
     assert first.origin == ORIGIN
-    assert first.extra["words_by"] == "uniform"
+    assert first.words_by == "uniform"
     assert [w.text for w in first.words] == first.text.split()
     assert spoken.turns[0].assistant == "Reply to 0"
     samples = read_audio(first.audio.path)
@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_is_in_the_cache(tmp_path: P
     for mine, theirs in zip(one.turns, other.turns, strict=True):
         assert Path(mine.clip.audio.path).read_bytes() == Path(theirs.clip.audio.path).read_bytes()
         assert Path(mine.clip.audio.path).name == Path(theirs.clip.audio.path).name
-        assert mine.clip.extra == theirs.clip.extra
+        assert mine.clip.notes == theirs.clip.notes
 
 
 @given(st.integers(0, 2**32))
@@ -111,8 +111,8 @@ def test_a_refused_take_is_followed_by_another_of_the_same_speaker(tmp_path: Pat
     spoken = renderer.render(talk(text), 3)
     assert isinstance(spoken, SpokenDialogue)
     clip = spoken.turns[0].clip
-    assert clip.extra["take"] == 2
-    assert clip.extra["wer"] == 0.0
+    assert clip.notes["take"] == 2
+    assert clip.notes["wer"] == 0.0
     assert clip.speaker == spoken.voice.id
     assert renderer.counts == RenderCounts(1, 0, 1, 0, 3, {"WER (pico-0.1.1)": 2})
     first_take = synthesise(text, spoken.voice)
@@ -155,8 +155,8 @@ def test_with_a_real_recogniser_and_a_real_aligner(tmp_path: Path) -> None:
     )
     assert isinstance(spoken, SpokenDialogue)
     for turn in spoken.turns:
-        assert turn.clip.extra["wer"] <= 0.10
-        assert turn.clip.extra["words_by"] == "aligner"
+        assert turn.clip.notes["wer"] <= 0.10
+        assert turn.clip.words_by == "aligner"
         assert [w.text for w in turn.clip.words] == turn.clip.text.split()
     assert isinstance(renderer._recognisers["en"], Whisper)
 

@@ -32,7 +32,7 @@ ENGLISH = [
      {"year", "decade", "number"}),
     ("-5°C, 3.5 GB, 100 km/h, 1 ft",
      "minus five degrees Celsius, three point five gigabytes, one hundred kilometers per hour, "
-     "one foot", {"temperature", "job"}),
+     "one foot", {"temperature", "unit"}),
     ("the 21st, 1/2 cup, 2 ½ cups, 3/4",
      "the twenty-first, one half cup, two and one half cups, three quarters",
      {"ordinal", "fraction"}),

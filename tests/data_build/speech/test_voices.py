@@ -76,7 +76,8 @@ def test_same_bytes_in_another_process_with_another_history(voice: Voice) -> Non
     # The other process speaks something else first and litters its heap.
     script = (
         "import hashlib, numpy as np\n"
-        "from data_build.speech.voices import Voice, synthesise\n"
+        "from data_build.records import Voice\n"
+        "from data_build.speech.voices import synthesise\n"
         "synthesise('Something else entirely, and longer.', Voice('pico', 'en-GB', rate=1.2))\n"
         "synthesise('Something else entirely.', Voice('hibari', 'heart', pitch=1.2))\n"
         "junk = [np.random.rand(150_000) for _ in range(60)]; del junk\n"

@@ -9,7 +9,7 @@ import pytest
 from data_build.pools.pools import Cue, Library
 from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.randomness import generator
-from data_build.records import AudioRef, Clip, Origin, StreamPlan, Word
+from data_build.records import Clip, Origin, Recorded, StreamPlan, Word
 from data_build.tasks.config import (
     AbilitiesConfig,
     CountingConfig,
@@ -36,7 +36,7 @@ def cue(name: str, reply: str | None = None) -> Cue:
 
 def speech(text: str, words: tuple[Word, ...] = ()) -> Clip:
     origin = Origin("test", "CC0-1.0")
-    return Clip(text, "speech", AudioRef("a"), origin, 2.0, text=text, words=words)
+    return Clip(text, "speech", Recorded("a"), origin, 2.0, text=text, words=words)
 
 
 LIBRARY = Library(

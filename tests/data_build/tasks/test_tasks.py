@@ -263,7 +263,7 @@ def test_scenes_hold_together(by_task: dict[str, list[StreamSample]]) -> None:
         assert len(record.replies) == 1
         assert items(record)[-1]["text"] == notes["asked"]
         if notes["about"] == "first":
-            assert said(record) == [f"It was {items(record)[0]['what']}."]
+            assert said(record) == [f"It was {items(record)[0]['what'].lower()}."]
         if notes["about"] == "where":
             assert notes["scene"]["scene"]["location"] in said(record)[0]
     for record in records(by_task, "warn_in_conversation"):

@@ -52,8 +52,10 @@ def test_learns_to_answer_the_high_tone(recipe: Recipes) -> None:
     """Four streams by heart: every decision and every word."""
     base = recipe("learn")
     data = replace(base.data, train="valid", global_batch_size=6, micro_batch_size=6)
-    watch = replace(base.intervals, validate_every=60, save_every=60, log_every=20)
-    result = run(recipe("learn", data=data, watch=watch, optim=OptimConfig(updates=60, lr=4e-3)))
+    intervals = replace(base.intervals, validate_every=60, save_every=60, log_every=20)
+    result = run(
+        recipe("learn", data=data, intervals=intervals, optim=OptimConfig(updates=60, lr=4e-3))
+    )
     assert result.metrics["decision_accuracy"] == 1.0
     assert result.metrics["reply_token_accuracy"] == 1.0
     assert result.metrics["decision_f1"] == 1.0
