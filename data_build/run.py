@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from data_build.export.documents import write_documents
 from data_build.pools.pools import Collected, collect, collected_before
 from data_build.processes import n_workers, spread
 from data_build.recipe import BuildRecipe
 from data_build.records import Drop
+from data_build.report.documents import write_documents
 from data_build.report.summary import BuildSummary, Counted, count_drops, summarise
 from data_build.selfcheck import self_check
 from data_build.shard_job import (

@@ -93,14 +93,18 @@ def parser() -> argparse.ArgumentParser:
     export = _command(
         commands, "export", "write built data in a form that others read",
         "Writes every split of a finished build as StreamAudio-2M (JSON lines and WAV) or as a "
-        "Hugging Face dataset (Parquet), with its card, counts and credits.",
+        "Hugging Face dataset (Parquet) or as published training rows (token ids and encoder "
+        "outputs), with its card, counts and credits.",
     )  # fmt: skip
     export.add_argument("data", metavar="DATA", help="the output folder of a build")
     export.add_argument("dest", metavar="DEST", help="a new folder")
     export.add_argument(
-        "--to", choices=("streamaudio", "huggingface"), default="streamaudio", metavar="FORM",
-        help="streamaudio (the default) or huggingface",
+        "--to", choices=("streamaudio", "huggingface", "rows"), default="streamaudio",
+        metavar="FORM", help="streamaudio (the default), huggingface, or rows",
     )  # fmt: skip
+    export.add_argument(
+        "--model", metavar="CHECKPOINT", help="whose encoder makes the features of --to rows"
+    )
     export.add_argument("--json", action="store_true", help="print the counts as JSON")
 
     check = _command(

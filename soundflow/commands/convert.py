@@ -1,4 +1,4 @@
-"""`soundflow convert SOURCE DEST key=value...`: checkpoints of any form, and built data."""
+"""`soundflow convert SOURCE DEST key=value...`: checkpoints of any form."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from soundflow.convert.data import convert_data, is_data, parse_data_options
 from soundflow.convert.load_any import locate
 from soundflow.convert.run import Progress as OnTotal
 from soundflow.convert.run import convert, parse_options
 from soundflow.convert.write_shards import OnBytes
+from soundflow.errors import UserError
 from soundflow.logs import ERR, OUT
+from soundflow.shards.writer import INDEX_NAME
 
 
 def run(args: argparse.Namespace) -> None:
-    if is_data(Path(args.source)):
-        done = convert_data(args.source, args.dest, parse_data_options(args.options))
-        OUT.print(done, markup=False, soft_wrap=True)
-        return
+    if (Path(args.source) / INDEX_NAME).is_file():
+        raise UserError(
+            f"{args.source}: is built data, not a checkpoint",
+            f"soundflow export {Path(args.source).parent} {args.dest} --to FORM",
+        )
     options = parse_options(args.options)
     with _bar() as progress:
         result = convert(locate(args.source), args.dest, options, progress)

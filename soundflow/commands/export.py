@@ -7,12 +7,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from data_build.export.export import export
+from soundflow.export.export import export
 from soundflow.logs import OUT
 
 
 def run(args: argparse.Namespace) -> None:
-    done = export(Path(args.data), Path(args.dest), args.to)
+    done = export(Path(args.data), Path(args.dest), args.to, args.model)
     if args.json:
         print(json.dumps(asdict(done), indent=1))
         return

@@ -11,20 +11,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from reference.rows import Row
 from soundflow.audio.files import read_audio
 from soundflow.audio.frontend import log_mel
-from soundflow.convert.features import chunk_features, window_features
+from soundflow.export.training_rows import chunk_features
 from soundflow.interop.conversations import read_offline
 from soundflow.interop.published import PUBLISHED_SILENCE_S
 from soundflow.model.encoder import encode_chunks_stock
+from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import Checkpoint
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.timebase import TimeBase
 
 TIME = TimeBase()
 CLIP = FrontEnd(maximum="clip")
+PUBLISHED_OFFLINE_S = 20.0  # longer offline recordings are cut by the published builder
 WAVS = ("a_question_3s", "b_translate_3s", "c_music_5s")
 
 
@@ -82,6 +85,28 @@ def live_server_rows(goldens: Path) -> Iterator[Row]:
             above = (ours > ours.min() + 0.3) & (theirs > theirs.min() + 0.3)
             inner = max(inner, gap(ours[above], theirs[above]))
     yield Row("log-mel, running maximum, frames 1-38", "published live server", inner, 5e-5)
+
+
+@torch.inference_mode()
+def window_features(
+    model: AudioInteractionModel,
+    samples: npt.ArrayLike,
+    time: TimeBase,
+    front_end: FrontEnd,
+    limit_s: float = PUBLISHED_OFFLINE_S,
+) -> Tensor:
+    """(n_slots, d) of a recording, in windows of twice the tower's ``n_window`` frames."""
+    audio = np.asarray(samples, np.float32)[: time.samples(limit_s)]
+    # One frame at a time: the only length that the clip is padded to.
+    frame = replace(time, chunk_samples=time.hop_samples, slot_samples=time.hop_samples)
+    mel = log_mel(audio, frame, replace(front_end, maximum="clip"))
+    flat = torch.from_numpy(mel[:, :, 0].T.copy()).to(model.device)
+    length = torch.tensor([flat.shape[1]], device=model.device)
+    after_cnn, _ = model.encoder._get_feat_extract_output_lengths(length)
+    out: Tensor = model.encoder(
+        input_features=flat, feature_lens=length, aftercnn_lens=after_cnn
+    ).last_hidden_state
+    return out.cpu()
 
 
 def encoder_rows(goldens: Path, checkpoint: Checkpoint) -> Iterator[Row]:

@@ -18,8 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from data_build.export.card import data_card
 from data_build.recipe import BuildRecipe
+from data_build.report.card import data_card
 from data_build.report.page import by_licence, write_report
 from data_build.report.summary import BuildSummary
 from data_build.statistics import Source, Statistics, merged

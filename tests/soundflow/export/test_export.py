@@ -9,14 +9,16 @@ import datasets
 import numpy as np
 import pytest
 import soundfile
+import torch
 from omegaconf import OmegaConf
 
-from data_build.export.export import Form, export
-from data_build.export.huggingface import sample_of
 from data_build.recipe import BuildRecipe
 from soundflow.cli import main
 from soundflow.errors import UserError
+from soundflow.export.export import Form, export
+from soundflow.export.huggingface import sample_of
 from soundflow.interop.conversations import read_corpus
+from soundflow.interop.training_rows import FEATURE_FILE, read_training_rows
 from soundflow.shards.reader import ShardSet
 
 
@@ -102,3 +104,41 @@ def test_the_command(
     assert main(["export", recipe.output, dest, "--to", "huggingface"]) == 0
     assert "train 10, test 4" in capsys.readouterr().out
     assert main(["export", recipe.output, dest]) == 2
+
+
+def test_training_rows_hold_tokens_roles_and_features(
+    recipe: BuildRecipe, checkpoint: Path, tmp_path: Path
+) -> None:
+    done = export(Path(recipe.output), tmp_path / "rows", "rows", str(checkpoint))
+    assert done.splits == {"train": 10, "test": 4}
+    for split in recipe.splits:
+        shards, folder = ShardSet(Path(recipe.output) / split), tmp_path / "rows" / split
+        tokens = shards.spec.tokens
+        for position, row in enumerate(read_training_rows(folder / "rows.jsonl", tokens)):
+            sample = shards.read(position)
+            assert np.array_equal(row.ids, sample.ids)
+            assert np.array_equal(row.roles(tokens), sample.roles)
+            assert row.features_dir is not None
+            features = torch.load(folder / row.features_dir / FEATURE_FILE, weights_only=True)
+            assert features.shape == (row.n_slots, 32)
+            assert features.dtype == torch.float32
+
+
+def test_rows_need_a_model_that_fits_and_the_other_forms_take_none(
+    recipe: BuildRecipe, tmp_path: Path, shared: Path
+) -> None:
+    data, dest = Path(recipe.output), tmp_path / "out"
+    with pytest.raises(UserError, match="--to rows needs --model"):
+        export(data, dest, "rows")
+    with pytest.raises(UserError, match="takes no --model"):
+        export(data, dest, "huggingface", "x")
+    with pytest.raises(UserError, match="different stream specs"):
+        export(data, dest, "rows", str(shared / "goldens/ckpt"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_convert_says_where_data_is_exported(
+    recipe: BuildRecipe, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", f"{recipe.output}/train", str(tmp_path / "x")]) == 2
+    assert "soundflow export" in capfd.readouterr().err

@@ -37,7 +37,7 @@ def data_card(recipe: BuildRecipe, manifest: Mapping[str, Any], statistics: Stat
     }
     names = sorted({c.attribution for c in statistics.clips.values() if c.attribution})
     environment = Environment(
-        loader=PackageLoader("data_build.export", "."),
+        loader=PackageLoader("data_build.report", "."),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -26,7 +26,7 @@ from soundflow.shards.schema import StreamSample
 CORPUS_FILE = "streams.jsonl"
 
 
-def export_corpus(shards: ShardSet, folder: Path) -> int:
+def export_streamaudio(shards: ShardSet, folder: Path) -> int:
     """Writes every online stream of ``shards`` to ``folder``; the JSONL appears last.
 
     Returns:

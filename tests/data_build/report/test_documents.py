@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from data_build.export.card import size_category
-from data_build.export.documents import credits_of
 from data_build.recipe import BuildRecipe
+from data_build.report.card import size_category
+from data_build.report.documents import credits_of
 from data_build.statistics import Source, Statistics, TaskCount, merged, reply_lengths
 from data_build.tokenize import read_vocabulary
 from soundflow.report.bars import histogram

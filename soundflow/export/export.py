@@ -10,14 +10,17 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from data_build.export.documents import CARD_FILE, CREDITS_FILE, MANIFEST_FILE
-from data_build.export.huggingface import DATA_FOLDER, export_huggingface
+from data_build.report.documents import CARD_FILE, CREDITS_FILE, MANIFEST_FILE
 from soundflow.atomic import disk_error, write_text
+from soundflow.convert.load_any import load_any, locate
 from soundflow.errors import UserError
-from soundflow.interop.corpus_export import CORPUS_FILE, export_corpus
+from soundflow.export.huggingface import DATA_FOLDER, export_huggingface
+from soundflow.export.streamaudio import CORPUS_FILE, export_streamaudio
+from soundflow.export.training_rows import ROWS_FILE, export_training_rows
+from soundflow.protocol.front_end import Maximum
 from soundflow.shards.reader import ShardSet
 
-Form = Literal["streamaudio", "huggingface"]
+Form = Literal["streamaudio", "huggingface", "rows"]
 
 _FORMS: dict[Form, str] = {
     "streamaudio": """\
@@ -36,6 +39,16 @@ streams[0]["audio"]["bytes"]                           # 16 kHz mono FLAC
 streams = streams.cast_column("audio", Audio(16_000))  # arrays, where an audio decoder is there
 ```
 """,
+    "rows": """\
+One JSON object a line in `SPLIT/rows.jsonl`, in the published training form: `input_ids`, `labels`
+(-100 where a token is no target), `audio_pos` (spans of audio slots), and in `pt_path_dir` the
+folder of `AudioFeat.pt`, the outputs of the audio encoder.
+
+```python
+import torch
+torch.load("train/features/0/AudioFeat.pt", weights_only=True)  # (slots, width)
+```
+""",
 }
 
 
@@ -48,13 +61,26 @@ class Exported:
     splits: dict[str, int]
 
 
-def export(data: Path, dest: Path, to: Form) -> Exported:
+def export(
+    data: Path, dest: Path, to: Form, model: str | None = None, maximum: Maximum = "clip"
+) -> Exported:
     """Writes every split of ``data``, with its card and credits; the folder appears when whole.
 
+    Args:
+        model: checkpoint (folder or hub id) whose encoder makes the features of ``rows``.
+        maximum: of the log-mel behind these features; the published builder takes ``clip``.
+
     Raises:
-        UserError: if ``data`` holds no finished split or is damaged, or ``dest`` is taken.
+        UserError: if ``data`` holds no finished split or is damaged, ``dest`` is taken, or the
+            model is missing or does not fit.
     """
     splits = finished_splits(data)
+    if (to == "rows") != (model is not None):
+        raise UserError(
+            f"--to {to} {'needs' if to == 'rows' else 'takes no'} --model",
+            "rows hold the outputs of a model's audio encoder; the other forms hold audio",
+        )
+    checkpoint = None if model is None else load_any(locate(model))
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         raise UserError(f"{dest}: exists already", "name a new folder, or remove this one")
     partial = dest.with_name(f".{dest.name}.partial")
@@ -63,8 +89,11 @@ def export(data: Path, dest: Path, to: Form) -> Exported:
         counts = {}
         for split in splits:
             shards = ShardSet(data / split)
-            if to == "streamaudio":
-                counts[split] = export_corpus(shards, partial / split)
+            if checkpoint is not None:
+                folder = partial / split
+                counts[split] = export_training_rows(shards, folder, checkpoint, maximum)
+            elif to == "streamaudio":
+                counts[split] = export_streamaudio(shards, partial / split)
             else:
                 counts[split] = export_huggingface(shards, split, partial)
         _copy_documents(data, partial, to, splits)
@@ -97,11 +126,12 @@ def finished_splits(data: Path) -> list[str]:
 def _copy_documents(data: Path, folder: Path, to: Form, splits: list[str]) -> None:
     for name in (CREDITS_FILE, MANIFEST_FILE):
         shutil.copyfile(data / name, folder / name)
-    files = {
-        split: f"{split}/{CORPUS_FILE}" if to == "streamaudio"
-        else f"{DATA_FOLDER}/{split}-*.parquet"
-        for split in splits
-    }  # fmt: skip
+    pattern = {
+        "streamaudio": f"{{split}}/{CORPUS_FILE}",
+        "huggingface": f"{DATA_FOLDER}/{{split}}-*.parquet",
+        "rows": f"{{split}}/{ROWS_FILE}",
+    }[to]
+    files = {split: pattern.format(split=split) for split in splits}
     write_text(folder / CARD_FILE, card_for((data / CARD_FILE).read_text(), to, files))
 
 
