@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from inference.profiles import PROFILES, Profile, ProfileName
 from inference.session import SessionConfig
-
-Precision = Literal["fp32", "bf16"]
+from soundflow.model.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,7 @@ class InferRecipe:
             each choice on its own.
         pcm_rate_hz: the rate of standard input.
         packet_s: how much audio arrives at once.
+        precision: of the weights; ``auto`` measures which is faster here.
         real_time: wait for the clock, as a microphone would; otherwise as fast as it goes.
     """
 
@@ -35,7 +34,7 @@ class InferRecipe:
     packet_s: float = 0.1
     real_time: bool = False
     device: str = "cpu"
-    precision: Precision = "fp32"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         if self.packet_s <= 0:

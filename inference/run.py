@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from inference.recipe import InferRecipe
 from inference.recordings import Recording, open_recordings
 from inference.session import SessionConfig, warm_up
 from inference.transcript import Transcript
+from soundflow.model.precision import choose_dtype, chunk_seconds, precision_name
 from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event
 
@@ -30,7 +32,7 @@ Float32 = npt.NDArray[np.float32]
 
 OpenEngine = Callable[[Path, str, torch.dtype], Engine]
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,21 @@ def infer(
     Raises:
         UserError: if the checkpoint or a recording cannot be read.
     """
-    engine = open_engine(recipe.checkpoint, recipe.device, DTYPES[recipe.precision])
+    engine = _open(recipe, open_engine)
     warm_up(engine)
     heard = hear(engine, recipe, pipe or sys.stdin.buffer)
     return _print_json(engine, heard) if as_json else _print_transcript(engine, heard)
+
+
+def _open(recipe: InferRecipe, open_engine: OpenEngine) -> Engine:
+    def seconds(dtype: torch.dtype) -> float:
+        engine = open_engine(recipe.checkpoint, recipe.device, dtype)
+        return chunk_seconds(engine.model, engine.spec)
+
+    dtype = choose_dtype(recipe.precision, recipe.device, seconds)
+    if recipe.precision == "auto":
+        log.info("precision: %s, the faster one here", precision_name(dtype))
+    return open_engine(recipe.checkpoint, recipe.device, dtype)
 
 
 def hear(
