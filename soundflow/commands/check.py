@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
@@ -13,6 +13,9 @@ from soundflow.config.load import build, read_tree
 from soundflow.config.record import to_plain
 from soundflow.errors import UserError, nearest
 from soundflow.logs import OUT
+
+if TYPE_CHECKING:
+    from soundflow.train.recipe import TrainRecipe
 
 Plan = dict[str, str]
 
@@ -42,12 +45,10 @@ def _resolve(path: Path, tree: dict[str, Any]) -> tuple[Any, Plan]:
 def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     from data_build.processes import n_workers
     from data_build.recipe import BuildRecipe
-    from soundflow.text.presets import load_vocabulary
 
     recipe = build(BuildRecipe, tree, where)
-    _, table = load_vocabulary(recipe.vocabulary)
     longest_s = recipe.compose.max_chunks * 0.4
-    plan = {"output": recipe.output, "vocabulary": f"{recipe.vocabulary}, {table.vocab_size} ids"}
+    plan = {"output": recipe.output, "vocabulary": _vocabulary(recipe.vocabulary)}
     for source in recipe.sources:
         plan[source.corpus] = _present(Path(source.root))
     for name, split in recipe.splits.items():
@@ -59,21 +60,14 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
 
 
 def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
-    import torch
-
     from soundflow.data.datamodule import StreamData
-    from soundflow.model.interaction import AudioInteractionModel
-    from soundflow.text.presets import load_vocabulary
     from soundflow.train.recipe import TrainRecipe
 
     recipe = build(TrainRecipe, tree, where)
-    _, table = load_vocabulary(recipe.vocabulary)
-    with torch.device("meta"):  # counts the weights without holding them
-        model = AudioInteractionModel(recipe.model, table)
     streams = recipe.optim.updates * recipe.data.global_batch_size
     plan = {
         "output": str(recipe.output),
-        "parameters": f"{model.parameter_count() / 1e6:.1f} M",
+        "parameters": _parameters(recipe),
         "updates": f"{recipe.optim.updates} of {recipe.data.global_batch_size} streams",
         "device": f"{recipe.compute.accelerator}, {recipe.compute.precision}",
     }
@@ -84,6 +78,21 @@ def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     else:
         plan["data"] = f"{folder}: not built yet"
     return recipe, plan
+
+
+def _parameters(recipe: TrainRecipe) -> str:
+    import torch
+
+    from soundflow.model.interaction import AudioInteractionModel
+    from soundflow.text.presets import load_vocabulary
+    from soundflow.train.run import model_config
+
+    if recipe.start_from is not None and not recipe.start_from.is_dir():
+        return f"those of {recipe.start_from}: not there yet"
+    _, table = load_vocabulary(recipe.vocabulary)
+    with torch.device("meta"):  # counts the weights without holding them
+        model = AudioInteractionModel(model_config(recipe), table)
+    return f"{model.parameter_count() / 1e6:.1f} M"
 
 
 def _infer(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
@@ -102,6 +111,14 @@ def _evaluate(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
         "data": _present(recipe.data),
         "output": str(recipe.output),
     }
+
+
+def _vocabulary(name: str) -> str:
+    from soundflow.text.presets import load_vocabulary
+
+    if name != "tiny" and not Path(name).exists():
+        return f"{name}: not there yet"
+    return f"{name}, {load_vocabulary(name)[1].vocab_size} ids"
 
 
 def _present(path: Path) -> str:

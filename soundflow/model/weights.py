@@ -116,6 +116,15 @@ def load_checkpoint(
     return Checkpoint(model.to(device).eval(), tokenizer, spec, config["extra"])
 
 
+def read_model_config(folder: Path) -> ModelConfig:
+    """The sizes of a checkpoint, without its weights.
+
+    Raises:
+        UserError: if the folder is no checkpoint, or its config cannot be read.
+    """
+    return ModelConfig.from_json(_read_json(folder / CONFIG).get("model", {}))
+
+
 def stored_tensors(model: AudioInteractionModel) -> dict[str, Tensor]:
     """What a file holds: every tensor once, contiguous, on the CPU."""
     state = model.state_dict()

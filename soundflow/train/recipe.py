@@ -52,14 +52,14 @@ class TrainRecipe:
     """A run. ``output`` identifies it: the same command again resumes what lies there.
 
     ``vocabulary`` is "tiny" or a folder with tokenizer.json, the one the data was built with.
-    ``start_from`` is a checkpoint folder whose weights the run starts with; its sizes must be
-    those of ``model``. None starts from random weights.
+    ``start_from`` is a checkpoint folder of ours whose weights and sizes the run starts with;
+    without it the run starts from random weights of the sizes in ``model``.
     """
 
     output: Path
     data: DataConfig
     optim: OptimConfig
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig | None = None
     vocabulary: str = "tiny"
     seed: int = 0
     start_from: Path | None = None
@@ -70,6 +70,12 @@ class TrainRecipe:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
+        if (self.model is None) == (self.start_from is None):
+            given = "neither" if self.model is None else "both"
+            raise ValueError(
+                f"model, start_from: {given} given; name a checkpoint to start from, or the sizes "
+                "of a model that starts from random weights"
+            )
         ranks = self.compute.devices * self.compute.nodes
         per_pass = self.data.micro_batch_size * ranks
         if self.data.global_batch_size % per_pass:

@@ -26,8 +26,14 @@ from soundflow.atomic import write_text
 from soundflow.config.record import recipe_hash, record
 from soundflow.data.datamodule import StreamData
 from soundflow.errors import UserError
+from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.weights import Checkpoint, load_tensors, save_checkpoint
+from soundflow.model.weights import (
+    Checkpoint,
+    load_tensors,
+    read_model_config,
+    save_checkpoint,
+)
 from soundflow.text.presets import load_vocabulary
 from soundflow.train.checkpoints import AtomicCheckpointIO, SaveState, newest_state, update_of
 from soundflow.train.cpu import choose_threads
@@ -119,7 +125,8 @@ def build_model(recipe: TrainRecipe, data: StreamData) -> AudioInteractionModel:
     Raises:
         UserError: if the checkpoint does not fit, or a stream is longer than the model's positions.
     """
-    longest, positions = data.longest_row(), recipe.model.lm.max_positions
+    sizes = model_config(recipe)
+    longest, positions = data.longest_row(), sizes.lm.max_positions
     if longest > positions:
         raise UserError(
             f"{recipe.data.folder}: the longest stream has {longest} tokens, "
@@ -128,10 +135,22 @@ def build_model(recipe: TrainRecipe, data: StreamData) -> AudioInteractionModel:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = AudioInteractionModel(recipe.model, data.spec.tokens)
+        model = AudioInteractionModel(sizes, data.spec.tokens)
     if recipe.start_from is not None:
         load_tensors(model, recipe.start_from, data.spec)
     return model.train()
+
+
+def model_config(recipe: TrainRecipe) -> ModelConfig:
+    """The sizes of the model: those of the recipe, or of the checkpoint that it starts from.
+
+    Raises:
+        UserError: if that checkpoint is missing or its config cannot be read.
+    """
+    if recipe.start_from is not None:
+        return read_model_config(recipe.start_from)
+    assert recipe.model is not None  # TrainRecipe sees to it
+    return recipe.model
 
 
 def _trainer(recipe: TrainRecipe, resume_update: int) -> Trainer:

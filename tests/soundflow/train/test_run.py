@@ -169,9 +169,18 @@ def test_an_empty_split_is_named(recipe: Recipes, tmp_path: Path, spec) -> None:
 
 def test_weights_of_another_run_are_the_start(recipe: Recipes) -> None:
     first = run(recipe("first"))
-    second = recipe("second", start_from=first.model_folder, optim=OptimConfig(updates=1, lr=1e-9))
+    second = recipe(
+        "second", model=None, start_from=first.model_folder, optim=OptimConfig(updates=1, lr=1e-9)
+    )
     a, b = weights(first.model_folder), weights(run(second).model_folder)
     assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+
+
+def test_a_model_has_sizes_or_a_checkpoint_to_start_from(recipe: Recipes) -> None:
+    with pytest.raises(ValueError, match="neither given"):
+        recipe(model=None)
+    with pytest.raises(ValueError, match="both given"):
+        recipe(start_from=Path("somewhere"))
 
 
 def test_misspelt_keys_are_named(tmp_path: Path) -> None:
