@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -78,6 +80,19 @@ def test_the_card_has_a_head_that_hubs_read(recipe: BuildRecipe) -> None:
     assert "| proactive response / answer cues |" in body
     assert "{{" not in card
     assert "{%" not in card
+
+
+def test_the_code_of_the_card_runs(recipe: BuildRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(recipe.output)
+    blocks = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        names: dict[str, Any] = {}
+        exec(block, names)
+        record = ShardSet("train").record(0)
+        assert names["record"]["id"] == record.id
+        assert len(names["samples"]) == record.n_samples
+        assert names["rate_hz"] == 16_000
 
 
 class Links(HTMLParser):
