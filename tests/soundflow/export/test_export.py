@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -72,6 +73,22 @@ def test_the_card_of_an_export_names_files_that_exist(
     assert body.count("\n## Licences\n") == 1
     assert "WebDataset" not in body
     assert (dest / "credits.tsv").is_file()
+
+
+@pytest.mark.parametrize("form", ["huggingface", "rows"])
+def test_the_code_on_the_card_of_an_export_runs(
+    recipe: BuildRecipe,
+    checkpoint: Path,
+    tmp_path: Path,
+    form: Form,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dest = tmp_path / "out"
+    export(Path(recipe.output), dest, form, str(checkpoint) if form == "rows" else None)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.chdir(dest)
+    (block,) = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.S)
+    exec(block, {})
 
 
 def test_a_folder_that_is_taken_and_a_build_that_is_not_done_are_refused(
