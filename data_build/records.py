@@ -186,23 +186,6 @@ class Dialogue:
 
 
 @dataclass(frozen=True)
-class Drop:
-    """An item that did not make it, and why. Every skipped item becomes one."""
-
-    step: str
-    item: str
-    reason: str
-
-
-class Dropped(Exception):
-    """Raised where an item is found unusable in the middle of a plan; carries its `Drop`."""
-
-    def __init__(self, drop: Drop) -> None:
-        super().__init__(f"{drop.item}: {drop.reason}")
-        self.drop = drop
-
-
-@dataclass(frozen=True)
 class PlannedReply:
     """A reply tied to a clip: said ``after_s`` into it, or at its end where that is None.
 

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from data_build.drops import Drop
 from data_build.pools.pools import Collected, collect, collected_before
 from data_build.processes import n_workers, spread
 from data_build.recipe import BuildRecipe
-from data_build.records import Drop
 from data_build.report.documents import write_documents
-from data_build.report.summary import BuildSummary, Counted, count_drops, summarise
+from data_build.report.summary import BuildSummary, count_drops, summarise
 from data_build.selfcheck import self_check
 from data_build.shard_job import (
     MATERIAL,
@@ -37,16 +37,6 @@ from soundflow.config.record import record
 from soundflow.errors import UserError
 from soundflow.shards.schema import StreamSample
 from soundflow.shards.writer import INDEX_NAME, ShardInfo, finished_shard, write_index, write_shard
-
-# Steps whose drops are choices, not losses: borderline sounds, scenes and questions not to be had.
-BY_DESIGN = (
-    "silence_policy:",
-    "plan_scene:",
-    "refine_event:",
-    "ground:",
-    "history_review:",
-    "plan:",
-)
 
 Progress = Callable[[str, int, int], None]
 
@@ -128,10 +118,11 @@ def finish(
         UserError: if more items were dropped than the recipe allows.
     """
     output = Path(recipe.output)
-    drops = [asdict(d) for d in collected.drops]
-    drops += [d for shard in shards.values() for d in shard.extra["drops"]]
-    counted = write_drops(output / "drops.jsonl", drops)
-    require_few_drops(recipe, counted, collected.clips + sum(u.count for u in shards))
+    drops = list(collected.drops)
+    drops += [Drop(**d) for shard in shards.values() for d in shard.extra["drops"]]
+    drops = write_drops(output / "drops.jsonl", drops)
+    require_few_losses(recipe, drops, collected.clips + sum(u.count for u in shards))
+    counted = count_drops(drops)
 
     spec = bench.vocabulary.spec
     for split in recipe.splits:
@@ -197,21 +188,23 @@ def finished_jobs(recipe: BuildRecipe, jobs: list[ShardJob]) -> dict[ShardJob, S
     return {u: info for u, info in found.items() if info is not None}
 
 
-def write_drops(path: Path, drops: list[dict[str, str]]) -> Counted:
-    """The quarantine list: every dropped item once, in order, with its step and reason."""
-    unique = list({(d["step"], d["item"], d["reason"]): d for d in drops}.values())
-    write_text(path, "".join(json.dumps(d, sort_keys=True) + "\n" for d in unique))
-    return count_drops(Drop(**d) for d in unique)
+def write_drops(path: Path, drops: list[Drop]) -> list[Drop]:
+    """Writes every dropped item once, in order, with its step and reason; returns these."""
+    unique = list(dict.fromkeys(drops))
+    write_text(path, "".join(json.dumps(asdict(d), sort_keys=True) + "\n" for d in unique))
+    return unique
 
 
-def require_few_drops(recipe: BuildRecipe, counted: Counted, items: int) -> None:
-    """Raises:
-    UserError: if the share of dropped items, of all clips and streams, is above the ceiling;
-        what a policy sets aside is not counted.
+def require_few_losses(recipe: BuildRecipe, drops: list[Drop], items: int) -> None:
+    """Checks the share of lost items, of all clips and streams, against the recipe's ceiling.
+
+    Raises:
+        UserError: if it is above; what a policy sets aside is not counted.
     """
-    dropped = sum(n for what, n in counted.items() if not what.startswith(BY_DESIGN))
+    lost = count_drops(d for d in drops if d.kind == "loss")
+    dropped = sum(lost.values())
     if dropped > recipe.max_dropped_share * items:
-        worst = next(what for what in counted if not what.startswith(BY_DESIGN))
+        worst = next(iter(lost))
         raise UserError(
             f"{dropped} of {items} clips and streams were dropped, more than max_dropped_share="
             f"{recipe.max_dropped_share:g}; most often: {worst}",

@@ -13,6 +13,7 @@ import numpy as np
 from data_build.chat.use import asked_for, chat_client, server_gone
 from data_build.compose.offline import compose_offline
 from data_build.compose.stream import DoesNotFit, compose
+from data_build.drops import Drop, Dropped
 from data_build.pools.factory import make_scene_source, make_speech_source
 from data_build.pools.pools import Library, open_library
 from data_build.pools.prepare import BadClip, PreparedClip, Preparer
@@ -20,7 +21,7 @@ from data_build.pools.split_assignment import CHAT_CACHE
 from data_build.quota import quota_key
 from data_build.randomness import digest, generator
 from data_build.recipe import BuildRecipe
-from data_build.records import Clip, Drop, Dropped
+from data_build.records import Clip
 from data_build.statistics import Statistics
 from data_build.tasks.offline import plan_offline
 from data_build.tasks.planner import plan_stream

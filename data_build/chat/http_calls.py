@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from data_build.records import Drop
+from data_build.drops import Drop
 from soundflow.errors import UserError
 
 T = TypeVar("T")

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from data_build.drops import Drop
 from data_build.labelling.facts import Fact, facts
-from data_build.records import Dialogue, DialogueTurn, Drop
+from data_build.records import Dialogue, DialogueTurn
 
 STEP = "history_review"
 ROUNDS_BETWEEN = 3
@@ -90,7 +91,9 @@ def rule_probe(dialogue: Dialogue, rng: np.random.Generator) -> Probe | Drop:
             if problem(dialogue, probe) is None:
                 fair.append(probe)
     if not fair:
-        return Drop(STEP, dialogue.id, "nothing personal was said three rounds before the end")
+        return Drop(
+            STEP, dialogue.id, "nothing personal was said three rounds before the end", "choice"
+        )
     best = min(_tier(p.kind) for p in fair)
     about = sorted({(p.source_round, p.question) for p in fair if _tier(p.kind) == best})
     chosen = about[int(rng.integers(len(about)))]
@@ -110,9 +113,9 @@ def heard_first(
         How many sounds precede the question, the question, and its answer.
     """
     if len(sounds) <= ROUNDS_BETWEEN:
-        return Drop(STEP, dialogue_id, "fewer than three sounds since the first")
+        return Drop(STEP, dialogue_id, "fewer than three sounds since the first", "choice")
     if sounds[0] in sounds[1:]:
-        return Drop(STEP, dialogue_id, "the first sound was heard again")
+        return Drop(STEP, dialogue_id, "the first sound was heard again", "choice")
     earliest = max(1 + ROUNDS_BETWEEN, earliest_late(len(sounds)))
     at = int(rng.integers(earliest, len(sounds) + 1))
     return at, "Which sound did I hear first?", f"It was {sounds[0]}."

@@ -10,9 +10,10 @@ from typing import Any
 from data_build.chat.client import Answer, ChatClient, ChatRequest
 from data_build.chat.http_calls import CallFailure
 from data_build.chat.prompts import read_prompt
+from data_build.drops import Drop
 from data_build.labelling.history import ROUNDS_BETWEEN, STEP, Probe, earliest_late, problem
 from data_build.randomness import generator
-from data_build.records import Dialogue, Drop
+from data_build.records import Dialogue
 
 PROMPT = Path(__file__).parent / "prompts" / "history_probe.v1.md"
 _LANGUAGES = {"en": "English", "zh": "Mandarin Chinese"}
@@ -67,7 +68,7 @@ def _request(dialogue: Dialogue) -> ChatRequest:
 
 def _probe(dialogue: Dialogue, answer: Answer, seed: int) -> Probe | Drop:
     if not answer["found"]:
-        return Drop(STEP, dialogue.id, "the model found nothing to ask about")
+        return Drop(STEP, dialogue.id, "the model found nothing to ask about", "choice")
     n = len(dialogue.turns)
     earliest = max(answer["source_round"] + ROUNDS_BETWEEN, earliest_late(n))
     latest = max(earliest, n)
@@ -81,4 +82,4 @@ def _probe(dialogue: Dialogue, answer: Answer, seed: int) -> Probe | Drop:
         made_by=read_prompt(PROMPT).stamp(),
     )
     wrong = problem(dialogue, probe) if probe.value else "no value"
-    return Drop(STEP, dialogue.id, f"unfair probe: {wrong}") if wrong else probe
+    return Drop(STEP, dialogue.id, f"unfair probe: {wrong}", "choice") if wrong else probe

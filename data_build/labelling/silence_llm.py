@@ -10,8 +10,9 @@ from typing import Any
 from data_build.chat.client import Answer, ChatClient, ChatRequest
 from data_build.chat.http_calls import CallFailure
 from data_build.chat.prompts import read_prompt
+from data_build.drops import Drop
 from data_build.labelling.silence_policy import STEP, Judgement
-from data_build.records import Clip, Drop, PlannedReply
+from data_build.records import Clip, PlannedReply
 from soundflow.protocol.tokens import EMOTIONS
 
 PROMPT = Path(__file__).parent / "prompts" / "intervention.v1.md"
@@ -62,9 +63,9 @@ def model_judgements(
 
 def _refused(clip: Clip) -> Drop | None:
     if clip.kind == "speech":
-        return Drop(STEP, clip.id, "speech is not for this policy")
+        return Drop(STEP, clip.id, "speech is not for this policy", "choice")
     if not clip.labels and not clip.caption:
-        return Drop(STEP, clip.id, "neither label nor caption")
+        return Drop(STEP, clip.id, "neither label nor caption", "choice")
     return None
 
 
@@ -81,7 +82,7 @@ def _request(clip: Clip, language: str) -> ChatRequest:
 def _judgement(clip: Clip, answer: Answer) -> Judgement | Drop:
     stamp = read_prompt(PROMPT).stamp()
     if answer["verdict"] == "borderline":
-        return Drop(STEP, clip.id, f"borderline: {answer['reason']}")
+        return Drop(STEP, clip.id, f"borderline: {answer['reason']}", "choice")
     if answer["verdict"] == "silent":
         return Judgement(None, None, (answer["reason"],), stamp)
     reply = PlannedReply(answer["reply"].strip(), answer["emotion"])

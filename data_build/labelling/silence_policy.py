@@ -19,7 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from data_build.records import Clip, Drop, PlannedReply
+from data_build.drops import Drop
+from data_build.records import Clip, PlannedReply
 from data_build.scenes.ontology import Ontology, SoundClass, ontology
 
 STEP = "silence_policy"
@@ -74,7 +75,7 @@ def judge(
         confidence: what a tagger hears, class -> [0, 1]; labels without one count as sure.
     """
     if clip.kind == "speech":
-        return Drop(STEP, clip.id, "speech is not for this policy")
+        return Drop(STEP, clip.id, "speech is not for this policy", "choice")
     confidence = confidence or {}
     sure: list[SoundClass] = []
     doubtful: list[SoundClass] = []
@@ -84,9 +85,11 @@ def judge(
         if sound is not None and p >= DOUBTFUL:
             (sure if p >= SURE else doubtful).append(sound)
     if not sure:
-        return Drop(STEP, clip.id, f"no label that is known and sure: {list(clip.labels)}")
+        return Drop(
+            STEP, clip.id, f"no label that is known and sure: {list(clip.labels)}", "choice"
+        )
     if any(known.is_a(s.name, "Speech") for s in sure):
-        return Drop(STEP, clip.id, "holds speech")
+        return Drop(STEP, clip.id, "holds speech", "choice")
     return _verdict(clip, sure, doubtful, language)
 
 
@@ -99,14 +102,18 @@ def _verdict(
         unclear = [s.name for s in sure if verdict(s) == "borderline"]
         unclear += [f"perhaps {s.name}" for s in doubtful if verdict(s) != "silent"]
         if unclear:
-            return Drop(STEP, clip.id, f"borderline: {', '.join(unclear)}")
+            return Drop(STEP, clip.id, f"borderline: {', '.join(unclear)}", "choice")
         return Judgement(None, None, tuple(s.name for s in sure))
     company = [s.name for s in (*sure, *doubtful) if _harmless(s)]
     if company:
-        return Drop(STEP, clip.id, f"borderline: {', '.join(names)} amid {', '.join(company)}")
+        return Drop(
+            STEP, clip.id, f"borderline: {', '.join(names)} amid {', '.join(company)}", "choice"
+        )
     rows = [row for sound in alarming if (row := _row(sound))]
     if len({row.category for row in rows}) > 1:
-        return Drop(STEP, clip.id, f"borderline: {', '.join(names)} call for different words")
+        return Drop(
+            STEP, clip.id, f"borderline: {', '.join(names)} call for different words", "choice"
+        )
     text = rows[0].texts.get(language.split("-")[0], rows[0].texts["en"])
     return Judgement(rows[0].category, PlannedReply(text, rows[0].emotion), names)
 

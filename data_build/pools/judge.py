@@ -11,9 +11,10 @@ from dataclasses import replace
 
 from data_build.chat.client import ChatClient
 from data_build.chat.use import server_gone
+from data_build.drops import Drop
 from data_build.labelling.silence_llm import model_judgements
 from data_build.labelling.silence_policy import judge
-from data_build.records import Clip, Drop, Intervention
+from data_build.records import Clip, Intervention
 from data_build.sources.source import Report
 from soundflow.errors import UserError
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from data_build.chat.use import server_gone
-from data_build.records import Clip, Drop, Dropped
+from data_build.drops import Drop, Dropped
+from data_build.records import Clip
 from data_build.scenes.curator import CuratedScene, Curator
 from data_build.scenes.retrieval import ClipLibrary
 
@@ -40,7 +41,11 @@ class SceneSource:
             if server_gone(drop.reason):
                 raise Dropped(drop)
         if not curated.scenes:
-            last = curated.drops[-1] if curated.drops else Drop("plan_scene", seed, "no scene")
+            last = (
+                curated.drops[-1]
+                if curated.drops
+                else Drop("plan_scene", seed, "no scene", "choice")
+            )
             raise Dropped(last)
         return curated.scenes[int(rng.integers(len(curated.scenes)))], list(curated.drops)
 

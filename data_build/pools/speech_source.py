@@ -12,8 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
+from data_build.drops import Drop, Dropped
 from data_build.randomness import generator
-from data_build.records import Clip, Dialogue, Drop, Dropped, Origin, Unspoken, Voice
+from data_build.records import Clip, Dialogue, Origin, Unspoken, Voice
 from data_build.speech.engines.engine import RenderingFailed
 from data_build.speech.render import DialogueRenderer, SpokenDialogue
 from soundflow.errors import UserError

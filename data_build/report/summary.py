@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
+from data_build.drops import Drop
 from data_build.pools.pools import Collected
-from data_build.records import Drop
 from data_build.shard_job import ShardJob
 from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.writer import ShardInfo

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from data_build.chat.http_calls import CallFailure
+from data_build.drops import Drop
 from data_build.randomness import generator
-from data_build.records import Clip, Drop, Item
+from data_build.records import Clip, Item
 from data_build.scenes.describe import sentence
 from data_build.scenes.ground import Grounded, Grounder
 from data_build.scenes.plan import Planner
@@ -66,7 +67,7 @@ class Curator:
             plan = self.planner.plan([Annotation.of(clip) for clip in bag], generator("plan", seed))
         except CallFailure as failure:
             return Curated((), (failure.drop(PLAN_STEP, seed),))
-        drops = [Drop(PLAN_STEP, annotation.id, why) for annotation, why in plan.unused]
+        drops = [Drop(PLAN_STEP, annotation.id, why, "choice") for annotation, why in plan.unused]
         scenes: list[CuratedScene] = []
         for number, scene in enumerate(plan.scenes):
             curated = self._ground(scene, f"{seed}/{number}", drops)
@@ -90,7 +91,9 @@ class Curator:
         roles = [g.event.role for g in grounded]
         if len(grounded) < MIN_EVENTS or "foreground" not in roles or "ambient" not in roles:
             lost = len(scene.events) - len(grounded)
-            drops.append(Drop(PLAN_STEP, seed, f"too little left: {lost} events without a clip"))
+            drops.append(
+                Drop(PLAN_STEP, seed, f"too little left: {lost} events without a clip", "choice")
+            )
             return None
         return CuratedScene(_as_heard(scene, grounded, seed), tuple(grounded))
 

@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from data_build.chat.http_calls import CallFailure
+from data_build.drops import Drop
 from data_build.randomness import digest
-from data_build.records import Clip, Drop
+from data_build.records import Clip
 from data_build.scenes.generate import CannotGenerate, Generator
 from data_build.scenes.keep import ClipKeeper
 from data_build.scenes.measure import Float32, measure
@@ -143,4 +144,4 @@ class Grounder:
     @staticmethod
     def _drop(event: SubEvent, seed: str, trials: list[Trial], why: str) -> Drop:
         tried = "; ".join(f"{trial.clip}: {trial.why}" for trial in trials) or "nothing found"
-        return Drop(STEP, f"{seed}/{event.sound}", f"{why} ({tried})")
+        return Drop(STEP, f"{seed}/{event.sound}", f"{why} ({tried})", "choice")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_build.records import Drop, Recorded
+from data_build.drops import Drop
+from data_build.records import Recorded
 from data_build.sources.source import ALL_ROWS, STEP, BadRow, Report, WorkerShard
 from soundflow.errors import UserError
 

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from data_build.records import Clip, Dialogue, Drop
+from data_build.drops import Drop
+from data_build.records import Clip, Dialogue
 from data_build.sources import (
     dialogue,
     huggingface,

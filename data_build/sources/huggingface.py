@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_build.records import Clip, Dialogue, Drop, Origin, Recorded
+from data_build.drops import Drop
+from data_build.records import Clip, Dialogue, Origin, Recorded
 from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file
 from data_build.sources.fields import clip_of, span_of
 from data_build.sources.questions import question_dialogue

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from data_build.records import Drop
+from data_build.drops import Drop
 from data_build.sources.rows import BREAKS_OFF, Row, json_lines, open_binary
 from data_build.sources.source import ALL_ROWS, STEP, Report, WorkerShard
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_build.records import Clip, Drop, Origin
+from data_build.drops import Drop
+from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.json_stream import array_items
 from data_build.sources.rows import Row, tsv_rows, usable

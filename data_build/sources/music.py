@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_build.records import Clip, Drop, Origin
+from data_build.drops import Drop
+from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.rows import Row, csv_cells, csv_rows, usable
 from data_build.sources.source import (

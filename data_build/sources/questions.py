@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_build.records import Dialogue, DialogueTurn, Drop, Origin
+from data_build.drops import Drop
+from data_build.records import Dialogue, DialogueTurn, Origin
 from data_build.sources.json_stream import array_items, documents, object_items
 from data_build.sources.rows import BREAKS_OFF, Row, encodable, open_binary, usable
 from data_build.sources.source import STEP, BadRow, Report, SourceConfig, WorkerShard

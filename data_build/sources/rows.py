@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
-from data_build.records import Drop
+from data_build.drops import Drop
 from data_build.sources.source import ALL_ROWS, STEP, BadRow, Report, WorkerShard
 from soundflow.errors import UserError
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_build.records import Clip, Drop, Origin
+from data_build.drops import Drop
+from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file, first_audio_file
 from data_build.sources.json_stream import array_items
 from data_build.sources.rows import Row, csv_cells, csv_rows, text_lines, tsv_rows, usable

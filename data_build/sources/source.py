@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
-from data_build.records import Clip, ClipKind, Dialogue, Drop
+from data_build.drops import Drop
+from data_build.records import Clip, ClipKind, Dialogue
 from soundflow.errors import UserError, nearest
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_build.records import Clip, Drop, Origin, Word
+from data_build.drops import Drop
+from data_build.records import Clip, Origin, Word
 from data_build.sources.audio_refs import audio_file, files_below
 from data_build.sources.rows import Row, encodable, text_lines, tsv_rows, usable
 from data_build.sources.source import (

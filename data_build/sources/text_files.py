@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_build.records import Drop
+from data_build.drops import Drop
 from data_build.sources.audio_refs import files_below
 from data_build.sources.json_stream import documents
 from data_build.sources.rows import Row

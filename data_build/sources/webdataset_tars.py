@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_build.records import Clip, Drop, Origin, Recorded
+from data_build.drops import Drop
+from data_build.records import Clip, Origin, Recorded
 from data_build.sources.audio_refs import AUDIO_SUFFIXES, files_below
 from data_build.sources.fields import clip_of, span_of
 from data_build.sources.rows import Row, encodable, parse_json, usable

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from data_build.chat.http_calls import CallFailure
+from data_build.drops import Drop
 from data_build.randomness import generator
-from data_build.records import Clip, Dialogue, Drop, Origin, Prepared, Voice, Word
+from data_build.records import Clip, Dialogue, Origin, Prepared, Voice, Word
 from data_build.speech.align import Aligner
 from data_build.speech.asr.asr_model import AsrModel
 from data_build.speech.asr_check import GateConfig, judge

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from data_build.drops import Drop, Dropped
 from data_build.labelling.history import ROUNDS_BETWEEN, heard_first
 from data_build.pools.pools import Library
-from data_build.records import Dialogue, Drop, Dropped, Item, PlannedReply
+from data_build.records import Dialogue, Item, PlannedReply
 from data_build.scenes.curator import CuratedScene
 from data_build.tasks.config import AbilitiesConfig
 from data_build.tasks.dialogues import leading, spoken_turns

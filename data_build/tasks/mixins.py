@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from data_build.chat.use import server_gone
+from data_build.drops import Drop, Dropped
 from data_build.labelling.history import Probe, insert, rule_probe
 from data_build.labelling.history_llm import model_probes
 from data_build.pools.pools import Library
-from data_build.records import Clip, Dialogue, Drop, Dropped, Intervention, Item, PlannedReply
+from data_build.records import Clip, Dialogue, Intervention, Item, PlannedReply
 from data_build.tasks.config import AbilitiesConfig
 from data_build.tasks.dialogues import leading, spoken_turns
 from data_build.tasks.drawing import Planned, draw

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import soundfile
 
+from data_build.drops import Drop, Dropped
 from data_build.pools.pools import Library
-from data_build.records import Clip, Drop, Dropped, Item, PlannedReply, Recorded, Word
+from data_build.records import Clip, Item, PlannedReply, Recorded, Word
 from data_build.sources.tar_members import audio_source
 from data_build.speech.align import spoken_units
 from data_build.tasks.config import AbilitiesConfig
@@ -56,7 +57,7 @@ def plan_speakers(library: Library, config: AbilitiesConfig, rng: np.random.Gene
         text = f"Speaker {known.index(speaker) + 1}: {clip.text}"
         items.append(Item(clip, "speech", replies=(PlannedReply(text),)))
         if len(items) > 12:
-            raise Dropped(Drop("plan", clip.id, "no second speaker was found"))
+            raise Dropped(Drop("plan", clip.id, "no second speaker was found", "choice"))
     return Planned(tuple(items), {"speakers": known})
 
 
@@ -117,5 +118,5 @@ def _length_s(clip: Clip) -> float:
         info = soundfile.info(source if isinstance(source, str) else io.BytesIO(source))
     except (UserError, OSError, soundfile.LibsndfileError) as error:
         reason = f"its length cannot be found out ({' '.join(str(error).split())})"
-        raise Dropped(Drop("plan", audio.path, reason)) from error
+        raise Dropped(Drop("plan", audio.path, reason, "choice")) from error
     return float(info.frames) / float(info.samplerate) - audio.start_s

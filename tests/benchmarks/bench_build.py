@@ -53,8 +53,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import soundfile
 
+from data_build.drops import Drop
 from data_build.recipe import BuildRecipe
-from data_build.records import Clip, Drop, Recorded
+from data_build.records import Clip, Recorded
 from data_build.run import build
 from data_build.sources.catalogue import read
 from data_build.sources.source import SourceConfig

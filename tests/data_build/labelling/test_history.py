@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from data_build.chat.client import ChatClient, ChatConfig
 from data_build.chat.http_calls import Endpoint
 from data_build.chat.prompts import read_prompt
+from data_build.drops import Drop
 from data_build.labelling.facts import facts
 from data_build.labelling.history import (
     Probe,
@@ -21,7 +22,7 @@ from data_build.labelling.history import (
     rule_probe,
 )
 from data_build.labelling.history_llm import PROMPT, model_probes
-from data_build.records import Dialogue, DialogueTurn, Drop, Origin
+from data_build.records import Dialogue, DialogueTurn, Origin
 
 ORIGIN = Origin("test", "CC0-1.0")
 SMALL_TALK = (

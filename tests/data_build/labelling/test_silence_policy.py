@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from data_build.chat.client import ChatClient, ChatConfig
 from data_build.chat.http_calls import Endpoint
 from data_build.chat.prompts import read_prompt
+from data_build.drops import Drop
 from data_build.labelling.silence_llm import PROMPT, model_judgements
 from data_build.labelling.silence_policy import Judgement, judge, verdict
-from data_build.records import Clip, ClipKind, Drop, Origin, PlannedReply, Recorded
+from data_build.records import Clip, ClipKind, Origin, PlannedReply, Recorded
 from data_build.scenes.ontology import ontology
 
 ORIGIN = Origin("test", "CC0-1.0")

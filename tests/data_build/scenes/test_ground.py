@@ -10,8 +10,9 @@ from chat_server import ChatServer, Cut, Raw
 from sounds import RATE, barks, with_noise
 
 from data_build.chat.http_calls import Endpoint
+from data_build.drops import Drop
 from data_build.pools.synthetic_clips import make
-from data_build.records import Clip, Drop, Origin, Prepared, Recorded, SyntheticSound
+from data_build.records import Clip, Origin, Prepared, Recorded, SyntheticSound
 from data_build.scenes.generate import (
     CannotGenerate,
     HttpGenerator,

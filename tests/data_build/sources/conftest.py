@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from miniatures import MINIATURES, ReadAll
 
-from data_build.records import Clip, Dialogue, Drop
+from data_build.drops import Drop
+from data_build.records import Clip, Dialogue
 from data_build.sources.catalogue import read
 from data_build.sources.source import SourceConfig
 

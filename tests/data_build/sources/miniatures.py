@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from data_build.records import Clip, Dialogue, Drop
+from data_build.drops import Drop
+from data_build.records import Clip, Dialogue
 from data_build.sources.source import SourceConfig
 
 ReadAll = Callable[[SourceConfig], tuple[list[Clip | Dialogue], list[Drop]]]

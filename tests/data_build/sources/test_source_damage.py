@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_build.records import Clip, Drop
+from data_build.drops import Drop
+from data_build.records import Clip
 from data_build.sources import rows
 from data_build.sources.catalogue import CORPORA, read
 from data_build.sources.json_stream import array_items, documents, object_items

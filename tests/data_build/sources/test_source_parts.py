@@ -12,7 +12,7 @@ import pytest
 import yaml
 from miniatures import MINIATURES, ReadAll
 
-from data_build.records import Drop
+from data_build.drops import Drop
 from data_build.sources.catalogue import CORPORA, corpus_named, read
 from data_build.sources.source import CorpusName, SourceConfig, WorkerShard
 from soundflow.config.load import build

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_build.drops import Drop
 from data_build.randomness import generator
-from data_build.records import Dialogue, DialogueTurn, Drop, Origin
+from data_build.records import Dialogue, DialogueTurn, Origin
 from data_build.speech.asr.whisper import Whisper
 from data_build.speech.asr_check import GateConfig
 from data_build.speech.pool import VoicePool

@@ -1,0 +1,71 @@
+"""Items that do not make it into a build: what is dropped, where, and why.
+
+::
+
+    raise Dropped(Drop(...))     one item cannot be used: the build goes on, and drops.jsonl says it
+    raise ServerGone(...)        nothing can be used now: the build stops, and can be resumed
+
+There is no third way: code that finds an item unusable raises `Dropped`, and code that goes on
+without it reports the `Drop` that the exception carries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from soundflow.errors import UserError
+
+# A loss counts against the ceiling of a build; a choice is what a policy sets aside on purpose.
+DropKind = Literal["loss", "choice"]
+
+
+@dataclass(frozen=True)
+class Drop:
+    """An item that did not make it.
+
+    Attributes:
+        step: the step of the build that found it.
+        item: the item's id, or file and line where it has none yet.
+        reason: equal for all items with the same fault, so that a report can count them; numbers
+            and names that differ from item to item belong into ``item``.
+        kind: whether the item is lost, or was left out by choice.
+    """
+
+    step: str
+    item: str
+    reason: str
+    kind: DropKind = "loss"
+
+
+class Dropped(Exception):
+    """Raised where an item is found unusable; carries its `Drop`."""
+
+    def __init__(self, drop: Drop) -> None:
+        super().__init__(f"{drop.item}: {drop.reason}")
+        self.drop = drop
+
+    def __reduce__(self) -> tuple[type[Dropped], tuple[Drop]]:
+        return type(self), (self.drop,)
+
+
+class ServerGone(UserError):
+    """A server that the recipe names has stopped answering.
+
+    No item may be dropped for it: what a build makes must not depend on when a server was away.
+
+    Args:
+        server: its base URL.
+        detail: what the last call came to.
+    """
+
+    def __init__(self, server: str, detail: str) -> None:
+        super().__init__(
+            f"{server} has stopped answering: {detail}",
+            "start the server again and run the same command; what is finished is kept",
+        )
+        self.server = server
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[ServerGone], tuple[str, str]]:
+        return type(self), (self.server, self.detail)
