@@ -23,6 +23,7 @@ from data_build.tasks.config import (
 from data_build.tasks.taxonomy import FORMS, TASKS
 from soundflow.config.record import to_plain
 from soundflow.errors import nearest
+from soundflow.protocol.stream_config import StreamConfig
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class BuildRecipe:
         texts: files of sentences and dialogues to be spoken (`data_build.pools.texts`).
         cues: what can be heard, and what it makes the assistant say.
         vocabulary: "tiny", or the folder of a tokenizer.
+        stream: how long a chunk is and how features are scaled; shards, checkpoint and engine
+            take it from here.
         system: the text of the online prefix.
         speech: how texts are spoken and how renderings are checked.
         scenes: how full a planned scene may be.
@@ -97,6 +100,7 @@ class BuildRecipe:
     cues: tuple[CueConfig, ...] = ()
     seed: int = 0
     vocabulary: str = "tiny"
+    stream: StreamConfig = field(default_factory=StreamConfig)
     system: str = ""
     material: PoolsConfig = field(default_factory=PoolsConfig)
     prepare: PrepareConfig = field(default_factory=PrepareConfig)

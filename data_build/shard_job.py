@@ -97,7 +97,7 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
     return BuildContext(
         recipe,
         {split: _library(recipe, split, preparer) for split in recipe.splits},
-        read_vocabulary(recipe.vocabulary),
+        read_vocabulary(recipe.vocabulary, recipe.stream),
         preparer,
     )
 

@@ -15,6 +15,7 @@ from soundflow.protocol.layout import (
     online_stream,
 )
 from soundflow.protocol.spec import StreamSpec
+from soundflow.protocol.stream_config import StreamConfig
 from soundflow.shards.schema import Pcm, StreamRecord, StreamSample
 from soundflow.text.presets import load_vocabulary, stream_spec
 from soundflow.text.tokenizer import TextTokenizer
@@ -28,12 +29,14 @@ class Vocabulary:
     spec: StreamSpec
 
 
-def read_vocabulary(source: str) -> Vocabulary:
-    """Raises:
-    UserError: if ``source`` is neither a preset nor a tokenizer folder.
+def read_vocabulary(source: str, stream: StreamConfig | None = None) -> Vocabulary:
+    """The tokenizer that ``source`` names, with the spec of the streams that ``stream`` describes.
+
+    Raises:
+        UserError: if ``source`` is neither a preset nor a tokenizer folder.
     """
     tokenizer, _ = load_vocabulary(source)
-    return Vocabulary(tokenizer, stream_spec(tokenizer))
+    return Vocabulary(tokenizer, stream_spec(tokenizer, stream))
 
 
 def online_sample(record: StreamRecord, pcm: Pcm, vocabulary: Vocabulary) -> StreamSample:

@@ -39,15 +39,15 @@ class Profile:
     """How recordings are heard. The defaults are ours.
 
     Attributes:
-        maximum: of the log-mel: over everything heard so far, or over each recording as a whole
-            (which no live stream can know).
+        maximum: of the log-mel; None is the one that the model was trained with. ``clip`` takes
+            each recording as a whole, which no live stream can know.
         trailing: whether the last, incomplete chunk of a recording is filled with zeros or left
             out.
         positions: exact, or rounded to float16 as the published code has them.
         silence_s: silence behind each recording, so that its last words can be answered.
     """
 
-    maximum: Maximum = "running"
+    maximum: Maximum | None = None
     trailing: Trailing = "pad"
     positions: Positions = "exact"
     silence_s: float = PUBLISHED_SILENCE_S
@@ -63,7 +63,7 @@ OURS = Profile()
 PUBLISHED = Profile(maximum="clip", positions="half")
 # The published live server: only whole chunks of what arrives are heard, and the maximum is that
 # of the history.
-PUBLISHED_LIVE = Profile(trailing="drop", positions="half", silence_s=0.0)
+PUBLISHED_LIVE = Profile(maximum="running", trailing="drop", positions="half", silence_s=0.0)
 
 ProfileName = Literal["ours", "published", "published_live"]
 PROFILES: dict[ProfileName, Profile] = {
@@ -118,6 +118,9 @@ def open_session(
     """
     set_positions(engine.model, profile.positions)
     ears = ClipEars(engine) if profile.maximum == "clip" else None
+    if profile.maximum is not None and ears is None:
+        front_end = replace(engine.spec.front_end, maximum=profile.maximum)
+        engine = replace(engine, spec=replace(engine.spec, front_end=front_end))
     return Session(engine, config, policy, ears=ears)
 
 

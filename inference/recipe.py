@@ -8,6 +8,7 @@ from pathlib import Path
 from inference.profiles import PROFILES, Profile, ProfileName
 from inference.session import SessionConfig
 from soundflow.model.precision import Precision
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class InferRecipe:
     audio: tuple[str, ...] = ()
     session: SessionConfig = field(default_factory=SessionConfig)
     profile: ProfileName | Profile = "ours"
-    pcm_rate_hz: int = 16_000
+    pcm_rate_hz: int = SAMPLE_RATE_HZ
     packet_s: float = 0.1
     real_time: bool = False
     device: str = "cpu"

@@ -54,6 +54,7 @@ from soundflow.audio.files import read_audio
 from soundflow.convert.engine import open_engine
 from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
 __all__ = [
     "AudioInteraction",
@@ -134,7 +135,7 @@ class AudioInteraction:
         )
 
     def stream(
-        self, audio: Audio, *, sample_rate_hz: int = 16_000, **options: Any
+        self, audio: Audio, *, sample_rate_hz: int = SAMPLE_RATE_HZ, **options: Any
     ) -> Iterator[SessionEvent]:
         """What happens while ``audio`` is heard, event by event, in a session of its own.
 

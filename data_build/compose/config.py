@@ -37,7 +37,8 @@ class ComposeConfig:
     Attributes:
         gap_slots: range of the gap before every foreground item.
         tail_slots: range of the gap after the last one; the stream then runs to the chunk's end.
-        max_chunks: items that would end beyond this are left out.
+        max_chunks: longest stream, in chunks whatever their length: 60 are 24 s of 0.4 s, so a
+            recipe with another ``stream.chunk_s`` sets it too. Items that end beyond are left out.
         junction_silence_s: silence of their own that two recordings may have where they meet (tau).
         fade_s: taper at both ends of every item (omega).
         level_db: range of the foreground's level, power of its audible part against full scale.

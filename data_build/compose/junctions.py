@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from data_build.compose.loudness import audible_span
 from data_build.pools.prepare import PreparedClip
+from soundflow.audio.level import audible_span
 
 
 def at_junction(heard: PreparedClip, silence_samples: int) -> PreparedClip:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from data_build.compose.config import ComposeConfig
-from data_build.compose.loudness import SILENT_POWER, Float32, active_power, audible_span, gain_to
 from data_build.compose.noise_bed import noise_bed
 from data_build.pools.prepare import PreparedClip
 from data_build.records import Clip, TrackRole
+from soundflow.audio.level import Float32, active_power, audible_span, gain_to
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def mix(
         if wanted and pool:
             track, used = noise_bed(n_samples, pool, read, fade, rng)
             mean = float(np.mean(track.astype(np.float64) ** 2))
-            if mean > SILENT_POWER:
+            if mean > 0.0:
                 track *= np.float32(np.sqrt(power / mean / 10 ** (snr_db / 10)))
             drawn_noise.append(
                 {

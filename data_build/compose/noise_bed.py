@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data_build.compose.loudness import Float32
 from data_build.records import Clip
+from soundflow.audio.level import Float32
 
 
 def noise_bed(

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from data_build.compose.config import ComposeConfig
-from data_build.compose.loudness import active_power, gain_to
 from data_build.compose.mix import taper
 from data_build.pools.prepare import PreparedClip
 from data_build.records import Clip
 from data_build.tasks.offline import OfflinePlan
 from data_build.tokenize import Vocabulary, offline_sample
+from soundflow.audio.level import active_power, gain_to
 from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.schema import Pcm, StreamRecord, StreamSample, quantise
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from data_build.compose.config import ComposeConfig
 from data_build.compose.junctions import at_junction
-from data_build.compose.loudness import Float32
 from data_build.compose.mix import Mix, Placed, mix, place
 from data_build.compose.responses import responses
 from data_build.compose.timeline import lay_out
 from data_build.pools.prepare import PreparedClip
 from data_build.records import Clip, Item, StreamPlan
 from data_build.tokenize import Vocabulary, online_sample
+from soundflow.audio.level import Float32
 from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.schema import StreamRecord, StreamSample, quantise
 

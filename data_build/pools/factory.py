@@ -8,7 +8,6 @@ from pathlib import Path
 
 from data_build.chat.client import ChatClient
 from data_build.chat.use import asked_for
-from data_build.compose.loudness import Float32
 from data_build.pools.prepare import BadClip, Preparer
 from data_build.pools.scene_source import SceneSource
 from data_build.pools.speech_source import SpeechSource
@@ -30,6 +29,7 @@ from data_build.speech.setup import dialogue_renderer
 from data_build.synth.kinds import KINDS
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import tfjp
+from soundflow.audio.level import Float32
 
 KEPT = "kept"
 

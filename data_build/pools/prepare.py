@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from soundfile import LibsndfileError
 
-from data_build.compose.loudness import SILENT_POWER, Float32, active_power
 from data_build.pools.synthetic_clips import MAKER_VERSION, make
 from data_build.records import (
     Clip,
@@ -33,14 +32,14 @@ from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import tfjp
 from data_build.tfjp.spans import CutMap
 from soundflow.audio.files import read_audio
+from soundflow.audio.level import Float32, is_silent
 from soundflow.config.record import to_plain
 from soundflow.errors import UserError
-from soundflow.protocol.timebase import TimeBase
+from soundflow.protocol.timebase import to_samples
 from soundflow.shards.schema import PCM_SCALE, quantise
 
 PREPARE_VERSION = 1  # raise when the same clip comes out differently
 _PEAK = 0.7  # recordings are kept at this peak, so that quiet ones do not lose bits to PCM16
-_TIME = TimeBase()
 
 
 class BadClip(Exception):
@@ -91,7 +90,7 @@ class PreparedClip:
 
     def at(self, seconds: float) -> int:
         """Sample that corresponds to a time in the original recording."""
-        sample = _TIME.samples(seconds)
+        sample = to_samples(seconds)
         moved = self.cuts.moved(sample) if self.cuts else sample
         return min(max(moved - self.skipped_samples, 0), len(self.samples))
 
@@ -192,16 +191,16 @@ class Preparer:
     def _recording(self, clip: Clip, audio: Recorded) -> PreparedClip:
         config = self._config
         samples = _read(audio)
-        if len(samples) < _TIME.samples(config.min_s):
+        if len(samples) < to_samples(config.min_s):
             raise BadClip(f"is too short ({len(samples)} samples at 16 kHz)")
-        if active_power(samples) <= SILENT_POWER:
+        if is_silent(samples):
             raise BadClip("is silent")
-        samples = samples[: _TIME.samples(config.max_s)]
+        samples = samples[: to_samples(config.max_s)]
         settings = self._tfjp(clip)
         if settings is None:
             return PreparedClip(_at_peak(samples))
         done = tfjp(samples, settings)
-        if active_power(done.samples) <= SILENT_POWER:
+        if is_silent(done.samples):
             raise BadClip("is nothing but noise")
         return PreparedClip(_at_peak(done.samples), None, done.cuts, asdict(done.report))
 

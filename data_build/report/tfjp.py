@@ -18,13 +18,12 @@ from data_build.tfjp.picture import png
 from soundflow.audio.files import read_audio
 from soundflow.audio.stft import Float32
 from soundflow.errors import UserError
-from soundflow.protocol.timebase import TimeBase
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ, to_samples, to_seconds
 from soundflow.report.embed import audio_uri, data_uri
 from soundflow.report.markup import join, percent, tag
 
 PICTURES = 4
 _LOOKED_AT, _SHORTEST_S, _LONGEST_S = 32, 1.5, 12.0
-_TIME = TimeBase()
 
 
 def pictures(recipe: BuildRecipe) -> Markup | None:
@@ -37,10 +36,10 @@ def pictures(recipe: BuildRecipe) -> Markup | None:
         try:
             samples = read_audio(
                 audio_source(audio), start_s=audio.start_s, end_s=audio.end_s, name=audio.path
-            )[: _TIME.samples(_LONGEST_S)]  # fmt: skip
+            )[: to_samples(_LONGEST_S)]  # fmt: skip
         except UserError:
             continue  # the build has dropped it, with the reason
-        if len(samples) >= _TIME.samples(_SHORTEST_S):
+        if len(samples) >= to_samples(_SHORTEST_S):
             found.append((clip, samples, tfjp(samples, config)))
     if not found:
         return None
@@ -77,7 +76,7 @@ def _recorded(path: Path) -> Iterator[tuple[Clip, Recorded]]:
 
 
 def _picture(clip: Clip, samples: Float32, result: TfjpResult) -> Markup:
-    report, seconds = result.report, _TIME.seconds
+    report, seconds = result.report, to_seconds
     title = clip.text or ", ".join(clip.labels).replace("_", " ") or clip.id
     note = (
         f"{seconds(report.in_samples):.2f} s to {seconds(report.out_samples):.2f} s: "
@@ -100,5 +99,5 @@ def _picture(clip: Clip, samples: Float32, result: TfjpResult) -> Markup:
 
 
 def _player(audio: Float32) -> Markup:
-    uri = audio_uri(audio, _TIME.sample_rate_hz)
+    uri = audio_uri(audio, SAMPLE_RATE_HZ)
     return tag("audio", "", controls="", preload="metadata", src=uri, style="height:32px;flex:1")

@@ -11,7 +11,7 @@ import soundfile
 from data_build.records import Clip, Prepared
 from data_build.scenes.measure import Float32
 from soundflow.atomic import atomic_write
-from soundflow.protocol.timebase import TimeBase
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.shards.schema import quantise
 from soundflow.shards.writer import flac_bytes
 
@@ -45,7 +45,7 @@ class ClipKeeper:
         peak = max(float(np.abs(samples).max(initial=0.0)), 1.0)
         pcm = quantise((samples / np.float32(peak)).astype(np.float32))
         with atomic_write(self._path(key)) as file:
-            file.write(flac_bytes(pcm, TimeBase().sample_rate_hz))
+            file.write(flac_bytes(pcm, SAMPLE_RATE_HZ))
         kept = self.get(clip, key)
         if kept is None:
             raise RuntimeError(f"{self._path(key)} cannot be read back")

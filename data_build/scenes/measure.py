@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from soundflow.protocol.timebase import TimeBase
+from soundflow.audio.level import block_power, db, without_dc
+from soundflow.protocol.timebase import FRAME_SAMPLES, to_seconds
 
 Float32 = npt.NDArray[np.float32]
 
-_TIME = TimeBase()
 _QUIET_DB = -120.0
 _DIGITAL_SILENCE_DB = -110.0  # far below the last bit of 16-bit audio: zeros
 # A frame this far under the clip's loud frames is a gap; above, it is part of the sound's decay.
@@ -55,13 +55,12 @@ def measure(samples: Float32) -> Measured:
     """
     if not np.isfinite(samples).all():
         raise ValueError("the clip holds NaN or infinity")
-    hop = _TIME.hop_samples
-    n_frames = len(samples) // hop
-    duration_s = _TIME.seconds(len(samples))
+    n_frames = len(samples) // FRAME_SAMPLES
+    duration_s = to_seconds(len(samples))
     if n_frames == 0:
         return Measured(duration_s, _QUIET_DB, 0.0, 0.0, 0.0, 0.0, 0.0, False, False)
-    frames = samples[: n_frames * hop].reshape(n_frames, hop).astype(np.float64)
-    level_db = 10.0 * np.log10(np.maximum((frames**2).mean(axis=1), 10 ** (_QUIET_DB / 10)))
+    whole = samples[: n_frames * FRAME_SAMPLES]
+    level_db = db(block_power(whole))
     loud_db = float(np.percentile(level_db, 95))
     heard = level_db > max(loud_db - GAP_BELOW_DB, _QUIET_DB + 1.0)
     first, last = _span(heard)
@@ -69,14 +68,14 @@ def measure(samples: Float32) -> Measured:
     # Digital silence around or inside a clip says nothing about the noise under the sound.
     live = level_db > _DIGITAL_SILENCE_DB
     floor_db = float(np.percentile(level_db[live], 10)) if live.any() else _QUIET_DB
-    quiet = frames[live & (level_db <= floor_db)]
+    quiet = without_dc(whole).reshape(n_frames, FRAME_SAMPLES)[live & (level_db <= floor_db)]
     return Measured(
         duration_s=duration_s,
         loud_dbfs=round(loud_db, 2),
         snr_db=round(min(loud_db - floor_db, 60.0), 2),
         floor_flatness=round(_flatness(quiet), 3),
         clipped_share=round(_clipped_share(samples), 6),
-        longest_gap_s=_TIME.seconds(int(gaps.max(initial=0)) * hop),
+        longest_gap_s=to_seconds(int(gaps.max(initial=0)) * FRAME_SAMPLES),
         gap_share=round(float(gaps.sum()) / max(last - first, 1), 4),
         cut_start=bool(level_db[0] > loud_db - 6.0),
         cut_end=bool(level_db[-1] > loud_db - 6.0),

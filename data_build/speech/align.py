@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from data_build.records import Word
 from data_build.speech.asr.whisper import Whisper
-from data_build.speech.voices import MARGIN_SAMPLES, SAMPLE_RATE_HZ
+from data_build.speech.voices import MARGIN_SAMPLES
+from soundflow.audio.level import block_power
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.text.normalize import BY_CHARACTER
 
 Float32 = npt.NDArray[np.float32]
@@ -91,10 +93,8 @@ class WhisperAligner:
 
 
 def _without_pauses(words: tuple[Word, ...], samples: Float32) -> tuple[Word, ...]:
-    step = SAMPLE_RATE_HZ // 100
-    frames = samples[: len(samples) // step * step].reshape(-1, step).astype(np.float64)
-    energy = (frames**2).mean(axis=1)
-    loud = energy > energy.max(initial=0.0) * 10 ** (_PAUSE_DB / 10)
+    power = block_power(samples)
+    loud = power > power.max(initial=0.0) * 10 ** (_PAUSE_DB / 10)
     timed: list[Word] = []
     for word in words:
         first, last = round(word.start_s * 100), round(word.end_s * 100)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_build.speech.asr.asr_model import AsrModel
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.text.normalize import BY_CHARACTER, level_compounds, split_numerals, units
 from soundflow.text.wer import count_unit_errors
 
@@ -82,7 +83,7 @@ def judge(
     Raises:
         CallFailure: if the asr_model is a server and does not answer.
     """
-    reason = _implausible_length(len(samples) / 16_000 * rate, text, language, config)
+    reason = _implausible_length(len(samples) / SAMPLE_RATE_HZ * rate, text, language, config)
     if reason:
         return Verdict(reason)
     if asr_model is None:

@@ -28,6 +28,7 @@ import soundfile
 
 from soundflow.atomic import atomic_write, write_text
 from soundflow.errors import UserError
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.shards.schema import PCM_SCALE, Pcm, quantise
 from soundflow.shards.writer import flac_bytes
 
@@ -97,7 +98,7 @@ class ClipCache:
         key: str,
         samples: Float32,
         notes: dict[str, Any] | None = None,
-        sample_rate_hz: int = 16_000,
+        sample_rate_hz: int = SAMPLE_RATE_HZ,
     ) -> CachedClip:
         """Stores a clip, (n,) float32 in [-1, 1], as PCM16; what `CachedClip.read` gives is it.
 

@@ -32,6 +32,7 @@ from data_build.speech.engines.engine import Engine, RenderingFailed
 from data_build.speech.pool import VoicePool
 from data_build.speech.rewrite import Rewriter, Rewritten, strip_markup
 from data_build.speech.voices import fitted, synthesise
+from soundflow.protocol.timebase import to_seconds
 
 VERSION = 1  # raise when a rendering of the same text and voice changes
 _STEP = "speech"
@@ -225,7 +226,7 @@ def _clip(
         kind="speech",
         audio=Prepared(str(stored.path)),
         origin=origin,
-        duration_s=stored.n_samples / 16_000,
+        duration_s=to_seconds(stored.n_samples),
         text=spoken.text,
         language=language,
         speaker=voice.id,

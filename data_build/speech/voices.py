@@ -24,12 +24,11 @@ from data_build.records import Voice
 from data_build.speech.engines.engine import Engine, Float32, RenderingFailed
 from data_build.speech.engines.hibari import Hibari
 from data_build.speech.engines.pico import Pico
+from soundflow.audio.level import audible_span, is_silent
 from soundflow.errors import UserError, nearest
+from soundflow.protocol.timebase import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
-SAMPLE_RATE_HZ = 16_000
 MARGIN_SAMPLES = 800  # 50 ms of the take (or of zeros) before and after what can be heard
-_GATE_DB = -42.0  # below the loudest 10 ms of the rendering: silence
-_GATE_SAMPLES = 160
 
 EMBEDDED: dict[str, type[Pico] | type[Hibari]] = {"pico": Pico, "hibari": Hibari}
 
@@ -82,14 +81,11 @@ def trim_silence(samples: Float32) -> Float32:
     Raises:
         RenderingFailed: if nothing can be heard.
     """
-    whole = len(samples) // _GATE_SAMPLES * _GATE_SAMPLES
-    energy = (samples[:whole].reshape(-1, _GATE_SAMPLES).astype(np.float64) ** 2).mean(axis=1)
-    loudest = energy.max(initial=0.0)
-    if loudest <= 0.0:
+    whole = samples[: len(samples) // FRAME_SAMPLES * FRAME_SAMPLES]
+    if is_silent(whole):
         raise RenderingFailed("the rendering is silent")
-    (heard,) = np.nonzero(energy > loudest * 10 ** (_GATE_DB / 10))
-    start = int(heard[0]) * _GATE_SAMPLES - MARGIN_SAMPLES
-    end = int(heard[-1] + 1) * _GATE_SAMPLES + MARGIN_SAMPLES
+    on, off = audible_span(whole)
+    start, end = on - MARGIN_SAMPLES, off + MARGIN_SAMPLES
     before, after = max(0, -start), max(0, end - len(samples))
     return np.pad(samples[max(0, start) : end], (before, after))
 

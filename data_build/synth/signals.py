@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import butter, sosfilt
 
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
+
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
-RATE_HZ = 16_000
-
 
 def seconds_to_samples(seconds: float) -> int:
-    return max(1, round(seconds * RATE_HZ))
+    return max(1, round(seconds * SAMPLE_RATE_HZ))
 
 
 def clock(seconds: float) -> Float64:
     """Time of every sample, in seconds."""
-    return np.arange(seconds_to_samples(seconds)) / RATE_HZ
+    return np.arange(seconds_to_samples(seconds)) / SAMPLE_RATE_HZ
 
 
 def white(rng: np.random.Generator, seconds: float) -> Float64:
@@ -34,7 +34,7 @@ def coloured(rng: np.random.Generator, seconds: float, slope_db_per_octave: floa
     """Noise whose power falls by ``slope_db_per_octave`` (pink -3, brown -6), flat under 20 Hz."""
     n = seconds_to_samples(seconds)
     size = 1 << max(4, (n - 1).bit_length())  # a power of two: odd lengths make slow FFTs
-    hz = np.maximum(np.fft.rfftfreq(size, 1 / RATE_HZ), 20.0)
+    hz = np.maximum(np.fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ), 20.0)
     shape = (hz / 20.0) ** (slope_db_per_octave / 6.0206)
     noise = rng.standard_normal((2, len(hz)))
     signal = np.fft.irfft((noise[0] + 1j * noise[1]) * shape, size)[:n]
@@ -43,8 +43,8 @@ def coloured(rng: np.random.Generator, seconds: float, slope_db_per_octave: floa
 
 def band(signal: Float64, low_hz: float, high_hz: float, order: int = 2) -> Float64:
     """Butterworth band-pass; the upper edge is kept under the Nyquist frequency."""
-    edges = [max(low_hz, 10.0), min(high_hz, RATE_HZ * 0.49)]
-    sos = butter(order, edges, "bandpass", fs=RATE_HZ, output="sos")
+    edges = [max(low_hz, 10.0), min(high_hz, SAMPLE_RATE_HZ * 0.49)]
+    sos = butter(order, edges, "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
     return np.asarray(sosfilt(sos, signal))
 
 
@@ -52,8 +52,8 @@ def tone(seconds: float, hz: float | Float64, harmonics: Sequence[float] = (1.0,
     """A harmonic tone; ``hz`` may be a curve of one value a sample. Aliases are left out."""
     t = clock(seconds)
     curve = np.broadcast_to(np.asarray(hz, np.float64), t.shape)
-    phase = 2 * np.pi * np.cumsum(curve) / RATE_HZ
-    count = min(len(harmonics), int(RATE_HZ / 2 / max(float(curve.max()), 1.0)))
+    phase = 2 * np.pi * np.cumsum(curve) / SAMPLE_RATE_HZ
+    count = min(len(harmonics), int(SAMPLE_RATE_HZ / 2 / max(float(curve.max()), 1.0)))
     # sin(k x) = 2 cos(x) sin((k-1) x) - sin((k-2) x): two transcendentals for any timbre.
     double_cos = 2 * np.cos(phase)
     before, now = np.zeros(len(t)), np.sin(phase)
@@ -84,7 +84,7 @@ def struck(
 ) -> Float64:
     """A struck body: decaying sinusoids of random phase, (n_modes,) each."""
     hz = np.atleast_1d(np.asarray(modes_hz, np.float64))
-    keep = hz < RATE_HZ * 0.48
+    keep = hz < SAMPLE_RATE_HZ * 0.48
     decay = np.broadcast_to(np.asarray(decay_s, np.float64), hz.shape)[keep, None]
     weight = np.broadcast_to(np.asarray(weights, np.float64), hz.shape)[keep, None]
     t = clock(seconds)[None, :]
@@ -95,7 +95,7 @@ def struck(
 
 def place(out: Float64, sound: Float64, at_s: float, gain: float = 1.0) -> None:
     """Adds ``sound`` into ``out`` at ``at_s``, in place; what would stick out is cut."""
-    start = round(at_s * RATE_HZ)
+    start = round(at_s * SAMPLE_RATE_HZ)
     if start < len(out):
         room = out[start : start + len(sound)]
         room += gain * sound[: len(room)]

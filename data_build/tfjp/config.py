@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from soundflow.protocol.timebase import TimeBase
+from soundflow.protocol.timebase import FRAME_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class TfjpConfig:
         _require(self.residual_db < 0, "residual_db", self.residual_db, "below 0 dB")
         _require(0 < self.core_threshold < 1, "core_threshold", self.core_threshold, "0-1")
         _require(
-            self.boundary_samples > 0 and self.boundary_samples % TimeBase().hop_samples == 0,
+            self.boundary_samples > 0 and self.boundary_samples % FRAME_SAMPLES == 0,
             "boundary_samples", self.boundary_samples, "a positive multiple of a 10 ms frame",
         )  # fmt: skip
         _require(self.taper_s >= 0, "taper_s", self.taper_s, "0 s (no taper) or more")

@@ -32,11 +32,11 @@ from data_build.tfjp.spectrum import (
     spec_smooth,
     synthesise,
 )
+from soundflow.audio.level import block_power
 from soundflow.audio.stft import Float32
-from soundflow.protocol.timebase import TimeBase
+from soundflow.protocol.timebase import FRAME_SAMPLES, to_samples
 
 STABLE_SHARE = 1e-2  # a pass that takes less of the energy (0.04 dB) changed nothing
-_TIME = TimeBase()
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ def tfjp(samples: Float32, config: TfjpConfig) -> TfjpResult:
 
 def divided(samples: Float32, config: TfjpConfig) -> Iterator[Float32]:
     """The clip in windows of at most ``window_s``, cut at the quietest hop of each last tenth."""
-    hop = _TIME.hop_samples
-    longest = _TIME.samples(config.window_s) // hop * hop
+    hop = FRAME_SAMPLES
+    longest = to_samples(config.window_s) // hop * hop
     while len(samples) > longest:
-        tail = samples[longest - longest // 10 // hop * hop : longest].reshape(-1, hop)
-        quietest = int(np.argmin(np.square(tail).sum(axis=1)))
-        at = longest - (len(tail) - quietest) * hop
+        tail = samples[longest - longest // 10 // hop * hop : longest]
+        quietest = int(np.argmin(block_power(tail)))
+        at = longest - len(tail) + quietest * hop
         yield samples[:at]
         samples = samples[at:]
     yield samples
@@ -126,7 +126,7 @@ def _window(samples: Float32, config: TfjpConfig) -> TfjpResult:
             hit_limit = True  # this last cut is not taken: it would leave the half-chunk grid
         else:
             clip = again
-    hop = _TIME.hop_samples
+    hop = FRAME_SAMPLES
     return TfjpResult(
         samples=synthesise(clip),
         core_start_samples=core.start * hop,
@@ -156,7 +156,7 @@ def cleaned(clip: ClipSpectrum, config: TfjpConfig) -> tuple[ClipSpectrum, int, 
 def _report(
     samples: Float32, clip: ClipSpectrum, passes: int, rounds: int, hit_limit: bool
 ) -> TfjpReport:
-    hop = _TIME.hop_samples
+    hop = FRAME_SAMPLES
     source = clip.kept[clip.kept != BLANK]
     first, last = int(source[0]), int(source[-1]) + 1
     silence_samples = (last - first - len(source)) * hop

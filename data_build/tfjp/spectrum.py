@@ -18,12 +18,11 @@ from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.spans import BLANK, Frames, Mask, Span, best_span, snap, without_long_silence
 from soundflow.audio.stft import Complex64, Float32, istft, stft
 from soundflow.protocol.front_end import FrontEnd
-from soundflow.protocol.timebase import TimeBase
+from soundflow.protocol.timebase import FRAME_SAMPLES, SAMPLE_RATE_HZ, to_samples
 
 LOUD_PERCENTILE = 95.0
 NUMERICAL_SILENCE_DB = 80.0  # below the loud frames: what 16-bit rounding leaves
-_TIME = TimeBase()
-_WINDOW_SAMPLES = FrontEnd().window_samples
+_WINDOW_SAMPLES = FrontEnd.window_samples
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class ClipSpectrum:
 
 def analyse(samples: Float32) -> ClipSpectrum:
     """The one STFT: 400-sample Hann windows every 160 samples, (n,) -> ceil(n / 160) frames."""
-    spectra = stft(samples, _WINDOW_SAMPLES, _TIME.hop_samples)
+    spectra = stft(samples, _WINDOW_SAMPLES, FRAME_SAMPLES)
     power = spectra.real**2 + spectra.imag**2
     return ClipSpectrum(spectra, np.arange(len(spectra)), power, power, power.sum(axis=1))
 
@@ -85,7 +84,7 @@ def synthesise(clip: ClipSpectrum) -> Float32:
     if clip.power is not clip.heard:
         heard = np.maximum(clip.heard, np.finfo(np.float32).tiny)
         spectra *= np.sqrt(clip.power / heard)
-    samples = istft(spectra, _WINDOW_SAMPLES, _TIME.hop_samples)
+    samples = istft(spectra, _WINDOW_SAMPLES, FRAME_SAMPLES)
     taper = min(clip.taper_samples, len(samples) // 2)
     if taper:
         flank = (0.5 - 0.5 * np.cos(np.pi * (np.arange(taper) + 0.5) / taper)).astype(np.float32)
@@ -114,7 +113,7 @@ def active_frames(clip: ClipSpectrum, config: TfjpConfig) -> Mask:
 
 def silence_cut(clip: ClipSpectrum, config: TfjpConfig) -> ClipSpectrum:
     """Shortens inner silent runs to tau. Returns ``clip`` itself if there is nothing to cut."""
-    longest_frames = round(config.silence_s * _TIME.sample_rate_hz / _TIME.hop_samples)
+    longest_frames = round(config.silence_s * SAMPLE_RATE_HZ / FRAME_SAMPLES)
     keep = without_long_silence(~active_frames(clip, config), longest_frames)
     return clip if len(keep) == len(clip) else clip.take(keep)
 
@@ -173,7 +172,7 @@ def boundary_norm(clip: ClipSpectrum, core: Span, config: TfjpConfig) -> tuple[C
     Returns:
         The clip, and where the core lies in it.
     """
-    step_frames = config.boundary_samples // _TIME.hop_samples
+    step_frames = config.boundary_samples // FRAME_SAMPLES
     span = snap(core, active_frames(clip, config), step_frames)
     inside = clip.take(np.arange(span.start, min(span.stop, len(clip))))
     missing = len(span) - len(inside)
@@ -184,7 +183,7 @@ def boundary_norm(clip: ClipSpectrum, core: Span, config: TfjpConfig) -> tuple[C
 
 def spec_smooth(clip: ClipSpectrum, config: TfjpConfig) -> ClipSpectrum:
     """Hann flanks of omega at both ends; a state, not a change, so repeating it does nothing."""
-    return replace(clip, taper_samples=_TIME.samples(config.taper_s))
+    return replace(clip, taper_samples=to_samples(config.taper_s))
 
 
 def _padded(clip: ClipSpectrum, n_frames: int) -> ClipSpectrum:

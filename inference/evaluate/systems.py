@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from inference.evaluate.outcome import Outcome, Truth
 from inference.evaluate.triggers import Onset
+from soundflow.audio.level import SILENT_DB, block_power, db
 from soundflow.protocol.timebase import TimeBase
 
 Float32 = npt.NDArray[np.float32]
@@ -109,10 +110,9 @@ class SilenceTimer:
 def slot_levels_db(audio: Float32, time: TimeBase) -> Float32:
     """Level of every whole slot in dB relative to full scale, (n_slots,)."""
     whole = len(audio) // time.slot_samples * time.slot_samples
-    slots = audio[:whole].reshape(-1, time.slot_samples).astype(np.float64)
-    power = np.maximum((slots**2).mean(axis=1), 1e-10)
-    levels: Float32 = (10.0 * np.log10(power)).astype(np.float32)
-    return levels
+    levels = db(block_power(audio[:whole], time.slot_samples))
+    # Below the floor nothing is louder than anything else.
+    return np.maximum(levels, SILENT_DB).astype(np.float32)
 
 
 def _after_chunks(chunks: range | list[int], time: TimeBase) -> Outcome:

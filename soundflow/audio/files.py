@@ -16,8 +16,7 @@ import soxr
 
 from soundflow.audio.mel import Float32
 from soundflow.errors import UserError
-
-SAMPLE_RATE_HZ = 16_000
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
 
 def read_audio(

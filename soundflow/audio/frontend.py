@@ -10,6 +10,8 @@ A whole clip is defined as ``push(everything)`` then ``finish()``.
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import numpy.typing as npt
 
@@ -36,7 +38,8 @@ class StreamingLogMel:
         self._received = 0
         self._started = False
         self._finished = False
-        self._maximum = np.float32(-np.inf)
+        window = front_end.maximum == "window"
+        self._maxima = deque[np.float32](maxlen=front_end.window_chunks if window else 1)
         self._waiting: list[Float32] = []  # raw log-mel chunks of a clip whose maximum is unknown
 
     @property
@@ -84,9 +87,17 @@ class StreamingLogMel:
             self._buffer = np.concatenate((self._buffer, end))
             chunks += self._drain()
         if self._front_end.maximum == "clip":
-            chunks = [normalise(c, self._maximum) for c in self._waiting]
+            loudest = np.float32(max((c.max() for c in self._waiting), default=-np.inf))
+            chunks = [normalise(c, loudest) for c in self._waiting]
             self._waiting.clear()
         return chunks
+
+    def _maximum_with(self, newest: np.float32) -> np.float32:
+        """M of a chunk whose own maximum is ``newest``: over the window, or over everything."""
+        if self._front_end.maximum == "running" and self._maxima:
+            newest = max(newest, self._maxima[-1])
+        self._maxima.append(newest)
+        return max(self._maxima)
 
     def _reflect_start(self) -> None:
         head = self._buffer[1 : self._before + 1][::-1]
@@ -101,11 +112,10 @@ class StreamingLogMel:
         while len(self._buffer) - at >= need:
             raw = log_mel_chunk(self._buffer[at : at + need], self._time, self._front_end)
             at += step
-            self._maximum = max(self._maximum, raw.max())
-            if self._front_end.maximum == "running":
-                out.append(normalise(raw, self._maximum))
-            else:
+            if self._front_end.maximum == "clip":
                 self._waiting.append(raw)
+            else:
+                out.append(normalise(raw, self._maximum_with(raw.max())))
         if at:
             self._buffer = self._buffer[at:].copy()  # a view would keep the whole packet alive
         return out

@@ -47,7 +47,7 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     from data_build.recipe import BuildRecipe
 
     recipe = build(BuildRecipe, tree, where)
-    longest_s = recipe.compose.max_chunks * 0.4
+    longest_s = recipe.compose.max_chunks * recipe.stream.chunk_s
     plan = {"output": recipe.output, "vocabulary": _vocabulary(recipe.vocabulary)}
     for source in recipe.sources:
         plan[source.corpus] = _present(Path(source.root))

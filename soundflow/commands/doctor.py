@@ -20,9 +20,10 @@ import numpy as np
 import soundfile
 from rich.table import Table
 
-from soundflow.audio.files import SAMPLE_RATE_HZ, read_audio
+from soundflow.audio.files import read_audio
 from soundflow.errors import UserError
 from soundflow.logs import OUT
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
 PACKAGES = (
     "torch", "transformers", "lightning", "deepspeed", "datasets", "webdataset", "librosa",

@@ -6,11 +6,29 @@
     frame    |-----|-----|-----|-----|           160 samples  (10 ms, one mel column)
     slot     |-----------------------|           640 samples  (40 ms, one encoder output)
     chunk    |=== 10 slots = 40 frames ===|      6400 samples (0.4 s, one decision)
+
+Rate, frame and slot are those of the audio encoder and the same everywhere: code that needs no more
+than these takes the constants below. The chunk is a choice of each data set, made in the
+``stream:`` block of its build recipe, and is only ever taken from the `StreamSpec` at hand.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+SAMPLE_RATE_HZ = 16_000
+FRAME_SAMPLES = 160
+SLOT_SAMPLES = 640
+DEFAULT_CHUNK_S = 0.4
+
+
+def to_samples(seconds: float) -> int:
+    """Nearest whole sample at the rate of every clip and stream."""
+    return round(seconds * SAMPLE_RATE_HZ)
+
+
+def to_seconds(n_samples: int) -> float:
+    return n_samples / SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -21,10 +39,10 @@ class TimeBase:
         ValueError: if a grid does not divide the next coarser one.
     """
 
-    sample_rate_hz: int = 16_000
-    chunk_samples: int = 6_400
-    slot_samples: int = 640
-    hop_samples: int = 160
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+    chunk_samples: int = to_samples(DEFAULT_CHUNK_S)
+    slot_samples: int = SLOT_SAMPLES
+    hop_samples: int = FRAME_SAMPLES
 
     def __post_init__(self) -> None:
         grids = (self.sample_rate_hz, self.chunk_samples, self.slot_samples, self.hop_samples)
@@ -71,5 +89,5 @@ class TimeBase:
         return n_samples / self.sample_rate_hz
 
     def samples(self, seconds: float) -> int:
-        """Nearest whole sample; the only place where seconds become samples."""
+        """Nearest whole sample."""
         return round(seconds * self.sample_rate_hz)

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from soundflow.errors import UserError
-from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec
+from soundflow.protocol.stream_config import StreamConfig
 from soundflow.protocol.tokens import TokenTable
 from soundflow.text.tiny import tiny_tokenizer
 from soundflow.text.tokenizer import TextTokenizer
@@ -37,13 +37,9 @@ def load_vocabulary(name: str) -> tuple[TextTokenizer, TokenTable]:
     return TextTokenizer.load(path, table), table
 
 
-def stream_spec(tokenizer: TextTokenizer, front_end: FrontEnd | None = None) -> StreamSpec:
-    """The default spec of a vocabulary."""
-    return StreamSpec(
-        tokenizer=tokenizer.fingerprint,
-        tokens=tokenizer.table,
-        front_end=front_end or FrontEnd(),
-    )
+def stream_spec(tokenizer: TextTokenizer, stream: StreamConfig | None = None) -> StreamSpec:
+    """The spec of streams in a vocabulary; with the default chunk and front end unless given."""
+    return (stream or StreamConfig()).spec(tokenizer.fingerprint, tokenizer.table)
 
 
 def _read_table(path: Path) -> TokenTable:
@@ -52,4 +48,4 @@ def _read_table(path: Path) -> TokenTable:
     try:
         return TokenTable(**{**asdict(TokenTable()), **json.loads(path.read_bytes())})
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: {error}", "mend the token table") from error
+        raise UserError(f"{path}: {error}", "fix the token table") from error

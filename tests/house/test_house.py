@@ -32,6 +32,42 @@ def test_no_literal_control_id_outside_the_token_table(path: Path) -> None:
     assert not [n for n in numbers if CONTROL_ID.fullmatch(str(n))]
 
 
+# Where a number of the stream's time base stands for something else.
+OWN_RATES = {
+    "data_build/speech/engines/pico.py": "the rate of its engine",
+    "data_build/speech/asr/whisper.py": "the rate of its model",
+    "data_build/scenes/yamnet.py": "rate and hop of its model",
+}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_no_module_keeps_a_time_base_of_its_own(path: Path) -> None:
+    """Rate, frame, slot and chunk come from the protocol or from the spec at hand."""
+    if path.match("soundflow/protocol/*.py") or name(path) in OWN_RATES:
+        return
+    found = [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Constant) and node.value in (16_000, 6_400) and _is_int(node))
+        or (isinstance(node, ast.Call) and ast.unparse(node) in ("TimeBase()", "FrontEnd()"))
+        or (isinstance(node, ast.BinOp) and _is_chunk_s(node))
+        or (isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            and node.value.value in (160, 640) and _is_int(node.value))
+    ]  # fmt: skip
+    assert not found
+
+
+def _is_int(node: ast.Constant) -> bool:
+    return isinstance(node.value, int)
+
+
+def _is_chunk_s(node: ast.BinOp) -> bool:
+    """A count times, or a time over, the seconds of a chunk or slot."""
+    constants = [v.value for v in (node.left, node.right) if isinstance(v, ast.Constant)]
+    names = ast.unparse(node).lower()
+    return any(c in (0.4, 0.04) for c in constants) and ("chunk" in names or "slot" in names)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name)
 def test_nothing_is_unpickled(path: Path) -> None:
     text = path.read_text()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from data_build.chat.http_calls import BadAnswer, CallCounts, Endpoint, EndpointCaller, Form
 from data_build.speech.asr.asr_model import Float32
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.shards.schema import quantise
 from soundflow.shards.writer import flac_bytes
 
@@ -41,7 +42,7 @@ class HttpAsr:
         self._caller.close()
 
     def transcribe(self, samples: Float32, language: str) -> str:
-        audio = flac_bytes(quantise(samples), 16_000)
+        audio = flac_bytes(quantise(samples), SAMPLE_RATE_HZ)
         form = Form(
             fields={
                 "model": self.config.model,

@@ -7,6 +7,7 @@ from typing import Any
 
 from data_build.speech.asr.asr_model import Float32
 from soundflow.errors import UserError
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
 
 class TransformersAsr:
@@ -40,7 +41,7 @@ class TransformersAsr:
         # Only multilingual Whisper takes a language; other models have one, or find it themselves.
         generation = getattr(recognise.model, "generation_config", None)
         takes_language = getattr(generation, "is_multilingual", False)
-        options: dict[str, Any] = {"raw": samples, "sampling_rate": 16_000}
+        options: dict[str, Any] = {"raw": samples, "sampling_rate": SAMPLE_RATE_HZ}
         if takes_language:
             code = language.split("-")[0].lower()
             answer = recognise(options, generate_kwargs={"language": code, "task": "transcribe"})

@@ -19,6 +19,7 @@ from soundflow.errors import UserError
 
 WINDOW_S = 30.0
 _STEP_S = 0.02
+_RATE_HZ = 16_000  # its own
 # Without a hint Whisper answers Mandarin in traditional characters about as often as not.
 _PROMPTS = {"zh": "以下是普通话的句子。"}
 
@@ -61,7 +62,7 @@ class Whisper:
     def transcribe(self, samples: Float32, language: str) -> str:
         code = self._known(language)
         model = _model(self._folder)
-        if len(samples) > WINDOW_S * 16_000:
+        if len(samples) > WINDOW_S * _RATE_HZ:
             segments, _ = model.transcribe(
                 samples,
                 language=code,
@@ -97,7 +98,7 @@ class Whisper:
             where the audio exceeds Whisper's 30 s window or the path is degenerate.
         """
         code = self._known(language)
-        duration_s = len(samples) / 16_000
+        duration_s = len(samples) / _RATE_HZ
         if duration_s > WINDOW_S or not text.strip():
             return None
         tokenizer = self._tokenizer(code)

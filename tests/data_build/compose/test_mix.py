@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_build.compose.config import ComposeConfig, NoiseConfig
-from data_build.compose.loudness import Float32, active_power, audible_span, db
 from data_build.compose.mix import foreground_power, mix, place, taper
 from data_build.compose.noise_bed import noise_bed
 from data_build.pools.prepare import PreparedClip
@@ -19,6 +17,7 @@ from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.randomness import generator
 from data_build.records import Clip
 from data_build.synth.kinds import generate
+from soundflow.audio.level import Float32, active_power, db
 
 RATE = 16_000
 
@@ -119,11 +118,3 @@ def test_a_taper_starts_and_ends_near_zero_and_keeps_the_middle(n: int, fade: in
         assert out[0] < 0.01 or fade < 16
         assert (out[fade : n - fade] == 1).all()
         assert np.allclose(out, out[::-1], atol=1e-6)
-
-
-def test_the_audible_span_is_found_on_the_ten_ms_grid() -> None:
-    samples = np.zeros(16_000, np.float32)
-    samples[3_210:8_000] = 0.2
-    assert audible_span(samples) == (3_200, 8_000)
-    assert audible_span(np.zeros(500, np.float32)) == (0, 500)
-    assert math.isclose(active_power(samples), 0.04, rel_tol=0.05)

@@ -18,7 +18,8 @@ from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.timebase import TimeBase
 
 TIME = TimeBase()
-RUNNING, CLIP = FrontEnd(), FrontEnd(maximum="clip")
+RUNNING, CLIP = FrontEnd(maximum="running"), FrontEnd(maximum="clip")
+WINDOW = FrontEnd(maximum="window", window_chunks=3)
 
 
 def noise(n_samples: int, seed: int = 0) -> np.ndarray:
@@ -47,7 +48,7 @@ def test_clip_mode_is_whispers_log_mel(n_samples: int) -> None:
     np.testing.assert_allclose(ours, whisper_log_mel(samples), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("front_end", [RUNNING, CLIP], ids=["running", "clip"])
+@pytest.mark.parametrize("front_end", [RUNNING, WINDOW, CLIP], ids=["running", "window", "clip"])
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_packets_of_any_size_give_the_same_bits(front_end: FrontEnd, data: st.DataObject) -> None:
@@ -66,15 +67,53 @@ def test_one_sample_at_a_time_gives_the_same_bits() -> None:
     np.testing.assert_array_equal(np.stack(chunks), log_mel(samples, TIME, RUNNING))
 
 
-@given(st.integers(1, 5), st.floats(0.1, 100.0))
-def test_the_future_never_changes_the_past(n_chunks: int, level: float) -> None:
+@pytest.mark.parametrize("front_end", [RUNNING, WINDOW], ids=["running", "window"])
+@given(n_chunks=st.integers(1, 5), level=st.floats(0.1, 100.0))
+def test_the_future_never_changes_the_past(
+    front_end: FrontEnd, n_chunks: int, level: float
+) -> None:
     # 40 samples of look-ahead belong to the chunk; everything later may change at will.
     keep = n_chunks * 6400 + 40
     samples = noise(6 * 6400)
     other = samples.copy()
     other[keep:] = noise(len(samples) - keep, seed=9) * np.float32(level)
-    a, b = (log_mel(s, TIME, RUNNING)[:n_chunks] for s in (samples, other))
+    a, b = (log_mel(s, TIME, front_end)[:n_chunks] for s in (samples, other))
     np.testing.assert_array_equal(a, b)
+
+
+def quiet_with_a_click(n_chunks: int, at_chunk: int) -> np.ndarray:
+    samples = 1e-4 * noise(n_chunks * TIME.chunk_samples)
+    samples[at_chunk * TIME.chunk_samples + 3000] = 1.0
+    return samples
+
+
+def test_the_default_is_the_running_maximum_until_its_window_is_full() -> None:
+    n = FrontEnd().window_chunks
+    samples = quiet_with_a_click(n + 2, at_chunk=0)
+    windowed, running = (log_mel(samples, TIME, f) for f in (FrontEnd(), RUNNING))
+    np.testing.assert_array_equal(windowed[:n], running[:n])
+    assert not np.array_equal(windowed[n], running[n])
+
+
+def test_a_click_is_forgotten_when_it_leaves_the_window() -> None:
+    clicked = quiet_with_a_click(9, at_chunk=2)
+    # The window of frame 0 reaches half a window into the chunk before: compare from there on.
+    undisturbed = log_mel(1e-4 * noise(9 * TIME.chunk_samples), TIME, WINDOW)
+    heard = log_mel(clicked, TIME, WINDOW)
+    np.testing.assert_array_equal(heard[:2], undisturbed[:2])
+    for chunk in (2, 3, 4):
+        assert heard[chunk].min() > undisturbed[chunk].min() + 0.1, "the click raises the floor"
+    np.testing.assert_array_equal(heard[5:], undisturbed[5:])
+    never = log_mel(clicked, TIME, RUNNING)
+    assert never[8].min() > undisturbed[8].min() + 0.1
+
+
+def test_memory_does_not_grow_with_the_stream() -> None:
+    stream = StreamingLogMel(TIME, FrontEnd(window_chunks=2))
+    for packet in np.split(noise(40 * TIME.chunk_samples), 80):
+        stream.push(packet)
+    held = [v for v in vars(stream).values() if hasattr(v, "__len__")]
+    assert sum(map(len, held)) < 2 * TIME.chunk_samples
 
 
 def test_a_chunk_comes_out_with_its_40th_look_ahead_sample() -> None:

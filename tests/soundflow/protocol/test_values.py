@@ -13,6 +13,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.dialogue_state import Listening, Speaking, advance, legal
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec
+from soundflow.protocol.stream_config import StreamConfig
 from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.tokens import TokenTable
 from soundflow.protocol.turns import Event, Reply
@@ -108,11 +109,45 @@ def test_a_spec_survives_json_and_names_what_differs() -> None:
     other = replace(spec, front_end=FrontEnd(maximum="clip"), tokens=replace(TABLE, pad=7))
     assert spec.fingerprint != other.fingerprint
     assert spec.diff(other) == [
-        "front_end.maximum: running != clip",
+        "front_end.maximum: window != clip",
         "tokens.pad: 151608 != 7",
     ]
-    with pytest.raises(UserError, match=r"data and model .*front_end\.maximum: running != clip"):
+    with pytest.raises(UserError, match=r"data and model .*front_end\.maximum: window != clip"):
         spec.require_same(other, "data", "model")
+
+
+@pytest.mark.parametrize("chunk_s", [0.04, 0.08, 0.2, 0.4, 0.6, 0.8])
+def test_a_stream_block_gives_the_spec(chunk_s: float) -> None:
+    spec = StreamConfig(chunk_s=chunk_s).spec("abc", TABLE)
+    assert spec.time.chunk_s == pytest.approx(chunk_s)
+    assert spec.time.chunk_samples % spec.time.slot_samples == 0
+    assert spec.time.slots_per_chunk == round(chunk_s / 0.04)
+    assert (spec.tokenizer, spec.tokens) == ("abc", TABLE)
+    assert StreamConfig().spec("abc", TABLE) == StreamSpec(tokenizer="abc", tokens=TABLE)
+
+
+@pytest.mark.parametrize(
+    ("chunk_s", "said"),
+    [
+        (0.5, "nearest: 0.48 or 0.52"),
+        (0.01, "nearest: 0.04"),
+        (0.0, "positive"),
+        (-0.4, "positive"),
+        (float("nan"), "positive"),
+        (float("inf"), "positive"),
+    ],
+)
+def test_a_chunk_is_a_whole_number_of_slots(chunk_s: float, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        StreamConfig(chunk_s=chunk_s)
+
+
+def test_a_window_that_nobody_takes_is_not_part_of_the_spec() -> None:
+    one, other = (StreamConfig(maximum="running", window_chunks=n) for n in (5, 60))
+    assert one.spec("abc", TABLE) == other.spec("abc", TABLE)
+    assert StreamConfig(window_chunks=5).front_end != StreamConfig().front_end
+    with pytest.raises(ValueError, match="window_chunks"):
+        StreamConfig(window_chunks=0)
 
 
 def test_a_damaged_spec_is_the_users_error() -> None:

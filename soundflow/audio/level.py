@@ -1,0 +1,87 @@
+"""The short-time level of a recording: how loud, where it can be heard, whether it is silent.
+
+::
+
+    samples ─▶ without DC ─▶ mean power of every 10 ms ─▶ audible: within 42 dB of the loudest,
+                                                                   and above the silence floor
+
+The floor lies between what an empty 16-bit recording holds and the quietest speech. Measured as the
+level of the loudest 10 ms: noise of +-1 LSB, as it is or decoded from MP3, AAC, Opus or ADPCM, has
+-93 to -90 dBFS; speech whose *peak* is at -80 dBFS has -86 dBFS.
+"""
+
+from __future__ import annotations
+
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from soundflow.protocol.timebase import FRAME_SAMPLES
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+SILENT_DB = -88.0
+AUDIBLE_DB = -42.0  # below the loudest block
+_SILENT_POWER = 10 ** (SILENT_DB / 10)
+_LEAST_POWER = 1e-12  # what decibels of zero are taken of
+
+
+def without_dc(samples: Float32) -> Float64:
+    """The samples less their mean. (A high pass would smear the edges of a sound by some 10 ms.)"""
+    exact = samples.astype(np.float64)
+    return exact - exact.mean() if len(exact) else exact
+
+
+def block_power(samples: Float32, block_samples: int = FRAME_SAMPLES) -> Float64:
+    """Mean power of every block without its DC, (ceil(n / block),); the last may be shorter."""
+    starts = np.arange(0, len(samples), block_samples)
+    if not len(starts):
+        return np.zeros(0)
+    sums = np.add.reduceat(np.square(without_dc(samples)), starts)
+    return np.asarray(sums / np.diff(np.append(starts, len(samples))))
+
+
+def is_silent(samples: Float32) -> bool:
+    """Whether no 10 ms of a recording exceed `SILENT_DB`: nothing, DC, dither, codec residue."""
+    return bool(block_power(samples).max(initial=0.0) <= _SILENT_POWER)
+
+
+def audible_span(samples: Float32) -> tuple[int, int]:
+    """First and one past the last sample of what can be heard, on the 10 ms grid.
+
+    A silent clip is all span.
+    """
+    (loud,) = np.nonzero(_audible(block_power(samples)))
+    if not len(loud):
+        return 0, len(samples)
+    return int(loud[0]) * FRAME_SAMPLES, min((int(loud[-1]) + 1) * FRAME_SAMPLES, len(samples))
+
+
+def active_power(samples: Float32) -> float:
+    """Mean power of the audible 10 ms: the level of a sound, not of its pauses. 0 for silence."""
+    power = block_power(samples)
+    loud = power[_audible(power)]
+    return float(loud.mean()) if len(loud) else 0.0
+
+
+@overload
+def db(power: float) -> float: ...
+@overload
+def db(power: Float64) -> Float64: ...
+def db(power: float | Float64) -> float | Float64:
+    """Decibels re full scale of a mean power; -120 and below are all -120."""
+    level = 10.0 * np.log10(np.maximum(power, _LEAST_POWER))
+    return level if isinstance(power, np.ndarray) else float(level)
+
+
+def gain_to(target_db: float, power: float) -> float:
+    """Amplitude factor that brings an `active_power` to ``target_db``; 0 for silence."""
+    return 10 ** ((target_db - db(power)) / 20) if power > 0.0 else 0.0
+
+
+def _audible(power: Float64) -> npt.NDArray[np.bool_]:
+    loudest = power.max(initial=0.0)
+    audible: npt.NDArray[np.bool_] = power > max(loudest * 10 ** (AUDIBLE_DB / 10), _SILENT_POWER)
+    return audible
