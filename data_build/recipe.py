@@ -12,14 +12,7 @@ from data_build.pools.prepare import PrepareConfig
 from data_build.scenes.draft import PlanConfig
 from data_build.sources.source import SourceConfig
 from data_build.speech.setup import SpeechConfig
-from data_build.tasks.config import (
-    AbilitiesConfig,
-    CueConfig,
-    DialogueConfig,
-    MixInConfig,
-    SoundsConfig,
-    TranslationConfig,
-)
+from data_build.tasks.config import AbilitiesConfig, CueConfig
 from data_build.tasks.taxonomy import FORMS, TASKS
 from soundflow.config.record import to_plain
 from soundflow.errors import nearest
@@ -70,7 +63,7 @@ class SplitConfig:
 
     def content(self) -> Any:
         """The settings that every stream of the split depends on."""
-        return _used({k: v for k, v in to_plain(self).items() if k != "streams"})
+        return {k: v for k, v in to_plain(self).items() if k != "streams"}
 
 
 @dataclass(frozen=True)
@@ -140,26 +133,4 @@ class BuildRecipe:
             said_by = {k: v for k, v in chat.items() if k not in ("endpoint", "cache_dir")}
             plain["llm"] = {**plain["llm"], "chat": said_by}
         # Where the sources lie and which texts there are shows in the tables.
-        blocks = {name: _used(plain[name]) for name in ("material", "abilities", "compose")}
-        return _used({**plain, **blocks})
-
-
-# Blocks that came after the first release of a recipe: at their defaults they are not part of its
-# content, so that shards built before they existed are still the shards of the recipe.
-_LATER: dict[str, Any] = {
-    "offline": {},
-    "junction_silence_s": ComposeConfig().junction_silence_s,
-    "sounds": to_plain(SoundsConfig()),
-    "translation": to_plain(TranslationConfig()),
-    "dialogue": to_plain(DialogueConfig()),
-    "mixins": to_plain(MixInConfig()),
-    "speech": to_plain(SpeechConfig()),
-    "scenes": to_plain(PlanConfig()),
-    "llm": None,
-}
-
-
-def _used(block: dict[str, Any]) -> dict[str, Any]:
-    return {
-        k: v for k, v in block.items() if not (k in _LATER and (v == _LATER[k] or v in ([], ())))
-    }
+        return plain
