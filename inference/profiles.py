@@ -13,11 +13,13 @@ counted (`soundflow.model.fp16_positions`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import NonNegativeFloat
+from pydantic.dataclasses import dataclass
 
 from inference.chunk_queue import EncodedChunk
 from inference.engine import Engine
@@ -25,6 +27,7 @@ from inference.events import SessionEvent
 from inference.policy import Policy
 from inference.session import Session, SessionConfig
 from inference.streaming_encoder import StreamingEncoder
+from soundflow.config.settings import SETTINGS
 from soundflow.interop.published import PUBLISHED_SILENCE_S
 from soundflow.model.fp16_positions import Positions, set_positions
 from soundflow.protocol.front_end import Maximum
@@ -34,7 +37,7 @@ Float32 = npt.NDArray[np.float32]
 Trailing = Literal["pad", "drop"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Profile:
     """How recordings are heard. The defaults are ours.
 
@@ -50,11 +53,7 @@ class Profile:
     maximum: Maximum | None = None
     trailing: Trailing = "pad"
     positions: Positions = "exact"
-    silence_s: float = PUBLISHED_SILENCE_S
-
-    def __post_init__(self) -> None:
-        if self.silence_s < 0:
-            raise ValueError(f"silence_s must not be negative, got {self.silence_s}")
+    silence_s: NonNegativeFloat = PUBLISHED_SILENCE_S
 
 
 OURS = Profile()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from pydantic import PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 
 from inference.profiles import PROFILES, Profile, ProfileName
 from inference.session import SessionConfig
+from soundflow.config.settings import SETTINGS
 from soundflow.model.precision import Precision
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class InferRecipe:
     """Recordings through one live session.
 
@@ -31,17 +35,11 @@ class InferRecipe:
     audio: tuple[str, ...] = ()
     session: SessionConfig = field(default_factory=SessionConfig)
     profile: ProfileName | Profile = "ours"
-    pcm_rate_hz: int = SAMPLE_RATE_HZ
-    packet_s: float = 0.1
+    pcm_rate_hz: PositiveInt = SAMPLE_RATE_HZ
+    packet_s: PositiveFloat = 0.1
     real_time: bool = False
     device: str = "cpu"
     precision: Precision = "auto"
-
-    def __post_init__(self) -> None:
-        if self.packet_s <= 0:
-            raise ValueError(f"packet_s must be positive, got {self.packet_s}")
-        if self.pcm_rate_hz <= 0:
-            raise ValueError(f"pcm_rate_hz must be positive, got {self.pcm_rate_hz}")
 
     @property
     def heard_as(self) -> Profile:

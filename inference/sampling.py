@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from soundflow.config.settings import SETTINGS, Seed
 from soundflow.protocol.dialogue_state import Legal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class SamplingConfig:
     """How text is chosen. ``temperature`` 0 is greedy. Defaults are the published ones."""
 
-    temperature: float = 0.3
-    top_k: int = 3
-    max_reply_tokens: int = 256
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise ValueError(f"temperature must not be negative, got {self.temperature}")
-        if self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {self.top_k}")
-        if self.max_reply_tokens < 1:
-            raise ValueError(f"max_reply_tokens must be at least 1, got {self.max_reply_tokens}")
+    temperature: NonNegativeFloat = 0.3
+    top_k: PositiveInt = 3
+    max_reply_tokens: PositiveInt = 256
+    seed: Seed = 0
 
 
 def mask_illegal(logits: Tensor, legal: Legal) -> Tensor:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import TracebackType
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
 
 from inference.chunk_queue import ChunkQueue, EncodedChunk
 from inference.dialogue_decoder import DialogueDecoder
@@ -27,11 +29,12 @@ from inference.memory import SessionMemory
 from inference.policy import ModelPolicy, Policy
 from inference.sampling import SamplingConfig
 from inference.streaming_encoder import StreamingEncoder
+from soundflow.config.settings import SETTINGS, Fraction
 from soundflow.protocol import layout
 from soundflow.protocol.dialogue_state import State
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class SessionConfig:
     """What may differ between sessions of one engine. None takes the engine's own.
 
@@ -42,15 +45,9 @@ class SessionConfig:
     """
 
     system: str | None = None
-    threshold: float | None = None
-    limit_positions: int | None = None
+    threshold: Fraction | None = None
+    limit_positions: PositiveInt | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-
-    def __post_init__(self) -> None:
-        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
-            raise ValueError(f"threshold must be within [0, 1], got {self.threshold}")
-        if self.limit_positions is not None and self.limit_positions < 1:
-            raise ValueError(f"limit_positions must be positive, got {self.limit_positions}")
 
 
 class Ears(Protocol):

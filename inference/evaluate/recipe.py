@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Interval, MinLen
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 
 from inference.evaluate.curve import logit_grid
 from inference.sampling import SamplingConfig
+from soundflow.config.settings import SETTINGS, SplitName
+
+Threshold = Annotated[float, Interval(gt=0, lt=1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class ReportConfig:
     """What the HTML report shows beside the figures.
 
@@ -19,12 +27,12 @@ class ReportConfig:
         data_summary: the ``summary.json`` of the build.
     """
 
-    streams: int = 6
+    streams: NonNegativeInt = 6
     training_metrics: Path | None = None
     data_summary: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class EvaluateRecipe:
     """Held-out streams through the live engine, beside systems without a model.
 
@@ -41,23 +49,16 @@ class EvaluateRecipe:
     checkpoint: Path
     data: Path
     output: Path
-    split: str = "test"
-    calibrate_on: str | None = "valid"
-    windows_s: tuple[float, ...] = (2.0, 1.0, 5.0)
-    thresholds: tuple[float, ...] = field(default_factory=logit_grid)
-    max_streams: int | None = None
-    streams_at_once: int = 32
-    latency_streams: int = 4
+    split: SplitName = "test"
+    calibrate_on: SplitName | None = "valid"
+    windows_s: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = (2.0, 1.0, 5.0)
+    thresholds: Annotated[tuple[Annotated[float, Interval(gt=0, lt=1)], ...], MinLen(1)] = field(
+        default_factory=logit_grid
+    )
+    max_streams: PositiveInt | None = None
+    streams_at_once: PositiveInt = 32
+    latency_streams: PositiveInt = 4
     sampling: SamplingConfig = field(
         default_factory=lambda: SamplingConfig(temperature=0.0, max_reply_tokens=32)
     )
     report: ReportConfig = field(default_factory=ReportConfig)
-
-    def __post_init__(self) -> None:
-        if not self.windows_s or min(self.windows_s) <= 0:
-            raise ValueError(f"windows_s must be positive and not empty, got {self.windows_s}")
-        if not self.thresholds or not all(0.0 < t < 1.0 for t in self.thresholds):
-            raise ValueError(f"thresholds must lie within (0, 1), got {self.thresholds}")
-        for name in ("streams_at_once", "latency_streams"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")

@@ -18,13 +18,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import pydantic.dataclasses
 import torch
+from pydantic import PositiveFloat
 from safetensors import SafetensorError
 
 from soundflow.atomic import disk_error, write_text
+from soundflow.config.load import build, tree_of
+from soundflow.config.settings import SETTINGS
 from soundflow.convert import write_forms
 from soundflow.convert.forms import Opened, open_folder
-from soundflow.convert.options import options_from
 from soundflow.convert.probe import make_probe, probe_logits
 from soundflow.convert.stored_tensors import files_of
 from soundflow.convert.write_shards import OnBytes, Target
@@ -45,7 +48,7 @@ TOLERANCE = {None: 1e-5, torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat1
 Progress = Callable[[int], OnBytes]
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class ConvertOptions:
     """The ``key=value`` words of the command.
 
@@ -59,13 +62,11 @@ class ConvertOptions:
 
     to: WritableForm = "soundflow"
     dtype: Literal["keep", "float32", "bfloat16", "float16"] = "keep"
-    shard_gb: float = 2.0
+    shard_gb: PositiveFloat = 2.0
     base: Path | None = None
     verify: bool = True
 
     def __post_init__(self) -> None:
-        if self.shard_gb <= 0:
-            raise ValueError(f"shard_gb must be positive, got {self.shard_gb}")
         if self.base is not None and self.to != "thinker":
             raise ValueError(f"base={self.base} is only used with to=thinker")
 
@@ -122,7 +123,8 @@ def parse_options(words: Sequence[str]) -> ConvertOptions:
     Raises:
         UserError: naming every word that is unknown or impossible.
     """
-    return options_from(words, ConvertOptions)
+    where = "soundflow convert"
+    return build(ConvertOptions, tree_of(words, where), where, f"see `{where} --help`")
 
 
 def convert(

@@ -6,16 +6,18 @@ floor: ``g`` dB of level add ``g / 10`` to log10 power and ``g / 40`` after Whis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic.dataclasses import dataclass
+
+from soundflow.config.settings import SETTINGS
 
 Float32 = npt.NDArray[np.float32]
 AUGMENT = 1  # purpose key of the random stream
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class AugmentConfig:
     """Strengths; all zero switches augmentation off.
 
@@ -24,18 +26,13 @@ class AugmentConfig:
     features, ``bands`` and ``gaps`` the masks a stream gets in frequency and in time.
     """
 
-    gain_db: float = 0.0
-    tilt_db: float = 0.0
-    noise: float = 0.0
-    bands: int = 0
-    band_bins: int = 16
-    gaps: int = 0
-    gap_frames: int = 8
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 0:
-                raise ValueError(f"{name} must not be negative, got {value}")
+    gain_db: NonNegativeFloat = 0.0
+    tilt_db: NonNegativeFloat = 0.0
+    noise: NonNegativeFloat = 0.0
+    bands: NonNegativeInt = 0
+    band_bins: NonNegativeInt = 16
+    gaps: NonNegativeInt = 0
+    gap_frames: NonNegativeInt = 8
 
     @property
     def active(self) -> bool:

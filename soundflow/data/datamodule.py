@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from lightning import LightningDataModule, Trainer
+from pydantic import NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch.utils.data import DataLoader
 
+from soundflow.config.settings import SETTINGS, SplitName, Workers
 from soundflow.data.augment import AugmentConfig
 from soundflow.data.batch import Batch
 from soundflow.data.dataset import HeldOut, TrainUpdates
@@ -19,7 +22,7 @@ from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.reader import ShardSet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class DataConfig:
     """Where the streams are, and how many go into an update.
 
@@ -28,26 +31,21 @@ class DataConfig:
     """
 
     folder: Path
-    train: str = "train"
-    valid: str = "valid"
-    global_batch_size: int = 16
-    micro_batch_size: int = 16
-    workers: int = 0
-    cache_mb: int = 0
+    train: SplitName = "train"
+    valid: SplitName = "valid"
+    global_batch_size: PositiveInt = 16
+    micro_batch_size: PositiveInt = 16
+    workers: Workers = 0
+    cache_mb: NonNegativeInt = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     length_warm_up: LengthWarmUp = field(default_factory=LengthWarmUp)
 
     def __post_init__(self) -> None:
-        for name in ("global_batch_size", "micro_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.global_batch_size % self.micro_batch_size:
             raise ValueError(
                 f"global_batch_size={self.global_batch_size} must be a multiple of "
                 f"micro_batch_size={self.micro_batch_size}"
             )
-        if self.workers < 0 or self.cache_mb < 0:
-            raise ValueError(f"workers={self.workers} and cache_mb={self.cache_mb} must be >= 0")
 
 
 class ResumableLoader:

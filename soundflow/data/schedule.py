@@ -21,6 +21,10 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import pydantic.dataclasses
+from pydantic import NonNegativeInt, PositiveInt
+
+from soundflow.config.settings import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Schedule:
         return [self.row(at) for at in range(start, start + self.global_batch_size)]
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class LengthWarmUp:
     """Early updates see only the beginning of each stream, growing from ``from_chunks``.
 
@@ -75,15 +79,14 @@ class LengthWarmUp:
     ``updates`` 0 switches it off; the last one of them reaches ``to_chunks``.
     """
 
-    updates: int = 0
-    from_chunks: int = 8
-    to_chunks: int = 60
+    updates: NonNegativeInt = 0
+    from_chunks: PositiveInt = 8
+    to_chunks: PositiveInt = 60
 
     def __post_init__(self) -> None:
-        if self.updates < 0 or not 1 <= self.from_chunks <= self.to_chunks:
+        if self.from_chunks > self.to_chunks:
             raise ValueError(
-                f"need updates >= 0 and 1 <= from_chunks <= to_chunks, got updates={self.updates}, "
-                f"from_chunks={self.from_chunks}, to_chunks={self.to_chunks}"
+                f"from_chunks={self.from_chunks} must not exceed to_chunks={self.to_chunks}"
             )
 
     def limit_chunks(self, update: int) -> int | None:

@@ -6,25 +6,22 @@ defaults are those of Qwen2.5-Omni-3B, the base of the published model.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
+from pydantic import PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from transformers import Qwen2Config
 from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
     Qwen2_5OmniAudioEncoderConfig,
 )
 
+from soundflow.config.load import build
+from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 
 
-def _require_positive(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value <= 0:
-            raise ValueError(f"{name} must be positive, got {value}")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class AudioEncoderConfig:
     """The audio tower: two convolutions, then ``layers`` pre-norm blocks over 20 positions a chunk.
 
@@ -32,16 +29,15 @@ class AudioEncoderConfig:
     spread of random weights; a narrow tower needs a larger one, or the sinusoids drown the sound.
     """
 
-    mel_bins: int = 128
-    width: int = 1280
-    layers: int = 32
-    heads: int = 20
-    ffn_width: int = 5120
-    max_positions: int = 1500
-    init_std: float = 0.02
+    mel_bins: PositiveInt = 128
+    width: PositiveInt = 1280
+    layers: PositiveInt = 32
+    heads: PositiveInt = 20
+    ffn_width: PositiveInt = 5120
+    max_positions: PositiveInt = 1500
+    init_std: PositiveFloat = 0.02
 
     def __post_init__(self) -> None:
-        _require_positive(self, "mel_bins", "width", "layers", "heads", "ffn_width", "init_std")
         if self.width % self.heads or self.width % 2:
             raise ValueError(
                 f"width={self.width} must be even and a multiple of heads={self.heads}"
@@ -61,29 +57,25 @@ class AudioEncoderConfig:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class LmConfig:
     """The language model: Qwen2 with plain 1-D rotary positions up to ``max_positions``.
 
     ``tied`` shares one matrix between the token embedding and the head.
     """
 
-    width: int = 2048
-    layers: int = 36
-    heads: int = 16
-    kv_heads: int = 2
-    ffn_width: int = 11008
-    max_positions: int = 32768
-    rope_theta: float = 1_000_000.0
-    norm_eps: float = 1e-6
+    width: PositiveInt = 2048
+    layers: PositiveInt = 36
+    heads: PositiveInt = 16
+    kv_heads: PositiveInt = 2
+    ffn_width: PositiveInt = 11008
+    max_positions: PositiveInt = 32768
+    rope_theta: PositiveFloat = 1_000_000.0
+    norm_eps: PositiveFloat = 1e-6
     tied: bool = False
-    init_std: float = 0.02
+    init_std: PositiveFloat = 0.02
 
     def __post_init__(self) -> None:
-        _require_positive(
-            self, "width", "layers", "heads", "kv_heads", "ffn_width", "max_positions",
-            "rope_theta", "norm_eps", "init_std",
-        )  # fmt: skip
         if self.width % self.heads or self.heads % self.kv_heads:
             raise ValueError(
                 f"heads={self.heads} must divide width={self.width} "
@@ -107,7 +99,7 @@ class LmConfig:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class ModelConfig:
     """Both parts. The tower's output projection (the published "adapter") ends at ``lm.width``."""
 
@@ -122,11 +114,8 @@ class ModelConfig:
         """Raises:
         UserError: if a field is missing, unknown or impossible.
         """
-        try:
-            return ModelConfig(
-                audio_encoder=AudioEncoderConfig(**data["audio_encoder"]), lm=LmConfig(**data["lm"])
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"model config cannot be read: {error}", "was it written by another version?"
-            ) from error
+        wrong = "was it written by another version?"
+        config = build(ModelConfig, data, "model config", wrong)
+        if config.to_json() != data:
+            raise UserError("model config: a field is missing", wrong)
+        return config

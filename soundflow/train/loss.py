@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pydantic.dataclasses
 import torch
+from pydantic import NonNegativeFloat
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from soundflow.config.settings import SETTINGS
 from soundflow.data.batch import Batch
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.layout import Role
@@ -23,15 +26,11 @@ from soundflow.protocol.layout import Role
 HEAD_ELEMENTS = 1 << 27  # logits held at once: 0.5 GiB of float32
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class LossConfig:
     """``stream_weight`` is lambda (published: 1.0; neighbours 0.5 and 2.0)."""
 
-    stream_weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.stream_weight < 0:
-            raise ValueError(f"stream_weight must not be negative, got {self.stream_weight}")
+    stream_weight: NonNegativeFloat = 1.0
 
 
 @dataclass(frozen=True)

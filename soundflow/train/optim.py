@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from soundflow.config.settings import SETTINGS, ProperFraction
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=SETTINGS)
 class OptimConfig:
     """``final_share`` is the learning rate of the last update as a share of the peak ``lr``."""
 
-    updates: int
-    lr: float = 1e-4
-    beta_1: float = 0.9
-    beta_2: float = 0.95
-    eps: float = 1e-8
-    weight_decay: float = 0.01
-    warmup_ratio: float = 0.03
-    final_share: float = 0.0
-    grad_norm: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("updates", "lr", "eps", "grad_norm"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("beta_1", "beta_2", "warmup_ratio", "final_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
+    updates: PositiveInt
+    lr: PositiveFloat = 1e-4
+    beta_1: ProperFraction = 0.9
+    beta_2: ProperFraction = 0.95
+    eps: PositiveFloat = 1e-8
+    weight_decay: NonNegativeFloat = 0.01
+    warmup_ratio: ProperFraction = 0.03
+    final_share: ProperFraction = 0.0
+    grad_norm: PositiveFloat = 1.0
 
 
 def lr_share(update: int, config: OptimConfig) -> float:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
+
+from soundflow.config.settings import SETTINGS, Seed, Workers
 from soundflow.data.datamodule import DataConfig
 from soundflow.model.config import ModelConfig
 from soundflow.train.loss import LossConfig
@@ -14,40 +18,29 @@ from soundflow.train.optim import OptimConfig
 Precision = Literal["fp32", "bf16"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class ComputeConfig:
     """``bf16`` is autocast over float32 weights. ``threads`` 0 measures which count is fastest."""
 
     precision: Precision = "bf16"
-    threads: int = 0
+    threads: Workers = 0
     accelerator: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-
-    def __post_init__(self) -> None:
-        if self.threads < 0:
-            raise ValueError(f"threads must be 0 (measure) or positive, got {self.threads}")
-        if self.devices < 1 or self.nodes < 1:
-            raise ValueError(f"devices={self.devices} and nodes={self.nodes} must be positive")
+    devices: PositiveInt = 1
+    nodes: PositiveInt = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class TrainerIntervals:
     """When to look and to save, in updates. ``wandb`` names a project; it works offline too."""
 
-    log_every: int = 10
-    validate_every: int = 100
-    save_every: int = 500
-    keep_last: int = 2
+    log_every: PositiveInt = 10
+    validate_every: PositiveInt = 100
+    save_every: PositiveInt = 500
+    keep_last: PositiveInt = 2
     wandb: str | None = None
 
-    def __post_init__(self) -> None:
-        for name in ("log_every", "validate_every", "save_every", "keep_last"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class TrainRecipe:
     """A run. ``output`` identifies it: the same command again resumes what lies there.
 
@@ -61,15 +54,13 @@ class TrainRecipe:
     optim: OptimConfig
     model: ModelConfig | None = None
     vocabulary: str = "tiny"
-    seed: int = 0
+    seed: Seed = 0
     start_from: Path | None = None
     loss: LossConfig = field(default_factory=LossConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     intervals: TrainerIntervals = field(default_factory=TrainerIntervals)
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
         if (self.model is None) == (self.start_from is None):
             given = "neither" if self.model is None else "both"
             raise ValueError(

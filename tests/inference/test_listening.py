@@ -122,7 +122,7 @@ def test_a_misspelt_key_names_the_right_one():
     tree = {"checkpoint": "x", "session": {"treshold": 0.5}}
     with pytest.raises(UserError, match=r"session\.treshold.*threshold"):
         build(InferRecipe, tree, "live.yaml")
-    with pytest.raises(UserError, match="packet_s must be positive"):
+    with pytest.raises(UserError, match="packet_s: must be greater than 0, got -1"):
         build(InferRecipe, {"checkpoint": "x", "packet_s": -1.0}, "live.yaml")
 
 

@@ -113,4 +113,4 @@ def test_short_sequence_attention_is_the_same_attention(
 
 def test_a_negative_weight_is_refused() -> None:
     with pytest.raises(ValueError, match="stream_weight"):
-        LossConfig(-0.1)
+        LossConfig(stream_weight=-0.1)
