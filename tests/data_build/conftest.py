@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from chat_server import Action, Body, ChatServer
+
+from tests.data_build.chat_server import Action, Body, ChatServer
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from small_recipe import fingerprints, write_recipe
 
 from data_build.randomness import generator
 from data_build.recipe import BuildRecipe
@@ -27,6 +26,7 @@ from data_build.tokenize import read_vocabulary
 from soundflow.config.load import load
 from soundflow.errors import UserError
 from soundflow.shards.reader import ShardSet
+from tests.data_build.small_recipe import fingerprints, write_recipe
 
 pytest.importorskip("py_nanotts")
 ROOT = Path(__file__).resolve().parents[2]

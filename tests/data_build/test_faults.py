@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
-from chat_server import Raw, Say
-from small_recipe import fingerprints, write_recipe
 
 from data_build.recipe import BuildRecipe
 from data_build.run import build
 from soundflow.config.load import load
 from soundflow.errors import UserError
 from soundflow.shards.reader import ShardSet
+from tests.data_build.chat_server import Raw, Say
+from tests.data_build.small_recipe import fingerprints, write_recipe
 
 pytest.importorskip("py_nanotts")
 ROOT = Path(__file__).resolve().parents[2]

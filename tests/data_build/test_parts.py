@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from small_recipe import fingerprints, write_recipe
 
 from data_build.recipe import BuildRecipe
 from data_build.run import build, build_part
@@ -16,6 +15,7 @@ from data_build.shard_job import ShardJob
 from data_build.sources.source import WorkerShard
 from soundflow.config.load import load
 from soundflow.shards.reader import ShardSet
+from tests.data_build.small_recipe import fingerprints, write_recipe
 
 pytest.importorskip("py_nanotts")
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_recipe import write_recipe
 
 from data_build.recipe import BuildRecipe
 from soundflow.config.load import load
 from soundflow.errors import UserError
+from tests.data_build.small_recipe import write_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 OURS = [RECIPES / "quickstart" / "build.yaml", *sorted((RECIPES / "build").glob("*.yaml"))]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from measure import FILE, measure
+
+from tests.golden.measure import FILE, measure
 
 TOLERANCE = 2e-4  # float32 on other processors
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from reference import features, layouts, positions, sessions, training
-from reference.rows import Row
 
 from soundflow.convert.load_any import load_any
 from soundflow.model.weights import Checkpoint
+from tests.parity.reference import features, layouts, positions, sessions, training
+from tests.parity.reference.rows import Row
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/interoperability.md"
 With = Callable[[Path, Checkpoint], Iterable[Row]]

@@ -33,12 +33,11 @@ def replace_between(text: str, name: str, body: str) -> str:
 
 
 def main() -> None:
-    sys.path.insert(0, str(ROOT / "tests/soundflow/convert"))
-    from omni import save_omni, save_thinker
-    from reference import conversions, features, layouts, positions, sessions, training
-
+    sys.path.insert(0, str(ROOT))
     from soundflow.convert.load_any import load_any
     from soundflow.convert.run import convert
+    from tests.parity.reference import conversions, features, layouts, positions, sessions, training
+    from tests.soundflow.convert.omni import save_omni, save_thinker
 
     goldens = ROOT.parent / "shared/goldens"
     release = load_any(goldens / "ckpt")

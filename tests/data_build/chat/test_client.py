@@ -12,7 +12,6 @@ from typing import Any
 
 import jinja2
 import pytest
-from chat_server import Cut, Dribble, Raw, Say
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from data_build.chat.client import ChatClient, ChatConfig, ChatRequest
 from data_build.chat.http_calls import CallCounts, CallFailure, Endpoint
 from data_build.chat.prompts import Prompt, read_prompt
 from soundflow.errors import UserError
+from tests.data_build.chat_server import Cut, Dribble, Raw, Say
 
 PROMPT = Prompt("double", 1, "a test", "You double numbers.", "Double {{ n }}.", "0" * 64)
 SCHEMA = {

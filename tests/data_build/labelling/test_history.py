@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from chat_server import Raw, Say
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from data_build.labelling.history import (
 )
 from data_build.labelling.history_llm import PROMPT, model_probes
 from data_build.records import Dialogue, DialogueTurn, Origin
+from tests.data_build.chat_server import Raw, Say
 
 ORIGIN = Origin("test", "CC0-1.0")
 SMALL_TALK = (

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from chat_server import Raw, Say
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from data_build.labelling.silence_llm import PROMPT, model_judgements
 from data_build.labelling.silence_policy import Judgement, judge, verdict
 from data_build.records import Clip, ClipKind, Origin, PlannedReply, Recorded
 from data_build.scenes.ontology import ontology
+from tests.data_build.chat_server import Raw, Say
 
 ORIGIN = Origin("test", "CC0-1.0")
 

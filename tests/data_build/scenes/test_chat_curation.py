@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chat_server import Cut, Raw, Say
-from sounds import barks
 
 from data_build.chat.client import ChatClient, ChatConfig
 from data_build.chat.http_calls import CallFailure, Endpoint
@@ -28,6 +26,8 @@ from data_build.scenes.retrieval import ClipLibrary
 from data_build.scenes.scene import Annotation, Scene, SubEvent, check
 from data_build.scenes.verify import Candidate, RuleVerifier
 from data_build.scenes.verify_llm import ChatVerifier
+from tests.data_build.chat_server import Cut, Raw, Say
+from tests.data_build.scenes.sounds import barks
 
 BAG = [
     Annotation("c1", ("doorbell",), "", 2.0),

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from chat_server import ChatServer, Cut, Raw
-from sounds import RATE, barks, with_noise
 
 from data_build.chat.http_calls import Endpoint
 from data_build.drops import Drop
@@ -30,6 +28,8 @@ from data_build.tfjp.loop import tfjp
 from soundflow.audio.files import read_audio
 from soundflow.shards.schema import quantise
 from soundflow.shards.writer import flac_bytes
+from tests.data_build.chat_server import ChatServer, Cut, Raw
+from tests.data_build.scenes.sounds import RATE, barks, with_noise
 
 SCENE = Scene("A yard at noon.", "in a yard", "out", "noon", 10.0, ())
 BARK = SubEvent("Bark", "foreground", 2.0, "a dog barks, close by")

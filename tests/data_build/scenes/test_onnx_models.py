@@ -6,12 +6,12 @@ import pickle
 
 import numpy as np
 import pytest
-from tiny_onnx import band_model, embedding_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from data_build.scenes.sentence_encoder import SentenceEncoder, SentenceEncoderConfig
 from data_build.scenes.yamnet import YamnetConfig, YamnetTagger, patches
 from soundflow.errors import UserError
+from tests.data_build.scenes.tiny_onnx import band_model, embedding_model
 
 pytest.importorskip("onnxruntime")
 RATE = 16_000

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from test_plan import GOOD
 
 from data_build.scenes.ontology import ontology
 from data_build.scenes.refine import Refined, RuleRefiner, check_refined
 from data_build.scenes.scene import SubEvent
+from tests.data_build.scenes.test_plan import GOOD
 
 WORLD = ontology()
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sounds import RATE, barks, clipped, with_gap, with_noise
 
 from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.measure import measure
@@ -16,6 +15,7 @@ from data_build.scenes.ontology import ontology
 from data_build.scenes.refine import RuleRefiner
 from data_build.scenes.scene import Scene, SubEvent
 from data_build.scenes.verify import Candidate, RuleVerifier, Verdict, VerifyLimits
+from tests.data_build.scenes.sounds import RATE, barks, clipped, with_gap, with_noise
 
 SCENE = Scene("A yard at noon.", "in a yard", "out", "noon", 10.0, ())
 BARK = SubEvent("Bark", "foreground", 2.0, "a dog barks, close by")

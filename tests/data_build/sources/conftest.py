@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from miniatures import MINIATURES, ReadAll
 
 from data_build.drops import Drop
 from data_build.records import Clip, Dialogue
 from data_build.sources.catalogue import read
 from data_build.sources.source import SourceConfig
+from tests.data_build.sources.miniatures import MINIATURES, ReadAll
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import miniatures
 import pytest
-from miniatures import MINIATURES, ReadAll, tone, write
 
 from data_build.records import Clip, Dialogue, DialogueTurn, Word
 from data_build.sources.catalogue import CORPORA
@@ -14,6 +12,8 @@ from data_build.sources.source import SourceConfig
 from data_build.sources.tar_members import audio_source
 from soundflow.audio.files import read_audio
 from soundflow.errors import UserError
+from tests.data_build.sources import miniatures
+from tests.data_build.sources.miniatures import MINIATURES, ReadAll, tone, write
 
 Corpora = dict[str, SourceConfig]
 

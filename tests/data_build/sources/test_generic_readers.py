@@ -8,10 +8,8 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
-import miniatures
 import numpy as np
 import pytest
-from miniatures import ReadAll, tone, tone_bytes, write, write_json_lines
 
 from data_build.pools.prepare import BadClip, PrepareConfig, Preparer
 from data_build.records import Clip, Dialogue, PlannedReply, Question, Recorded, Word
@@ -19,6 +17,8 @@ from data_build.sources.source import ALL_ROWS, SourceConfig
 from data_build.sources.streamaudio import stream_plans
 from data_build.sources.tar_members import read_member
 from soundflow.errors import UserError
+from tests.data_build.sources import miniatures
+from tests.data_build.sources.miniatures import ReadAll, tone, tone_bytes, write, write_json_lines
 
 Corpora = dict[str, SourceConfig]
 

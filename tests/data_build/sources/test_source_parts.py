@@ -10,13 +10,13 @@ from typing import get_args
 
 import pytest
 import yaml
-from miniatures import MINIATURES, ReadAll
 
 from data_build.drops import Drop
 from data_build.sources.catalogue import CORPORA, corpus_named, read
 from data_build.sources.source import CorpusName, SourceConfig, WorkerShard
 from soundflow.config.load import build
 from soundflow.errors import UserError
+from tests.data_build.sources.miniatures import MINIATURES, ReadAll
 
 Corpora = dict[str, SourceConfig]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from audio_server import Answer, Asked, AudioServer
 
 from data_build.chat.http_calls import CallFailure, Endpoint
 from data_build.records import Voice
@@ -18,6 +17,7 @@ from data_build.speech.asr.whisper_weights import whisper_folder
 from data_build.speech.asr_check import GateConfig, judge
 from data_build.speech.voices import synthesise
 from soundflow.errors import UserError
+from tests.data_build.speech.audio_server import Answer, Asked, AudioServer
 
 TEXT = "The train to the coast leaves at seven thirty in the morning."
 

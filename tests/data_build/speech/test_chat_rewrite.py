@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from chat_server import Cut, Raw, Say
 
 from data_build.chat.client import ChatClient, ChatConfig
 from data_build.chat.http_calls import CallFailure, Endpoint
 from data_build.speech.rewriting.chat import ChatRewriter
+from tests.data_build.chat_server import Cut, Raw, Say
 
 WRITTEN = "It costs **$5** 🙂"
 GOOD = {

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import soundfile
-from audio_server import Answer, Asked, AudioServer
 
 from data_build.chat.http_calls import Endpoint
 from data_build.records import Voice
@@ -17,6 +16,7 @@ from data_build.speech.engines.engine import RenderingFailed
 from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
 from data_build.speech.voices import synthesise
 from soundflow.errors import UserError
+from tests.data_build.speech.audio_server import Answer, Asked, AudioServer
 
 pytest.importorskip("py_nanotts")
 TEXT = "The water is boiling over."

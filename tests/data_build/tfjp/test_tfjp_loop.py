@@ -12,7 +12,6 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_clips import Float32, noise, rms_db, silence, voiced
 from PIL import Image
 
 from data_build.tfjp import loop, spectrum
@@ -20,6 +19,7 @@ from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import TfjpResult, divided, tfjp
 from data_build.tfjp.picture import kept_frames, png
 from soundflow.text.wer import count_errors
+from tests.data_build.tfjp.made_clips import Float32, noise, rms_db, silence, voiced
 
 CONFIG = TfjpConfig()
 

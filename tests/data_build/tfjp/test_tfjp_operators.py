@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_clips import noise, rms_db, silence, voiced
 
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.spans import BLANK, Span, runs
@@ -21,6 +20,7 @@ from data_build.tfjp.spectrum import (
     spec_smooth,
     synthesise,
 )
+from tests.data_build.tfjp.made_clips import noise, rms_db, silence, voiced
 
 CONFIG = TfjpConfig()
 SEEDS = st.integers(0, 10_000)

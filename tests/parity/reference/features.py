@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from reference.rows import Row
 from soundflow.audio.files import read_audio
 from soundflow.audio.frontend import log_mel
 from soundflow.export.training_rows import chunk_features
@@ -24,6 +23,7 @@ from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import Checkpoint
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.timebase import TimeBase
+from tests.parity.reference.rows import Row
 
 TIME = TimeBase()
 CLIP = FrontEnd(maximum="clip")

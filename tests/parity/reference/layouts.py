@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from reference.rows import Row
 from soundflow.interop.conversations import is_silent, read_offline
 from soundflow.interop.published import PUBLISHED_SYSTEM
 from soundflow.interop.reply_chunks import ReplyChunks, exact, published
@@ -20,6 +19,7 @@ from soundflow.model.weights import Checkpoint
 from soundflow.protocol import layout
 from soundflow.protocol.timebase import TimeBase
 from soundflow.text.tokenizer import TextTokenizer
+from tests.parity.reference.rows import Row
 
 TIME = TimeBase()
 

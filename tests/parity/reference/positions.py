@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from reference.features import gap
-from reference.rows import Row
 from soundflow.model.fp16_positions import set_positions
 from soundflow.model.weights import Checkpoint
+from tests.parity.reference.features import gap
+from tests.parity.reference.rows import Row
 
 
 def position_rows(goldens: Path, checkpoint: Checkpoint) -> Iterator[Row]:

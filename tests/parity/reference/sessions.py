@@ -17,11 +17,11 @@ from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, Sessi
 from inference.profiles import OURS, PUBLISHED, Profile, hear_recordings, open_session
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
-from reference.features import WAVS, gap
-from reference.rows import Row
 from soundflow.audio.files import read_audio
 from soundflow.model.weights import Checkpoint
 from soundflow.protocol.tokens import TokenTable
+from tests.parity.reference.features import WAVS, gap
+from tests.parity.reference.rows import Row
 
 GREEDY = SessionConfig(sampling=SamplingConfig(temperature=0))
 

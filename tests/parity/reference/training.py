@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from reference.features import gap
-from reference.rows import Row
 from soundflow.convert import tensor_names
 from soundflow.convert.load_any import load_any
 from soundflow.interop.training_rows import TrainingRow, read_training_rows
@@ -21,6 +19,8 @@ from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.layout import Role
 from soundflow.protocol.tokens import TokenTable
 from soundflow.train.loss import head_cross_entropy
+from tests.parity.reference.features import gap
+from tests.parity.reference.rows import Row
 
 VOCABULARY = 151_936
 SETS = {

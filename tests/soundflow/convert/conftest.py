@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from omni import save_omni, save_thinker
 
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import save_checkpoint
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.tiny import tiny_tokenizer
+from tests.soundflow.convert.omni import save_omni, save_thinker
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from omni import save_thinker
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
@@ -24,6 +23,7 @@ from soundflow.convert.stored_tensors import from_safetensors
 from soundflow.errors import UserError
 from soundflow.model.config import LmConfig
 from soundflow.model.weights import load_checkpoint
+from tests.soundflow.convert.omni import save_thinker
 
 
 def same_tensors(a: Path, b: Path) -> None:
