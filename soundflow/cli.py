@@ -12,7 +12,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from soundflow.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_OURS, EXIT_USER, UserError
+from soundflow.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_OURS,
+    EXIT_SIGNALLED,
+    EXIT_USER,
+    Stopped,
+    UserError,
+)
 
 DESCRIPTION = """\
 SoundFlow makes audio models that listen without end and decide, after every 0.4 s, whether to
@@ -25,7 +33,8 @@ stay silent or to speak. Three commands are the whole road:
 
 EPILOG = """\
 Any value of a recipe can be set from the command line: key.sub=value.
-Exit codes: 0 done, 1 a defect of SoundFlow, 2 a mistake in what was given, 130 interrupted.
+Exit codes: 0 done, 1 a defect of SoundFlow, 2 a mistake in what was given, 130 interrupted,
+143 terminated.
 """
 
 
@@ -142,6 +151,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.hint:
             ERR.print(f"[dim]hint: {_plain(error.hint)}[/]", soft_wrap=True)
         return EXIT_USER
+    except Stopped as stop:
+        ERR.print(_plain(stop.message), soft_wrap=True)
+        return EXIT_SIGNALLED + stop.number
     except KeyboardInterrupt:
         ERR.print("interrupted; run the same command again to go on")
         return EXIT_INTERRUPTED

@@ -12,6 +12,7 @@ EXIT_OK = 0
 EXIT_OURS = 1
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
+EXIT_SIGNALLED = 128  # and the number of the signal
 
 
 class UserError(Exception):
@@ -33,6 +34,22 @@ class UserError(Exception):
     def __reduce__(self) -> tuple[type[UserError], tuple[str, str]]:
         # Crosses process boundaries in the build pool with both parts intact.
         return type(self), (self.message, self.hint)
+
+
+class Stopped(Exception):
+    """A signal ended the work in good order.
+
+    Args:
+        number: of the signal; the exit code is 128 more.
+        message: one line that says what is saved and how to go on.
+        together: every process of the work is leaving at this point.
+    """
+
+    def __init__(self, number: int, message: str = "stopped", *, together: bool = False) -> None:
+        super().__init__(message)
+        self.number = number
+        self.message = message
+        self.together = together
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -7,6 +7,8 @@ from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import StreamValidate
 
 
-def held_out_listener(recipe: TrainRecipe) -> StreamValidate:
+def held_out_listener(recipe: TrainRecipe) -> StreamValidate | None:
     """The callable that `soundflow.train` is given, since no wing may import another."""
+    if recipe.data.valid is None:
+        return None
     return stream_validation(recipe.data.folder / recipe.data.valid, seed=recipe.seed)

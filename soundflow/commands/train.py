@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 
+from inference.evaluate.report_origin import training_section
 from soundflow.commands.listening import held_out_listener
 from soundflow.config.load import load
 from soundflow.config.record import to_plain
+from soundflow.errors import Stopped
 from soundflow.logs import OUT
+from soundflow.report.page import write_page
 from soundflow.train.metrics import read_metrics
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import TrainResult
@@ -21,9 +25,16 @@ from soundflow.train.run import run as train
 
 def run(args: argparse.Namespace) -> None:
     recipe = load(args.recipe, TrainRecipe, args.overrides, command="train")
-    result = train(recipe, held_out_listener(recipe))
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
-        return  # one of several processes speaks for the run
+    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+    try:
+        result = train(recipe, held_out_listener(recipe))
+    except Stopped:
+        if first:
+            raise
+        return  # the first process of a run speaks for all of them
+    if not first:
+        return
+    draw_curves(result)
     if args.json:
         print(json.dumps(to_plain(asdict(result)), indent=1))
     else:
@@ -43,6 +54,16 @@ COLUMNS = {
 }
 
 
+def draw_curves(result: TrainResult) -> None:
+    """Writes the metrics of a run as a page of curves."""
+    sections = training_section(result.metrics_file)
+    write_page(curves_of(result), "Training", str(result.model_folder), sections)
+
+
+def curves_of(result: TrainResult) -> Path:
+    return result.metrics_file.with_name("curves.html")
+
+
 def show(result: TrainResult) -> None:
     """How the run went: every look at the held-out streams, then the result."""
     rows = [row for row in read_metrics(result.metrics_file) if "valid/decision_accuracy" in row]
@@ -54,9 +75,18 @@ def show(result: TrainResult) -> None:
         values = (row.get(f"valid/{name}") for name in named)
         table.add_row(str(row["update"]), *("" if v is None else f"{v:.2f}" for v in values))
     OUT.print(table)
-    OUT.print(
-        f"{result.parameters / 1e6:.1f} M parameters, {result.updates} updates in "
-        f"{result.seconds:.0f} s on {result.threads} thread(s)"
-        + (f", resumed at {result.resumed_at}" if result.resumed_at else "")
-        + f"\ncheckpoint: {result.model_folder}\ncurves: {result.metrics_file}"
+    OUT.print(f"{result.parameters / 1e6:.1f} M parameters, {_how_it_went(result)}")
+    OUT.print(f"checkpoint: {result.model_folder}\ncurves: {curves_of(result)}", soft_wrap=True)
+
+
+def _how_it_went(result: TrainResult) -> str:
+    if result.precision is None:
+        return (
+            f"all {result.updates} updates were done before: nothing is left to train. To train "
+            f"further: output=ANOTHER model=null start_from={result.model_folder}"
+        )
+    resumed = f", resumed at {result.resumed_at + 1}" if result.resumed_at else ""
+    return (
+        f"{result.updates} updates in {result.seconds:.0f} s in {result.precision} on "
+        f"{result.threads} thread(s) a process{resumed}"
     )

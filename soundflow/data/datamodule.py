@@ -27,12 +27,13 @@ class DataConfig:
     """Where the streams are, and how many go into an update.
 
     ``global_batch_size`` counts all ranks and accumulated micro-batches together. ``cache_mb``
-    keeps computed features of small corpora in memory, per worker.
+    keeps computed features of small corpora in memory, per worker. ``valid`` null: nothing is
+    held out and nothing measured on the way.
     """
 
     folder: Path
     train: SplitName = "train"
-    valid: SplitName = "valid"
+    valid: SplitName | None = "valid"
     global_batch_size: PositiveInt = 16
     micro_batch_size: PositiveInt = 16
     workers: Workers = 0
@@ -90,11 +91,13 @@ class StreamData(LightningDataModule):
         super().__init__()
         self.config = config
         self.train_shards = _open(config.folder / config.train)
-        self.valid_shards = _open(config.folder / config.valid)
         self.spec: StreamSpec = self.train_shards.spec
-        self.spec.require_same(
-            self.valid_shards.spec, str(self.train_shards.folder), str(self.valid_shards.folder)
-        )
+        self.valid_shards: ShardSet | None = None
+        if config.valid is not None:
+            self.valid_shards = _open(config.folder / config.valid)
+            self.spec.require_same(
+                self.valid_shards.spec, str(self.train_shards.folder), str(self.valid_shards.folder)
+            )
         self._seed = seed
         self._updates = updates
 
@@ -133,13 +136,12 @@ class StreamData(LightningDataModule):
         updates = self.train_updates(trainer.global_rank, trainer.world_size)
         return ResumableLoader(updates, trainer.global_step, self.config.workers)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        trainer = self._ranks()
+    def held_out(self, rank: int, world: int) -> DataLoader[Batch] | None:
+        """The held-out batches of one rank; None without a held-out split."""
+        if self.valid_shards is None:
+            return None
         rows = self.config.micro_batch_size
-        held_out = HeldOut(
-            self.valid_shards, rows, rank=trainer.global_rank, world=trainer.world_size
-        )
-        return DataLoader(held_out, batch_size=None)
+        return DataLoader(HeldOut(self.valid_shards, rows, rank=rank, world=world), batch_size=None)
 
     def _ranks(self) -> Trainer:
         if self.trainer is None:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback
+from torch import nn
 
 from soundflow.atomic import atomic_write, write_text
 
@@ -34,7 +35,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         target = Path(path)
         with atomic_write(target) as file:
-            torch.save(checkpoint, file)
+            _save(checkpoint, file)
             n_bytes = file.seek(0, 2)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -42,33 +43,73 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         write_text(target.with_suffix(".json"), json.dumps(note))
 
 
-class SaveState(Callback):
-    """Saves every ``every`` updates and after the last one; keeps the newest ``keep`` states."""
+@dataclass(frozen=True)
+class States:
+    """The states of the run in ``output``; the newest ``keep`` are kept."""
 
-    def __init__(self, output: Path, every: int, keep: int) -> None:
-        self._folder = output / FOLDER
-        self._every = every
-        self._keep = keep
+    output: Path
+    keep: int
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if trainer.global_step % self._every == 0 or trainer.global_step == trainer.max_steps:
-            path = self._folder / f"update-{trainer.global_step:06d}.ckpt"
-            trainer.save_checkpoint(path)
-            if trainer.is_global_zero:
-                self._forget_old()
+    def save(self, trainer: Trainer) -> None:
+        """Saves the state after the newest update; all ranks take part.
 
-    def _forget_old(self) -> None:
-        for path in sorted(self._folder.glob("update-*.ckpt"))[: -self._keep]:
-            path.with_suffix(".json").unlink(missing_ok=True)
-            path.unlink()
+        Raises:
+            UserError: if the disk is full.
+        """
+        trainer.save_checkpoint(self._folder / f"update-{trainer.global_step:06d}.ckpt")
+        if trainer.is_global_zero:
+            for path in sorted(self._folder.glob("update-*.ckpt"))[: -self.keep]:
+                path.with_suffix(".json").unlink(missing_ok=True)
+                path.unlink()
+
+    @property
+    def _folder(self) -> Path:
+        return self.output / FOLDER
+
+
+class _Failing:
+    """Passes bytes on to a file and keeps the error that torch replaces by one of its own."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _save(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+    """`torch.save`, whose failure to write is the OSError that it was."""
+    target = _Failing(file)
+    try:
+        torch.save(checkpoint, target)  # type: ignore[arg-type]
+    except RuntimeError as error:
+        raise (target.error or error) from error
 
 
 def newest_state(output: Path) -> Path | None:
     """The newest whole state of a run, or None."""
     states = sorted((output / FOLDER).glob("update-*.ckpt"), reverse=True)
     return next((s for s in states if is_whole(s)), None)
+
+
+def newest_update(output: Path) -> int | None:
+    """The update of the newest state that was written to its end, without reading the state."""
+    notes = sorted((output / FOLDER).glob("update-*.json"))
+    return update_of(notes[-1]) if notes else None
+
+
+def load_weights(model: nn.Module, state: Path) -> None:
+    """Fills ``model``, which was the attribute ``model`` of the module that was trained."""
+    stored = torch.load(state, weights_only=True, map_location="cpu")["state_dict"]
+    model.load_state_dict({k.removeprefix("model."): v for k, v in stored.items()})
 
 
 def update_of(state: Path) -> int:

@@ -13,12 +13,14 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from soundflow.atomic import disk_error, write_text
 from soundflow.data.batch import Batch
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.layout import Role
 from soundflow.train.loss import head_cross_entropy
 
 FILE_NAME = "metrics.jsonl"
+VALID = "valid/"
 
 # Columns of `held_out_counts`, all sums, so that batches and ranks add up.
 COUNTS = (
@@ -93,8 +95,11 @@ class JsonlLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps({"update": step, **metrics}) + "\n")
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps({"update": step, **metrics}) + "\n")
+        except OSError as error:
+            raise disk_error(error, self.path) from error
 
     def log_hyperparams(
         self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
@@ -103,9 +108,17 @@ class JsonlLogger(Logger):
 
     @rank_zero_only
     def _keep_until(self, update: int) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = [r for r in read_metrics(self.path) if r["update"] <= update] if update else []
-        self.path.write_text("".join(json.dumps(r) + "\n" for r in kept))
+        write_text(self.path, "".join(json.dumps(r) + "\n" for r in kept))
+
+
+def newest_measurement(path: Path) -> tuple[int, dict[str, float]]:
+    """The update of the last held-out figures and the figures; 0 and none where there are none."""
+    for row in reversed(read_metrics(path)):
+        found = {k.removeprefix(VALID): v for k, v in row.items() if k.startswith(VALID)}
+        if found:
+            return row["update"], found
+    return 0, {}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

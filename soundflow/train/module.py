@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
@@ -16,21 +15,27 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from soundflow.data.batch import Batch
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.train.cpu import short_sequence_attention
+from soundflow.train.compute import Compute, computing
 from soundflow.train.loss import LossConfig, loss_sums, target_counts
-from soundflow.train.metrics import COUNTS, held_out_counts, held_out_metrics
+from soundflow.train.metrics import COUNTS, VALID, held_out_counts, held_out_metrics
 from soundflow.train.optim import OptimConfig, build_optimizer, build_schedule
+from soundflow.train.stopping import SIGNALS, StopFlag
 
 StreamingMetrics = Callable[[AudioInteractionModel], dict[str, float]]
 
 
 class StreamingModule(LightningModule):
-    """Trains an `AudioInteractionModel` on updates, and listens to it on held-out streams.
+    """Trains an `AudioInteractionModel` on updates, and measures it on held-out streams.
 
     Args:
+        flag: asked at every update, on all ranks together, whether the run should stop.
         decode_held_out: decodes the held-out streams live and measures the result; None leaves
             teacher-forced figures only.
         log_every: updates between two lines of the metrics.
+
+    Attributes:
+        compute: number format and threads, see `use`.
+        stop_signal: what some process of the run was asked to stop by before the newest update.
     """
 
     def __init__(
@@ -38,19 +43,27 @@ class StreamingModule(LightningModule):
         model: AudioInteractionModel,
         optim: OptimConfig,
         loss: LossConfig,
+        flag: StopFlag,
         decode_held_out: StreamingMetrics | None = None,
         log_every: int = 1,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model = model
+        self.compute = Compute(torch.float32, torch.get_num_threads())
+        self.stop_signal: int | None = None
         self._optim = optim
         self._loss = loss
+        self._flag = flag
         self._decode_held_out = decode_held_out
         self._log_every = log_every
-        self._held_out = torch.zeros(len(COUNTS), dtype=torch.float64)
         self.last_update: dict[str, float] = {}
         self.last_metrics: dict[str, float] = {}
+
+    def use(self, compute: Compute) -> None:
+        """Computes in this way from here on."""
+        torch.set_num_threads(compute.threads)
+        self.compute = compute
 
     def training_step(self, update: tuple[Batch, ...], index: int) -> None:
         """Forward and backward of every micro-batch, then one step of the optimiser.
@@ -60,37 +73,51 @@ class StreamingModule(LightningModule):
         """
         optimizer = cast(LightningOptimizer, self.optimizers())
         schedule = cast(LambdaLR, self.lr_schedulers())
-        counts = self._over_ranks(torch.stack([target_counts(b) for b in update]).sum(0))
+        counts = self._counts_and_stop(update)
         total = torch.zeros(2, dtype=torch.float64)
         for number, batch in enumerate(update, start=1):
-            synced = optimizer.toggle_model(sync_grad=number == len(update))
-            with synced, self._attention():
-                sums = loss_sums(self.model, batch)
-                self.manual_backward(sums.combined(counts, self._loss) * self._world)
+            with optimizer.toggle_model(sync_grad=number == len(update)):
+                with computing(self.compute.dtype, self.device):
+                    sums = loss_sums(self.model, batch)
+                    loss = sums.combined(counts, self._loss) * self._world
+                self.manual_backward(loss)
             total += torch.stack([sums.stream.detach(), sums.reply.detach()]).double().cpu()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._optim.grad_norm)
         optimizer.step()
         optimizer.zero_grad()
         lr = float(schedule.get_last_lr()[0])
         schedule.step()
-        self._log_update(self._over_ranks(total) / counts.cpu().clamp(min=1), norm, lr)
+        parts = self._over_ranks(total).cpu() / counts.cpu().clamp(min=1)
+        self._log_update(parts, norm, lr)
 
-    def validation_step(self, batch: Batch, index: int) -> None:
-        self._held_out += held_out_counts(self.model, batch).cpu()
-
-    def on_validation_epoch_end(self) -> None:
-        counts = self._over_ranks(self._held_out)
-        self._held_out = torch.zeros_like(self._held_out)
-        found = held_out_metrics(counts, self._loss.stream_weight)
+    @torch.no_grad()
+    def measure_held_out(self, batches: Iterable[Batch]) -> None:
+        """Figures of this rank's batches and the others' go to the metrics; all ranks take part."""
+        self.eval()
+        counts = torch.zeros(len(COUNTS), dtype=torch.float64)
+        with computing(self.compute.dtype, self.device):
+            for batch in batches:
+                counts += held_out_counts(self.model, batch.to(self.device)).cpu()
+        found = held_out_metrics(self._over_ranks(counts).cpu(), self._loss.stream_weight)
         if self._decode_held_out is not None and self.trainer.is_global_zero:
             with torch.random.fork_rng(devices=[]):
                 found |= self._decode_held_out(self.model)
+        self.train()
         self.last_metrics = found
-        self._write({f"valid/{k}": v for k, v in found.items()})
+        self._write({f"{VALID}{k}": v for k, v in found.items()})
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = build_optimizer(self.model, self._optim)
         return {"optimizer": optimizer, "lr_scheduler": build_schedule(optimizer, self._optim)}
+
+    def _counts_and_stop(self, update: tuple[Batch, ...]) -> Tensor:
+        """(2,) targets of the update over all ranks; whether any was asked to stop comes along."""
+        targets = torch.stack([target_counts(b) for b in update]).sum(0)
+        asked = torch.tensor([self._flag.asked == n for n in SIGNALS]).to(targets)
+        reduced = self._over_ranks(torch.cat([targets, asked]))
+        stops = reduced[2:].tolist()
+        self.stop_signal = next((n for n, on in zip(SIGNALS, stops, strict=True) if on), None)
+        return reduced[:2]
 
     def _log_update(self, parts: Tensor, norm: Tensor, lr: float) -> None:
         stream, reply = parts.tolist()
@@ -105,7 +132,7 @@ class StreamingModule(LightningModule):
             raise FloatingPointError(f"update {self.global_step}: {values}")
         self.last_update = values
         if self.global_step % self._log_every == 0:
-            self._write(values)
+            self._write(values | {"train/bf16": float(self.compute.dtype == torch.bfloat16)})
 
     def _write(self, values: dict[str, float]) -> None:
         for logger in self.loggers:
@@ -114,9 +141,6 @@ class StreamingModule(LightningModule):
     @property
     def _world(self) -> int:
         return self.trainer.world_size
-
-    def _attention(self) -> AbstractContextManager[None]:
-        return short_sequence_attention() if self.device.type == "cpu" else nullcontext()
 
     def _over_ranks(self, sums: Tensor) -> Tensor:
         if self._world == 1:

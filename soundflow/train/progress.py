@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 
 from soundflow.logs import ERR
+from soundflow.train.module import StreamingModule
 
 
 class Progress(Callback):
@@ -45,10 +46,10 @@ class Progress(Callback):
         elif trainer.is_global_zero and trainer.global_step % self._every == 0:
             self._line(f"update {trainer.global_step}/{trainer.max_steps}  {note}")
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and not trainer.sanity_checking:
-            held_out = _note(pl_module.last_metrics)  # type: ignore[arg-type]
-            self._line(f"held out at {trainer.global_step}:  {held_out}")
+    def held_out(self, trainer: Trainer, module: StreamingModule) -> None:
+        """Shows the figures that were just measured."""
+        if trainer.is_global_zero:
+            self._line(f"held out at {trainer.global_step}:  {_note(module.last_metrics)}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()

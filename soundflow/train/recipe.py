@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
-from typing import Literal
 
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
@@ -12,17 +11,18 @@ from pydantic.dataclasses import dataclass
 from soundflow.config.settings import SETTINGS, Seed, Workers
 from soundflow.data.datamodule import DataConfig
 from soundflow.model.config import ModelConfig
+from soundflow.model.precision import Precision
 from soundflow.train.loss import LossConfig
 from soundflow.train.optim import OptimConfig
-
-Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class ComputeConfig:
-    """``bf16`` is autocast over float32 weights. ``threads`` 0 measures which count is fastest."""
+    """``bf16`` is autocast over float32 weights, ``auto`` the faster of it and ``fp32`` here.
+    ``threads`` 0 measures which count is fastest.
+    """
 
-    precision: Precision = "bf16"
+    precision: Precision = "auto"
     threads: Workers = 0
     accelerator: str = "auto"
     devices: PositiveInt = 1

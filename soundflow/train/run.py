@@ -12,22 +12,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 
-from soundflow.atomic import write_text
-from soundflow.config.record import recipe_hash, record
 from soundflow.data.datamodule import StreamData
-from soundflow.errors import UserError
+from soundflow.errors import Stopped, UserError
+from soundflow.logs import ERR
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
+from soundflow.model.precision import precision_name
 from soundflow.model.weights import (
     Checkpoint,
     load_tensors,
@@ -35,30 +35,44 @@ from soundflow.model.weights import (
     save_checkpoint,
 )
 from soundflow.text.presets import load_vocabulary
-from soundflow.train.checkpoints import AtomicCheckpointIO, SaveState, newest_state, update_of
-from soundflow.train.cpu import choose_threads
+from soundflow.train.checkpoints import (
+    AtomicCheckpointIO,
+    load_weights,
+    newest_state,
+    newest_update,
+    update_of,
+)
+from soundflow.train.claim import claim
+from soundflow.train.intervals import AtIntervals
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
-from soundflow.train.metrics import JsonlLogger
+from soundflow.train.metrics import JsonlLogger, newest_measurement
 from soundflow.train.module import StreamingModule
 from soundflow.train.progress import Progress
-from soundflow.train.recipe import ComputeConfig, TrainerIntervals, TrainRecipe
+from soundflow.train.recipe import TrainRecipe
+from soundflow.train.stopping import StopFlag, end_processes, stop_flag
+from soundflow.train.wandb_log import wandb_logger
 
 MODEL_FOLDER = "model"
-RECIPE_FILE = "train.yaml"
-IDENTITY_FILE = "identity.txt"
 
 StreamValidate = Callable[[Checkpoint], dict[str, float]]
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to. ``metrics`` are the last held-out figures (without "valid/")."""
+    """What a run came to.
+
+    Attributes:
+        precision: "fp32" or "bf16"; None, like ``threads``, where nothing was left to compute.
+        resumed_at: updates that were taken before; all of them if the run was finished.
+        metrics: the last held-out figures (without "valid/").
+    """
 
     model_folder: Path
     metrics_file: Path
     updates: int
     parameters: int
-    threads: int
+    precision: str | None
+    threads: int | None
     seconds: float
     resumed_at: int
     metrics: dict[str, float]
@@ -67,55 +81,105 @@ class TrainResult:
 def run(recipe: TrainRecipe, stream_validate: StreamValidate | None = None) -> TrainResult:
     """Trains, or goes on from the newest whole state of the same run.
 
+    SIGINT and SIGTERM end it after the current update, with its state saved.
+
     Args:
         stream_validate: decodes held-out streams through the live engine and returns figures
             about them; the composition root hands it in. None: teacher-forced figures only.
 
     Raises:
         UserError: if data, vocabulary and model do not fit, or ``output`` holds another run.
+        Stopped: if a signal ended it; the message says how to go on.
     """
+    with stop_flag(first_process=rank_zero_only.rank == 0) as flag:  # type: ignore[attr-defined]
+        try:
+            return _run(recipe, stream_validate, flag)
+        except Stopped as stop:
+            raise Stopped(stop.number, _how_to_go_on(recipe)) from None
+
+
+def _run(
+    recipe: TrainRecipe, stream_validate: StreamValidate | None, flag: StopFlag
+) -> TrainResult:
     started = time.perf_counter()
+    loggers = [wandb_logger(recipe)] if recipe.intervals.wandb is not None else []
     data = StreamData(recipe.data, recipe.seed, recipe.optim.updates)
     tokenizer, _ = load_vocabulary(recipe.vocabulary)
     _require_vocabulary(tokenizer.fingerprint, data)
-    _claim(recipe, data)
+    continued = claim(recipe, data.content_hash())
     model = build_model(recipe, data)
-    threads = _set_threads(recipe.compute, model, data)
-
-    def decode(trained: AudioInteractionModel) -> dict[str, float]:
-        assert stream_validate is not None
-        return stream_validate(Checkpoint(trained, tokenizer, data.spec, _extra(data)))
-
-    module = StreamingModule(
-        model,
-        recipe.optim,
-        recipe.loss,
-        decode if stream_validate is not None else None,
-        recipe.intervals.log_every,
-    )
     state = newest_state(recipe.output)
     at = update_of(state) if state else 0
-    trainer = _trainer(recipe, at)
-    if at < recipe.optim.updates:
-        trainer.fit(module, datamodule=data, ckpt_path=state, weights_only=True)
-    if not module.last_metrics or recipe.optim.updates % recipe.intervals.validate_every:
-        restored = state if at == recipe.optim.updates else None
-        trainer.validate(
-            module, datamodule=data, ckpt_path=restored, weights_only=True, verbose=False
-        )
     folder = recipe.output / MODEL_FOLDER
-    if trainer.is_global_zero:
-        extra = _extra(data) | {"updates": recipe.optim.updates, "metrics": module.last_metrics}
+    module: StreamingModule | None = None
+    if state is not None and at == recipe.optim.updates:
+        load_weights(model, state)
+    else:
+        if continued:
+            _say_where(at, recipe.optim.updates)
+
+        def decode(trained: AudioInteractionModel) -> dict[str, float]:
+            assert stream_validate is not None
+            return stream_validate(Checkpoint(trained, tokenizer, data.spec, _extra(data)))
+
+        module = StreamingModule(
+            model,
+            recipe.optim,
+            recipe.loss,
+            flag,
+            decode if stream_validate is not None else None,
+            recipe.intervals.log_every,
+        )
+        _fit(_trainer(recipe, flag, at, loggers), module, data, state)
+        flag.stop_at_once()
+    metrics_file = recipe.output / METRICS_FILE
+    _, metrics = newest_measurement(metrics_file)
+    if rank_zero_only.rank == 0 and (module is not None or not folder.exists()):  # type: ignore[attr-defined]
+        extra = _extra(data) | {"updates": recipe.optim.updates, "metrics": metrics}
         save_checkpoint(folder, model, tokenizer, data.spec, extra)
     return TrainResult(
         model_folder=folder,
-        metrics_file=recipe.output / METRICS_FILE,
+        metrics_file=metrics_file,
         updates=recipe.optim.updates,
         parameters=model.parameter_count(),
-        threads=threads,
+        precision=precision_name(module.compute.dtype) if module else None,
+        threads=module.compute.threads if module else None,
         seconds=time.perf_counter() - started,
         resumed_at=at,
-        metrics=module.last_metrics,
+        metrics=metrics,
+    )
+
+
+def _fit(trainer: Trainer, module: StreamingModule, data: StreamData, state: Path | None) -> None:
+    agreed = True
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=state, weights_only=True)
+    except Stopped as stop:
+        agreed = stop.together
+        raise
+    except BaseException:
+        agreed = False
+        raise
+    finally:
+        end_processes(trainer, agreed=agreed)
+
+
+def _say_where(at: int, updates: int) -> None:
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        return
+    where = f"resuming at update {at + 1} of {updates}"
+    ERR.print(where if at else "no state was saved here: starting at update 1")
+
+
+def _how_to_go_on(recipe: TrainRecipe) -> str:
+    at = newest_update(recipe.output)
+    if at is None:
+        return "stopped; no state was saved: the same command starts at update 1"
+    if at == recipe.optim.updates:
+        return "stopped; all updates are saved: the same command writes the model"
+    return (
+        f"stopped; the state after update {at} of {recipe.optim.updates} is saved: "
+        f"the same command resumes at update {at + 1}"
     )
 
 
@@ -153,27 +217,23 @@ def model_config(recipe: TrainRecipe) -> ModelConfig:
     return recipe.model
 
 
-def _trainer(recipe: TrainRecipe, resume_update: int) -> Trainer:
-    compute, watch = recipe.compute, recipe.intervals
-    callbacks: list[Callback] = [
-        SaveState(recipe.output, watch.save_every, watch.keep_last),
-        Progress(watch.log_every),
-    ]
+def _trainer(recipe: TrainRecipe, flag: StopFlag, at: int, loggers: Sequence[Logger]) -> Trainer:
+    compute = recipe.compute
+    progress = Progress(recipe.intervals.log_every)
+    metrics = JsonlLogger(recipe.output, at)
+    measured_at, _ = newest_measurement(recipe.output / METRICS_FILE)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return Trainer(
         accelerator=compute.accelerator,
         devices=compute.devices,
         num_nodes=compute.nodes,
-        precision="bf16-mixed" if compute.precision == "bf16" else "32-true",
         max_epochs=1,
         log_every_n_steps=1,
         max_steps=recipe.optim.updates,
-        val_check_interval=watch.validate_every,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        logger=_loggers(recipe, resume_update),
-        callbacks=callbacks,
+        limit_val_batches=0,
+        logger=[metrics, *loggers],
+        callbacks=[AtIntervals(recipe, progress, flag, measured_at), progress],
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -181,50 +241,6 @@ def _trainer(recipe: TrainRecipe, resume_update: int) -> Trainer:
         use_distributed_sampler=False,
         default_root_dir=recipe.output,
     )
-
-
-def _loggers(recipe: TrainRecipe, resume_update: int) -> list[Logger]:
-    loggers: list[Logger] = [JsonlLogger(recipe.output, resume_update)]
-    if recipe.intervals.wandb is not None:
-        identity = recipe_hash(recipe)
-        loggers.append(
-            WandbLogger(
-                project=recipe.intervals.wandb, id=identity, save_dir=recipe.output, resume="allow"
-            )
-        )
-    return loggers
-
-
-def _claim(recipe: TrainRecipe, data: StreamData) -> None:
-    """Notes whose ``output`` this is, so that a changed recipe does not resume a foreign state.
-
-    What changes speed or reporting only (``compute``, ``watch``, workers, cache) may differ.
-    """
-    same_run = replace(
-        recipe,
-        output=Path(),
-        compute=ComputeConfig(),
-        intervals=TrainerIntervals(),
-        data=replace(recipe.data, workers=0, cache_mb=0),
-    )
-    identity = f"{recipe_hash(same_run)} {data.content_hash()}"
-    file = recipe.output / IDENTITY_FILE
-    if file.is_file() and file.read_text() != identity:
-        raise UserError(
-            f"{recipe.output}: holds a run of another recipe or of other data",
-            "choose another output, or remove that folder",
-        )
-    write_text(file, identity)
-    record(recipe.output / RECIPE_FILE, recipe)
-
-
-def _set_threads(compute: ComputeConfig, model: AudioInteractionModel, data: StreamData) -> int:
-    if compute.threads:
-        torch.set_num_threads(compute.threads)
-    elif compute.accelerator in ("cpu", "auto") and not torch.cuda.is_available():
-        precision = torch.bfloat16 if compute.precision == "bf16" else torch.float32
-        return choose_threads(model, data.train_updates(0, 1)[0][0], precision)
-    return torch.get_num_threads()
 
 
 def _require_vocabulary(fingerprint: str, data: StreamData) -> None:

@@ -1,0 +1,107 @@
+"""Ending a run in good order: a signal sets a flag, and the training loop reads it between updates.
+
+A handler must neither save nor talk to other processes: it may interrupt either in the middle. All
+processes of a run take the flag of any of them into account at the same update
+(`soundflow.train.module`), so all of them save and leave together.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from lightning import Trainer
+
+from soundflow.errors import Stopped
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+WAIT_S = 60.0  # for the other processes to leave once all have agreed to
+
+
+class StopFlag:
+    """Whether this process was asked to stop.
+
+    Until `wait_for_updates` a signal raises `Stopped` at once in the first process of a run: there
+    is nothing to save. The others never leave on their own, for the first would wait for them.
+    Afterwards a signal is noted and read; a second one raises at once again.
+
+    Attributes:
+        asked: the signal that came last; None before the first.
+    """
+
+    def __init__(self, *, first_process: bool = True) -> None:
+        self.asked: int | None = None
+        self._first_process = first_process
+        self._at_once = first_process
+        self._owner = os.getpid()
+
+    def wait_for_updates(self) -> None:
+        """From here on the training loop reads the flag."""
+        self._at_once = False
+        self.install()
+
+    def leave_together(self, number: int) -> NoReturn:
+        """Raises `Stopped`, as every other process of the run does now."""
+        raise Stopped(number, together=True)
+
+    def stop_at_once(self) -> None:
+        """From here on nobody reads the flag.
+
+        Raises:
+            Stopped: if a signal came that nobody has read.
+        """
+        self._at_once = self._first_process
+        if self.asked is not None and self._at_once:
+            raise Stopped(self.asked)
+
+    def install(self) -> None:
+        """Takes the signals, also from a library that took them in the meantime."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._owner:  # a data worker inherited the handler
+            if number == signal.SIGTERM:
+                os._exit(128 + number)
+            return
+        again = self.asked is not None and self._first_process
+        self.asked = number
+        if self._at_once or again:
+            raise Stopped(number)
+
+
+@contextmanager
+def stop_flag(*, first_process: bool) -> Iterator[StopFlag]:
+    """A flag that takes the signals inside the block and gives them back behind it."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    flag = StopFlag(first_process=first_process)
+    flag.install()
+    try:
+        yield flag
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def end_processes(trainer: Trainer, *, agreed: bool) -> None:
+    """Leaves no process behind that this one started.
+
+    Args:
+        agreed: they leave on their own; otherwise they wait for this one and are killed.
+    """
+    started: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
+    for process in started:
+        if not agreed:
+            process.kill()
+        try:
+            process.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
