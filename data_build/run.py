@@ -36,7 +36,8 @@ from soundflow.atomic import write_text
 from soundflow.config.record import record
 from soundflow.errors import UserError
 from soundflow.shards.schema import StreamSample
-from soundflow.shards.writer import INDEX_NAME, ShardInfo, finished_shard, write_index, write_shard
+from soundflow.shards.sidecar import ShardInfo
+from soundflow.shards.writer import INDEX_NAME, finished_shard, write_index, write_shard
 
 Progress = Callable[[str, int, int], None]
 
@@ -95,7 +96,11 @@ def build_part(
     jobs = plan_jobs(bench)
     mine = [u for i, u in enumerate(jobs) if part.takes(i)]
     shards, made = build_jobs(recipe, mine, progress or _nobody)
-    shards |= finished_jobs(recipe, [u for u in jobs if u not in shards])
+    others = [u for u in jobs if u not in shards]
+    found = finished_jobs(recipe, others, verify=False)
+    if len(found) == len(others):  # this part finishes the build, so it looks at what is in them
+        found = finished_jobs(recipe, others)
+    shards |= found
     waiting = len(jobs) - len(shards)
     summary = None
     if not waiting:
@@ -181,10 +186,18 @@ def build_jobs(
     return {u: shards[u] for u in jobs}, todo
 
 
-def finished_jobs(recipe: BuildRecipe, jobs: list[ShardJob]) -> dict[ShardJob, ShardInfo]:
-    """The shards that lie there already, whoever made them."""
+def finished_jobs(
+    recipe: BuildRecipe, jobs: list[ShardJob], *, verify: bool = True
+) -> dict[ShardJob, ShardInfo]:
+    """The shards that lie there already, whoever made them.
+
+    Args:
+        verify: whether each is read through; a damaged one is set aside and does not count.
+    """
     output = Path(recipe.output)
-    found = {u: finished_shard(output / u.split, u.number, u.shard_key) for u in jobs}
+    found = {
+        u: finished_shard(output / u.split, u.number, u.shard_key, verify=verify) for u in jobs
+    }
     return {u: info for u, info in found.items() if info is not None}
 
 

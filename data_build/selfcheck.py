@@ -26,7 +26,9 @@ def self_check(folder: Path, vocabulary: Vocabulary, streams: int = _STREAMS) ->
     shards.spec.require_same(vocabulary.spec, str(folder), "this build")
     for position in sorted({int(i) for i in np.linspace(0, len(shards) - 1, streams)}):
         if 0 <= position < len(shards):
-            check_sample(shards.read(position), vocabulary)
+            sample = shards.read(position)
+            shards.require_row(position, sample)
+            check_sample(sample, vocabulary)
 
 
 def check_sample(sample: StreamSample, vocabulary: Vocabulary) -> None:

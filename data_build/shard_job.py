@@ -30,7 +30,8 @@ from data_build.tokenize import Vocabulary, read_vocabulary
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.schema import StreamSample
-from soundflow.shards.writer import ShardInfo, write_shard
+from soundflow.shards.sidecar import ShardInfo
+from soundflow.shards.writer import write_shard
 
 MATERIAL, CACHE = "material", "cache"  # folders beside the splits
 _ATTEMPTS = 16

@@ -26,7 +26,7 @@ from data_build.statistics import Source, Statistics, merged
 from soundflow.atomic import write_text
 from soundflow.config.record import recipe_hash
 from soundflow.protocol.spec import StreamSpec
-from soundflow.shards.writer import ShardInfo
+from soundflow.shards.sidecar import ShardInfo
 
 MANIFEST_FILE, CREDITS_FILE, CARD_FILE = "manifest.json", "credits.tsv", "README.md"
 MANIFEST_VERSION = 1
@@ -72,7 +72,7 @@ def manifest_of(
             split: {
                 "streams": sum(len(s.samples) for s in infos),
                 "hours": round(seconds(_samples(infos)) / 3600, 6),
-                "tokens": sum(e.n_tokens for s in infos for e in s.samples),
+                "tokens": sum(e.lengths.tokens for s in infos for e in s.samples),
                 "responses": sum(e.n_replies for s in infos for e in s.samples),
                 "bytes": sum(s.n_bytes for s in infos),
                 "shards": {s.name: s.sha256 for s in sorted(infos, key=lambda s: s.name)},

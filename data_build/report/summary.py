@@ -10,7 +10,7 @@ from data_build.drops import Drop
 from data_build.pools.pools import Collected
 from data_build.shard_job import ShardJob
 from soundflow.protocol.timebase import TimeBase
-from soundflow.shards.writer import ShardInfo
+from soundflow.shards.sidecar import ShardInfo
 
 Counted = dict[str, int]  # "step: reason" -> items
 

@@ -93,11 +93,11 @@ class TrainUpdates(Dataset[tuple[Batch, ...]]):
         )
 
     def _tokens(self, stream: int) -> int:
-        return self._shards.entry(stream).n_tokens
+        return int(self._shards.lengths.tokens[stream])
 
     def _hear(self, row: Row, limit_chunks: int | None) -> StreamFeatures:
         heard = self._cache[row.stream]
-        if limit_chunks is not None and self._shards.record(row.stream).kind == "online":
+        if limit_chunks is not None and self._shards.lengths[row.stream].kind == "online":
             heard = first_chunks(heard, limit_chunks, self._shards.spec)
         rng = row.generator(self._schedule.seed, AUGMENT)
         return StreamFeatures(heard.ids, heard.roles, augment(heard.mel, self._augmentation, rng))

@@ -1,7 +1,8 @@
 """Reads a folder of shards by position: finite, of exact length, O(1) to any sample.
 
 Order is the reader's business, not the file's: training permutes positions, so resuming never
-replays an epoch.
+replays an epoch. Whatever is read is compared with the checksum it was written with, so a damaged
+shard is named and never believed.
 """
 
 from __future__ import annotations
@@ -10,18 +11,27 @@ import bisect
 import hashlib
 import io
 import json
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from zlib import crc32
 
 import numpy as np
 import soundfile
 
 from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
+from soundflow.shards.lengths import LENGTHS_NAME, Lengths, StreamLengths, open_lengths
 from soundflow.shards.schema import SCHEMA_VERSION, StreamRecord, StreamSample
-from soundflow.shards.writer import INDEX_NAME, SampleEntry, ShardInfo
+from soundflow.shards.sidecar import SampleEntry, ShardInfo, unsealed
+from soundflow.shards.writer import INDEX_NAME
+
+_REMEDY = "make it again with the same build command"
+
+
+T = TypeVar("T")
 
 
 class ShardSet:
@@ -35,10 +45,14 @@ class ShardSet:
         self.folder = Path(folder)
         index = self._read_index()
         self.spec = StreamSpec.from_json(index["spec"])
+        self._about_lengths: dict[str, Any] = index["lengths"]
         self._shards: list[dict[str, Any]] = index["shards"]
         self._ends = list(accumulate(s["n_streams"] for s in self._shards))
         for shard in self._shards:
             self._require_size(shard)
+
+    def __reduce__(self) -> tuple[type[ShardSet], tuple[Path]]:
+        return type(self), (self.folder,)  # another process maps the files itself
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -59,6 +73,19 @@ class ShardSet:
         joined = "".join(s["sha256"] for s in self._shards)
         return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
+    @cached_property
+    def lengths(self) -> Lengths:
+        """Tokens, chunks, decisions, kind and task of every stream, without touching a shard.
+
+        Raises:
+            UserError: if the table is damaged.
+        """
+        path = self.folder / LENGTHS_NAME
+        try:
+            return open_lengths(path, len(self), self._about_lengths)
+        except (OSError, ValueError) as error:
+            raise UserError(f"damaged index {path}: {error}", _REMEDY) from error
+
     def entry(self, position: int) -> SampleEntry:
         """Id and lengths of a sample, without touching its audio."""
         shard, offset = self._locate(position)
@@ -69,43 +96,58 @@ class ShardSet:
         return self._record(shard, self._sidecar(shard).samples[offset])
 
     def read(self, position: int) -> StreamSample:
-        """Raises:
-        IndexError: outside ``range(len(self))``.
-        UserError: if the bytes are not what the index says.
+        """One stream.
+
+        Raises:
+            IndexError: outside ``range(len(self))``.
+            UserError: naming the shard, if a byte of the stream is not what was written.
         """
         shard, offset = self._locate(position)
         entry = self._sidecar(shard).samples[offset]
+        tokens = self._member(shard, entry, "tokens.npy", "tokens", _tokens)
+        pcm = np.zeros(0, np.int16)
+        if "flac" in entry.members:
+            pcm = self._member(shard, entry, "flac", "audio", _pcm)
+        sample = StreamSample(
+            record=self._record(shard, entry),
+            pcm=pcm,
+            ids=tokens[0].astype(np.int32),
+            roles=tokens[1].astype(np.int8),
+        )
         try:
-            tokens = np.load(
-                io.BytesIO(self._member(shard, entry, "tokens.npy")), allow_pickle=False
-            )
-            pcm = np.zeros(0, np.int16)
-            if "flac" in entry.members:
-                pcm, _ = soundfile.read(
-                    io.BytesIO(self._member(shard, entry, "flac")), dtype="int16"
-                )
-            sample = StreamSample(
-                record=self._record(shard, entry),
-                pcm=pcm,
-                ids=tokens[0].astype(np.int32),
-                roles=tokens[1].astype(np.int8),
-            )
             sample.validate(self.spec)
-        except (ValueError, soundfile.LibsndfileError, IndexError) as error:
-            raise self._damaged(shard, f"sample {entry.id}: {error}") from error
+        except ValueError as error:
+            raise self._damaged(shard, str(error)) from error
         return sample
 
     def verify(self) -> None:
-        """Reads every byte and compares checksums.
+        """Reads every byte: checksums of shards and table, and each row against its stream.
 
         Raises:
-            UserError: naming the first shard that differs from its index.
+            UserError: naming the first file that is damaged.
         """
+        table = self.folder / LENGTHS_NAME
+        if _sha256(table) != self._about_lengths["sha256"]:
+            raise UserError(f"damaged index {table}: its checksum differs", _REMEDY)
         for number, shard in enumerate(self._shards):
-            with (self.folder / shard["name"]).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if digest != shard["sha256"]:
+            if _sha256(self.folder / shard["name"]) != shard["sha256"]:
                 raise self._damaged(number, "its checksum differs from the index")
+        for position in range(len(self)):
+            self.require_row(position, self.read(position))
+
+    def require_row(self, position: int, sample: StreamSample) -> None:
+        """Compares what the table says of a stream with the stream itself.
+
+        Raises:
+            UserError: if they differ.
+        """
+        said, found = self.lengths[position], StreamLengths.of(sample, self.spec)
+        if said != found:
+            where = self.folder / LENGTHS_NAME
+            raise UserError(
+                f"damaged index {where}: {sample.record.id} is {found}, the table says {said}",
+                _REMEDY,
+            )
 
     def _locate(self, position: int) -> tuple[int, int]:
         if not 0 <= position < len(self):
@@ -115,56 +157,61 @@ class ShardSet:
 
     def _sidecar(self, shard: int) -> ShardInfo:
         about = self._shards[shard]
-        path = (self.folder / about["name"]).with_suffix(".json")
-        return _load_sidecar(path, about["sha256"])
+        path = self.folder / about["name"]
+        try:
+            return _load_sidecar(path.with_suffix(".json"), about["sha256"])
+        except (OSError, ValueError) as error:
+            raise self._damaged(shard, f"its sidecar cannot be used ({error})") from error
 
     def _record(self, shard: int, entry: SampleEntry) -> StreamRecord:
-        try:
-            return StreamRecord.from_json(json.loads(self._member(shard, entry, "json")))
-        except ValueError as error:
-            raise self._damaged(shard, f"sample {entry.id}: {error}") from error
+        return self._member(
+            shard, entry, "json", "record", lambda data: StreamRecord.from_json(json.loads(data))
+        )
 
-    def _member(self, shard: int, entry: SampleEntry, extension: str) -> bytes:
-        offset, size = entry.members[extension]
-        data: bytes
-        path = self.folder / self._shards[shard]["name"]
+    def _member(
+        self, shard: int, entry: SampleEntry, name: str, what: str, parse: Callable[[bytes], T]
+    ) -> T:
+        """One file of a sample, read and parsed."""
+        offset, size, checksum = entry.members[name]
         try:
-            with path.open("rb") as file:
+            with (self.folder / self._shards[shard]["name"]).open("rb") as file:
                 file.seek(offset)
                 data = file.read(size)
         except OSError as error:
             raise self._damaged(shard, error.strerror or "cannot be read") from error
-        if len(data) != size:
-            raise self._damaged(shard, f"ends inside sample {entry.id}")
-        return data
+        if len(data) != size or crc32(data) != checksum:
+            raise self._damaged(shard, f"{what} of {entry.id} differ from what was written")
+        try:
+            return parse(data)
+        except (ValueError, soundfile.LibsndfileError) as error:
+            raise self._damaged(shard, f"{what} of {entry.id}: {error}") from error
 
     def _require_size(self, shard: dict[str, Any]) -> None:
         path = self.folder / shard["name"]
         found = path.stat().st_size if path.is_file() else None
         if found != shard["n_bytes"] or not path.with_suffix(".json").is_file():
             raise UserError(
-                f"{path}: {'missing' if found is None else f'{found} bytes'}, "
+                f"damaged shard {path}: {'missing' if found is None else f'{found} bytes'}, "
                 f"the index says {shard['n_bytes']}, with its sidecar",
-                "run the same build command again; it makes what is missing",
+                _REMEDY,
             )
 
     def _damaged(self, shard: int, why: str) -> UserError:
         return UserError(
-            f"{self.folder / self._shards[shard]['name']}: {why}",
-            "delete this shard and run the same build command again",
+            f"damaged shard {self.folder / self._shards[shard]['name']}: {why}", _REMEDY
         )
 
     def _read_index(self) -> dict[str, Any]:
         path = self.folder / INDEX_NAME
         try:
-            index: dict[str, Any] = json.loads(path.read_bytes())
+            index = unsealed(path.read_bytes())
         except FileNotFoundError as error:
             what = "is not finished (no index)" if self.folder.is_dir() else "no such folder"
             raise UserError(
                 f"{self.folder}: {what}", "run `soundflow build-data` with its recipe"
             ) from error
         except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read ({error})", "build the data again") from error
+            raise UserError(f"damaged index {path}: {error}", _REMEDY) from error
         if index.get("schema") != SCHEMA_VERSION:
             raise UserError(
                 f"{path}: schema version {index.get('schema')}, this reads {SCHEMA_VERSION}",
@@ -173,15 +220,28 @@ class ShardSet:
         return index
 
 
+def _tokens(data: bytes) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = np.load(io.BytesIO(data), allow_pickle=False)
+    return found
+
+
+def _pcm(data: bytes) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = soundfile.read(io.BytesIO(data), dtype="int16")[0]
+    return found
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
 @lru_cache(maxsize=64)
 def _load_sidecar(path: Path, sha256: str) -> ShardInfo:
     """Cached by content: a folder may be built anew while this process lives."""
-    try:
-        info = ShardInfo.from_json(json.loads(path.read_bytes()))
-        if info.sha256 != sha256:
-            raise ValueError("it belongs to another build than the index")
-        return info
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: is damaged ({error})", "delete it and run the same build command again"
-        ) from error
+    info = ShardInfo.read(path)
+    if info.sha256 != sha256:
+        raise ValueError("it belongs to another build than the index")
+    return info

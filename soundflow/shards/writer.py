@@ -4,6 +4,7 @@
 
     train/000000.tar    WebDataset tar, members in a fixed order with fixed headers
     train/000000.json   sidecar: sha256 of the tar, work key, and where every sample lies in it
+    train/streams.npy   lengths of all streams (`soundflow.shards.lengths`)
     train/index.json    written last: the spec, its fingerprint and the totals of all shards
 
 Same samples, same bytes: headers carry no clock and no user. A tar without a sidecar, or a folder
@@ -15,9 +16,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import tarfile
+import zlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,41 +28,13 @@ import soundfile
 
 from soundflow.atomic import atomic_write, write_text
 from soundflow.protocol.spec import StreamSpec
+from soundflow.shards.lengths import KINDS, LENGTHS_NAME, StreamLengths, table_of
 from soundflow.shards.schema import SCHEMA_VERSION, Pcm, StreamSample
+from soundflow.shards.sidecar import Member, SampleEntry, ShardInfo, sealed
 
 INDEX_NAME = "index.json"
 
-
-@dataclass(frozen=True)
-class SampleEntry:
-    """Where one sample lies in its tar: byte offset and size of each member by extension."""
-
-    id: str
-    n_samples: int
-    n_tokens: int
-    n_replies: int
-    members: dict[str, tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class ShardInfo:
-    """The sidecar of a shard. ``key`` names the work that made it (recipe, seed, content)."""
-
-    name: str
-    key: str
-    sha256: str
-    n_bytes: int
-    fingerprint: str
-    samples: tuple[SampleEntry, ...]
-    extra: dict[str, Any]
-
-    @staticmethod
-    def from_json(data: dict[str, Any]) -> ShardInfo:
-        entries = [
-            SampleEntry(**{**s, "members": {k: tuple(v) for k, v in s["members"].items()}})
-            for s in data["samples"]
-        ]
-        return ShardInfo(**{**data, "samples": tuple(entries)})
+_log = logging.getLogger(__name__)
 
 
 def write_shard(
@@ -88,7 +62,7 @@ def write_shard(
         with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
             for sample in samples:
                 sample.validate(spec)
-                entries.append(_add_sample(tar, sample, spec.time.sample_rate_hz))
+                entries.append(_add_sample(tar, sample, spec))
         n_bytes = raw.seek(0, io.SEEK_END)
         raw.seek(0)
         sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
@@ -101,23 +75,40 @@ def write_shard(
         samples=tuple(entries),
         extra=extra or {},
     )
-    write_text(folder / f"{name}.json", json.dumps(asdict(info), sort_keys=True))
+    write_text(folder / f"{name}.json", info.to_text())
     return info
 
 
-def finished_shard(folder: Path, number: int, key: str) -> ShardInfo | None:
+def finished_shard(folder: Path, number: int, key: str, *, verify: bool = True) -> ShardInfo | None:
     """The sidecar of a shard that this very work finished earlier, or None.
 
-    A sidecar of other work, or whose tar has another size, counts as unfinished.
+    A shard of other work, or with a damaged sidecar, counts as not there. So does one whose tar
+    differs from its sidecar: that is set aside as ``NNNNNN.tar.damaged``, for whoever wants to
+    know what happened to it.
+
+    Args:
+        verify: whether the tar is read and its checksum compared, or only its size.
     """
-    sidecar = folder / f"{number:06d}.json"
-    tar = folder / f"{number:06d}.tar"
+    sidecar, tar = folder / f"{number:06d}.json", folder / f"{number:06d}.tar"
     try:
-        info = ShardInfo.from_json(json.loads(sidecar.read_bytes()))
-        same = info.key == key and tar.stat().st_size == info.n_bytes
-    except (OSError, ValueError, KeyError, TypeError):
+        info = ShardInfo.read(sidecar)
+        found = tar.stat().st_size
+    except (OSError, ValueError):
         return None
-    return info if same else None
+    if info.key != key:
+        return None
+    whole = found == info.n_bytes
+    if whole and verify:
+        with tar.open("rb") as file:
+            whole = hashlib.file_digest(file, "sha256").hexdigest() == info.sha256
+    if whole:
+        return info
+    if verify:
+        aside = tar.with_suffix(".tar.damaged")
+        sidecar.unlink()
+        tar.replace(aside)
+        _log.warning("damaged shard %s: kept as %s, to be made again", tar, aside.name)
+    return None
 
 
 def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> None:
@@ -128,10 +119,17 @@ def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> 
         if stray.name not in names:
             stray.with_suffix(".json").unlink(missing_ok=True)
             stray.unlink(missing_ok=True)
+    lengths = table_of([sample.lengths for shard in listed for sample in shard.samples])
+    table = lengths.to_bytes()
     index = {
         "schema": SCHEMA_VERSION,
         "fingerprint": spec.fingerprint,
         "spec": spec.to_json(),
+        "lengths": {
+            "sha256": hashlib.sha256(table).hexdigest(),
+            "kinds": list(KINDS),
+            "tasks": list(lengths.tasks),
+        },
         "shards": [
             {
                 "name": s.name,
@@ -139,20 +137,24 @@ def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> 
                 "n_bytes": s.n_bytes,
                 "n_streams": len(s.samples),
                 "n_samples": sum(e.n_samples for e in s.samples),
-                "n_tokens": sum(e.n_tokens for e in s.samples),
+                "n_tokens": sum(e.lengths.tokens for e in s.samples),
             }
             for s in listed
         ],
     }
-    write_text(folder / INDEX_NAME, json.dumps(index, indent=1, sort_keys=True))
+    # Between the two files there is no index, so that no reader ever pairs old with new.
+    (folder / INDEX_NAME).unlink(missing_ok=True)
+    with atomic_write(folder / LENGTHS_NAME) as file:
+        file.write(table)
+    write_text(folder / INDEX_NAME, sealed(index, indent=1))
 
 
-def _add_sample(tar: tarfile.TarFile, sample: StreamSample, rate_hz: int) -> SampleEntry:
+def _add_sample(tar: tarfile.TarFile, sample: StreamSample, spec: StreamSpec) -> SampleEntry:
     tokens = np.stack((sample.ids.astype(np.int32), sample.roles.astype(np.int32)))
     record = json.dumps(sample.record.to_json(), sort_keys=True, ensure_ascii=False)
     parts = {"json": record.encode(), "tokens.npy": _npy(tokens)}
     if len(sample.pcm):
-        parts = {"flac": flac_bytes(sample.pcm, rate_hz), **parts}
+        parts = {"flac": flac_bytes(sample.pcm, spec.time.sample_rate_hz), **parts}
     members = {}
     for extension, data in parts.items():
         header = tarfile.TarInfo(f"{sample.record.id}.{extension}")
@@ -160,12 +162,12 @@ def _add_sample(tar: tarfile.TarFile, sample: StreamSample, rate_hz: int) -> Sam
         tar.addfile(header, io.BytesIO(data))
         # After addfile the stream stands behind the padded data.
         padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-        members[extension] = (int(tar.offset) - padded, len(data))
+        members[extension] = Member(int(tar.offset) - padded, len(data), zlib.crc32(data))
     return SampleEntry(
         id=sample.record.id,
         n_samples=len(sample.pcm),
-        n_tokens=len(sample.ids),
         n_replies=len(sample.record.replies),
+        lengths=StreamLengths.of(sample, spec),
         members=members,
     )
 

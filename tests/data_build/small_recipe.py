@@ -35,7 +35,7 @@ def write_recipe(folder: Path, output: Path, extra: str = "") -> Path:
 
 def fingerprints(output: Path) -> dict[str, str]:
     """Relative name -> SHA-256 of every file of the data (not of tables, cache and summary)."""
-    kept = [p for p in output.rglob("*") if p.suffix in (".tar", ".json") and p.is_file()]
+    kept = [p for p in output.rglob("*") if p.suffix in (".tar", ".json", ".npy") and p.is_file()]
     return {
         str(p.relative_to(output)): hashlib.sha256(p.read_bytes()).hexdigest()
         for p in sorted(kept)

@@ -80,6 +80,39 @@ def test_a_second_run_keeps_every_shard_and_a_changed_recipe_none(
     assert not (tmp_path / "data" / "train" / "000003.tar").exists()
 
 
+def test_damaged_files_are_made_again_by_the_same_command(built: Path, tmp_path: Path) -> None:
+    """A bit flipped in audio, ids, record, sidecar, table or index: the same bytes as before."""
+    output = tmp_path / "data"
+    shutil.copytree(built, output)
+    path = write_recipe(tmp_path, output)
+    entry = ShardSet(output / "train").entry(0)
+    for shard, member in enumerate(("flac", "tokens.npy", "json")):
+        place = ShardSet(output / "train").entry(3 * shard).members[member]
+        flip(output / "train" / f"{shard:06d}.tar", place.offset + place.size // 2)
+    flip(output / "train/000003.json", (output / "train/000003.json").stat().st_size // 2)
+    with pytest.raises(UserError, match=r"damaged shard .*000000\.tar: audio of") as error:
+        ShardSet(output / "train").read(0)
+    assert "same build command" in error.value.hint
+    again = build(load(path, BuildRecipe, ["workers=1"]))
+    assert (again.shards_made, again.shards_kept) == (4, 2)
+    assert sorted(p.name for p in (output / "train").glob("*.damaged")) == [
+        f"{shard:06d}.tar.damaged" for shard in range(3)
+    ]
+    for name in ("streams.npy", "index.json"):
+        flip(output / "test" / name, 40)
+    build(load(path, BuildRecipe, ["workers=1"]))
+    assert fingerprints(output) == fingerprints(built)
+    for split in ("train", "test"):
+        ShardSet(output / split).verify()
+    assert ShardSet(output / "train").entry(0) == entry
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0x10
+    path.write_bytes(data)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_build_killed_at_any_moment_ends_the_same_when_run_again(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from soundflow.protocol.layout import online_stream
 from soundflow.protocol.turns import Event, Reply
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.schema import StreamRecord, StreamSample, quantise
+from soundflow.shards.sidecar import sealed, unsealed
 from soundflow.shards.writer import finished_shard, write_index, write_shard
 from soundflow.text.presets import stream_spec
 from soundflow.text.tiny import tiny_tokenizer
@@ -135,9 +135,9 @@ def test_damage_is_named_with_a_remedy(tmp_path: Path) -> None:
         ShardSet(folder)
 
     shards = ShardSet(write(tmp_path / "data"))
-    offset, size = shards.entry(3).members["flac"]
+    offset, size, _ = shards.entry(3).members["flac"]
     tar.write_bytes(whole[:offset] + bytes(size) + whole[offset + size :])
-    with pytest.raises(UserError, match=r"000001\.tar: sample s003"):
+    with pytest.raises(UserError, match=r"damaged shard .*000001\.tar: audio of s003"):
         shards.read(3)
     with pytest.raises(UserError, match=r"000001\.tar: its checksum"):
         shards.verify()
@@ -150,10 +150,68 @@ def test_damage_is_named_with_a_remedy(tmp_path: Path) -> None:
         ShardSet(folder)
 
 
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0x01
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("member", ["flac", "json", "tokens.npy"])
+@pytest.mark.parametrize("where", [0.0, 0.3, 0.6, 0.99])
+def test_one_flipped_bit_is_seen_by_whoever_reads_the_stream(
+    tmp_path: Path, member: str, where: float
+) -> None:
+    folder = write(tmp_path / "data")
+    shards = ShardSet(folder)
+    offset, size, _ = shards.entry(4).members[member]
+    flip(folder / "000001.tar", offset + int(where * size))
+    with pytest.raises(UserError, match=r"damaged shard .*000001\.tar: .*s004") as error:
+        shards.read(4)
+    assert error.value.hint == "make it again with the same build command"
+    shards.read(3)
+    with pytest.raises(UserError, match="damaged shard"):
+        shards.verify()
+
+
+@pytest.mark.parametrize("part", ['"members"', '"s004"', '"key"', '"n_bytes"', '"lengths"'])
+def test_one_flipped_bit_of_a_sidecar_is_seen(tmp_path: Path, part: str) -> None:
+    folder = write(tmp_path / "data")
+    sidecar = folder / "000001.json"
+    for step in range(1, 60):
+        at = sidecar.read_bytes().find(part.encode()) + step
+        flip(sidecar, at)
+        with pytest.raises(UserError, match=r"damaged shard .*000001\.tar: its sidecar"):
+            ShardSet(folder).read(4)
+        assert finished_shard(folder, 1, "work1") is None
+        flip(sidecar, at)
+    ShardSet(folder).read(4)
+
+
+@pytest.mark.parametrize("file", ["index.json", "streams.npy"])
+def test_one_flipped_bit_of_the_index_is_seen(tmp_path: Path, file: str) -> None:
+    folder = write(tmp_path / "data")
+    for at in (5, (folder / file).stat().st_size - 30):
+        flip(folder / file, at)
+        with pytest.raises(UserError, match=rf"damaged index .*{file}"):
+            ShardSet(folder).verify()
+        flip(folder / file, at)
+    ShardSet(folder).verify()
+
+
+def test_a_damaged_shard_is_set_aside(tmp_path: Path) -> None:
+    folder = write(tmp_path / "data")
+    flip(folder / "000001.tar", 1000)
+    assert finished_shard(folder, 1, "work1", verify=False) is not None
+    assert finished_shard(folder, 1, "work1") is None
+    assert (folder / "000001.tar.damaged").is_file()
+    assert not (folder / "000001.tar").exists()
+    ShardSet(write(tmp_path / "data")).verify()
+
+
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "data")
-    index = json.loads((folder / "index.json").read_text())
-    (folder / "index.json").write_text(json.dumps({**index, "schema": 99}))
+    index = unsealed((folder / "index.json").read_bytes())
+    (folder / "index.json").write_text(sealed({**index, "schema": 99}))
     with pytest.raises(UserError, match="schema version 99"):
         ShardSet(folder)
 
@@ -163,7 +221,9 @@ def test_a_finished_folder_keeps_no_left_overs(tmp_path: Path) -> None:
     info = finished_shard(folder, 0, "work0")
     assert info is not None
     write_index(folder, SPEC, [info])
-    assert sorted(p.name for p in folder.iterdir()) == ["000000.json", "000000.tar", "index.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "000000.json", "000000.tar", "index.json", "streams.npy",
+    ]  # fmt: skip
 
 
 def test_a_stream_that_contradicts_itself_is_refused() -> None:
