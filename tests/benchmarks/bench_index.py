@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_index.py [N_STREAMS]
 
 Made-up lengths, no shards. Measured on 2 AVX2-only cores, 3 million rows (60 MB): opened in 1 ms,
-the longest found in 2 ms, the order of an epoch and 10 updates of 1024 rows planned in 0.1 s, 180 MB.
+the longest found in 2 ms; order of an epoch and 10 updates of 1024 rows in 0.1 s; 180 MB in all.
 """
 
 from __future__ import annotations
