@@ -6,9 +6,13 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import Any, TypeVar
 
 from soundflow.errors import UserError
@@ -16,6 +20,7 @@ from soundflow.errors import UserError
 In = TypeVar("In")
 Out = TypeVar("Out")
 
+_GRACE_S = 1.0
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -40,6 +45,7 @@ def spread(
     Raises:
         UserError: if a process was killed from outside.
         Exception: the first one that ``work`` raises; tasks not begun yet are then given up.
+        KeyboardInterrupt: as it came; the processes are ended at once.
     """
     if workers == 1 or len(tasks) <= 1:
         if initializer is not None:
@@ -49,6 +55,7 @@ def spread(
         return
     for name in _ONE_THREAD:
         os.environ.setdefault(name, "1")
+    _start_tracker()
     pool = ProcessPoolExecutor(
         min(workers, len(tasks)),
         mp_context=multiprocessing.get_context("spawn"),
@@ -66,17 +73,70 @@ def spread(
                 if following is None:
                     more = False
                 else:
-                    waiting[pool.submit(work, following[1])] = following[0]
+                    waiting[pool.submit(_run, work, following[1])] = following[0]
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 yield waiting.pop(future), future.result()
     except BrokenProcessPool as error:
         raise UserError(
-            "a worker process was killed, perhaps for want of memory",
+            "a worker process was killed, perhaps for lack of memory",
             "run the same command again; it goes on where it stopped (fewer workers need less)",
         ) from error
+    except (KeyboardInterrupt, GeneratorExit):  # nobody waits for what is in the making
+        _end(multiprocessing.active_children())
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_tracker() -> None:
+    """Starts the interpreter's own helper so that a terminal that closes does not kill it.
+
+    It already ignores SIGINT and SIGTERM; without it every shared semaphore is reported as leaked.
+    """
+    before = signal.getsignal(signal.SIGHUP)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        return
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    resource_tracker.ensure_running()
+    signal.signal(signal.SIGHUP, before)
+
+
+def _end(workers: list[BaseProcess]) -> None:
+    """Ends processes: each may remove its unfinished files, but none may keep us waiting."""
+    for worker in workers:
+        worker.terminate()
+    until = time.monotonic() + _GRACE_S
+    for worker in workers:
+        worker.join(max(0.0, until - time.monotonic()))
+        if worker.is_alive():
+            worker.kill()
+
+
+class _Ended(BaseException):
+    """SIGTERM in a worker that is at work."""
+
+
+_working = False
+
+
+def _run(work: Callable[[In], Out], task: In) -> Out:
+    """``work(task)`` in a worker; told to end, it leaves through every `finally` on the way."""
+    global _working
+    _working = True
+    try:
+        return work(task)
+    except _Ended:
+        os._exit(128 + signal.SIGTERM)
+    finally:
+        _working = False
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    if not _working:
+        os._exit(128 + number)
+    signal.signal(number, signal.SIG_IGN)
+    raise _Ended
 
 
 def _begin(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
@@ -84,8 +144,10 @@ def _begin(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-    # Ctrl-C reaches the whole group; the parent alone answers it and ends the pool.
+    # Ctrl-C and a closing terminal reach the whole group; the parent alone answers and ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _on_sigterm)
     if initializer is not None:
         initializer(*initargs)
 
