@@ -11,7 +11,6 @@ from collections.abc import Iterable
 EXIT_OK = 0
 EXIT_OURS = 1
 EXIT_USER = 2
-EXIT_INTERRUPTED = 130
 EXIT_SIGNALLED = 128  # and the number of the signal
 
 

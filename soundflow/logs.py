@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
 import warnings
 
 from rich.console import Console
 from rich.logging import RichHandler
 
-ERR = Console(stderr=True, highlight=False)
-OUT = Console(highlight=False)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would exit with 1; a reader that went away is no defect
+
+
+ERR = _Console(stderr=True, highlight=False)
+OUT = _Console(highlight=False)
 
 # Said by libraries about their own affairs; a person can do nothing with them.
 _NOT_FOR_PEOPLE = (
@@ -21,6 +29,8 @@ _NOT_FOR_PEOPLE = (
 
 def configure(verbose: bool = False) -> None:
     """Log lines to stderr; ``verbose`` shows debug lines of our own packages."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     handler = RichHandler(console=ERR, show_path=False, rich_tracebacks=False)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s")
     for message in _NOT_FOR_PEOPLE:

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP end a command in the same way: by an exception, so that it tidies up."""
+"""SIGINT, SIGTERM and SIGHUP end a command alike: by an exception, so that it tidies up."""
 
 from __future__ import annotations
 

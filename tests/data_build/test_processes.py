@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +60,48 @@ def test_a_killed_worker_is_said_with_the_remedy() -> None:
 def test_no_number_of_workers_means_one_a_core() -> None:
     assert n_workers(3) == 3
     assert n_workers(0) == len(os.sched_getaffinity(0))
+
+
+_SCRIPT = """
+import sys, time
+from pathlib import Path
+from data_build.processes import spread
+from soundflow.signals import Interrupted, raise_on_signals
+
+def work(path):
+    path = Path(path)
+    try:
+        path.write_text("")
+        time.sleep(300)
+    finally:
+        path.unlink()
+
+if __name__ == "__main__":
+    raise_on_signals()
+    try:
+        dict(spread(work, sys.argv[1:], 2))
+    except Interrupted as stop:
+        sys.exit(128 + stop.number)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_a_signal_ends_the_workers_and_nothing_is_said(
+    tmp_path: Path, number: signal.Signals, whole_group: bool
+) -> None:
+    script, busy = tmp_path / "script.py", [tmp_path / f"busy{i}" for i in range(6)]
+    script.write_text(_SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, str(script), *map(str, busy)], stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+        # A suite started in the background inherits an ignored SIGINT; a person's shell has not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    while sum(b.exists() for b in busy) < 2:
+        assert process.poll() is None
+        time.sleep(0.02)
+    (os.killpg if whole_group else os.kill)(process.pid, number)
+    _, said = process.communicate(timeout=60)  # until every process that may speak is gone
+    assert (process.returncode, said) == (128 + number, "")
+    assert not any(b.exists() for b in busy)  # each left through its `finally`

@@ -1,0 +1,238 @@
+"""The words of the command line, and the help that teaches them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+DESCRIPTION = """\
+SoundFlow makes audio models that listen continuously and decide, after every chunk of 0.4 s,
+whether to stay silent or to speak. Four commands cover the whole workflow:
+
+  soundflow build-data recipes/quickstart/build.yaml     corpora -> streams with decisions
+  soundflow train      recipes/quickstart/train.yaml     streams -> checkpoint
+  soundflow infer      runs/quickstart/model talk.wav    checkpoint + audio -> live transcript
+  soundflow evaluate   recipes/quickstart/evaluate.yaml  checkpoint + held-out streams -> report
+"""
+
+SETTINGS = """\
+Any value of a recipe can be set from the command line: key=value, key.sub=value in a block,
+key.0.sub=value in the first entry of a list. Options and values may stand in any order.
+"""
+
+EXIT_CODES = """\
+Exit codes: 0 done; 1 a defect of SoundFlow; 2 a mistake in what was given, named in one line;
+130, 143, 129 stopped by Ctrl-C, SIGTERM, SIGHUP.
+"""
+
+
+class _AnyOrder(argparse.ArgumentParser):
+    """A command whose options may stand before, between and behind its other words."""
+
+    _inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._inside:  # the method below comes back here
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="soundflow",
+        description=DESCRIPTION,
+        epilog=f"{SETTINGS}\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--verbose", action="store_true", help="show debug lines")
+    commands = top.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_AnyOrder
+    )
+    for add in (_build_data, _train, _infer, _evaluate, _convert, _export, _check, _doctor):
+        add(commands)
+    return top
+
+
+_Commands = Any  # argparse keeps the type of its subparsers to itself
+
+
+def _build_data(commands: _Commands) -> None:
+    build = _command(
+        commands, "build-data", "build streams from corpora",
+        "Builds the shards a recipe describes. Run the same command again after an interruption: "
+        "finished shards are kept, the rest is made, the bytes are the same.",
+        "soundflow build-data recipes/quickstart/build.yaml",
+        "soundflow build-data recipes/quickstart/build.yaml splits.train.streams=500 output=data/s",
+        "soundflow build-data recipes/quickstart/build.yaml --only test-000003",
+    )  # fmt: skip
+    _recipe(build)
+    alone = build.add_mutually_exclusive_group()
+    alone.add_argument("--only", metavar="ID", help="rebuild this one stream and write it alone")
+    alone.add_argument(
+        "--part", metavar="I/N",
+        help="build the I-th of N parts (I from 0), as one task of a job array; the task that "
+        "finds every shard there writes the index",
+    )  # fmt: skip
+    _replace(build, "build")
+    _json(build, "print the summary as JSON")
+
+
+def _train(commands: _Commands) -> None:
+    train = _command(
+        commands, "train", "train a model on streams",
+        "Trains what a recipe describes and writes a checkpoint folder. Run the same command "
+        "again to resume from the newest valid state.",
+        "soundflow train recipes/quickstart/train.yaml",
+        "soundflow train recipes/quickstart/train.yaml optim.updates=50 output=runs/short",
+    )  # fmt: skip
+    _recipe(train)
+    _json(train, "print the summary as JSON")
+
+
+def _infer(commands: _Commands) -> None:
+    infer = _command(
+        commands, "infer", "listen to audio and show every decision",
+        "Runs the live engine over recordings, in one session, chunk by chunk. '-' reads raw "
+        "16 kHz mono PCM16 from standard input; FOLDER#ID is a stream of built data, shown beside "
+        "its truth.",
+        "soundflow infer runs/quickstart/model talk.wav door.flac --json",
+        "soundflow infer runs/quickstart/model talk.wav session.threshold=0.7",
+        "soundflow infer runs/quickstart/model runs/quickstart/data/test#0",
+    )  # fmt: skip
+    infer.add_argument("source", metavar="RECIPE_OR_CHECKPOINT")
+    infer.add_argument(
+        "rest",
+        nargs="*",
+        default=[],
+        metavar="AUDIO | KEY.SUB=VALUE",
+        help="recordings and overrides",
+    )  # fmt: skip
+    _json(infer, "print one JSON event a line")
+
+
+def _evaluate(commands: _Commands) -> None:
+    evaluate = _command(
+        commands, "evaluate", "measure when a checkpoint speaks",
+        "Decodes a held-out split through the live engine, measures timing and replies beside "
+        "never / always / random / a silence timer, and writes results.json and report.html.",
+        "soundflow evaluate recipes/quickstart/evaluate.yaml",
+        "soundflow evaluate recipes/quickstart/evaluate.yaml max_streams=20 output=runs/quick-look",
+    )  # fmt: skip
+    _recipe(evaluate)
+    _replace(evaluate, "evaluation")
+    _json(evaluate, "print the results as JSON")
+
+
+def _convert(commands: _Commands) -> None:
+    convert = _command(
+        commands, "convert", "convert checkpoints from and to other layouts",
+        "Recognises SOURCE (published release, Hugging Face Qwen2.5-Omni, SoundFlow) and writes "
+        "DEST, tensor by tensor, then compares the logits of both.",
+        "soundflow convert checkpoints runs/converted",
+        "soundflow convert runs/quickstart/model runs/released to=release dtype=bfloat16",
+    )  # fmt: skip
+    convert.add_argument("source", metavar="SOURCE", help="a folder, or a hub id")
+    convert.add_argument("dest", metavar="DEST", help="a new folder")
+    convert.add_argument(
+        "options", nargs="*", default=[], metavar="KEY=VALUE",
+        help="to=soundflow (the default), release, thinker or plain; "
+        "dtype=keep (the default), float32, bfloat16 or float16; "
+        "shard_gb=2.0, the most that a file holds; "
+        "base=CHECKPOINT, whose vision weights to=thinker takes; "
+        "verify=false leaves out the comparison",
+    )  # fmt: skip
+    _json(convert, "print what was done as JSON")
+
+
+def _export(commands: _Commands) -> None:
+    export = _command(
+        commands, "export", "write built data in a form that others read",
+        "Writes every split of a finished build as StreamAudio-2M (JSON lines and WAV), as a "
+        "Hugging Face dataset (Parquet) or as published training rows (token ids and encoder "
+        "outputs), with its card, counts and credits.",
+        "soundflow export runs/quickstart/data runs/exported",
+        "soundflow export runs/quickstart/data runs/parquet --to huggingface",
+    )  # fmt: skip
+    export.add_argument("data", metavar="DATA", help="the output folder of a build")
+    export.add_argument("dest", metavar="DEST", help="a new folder")
+    export.add_argument(
+        "--to", choices=("streamaudio", "huggingface", "rows"), default="streamaudio",
+        metavar="FORM", help="streamaudio (the default), huggingface, or rows",
+    )  # fmt: skip
+    export.add_argument(
+        "--model", metavar="CHECKPOINT", help="whose encoder makes the features of --to rows"
+    )
+    _json(export, "print the counts as JSON")
+
+
+def _check(commands: _Commands) -> None:
+    check = _command(
+        commands, "check", "resolve a recipe and print the plan; start nothing",
+        "Reads a recipe, every folder and checkpoint it names, and prints what its command would "
+        "do and how large it would be.",
+        "soundflow check recipes/quickstart/train.yaml optim.updates=50",
+        "soundflow check recipes/quickstart/build.yaml --all",
+    )  # fmt: skip
+    _recipe(check)
+    much = check.add_mutually_exclusive_group()
+    much.add_argument("--all", action="store_true", help="print every setting, too")
+    _json(much, "print plan and settings as JSON")
+
+
+def _doctor(commands: _Commands) -> None:
+    doctor = _command(
+        commands, "doctor", "show versions, decoders and devices",
+        "Checks this machine: package versions, audio formats (each is decoded inside a worker "
+        "process), speech engines, devices, disk.",
+        "soundflow doctor",
+        "soundflow doctor --json",
+    )  # fmt: skip
+    _json(doctor, "print the findings as JSON")
+
+
+def _command(
+    commands: _Commands, name: str, short: str, long: str, *examples: str
+) -> argparse.ArgumentParser:
+    epilog = "examples:\n" + "".join(f"  {e}\n" for e in examples)
+    if any("recipes/" in e for e in examples):
+        epilog += f"\n{SETTINGS}"
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=short, description=long, epilog=epilog, allow_abbrev=False,
+        formatter_class=_Paragraphs,
+    )  # fmt: skip
+    command.add_argument(
+        "--verbose", action="store_true", default=argparse.SUPPRESS, help="show debug lines"
+    )
+    return command
+
+
+class _Paragraphs(argparse.RawDescriptionHelpFormatter):
+    """Fills the description and leaves the examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("examples:"):
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
+def _recipe(command: argparse.ArgumentParser) -> None:
+    command.add_argument("recipe", metavar="RECIPE", help="a YAML file, see recipes/")
+    command.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY.SUB=VALUE", help="settings to change"
+    )
+
+
+def _replace(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument(
+        "--replace", action="store_true",
+        help=f"remove the {what} that lies in the output folder, if it was made otherwise",
+    )  # fmt: skip
+
+
+def _json(command: Any, what: str) -> None:
+    command.add_argument("--json", action="store_true", help=what)

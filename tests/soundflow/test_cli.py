@@ -1,0 +1,124 @@
+"""The command line: words in any order, exit codes, and mistakes that are never called defects."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from soundflow.arguments import parser
+from soundflow.cli import main
+from soundflow.signals import Interrupted
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("infer CK --json a.wav", {"source": "CK", "rest": ["a.wav"], "json": True}),
+        ("infer --json CK a.wav x=1", {"source": "CK", "rest": ["a.wav", "x=1"], "json": True}),
+        ("infer CK - --json", {"source": "CK", "rest": ["-"], "json": True}),
+        ("infer CK -- --odd.wav", {"rest": ["--odd.wav"], "json": False}),
+        ("check R --json key=value", {"recipe": "R", "overrides": ["key=value"], "json": True}),
+        ("check R", {"overrides": [], "json": False, "all": False}),
+        ("build-data R --part 0/8 a=b", {"part": "0/8", "overrides": ["a=b"]}),
+        ("build-data R a=b --replace", {"overrides": ["a=b"], "replace": True}),
+        ("export a --to rows b --model x", {"data": "a", "dest": "b", "model": "x"}),
+        ("doctor --verbose", {"verbose": True}),
+        ("--verbose doctor", {"verbose": True}),
+    ],
+)
+def test_options_may_stand_anywhere(words: str, expected: dict[str, object]) -> None:
+    assert vars(parser().parse_args(words.split())).items() >= expected.items()
+
+
+@pytest.mark.parametrize("words", ["infer", "check R --jso", "export a b c", "trian R", ""])
+def test_a_wrong_word_is_a_mistake(words: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parser().parse_args(words.split())
+    assert caught.value.code == 2
+
+
+def examples() -> list[str]:
+    commands = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    texts = [c.epilog for c in commands.choices.values()]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    return [line for line in lines if line.startswith("soundflow ")]
+
+
+def test_every_command_teaches_by_examples() -> None:
+    shown = examples()
+    assert len({line.split()[1] for line in shown}) == 8
+    for line in shown:
+        parser().parse_args(line.split()[1:])
+
+
+@pytest.mark.parametrize("line", [e for e in examples() if "recipes/" in e])
+def test_the_recipe_of_an_example_resolves(
+    line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    _, _, recipe, *rest = line.split()
+    assert main(["check", recipe, "--json", *(w for w in rest if "=" in w)]) == 0
+
+
+def command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def run(args: argparse.Namespace) -> None:
+        raise error
+
+    module = ModuleType("soundflow.commands.doctor")
+    module.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "soundflow.commands.doctor", module)
+    monkeypatch.setattr("soundflow.cli.raise_on_signals", lambda: None)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [errno.ENOSPC, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EROFS],
+)
+def test_what_the_file_system_refuses_is_named_and_no_defect(
+    number: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command(monkeypatch, OSError(number, os.strerror(number), "some/file"))
+    assert main(["doctor"]) == 2
+    said = capfd.readouterr().err
+    assert f"some/file: {os.strerror(number)}" in said
+    assert "Traceback" not in said
+
+
+def test_a_defect_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command(monkeypatch, KeyError("lost"))
+    assert main(["doctor"]) == 1
+    said = capfd.readouterr().err
+    assert "KeyError: 'lost'" in said
+    assert "a defect of SoundFlow" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_has_its_exit_code_and_one_line(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command(monkeypatch, Interrupted(number))
+    assert main(["doctor"]) == 128 + number
+    assert capfd.readouterr().err == f"stopped by {number.name}\n"
+
+
+def test_a_closed_pipe_is_no_mistake() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "soundflow.cli", "check", "recipes/quickstart/build.yaml", "--all"],
+        stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
