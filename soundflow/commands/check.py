@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -13,9 +13,6 @@ from soundflow.config.load import build, read_tree
 from soundflow.config.record import to_plain
 from soundflow.errors import UserError, nearest
 from soundflow.logs import OUT
-
-if TYPE_CHECKING:
-    from soundflow.train.recipe import TrainRecipe
 
 Plan = dict[str, str]
 
@@ -61,13 +58,21 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
 
 def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     from soundflow.data.datamodule import StreamData
+    from soundflow.text.presets import load_vocabulary
+    from soundflow.train.machine import unmet
     from soundflow.train.recipe import TrainRecipe
+    from soundflow.train.run import parameter_count
 
     recipe = build(TrainRecipe, tree, where)
     streams = recipe.optim.updates * recipe.data.global_batch_size
+    parameters = f"those of {recipe.start_from}: not there yet"
+    lacking: list[str] = []
+    if recipe.start_from is None or recipe.start_from.is_dir():
+        count = parameter_count(recipe, load_vocabulary(recipe.vocabulary)[1])
+        parameters, lacking = f"{count / 1e6:.1f} M", unmet(recipe, count)
     plan = {
         "output": str(recipe.output),
-        "parameters": _parameters(recipe),
+        "parameters": parameters,
         "updates": f"{recipe.optim.updates} of {recipe.data.global_batch_size} streams",
         "device": f"{recipe.compute.accelerator}, {recipe.compute.precision}",
     }
@@ -77,22 +82,9 @@ def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
         plan["data"] = f"{folder}: {n} streams, {streams / n:.1f} epochs"
     else:
         plan["data"] = f"{folder}: not built yet"
+    if lacking:
+        plan["this machine"] = "; ".join(lacking)
     return recipe, plan
-
-
-def _parameters(recipe: TrainRecipe) -> str:
-    import torch
-
-    from soundflow.model.interaction import AudioInteractionModel
-    from soundflow.text.presets import load_vocabulary
-    from soundflow.train.run import model_config
-
-    if recipe.start_from is not None and not recipe.start_from.is_dir():
-        return f"those of {recipe.start_from}: not there yet"
-    _, table = load_vocabulary(recipe.vocabulary)
-    with torch.device("meta"):  # counts the weights without holding them
-        model = AudioInteractionModel(model_config(recipe), table)
-    return f"{model.parameter_count() / 1e6:.1f} M"
 
 
 def _infer(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:

@@ -7,9 +7,10 @@ defaults are those of Qwen2.5-Omni-3B, the base of the published model.
 from __future__ import annotations
 
 from dataclasses import asdict, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import PositiveFloat, PositiveInt
+from annotated_types import Interval
+from pydantic import PositiveFloat
 from pydantic.dataclasses import dataclass
 from transformers import Qwen2Config
 from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
@@ -20,6 +21,12 @@ from soundflow.config.load import build
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 
+# Ten times the largest published models. A slip of the finger beyond that would take minutes to
+# build before its memory is found missing.
+Width = Annotated[int, Interval(gt=0, le=1 << 18)]
+Depth = Annotated[int, Interval(gt=0, le=2_000)]
+Positions = Annotated[int, Interval(gt=0, le=1 << 24)]
+
 
 @dataclass(frozen=True, config=SETTINGS)
 class AudioEncoderConfig:
@@ -29,12 +36,12 @@ class AudioEncoderConfig:
     spread of random weights; a narrow tower needs a larger one, or the sinusoids drown the sound.
     """
 
-    mel_bins: PositiveInt = 128
-    width: PositiveInt = 1280
-    layers: PositiveInt = 32
-    heads: PositiveInt = 20
-    ffn_width: PositiveInt = 5120
-    max_positions: PositiveInt = 1500
+    mel_bins: Width = 128
+    width: Width = 1280
+    layers: Depth = 32
+    heads: Width = 20
+    ffn_width: Width = 5120
+    max_positions: Positions = 1500
     init_std: PositiveFloat = 0.02
 
     def __post_init__(self) -> None:
@@ -64,12 +71,12 @@ class LmConfig:
     ``tied`` shares one matrix between the token embedding and the head.
     """
 
-    width: PositiveInt = 2048
-    layers: PositiveInt = 36
-    heads: PositiveInt = 16
-    kv_heads: PositiveInt = 2
-    ffn_width: PositiveInt = 11008
-    max_positions: PositiveInt = 32768
+    width: Width = 2048
+    layers: Depth = 36
+    heads: Width = 16
+    kv_heads: Width = 2
+    ffn_width: Width = 11008
+    max_positions: Positions = 32768
     rope_theta: PositiveFloat = 1_000_000.0
     norm_eps: PositiveFloat = 1e-6
     tied: bool = False

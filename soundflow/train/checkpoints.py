@@ -2,8 +2,8 @@
 
 ::
 
-    output/resume/update-000500.ckpt     Lightning's state: weights, optimiser, schedule, progress
-    output/resume/update-000500.json     written after it: size and sha256
+    output/resume/update-000000500.ckpt    Lightning's state: weights, optimiser, schedule, progress
+    output/resume/update-000000500.json    written after it: size and sha256
 
 A state without its note, or that differs from it, does not count; the newest that counts is taken.
 States are read with ``weights_only=True``: tensors and plain values, nothing that runs.
@@ -56,7 +56,7 @@ class States:
         Raises:
             UserError: if the disk is full.
         """
-        trainer.save_checkpoint(self._folder / f"update-{trainer.global_step:06d}.ckpt")
+        trainer.save_checkpoint(self._folder / f"update-{trainer.global_step:09d}.ckpt")
         if trainer.is_global_zero:
             for path in sorted(self._folder.glob("update-*.ckpt"))[: -self.keep]:
                 path.with_suffix(".json").unlink(missing_ok=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from annotated_types import Interval
+from pydantic import NonNegativeFloat, PositiveFloat
 from pydantic.dataclasses import dataclass
 from torch import nn
 from torch.optim import AdamW
@@ -12,12 +14,15 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from soundflow.config.settings import SETTINGS, ProperFraction
 
+# A hundred million updates of a tenth of a second take four months.
+Updates = Annotated[int, Interval(gt=0, le=100_000_000)]
+
 
 @dataclass(frozen=True, config=SETTINGS)
 class OptimConfig:
     """``final_share`` is the learning rate of the last update as a share of the peak ``lr``."""
 
-    updates: PositiveInt
+    updates: Updates
     lr: PositiveFloat = 1e-4
     beta_1: ProperFraction = 0.9
     beta_2: ProperFraction = 0.95

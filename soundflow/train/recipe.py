@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
+from typing import Literal
 
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
@@ -24,7 +25,7 @@ class ComputeConfig:
 
     precision: Precision = "auto"
     threads: Workers = 0
-    accelerator: str = "auto"
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     devices: PositiveInt = 1
     nodes: PositiveInt = 1
 

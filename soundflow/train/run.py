@@ -34,6 +34,7 @@ from soundflow.model.weights import (
     read_model_config,
     save_checkpoint,
 )
+from soundflow.protocol.tokens import TokenTable
 from soundflow.text.presets import load_vocabulary
 from soundflow.train.checkpoints import (
     AtomicCheckpointIO,
@@ -44,6 +45,7 @@ from soundflow.train.checkpoints import (
 )
 from soundflow.train.claim import claim
 from soundflow.train.intervals import AtIntervals
+from soundflow.train.machine import require_machine
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import JsonlLogger, newest_measurement
 from soundflow.train.module import StreamingModule
@@ -106,6 +108,7 @@ def _run(
     data = StreamData(recipe.data, recipe.seed, recipe.optim.updates)
     tokenizer, _ = load_vocabulary(recipe.vocabulary)
     _require_vocabulary(tokenizer.fingerprint, data)
+    require_machine(recipe, parameter_count(recipe, data.spec.tokens))
     continued = claim(recipe, data.content_hash())
     model = build_model(recipe, data)
     state = newest_state(recipe.output)
@@ -197,12 +200,24 @@ def build_model(recipe: TrainRecipe, data: StreamData) -> AudioInteractionModel:
             f"model.lm.max_positions is {positions}",
             "build shorter streams, or give the model more positions",
         )
+    frames, table = data.spec.time.frames_per_chunk // 2, sizes.audio_encoder.max_positions
+    if frames > table:
+        raise UserError(
+            f"model.audio_encoder.max_positions is {table}, a chunk has {frames} positions",
+            f"set model.audio_encoder.max_positions={frames} or more",
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = AudioInteractionModel(sizes, data.spec.tokens)
     if recipe.start_from is not None:
         load_tensors(model, recipe.start_from, data.spec)
     return model.train()
+
+
+def parameter_count(recipe: TrainRecipe, tokens: TokenTable) -> int:
+    """Of the model that a recipe trains, without holding its weights."""
+    with torch.device("meta"):
+        return AudioInteractionModel(model_config(recipe), tokens).parameter_count()
 
 
 def model_config(recipe: TrainRecipe) -> ModelConfig:

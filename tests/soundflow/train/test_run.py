@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import resource
+import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.loggers import WandbLogger
 
 from soundflow.config.load import load
 from soundflow.errors import UserError
@@ -126,6 +130,8 @@ def test_what_a_run_leaves(recipe: Recipes) -> None:
     found = load_checkpoint(result.model_folder)
     assert found.extra["metrics"] == result.metrics
     assert found.extra["system"] == ""
+    assert (result.precision, result.threads) == ("fp32", 1)
+    assert {r["train/bf16"] for r in updates} == {0.0}
     assert load(result.model_folder.parent / "train.yaml", TrainRecipe) == recipe()
     assert not list(result.model_folder.parent.glob(".*"))
 
@@ -136,13 +142,65 @@ def test_another_recipe_does_not_take_over_a_run(recipe: Recipes) -> None:
         run(recipe(seed=7))
 
 
-def test_a_finished_run_is_not_run_again(recipe: Recipes) -> None:
+def test_a_finished_run_is_left_as_it_is(recipe: Recipes) -> None:
     base = recipe(intervals=TrainerIntervals(log_every=1, validate_every=4, save_every=100))
     first = run(base)
-    again = run(replace(base, intervals=replace(base.intervals, log_every=2)))
+    (first.model_folder / "calibration.json").write_text('{"threshold": 0.7}')
+    before = {p: p.read_bytes() for p in base.output.rglob("*") if p.is_file()}
+    again = run(base)
+    assert again.precision is None
     assert again.resumed_at == 6
     assert again.metrics == first.metrics
-    assert len(read_metrics(again.metrics_file)) >= 7
+    assert {p: p.read_bytes() for p in base.output.rglob("*") if p.is_file()} == before
+
+
+def test_a_model_that_was_not_written_yet_is_written(recipe: Recipes) -> None:
+    first = run(recipe())
+    want = weights(first.model_folder)
+    shutil.rmtree(first.model_folder)
+    again = run(recipe())
+    assert again.metrics == first.metrics
+    got = weights(again.model_folder)
+    assert all(torch.equal(want[name], got[name]) for name in want)
+
+
+def test_a_finished_run_is_not_made_longer(recipe: Recipes) -> None:
+    run(recipe())
+    with pytest.raises(UserError, match=r"optim\.updates 6 there, 9 now") as caught:
+        run(recipe(optim=OptimConfig(updates=9, lr=1e-3)))
+    assert "start_from=" in caught.value.hint
+
+
+def test_data_may_move_and_micro_batches_change(
+    recipe: Recipes, tone_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_after(5, recipe(), monkeypatch)
+    moved = tmp_path / "moved"
+    shutil.copytree(tone_data, moved)
+    base = recipe()
+    data = replace(base.data, folder=moved, micro_batch_size=2)
+    assert run(replace(base, data=data)).resumed_at == 4
+
+
+def test_nothing_held_out(recipe: Recipes) -> None:
+    base = recipe()
+    result = run(replace(base, data=replace(base.data, valid=None)))
+    assert result.metrics == {}
+    assert not any("valid/loss" in row for row in read_metrics(result.metrics_file))
+
+
+def test_a_full_disk_is_one_line(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit on the size of a file stands for the disk: the state is larger, the rest is not."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))
+    try:
+        with pytest.raises(UserError, match="the disk is full"):
+            run(recipe())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert newest_state(recipe().output) is None
+    assert not list((recipe().output / "resume").iterdir())
 
 
 def test_what_does_not_fit_is_named(recipe: Recipes, tmp_path: Path) -> None:
@@ -209,7 +267,24 @@ def test_states_hold_nothing_that_runs(recipe: Recipes, monkeypatch: pytest.Monk
 def test_wandb_works_offline(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
+    sent: list[dict[str, object]] = []
+    monkeypatch.setattr(WandbLogger, "log_hyperparams", lambda self, params: sent.append(params))
     base = recipe()
     run(replace(base, intervals=replace(base.intervals, wandb="soundflow")))
     (folder,) = (base.output / "wandb").glob("offline-run-*")
     assert list(folder.glob("run-*.wandb"))
+    assert sent[0]["optim"]["lr"] == 1e-3
+
+
+def test_wandb_without_a_login_is_said_before_any_work(
+    recipe: Recipes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    monkeypatch.setattr("wandb.api._api_key", None, raising=False)
+    base = recipe()
+    with pytest.raises(UserError, match="not logged in") as caught:
+        run(replace(base, intervals=replace(base.intervals, wandb="soundflow")))
+    assert "WANDB_MODE=offline" in caught.value.hint
+    assert not base.output.exists()

@@ -1,0 +1,62 @@
+"""What a recipe asks of the machine it runs on, held against what is there."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from soundflow.errors import UserError
+from soundflow.train.compute import cores
+from soundflow.train.recipe import TrainRecipe
+
+# float32 weights, their gradients, and the two moments of AdamW; activations come on top.
+BYTES_A_PARAMETER = 16
+
+
+def require_machine(recipe: TrainRecipe, parameters: int) -> None:
+    """Refuses before any work what this machine cannot run.
+
+    Raises:
+        UserError: naming every key that asks for too much.
+    """
+    lines = unmet(recipe, parameters)
+    if lines:
+        raise UserError("\n".join(lines), "`soundflow doctor` shows what this machine has")
+
+
+def unmet(recipe: TrainRecipe, parameters: int) -> list[str]:
+    """One line for every key that asks for more than this machine has."""
+    compute, lines = recipe.compute, []
+    gpus = _gpus()
+    wants_gpu = compute.accelerator in ("gpu", "cuda", "mps")
+    if wants_gpu and not gpus:
+        lines.append(
+            f"compute.accelerator={compute.accelerator}: there is no such device here; "
+            "`auto` takes what there is"
+        )
+    elif gpus and compute.accelerator != "cpu" and compute.devices > gpus:
+        lines.append(f"compute.devices={compute.devices}: there are {gpus} here")
+    if compute.threads > cores():
+        lines.append(f"compute.threads={compute.threads}: there are {cores()} cores here")
+    on_gpu = bool(gpus) and compute.accelerator != "cpu"
+    held, there = parameters * BYTES_A_PARAMETER, _memory_bytes(on_gpu)
+    ranks = 1 if on_gpu else compute.devices
+    if held * ranks > there:
+        lines.append(
+            f"model: {parameters / 1e6:.0f} M parameters take {held * ranks / 2**30:.1f} GiB with "
+            f"gradients and moments in {ranks} process(es); there are {there / 2**30:.1f} GiB here"
+        )
+    return lines
+
+
+def _gpus() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.device_count()
+    return int(torch.backends.mps.is_available())
+
+
+def _memory_bytes(on_gpu: bool) -> int:
+    if on_gpu and torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,68 @@
+"""What a machine lacks is said before any work, key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from soundflow.errors import UserError
+from soundflow.model.config import LmConfig
+from soundflow.train.machine import require_machine, unmet
+from soundflow.train.optim import OptimConfig
+from soundflow.train.recipe import ComputeConfig, TrainRecipe
+from soundflow.train.run import run
+
+Recipes = Callable[..., TrainRecipe]
+
+
+@pytest.fixture(autouse=True)
+def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def test_every_key_that_asks_for_too_much_is_named(recipe: Recipes) -> None:
+    greedy = recipe(compute=ComputeConfig(accelerator="gpu", threads=4000))
+    gpu, threads, memory = unmet(greedy, parameters=10**13)
+    assert gpu.startswith("compute.accelerator=gpu: there is no such device")
+    assert threads.startswith("compute.threads=4000")
+    assert "GiB" in memory
+    with pytest.raises(UserError, match=r"compute\.threads=4000"):
+        require_machine(greedy, parameters=1)
+    assert unmet(recipe(), parameters=1_000_000) == []
+
+
+def test_processes_on_a_cpu_share_its_memory(recipe: Recipes) -> None:
+    base = recipe()
+    two = replace(base, compute=replace(base.compute, devices=2))
+    most = next(n for n in (2**k for k in range(60)) if unmet(two, n))
+    assert unmet(base, most // 2) == []
+
+
+def test_a_model_beyond_the_memory_is_refused_before_it_is_made(recipe: Recipes) -> None:
+    base = recipe()
+    assert base.model is not None
+    wide = replace(base.model.lm, width=1 << 17, heads=1024, kv_heads=1024, layers=8)
+    with pytest.raises(UserError, match="parameters take"):
+        run(replace(base, model=replace(base.model, lm=wide)))
+    assert not base.output.exists()
+
+
+def test_numbers_beyond_any_meaning_are_refused() -> None:
+    with pytest.raises(ValueError, match="updates"):
+        OptimConfig(updates=10**12)
+    with pytest.raises(ValueError, match="layers"):
+        LmConfig(layers=10**8)
+    with pytest.raises(ValueError, match="accelerator"):
+        ComputeConfig(accelerator="foo")  # type: ignore[arg-type]
+
+
+def test_the_table_of_positions_holds_a_chunk(recipe: Recipes) -> None:
+    base = recipe()
+    assert base.model is not None
+    short = replace(base.model.audio_encoder, max_positions=1)
+    with pytest.raises(UserError, match="a chunk has 20 positions"):
+        run(replace(base, model=replace(base.model, audio_encoder=short)))
