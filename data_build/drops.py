@@ -11,6 +11,8 @@ without it reports the `Drop` that the exception carries.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,3 +71,9 @@ class ServerGone(UserError):
 
     def __reduce__(self) -> tuple[type[ServerGone], tuple[str, str]]:
         return type(self), (self.server, self.detail)
+
+
+def count_drops(drops: Iterable[Drop]) -> dict[str, int]:
+    """ "step: reason" -> how many items, most frequent first."""
+    counts = Counter(f"{drop.step}: {drop.reason}" for drop in drops)
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

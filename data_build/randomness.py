@@ -2,13 +2,29 @@
 
 There is no global generator. Whoever needs chance names what it is for, and gets a stream of its
 own: the order of the work, the number of workers and what was built before never matter.
+
+A stream draws for each purpose from a generator of its own, and numbers within a range as
+quantiles of it. So one setting changes one thing: with another range of SNR the same plan, voices,
+clips and gaps come out, and noises of other levels.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+
+Purpose = Literal[
+    "plan",  # what happens: content, order, wording
+    "clips",  # which take of it
+    "speech",  # in which voice
+    "timeline",  # gaps, and where background items begin
+    "levels",  # of the foreground
+    "noise",  # which tracks there are, of which clips
+    "snr",  # and how loud each is
+]
 
 
 def digest(*parts: object) -> str:
@@ -20,3 +36,26 @@ def digest(*parts: object) -> str:
 def generator(*parts: object) -> np.random.Generator:
     """A generator seeded by ``parts`` alone."""
     return np.random.default_rng(int(digest(*parts), 16))
+
+
+@dataclass(frozen=True)
+class StreamSeed:
+    """What all chance in one stream depends on; ``attempt`` counts the plans that were given up."""
+
+    seed: int
+    split: str
+    number: int
+    attempt: int = 0
+
+    def generator(self, purpose: Purpose) -> np.random.Generator:
+        return generator(self.seed, purpose, self.split, self.number, self.attempt)
+
+
+def between(bounds: tuple[float, float], rng: np.random.Generator) -> float:
+    """A number of the range, as one quantile of it."""
+    return bounds[0] + (bounds[1] - bounds[0]) * float(rng.random())
+
+
+def whole_between(bounds: tuple[int, int], rng: np.random.Generator) -> int:
+    """A whole number of the range, both ends included, as one quantile of it."""
+    return min(bounds[0] + int((bounds[1] - bounds[0] + 1) * float(rng.random())), bounds[1])

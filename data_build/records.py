@@ -227,3 +227,21 @@ class StreamPlan:
     items: tuple[Item, ...]
     notes: dict[str, Any] = field(default_factory=dict)
     whole: bool = False
+
+
+@dataclass(frozen=True)
+class OfflinePlan:
+    """An offline sample before its audio is read: one answer after the whole recording.
+
+    ``user`` is the question in text; there is none where the answer is the transcript. ``clip`` is
+    None where there is text alone.
+    """
+
+    id: str
+    ability: str
+    form: str
+    system: str
+    clip: Clip | None
+    user: str | None
+    answer: str
+    notes: dict[str, Any] = field(default_factory=dict)

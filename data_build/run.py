@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from data_build.drops import Drop
+from data_build.drops import Drop, count_drops
 from data_build.pools.pools import Collected, collect, collected_before
 from data_build.processes import n_workers, spread
 from data_build.recipe import BuildRecipe
 from data_build.report.documents import write_documents
-from data_build.report.summary import BuildSummary, count_drops, summarise
+from data_build.report.summary import BuildSummary, SplitSummary, summarise
 from data_build.selfcheck import self_check
 from data_build.shard_job import (
     MATERIAL,
@@ -28,10 +28,12 @@ from data_build.shard_job import (
     build_context,
     build_shard,
     build_stream,
+    counted,
     plan_jobs,
     set_up,
 )
 from data_build.sources.source import ALL_ROWS, WorkerShard
+from data_build.statistics import merged
 from soundflow.atomic import write_text
 from soundflow.config.record import record
 from soundflow.errors import UserError
@@ -123,22 +125,32 @@ def finish(
         UserError: if more items were dropped than the recipe allows.
     """
     output = Path(recipe.output)
-    drops = list(collected.drops)
-    drops += [Drop(**d) for shard in shards.values() for d in shard.extra["drops"]]
-    drops = write_drops(output / "drops.jsonl", drops)
-    require_few_losses(recipe, drops, collected.clips + sum(u.count for u in shards))
-    counted = count_drops(drops)
+    by_shard = {u: counted(info) for u, info in shards.items()}
+    dropped = [*collected.drops, *(d for _, drops in by_shard.values() for d in drops)]
+    dropped = write_drops(output / "drops.jsonl", dropped)
+    require_few_losses(recipe, dropped, collected.clips + sum(u.count for u in shards))
 
     spec = bench.vocabulary.spec
     for split in recipe.splits:
         write_index(output / split, spec, [info for u, info in shards.items() if u.split == split])
         self_check(output / split, bench.vocabulary)
 
-    seconds = time.monotonic() - started
-    summary = summarise(shards, made, counted, collected, seconds, spec.time)
-    write_text(output / "summary.json", json.dumps(asdict(summary), indent=1))
     by_split = {n: [i for u, i in shards.items() if u.split == n] for n in recipe.splits}
-    write_documents(recipe, summary, by_split, spec)
+    statistics = {
+        n: merged(counted for u, (counted, _) in by_shard.items() if u.split == n)
+        for n in recipe.splits
+    }
+    splits = {
+        n: SplitSummary.of(statistics[n], sum(i.n_bytes for i in by_split[n]), spec.time)
+        for n in recipe.splits
+    }
+    summary = summarise(
+        splits, collected, dropped, (len(made), len(shards) - len(made)),
+        spec.time.seconds(sum(e.n_samples for u in made for e in shards[u].samples)),
+        time.monotonic() - started,
+    )  # fmt: skip
+    write_text(output / "summary.json", json.dumps(asdict(summary), indent=1))
+    write_documents(recipe, summary, merged(statistics.values()), by_split, spec)
     return summary
 
 
@@ -164,7 +176,7 @@ def _rebuilt(recipe: BuildRecipe, stream_id: str) -> tuple[StreamSample, ShardJo
     for job in plan_jobs(bench):
         for number in range(job.first, job.first + job.count):
             if f"{job.split}-{number:06d}" == stream_id:
-                sample, drops = build_stream(bench, job, number)
+                sample, drops = build_stream(bench, job.split, number)
                 if sample is None:
                     raise UserError(f"{stream_id} was dropped: {drops[-1].reason}")
                 return sample, job, bench

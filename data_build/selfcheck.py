@@ -17,7 +17,7 @@ _STREAMS = 3
 
 
 def self_check(folder: Path, vocabulary: Vocabulary, streams: int = _STREAMS) -> None:
-    """Re-reads the first, a middle and the last stream of a split.
+    """Reads the first, a middle and the last stream of a split again.
 
     Raises:
         UserError: if what lies on disk is not what the protocol says.
@@ -59,8 +59,7 @@ def check_sample(sample: StreamSample, vocabulary: Vocabulary) -> None:
 def check_offline(sample: StreamSample, vocabulary: Vocabulary) -> None:
     """Ids and roles of an offline sample from its record again."""
     record = sample.record
-    said = record.provenance["offline"]
-    again = offline_sample(record, sample.pcm, said["user"], said["answer"], vocabulary)
+    again = offline_sample(record, sample.pcm, vocabulary)
     same = np.array_equal(again.ids, sample.ids) and np.array_equal(again.roles, sample.roles)
     _require(same, record.id, "its tokens differ from its record")
 

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data_build.chat.use import asked_for, chat_client, server_gone
 from data_build.compose.offline import compose_offline
-from data_build.compose.stream import DoesNotFit, compose
-from data_build.drops import Drop, Dropped
+from data_build.compose.stream import compose
+from data_build.drops import Drop, Dropped, ServerGone
 from data_build.pools.factory import make_scene_source, make_speech_source
 from data_build.pools.pools import Library, open_library
-from data_build.pools.prepare import BadClip, PreparedClip, Preparer
+from data_build.pools.prepare import Preparer
 from data_build.pools.split_assignment import CHAT_CACHE
 from data_build.quota import quota_key
-from data_build.randomness import digest, generator
+from data_build.randomness import StreamSeed, digest
 from data_build.recipe import BuildRecipe
-from data_build.records import Clip
 from data_build.statistics import Statistics
 from data_build.tasks.offline import plan_offline
 from data_build.tasks.planner import plan_stream
 from data_build.tasks.taxonomy import FORMS, needs_of
 from data_build.tokenize import Vocabulary, read_vocabulary
-from soundflow.errors import UserError
-from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.schema import StreamSample
 from soundflow.shards.sidecar import ShardInfo
 from soundflow.shards.writer import write_shard
@@ -37,7 +32,7 @@ MATERIAL, CACHE = "material", "cache"  # folders beside the splits
 _ATTEMPTS = 16
 # Raise when the code composes other streams or writes other sidecars from the same recipe: shards
 # of the code before are then made anew instead of being kept.
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -54,31 +49,6 @@ class ShardJob:
     def shard_key(self) -> str:
         """What a finished shard is known by: its content and the code that composed it."""
         return f"{self.key}-v{BUILD_VERSION}"
-
-
-@dataclass
-class Tally:
-    """What a job counts while it runs; kept in the sidecar of its shard."""
-
-    drops: list[Drop] = field(default_factory=list)
-    tasks: dict[str, int] = field(default_factory=dict)
-    replies: int = 0
-    silences: int = 0
-    events: int = 0
-    limited: int = 0
-    statistics: Statistics = field(default_factory=Statistics)
-
-    def add(self, sample: StreamSample, time: TimeBase) -> None:
-        record, n_chunks = sample.record, time.chunks_in(len(sample.pcm))
-        name = f"{record.ability}/{record.task}"
-        self.tasks[name] = self.tasks.get(name, 0) + 1
-        self.statistics.add(sample, time)
-        if record.kind == "offline":
-            return
-        self.replies += len(record.replies)
-        self.silences += n_chunks - len(record.replies)
-        self.events += len(record.events)
-        self.limited += bool(record.provenance["mix"]["limited"])
 
 
 @dataclass(frozen=True)
@@ -159,76 +129,63 @@ def build_shard(job: ShardJob) -> ShardInfo:
 
 
 def _samples(bench: BuildContext, job: ShardJob, extra: dict[str, Any]) -> Iterator[StreamSample]:
-    tally = Tally()
-    time = bench.vocabulary.spec.time
+    """The streams of a job; what was counted and dropped on the way is in ``extra`` at the end."""
+    statistics, drops = Statistics(), list[Drop]()
     for number in range(job.first, job.first + job.count):
-        sample, drops = build_stream(bench, job, number)
-        tally.drops += drops
+        sample, bad = build_stream(bench, job.split, number)
+        drops += bad
         if sample is not None:
-            tally.add(sample, time)
+            statistics.add(sample, bench.vocabulary.spec.time)
             yield sample
-    extra.update(asdict(tally))
+    extra.update(statistics=asdict(statistics), drops=[asdict(drop) for drop in drops])
+
+
+def counted(info: ShardInfo) -> tuple[Statistics, list[Drop]]:
+    """What the sidecar of a shard says of its streams, and of the items that failed."""
+    return Statistics.from_json(info.extra["statistics"]), [
+        Drop(**drop) for drop in info.extra["drops"]
+    ]
 
 
 def build_stream(
-    bench: BuildContext, job: ShardJob, number: int
+    bench: BuildContext, split: str, number: int
 ) -> tuple[StreamSample | None, list[Drop]]:
-    """One stream, from (seed, key of the job, number) alone, and the items that failed.
+    """One stream, from (seed, split, number) alone, and the items that failed.
 
     A plan that meets an unusable item is drawn anew, a few times; then the stream is dropped.
 
     Raises:
-        UserError: if a server that the recipe names has stopped answering: what is built stays,
+        ServerGone: if a server that the recipe names has stopped answering: what is built stays,
             and the same command goes on once it answers again.
     """
-    recipe = bench.recipe
-    stream_id = f"{job.split}-{number:06d}"
+    stream_id = f"{split}-{number:06d}"
     bad: list[Drop] = []
-    failure = ""
-
-    def hear(clip: Clip) -> PreparedClip:
-        try:
-            return bench.preparer.hear(clip)
-        except BadClip as error:
-            bad.append(Drop("prepare", getattr(clip.audio, "path", clip.id), str(error)))
-            raise
-
     for attempt in range(_ATTEMPTS):
-        rng = generator(recipe.seed, job.key, number, attempt)
-        provenance = {
-            "seed": recipe.seed, "job": asdict(job), "number": number, "attempt": attempt,
-        }  # fmt: skip
+        seed = StreamSeed(bench.recipe.seed, split, number, attempt)
         try:
-            return _stream(bench, job, number, stream_id, hear, rng, provenance), bad
+            return _stream(bench, stream_id, seed), bad
         except Dropped as dropped:
-            failure = dropped.drop.reason
-            if server_gone(failure):
-                raise UserError(
-                    f"{stream_id}: a server has stopped answering: {failure}",
-                    "start it again and run the same command; finished shards are kept",
-                ) from dropped
+            if server_gone(dropped.drop.reason):
+                raise ServerGone("a server of the recipe", dropped.drop.reason) from dropped
             bad.append(dropped.drop)
-        except (BadClip, DoesNotFit) as error:
-            failure = str(error)
-    bad.append(Drop("compose", stream_id, f"none of {_ATTEMPTS} plans can be used: {failure}"))
-    return None, bad
+    reason = f"none of {_ATTEMPTS} plans can be used; the last one: {bad[-1].reason}"
+    return None, [*bad, Drop("compose", stream_id, reason)]
 
 
-def _stream(
-    bench: BuildContext,
-    job: ShardJob,
-    number: int,
-    stream_id: str,
-    hear: Callable[[Clip], PreparedClip],
-    rng: np.random.Generator,
-    provenance: dict[str, Any],
-) -> StreamSample:
-    recipe, library = bench.recipe, bench.libraries[job.split]
-    task = quota_key(recipe.splits[job.split].shares, number)
+def _stream(bench: BuildContext, stream_id: str, seed: StreamSeed) -> StreamSample:
+    recipe, library = bench.recipe, bench.libraries[seed.split]
+    provenance = asdict(seed)
+    rng = seed.generator("plan")
+    task = quota_key(recipe.splits[seed.split].shares, seed.number)
+    prepare = bench.preparer.prepare
     if task in FORMS:
         plan = plan_offline(stream_id, task, recipe.system, library, recipe.abilities, rng)
-        return compose_offline(plan, hear, recipe.compose, bench.vocabulary, rng, provenance)
+        return compose_offline(
+            plan, prepare, recipe.compose, bench.vocabulary, seed, provenance
+        )  # fmt: skip
     planned = plan_stream(stream_id, task, recipe.system, library, recipe.abilities, rng)
     noise = (library.event_noise, library.ambient_noise)
-    sample, _ = compose(planned, noise, hear, recipe.compose, bench.vocabulary, rng, provenance)
+    sample, _ = compose(
+        planned, noise, prepare, recipe.compose, bench.vocabulary, seed, provenance
+    )  # fmt: skip
     return sample

@@ -1,20 +1,20 @@
 """What is counted of every stream: small enough for the sidecar of a shard, and added up exactly.
 
-Each shard counts its own streams while it is made, so the report of a build of any size reads
+Each shard counts its own streams while it is made, so the summary of a build of any size reads
 sidecars alone. All numbers are integers; sums do not depend on the order of the shards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from soundflow.protocol.layout import Role
 from soundflow.protocol.timebase import TimeBase
-from soundflow.shards.schema import StreamRecord, StreamSample
+from soundflow.shards.schema import SourceClip, StreamSample
 
 Counts = dict[int, int]  # value, or lower edge of a bin -> how often
 
@@ -33,12 +33,10 @@ class TaskCount:
 
 
 @dataclass
-class Source:
-    """A clip that streams are made of, and in how many."""
+class ClipCount:
+    """A clip, and how many streams are made of it."""
 
-    corpus: str
-    licence: str
-    attribution: str
+    clip: SourceClip
     streams: int = 0
 
 
@@ -48,51 +46,113 @@ class Statistics:
 
     Attributes:
         tasks: "ability/task" -> its streams, audio and replies.
-        turns: foreground items a stream; this and the next two leave offline samples out.
+        events, silences: events of streams; chunks answered by KEEP_SILENCE. These two and the
+            next three leave offline samples out.
+        turns: foreground items a stream.
         chunks: length of a stream.
         silence: share of a stream's chunks answered by KEEP_SILENCE, in bins of 5 %.
         snr: drawn foreground-to-noise ratio of a noise track, in bins of 1 dB.
         reply_tokens: text tokens of a reply.
         emotions: emotion -> replies.
-        clips: id -> where a clip came from.
+        clips: id -> the clip and its streams.
+        limited: streams whose peak had to be brought down.
         preprocessed: clips in streams that TFJP saw; ``hit_limit`` those that it left at K passes.
     """
 
     tasks: dict[str, TaskCount] = field(default_factory=dict)
+    events: int = 0
+    silences: int = 0
     turns: Counts = field(default_factory=dict)
     chunks: Counts = field(default_factory=dict)
     silence: Counts = field(default_factory=dict)
     snr: Counts = field(default_factory=dict)
     reply_tokens: Counts = field(default_factory=dict)
     emotions: dict[str, int] = field(default_factory=dict)
-    clips: dict[str, Source] = field(default_factory=dict)
+    clips: dict[str, ClipCount] = field(default_factory=dict)
+    limited: int = 0
     preprocessed: int = 0
     hit_limit: int = 0
 
+    @property
+    def streams(self) -> int:
+        return sum(task.streams for task in self.tasks.values())
+
+    @property
+    def samples(self) -> int:
+        return sum(task.samples for task in self.tasks.values())
+
+    @property
+    def replies(self) -> int:
+        return sum(task.replies for task in self.tasks.values())
+
     def add(self, sample: StreamSample, time: TimeBase) -> None:
+        """Counts one stream."""
         record = sample.record
         task = self.tasks.setdefault(f"{record.ability}/{record.task}", TaskCount())
         task.streams += 1
         task.samples += record.n_samples
         task.replies += len(record.replies)
-        items = record.provenance.get("items", [])
-        chunks = time.chunks_in(record.n_samples)
         if record.kind == "online":
-            _count(self.turns, sum(item["track"] == "foreground" for item in items))
+            chunks = time.chunks_in(record.n_samples)
+            silent = chunks - len(record.replies)
+            self.events += len(record.events)
+            self.silences += silent
+            _count(self.turns, sum(item.track == "foreground" for item in record.items))
             _count(self.chunks, chunks)
-            percent = 100 * (chunks - len(record.replies)) // max(chunks, 1)
+            percent = 100 * silent // max(chunks, 1)
             _count(self.silence, percent // SILENCE_BIN_PERCENT * SILENCE_BIN_PERCENT)
-        for noise in _noise(record):
-            _count(self.snr, int(np.floor(noise["snr_db"])))
+        for track in record.noise:
+            _count(self.snr, int(np.floor(track.snr_db)))
         for n_tokens in reply_lengths(sample):
             _count(self.reply_tokens, n_tokens)
         for reply in record.replies:
-            self.emotions[reply.emotion] = self.emotions.get(reply.emotion, 0) + 1
-        for name, source in sources_of(record).items():
-            self.clips.setdefault(name, source).streams += 1
-        done = [item["tfjp"] for item in items if "tfjp" in item]
-        self.preprocessed += len(done)
-        self.hit_limit += sum(bool(report["hit_limit"]) for report in done)
+            _count(self.emotions, reply.emotion)
+        for name, clip in record.clips.items():
+            self.clips.setdefault(name, ClipCount(clip)).streams += 1
+        self.limited += record.peak_limited
+        self.preprocessed += sum(item.hit_limit is not None for item in record.items)
+        self.hit_limit += sum(bool(item.hit_limit) for item in record.items)
+
+    def merge(self, other: Statistics) -> None:
+        """Adds what ``other`` has counted."""
+        for name, more in other.tasks.items():
+            task = self.tasks.setdefault(name, TaskCount())
+            task.streams += more.streams
+            task.samples += more.samples
+            task.replies += more.replies
+        for name, about in other.clips.items():
+            self.clips.setdefault(name, ClipCount(about.clip)).streams += about.streams
+        for name in (f.name for f in fields(self) if f.name not in ("tasks", "clips")):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, int):
+                setattr(self, name, mine + theirs)
+            else:
+                for value, n in theirs.items():
+                    _count(mine, value, n)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Statistics:
+        """The inverse of ``dataclasses.asdict``, also after JSON, which makes the keys text."""
+        binned = ("turns", "chunks", "silence", "snr", "reply_tokens")
+        return Statistics(
+            **{
+                **data,
+                "tasks": {name: TaskCount(**task) for name, task in data["tasks"].items()},
+                "clips": {
+                    name: ClipCount(SourceClip(**about["clip"]), about["streams"])
+                    for name, about in data["clips"].items()
+                },
+                **{name: {int(v): n for v, n in data[name].items()} for name in binned},
+            }
+        )
+
+
+def merged(parts: Iterable[Statistics]) -> Statistics:
+    """The sum of ``parts``."""
+    total = Statistics()
+    for part in parts:
+        total.merge(part)
+    return total
 
 
 def reply_lengths(sample: StreamSample) -> list[int]:
@@ -104,44 +164,5 @@ def reply_lengths(sample: StreamSample) -> list[int]:
     return [int(n) - around for n in lengths]
 
 
-def sources_of(record: StreamRecord) -> dict[str, Source]:
-    """The recordings that a stream is made of, by clip id."""
-    found = {
-        item["clip"]: Source(item["corpus"], item["licence"], item["attribution"])
-        for item in record.provenance.get("items", [])
-    }
-    for noise in _noise(record):
-        for name, origin in zip(noise["clips"], noise["origins"], strict=True):
-            found[name] = Source(**origin)
-    return found
-
-
-def merged(parts: Iterable[Mapping[str, Any]]) -> Statistics:
-    """Adds up what `dataclasses.asdict` made of the statistics of shards, also after JSON."""
-    total = Statistics()
-    for part in parts:
-        for name, one in part["tasks"].items():
-            task = total.tasks.setdefault(name, TaskCount())
-            for key, value in one.items():
-                setattr(task, key, getattr(task, key) + value)
-        for field_name in ("turns", "chunks", "silence", "snr", "reply_tokens"):
-            counts: Counts = getattr(total, field_name)
-            for value, n in part[field_name].items():  # JSON made the values text
-                _count(counts, int(value), n)
-        for emotion, n in part["emotions"].items():
-            total.emotions[emotion] = total.emotions.get(emotion, 0) + n
-        for name, source in part["clips"].items():
-            known = total.clips.setdefault(name, Source(**{**source, "streams": 0}))
-            known.streams += source["streams"]
-        total.preprocessed += part["preprocessed"]
-        total.hit_limit += part["hit_limit"]
-    return total
-
-
-def _count(counts: Counts, value: int, n: int = 1) -> None:
+def _count(counts: dict[Any, int], value: int | str, n: int = 1) -> None:
     counts[value] = counts.get(value, 0) + n
-
-
-def _noise(record: StreamRecord) -> list[dict[str, Any]]:
-    tracks: list[dict[str, Any]] = record.provenance.get("mix", {}).get("noise", [])
-    return tracks

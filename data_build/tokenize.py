@@ -57,10 +57,15 @@ def online_sample(record: StreamRecord, pcm: Pcm, vocabulary: Vocabulary) -> Str
     )
 
 
-def offline_sample(
-    record: StreamRecord, pcm: Pcm, user: str | None, answer: str, vocabulary: Vocabulary
-) -> StreamSample:
-    """Lays out an offline sample: its audio (none where ``pcm`` is empty), question and answer."""
+def offline_sample(record: StreamRecord, pcm: Pcm, vocabulary: Vocabulary) -> StreamSample:
+    """Lays out an offline sample: its audio (none where ``pcm`` is empty), question and answer.
+
+    Raises:
+        ValueError: if the record is not one of an offline sample.
+    """
+    if record.offline is None:
+        raise ValueError(f"{record.id} has no answer: it is not an offline sample")
+    user, answer = record.offline.user, record.offline.answer
     spec, encode = vocabulary.spec, vocabulary.tokenizer.encode
     slots = spec.time.chunks_in(len(pcm)) * spec.time.slots_per_chunk
     pieces = [offline_prefix(spec.tokens, encode(record.system))]

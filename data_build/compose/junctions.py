@@ -17,14 +17,14 @@ from data_build.pools.prepare import PreparedClip
 from soundflow.audio.level import audible_span
 
 
-def at_junction(heard: PreparedClip, silence_samples: int) -> PreparedClip:
+def at_junction(clip: PreparedClip, silence_samples: int) -> PreparedClip:
     """A preprocessed recording with at most half of ``silence_samples`` at either end.
 
     Clips that were made for their length (renderings, synthesised sounds) stay as they are.
     """
-    if heard.report is None:
-        return heard
-    on, end = audible_span(heard.samples)
+    if clip.report is None:
+        return clip
+    on, end = audible_span(clip.samples)
     start = max(0, on - silence_samples // 2)
-    stop = min(len(heard.samples), end + silence_samples // 2)
-    return replace(heard, samples=heard.samples[start:stop], skipped_samples=start)
+    stop = min(len(clip.samples), end + silence_samples // 2)
+    return replace(clip, samples=clip.samples[start:stop], skipped_samples=start)

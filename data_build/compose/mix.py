@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-from data_build.compose.config import ComposeConfig
+from data_build.compose.config import ComposeConfig, NoiseConfig
 from data_build.compose.noise_bed import noise_bed
 from data_build.pools.prepare import PreparedClip
+from data_build.randomness import StreamSeed, between, generator
 from data_build.records import Clip, TrackRole
 from soundflow.audio.level import Float32, active_power, audible_span, gain_to
+from soundflow.protocol.timebase import to_samples
+from soundflow.shards.schema import NoiseTrack, SourceClip
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Placed:
 
     role: TrackRole
     start_samples: int
-    heard: PreparedClip
+    clip: PreparedClip
     samples: Float32
     on_samples: int
     end_samples: int
@@ -38,24 +41,28 @@ class Mix:
 
     Attributes:
         audio: (n,) float32, the limited sum.
-        foreground, beside, event_noise, ambient_noise: (n,) float32 each; ``beside`` holds
-            background and ambient items.
-        drawn: what was drawn and measured, for the provenance: levels, gains, SNRs.
+        foreground, beside: (n,) float32 each; ``beside`` holds background and ambient items.
+        noise: the noise tracks, (n,) float32 each, and ``noise_tracks`` what each is made of.
+        level_db: drawn level of the foreground.
+        gains_db: of each placed item.
+        limited: whether the peak limit was needed.
     """
 
     audio: Float32
     foreground: Float32
     beside: Float32
-    event_noise: Float32
-    ambient_noise: Float32
-    drawn: dict[str, object]
+    noise: tuple[Float32, ...]
+    noise_tracks: tuple[NoiseTrack, ...]
+    level_db: float
+    gains_db: tuple[float, ...]
+    limited: bool
 
 
-def place(heard: PreparedClip, start: int, role: TrackRole, fade_samples: int) -> Placed:
+def place(clip: PreparedClip, start: int, role: TrackRole, fade_samples: int) -> Placed:
     """Fades a clip at both ends and finds what can be heard of it."""
-    faded = taper(heard.samples, fade_samples)
+    faded = taper(clip.samples, fade_samples)
     on, end = audible_span(faded)
-    return Placed(role, start, heard, faded, start + on, start + end)
+    return Placed(role, start, clip, faded, start + on, start + end)
 
 
 def taper(samples: Float32, fade_samples: int) -> Float32:
@@ -75,8 +82,7 @@ def mix(
     noise: tuple[Sequence[Clip], Sequence[Clip]],
     read: Callable[[Clip], Float32],
     config: ComposeConfig,
-    sample_rate_hz: int,
-    rng: np.random.Generator,
+    seed: StreamSeed,
 ) -> Mix:
     """Mixes a stream of ``n_samples``.
 
@@ -87,7 +93,8 @@ def mix(
     Args:
         noise: event-like and ambient noise clips; an empty pool leaves its track out.
     """
-    level_db = float(rng.uniform(*config.level_db))
+    levels = seed.generator("levels")
+    level_db = between(config.level_db, levels)
     offsets = {
         "foreground": 0.0,
         "background": config.background_db,
@@ -99,46 +106,58 @@ def mix(
     for item in placed:
         target = level_db + offsets[item.role]
         if item.role == "foreground":
-            target += float(rng.uniform(-config.spread_db, config.spread_db))
+            target += between((-config.spread_db, config.spread_db), levels)
         gain = gain_to(target, active_power(item.samples))
         track = foreground if item.role == "foreground" else beside
         room = track[item.start_samples : item.start_samples + len(item.samples)]
         room += item.samples[: len(room)] * np.float32(gain)
         gains_db.append(round(20 * float(np.log10(max(gain, 1e-6))), 3))
     power = foreground_power(foreground, placed) or 10 ** (level_db / 10)
-    fade = round(config.noise.crossfade_s * sample_rate_hz)
-    tracks: list[Float32] = []
-    drawn_noise: list[dict[str, object]] = []
-    for pool, offset_db in zip(noise, (0.0, config.noise.ambient_offset_db), strict=True):
-        wanted = rng.random() < config.noise.share
-        snr_db = float(rng.uniform(*config.noise.snr_db)) - offset_db
-        track = np.zeros(n_samples, np.float32)
-        used: tuple[Clip, ...] = ()
-        if wanted and pool:
-            track, used = noise_bed(n_samples, pool, read, fade, rng)
-            mean = float(np.mean(track.astype(np.float64) ** 2))
-            if mean > 0.0:
-                track *= np.float32(np.sqrt(power / mean / 10 ** (snr_db / 10)))
-            drawn_noise.append(
-                {
-                    "clips": [clip.id for clip in used],
-                    "origins": [asdict(clip.origin) for clip in used],
-                    "snr_db": round(snr_db, 3),
-                }
-            )
-        tracks.append(track)
-    audio = foreground + beside + tracks[0] + tracks[1]
+    beds, tracks = _noise(n_samples, power, noise, read, config.noise, seed)
+    audio = foreground + beside
+    for bed in beds:
+        audio += bed
     peak = float(np.abs(audio).max(initial=0.0))
     limited = peak > config.peak
     if limited:
         audio *= np.float32(config.peak / peak)
-    drawn: dict[str, object] = {
-        "level_db": round(level_db, 3),
-        "gains_db": gains_db,
-        "noise": drawn_noise,
-        "limited": limited,
-    }
-    return Mix(audio, foreground, beside, tracks[0], tracks[1], drawn)
+    return Mix(
+        audio, foreground, beside, tuple(beds), tuple(tracks), round(level_db, 3),
+        tuple(gains_db), limited,
+    )  # fmt: skip
+
+
+def _noise(
+    n_samples: int,
+    power: float,
+    noise: tuple[Sequence[Clip], Sequence[Clip]],
+    read: Callable[[Clip], Float32],
+    config: NoiseConfig,
+    seed: StreamSeed,
+) -> tuple[list[Float32], list[NoiseTrack]]:
+    """Both noise tracks, scaled to their drawn SNR below ``power``, and what they are made of."""
+    clips, snrs = seed.generator("noise"), seed.generator("snr")
+    beds: list[Float32] = []
+    tracks: list[NoiseTrack] = []
+    for pool, offset_db in zip(noise, (0.0, config.ambient_offset_db), strict=True):
+        # Every number is drawn whether it is needed or not, so that no track changes the other.
+        wanted, entry = clips.random() < config.share, generator(int(clips.integers(1 << 62)))
+        snr_db = between(config.snr_db, snrs) - offset_db
+        if not wanted or not len(pool):
+            continue
+        fade = to_samples(config.crossfade_s)
+        bed, used = noise_bed(n_samples, pool, read, fade, entry)
+        mean = float(np.mean(bed.astype(np.float64) ** 2))
+        if mean > 0.0:
+            bed *= np.float32(np.sqrt(power / mean / 10 ** (snr_db / 10)))
+        beds.append(bed)
+        tracks.append(NoiseTrack(tuple(source_of(clip) for clip in used), round(snr_db, 3)))
+    return beds, tracks
+
+
+def source_of(clip: Clip) -> SourceClip:
+    """A clip as a record names it."""
+    return SourceClip(clip.id, clip.origin.corpus, clip.origin.licence, clip.origin.attribution)
 
 
 def foreground_power(foreground: Float32, placed: Sequence[Placed]) -> float:

@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from data_build.compose.config import ComposeConfig
-from data_build.compose.mix import taper
+from data_build.compose.mix import source_of, taper
+from data_build.compose.stream import Prepare
 from data_build.pools.prepare import PreparedClip
-from data_build.records import Clip
-from data_build.tasks.offline import OfflinePlan
+from data_build.randomness import StreamSeed, between
+from data_build.records import OfflinePlan
 from data_build.tokenize import Vocabulary, offline_sample
-from soundflow.audio.level import active_power, gain_to
+from soundflow.audio.level import Float32, active_power, gain_to
 from soundflow.protocol.timebase import TimeBase
-from soundflow.shards.schema import Pcm, StreamRecord, StreamSample, quantise
+from soundflow.shards.schema import MixedItem, OfflineTurn, StreamRecord, StreamSample, quantise
 
 
 def compose_offline(
     plan: OfflinePlan,
-    hear: Callable[[Clip], PreparedClip],
+    prepare: Prepare,
     config: ComposeConfig,
     vocabulary: Vocabulary,
-    rng: np.random.Generator,
+    seed: StreamSeed,
     provenance: dict[str, Any],
 ) -> StreamSample:
-    """The sample of ``plan``; a recording longer than a stream may be is cut.
-
-    The record keeps question and answer under ``provenance["offline"]``: replies and events belong
-    to streams.
+    """The sample of ``plan``; a sound longer than a stream may be is cut.
 
     Raises:
-        BadClip: if the recording cannot be used.
+        Dropped: if the recording cannot be used.
     """
-    pcm = _recording(plan.clip, hear, config, vocabulary.spec.time, rng)
-    clip = plan.clip
+    time = vocabulary.spec.time
+    samples, items = np.zeros(0, np.float32), tuple[MixedItem, ...]()
+    if plan.clip is not None:
+        clip = prepare(plan.clip)
+        samples, gain_db = _levelled(clip, config, time, seed)
+        report = clip.report
+        items = (
+            MixedItem(
+                source_of(plan.clip), "recording", "foreground", 0, len(samples), gain_db,
+                plan.clip.speaker, plan.clip.text, report.hit_limit if report else None,
+            ),
+        )  # fmt: skip
+    pcm = quantise(samples)
     record = StreamRecord(
         id=plan.id,
         kind="offline",
@@ -44,29 +51,23 @@ def compose_offline(
         task=plan.form,
         system=plan.system,
         n_samples=len(pcm),
-        provenance={
-            **provenance,
-            "notes": plan.notes,
-            "offline": {"user": plan.user, "answer": plan.answer},
-            "items": [] if clip is None else [{"clip": clip.id, **asdict(clip.origin)}],
-        },
+        offline=OfflineTurn(plan.user, plan.answer),
+        items=items,
+        provenance={**provenance, "notes": plan.notes},
     )
-    return offline_sample(record, pcm, plan.user, plan.answer, vocabulary)
+    return offline_sample(record, pcm, vocabulary)
 
 
-def _recording(
-    clip: Clip | None,
-    hear: Callable[[Clip], PreparedClip],
-    config: ComposeConfig,
-    time: TimeBase,
-    rng: np.random.Generator,
-) -> Pcm:
-    if clip is None:
-        return np.zeros(0, np.int16)
-    samples = hear(clip).samples[: config.max_chunks * time.chunk_samples]
+def _levelled(
+    clip: PreparedClip, config: ComposeConfig, time: TimeBase, seed: StreamSeed
+) -> tuple[Float32, float]:
+    """The clip at a drawn level, padded to whole chunks, and its gain in dB."""
+    samples = clip.samples[: config.max_chunks * time.chunk_samples]
     samples = taper(samples, time.samples(config.fade_s))
-    samples *= np.float32(gain_to(float(rng.uniform(*config.level_db)), active_power(samples)))
-    peak = float(np.abs(samples).max(initial=0.0))
-    if peak > config.peak:
-        samples *= np.float32(config.peak / peak)
-    return quantise(np.pad(samples, (0, time.padding_of(len(samples)))))
+    level_db = between(config.level_db, seed.generator("levels"))
+    gain = gain_to(level_db, active_power(samples))
+    peak = float(np.abs(samples).max(initial=0.0)) * gain
+    gain = min(gain, gain * config.peak / peak) if peak else gain
+    samples = samples * np.float32(gain)
+    padded = np.pad(samples, (0, time.padding_of(len(samples))))
+    return padded, round(20 * float(np.log10(max(gain, 1e-6))), 3)

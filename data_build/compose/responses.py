@@ -66,9 +66,9 @@ def due(item: Item, where: Placed, time: TimeBase) -> list[tuple[int, PlannedRep
     for planned in item.replies:
         ready = where.end_samples
         if planned.after_s is not None:
-            ready = where.start_samples + where.heard.at(planned.after_s)
-        elif where.heard.ready_samples is not None:
-            ready = where.start_samples + where.heard.ready_samples
+            ready = where.start_samples + where.clip.at(planned.after_s)
+        elif where.clip.ready_samples is not None:
+            ready = where.start_samples + where.clip.ready_samples
         dated.append((min(max(ready, where.on_samples + 1), where.end_samples), planned))
     dated.sort(key=lambda pair: pair[0])
     merged: list[tuple[int, PlannedReply]] = []

@@ -10,63 +10,68 @@ import numpy as np
 
 from data_build.compose.config import ComposeConfig
 from data_build.compose.junctions import at_junction
-from data_build.compose.mix import Mix, Placed, mix, place
+from data_build.compose.mix import Mix, Placed, mix, place, source_of
 from data_build.compose.responses import responses
 from data_build.compose.timeline import lay_out
+from data_build.drops import Drop, Dropped
 from data_build.pools.prepare import PreparedClip
+from data_build.randomness import StreamSeed, whole_between
 from data_build.records import Clip, Item, StreamPlan
 from data_build.tokenize import Vocabulary, online_sample
 from soundflow.audio.level import Float32
-from soundflow.protocol.timebase import TimeBase
-from soundflow.shards.schema import StreamRecord, StreamSample, quantise
+from soundflow.shards.schema import MixedItem, StreamRecord, StreamSample, quantise
 
-
-class DoesNotFit(Exception):
-    """A plan that makes sense only as a whole is too long; another may be shorter."""
+STEP = "compose"
+Prepare = Callable[[Clip], PreparedClip]
 
 
 def compose(
     plan: StreamPlan,
     noise: tuple[Sequence[Clip], Sequence[Clip]],
-    hear: Callable[[Clip], PreparedClip],
+    prepare: Prepare,
     config: ComposeConfig,
     vocabulary: Vocabulary,
-    rng: np.random.Generator,
+    seed: StreamSeed,
     provenance: dict[str, Any],
 ) -> tuple[StreamSample, Mix]:
     """Mixes ``plan`` and lays out its tokens.
 
     Args:
         noise: event-like and ambient noise clips.
-        hear: gives a clip as it is heard, prepared.
+        prepare: gives the samples of a clip.
         provenance: what the caller knows about the sample; what is drawn here is added.
 
     Raises:
-        BadClip: if a clip cannot be used.
-        DoesNotFit: if a plan that must be whole is longer than a stream may be.
+        Dropped: if a clip cannot be used; if no foreground item fits, or not all of a plan that
+            must be whole.
     """
     time = vocabulary.spec.time
     front = [i for i in plan.items if i.track == "foreground"]
     silence = time.samples(config.junction_silence_s)
-    heard = [at_junction(hear(i.clip), silence) for i in front]
-    timeline = lay_out([len(h.samples) for h in heard], config, time, rng)
-    if plan.whole and len(timeline.starts_samples) < len(front):
-        raise DoesNotFit(f"{plan.task} does not fit {config.max_chunks} chunks")
+    clips = [at_junction(prepare(i.clip), silence) for i in front]
+    drawn = seed.generator("timeline")
+    timeline = lay_out([len(clip.samples) for clip in clips], config, time, drawn)
+    fitting = len(timeline.starts_samples)
+    if front and not fitting:
+        raise Dropped(Drop(STEP, plan.id, f"its first sound is longer than {_limit(config)}"))
+    if plan.whole and fitting < len(front):
+        reason = f"a plan of {plan.task} that must be whole is longer than {_limit(config)}"
+        raise Dropped(Drop(STEP, plan.id, reason, "choice"))
     fade = time.samples(config.fade_s)
-    items = front[: len(timeline.starts_samples)]
+    items = front[:fitting]
     placed = [
-        place(h, at, "foreground", fade)
-        for h, at in zip(heard, timeline.starts_samples, strict=False)
+        place(clip, at, "foreground", fade)
+        for clip, at in zip(clips, timeline.starts_samples, strict=False)
     ]
     for item in plan.items:
         if item.track != "foreground":
             items.append(item)
-            placed.append(_beside(item, hear(item.clip), timeline.n_samples, fade, rng))
+            placed.append(_beside(item, prepare(item.clip), timeline.n_samples, fade, drawn))
 
     def read(clip: Clip) -> Float32:
-        return hear(clip).samples
+        return prepare(clip).samples
 
-    mixed = mix(timeline.n_samples, placed, noise, read, config, time.sample_rate_hz, rng)
+    mixed = mix(timeline.n_samples, placed, noise, read, config, seed)
     reaction = time.samples(config.reaction_s)
     events, replies = responses(items, placed, timeline.n_samples, time, reaction)
     record = StreamRecord(
@@ -78,41 +83,48 @@ def compose(
         n_samples=timeline.n_samples,
         replies=replies,
         events=events,
+        items=tuple(
+            _mixed(i, p, gain) for i, p, gain in zip(items, placed, mixed.gains_db, strict=True)
+        ),
+        noise=mixed.noise_tracks,
+        peak_limited=mixed.limited,
         provenance={
             **provenance,
             "notes": plan.notes,
-            "items": [_source(i, p, time) for i, p in zip(items, placed, strict=True)],
-            "left_out": len(front) - len(timeline.starts_samples),
-            "mix": mixed.drawn,
+            "left_out": len(front) - fitting,
+            "level_db": mixed.level_db,
+            "tfjp": {i.clip.id: p.clip.report for i, p in zip(items, placed, strict=True)},
         },
     )
     return online_sample(record, quantise(mixed.audio), vocabulary), mixed
 
 
+def _limit(config: ComposeConfig) -> str:
+    return f"a stream may be (compose.max_chunks: {config.max_chunks})"
+
+
 def _beside(
-    item: Item, heard: PreparedClip, n_samples: int, fade: int, rng: np.random.Generator
+    item: Item, clip: PreparedClip, n_samples: int, fade: int, rng: np.random.Generator
 ) -> Placed:
     """Background at a random offset; an ambient clip is repeated over the whole stream."""
-    samples = heard.samples
+    samples = clip.samples
     if item.track == "ambient" and len(samples) < n_samples:
         samples = np.resize(samples, n_samples)
     samples = samples[:n_samples]
-    start = int(rng.integers(0, n_samples - len(samples) + 1))
-    return place(replace(heard, samples=samples), start, item.track, fade)
+    start = whole_between((0, n_samples - len(samples)), rng)
+    return place(replace(clip, samples=samples), start, item.track, fade)
 
 
-def _source(item: Item, placed: Placed, time: TimeBase) -> dict[str, Any]:
-    """Where an item came from, and where it lies."""
-    return {
-        "clip": item.clip.id,
-        "what": item.what,
-        "track": item.track,
-        "start_samples": placed.start_samples,
-        "n_samples": len(placed.samples),
-        "corpus": item.clip.origin.corpus,
-        "licence": item.clip.origin.licence,
-        "attribution": item.clip.origin.attribution,
-        "speaker": item.clip.speaker,
-        "text": item.clip.text,
-        **({"tfjp": placed.heard.report} if placed.heard.report else {}),
-    }
+def _mixed(item: Item, placed: Placed, gain_db: float) -> MixedItem:
+    report = placed.clip.report
+    return MixedItem(
+        clip=source_of(item.clip),
+        what=item.what,
+        track=item.track,
+        start_samples=placed.start_samples,
+        n_samples=len(placed.samples),
+        gain_db=gain_db,
+        speaker=item.clip.speaker,
+        text=item.clip.text,
+        hit_limit=report.hit_limit if report else None,
+    )

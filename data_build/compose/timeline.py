@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_build.compose.config import ComposeConfig
+from data_build.randomness import whole_between
 from soundflow.protocol.timebase import TimeBase
 
 
@@ -34,8 +35,8 @@ def lay_out(
     end beyond ``max_chunks`` is left out, with everything after it.
     """
     limit = config.max_chunks * time.chunk_samples
-    gaps = _draw(rng, config.gap_slots, time, len(lengths_samples))
     (tail,) = _draw(rng, config.tail_slots, time, 1)
+    gaps = _draw(rng, config.gap_slots, time, len(lengths_samples))
     starts: list[int] = []
     end = 0
     for gap, length in zip(gaps, lengths_samples, strict=True):
@@ -51,4 +52,4 @@ def _draw(
     rng: np.random.Generator, slots: tuple[int, int], time: TimeBase, count: int
 ) -> list[int]:
     low, high = (s * time.slot_samples for s in slots)
-    return [int(g) for g in rng.integers(low, high + 1, count)]
+    return [whole_between((low, high), rng) for _ in range(count)]

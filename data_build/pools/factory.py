@@ -8,7 +8,8 @@ from pathlib import Path
 
 from data_build.chat.client import ChatClient
 from data_build.chat.use import asked_for
-from data_build.pools.prepare import BadClip, Preparer
+from data_build.drops import Dropped
+from data_build.pools.prepare import Preparer
 from data_build.pools.scene_source import SceneSource
 from data_build.pools.speech_source import SpeechSource
 from data_build.recipe import BuildRecipe
@@ -62,8 +63,8 @@ def make_scene_source(
     available = groundable([*library.classes, *(kind.label for kind in KINDS.values())])
     settings = recipe.prepare.tfjp or TfjpConfig()
 
-    def hear(clip: Clip) -> Float32:
-        return preparer.hear(clip).samples
+    def samples_of(clip: Clip) -> Float32:
+        return preparer.prepare(clip).samples
 
     def reprocess(samples: Float32) -> Float32:
         return tfjp(samples, settings).samples
@@ -71,11 +72,11 @@ def make_scene_source(
     grounder = Grounder(
         library=library,
         verifier=ChatVerifier(verifier) if verifier else RuleVerifier(),
-        hear=hear,
+        hear=samples_of,
         reprocess=reprocess,
         keeper=ClipKeeper(output / "material" / KEPT),
         generator=SynthGenerator(),
-        unusable=(BadClip,),
+        unusable=(Dropped,),
     )
     return SceneSource(
         Curator(

@@ -1,9 +1,9 @@
-"""A clip as a stream hears it: decoded or made, checked, preprocessed; once, then from the cache.
+"""The samples of a clip: decoded or made, checked, preprocessed; once, then from the cache.
 
 ::
 
     Clip ─▶ read or make ─▶ checks ─▶ TFJP (recorded speech, events) ─▶ cache ─▶ PreparedClip
-                              └─▶ BadClip(reason)
+                              └─▶ Dropped
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from soundfile import LibsndfileError
 
+from data_build.drops import Drop, Dropped
 from data_build.pools.synthetic_clips import MAKER_VERSION, make
 from data_build.records import (
     Clip,
@@ -29,7 +29,7 @@ from data_build.sources.tar_members import audio_source
 from data_build.speech.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.speech.engines.engine import RenderingFailed
 from data_build.tfjp.config import TfjpConfig
-from data_build.tfjp.loop import tfjp
+from data_build.tfjp.loop import TfjpReport, tfjp
 from data_build.tfjp.spans import CutMap
 from soundflow.audio.files import read_audio
 from soundflow.audio.level import Float32, is_silent
@@ -42,8 +42,7 @@ PREPARE_VERSION = 1  # raise when the same clip comes out differently
 _PEAK = 0.7  # recordings are kept at this peak, so that quiet ones do not lose bits to PCM16
 
 
-class BadClip(Exception):
-    """A clip that no stream can use; the text says why. Becomes a drop."""
+STEP = "prepare"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,8 @@ class PrepareConfig:
 
     Attributes:
         tfjp: settings of the preprocessing; null leaves recordings as they are.
-        min_s, max_s: a shorter recording is dropped, a longer one cut.
+        min_s, max_s: a shorter recording is dropped. A longer one is cut, but for speech, which is
+            dropped where its words have no times to cut it by: a text must be heard whole.
         cache_gb: limit of the cache on disk.
         memory_mb: limit of the decoded clips that each process keeps.
     """
@@ -85,7 +85,7 @@ class PreparedClip:
     samples: Float32
     ready_samples: int | None = None
     cuts: CutMap | None = None
-    report: dict[str, Any] | None = None
+    report: TfjpReport | None = None
     skipped_samples: int = 0
 
     def at(self, seconds: float) -> int:
@@ -104,29 +104,31 @@ class Preparer:
         self._tfjp_plain = to_plain(config.tfjp)
         self._memory: OrderedDict[str, PreparedClip] = OrderedDict()
         self._memory_bytes = 0
-        self._bad: dict[str, str] = {}
+        self._bad: dict[str, Drop] = {}
 
-    def hear(self, clip: Clip) -> PreparedClip:
-        """Raises:
-        BadClip: if the clip cannot be used.
-        UserError: if an engine is missing, or the cache cannot be written.
+    def prepare(self, clip: Clip) -> PreparedClip:
+        """The samples of a clip, made or read at its first use.
+
+        Raises:
+            Dropped: if the clip cannot be used.
+            UserError: if an engine is missing, or the cache cannot be written.
         """
         key = self._key(clip)
         if key in self._bad:
-            raise BadClip(self._bad[key])
+            raise Dropped(self._bad[key])
         if key in self._memory:
             self._memory.move_to_end(key)
             return self._memory[key]
         kept = None if isinstance(clip.audio, Prepared) else self._cache.get(key)
-        heard = _from_cache(kept) if kept else None
-        if heard is None:
+        prepared = _from_cache(kept) if kept else None
+        if prepared is None:
             try:
-                heard = self._prepare(key, clip)
-            except BadClip as error:
-                self._bad[key] = str(error)
+                prepared = self._prepare(key, clip)
+            except Dropped as dropped:
+                self._bad[key] = dropped.drop
                 raise
-        self._remember(key, heard)
-        return heard
+        self._remember(key, prepared)
+        return prepared
 
     def _key(self, clip: Clip) -> str:
         audio = clip.audio
@@ -145,7 +147,7 @@ class Preparer:
         try:
             facts = path.stat()
         except OSError as error:
-            raise BadClip(f"cannot be read ({error.strerror})") from error
+            raise _dropped(clip, f"cannot be read ({error.strerror})") from error
         about = {
             "audio": vars(audio),
             "bytes": facts.st_size,
@@ -166,59 +168,67 @@ class Preparer:
     def _prepare(self, key: str, clip: Clip) -> PreparedClip:
         audio = clip.audio
         if isinstance(audio, Prepared):
-            return PreparedClip(_read(Recorded(audio.path)))
+            return PreparedClip(_read(clip, Recorded(audio.path)))
         if isinstance(audio, SyntheticSound | SyntheticSpeech):
             try:
                 samples, ready = make(clip, audio)
             except RenderingFailed as error:
-                raise BadClip(f"cannot be rendered ({error})") from error
-            heard = PreparedClip(samples, ready)
+                raise _dropped(clip, f"cannot be rendered ({error})") from error
+            made = PreparedClip(samples, ready)
         elif isinstance(audio, Recorded):
-            heard = self._recording(clip, audio)
+            made = self._recording(clip, audio)
         else:
             raise RuntimeError(f"{clip.id} reached a stream without a voice")
         notes = {
-            "ready_samples": heard.ready_samples,
-            "cuts": asdict(heard.cuts) if heard.cuts else None,
-            "report": heard.report,
+            "ready_samples": made.ready_samples,
+            "cuts": asdict(made.cuts) if made.cuts else None,
+            "report": asdict(made.report) if made.report else None,
         }
-        # The first use hears the same bits as every later one, which come from PCM16.
-        samples = quantise(heard.samples).astype(np.float32) / PCM_SCALE
+        # The first use has the same bits as every later one, which come from PCM16.
+        samples = quantise(made.samples).astype(np.float32) / PCM_SCALE
         self._cache.put(key, samples, notes)
         samples.setflags(write=False)
-        return replace(heard, samples=samples)
+        return replace(made, samples=samples)
 
     def _recording(self, clip: Clip, audio: Recorded) -> PreparedClip:
         config = self._config
-        samples = _read(audio)
+        samples = _read(clip, audio)
         if len(samples) < to_samples(config.min_s):
-            raise BadClip(f"is too short ({len(samples)} samples at 16 kHz)")
+            raise _dropped(clip, f"is too short (under {config.min_s:g} s)")
         if is_silent(samples):
-            raise BadClip("is silent")
+            raise _dropped(clip, "is silent")
+        if clip.kind == "speech" and len(samples) > to_samples(config.max_s):
+            raise _dropped(clip, f"is speech of more than {config.max_s:g} s (prepare.max_s)")
         samples = samples[: to_samples(config.max_s)]
         settings = self._tfjp(clip)
         if settings is None:
             return PreparedClip(_at_peak(samples))
         done = tfjp(samples, settings)
         if is_silent(done.samples):
-            raise BadClip("is nothing but noise")
-        return PreparedClip(_at_peak(done.samples), None, done.cuts, asdict(done.report))
+            raise _dropped(clip, "is nothing but noise")
+        return PreparedClip(_at_peak(done.samples), None, done.cuts, done.report)
 
-    def _remember(self, key: str, heard: PreparedClip) -> None:
-        self._memory[key] = heard
-        self._memory_bytes += heard.samples.nbytes
+    def _remember(self, key: str, prepared: PreparedClip) -> None:
+        self._memory[key] = prepared
+        self._memory_bytes += prepared.samples.nbytes
         while self._memory_bytes > self._config.memory_mb * 2**20 and len(self._memory) > 1:
             _, oldest = self._memory.popitem(last=False)
             self._memory_bytes -= oldest.samples.nbytes
 
 
-def _read(audio: Recorded) -> Float32:
+def _dropped(clip: Clip, reason: str) -> Dropped:
+    audio = clip.audio
+    path = audio.path if isinstance(audio, Recorded | Prepared) else clip.id
+    return Dropped(Drop(STEP, path, reason))
+
+
+def _read(clip: Clip, audio: Recorded) -> Float32:
     try:
         return read_audio(
             audio_source(audio), start_s=audio.start_s, end_s=audio.end_s, name=audio.path
         )
     except UserError as error:
-        raise BadClip(error.message.removeprefix(f"{audio.path}: ")) from error
+        raise _dropped(clip, error.message.removeprefix(f"{audio.path}: ")) from error
 
 
 def _at_peak(samples: Float32) -> Float32:
@@ -230,7 +240,7 @@ def _at_peak(samples: Float32) -> Float32:
 def _from_cache(kept: CachedClip) -> PreparedClip | None:
     """The clip as it lies in the cache; None if the file was damaged since.
 
-    Always from the cached PCM: the first use hears the same bits as every later one.
+    Always from the cached PCM: the first use has the same bits as every later one.
     """
     try:
         samples = kept.read()
@@ -239,10 +249,12 @@ def _from_cache(kept: CachedClip) -> PreparedClip | None:
     if len(samples) != kept.n_samples:
         return None
     samples.setflags(write=False)
-    cuts = kept.notes.get("cuts")
+    notes = kept.notes
+    cuts, report = notes["cuts"], notes["report"]
     if cuts:
-        moved = CutMap(
+        cuts = CutMap(
             tuple(cuts["source"]), tuple(cuts["place"]), tuple(cuts["length"]), cuts["hop_samples"]
         )
-        return PreparedClip(samples, None, moved, kept.notes.get("report"))
-    return PreparedClip(samples, kept.notes.get("ready_samples"))
+    return PreparedClip(
+        samples, notes["ready_samples"], cuts, TfjpReport(**report) if report else None
+    )

@@ -35,7 +35,7 @@ def data_card(recipe: BuildRecipe, manifest: Mapping[str, Any], statistics: Stat
             }
         ],
     }
-    names = sorted({c.attribution for c in statistics.clips.values() if c.attribution})
+    names = sorted({c.clip.attribution for c in statistics.clips.values() if c.clip.attribution})
     environment = Environment(
         loader=PackageLoader("data_build.report", "."),
         undefined=StrictUndefined,

@@ -14,7 +14,6 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from data_build.recipe import BuildRecipe
 from data_build.report.card import data_card
 from data_build.report.page import by_licence, write_report
 from data_build.report.summary import BuildSummary
-from data_build.statistics import Source, Statistics, merged
+from data_build.statistics import ClipCount, Statistics
 from soundflow.atomic import write_text
 from soundflow.config.record import recipe_hash
 from soundflow.protocol.spec import StreamSpec
@@ -35,20 +34,21 @@ MANIFEST_VERSION = 1
 def write_documents(
     recipe: BuildRecipe,
     summary: BuildSummary,
+    statistics: Statistics,
     shards: Mapping[str, Sequence[ShardInfo]],
     spec: StreamSpec,
 ) -> None:
-    """Writes all four from the sidecars of the shards.
+    """Writes all four.
 
     Args:
+        statistics: of all shards.
         shards: split -> its shards.
 
     Raises:
         UserError: if the output cannot be written.
     """
     output = Path(recipe.output)
-    statistics = merged(s.extra["statistics"] for infos in shards.values() for s in infos)
-    manifest = manifest_of(recipe, statistics, shards, spec)
+    manifest = manifest_of(recipe, summary, statistics, shards, spec)
     write_text(output / MANIFEST_FILE, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     write_text(output / CREDITS_FILE, credits_of(statistics.clips))
     write_text(output / CARD_FILE, data_card(recipe, manifest, statistics))
@@ -57,6 +57,7 @@ def write_documents(
 
 def manifest_of(
     recipe: BuildRecipe,
+    summary: BuildSummary,
     statistics: Statistics,
     shards: Mapping[str, Sequence[ShardInfo]],
     spec: StreamSpec,
@@ -70,11 +71,11 @@ def manifest_of(
         "order": list(shards),
         "splits": {
             split: {
-                "streams": sum(len(s.samples) for s in infos),
-                "hours": round(seconds(_samples(infos)) / 3600, 6),
+                "streams": summary.splits[split].streams,
+                "hours": round(summary.splits[split].hours, 6),
                 "tokens": sum(e.lengths.tokens for s in infos for e in s.samples),
-                "responses": sum(e.n_replies for s in infos for e in s.samples),
-                "bytes": sum(s.n_bytes for s in infos),
+                "responses": summary.splits[split].replies,
+                "bytes": summary.splits[split].n_bytes,
                 "shards": {s.name: s.sha256 for s in sorted(infos, key=lambda s: s.name)},
             }
             for split, infos in shards.items()
@@ -94,16 +95,18 @@ def manifest_of(
     }
 
 
-def credits_of(clips: Mapping[str, Source]) -> str:
+def credits_of(clips: Mapping[str, ClipCount]) -> str:
     """Tab-separated, one clip a line, sorted by id."""
     text = io.StringIO()
     names = ("clip", "corpus", "licence", "attribution", "streams")
     writer = csv.DictWriter(text, names, dialect="excel-tab", lineterminator="\n")
     writer.writeheader()
-    for name, source in sorted(clips.items()):
-        writer.writerow({"clip": name, **asdict(source)})
+    for name, about in sorted(clips.items()):
+        clip = about.clip
+        writer.writerow(
+            {
+                "clip": name, "corpus": clip.corpus, "licence": clip.licence,
+                "attribution": clip.attribution, "streams": about.streams,
+            }
+        )  # fmt: skip
     return text.getvalue()
-
-
-def _samples(infos: Sequence[ShardInfo]) -> int:
-    return sum(e.n_samples for s in infos for e in s.samples)

@@ -13,7 +13,7 @@ from data_build.recipe import BuildRecipe
 from data_build.report.streams import figures
 from data_build.report.summary import BuildSummary
 from data_build.report.tfjp import pictures
-from data_build.statistics import SILENCE_BIN_PERCENT, Source, Statistics, TaskCount
+from data_build.statistics import SILENCE_BIN_PERCENT, ClipCount, Statistics, TaskCount
 from data_build.tasks.taxonomy import FORMS
 from soundflow.config.record import recipe_hash
 from soundflow.protocol.spec import StreamSpec
@@ -192,9 +192,11 @@ def _drops(recipe: BuildRecipe, summary: BuildSummary) -> Section:
         if rows
         else tag("p", "Nothing was dropped.", class_="empty")
     )
-    missing = f" No recording fell to: {', '.join(summary.missing)}." if summary.missing else ""
+    missing = (
+        f" No recording available for: {', '.join(summary.missing)}." if summary.missing else ""
+    )
     lead = (
-        f"{summary.clips:,} clips in the library; every dropped item with its reason stands in "
+        f"{summary.clips:,} clips in the tables; every dropped item with its reason stands in "
         f"drops.jsonl.{missing}"
     )
     return Section("drops", "Dropped", lead, body)
@@ -210,13 +212,14 @@ def _sources(statistics: Statistics) -> Section:
     return Section("sources", "Where it comes from", lead, body)
 
 
-def by_licence(sources: Iterable[Source]) -> dict[tuple[str, str], tuple[int, int]]:
+def by_licence(counted: Iterable[ClipCount]) -> dict[tuple[str, str], tuple[int, int]]:
     """(corpus, licence) -> clips and uses in streams, most used first."""
     clips: Counter[tuple[str, str]] = Counter()
     uses: Counter[tuple[str, str]] = Counter()
-    for source in sources:
-        clips[source.corpus, source.licence] += 1
-        uses[source.corpus, source.licence] += source.streams
+    for about in counted:
+        terms = (about.clip.corpus, about.clip.licence)
+        clips[terms] += 1
+        uses[terms] += about.streams
     return {key: (clips[key], n) for key, n in sorted(uses.items(), key=lambda p: (-p[1], p[0]))}
 
 

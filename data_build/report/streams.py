@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -83,9 +82,9 @@ def stream_figure(sample: StreamSample, spec: StreamSpec) -> Markup:
 def _spans(record: StreamRecord, time: TimeBase) -> list[Span]:
     """The events; the first one of a spoken item is named by what is said."""
     spoken = [
-        (item["start_samples"], item["start_samples"] + item["n_samples"], item["text"])
-        for item in record.provenance.get("items", [])
-        if item.get("track") == "foreground" and item["text"]
+        (item.start_samples, item.start_samples + item.n_samples, item.text)
+        for item in record.items
+        if item.track == "foreground" and item.text
     ]
     spans = []
     for event in record.events:
@@ -105,47 +104,42 @@ def _spans(record: StreamRecord, time: TimeBase) -> list[Span]:
 def _note(sample: StreamSample, spec: StreamSpec) -> str:
     record = sample.record
     parts = [record.id, f"{spec.time.seconds(record.n_samples):.1f} s", f"{len(sample.ids)} tokens"]
-    offline = record.provenance.get("offline")
+    offline = record.offline
     if offline:
-        parts += ["offline", f"asked: “{offline['user']}”" if offline["user"] else "nothing asked"]
-        parts.append(f"answered: “{offline['answer']}”")
+        parts += ["offline", f"asked: “{offline.user}”" if offline.user else "nothing asked"]
+        parts.append(f"answered: “{offline.answer}”")
     if record.system:
         parts.append(f"instruction: “{record.system}”")
-    scene = record.provenance.get("notes", {}).get("scene")
-    if isinstance(scene, str):
-        parts.append(scene)
     return " · ".join(parts)
 
 
 def _made_from(sample: StreamSample, spec: StreamSpec) -> Markup:
     """The clips and noises of a stream, with level and licence."""
-    provenance = sample.record.provenance
-    mix: dict[str, Any] = provenance.get("mix", {})
-    items = provenance.get("items", [])
-    gains = mix.get("gains_db", [None] * len(items))
+    record = sample.record
     rows = [
         [
-            _words(item.get("what", "recording")),
-            _long(item.get("text") or item["clip"]),
-            item.get("track", "whole"),
-            f"{spec.time.seconds(item.get('start_samples', 0)):.2f} s",
-            f"{number(gain, 1)} dB",
-            _long(item["corpus"]),
-            _long(item["licence"]),
+            _words(item.what),
+            _long(item.text),
+            _long(item.clip.id),
+            item.track,
+            f"{spec.time.seconds(item.start_samples):.2f} s",
+            f"{number(item.gain_db, 1)} dB",
+            _long(item.clip.corpus),
+            _long(item.clip.licence),
         ]
-        for item, gain in zip(items, gains, strict=False)
+        for item in record.items
     ]
-    for noise in mix.get("noise", []):
-        for clip, origin in zip(noise["clips"], noise["origins"], strict=True):
+    for noise in record.noise:
+        for clip in noise.clips:
             rows.append(
                 [
-                    "noise", _long(clip), "noise", "throughout", f"SNR {noise['snr_db']:.1f} dB",
-                    _long(origin["corpus"]), _long(origin["licence"]),
+                    "noise", Markup(""), _long(clip.id), "noise", "throughout",
+                    f"SNR {noise.snr_db:.1f} dB", _long(clip.corpus), _long(clip.licence),
                 ]
             )  # fmt: skip
     if not rows:
         return Markup("")
-    head = ["what", "clip", "track", "from", "level", "corpus", "licence"]
+    head = ["what", "text", "clip", "track", "from", "level", "corpus", "licence"]
     summary = tag("summary", f"made from {len(rows)} clips")
     return tag("details", join((summary, table(head, rows))), style="margin:-10px 16px 24px")
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from data_build.drops import Drop
+from data_build.drops import Drop, count_drops
 from data_build.pools.pools import Collected
-from data_build.shard_job import ShardJob
+from data_build.statistics import Statistics
 from soundflow.protocol.timebase import TimeBase
-from soundflow.shards.sidecar import ShardInfo
-
-Counted = dict[str, int]  # "step: reason" -> items
 
 
 @dataclass(frozen=True)
@@ -34,22 +30,35 @@ class SplitSummary:
     limited: int
     n_bytes: int
 
+    @staticmethod
+    def of(counted: Statistics, n_bytes: int, time: TimeBase) -> SplitSummary:
+        return SplitSummary(
+            streams=counted.streams,
+            hours=time.seconds(counted.samples) / 3600,
+            abilities={name: task.streams for name, task in sorted(counted.tasks.items())},
+            replies=counted.replies,
+            silences=counted.silences,
+            events=counted.events,
+            limited=counted.limited,
+            n_bytes=n_bytes,
+        )
+
 
 @dataclass(frozen=True)
 class BuildSummary:
     """A whole build.
 
     Attributes:
-        drops: "step: reason" -> how many different items.
-        clips: in the library of all splits.
-        missing: "split/cue" of the cues that no recording fell to.
+        drops: "step: reason" -> how many different items, most frequent first.
+        clips: in the tables of all splits.
+        missing: "split/cue" of the cues without a clip in a split.
         seconds: wall-clock time of this run; shards that were there already cost none.
         speed: seconds of stream made a second, over the shards made in this run.
         bytes_per_hour: of the shards, per hour of stream.
     """
 
     splits: dict[str, SplitSummary]
-    drops: Counted
+    drops: dict[str, int]
     clips: int
     missing: tuple[str, ...]
     shards_made: int
@@ -68,54 +77,29 @@ class BuildSummary:
 
 
 def summarise(
-    shards: Mapping[ShardJob, ShardInfo],
-    made: Set[ShardJob],
-    drops: Counted,
+    splits: Mapping[str, SplitSummary],
     collected: Collected,
+    drops: Sequence[Drop],
+    shards: tuple[int, int],
+    made_s: float,
     seconds: float,
-    time: TimeBase,
 ) -> BuildSummary:
-    """Adds up the sidecars of a build."""
-    splits = {
-        split: _split([info for u, info in shards.items() if u.split == split], time)
-        for split in dict.fromkeys(u.split for u in shards)
-    }
+    """The summary of a finished build.
+
+    Args:
+        shards: how many were made in this run, and kept from earlier ones.
+        made_s: seconds of stream made in this run, which took ``seconds``.
+    """
+    made, kept = shards
     hours = sum(s.hours for s in splits.values())
-    made_s = time.seconds(sum(e.n_samples for u in made for e in shards[u].samples))
     return BuildSummary(
-        splits=splits,
-        drops=drops,
+        splits=dict(splits),
+        drops=count_drops(drops),
         clips=collected.clips,
         missing=collected.missing,
-        shards_made=len(made),
-        shards_kept=len(shards) - len(made),
+        shards_made=made,
+        shards_kept=kept,
         seconds=round(seconds, 2),
         speed=round(made_s / seconds, 1) if made else None,
         bytes_per_hour=round(sum(s.n_bytes for s in splits.values()) / hours) if hours else None,
     )
-
-
-def count_drops(drops: Iterable[Drop]) -> Counted:
-    """ "step: reason" -> count, most frequent first."""
-    counts = Counter(f"{d.step}: {d.reason}" for d in drops)
-    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def _split(infos: list[ShardInfo], time: TimeBase) -> SplitSummary:
-    tasks: Counter[str] = Counter()
-    for info in infos:
-        tasks.update(info.extra["tasks"])
-    return SplitSummary(
-        streams=sum(len(i.samples) for i in infos),
-        hours=time.seconds(sum(e.n_samples for i in infos for e in i.samples)) / 3600,
-        abilities=dict(sorted(tasks.items())),
-        replies=_total(infos, "replies"),
-        silences=_total(infos, "silences"),
-        events=_total(infos, "events"),
-        limited=_total(infos, "limited"),
-        n_bytes=sum(i.n_bytes for i in infos),
-    )
-
-
-def _total(infos: list[ShardInfo], field: str) -> int:
-    return sum(int(i.extra[field]) for i in infos)

@@ -9,36 +9,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 
 from data_build.pools.pools import Library
-from data_build.records import Clip
+from data_build.records import OfflinePlan
 from data_build.speech.rewrite import strip_markup
 from data_build.tasks.config import AbilitiesConfig
 from data_build.tasks.drawing import draw
 from data_build.tasks.taxonomy import FORMS, Form
 from data_build.tasks.understanding import question_about
 from data_build.tasks.wording import shortened
-
-
-@dataclass(frozen=True)
-class OfflinePlan:
-    """An offline sample before its audio is read; ``user`` is None in a_t, ``clip`` in t_t."""
-
-    id: str
-    form: Form
-    system: str
-    clip: Clip | None
-    user: str | None
-    answer: str
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def ability(self) -> str:
-        return FORMS[self.form][0]
 
 
 def plan_offline(
@@ -55,16 +35,17 @@ def plan_offline(
         UserError: if the library holds nothing that the form could use.
         Dropped: if a text cannot be spoken.
     """
+    ability, _ = FORMS[form]
     if form == "t_t":
         dialogue = draw(library.dialogues, "dialogue", rng)
         turn = dialogue.turns[0]
         reply = strip_markup(turn.assistant, dialogue.language).text
         answer = shortened(reply, config.dialogue.max_reply_words)
         notes = {"dialogue": dialogue.id, "licence": dialogue.origin.licence}
-        return OfflinePlan(sample_id, form, system, None, turn.user, answer, notes)
+        return OfflinePlan(sample_id, ability, form, system, None, turn.user, answer, notes)
     if form == "a_t":
         clip = library.spoken(draw(library.speech, "speech", rng), rng)
-        return OfflinePlan(sample_id, form, system, clip, None, clip.text)
+        return OfflinePlan(sample_id, ability, form, system, clip, None, clip.text)
     clip = draw(library.sounds, "sound", rng)
     question, answers = question_about(clip, rng)
-    return OfflinePlan(sample_id, form, system, clip, question, answers[0])
+    return OfflinePlan(sample_id, ability, form, system, clip, question, answers[0])

@@ -15,7 +15,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,11 @@ from soundflow.shards.writer import flac_bytes
 
 DATA_FOLDER = "data"
 _ROWS_A_GROUP = 32  # what a reader has to hold at once
+_RECORD = (
+    "id", "kind", "ability", "task", "system", "n_samples", "replies", "events", "offline", "items",
+    "noise", "peak_limited",
+)  # fmt: skip
+_CLIP = {name: Value("string") for name in ("id", "corpus", "licence", "attribution")}
 
 
 def features(sample_rate_hz: int) -> Features:
@@ -59,6 +63,22 @@ def features(sample_rate_hz: int) -> Features:
                     "answers": List(Value("string")),
                 }
             ),
+            "offline": {"user": Value("string"), "answer": Value("string")},
+            "items": List(
+                {
+                    "clip": _CLIP,
+                    "what": Value("string"),
+                    "track": Value("string"),
+                    "start_samples": Value("int64"),
+                    "n_samples": Value("int64"),
+                    "gain_db": Value("float64"),
+                    "speaker": Value("string"),
+                    "text": Value("string"),
+                    "hit_limit": Value("bool"),
+                }
+            ),
+            "noise": List({"clips": List(_CLIP), "snr_db": Value("float64")}),
+            "peak_limited": Value("bool"),
             "ids": List(Value("int32")),
             "roles": List(Value("int8")),
             "provenance": Value("string"),
@@ -100,16 +120,10 @@ def row_of(sample: StreamSample, rate_hz: int) -> dict[str, Any]:
     """A sample as a row of `features`."""
     record = sample.record
     flac = flac_bytes(sample.pcm, rate_hz) if len(sample.pcm) else None
+    plain = record.to_json()
     return {
-        "id": record.id,
-        "kind": record.kind,
-        "ability": record.ability,
-        "task": record.task,
-        "system": record.system,
-        "n_samples": record.n_samples,
+        **{name: plain[name] for name in _RECORD},
         "audio": {"bytes": flac, "path": f"{record.id}.flac"} if flac else None,
-        "replies": [asdict(reply) for reply in record.replies],
-        "events": [{**asdict(event), "answers": list(event.answers)} for event in record.events],
         "ids": sample.ids.tolist(),
         "roles": sample.roles.tolist(),
         "provenance": json.dumps(record.provenance, ensure_ascii=False, sort_keys=True),
@@ -122,11 +136,11 @@ def sample_of(row: Mapping[str, Any]) -> StreamSample:
     Raises:
         ValueError: if the row does not hold what it should.
     """
-    names = ("id", "kind", "ability", "task", "system", "n_samples", "replies", "events")
     record = StreamRecord.from_json(
         {
             "schema": SCHEMA_VERSION,
-            **{name: row[name] for name in names},
+            **{name: row[name] for name in _RECORD},
+            "offline": row["offline"] if row["offline"] and row["offline"]["answer"] else None,
             "provenance": json.loads(row["provenance"]),
         }
     )

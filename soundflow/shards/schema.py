@@ -27,11 +27,65 @@ Pcm = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
+class SourceClip:
+    """A clip that a stream is made of, and under which terms."""
+
+    id: str
+    corpus: str
+    licence: str
+    attribution: str = ""
+
+
+@dataclass(frozen=True)
+class MixedItem:
+    """One clip as it lies in a stream.
+
+    Attributes:
+        what: its name in the timeline ("user turn", "smoke alarm", ...).
+        track: "foreground", "background" or "ambient".
+        gain_db: applied in the mix.
+        speaker, text: of speech.
+        hit_limit: whether the preprocessing used all the passes it may; None: not preprocessed.
+    """
+
+    clip: SourceClip
+    what: str
+    track: str
+    start_samples: int
+    n_samples: int
+    gain_db: float
+    speaker: str = ""
+    text: str = ""
+    hit_limit: bool | None = None
+
+
+@dataclass(frozen=True)
+class NoiseTrack:
+    """Noise under a whole stream: its clips in order, and the foreground-to-noise ratio."""
+
+    clips: tuple[SourceClip, ...]
+    snr_db: float
+
+
+@dataclass(frozen=True)
+class OfflineTurn:
+    """What an offline sample is asked in text (None: nothing), and what it answers."""
+
+    user: str | None
+    answer: str
+
+
+@dataclass(frozen=True)
 class StreamRecord:
     """What a stream is, apart from its samples. Times are in samples from its start.
 
-    ``provenance`` holds what is needed to build this very stream again: recipe hash, seed, work
-    unit, source clips with licence, drawn gains and SNRs.
+    Attributes:
+        replies, events: of online streams.
+        offline: of offline samples.
+        items: the clips that were mixed.
+        noise: the noise tracks under them.
+        peak_limited: whether the mix was scaled down as a whole.
+        provenance: what else is needed to build this very stream again; written, never read back.
     """
 
     id: str
@@ -42,7 +96,17 @@ class StreamRecord:
     n_samples: int
     replies: tuple[Reply, ...] = ()
     events: tuple[Event, ...] = ()
+    offline: OfflineTurn | None = None
+    items: tuple[MixedItem, ...] = ()
+    noise: tuple[NoiseTrack, ...] = ()
+    peak_limited: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def clips(self) -> dict[str, SourceClip]:
+        """Every clip that is heard, by id."""
+        noise = [clip for track in self.noise for clip in track.clips]
+        return {clip.id: clip for clip in (*(item.clip for item in self.items), *noise)}
 
     def to_json(self) -> dict[str, Any]:
         # As dataclasses.asdict gives it, without copying the provenance leaf by leaf.
@@ -51,23 +115,41 @@ class StreamRecord:
             **vars(self),
             "replies": [vars(reply) for reply in self.replies],
             "events": [{**vars(e), "answers": list(e.answers)} for e in self.events],
+            "offline": vars(self.offline) if self.offline else None,
+            "items": [{**vars(item), "clip": vars(item.clip)} for item in self.items],
+            "noise": [
+                {**vars(track), "clips": [vars(clip) for clip in track.clips]}
+                for track in self.noise
+            ],
         }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> StreamRecord:
-        """Raises:
-        ValueError: if the schema version or a field is not what this version writes.
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: if the schema version or a field is not what this version writes.
         """
         data = dict(data)
         version = data.pop("schema", None)
         if version != SCHEMA_VERSION:
-            raise ValueError(f"schema version {version}, this reads {SCHEMA_VERSION}")
+            raise ValueError(f"schema version {version}, expected {SCHEMA_VERSION}")
         try:
-            replies = tuple(Reply(**r) for r in data.pop("replies"))
-            events = tuple(
-                Event(**{**e, "answers": tuple(e["answers"])}) for e in data.pop("events")
-            )
-            return StreamRecord(**data, replies=replies, events=events)
+            typed = {
+                "replies": tuple(Reply(**r) for r in data["replies"]),
+                "events": tuple(
+                    Event(**{**e, "answers": tuple(e["answers"])}) for e in data["events"]
+                ),
+                "offline": OfflineTurn(**data["offline"]) if data["offline"] else None,
+                "items": tuple(
+                    MixedItem(**{**i, "clip": SourceClip(**i["clip"])}) for i in data["items"]
+                ),
+                "noise": tuple(
+                    NoiseTrack(tuple(SourceClip(**c) for c in n["clips"]), n["snr_db"])
+                    for n in data["noise"]
+                ),
+            }
+            return StreamRecord(**{**data, **typed})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a stream record: {error}") from error
 

@@ -38,12 +38,12 @@ def test_the_recipe_of_an_ability_makes_all_of_its_tasks(
     assert {r.ability for r in records if r.kind == "online"} == {ability}
     voices = {
         split: {
-            i.get("speaker")
+            i.speaker
             for shards in [ShardSet(tmp_path / "data" / split)]
             for n in range(len(shards))
-            for i in shards.record(n).provenance["items"]
+            for i in shards.record(n).items
         }
-        - {"", None}
+        - {""}
         for split in ("train", "test")
     }
     assert not voices["train"] & voices["test"]  # no speaker on both sides

@@ -14,12 +14,10 @@ from data_build.compose.mix import foreground_power, mix, place, taper
 from data_build.compose.noise_bed import noise_bed
 from data_build.pools.prepare import PreparedClip
 from data_build.pools.synthetic_clips import synthesised_clip
-from data_build.randomness import generator
+from data_build.randomness import StreamSeed, generator
 from data_build.records import Clip
 from data_build.synth.kinds import generate
 from soundflow.audio.level import Float32, active_power, db
-
-RATE = 16_000
 
 
 def noises(seed: int) -> tuple[tuple[Clip, ...], Callable[[Clip], Float32]]:
@@ -40,15 +38,14 @@ def test_the_achieved_snr_is_the_drawn_one(seed: int) -> None:
     clips, read = noises(seed)
     placed = [place(speech_like(seed), 9_000, "foreground", 320)]
     config = ComposeConfig(peak=1.0)
-    mixed = mix(48_000, placed, (clips, clips), read, config, RATE, generator(seed))
+    mixed = mix(48_000, placed, (clips, clips), read, config, StreamSeed(seed, "test", 0))
     signal = db(foreground_power(mixed.foreground, placed))
-    drawn = mixed.drawn["noise"]
-    assert isinstance(drawn, list)
-    for track, said in zip((mixed.event_noise, mixed.ambient_noise), drawn, strict=True):
+    drawn = mixed.noise_tracks
+    for track, said in zip(mixed.noise, drawn, strict=True):
         achieved = signal - db(float(np.mean(track.astype(np.float64) ** 2)))
-        assert achieved == pytest.approx(said["snr_db"], abs=0.01)
-    assert 5.0 <= drawn[0]["snr_db"] <= 20.0
-    assert 10.0 <= drawn[1]["snr_db"] <= 25.0  # the ambient track is 5 dB quieter
+        assert achieved == pytest.approx(said.snr_db, abs=0.01)
+    assert 5.0 <= drawn[0].snr_db <= 20.0
+    assert 10.0 <= drawn[1].snr_db <= 25.0  # the ambient track is 5 dB quieter
 
 
 def test_role_gains_are_measured_on_what_is_mixed() -> None:
@@ -60,7 +57,7 @@ def test_role_gains_are_measured_on_what_is_mixed() -> None:
         place(quiet, 55_000, "ambient", 320),
     ]
     config = ComposeConfig(spread_db=0.0, level_db=(-25.0, -25.0), noise=NoiseConfig(share=0.0))
-    mixed = mix(80_000, placed, ((), ()), lambda c: c, config, RATE, generator(0))  # type: ignore[arg-type,return-value]
+    mixed = mix(80_000, placed, ((), ()), lambda c: c, config, StreamSeed(0, "test", 0))  # type: ignore[arg-type,return-value]
     front = mixed.foreground[1_000 : 1_000 + len(loud.samples)]
     background = mixed.beside[30_000 : 30_000 + len(quiet.samples)]
     ambient = mixed.beside[55_000 : 55_000 + len(quiet.samples)]
@@ -72,8 +69,8 @@ def test_role_gains_are_measured_on_what_is_mixed() -> None:
 def test_a_loud_mix_is_scaled_as_a_whole_and_marked() -> None:
     placed = [place(PreparedClip(generate("glass_break", generator(3))), 0, "foreground", 320)]
     config = ComposeConfig(level_db=(-6.0, -6.0), peak=0.5, noise=NoiseConfig(share=0.0))
-    mixed = mix(32_000, placed, ((), ()), lambda c: c, config, RATE, generator(0))  # type: ignore[arg-type,return-value]
-    assert mixed.drawn["limited"] is True
+    mixed = mix(32_000, placed, ((), ()), lambda c: c, config, StreamSeed(0, "test", 0))  # type: ignore[arg-type,return-value]
+    assert mixed.limited is True
     assert np.abs(mixed.audio).max() == pytest.approx(0.5, abs=1e-6)
     ratio = (
         mixed.audio[np.abs(mixed.foreground) > 0.1]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_build.pools.prepare import BadClip, PrepareConfig, Preparer
+from data_build.drops import Dropped
+from data_build.pools.prepare import PrepareConfig, Preparer
 from data_build.pools.synthetic_clips import spoken_clip, synthesised_clip
 from data_build.randomness import generator
 from data_build.records import Clip, ClipKind, Origin, Recorded, Voice
@@ -45,7 +46,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     (folder / "folder.wav").mkdir()
     expected = {
         "nan.wav": "NaN",
-        "one.wav": "too short (1 samples",
+        "one.wav": "too short (under 0.1 s)",
         "silent.wav": "silent",
         "corrupt.flac": "cannot be decoded",
         "text.wav": "cannot be decoded",
@@ -63,8 +64,8 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
 )  # fmt: skip
 def test_a_bad_recording_is_refused_with_its_reason(tmp_path: Path, name: str) -> None:
     path, reason = bad_files(tmp_path)[name]
-    with pytest.raises(BadClip) as error:
-        preparer(tmp_path).hear(clip_at(path))
+    with pytest.raises(Dropped) as error:
+        preparer(tmp_path).prepare(clip_at(path))
     assert reason in str(error.value)
     assert not list((tmp_path / "cache").rglob("*.flac"))
 
@@ -73,8 +74,8 @@ def test_a_truncated_recording_is_refused_or_read_to_where_it_ends(tmp_path: Pat
     soundfile.write(tmp_path / "whole.flac", bark(4.0), 16_000)
     data = (tmp_path / "whole.flac").read_bytes()
     (tmp_path / "cut.flac").write_bytes(data[: len(data) // 2])
-    with contextlib.suppress(BadClip):
-        heard = preparer(tmp_path, tfjp=None).hear(clip_at(tmp_path / "cut.flac"))
+    with contextlib.suppress(Dropped):
+        heard = preparer(tmp_path, tfjp=None).prepare(clip_at(tmp_path / "cut.flac"))
         assert 0 < len(heard.samples) < 4 * 16_000
 
 
@@ -86,7 +87,7 @@ def test_channels_rates_and_names_do_not_matter(tmp_path: Path) -> None:
     (tmp_path / "plain.wav").rename(tmp_path / "plain.mp3")
     ours = preparer(tmp_path, tfjp=None)
     eight, plain, fast = (
-        ours.hear(clip_at(tmp_path / n)) for n in ("eight.wav", "plain.mp3", "fast.wav")
+        ours.prepare(clip_at(tmp_path / n)) for n in ("eight.wav", "plain.mp3", "fast.wav")
     )
     assert np.allclose(eight.samples, plain.samples, atol=1e-3)
     assert len(fast.samples) == len(plain.samples) == 16_000
@@ -95,9 +96,9 @@ def test_channels_rates_and_names_do_not_matter(tmp_path: Path) -> None:
 def test_a_clip_is_the_same_whether_made_remembered_or_read_back(tmp_path: Path) -> None:
     clip = synthesised_clip("smoke_alarm", 7)
     first = preparer(tmp_path)
-    made = first.hear(clip)
-    assert first.hear(clip) is made
-    again = preparer(tmp_path).hear(clip)
+    made = first.prepare(clip)
+    assert first.prepare(clip) is made
+    again = preparer(tmp_path).prepare(clip)
     assert np.array_equal(made.samples, again.samples)
     assert (
         made.ready_samples == again.ready_samples == take("smoke_alarm", generator(7)).ready_samples
@@ -108,19 +109,19 @@ def test_a_clip_is_the_same_whether_made_remembered_or_read_back(tmp_path: Path)
 
 def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:
     clip = synthesised_clip("dog_bark", 3)
-    made = preparer(tmp_path).hear(clip)
+    made = preparer(tmp_path).prepare(clip)
     (file,) = (tmp_path / "cache").rglob("*.flac")
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    assert np.array_equal(preparer(tmp_path).hear(clip).samples, made.samples)
+    assert np.array_equal(preparer(tmp_path).prepare(clip).samples, made.samples)
 
 
 def test_memory_forgets_the_oldest_beyond_its_limit(tmp_path: Path) -> None:
     small = preparer(tmp_path, memory_mb=0.2)  # three seconds
     clips = [synthesised_clip("dog_bark", i, seconds=1.0) for i in range(6)]
-    first = small.hear(clips[0])
+    first = small.prepare(clips[0])
     for clip in clips[1:]:
-        small.hear(clip)
-    assert small.hear(clips[0]) is not first
+        small.prepare(clip)
+    assert small.prepare(clips[0]) is not first
     assert small._memory_bytes <= 0.2 * 2**20
 
 
@@ -129,11 +130,11 @@ def test_preprocessing_reports_and_moves_times(tmp_path: Path) -> None:
     sound = np.concatenate((bark(0.4), np.zeros(16_000, np.float32), bark(0.4)))
     sound += np.random.default_rng(0).standard_normal(len(sound)).astype(np.float32) * 1e-3
     soundfile.write(tmp_path / "two.wav", sound, 16_000)
-    heard = preparer(tmp_path).hear(clip_at(tmp_path / "two.wav"))
+    heard = preparer(tmp_path).prepare(clip_at(tmp_path / "two.wav"))
     assert heard.report is not None
-    assert heard.report["silence_samples"] > 8_000
+    assert heard.report.silence_samples > 8_000
     assert heard.at(1.5) < 1.5 * 16_000 - 8_000
-    noise = preparer(tmp_path).hear(clip_at(tmp_path / "two.wav", "noise"))
+    noise = preparer(tmp_path).prepare(clip_at(tmp_path / "two.wav", "noise"))
     assert noise.report is None
     assert len(noise.samples) == len(sound)
 
@@ -142,8 +143,8 @@ def test_an_unreadable_file_and_an_unspeakable_text_are_bad_clips(tmp_path: Path
     (tmp_path / "x.tar").write_bytes(b"x")
     clip = clip_at(tmp_path / "x.tar")
     clip = replace(clip, audio=replace(clip.audio, member="a.wav"))
-    with pytest.raises(BadClip, match="cannot be read"):
-        preparer(tmp_path).hear(clip)
+    with pytest.raises(Dropped, match="cannot be read"):
+        preparer(tmp_path).prepare(clip)
     pytest.importorskip("py_nanotts")
-    with pytest.raises(BadClip, match="rendered"):
-        preparer(tmp_path).hear(spoken_clip("...", Voice("pico", "en-US")))
+    with pytest.raises(Dropped, match="rendered"):
+        preparer(tmp_path).prepare(spoken_clip("...", Voice("pico", "en-US")))

@@ -20,11 +20,11 @@ from omegaconf import OmegaConf
 from data_build.recipe import BuildRecipe
 from data_build.report.card import size_category
 from data_build.report.documents import credits_of
-from data_build.statistics import Source, Statistics, TaskCount, merged, reply_lengths
+from data_build.statistics import ClipCount, Statistics, TaskCount, merged, reply_lengths
 from data_build.tokenize import read_vocabulary
 from soundflow.report.bars import histogram
 from soundflow.shards.reader import ShardSet
-from soundflow.shards.schema import StreamRecord, StreamSample
+from soundflow.shards.schema import SourceClip, StreamRecord, StreamSample
 
 
 def everything(recipe: BuildRecipe) -> list[StreamSample]:
@@ -33,8 +33,7 @@ def everything(recipe: BuildRecipe) -> list[StreamSample]:
 
 
 def heard(record: StreamRecord) -> set[str]:
-    noise = record.provenance["mix"]["noise"]
-    return {i["clip"] for i in record.provenance["items"]} | {c for n in noise for c in n["clips"]}
+    return set(record.clips)
 
 
 def test_the_manifest_counts_what_lies_there(recipe: BuildRecipe) -> None:
@@ -63,7 +62,8 @@ def test_every_clip_that_is_heard_is_credited(recipe: BuildRecipe) -> None:
 
 
 def test_hostile_credits_stay_in_their_line() -> None:
-    text = credits_of({"a\tb": Source("c\nd", 'li"cence', "née", 3)})
+    clip = SourceClip("a\tb", "c\nd", 'li"cence', "née")
+    text = credits_of({clip.id: ClipCount(clip, 3)})
     rows = list(csv.reader(text.splitlines(keepends=True), dialect="excel-tab"))
     assert rows[1] == ["a\tb", "c\nd", 'li"cence', "née", "3"]
 
@@ -145,9 +145,10 @@ statistics = st.builds(
     turns=counts, chunks=counts, silence=counts, snr=counts, reply_tokens=counts,
     emotions=st.dictionaries(st.sampled_from(["normal", "urgent"]), st.integers(1, 5)),
     clips=st.dictionaries(
-        st.sampled_from(["x", "y"]), st.builds(Source, st.just("c"), st.just("l"), st.just("a"),
-                                               st.integers(0, 9))
+        st.sampled_from(["x", "y"]),
+        st.builds(ClipCount, st.just(SourceClip("c", "l", "a")), st.integers(0, 9)),
     ),
+    events=st.integers(0, 9), silences=st.integers(0, 9), limited=st.integers(0, 9),
     preprocessed=st.integers(0, 9), hit_limit=st.integers(0, 9),
 )  # fmt: skip
 
@@ -156,10 +157,11 @@ statistics = st.builds(
 def test_shards_add_up_in_any_order_and_through_json(
     parts: list[Statistics], random: object
 ) -> None:
-    whole = merged(asdict(p) for p in parts)
-    stored = [json.loads(json.dumps(asdict(p))) for p in parts]
+    whole = merged(parts)
+    stored = [Statistics.from_json(json.loads(json.dumps(asdict(p)))) for p in parts]
     random.shuffle(stored)  # type: ignore[attr-defined]
     assert merged(stored) == whole
+    assert whole.streams == sum(p.streams for p in parts)
     assert sum(whole.turns.values()) == sum(sum(p.turns.values()) for p in parts)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data_build.pools.prepare import BadClip, PrepareConfig, Preparer
+from data_build.drops import Dropped
+from data_build.pools.prepare import PrepareConfig, Preparer
 from data_build.randomness import generator
 from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.curator import Curator
@@ -63,11 +64,11 @@ def test_bags_of_recordings_become_scenes_with_audio(recordings, tmp_path):
     grounder = Grounder(
         library=library,
         verifier=RuleVerifier(),
-        hear=lambda clip: preparer.hear(clip).samples,
+        hear=lambda clip: preparer.prepare(clip).samples,
         reprocess=lambda samples: tfjp(samples, TfjpConfig()).samples,
         keeper=keeper,
         generator=SynthGenerator(),
-        unusable=(BadClip,),
+        unusable=(Dropped,),
     )
     had = library.classes | {kind.label for kind in KINDS.values()}
     curator = Curator(RulePlanner(available=groundable(had)), RuleRefiner(), grounder)
@@ -83,7 +84,7 @@ def test_bags_of_recordings_become_scenes_with_audio(recordings, tmp_path):
             for grounded in scene.grounded:
                 ways.add(grounded.how)
                 assert grounded.verdict.decision == "accept"
-                heard = measure(preparer.hear(grounded.clip).samples)
+                heard = measure(preparer.prepare(grounded.clip).samples)
                 if grounded.event.role != "ambient":
                     ratio = heard.duration_s / grounded.event.duration_s
                     assert 0.5 <= ratio <= 2.0

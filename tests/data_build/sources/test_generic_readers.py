@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_build.pools.prepare import BadClip, PrepareConfig, Preparer
+from data_build.drops import Dropped
+from data_build.pools.prepare import PrepareConfig, Preparer
 from data_build.records import Clip, Dialogue, PlannedReply, Question, Recorded, Word
 from data_build.sources.source import ALL_ROWS, SourceConfig
 from data_build.sources.streamaudio import stream_plans
@@ -331,9 +332,9 @@ def test_a_tar_member_is_prepared_like_a_file(
     inside = next(i for i in read_all(corpora["webdataset"])[0] if isinstance(i, Clip))
     (tmp_path / "a0.flac").write_bytes(tone_bytes("flac", 300))
     outside = replace(inside, audio=Recorded(str(tmp_path / "a0.flac")))
-    samples = preparer.hear(inside).samples
+    samples = preparer.prepare(inside).samples
     assert len(samples)
-    assert np.array_equal(samples, preparer.hear(outside).samples)
+    assert np.array_equal(samples, preparer.prepare(outside).samples)
     gone = replace(inside, audio=replace(inside.audio, member="gone.wav"))
-    with pytest.raises(BadClip, match="no member"):
-        preparer.hear(gone)
+    with pytest.raises(Dropped, match="no member"):
+        preparer.prepare(gone)

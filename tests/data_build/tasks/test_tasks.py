@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from data_build.tokenize import read_vocabulary
 from soundflow.config.load import load
 from soundflow.protocol.turns import Event
 from soundflow.shards.reader import ShardSet
-from soundflow.shards.schema import StreamRecord, StreamSample
+from soundflow.shards.schema import MixedItem, StreamRecord, StreamSample
 
 pytest.importorskip("py_nanotts")
 pytest.importorskip("hibari")
@@ -68,8 +67,8 @@ def said(record: StreamRecord) -> list[str]:
     return [reply.text for reply in record.replies]
 
 
-def items(record: StreamRecord, track: str = "foreground") -> list[dict[str, Any]]:
-    return [i for i in record.provenance["items"] if i["track"] == track]
+def items(record: StreamRecord, track: str = "foreground") -> list[MixedItem]:
+    return [i for i in record.items if i.track == track]
 
 
 def ends(record: StreamRecord) -> Iterator[tuple[Event, int]]:
@@ -117,20 +116,20 @@ def test_words_are_written_while_they_are_spoken(
     by_task: dict[str, list[StreamSample]], task: str
 ) -> None:
     for record in records(by_task, task):
-        spoken = " ".join(i["text"] for i in items(record))
+        spoken = " ".join(i.text for i in items(record))
         assert " ".join(said(record)) == spoken
         assert len(record.replies) > len(items(record))
         assert record.provenance["notes"]["word_times"] == "uniform"
         # partial transcripts come during the speech, not after it
         first = items(record)[0]
-        assert record.replies[0].chunk * 6_400 < first["start_samples"] + first["n_samples"]
+        assert record.replies[0].chunk * 6_400 < first.start_samples + first.n_samples
     if task == "transcribe_in_noise":
         assert all(items(r, "background") for r in records(by_task, task))
 
 
 def test_utterances_are_written_at_their_end(by_task: dict[str, list[StreamSample]]) -> None:
     for record in records(by_task, "transcribe_utterances"):
-        assert said(record) == [i["text"] for i in items(record)]
+        assert said(record) == [i.text for i in items(record)]
 
 
 def test_speakers_are_told_apart(by_task: dict[str, list[StreamSample]]) -> None:
@@ -138,8 +137,8 @@ def test_speakers_are_told_apart(by_task: dict[str, list[StreamSample]]) -> None
         numbers: dict[str, str] = {}
         for text, item in zip(said(record), items(record), strict=True):
             who, _, words = text.partition(": ")
-            assert words == item["text"]
-            assert numbers.setdefault(item["speaker"], who) == who
+            assert words == item.text
+            assert numbers.setdefault(item.speaker, who) == who
         assert len(set(numbers.values())) == len(numbers) >= 2
 
 
@@ -147,7 +146,7 @@ def test_segments_are_translated_when_they_end(
     by_task: dict[str, list[StreamSample]], sentences: dict[str, str]
 ) -> None:
     for record in records(by_task, "translate_segments"):
-        assert said(record) == [sentences[i["text"]] for i in items(record)]
+        assert said(record) == [sentences[i.text] for i in items(record)]
 
 
 def test_wait_k_lags_k_words_behind(
@@ -155,7 +154,7 @@ def test_wait_k_lags_k_words_behind(
 ) -> None:
     for record in records(by_task, "translate_wait_k"):
         whole = " ".join(said(record))
-        wanted = " ".join(sentences[i["text"]] for i in items(record))
+        wanted = " ".join(sentences[i.text] for i in items(record))
         assert whole.split() == wanted.split()
         assert record.provenance["notes"]["wait_k"] == 3
         assert len(record.replies) > len(items(record))
@@ -167,8 +166,8 @@ def test_translation_only_after_the_request(
     for record in records(by_task, "translate_on_request"):
         heard = items(record)
         if record.provenance["notes"]["instructed"]:
-            assert [i["what"] for i in heard][:2] == ["speech", "user turn"]
-            wanted = ["I will translate.", *(sentences[i["text"]] for i in heard[2:])]
+            assert [i.what for i in heard][:2] == ["speech", "user turn"]
+            wanted = ["I will translate.", *(sentences[i.text] for i in heard[2:])]
             assert said(record) == wanted
         else:
             assert said(record) == []
@@ -178,7 +177,7 @@ def test_two_languages_are_interpreted_in_turn(
     by_task: dict[str, list[StreamSample]], sentences: dict[str, str]
 ) -> None:
     for record in records(by_task, "interpret_conversation"):
-        assert said(record) == [sentences[i["text"]] for i in items(record)]
+        assert said(record) == [sentences[i.text] for i in items(record)]
         assert len(set(record.provenance["notes"]["languages"])) == 2
         assert len(items(record)) >= 2
 
@@ -186,31 +185,31 @@ def test_two_languages_are_interpreted_in_turn(
 def test_questions_about_sounds(by_task: dict[str, list[StreamSample]]) -> None:
     for record in records(by_task, "answer_about_sound"):
         *sounds, question = items(record)
-        assert question["text"] == record.provenance["notes"]["asked"]
+        assert question.text == record.provenance["notes"]["asked"]
         assert len(said(record)) == 1
         assert sounds
     for record in records(by_task, "choose_sound"):
         heard, question = items(record)
-        assert said(record) == [as_sentence(heard["what"])]
-        assert heard["what"] in record.provenance["notes"]["choices"]
-        assert heard["what"] in question["text"]
+        assert said(record) == [as_sentence(heard.what)]
+        assert heard.what in record.provenance["notes"]["choices"]
+        assert heard.what in question.text
     for record in records(by_task, "describe_sound"):
         request, *sounds = items(record)
-        assert request["what"] == "user turn"
+        assert request.what == "user turn"
         assert said(record)[0] == "I am listening."
         assert len(record.replies) == 1 + len(sounds)
     for record in records(by_task, "count_events"):
         *sounds, question = items(record)
-        names = [i["what"] for i in sounds]
-        (name,) = [n for n in set(names) if question["text"].endswith(f"{n}?")]
+        names = [i.what for i in sounds]
+        (name,) = [n for n in set(names) if question.text.endswith(f"{n}?")]
         assert said(record) == [as_sentence(number_word(names.count(name)))]
 
 
 def test_conversations(by_task: dict[str, list[StreamSample]]) -> None:
     for task in ("chat_multi_turn", "chat_with_emotion", "chat_over_background", "answer_facts"):
         for record in records(by_task, task):
-            turns = [i for i in items(record) if i["what"] == "user turn"]
-            assert len({i["speaker"] for i in turns}) == 1  # one voice a dialogue
+            turns = [i for i in items(record) if i.what == "user turn"]
+            assert len({i.speaker for i in turns}) == 1  # one voice a dialogue
             mixed = record.provenance["notes"].get("mixed_in", [])
             alarms = len(record.replies) - len(turns)
             assert alarms == (0 if record.provenance["left_out"] else int("proactive" in mixed))
@@ -223,7 +222,7 @@ def test_instructions_govern_what_follows(by_task: dict[str, list[StreamSample]]
     for record in records(by_task, "alert_on_sound"):
         notes = record.provenance["notes"]
         assert said(record)[0] == "I will tell you."
-        heard = [i["what"] for i in items(record)[1:]].count(notes["target"])
+        heard = [i.what for i in items(record)[1:]].count(notes["target"])
         found = heard if notes["watched"] == notes["target"] else 0
         assert said(record)[1:] == [f"That was it: {notes['target']}."] * found
     for record in records(by_task, "hold_replies"):
@@ -233,10 +232,10 @@ def test_instructions_govern_what_follows(by_task: dict[str, list[StreamSample]]
         silent = [e for e in record.events if not e.must_respond]
         assert len(silent) == 1
     for record in records(by_task, "carry_out_instruction"):
-        turns = [i for i in items(record) if i["what"] == "user turn"]
-        others = [i for i in items(record) if i["what"] == "somebody else"]
+        turns = [i for i in items(record) if i.what == "user turn"]
+        others = [i for i in items(record) if i.what == "somebody else"]
         assert len(record.replies) == len(turns) >= 1
-        assert {i["speaker"] for i in others}.isdisjoint({i["speaker"] for i in turns})
+        assert {i.speaker for i in others}.isdisjoint({i.speaker for i in turns})
 
 
 def test_only_what_calls_for_help_is_answered(by_task: dict[str, list[StreamSample]]) -> None:
@@ -261,9 +260,9 @@ def test_scenes_hold_together(by_task: dict[str, list[StreamSample]]) -> None:
     for record in records(by_task, "ask_about_scene"):
         notes = record.provenance["notes"]
         assert len(record.replies) == 1
-        assert items(record)[-1]["text"] == notes["asked"]
+        assert items(record)[-1].text == notes["asked"]
         if notes["about"] == "first":
-            assert said(record) == [f"It was {items(record)[0]['what'].lower()}."]
+            assert said(record) == [f"It was {items(record)[0].what.lower()}."]
         if notes["about"] == "where":
             assert notes["scene"]["scene"]["location"] in said(record)[0]
     for record in records(by_task, "warn_in_conversation"):
@@ -276,7 +275,7 @@ def test_memory_reaches_back_three_rounds(by_task: dict[str, list[StreamSample]]
     for record in records(by_task, "recall_conversation"):
         probe = record.provenance["notes"]["probe"]
         assert probe["round"] - probe["source_round"] >= 3
-        texts = [i["text"] for i in items(record)]
+        texts = [i.text for i in items(record)]
         assert texts[-1] == probe["question"]
         assert said(record)[-1] == probe["answer"]
         told = probe["source_round"]

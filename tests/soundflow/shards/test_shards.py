@@ -15,7 +15,14 @@ from soundflow.errors import UserError
 from soundflow.protocol.layout import online_stream
 from soundflow.protocol.turns import Event, Reply
 from soundflow.shards.reader import ShardSet
-from soundflow.shards.schema import StreamRecord, StreamSample, quantise
+from soundflow.shards.schema import (
+    MixedItem,
+    NoiseTrack,
+    SourceClip,
+    StreamRecord,
+    StreamSample,
+    quantise,
+)
 from soundflow.shards.sidecar import sealed, unsealed
 from soundflow.shards.writer import finished_shard, write_index, write_shard
 from soundflow.text.presets import stream_spec
@@ -36,6 +43,12 @@ def stream(seed: int) -> StreamSample:
         id=f"s{seed:03d}", kind="online", ability="instruction", task="light", system="Listen.",
         n_samples=n_samples, replies=replies,
         events=(Event("phrase", 10, 6000, 7000, True, ("Light on — 好.",)),),
+        items=(
+            MixedItem(SourceClip("a", "own", "CC0-1.0"), "phrase", "foreground", 10, 6_990, -3.5,
+                      text="light on", hit_limit=False),
+        ),
+        noise=(NoiseTrack((SourceClip("n", "own", "CC0-1.0", "née"),), 12.5),),
+        peak_limited=True,
         provenance={"seed": seed},
     )  # fmt: skip
     return StreamSample(

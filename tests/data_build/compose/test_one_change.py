@@ -1,0 +1,101 @@
+"""One setting changes one thing: the rest of a stream stays as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from data_build.compose.config import ComposeConfig, NoiseConfig
+from data_build.compose.stream import compose
+from data_build.drops import Dropped
+from data_build.pools.prepare import PreparedClip
+from data_build.pools.synthetic_clips import synthesised_clip
+from data_build.randomness import StreamSeed, between, generator, whole_between
+from data_build.records import Clip, Item, StreamPlan
+from data_build.synth.kinds import generate
+from data_build.tokenize import read_vocabulary
+from soundflow.shards.schema import StreamSample
+
+VOCABULARY = read_vocabulary("tiny")
+CLIPS = tuple(synthesised_clip("dog_bark", i) for i in range(3))
+NOISE = tuple(synthesised_clip("rain", i) for i in range(4))
+CONFIG = ComposeConfig(gap_slots=(5, 10), noise=NoiseConfig(snr_db=(5.0, 20.0)))
+PLAN = StreamPlan(
+    "s", "a", "t", "",
+    (*(Item(clip, "dog") for clip in CLIPS), Item(NOISE[0], "rain", "background")),
+)  # fmt: skip
+
+
+def prepare(clip: Clip) -> PreparedClip:
+    kind = "dog_bark" if clip in CLIPS else "rain"
+    return PreparedClip(generate(kind, generator(clip.id), 0.5 if clip in CLIPS else 2.0))
+
+
+def made(config: ComposeConfig, plan: StreamPlan = PLAN) -> StreamSample:
+    seed = StreamSeed(1, "train", 7)
+    return compose(plan, (NOISE, NOISE), prepare, config, VOCABULARY, seed, {})[0]
+
+
+def test_the_snr_moves_levels_alone() -> None:
+    before = made(CONFIG).record
+    after = made(replace(CONFIG, noise=NoiseConfig(snr_db=(0.0, 3.0)))).record
+    assert (after.items, after.events, after.n_samples) == (
+        before.items, before.events, before.n_samples,
+    )  # fmt: skip
+    assert [t.clips for t in after.noise] == [t.clips for t in before.noise]
+    for old, new, offset in zip(before.noise, after.noise, (0.0, -5.0), strict=True):
+        # the same quantile of another range
+        assert (new.snr_db + offset) / 3 == pytest.approx((old.snr_db + offset - 5) / 15, abs=1e-3)
+
+
+def test_the_level_moves_gains_alone() -> None:
+    before = made(CONFIG).record
+    after = made(replace(CONFIG, level_db=(-40.0, -35.0))).record
+    assert after.events == before.events
+    assert after.noise == before.noise
+    assert [i.start_samples for i in after.items] == [i.start_samples for i in before.items]
+    assert [i.gain_db for i in after.items] != [i.gain_db for i in before.items]
+
+
+def test_gaps_move_items_alone() -> None:
+    before = made(CONFIG).record
+    after = made(replace(CONFIG, gap_slots=(20, 30))).record
+    assert [i.clip for i in after.items] == [i.clip for i in before.items]
+    assert [i.gain_db for i in after.items] == [i.gain_db for i in before.items]
+    assert [t.snr_db for t in after.noise] == [t.snr_db for t in before.noise]
+    assert [t.clips[0] for t in after.noise] == [t.clips[0] for t in before.noise]
+    assert after.n_samples > before.n_samples
+
+
+def test_another_foreground_keeps_the_noise() -> None:
+    before, after = made(CONFIG), made(CONFIG, replace(PLAN, items=PLAN.items[1:]))
+    assert [t.snr_db for t in after.record.noise] == [t.snr_db for t in before.record.noise]
+    assert [t.clips[0] for t in after.record.noise] == [t.clips[0] for t in before.record.noise]
+    assert not np.array_equal(after.pcm[:6_400], before.pcm[:6_400])
+
+
+def test_streams_draw_apart() -> None:
+    seeds = [StreamSeed(1, "train", 0), StreamSeed(1, "test", 0), StreamSeed(1, "train", 1),
+             StreamSeed(2, "train", 0), StreamSeed(1, "train", 0, 1)]  # fmt: skip
+    drawn = {float(seed.generator(p).random()) for seed in seeds for p in ("plan", "noise", "snr")}
+    assert len(drawn) == 3 * len(seeds)
+
+
+def test_numbers_are_quantiles_of_their_range() -> None:
+    for number in range(50):
+        u = float(generator(number).random())
+        assert between((-3.0, 5.0), generator(number)) == -3.0 + 8.0 * u
+        assert whole_between((2, 4), generator(number)) == 2 + int(3 * u)
+
+
+def test_a_stream_is_never_empty_by_accident() -> None:
+    with pytest.raises(Dropped, match="first sound is longer than a stream may be") as dropped:
+        made(replace(CONFIG, max_chunks=1))
+    assert dropped.value.drop.kind == "loss"
+    short = made(replace(CONFIG, max_chunks=4))
+    assert 0 < sum(i.track == "foreground" for i in short.record.items) < 3
+    with pytest.raises(Dropped, match="must be whole") as dropped:
+        made(replace(CONFIG, max_chunks=4), replace(PLAN, whole=True))
+    assert dropped.value.drop.kind == "choice"
