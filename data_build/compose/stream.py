@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,11 @@ def compose(
             "notes": plan.notes,
             "left_out": len(front) - fitting,
             "level_db": mixed.level_db,
-            "tfjp": {i.clip.id: p.clip.report for i, p in zip(items, placed, strict=True)},
+            "tfjp": {
+                item.clip.id: asdict(p.clip.report)
+                for item, p in zip(items, placed, strict=True)
+                if p.clip.report
+            },
         },
     )
     return online_sample(record, quantise(mixed.audio), vocabulary), mixed
