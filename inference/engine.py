@@ -16,8 +16,6 @@ from soundflow.text.tokenizer import TextTokenizer
 
 CALIBRATION_FILE = "calibration.json"
 OWN_ODDS = 0.5
-SYSTEM_KEY = "system"
-TRAINED_POSITIONS_KEY = "trained_positions"
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,9 @@ def engine_of(loaded: Checkpoint, threshold: float = OWN_ODDS) -> Engine:
         model=loaded.model,
         tokenizer=loaded.tokenizer,
         spec=loaded.spec,
-        system=str(loaded.extra.get(SYSTEM_KEY, "")),
+        system=loaded.facts.system,
         threshold=threshold,
-        limit_positions=min(limit, int(loaded.extra.get(TRAINED_POSITIONS_KEY, limit))),
+        limit_positions=min(limit, loaded.facts.trained_positions),
     )
 
 

@@ -12,6 +12,7 @@ soundflow   our own
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,8 @@ from soundflow.convert.stored_tensors import StoredTensors, from_pth, from_safet
 from soundflow.errors import UserError
 from soundflow.interop.published import PUBLISHED_POSITIONS, PUBLISHED_SYSTEM
 from soundflow.model.config import ModelConfig
-from soundflow.model.weights import CONFIG, SPEC
+from soundflow.model.facts import TrainingFacts
+from soundflow.model.weights import CONFIG, SPEC, read_facts, require_parameters
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.tokens import TokenTable
 from soundflow.text.presets import TABLE_FILE
@@ -38,7 +40,7 @@ MODEL_CONFIG = "model_config.yaml"
 TOWER_CONFIG = "qwen25OmniConfig"
 TOWER_FILES = ("audiointeraction_ChunkwisedEncoder.pth", "MiniOmni3_ChunkwisedEncoder.pth")
 TOWER_FOLDER = "audio_tower"
-NOTE = "soundflow.json"  # spec and extra beside foreign weights, so that the way back loses nothing
+NOTE = "soundflow.json"  # spec and facts beside foreign weights, so that the way back loses nothing
 _UNUSED = {"omni": ("thinker.visual.", "talker.", "token2wav."), "thinker": ("visual.",)}
 
 
@@ -52,7 +54,7 @@ class Opened:
     spec: StreamSpec
     tokenizer: TextTokenizer
     view: OurView
-    extra: dict[str, Any]
+    facts: TrainingFacts
 
     @property
     def shapes(self) -> names.Shapes:
@@ -107,6 +109,8 @@ def open_folder(folder: Path) -> Opened:
     note = read_json(folder / NOTE) if (folder / NOTE).is_file() else {}
     tokens = _token_table(folder, note, size.vocab_size)
     tokenizer = TextTokenizer.load(folder, tokens)
+    held = sum(math.prod(tensor.shape) for tensor in stored.values())
+    require_parameters(size.model, size.vocab_size, held, folder)
     shapes = names.our_shapes(size.model, tokens)
     view = match(
         folder, stored, _name_table(form, size.model, shapes), shapes, _UNUSED.get(form, ())
@@ -115,13 +119,18 @@ def open_folder(folder: Path) -> Opened:
     if note:
         spec = replace(StreamSpec.from_json(note.get("spec", {})), tokens=tokens)
         _require_tokenizer(folder, spec, tokenizer)
-    extra = note.get("extra", _release_extra(size.model) if form == "release" else {})
-    return Opened(form, folder, size.model, spec, tokenizer, view, extra)
+    facts = _foreign_facts(form, size.model)
+    if note:
+        facts = TrainingFacts.from_json(note.get("training"), spec, f"{folder / NOTE}: training")
+    return Opened(form, folder, size.model, spec, tokenizer, view, facts)
 
 
-def _release_extra(model: ModelConfig) -> dict[str, Any]:
-    trained = min(PUBLISHED_POSITIONS, model.lm.max_positions)
-    return {"system": PUBLISHED_SYSTEM, "trained_positions": trained}
+def _foreign_facts(form: Form, model: ModelConfig) -> TrainingFacts:
+    """What is known of weights that say nothing of their training."""
+    positions = model.lm.max_positions
+    if form == "release":
+        return TrainingFacts(min(PUBLISHED_POSITIONS, positions), PUBLISHED_SYSTEM)
+    return TrainingFacts(positions)
 
 
 def _require_tokenizer(folder: Path, spec: StreamSpec, tokenizer: TextTokenizer) -> None:
@@ -227,14 +236,12 @@ def _plain(folder: Path) -> _Parts:
 
 
 def _open_soundflow(folder: Path) -> Opened:
-    config = read_json(folder / CONFIG)
-    spec = StreamSpec.from_json(read_json(folder / SPEC).get("spec", {}))
-    model = ModelConfig.from_json(config.get("model", {}))
+    model, facts, spec = read_facts(folder)
     shapes = names.our_shapes(model, spec.tokens)
     view = match(folder, from_safetensors(folder), names.our_names(shapes), shapes, ())
     tokenizer = TextTokenizer.load(folder, spec.tokens)
     _require_tokenizer(folder, spec, tokenizer)
-    return Opened("soundflow", folder, model, spec, tokenizer, view, config.get("extra", {}))
+    return Opened("soundflow", folder, model, spec, tokenizer, view, facts)
 
 
 def _nested(file: Path, data: Mapping[str, Any], *keys: str) -> dict[str, Any]:

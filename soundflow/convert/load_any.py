@@ -34,7 +34,7 @@ def load_any(
         for name in opened.view:
             state[name].copy_(opened.view.read(name))  # shares storage with the parameters
     cast_parameters(model, dtype)
-    return Checkpoint(model.to(device).eval(), opened.tokenizer, opened.spec, opened.extra)
+    return Checkpoint(model.to(device).eval(), opened.tokenizer, opened.spec, opened.facts)
 
 
 def locate(name: str | Path, *, cache_dir: Path | None = None) -> Path:

@@ -24,7 +24,7 @@ from soundflow.convert.stored_tensors import from_safetensors
 from soundflow.convert.write_shards import Target, write_pth, write_shards
 from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
-from soundflow.model.weights import CONFIG, FORMAT_VERSION, SPEC
+from soundflow.model.weights import CONFIG, SPEC, config_json, write_tensors
 
 _PT = {"format": "pt"}
 _STAND_IN = {
@@ -38,8 +38,7 @@ def write_soundflow(folder: Path, source: forms.Opened, target: Target, limit_by
     metadata = {**_PT, "spec_fingerprint": spec.fingerprint}
     write_shards(folder, target, names.our_names(source.shapes), limit_bytes, metadata)
     _json(folder / SPEC, {"fingerprint": spec.fingerprint, "spec": spec.to_json()})
-    model, extra = source.model.to_json(), source.extra
-    _json(folder / CONFIG, {"format": FORMAT_VERSION, "model": model, "extra": extra})
+    _json(folder / CONFIG, config_json(source.model, source.facts))
 
 
 def write_release(folder: Path, source: forms.Opened, target: Target, limit_bytes: int) -> None:
@@ -66,7 +65,7 @@ def write_release(folder: Path, source: forms.Opened, target: Target, limit_byte
         folder / "generation_config.json",
         {"do_sample": True, "temperature": 0.3, "top_k": 3, "eos_token_id": end},
     )
-    made = {"converted_from": source.form, "system_prompt": source.extra.get("system", "")}
+    made = {"converted_from": source.form, "system_prompt": source.facts.system}
     write_text(folder / "hyperparameters.yaml", yaml.safe_dump(made))
 
 
@@ -115,7 +114,7 @@ def write_vocabulary(folder: Path, source: forms.Opened, into: forms.Form) -> No
     source.tokenizer.save(folder)
     if into == "soundflow":
         return
-    _json(folder / forms.NOTE, {"spec": source.spec.to_json(), "extra": source.extra})
+    _json(folder / forms.NOTE, {"spec": source.spec.to_json(), "training": source.facts.to_json()})
     theirs = source.folder / "tokenizer_config.json"
     if theirs.is_file():
         shutil.copyfile(theirs, folder / theirs.name)
@@ -183,9 +182,7 @@ def _eyes_of(base: Path, model: ModelConfig) -> tuple[dict[str, Any], dict[str, 
 def _append(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
     """One more shard behind those that stand in the index."""
     file = "model-visual.safetensors"
-    from safetensors.torch import save_file
-
-    save_file(tensors, folder / file, _PT)
+    write_tensors(folder / file, tensors, _PT)
     index_file = folder / "model.safetensors.index.json"
     index = forms.read_json(index_file)
     index["metadata"]["total_size"] += sum(t.nbytes for t in tensors.values())

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from soundflow.atomic import write_text
@@ -18,6 +17,7 @@ from soundflow.convert.our_view import OurView
 from soundflow.convert.stored_tensors import INDEX, SINGLE
 from soundflow.convert.tensor_names import NameTable, Shapes
 from soundflow.errors import UserError
+from soundflow.model.weights import write_tensors
 
 OnBytes = Callable[[int], None]
 
@@ -79,9 +79,8 @@ def write_shards(
     for number, group in enumerate(groups, start=1):
         file = f"model-{number:05}-of-{len(groups):05}.safetensors" if numbered else SINGLE
         tensors = {name: target.read(name, table[name]) for name in group}
-        save_file(tensors, folder / file, dict(metadata))
+        write_tensors(folder / file, tensors, metadata)
         del tensors
-        _sync(folder / file)
         placed |= dict.fromkeys(group, file)
     if numbered:
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": placed}

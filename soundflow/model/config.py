@@ -20,6 +20,7 @@ from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
 from soundflow.config.load import build
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
+from soundflow.protocol.timebase import TimeBase
 
 # Ten times the largest published models. A slip of the finger beyond that would take minutes to
 # build before its memory is found missing.
@@ -116,13 +117,44 @@ class ModelConfig:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    @staticmethod
-    def from_json(data: dict[str, Any]) -> ModelConfig:
+    def least_parameters(self, vocab_size: int) -> int:
+        """Parameters of the matrices alone: what any weights of these sizes hold at the least."""
+        tower, lm = self.audio_encoder, self.lm
+        kv_width = lm.width // lm.heads * lm.kv_heads
+        attention = 2 * lm.width * (lm.width + kv_width)
+        return (
+            tower.layers * (4 * tower.width**2 + 2 * tower.width * tower.ffn_width)
+            + 3 * tower.width * (tower.mel_bins + tower.width)
+            + tower.width * lm.width
+            + lm.layers * (attention + 3 * lm.width * lm.ffn_width)
+            + vocab_size * lm.width
+        )
+
+    def require_chunk(self, time: TimeBase, where: str) -> None:
         """Raises:
-        UserError: if a field is missing, unknown or impossible.
+        UserError: if a chunk has more frames than the audio tower has positions.
+        """
+        frames, positions = time.frames_per_chunk // 2, self.audio_encoder.max_positions
+        if frames > positions:
+            raise UserError(
+                f"{where}: a chunk of {time.chunk_s:g} s takes {frames} positions, "
+                f"audio_encoder.max_positions is {positions}",
+                "give the audio encoder more positions, or build data with a shorter chunk",
+            )
+
+    @staticmethod
+    def from_json(data: Any, where: str) -> ModelConfig:
+        """Reads sizes back; ``where`` is the file and the key in it, for messages.
+
+        Raises:
+            UserError: if a field is missing, unknown or impossible.
         """
         wrong = "was it written by another version?"
-        config = build(ModelConfig, data, "model config", wrong)
-        if config.to_json() != data:
-            raise UserError("model config: a field is missing", wrong)
+        if not isinstance(data, dict):
+            raise UserError(f"{where}: expected a mapping, got {type(data).__name__}", wrong)
+        config = build(ModelConfig, data, where, wrong)
+        for part, values in config.to_json().items():
+            missing = sorted(values.keys() - data.get(part, {}).keys())
+            if missing:
+                raise UserError(f"{where}.{part}.{missing[0]}: is missing", wrong)
         return config

@@ -3,7 +3,7 @@
 ::
 
     model.safetensors    (or shards with model.safetensors.index.json, as transformers writes)
-    config.json          sizes of the model, and ``extra``: what the run wants to remember
+    config.json          sizes of the model, and ``training``: its `TrainingFacts`
     spec.json            the StreamSpec the weights were trained on, with its fingerprint
     tokenizer.json
 
@@ -13,10 +13,11 @@ The folder appears whole or not at all. A matrix that is tied to another is stor
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,12 @@ from transformers.initialization import no_init_weights
 from soundflow.atomic import disk_error, write_text
 from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
+from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.tokenizer import TextTokenizer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
@@ -43,16 +45,12 @@ TIED_KEY = "lm.lm_head.weight"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with everything a session needs beside it.
-
-    Attributes:
-        extra: JSON data of the run (trained positions, calibrated threshold, metrics, ...).
-    """
+    """A model with everything a session needs beside it."""
 
     model: AudioInteractionModel
     tokenizer: TextTokenizer
     spec: StreamSpec
-    extra: dict[str, Any] = field(default_factory=dict)
+    facts: TrainingFacts
 
 
 def save_checkpoint(
@@ -60,7 +58,7 @@ def save_checkpoint(
     model: AudioInteractionModel,
     tokenizer: TextTokenizer,
     spec: StreamSpec,
-    extra: dict[str, Any] | None = None,
+    facts: TrainingFacts,
 ) -> None:
     """Writes a checkpoint folder; one that is there already is replaced.
 
@@ -73,13 +71,10 @@ def save_checkpoint(
     try:
         partial.mkdir(parents=True, exist_ok=True)
         metadata = {"format": "pt", "spec_fingerprint": spec.fingerprint}
-        save_file(stored_tensors(model), str(partial / WEIGHTS), metadata)
-        with (partial / WEIGHTS).open("rb") as file:
-            os.fsync(file.fileno())
+        write_tensors(partial / WEIGHTS, stored_tensors(model), metadata)
         tokenizer.save(partial)
         _write_json(partial / SPEC, {"fingerprint": spec.fingerprint, "spec": spec.to_json()})
-        config = {"format": FORMAT_VERSION, "model": model.config.to_json(), "extra": extra or {}}
-        _write_json(partial / CONFIG, config)
+        _write_json(partial / CONFIG, config_json(model.config, facts))
         _replace_folder(partial, target)
     except (OSError, SafetensorError) as error:
         raise _write_error(error, target) from error
@@ -99,30 +94,61 @@ def load_checkpoint(
         UserError: naming the file that is missing, damaged, or of another spec.
     """
     source = Path(folder)
-    config = _read_json(source / CONFIG)
-    if config.get("format") != FORMAT_VERSION:
-        raise UserError(
-            f"{source / CONFIG}: format {config.get('format')}, this reads {FORMAT_VERSION}",
-            "load it with the version that wrote it",
-        )
-    spec = _read_spec(source)
+    config, facts, spec = read_facts(source)
     tokenizer = TextTokenizer.load(source, spec.tokens)
     _require_tokenizer(spec, tokenizer, source)
     with no_init_weights():
-        model = AudioInteractionModel(ModelConfig.from_json(config["model"]), spec.tokens)
+        model = AudioInteractionModel(config, spec.tokens)
     model.lm.tie_weights()  # skipped together with the initialisation
     load_tensors(model, source, spec)
     cast_parameters(model, dtype)
-    return Checkpoint(model.to(device).eval(), tokenizer, spec, config["extra"])
+    return Checkpoint(model.to(device).eval(), tokenizer, spec, facts)
 
 
-def read_model_config(folder: Path) -> ModelConfig:
-    """The sizes of a checkpoint, without its weights.
+def read_facts(folder: Path) -> tuple[ModelConfig, TrainingFacts, StreamSpec]:
+    """All that a checkpoint says of itself, held against the size of its weights.
 
     Raises:
-        UserError: if the folder is no checkpoint, or its config cannot be read.
+        UserError: if the folder is no checkpoint, or its files contradict themselves or each other.
     """
-    return ModelConfig.from_json(_read_json(folder / CONFIG).get("model", {}))
+    path = folder / CONFIG
+    data = _read_json(path)
+    if data.get("format") != FORMAT_VERSION:
+        raise UserError(
+            f"{path}: format {data.get('format')}, this reads {FORMAT_VERSION}",
+            "load it with the version that wrote it",
+        )
+    spec = _read_spec(folder)
+    config = ModelConfig.from_json(data.get("model"), f"{path}: model")
+    config.require_chunk(spec.time, f"{path}: model")
+    require_parameters(config, spec.tokens.vocab_size, _stored_parameters(folder), path)
+    facts = TrainingFacts.from_json(data.get("training"), spec, f"{path}: training")
+    return config, facts, spec
+
+
+def config_json(config: ModelConfig, facts: TrainingFacts) -> dict[str, Any]:
+    """The content of ``config.json``."""
+    return {"format": FORMAT_VERSION, "model": config.to_json(), "training": facts.to_json()}
+
+
+def require_parameters(config: ModelConfig, vocab_size: int, stored: int, where: Path) -> None:
+    """Refuses sizes far beyond the weights, before memory is asked for them.
+
+    A smaller difference is named tensor by tensor when the weights are read.
+
+    Args:
+        stored: numbers in the weights, by their headers.
+
+    Raises:
+        UserError: if a model of these sizes has more than twice as many parameters.
+    """
+    least = config.least_parameters(vocab_size)
+    if least > 2 * stored:
+        raise UserError(
+            f"{where}: model: its sizes ask for {least:.3g} parameters or more, the weights hold "
+            f"{stored:.3g}",
+            "the config and the weights belong to different models",
+        )
 
 
 def stored_tensors(model: AudioInteractionModel) -> dict[str, Tensor]:
@@ -151,14 +177,26 @@ def load_tensors(model: AudioInteractionModel, folder: Path, spec: StreamSpec) -
                     _fill(wanted, name, tensors.get_tensor(name), file)
                     unseen.discard(name)
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{folder}: weights cannot be read ({error})", "copy the checkpoint again"
-        ) from error
+        raise _unreadable(folder, error) from error
     if unseen:
         raise UserError(
             f"{folder}: {len(unseen)} tensors are missing, first {sorted(unseen)[0]}",
             "the config and the weights belong to different models, or a shard is missing",
         )
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """A synced safetensors file that whoever may read its folder can read.
+
+    Raises:
+        OSError, SafetensorError: if it cannot be written.
+    """
+    path.touch()
+    mode = path.stat().st_mode  # as the umask gives it; safetensors makes a private file
+    save_file(tensors, path, dict(metadata))
+    path.chmod(mode)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def cast_parameters(model: torch.nn.Module, dtype: torch.dtype) -> None:
@@ -179,12 +217,30 @@ def _fill(wanted: Mapping[str, Tensor], name: str, value: Tensor, file: Path) ->
 
 def _weight_files(folder: Path) -> Iterator[Path]:
     if (folder / INDEX).is_file():
-        names = _read_json(folder / INDEX)["weight_map"].values()
-        yield from (folder / name for name in sorted(set(names)))
+        placed = _read_json(folder / INDEX).get("weight_map")
+        if not isinstance(placed, dict) or not all(isinstance(n, str) for n in placed.values()):
+            raise UserError(f"{folder / INDEX}: weight_map is damaged", "copy the checkpoint again")
+        yield from (folder / name for name in sorted(set(placed.values())))
     elif (folder / WEIGHTS).is_file():
         yield folder / WEIGHTS
     else:
         raise UserError(f"{folder / WEIGHTS}: no such file", "name a checkpoint folder")
+
+
+def _stored_parameters(folder: Path) -> int:
+    try:
+        total = 0
+        for file in _weight_files(folder):
+            with safe_open(file, framework="pt", device="cpu") as tensors:
+                names = tensors.keys()
+                total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
+        return total
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: Path, error: Exception) -> UserError:
+    return UserError(f"{folder}: weights cannot be read ({error})", "copy the checkpoint again")
 
 
 def _require_fingerprint(file: Path, metadata: Mapping[str, str], spec: StreamSpec) -> None:
@@ -199,7 +255,7 @@ def _require_fingerprint(file: Path, metadata: Mapping[str, str], spec: StreamSp
 def _require_tokenizer(spec: StreamSpec, tokenizer: TextTokenizer, where: Path) -> None:
     if spec.tokenizer != tokenizer.fingerprint:
         raise UserError(
-            f"{where}: tokenizer {tokenizer.fingerprint}, the spec wants {spec.tokenizer}",
+            f"{where}: tokenizer {tokenizer.fingerprint}, the spec names {spec.tokenizer}",
             "use the vocabulary that the data was built with",
         )
 
@@ -218,11 +274,13 @@ def _read_spec(folder: Path) -> StreamSpec:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        data: dict[str, Any] = json.loads(path.read_bytes())
+        data = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file", "name a checkpoint folder") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})", "copy the checkpoint again") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: expected a JSON object", "copy the checkpoint again")
     return data
 
 

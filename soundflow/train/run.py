@@ -13,9 +13,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning import Trainer
@@ -26,12 +25,13 @@ from soundflow.data.datamodule import StreamData
 from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR
 from soundflow.model.config import ModelConfig
+from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import precision_name
 from soundflow.model.weights import (
     Checkpoint,
     load_tensors,
-    read_model_config,
+    read_facts,
     save_checkpoint,
 )
 from soundflow.protocol.tokens import TokenTable
@@ -123,7 +123,7 @@ def _run(
 
         def decode(trained: AudioInteractionModel) -> dict[str, float]:
             assert stream_validate is not None
-            return stream_validate(Checkpoint(trained, tokenizer, data.spec, _extra(data)))
+            return stream_validate(Checkpoint(trained, tokenizer, data.spec, _facts(data)))
 
         module = StreamingModule(
             model,
@@ -138,8 +138,8 @@ def _run(
     metrics_file = recipe.output / METRICS_FILE
     _, metrics = newest_measurement(metrics_file)
     if rank_zero_only.rank == 0 and (module is not None or not folder.exists()):  # type: ignore[attr-defined]
-        extra = _extra(data) | {"updates": recipe.optim.updates, "metrics": metrics}
-        save_checkpoint(folder, model, tokenizer, data.spec, extra)
+        facts = replace(_facts(data), updates=recipe.optim.updates, metrics=metrics)
+        save_checkpoint(folder, model, tokenizer, data.spec, facts)
     return TrainResult(
         model_folder=folder,
         metrics_file=metrics_file,
@@ -200,12 +200,7 @@ def build_model(recipe: TrainRecipe, data: StreamData) -> AudioInteractionModel:
             f"model.lm.max_positions is {positions}",
             "build shorter streams, or give the model more positions",
         )
-    frames, table = data.spec.time.frames_per_chunk // 2, sizes.audio_encoder.max_positions
-    if frames > table:
-        raise UserError(
-            f"model.audio_encoder.max_positions is {table}, a chunk has {frames} positions",
-            f"set model.audio_encoder.max_positions={frames} or more",
-        )
+    sizes.require_chunk(data.spec.time, str(recipe.data.folder))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = AudioInteractionModel(sizes, data.spec.tokens)
@@ -227,7 +222,7 @@ def model_config(recipe: TrainRecipe) -> ModelConfig:
         UserError: if that checkpoint is missing or its config cannot be read.
     """
     if recipe.start_from is not None:
-        return read_model_config(recipe.start_from)
+        return read_facts(recipe.start_from)[0]
     assert recipe.model is not None  # TrainRecipe sees to it
     return recipe.model
 
@@ -267,6 +262,6 @@ def _require_vocabulary(fingerprint: str, data: StreamData) -> None:
         )
 
 
-def _extra(data: StreamData) -> dict[str, Any]:
+def _facts(data: StreamData) -> TrainingFacts:
     """What a session should know about the training."""
-    return {"trained_positions": data.longest_row(), "system": data.system()}
+    return TrainingFacts(trained_positions=data.longest_row(), system=data.system())

@@ -19,6 +19,7 @@ from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from soundflow.config.load import build
 from soundflow.errors import UserError
+from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import save_checkpoint
 from tests.inference.engines import make_engine, write_split
 
@@ -30,7 +31,8 @@ NO_GAP = Profile(silence_s=0.0)
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("listening")
-    save_checkpoint(folder / "model", ENGINE.model, ENGINE.tokenizer, ENGINE.spec, {})
+    facts = TrainingFacts(trained_positions=1024)
+    save_checkpoint(folder / "model", ENGINE.model, ENGINE.tokenizer, ENGINE.spec, facts)
     write_split(ENGINE, folder / "test", 3)
     rng = np.random.default_rng(0)
     soundfile.write(folder / "a.wav", rng.normal(0, 0.1, 44_100), 44_100)

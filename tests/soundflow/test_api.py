@@ -17,6 +17,7 @@ from soundflow.api import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionE
 from soundflow.convert.load_any import locate
 from soundflow.errors import UserError
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
+from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import save_checkpoint
 from soundflow.protocol.spec import StreamSpec
@@ -38,7 +39,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     model = AudioInteractionModel(config, tokenizer.table)
     spec = StreamSpec(tokenizer=tokenizer.fingerprint, tokens=tokenizer.table)
-    save_checkpoint(folder, model, tokenizer, spec, {"system": "listen"})
+    save_checkpoint(folder, model, tokenizer, spec, TrainingFacts(256, "listen"))
     return folder
 
 

@@ -21,6 +21,7 @@ from inference.evaluate.sweep import decode, listen, outcome_of, sweep
 from inference.evaluate.validate import stream_validation
 from inference.sampling import SamplingConfig
 from soundflow.errors import UserError
+from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import Checkpoint, save_checkpoint
 from tests.inference.engines import make_engine, write_split
 
@@ -35,8 +36,8 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluation")
     write_split(ENGINE, folder / "data" / "test")
     write_split(ENGINE, folder / "data" / "valid", 4)
-    extra = {"trained_positions": 400, "system": ENGINE.system}
-    save_checkpoint(folder / "model", ENGINE.model, ENGINE.tokenizer, ENGINE.spec, extra)
+    facts = TrainingFacts(400, ENGINE.system)
+    save_checkpoint(folder / "model", ENGINE.model, ENGINE.tokenizer, ENGINE.spec, facts)
     lines = [{"update": u, "train/loss": 3.0 / u, "valid/event_f1": 0.1 * u} for u in range(1, 6)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     return folder
@@ -185,7 +186,7 @@ def test_validation_gives_plain_figures_and_leaves_the_model_in_training(place):
     validate = stream_validation(place / "data" / "valid", 4, 6)
     ENGINE.model.train()
     try:
-        checkpoint = Checkpoint(ENGINE.model, ENGINE.tokenizer, ENGINE.spec, {})
+        checkpoint = Checkpoint(ENGINE.model, ENGINE.tokenizer, ENGINE.spec, TrainingFacts(400))
         found = validate(checkpoint)
         assert ENGINE.model.training
         assert validate(checkpoint) == found

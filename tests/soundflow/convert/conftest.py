@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
+from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import save_checkpoint
 from soundflow.protocol.spec import StreamSpec
@@ -40,5 +41,5 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     model = AudioInteractionModel(config, tokenizer.table)
     spec = StreamSpec(tokenizer=tokenizer.fingerprint, tokens=tokenizer.table)
-    save_checkpoint(folder, model, tokenizer, spec, {"system": "listen", "trained_positions": 99})
+    save_checkpoint(folder, model, tokenizer, spec, TrainingFacts(99, "listen"))
     return folder

@@ -70,7 +70,7 @@ def test_there_and_back_is_the_same_checkpoint(
         assert step.max_logit_difference <= 1e-5 * step.logit_scale
         assert step.same_choices
     ours, again = load_checkpoint(tmp_path / "ours"), load_checkpoint(tmp_path / "back")
-    assert ours.extra == again.extra
+    assert ours.facts == again.facts
     assert ours.tokenizer.fingerprint == again.tokenizer.fingerprint
 
 
@@ -155,7 +155,7 @@ def test_loading_any_form_is_converting_it(release: Path, tmp_path: Path) -> Non
     convert(release, tmp_path / "ours")
     direct, converted = load_any(release), load_checkpoint(tmp_path / "ours")
     assert direct.spec == converted.spec
-    assert direct.extra == converted.extra
+    assert direct.facts == converted.facts
     for (name, a), (_, b) in zip(
         direct.model.state_dict().items(), converted.model.state_dict().items(), strict=True
     ):

@@ -8,6 +8,7 @@ import pytest
 
 from data_build.recipe import BuildRecipe
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
+from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import save_checkpoint
 from soundflow.shards.reader import ShardSet
@@ -26,5 +27,11 @@ def checkpoint(recipe: BuildRecipe, tmp_path_factory: pytest.TempPathFactory) ->
         AudioEncoderConfig(width=16, layers=1, heads=2, ffn_width=32, max_positions=64),
         LmConfig(width=32, layers=1, heads=2, kv_heads=1, ffn_width=48, max_positions=256),
     )
-    save_checkpoint(folder, AudioInteractionModel(config, spec.tokens), tiny_tokenizer(), spec, {})
+    save_checkpoint(
+        folder,
+        AudioInteractionModel(config, spec.tokens),
+        tiny_tokenizer(),
+        spec,
+        TrainingFacts(256),
+    )
     return folder

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +15,14 @@ from safetensors.torch import load_file, save_file
 
 from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
+from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import INDEX, WEIGHTS, load_checkpoint, save_checkpoint
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.tokenizer import TextTokenizer
 
+FACTS = TrainingFacts(trained_positions=99)
 Make = Callable[[bool], AudioInteractionModel]
 
 
@@ -37,10 +41,10 @@ def test_reads_back_bit_for_bit(
     tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec, tied: bool
 ) -> None:
     model = make(tied)
-    save_checkpoint(tmp_path / "m", model, tokenizer, spec, {"trained_positions": 99})
+    save_checkpoint(tmp_path / "m", model, tokenizer, spec, TrainingFacts(99))
     found = load_checkpoint(tmp_path / "m")
     assert found.spec == spec
-    assert found.extra == {"trained_positions": 99}
+    assert found.facts == TrainingFacts(99)
     assert found.tokenizer.encode("Light on.") == tokenizer.encode("Light on.")
     assert found.model.config == model.config
     assert not found.model.training
@@ -56,7 +60,7 @@ def test_reads_back_bit_for_bit(
 def test_tables_of_positions_stay_float32(
     tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
 ) -> None:
-    save_checkpoint(tmp_path / "m", make(True), tokenizer, spec)
+    save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, FACTS)
     model = load_checkpoint(tmp_path / "m", dtype=torch.bfloat16).model
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
     assert {b.dtype for b in model.buffers()} == {torch.float32}
@@ -65,10 +69,10 @@ def test_tables_of_positions_stay_float32(
 def test_saving_again_replaces_the_whole_folder(
     tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
 ) -> None:
-    save_checkpoint(tmp_path / "m", make(False), tokenizer, spec, {"n": 1})
+    save_checkpoint(tmp_path / "m", make(False), tokenizer, spec, TrainingFacts(99, updates=1))
     (tmp_path / "m" / "stale").touch()
-    save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, {"n": 2})
-    assert load_checkpoint(tmp_path / "m").extra == {"n": 2}
+    save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, TrainingFacts(99, updates=2))
+    assert load_checkpoint(tmp_path / "m").facts.updates == 2
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
     assert not (tmp_path / "m" / "stale").exists()
 
@@ -77,7 +81,7 @@ def test_shards_with_an_index_are_read(
     tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
 ) -> None:
     model = make(True)
-    save_checkpoint(tmp_path / "m", model, tokenizer, spec)
+    save_checkpoint(tmp_path / "m", model, tokenizer, spec, FACTS)
     tensors = load_file(tmp_path / "m" / WEIGHTS)
     names = sorted(tensors)
     weight_map = {}
@@ -143,21 +147,110 @@ def _unknown_key(folder: Path) -> None:
 def test_damage_is_named(
     tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec, damage, message: str
 ) -> None:
-    save_checkpoint(tmp_path / "m", make(True), tokenizer, spec)
+    save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, FACTS)
     damage(tmp_path / "m")
     with pytest.raises(UserError, match=message):
         load_checkpoint(tmp_path / "m")
+
+
+def _without(*keys: str) -> Callable[[dict], None]:
+    def edit(data: dict) -> None:
+        for key in keys[:-1]:
+            data = data[key]
+        data.pop(keys[-1])
+
+    return edit
+
+
+def _with(value: object, *keys: str) -> Callable[[dict], None]:
+    def edit(data: dict) -> None:
+        for key in keys[:-1]:
+            data = data[key]
+        data[keys[-1]] = value
+
+    return edit
+
+
+POSITIONS = ("training", "trained_positions")
+MANY, WIDE = 2_000, 1 << 18  # the largest that a config may say
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (_without("training"), "training: expected a mapping"),
+        (_without(*POSITIONS), "training: trained_positions"),
+        (_with("99", *POSITIONS), "training: trained_positions"),
+        (_with(9.5, *POSITIONS), "training: trained_positions"),
+        (_with(-3, *POSITIONS), "training: trained_positions"),
+        (_with(3, *POSITIONS), "training.trained_positions: 3, a prefix and one chunk take"),
+        (_with(7, "training", "system"), "training: system"),
+        (_with({"f1": "high"}, "training", "metrics"), "training: metrics"),
+        (_with([], "training"), "training: expected a mapping"),
+        (_with(1, "training", "colour"), "colour"),
+        (_without("model"), "model: expected a mapping"),
+        (_with([1], "model"), "model: expected a mapping"),
+        (_without("model", "lm", "layers"), "model.lm.layers: is missing"),
+        (_without("model", "audio_encoder"), "audio_encoder"),
+        (_with("2", "model", "lm", "layers"), "lm.layers"),
+        (_with(MANY, "model", "lm", "layers"), "model: its sizes ask for"),
+        (_with(MANY, "model", "audio_encoder", "layers"), "model: its sizes ask for"),
+        (_with(WIDE, "model", "lm", "ffn_width"), "model: its sizes ask for"),
+        (_with(WIDE, "model", "lm", "width"), "model: its sizes ask for"),
+        (_with(WIDE, "model", "audio_encoder", "mel_bins"), "model: its sizes ask for"),
+        (_with(1 << 30, "model", "audio_encoder", "max_positions"), "max_positions"),
+        (_with(4, "model", "audio_encoder", "max_positions"), "audio_encoder.max_positions is 4"),
+    ],
+)
+def test_a_damaged_config_is_one_line_with_file_and_field(
+    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec,
+    monkeypatch: pytest.MonkeyPatch, edit: Callable[[dict], None], said: str,
+) -> None:  # fmt: skip
+    save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, FACTS)
+    _edit_json(tmp_path / "m" / "config.json", edit)
+    never = lambda *_: pytest.fail("memory was asked for")  # noqa: E731
+    monkeypatch.setattr("soundflow.model.weights.AudioInteractionModel", never)
+    with pytest.raises(UserError) as error:
+        load_checkpoint(tmp_path / "m")
+    assert said in error.value.message
+    assert "\n" not in error.value.message
+    assert "config.json" in error.value.message
+
+
+def test_a_list_where_a_mapping_belongs_is_named(
+    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
+) -> None:
+    save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, FACTS)
+    for name in ("config.json", "spec.json"):
+        kept = (tmp_path / "m" / name).read_text()
+        (tmp_path / "m" / name).write_text("[1, 2]")
+        with pytest.raises(UserError, match=f"{name}: expected a JSON object"):
+            load_checkpoint(tmp_path / "m")
+        (tmp_path / "m" / name).write_text(kept)
+
+
+def test_whoever_may_read_the_folder_may_read_the_weights(
+    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
+) -> None:
+    before = os.umask(0o027)
+    try:
+        save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, FACTS)
+    finally:
+        os.umask(before)
+    modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "m").iterdir()}
+    assert set(modes.values()) == {0o640}, modes
 
 
 def test_weights_of_another_spec_are_refused(
     tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
 ) -> None:
     other = replace(spec, front_end=FrontEnd(maximum="clip"))
-    save_checkpoint(tmp_path / "a", make(True), tokenizer, spec)
-    save_checkpoint(tmp_path / "b", make(True), tokenizer, other)
+    save_checkpoint(tmp_path / "a", make(True), tokenizer, spec, FACTS)
+    save_checkpoint(tmp_path / "b", make(True), tokenizer, other, FACTS)
     (tmp_path / "a" / "spec.json").write_bytes((tmp_path / "b" / "spec.json").read_bytes())
     with pytest.raises(UserError, match="do not mix"):
         load_checkpoint(tmp_path / "a")
-    with pytest.raises(UserError, match="the spec wants"):
-        save_checkpoint(tmp_path / "c", make(True), tokenizer, replace(spec, tokenizer="0" * 16))
+    other = replace(spec, tokenizer="0" * 16)
+    with pytest.raises(UserError, match="the spec names"):
+        save_checkpoint(tmp_path / "c", make(True), tokenizer, other, FACTS)
     assert not (tmp_path / "c").exists()

@@ -110,7 +110,7 @@ def test_the_engine_is_called_with_a_whole_checkpoint(recipe: Recipes) -> None:
     quiet = run(recipe("quiet"))
     heard = run(recipe("heard"), listen)
     assert len(seen) == 2
-    assert seen[0].extra["trained_positions"] > 80
+    assert seen[0].facts.trained_positions > 80
     assert heard.metrics["event_f1"] == 0.25
     lines = read_metrics(heard.metrics_file)
     assert [r["update"] for r in lines if "valid/event_f1" in r] == [3, 6]
@@ -128,10 +128,10 @@ def test_what_a_run_leaves(recipe: Recipes) -> None:
         parts = r["train/loss_reply"] + r["train/loss_stream"]
         assert r["train/loss"] == pytest.approx(parts)
     found = load_checkpoint(result.model_folder)
-    assert found.extra["metrics"] == result.metrics
-    assert found.extra["system"] == ""
     assert (result.precision, result.threads) == ("fp32", 1)
     assert {r["train/bf16"] for r in updates} == {0.0}
+    assert found.facts.metrics == result.metrics
+    assert found.facts.system == ""
     assert load(result.model_folder.parent / "train.yaml", TrainRecipe) == recipe()
     assert not list(result.model_folder.parent.glob(".*"))
 
