@@ -139,7 +139,7 @@ class ModelConfig:
             raise UserError(
                 f"{where}: a chunk of {time.chunk_s:g} s takes {frames} positions, "
                 f"audio_encoder.max_positions is {positions}",
-                "give the audio encoder more positions, or build data with a shorter chunk",
+                f"set audio_encoder.max_positions={frames} or more, or build data with shorter chunks",
             )
 
     @staticmethod

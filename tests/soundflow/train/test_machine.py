@@ -64,5 +64,5 @@ def test_the_table_of_positions_holds_a_chunk(recipe: Recipes) -> None:
     base = recipe()
     assert base.model is not None
     short = replace(base.model.audio_encoder, max_positions=1)
-    with pytest.raises(UserError, match="a chunk has 20 positions"):
+    with pytest.raises(UserError, match="takes 20 positions"):
         run(replace(base, model=replace(base.model, audio_encoder=short)))
