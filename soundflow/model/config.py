@@ -139,7 +139,7 @@ class ModelConfig:
             raise UserError(
                 f"{where}: a chunk of {time.chunk_s:g} s takes {frames} positions, "
                 f"audio_encoder.max_positions is {positions}",
-                f"set audio_encoder.max_positions={frames} or more, or build data with shorter chunks",
+                f"set audio_encoder.max_positions={frames} or more, or take shorter chunks",
             )
 
     @staticmethod
