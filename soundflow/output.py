@@ -1,0 +1,155 @@
+"""Output folders: a command writes into a new or empty folder, or into one that it made itself.
+
+Each output holds `soundflow.json`: which command made it, with which settings, and the names that
+the command writes there. Nothing else in a folder is ever overwritten or removed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from soundflow.atomic import write_text
+from soundflow.errors import UserError
+
+MARKER = "soundflow.json"
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command is about to write.
+
+    Attributes:
+        command: "build-data" and so on.
+        settings: a plain tree of all that decides about the content.
+        names: of the files and folders that it writes at the top of its output.
+        kept: of these, what `claim` leaves there when it replaces: it fits any settings.
+    """
+
+    command: str
+    settings: Mapping[str, Any]
+    names: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+
+
+def claim(folder: Path, output: Output, *, made: bool, replace: bool = False) -> bool:
+    """Makes ``folder`` the output of a command, before it writes anything else there.
+
+    Args:
+        made: whether there is something that other settings would spoil.
+        replace: remove what the command made there with other settings.
+
+    Returns:
+        Whether the folder was the output of the same command already.
+
+    Raises:
+        UserError: if the folder holds anything foreign, belongs to another command, or was made
+            with other settings and ``replace`` is not set.
+    """
+    require_a_place(folder)
+    found = _read(folder)
+    if found is None:
+        require_nothing_foreign(folder, output.names)
+    elif found.command != output.command:
+        raise UserError(
+            f"{folder}: is the output of `soundflow {found.command}`", "choose another output"
+        )
+    else:
+        changed = list(differences(found.settings, output.settings))
+        if changed and made and not replace:
+            raise UserError(
+                f"{folder}: was made with other settings: {_listed(changed)}",
+                "choose another output, or give --replace to remove what is there",
+            )
+        if changed:
+            _remove(folder, found)
+    write_text(folder / MARKER, json.dumps(asdict(output), indent=1) + "\n")
+    return found is not None
+
+
+def require_a_place(folder: Path) -> None:
+    """Raises:
+    UserError: if ``folder`` is no place for an output: a file, or a folder where people live.
+    """
+    where = folder.expanduser().resolve()
+    lived_in = {Path.cwd(): "the current folder", Path.home(): "the home folder"}
+    for place, name in {**lived_in, Path(where.anchor): "the root of the file system"}.items():
+        if where == place.resolve():
+            raise UserError(f"output: {str(folder)!r} is {name}", "name a folder of its own")
+    for part in (folder, *folder.parents):
+        if part.exists() and not part.is_dir():
+            raise UserError(f"{part}: is a file, the output is a folder", "choose another output")
+
+
+def require_nothing_foreign(folder: Path, names: Sequence[str] = ()) -> None:
+    """Raises:
+    UserError: naming what lies in ``folder`` and is no output of ours beside ``names``.
+    """
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    for entry in entries:
+        ours = entry.name not in names and (entry / MARKER).is_file()
+        if not ours and not entry.name.endswith(".partial"):
+            raise UserError(
+                f"{folder}: holds {entry.name!r}, which SoundFlow did not make",
+                "choose a new or an empty folder",
+            )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """``key.sub: old -> new`` for every setting that is not the same."""
+    old, new = dict(_flat(before, "")), dict(_flat(now, ""))
+    for key in dict.fromkeys((*old, *new)):
+        was, will_be = old.get(key, "unset"), new.get(key, "unset")
+        if was != will_be:
+            yield f"{key}: {_short(was)} -> {_short(will_be)}"
+
+
+def _flat(tree: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, Mapping) and tree:
+        for name, value in tree.items():
+            yield from _flat(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(tree, list | tuple) and any(isinstance(v, Mapping) for v in tree):
+        for index, value in enumerate(tree):
+            yield from _flat(value, f"{key}[{index}]")
+    else:
+        # As it reads back from JSON, so that a tuple equals its list.
+        yield key, json.loads(json.dumps(tree))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value) if not isinstance(value, str) else value or "''"
+    return text if len(text) <= 60 else f"{text[:40]} ... {text[-12:]}"
+
+
+def _listed(changed: list[str]) -> str:
+    more = f"; and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+    return "; ".join(changed[:_SHOWN]) + more
+
+
+def _read(folder: Path) -> Output | None:
+    file = folder / MARKER
+    if not file.is_file():
+        return None
+    try:
+        data = json.loads(file.read_bytes())
+        return Output(
+            str(data["command"]), dict(data["settings"]), tuple(data["names"]), tuple(data["kept"])
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: cannot be read ({error})", "choose another output") from error
+
+
+def _remove(folder: Path, output: Output) -> None:
+    for name in output.names:
+        entry = folder / name
+        if name in output.kept or entry.parent != folder:  # a name that leads elsewhere
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
