@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,19 @@ class Output:
     kept: tuple[str, ...] = ()
 
 
-def claim(folder: Path, output: Output, *, made: bool, replace: bool = False) -> bool:
+def claim(
+    folder: Path,
+    output: Output,
+    *,
+    made: bool,
+    may_grow: Collection[str] = (),
+    replace: bool = False,
+) -> bool:
     """Makes ``folder`` the output of a command, before it writes anything else there.
 
     Args:
         made: whether there is something that other settings would spoil.
+        may_grow: last names of settings whose number may rise without spoiling anything.
         replace: remove what the command made there with other settings.
 
     Returns:
@@ -52,22 +60,22 @@ def claim(folder: Path, output: Output, *, made: bool, replace: bool = False) ->
             with other settings and ``replace`` is not set.
     """
     require_a_place(folder)
-    found = _read(folder)
+    # Listed first: who shares the folder with us writes the marker before anything else.
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = read_output(folder)
     if found is None:
-        require_nothing_foreign(folder, output.names)
+        _require_nothing_foreign(folder, entries, output.names)
     elif found.command != output.command:
         raise UserError(
             f"{folder}: is the output of `soundflow {found.command}`", "choose another output"
         )
-    else:
-        changed = list(differences(found.settings, output.settings))
-        if changed and made and not replace:
+    elif changed := differences(found.settings, output.settings, may_grow):
+        if made and not replace:
             raise UserError(
-                f"{folder}: was made with other settings: {_listed(changed)}",
+                f"{folder}: was made with other settings: {listed(changed)}",
                 "choose another output, or give --replace to remove what is there",
             )
-        if changed:
-            _remove(folder, found)
+        _remove(folder, found)
     write_text(folder / MARKER, json.dumps(asdict(output), indent=1) + "\n")
     return found is not None
 
@@ -76,21 +84,29 @@ def require_a_place(folder: Path) -> None:
     """Raises:
     UserError: if ``folder`` is no place for an output: a file, or a folder where people live.
     """
-    where = folder.expanduser().resolve()
+    if folder.parts and folder.parts[0].startswith("~"):
+        raise UserError(f"output: {str(folder)!r}: '~' is not expanded here", "write it in full")
+    where = folder.resolve()
     lived_in = {Path.cwd(): "the current folder", Path.home(): "the home folder"}
     for place, name in {**lived_in, Path(where.anchor): "the root of the file system"}.items():
         if where == place.resolve():
             raise UserError(f"output: {str(folder)!r} is {name}", "name a folder of its own")
     for part in (folder, *folder.parents):
-        if part.exists() and not part.is_dir():
+        if part.is_file():
             raise UserError(f"{part}: is a file, the output is a folder", "choose another output")
 
 
-def require_nothing_foreign(folder: Path, names: Sequence[str] = ()) -> None:
+def require_new(folder: Path) -> None:
     """Raises:
-    UserError: naming what lies in ``folder`` and is no output of ours beside ``names``.
+    UserError: if a result that appears as a whole cannot become ``folder``.
     """
-    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    require_a_place(folder)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder}: is not empty", "name a new folder, or remove this one")
+
+
+def _require_nothing_foreign(folder: Path, entries: list[Path], names: Sequence[str]) -> None:
+    """Outputs of other commands may lie within, unless they take one of ``names``."""
     for entry in entries:
         ours = entry.name not in names and (entry / MARKER).is_file()
         if not ours and not entry.name.endswith(".partial"):
@@ -100,13 +116,45 @@ def require_nothing_foreign(folder: Path, names: Sequence[str] = ()) -> None:
             )
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """``key.sub: old -> new`` for every setting that is not the same."""
+def read_output(folder: Path) -> Output | None:
+    """What `claim` noted in a folder; None where it did not.
+
+    Raises:
+        UserError: if the note is damaged.
+    """
+    file = folder / MARKER
+    if not file.is_file():
+        return None
+    try:
+        data = json.loads(file.read_bytes())
+        return Output(
+            str(data["command"]), dict(data["settings"]), tuple(data["names"]), tuple(data["kept"])
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: cannot be read ({error})", "choose another output") from error
+
+
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], may_grow: Collection[str] = ()
+) -> dict[str, str]:
+    """Every setting that is not the same, as ``{"key.sub": "old -> new"}``."""
     old, new = dict(_flat(before, "")), dict(_flat(now, ""))
-    for key in dict.fromkeys((*old, *new)):
-        was, will_be = old.get(key, "unset"), new.get(key, "unset")
-        if was != will_be:
-            yield f"{key}: {_short(was)} -> {_short(will_be)}"
+    pairs = {k: (old.get(k, "unset"), new.get(k, "unset")) for k in dict.fromkeys((*old, *new))}
+    return {
+        k: f"{_short(a)} -> {_short(b)}"
+        for k, (a, b) in pairs.items()
+        if a != b and not (k.rpartition(".")[2] in may_grow and _is_more(a, b))
+    }
+
+
+def listed(changed: Mapping[str, str]) -> str:
+    """The first few differences in one line."""
+    shown = "; ".join(f"{k}: {v}" for k, v in list(changed.items())[:_SHOWN])
+    return shown + (f"; and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else "")
+
+
+def _is_more(before: Any, now: Any) -> bool:
+    return isinstance(before, int) and isinstance(now, int) and now > before
 
 
 def _flat(tree: Any, key: str) -> Iterator[tuple[str, Any]]:
@@ -126,28 +174,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:40]} ... {text[-12:]}"
 
 
-def _listed(changed: list[str]) -> str:
-    more = f"; and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
-    return "; ".join(changed[:_SHOWN]) + more
-
-
-def _read(folder: Path) -> Output | None:
-    file = folder / MARKER
-    if not file.is_file():
-        return None
-    try:
-        data = json.loads(file.read_bytes())
-        return Output(
-            str(data["command"]), dict(data["settings"]), tuple(data["names"]), tuple(data["kept"])
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: cannot be read ({error})", "choose another output") from error
-
-
 def _remove(folder: Path, output: Output) -> None:
     for name in output.names:
         entry = folder / name
-        if name in output.kept or entry.parent != folder:  # a name that leads elsewhere
+        if name in output.kept or name in (".", "..") or Path(name).name != name:
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

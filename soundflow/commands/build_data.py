@@ -5,22 +5,34 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.table import Table
 
 from data_build.recipe import BuildRecipe
+from data_build.report.documents import CARD_FILE, CREDITS_FILE, MANIFEST_FILE
 from data_build.report.page import REPORT_FILE
 from data_build.report.summary import BuildSummary
 from data_build.run import build_part, rebuild
+from data_build.shard_job import CACHE, MATERIAL
 from data_build.sources.source import ALL_ROWS, WorkerShard
 from soundflow.commands.progress import stages
 from soundflow.config.load import load
+from soundflow.config.record import to_plain
 from soundflow.errors import UserError
 from soundflow.logs import OUT
+from soundflow.output import Output, claim
+
+# What a build writes at the top of its output, beside its splits.
+NAMES = (
+    "recipe.yaml", "drops.jsonl", "summary.json", "only", MATERIAL, CACHE,
+    REPORT_FILE, MANIFEST_FILE, CREDITS_FILE, CARD_FILE,
+)  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
     recipe = load(args.recipe, BuildRecipe, args.overrides, command="build-data")
+    claim_output(recipe, replace=args.replace)
     if args.only:
         OUT.print(str(rebuild(recipe, args.only)))
         return
@@ -40,6 +52,26 @@ def run(args: argparse.Namespace) -> None:
             f"part {args.part}: {done.made} shards made and {done.kept} kept; "
             f"{done.waiting} of other parts are not there yet"
         )
+
+
+def claim_output(recipe: BuildRecipe, *, replace: bool) -> None:
+    """Makes the output folder this build's own.
+
+    Raises:
+        UserError: if it holds anything else, or shards of other settings.
+    """
+    plain = to_plain(recipe)
+    settings = {
+        **recipe.content(),
+        "splits": plain["splits"],
+        # Where they lie may change: what was read from them is part of every shard's key.
+        "sources": [{k: v for k, v in s.items() if k != "root"} for s in plain["sources"]],
+    }
+    output = Path(recipe.output)
+    made = any(output.glob("*/*.tar"))
+    names = (*NAMES, *recipe.splits)
+    mine = Output("build-data", settings, names, kept=(CACHE,))
+    claim(output, mine, made=made, may_grow=("streams",), replace=replace)
 
 
 def part_of(words: str) -> WorkerShard:

@@ -9,10 +9,19 @@ from rich.table import Table
 
 from inference.evaluate.bootstrap import Estimate
 from inference.evaluate.recipe import EvaluateRecipe
-from inference.evaluate.run import Results, evaluate, report_path
+from inference.evaluate.run import (
+    RECIPE_FILE,
+    REPORT_FILE,
+    RESULTS_FILE,
+    Results,
+    evaluate,
+    report_path,
+)
 from soundflow.commands.progress import stages
 from soundflow.config.load import load
+from soundflow.config.record import to_plain
 from soundflow.logs import OUT
+from soundflow.output import Output, claim
 
 COLUMNS = {
     "recall": "recall",
@@ -27,6 +36,7 @@ SYSTEMS = ("model", "never", "always", "random", "silence timer")
 
 def run(args: argparse.Namespace) -> None:
     recipe = load(args.recipe, EvaluateRecipe, args.overrides, command="evaluate")
+    claim_output(recipe, replace=args.replace)
     with stages() as tell:
         results = evaluate(recipe, progress=tell)
     if args.json:
@@ -34,6 +44,19 @@ def run(args: argparse.Namespace) -> None:
         return
     show(results)
     OUT.print(f"report: {report_path(recipe)}", soft_wrap=True)
+
+
+def claim_output(recipe: EvaluateRecipe, *, replace: bool) -> None:
+    """Makes the output folder this evaluation's own.
+
+    Raises:
+        UserError: if it holds anything else, or the results of other settings.
+    """
+    free = ("output", "report", "streams_at_once")
+    settings = {k: v for k, v in to_plain(recipe).items() if k not in free}
+    output = Output("evaluate", settings, (RESULTS_FILE, REPORT_FILE, RECIPE_FILE))
+    made = (recipe.output / RESULTS_FILE).exists()
+    claim(recipe.output, output, made=made, replace=replace)
 
 
 def show(results: Results) -> None:

@@ -32,6 +32,7 @@ from soundflow.convert.probe import make_probe, probe_logits
 from soundflow.convert.stored_tensors import files_of
 from soundflow.convert.write_shards import OnBytes, Target
 from soundflow.errors import UserError
+from soundflow.output import require_new
 
 RECORD = "conversion.json"
 WritableForm = Literal["soundflow", "release", "thinker", "plain"]
@@ -144,8 +145,7 @@ def convert(
     """
     options = options or ConvertOptions()
     target = Path(dest)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{target}: exists already", "name a new folder, or remove this one")
+    require_new(target)
     opened = open_folder(Path(source))
     verify_record(opened.folder)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")

@@ -17,6 +17,7 @@ from soundflow.errors import UserError
 from soundflow.export.huggingface import DATA_FOLDER, export_huggingface
 from soundflow.export.streamaudio import CORPUS_FILE, export_streamaudio
 from soundflow.export.training_rows import ROWS_FILE, export_training_rows
+from soundflow.output import require_new
 from soundflow.protocol.front_end import Maximum
 from soundflow.shards.reader import ShardSet
 
@@ -81,8 +82,7 @@ def export(
             "rows hold the outputs of a model's audio encoder; the other forms hold audio",
         )
     checkpoint = None if model is None else load_any(locate(model))
-    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
-        raise UserError(f"{dest}: exists already", "name a new folder, or remove this one")
+    require_new(dest)
     partial = dest.with_name(f".{dest.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

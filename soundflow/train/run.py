@@ -43,7 +43,7 @@ from soundflow.train.checkpoints import (
     newest_update,
     update_of,
 )
-from soundflow.train.claim import claim
+from soundflow.train.claim import MODEL_FOLDER, claim
 from soundflow.train.intervals import AtIntervals
 from soundflow.train.machine import require_machine
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
@@ -53,8 +53,6 @@ from soundflow.train.progress import Progress
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stopping import StopFlag, end_processes, stop_flag
 from soundflow.train.wandb_log import wandb_logger
-
-MODEL_FOLDER = "model"
 
 StreamValidate = Callable[[Checkpoint], dict[str, float]]
 
@@ -104,12 +102,12 @@ def _run(
     recipe: TrainRecipe, stream_validate: StreamValidate | None, flag: StopFlag
 ) -> TrainResult:
     started = time.perf_counter()
-    loggers = [wandb_logger(recipe)] if recipe.intervals.wandb is not None else []
     data = StreamData(recipe.data, recipe.seed, recipe.optim.updates)
     tokenizer, _ = load_vocabulary(recipe.vocabulary)
     _require_vocabulary(tokenizer.fingerprint, data)
     require_machine(recipe, parameter_count(recipe, data.spec.tokens))
     continued = claim(recipe, data.content_hash())
+    loggers = [wandb_logger(recipe)] if recipe.intervals.wandb is not None else []
     model = build_model(recipe, data)
     state = newest_state(recipe.output)
     at = update_of(state) if state else 0

@@ -295,7 +295,7 @@ def test_misspelt_options(words: list[str], why: str) -> None:
 def test_a_destination_with_something_in_it(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "dest").mkdir()
     (tmp_path / "dest/precious").write_text("x")
-    assert "exists already" in refused(tiny, tmp_path)
+    assert "is not empty" in refused(tiny, tmp_path)
 
 
 def test_configs_as_older_transformers_wrote_them(thinker: Path, tmp_path: Path) -> None:

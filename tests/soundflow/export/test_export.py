@@ -97,7 +97,7 @@ def test_a_folder_that_is_taken_and_a_build_that_is_not_done_are_refused(
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="is not empty"):
         export(Path(recipe.output), taken, "streamaudio")
     with pytest.raises(UserError, match="no finished build"):
         export(tmp_path, tmp_path / "out", "streamaudio")

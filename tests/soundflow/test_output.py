@@ -1,0 +1,122 @@
+"""An output folder is new, or ours: nothing foreign is overwritten, other settings are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from soundflow.errors import UserError
+from soundflow.output import MARKER, Output, claim, require_new
+
+BUILD = Output(
+    "build-data",
+    {"seed": 0, "noise": {"snr_db": (5.0, 20.0)}, "splits": {"train": {"streams": 10}}},
+    names=("train", "cache", "README.md"),
+    kept=("cache",),
+)
+
+
+def changed(**settings: object) -> Output:
+    return replace(BUILD, settings={**BUILD.settings, **settings})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A build of ours, and a note that somebody put beside it."""
+    folder = tmp_path / "data"
+    assert not claim(folder, BUILD, made=False)
+    for name in ("train/0.tar", "cache/clip.flac", "README.md", "note.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+    return folder
+
+
+def test_the_same_command_again_goes_on(folder: Path) -> None:
+    assert claim(folder, BUILD, made=True)
+    assert (folder / "train/0.tar").exists()
+
+
+def test_other_settings_are_refused_by_name(folder: Path) -> None:
+    other = changed(noise={"snr_db": (0.0, 10.0)})
+    with pytest.raises(UserError) as caught:
+        claim(folder, other, made=True)
+    assert "noise.snr_db: [5.0, 20.0] -> [0.0, 10.0]" in caught.value.message
+    assert "--replace" in caught.value.hint
+    assert (folder / "train/0.tar").exists()
+
+
+def test_replacing_removes_what_the_command_made_and_nothing_else(folder: Path) -> None:
+    claim(folder, changed(seed=1), made=True, replace=True)
+    left = {p.name for p in folder.iterdir()}
+    assert left == {MARKER, "cache", "note.txt"}
+    assert claim(folder, changed(seed=1), made=True)
+
+
+def test_before_anything_is_made_settings_may_be_corrected(folder: Path) -> None:
+    assert claim(folder, changed(seed=1), made=False)
+
+
+def test_a_number_may_grow_where_that_spoils_nothing(folder: Path) -> None:
+    def streams(n: int) -> Output:
+        return changed(splits={"train": {"streams": n}})
+
+    assert claim(folder, streams(20), made=True, may_grow=("streams",))
+    with pytest.raises(UserError, match=r"splits\.train\.streams: 20 -> 5"):
+        claim(folder, streams(5), made=True, may_grow=("streams",))
+
+
+def test_a_foreign_file_is_named_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(UserError, match=r"'README\.md', which SoundFlow did not make"):
+        claim(tmp_path, BUILD, made=False, replace=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["README.md"]
+    with pytest.raises(UserError, match="is not empty"):
+        require_new(tmp_path)
+
+
+def test_outputs_may_lie_within_each_other_where_they_do_not_meet(folder: Path) -> None:
+    run = Output("train", {}, names=("model",))
+    assert not claim(folder.parent, run, made=True)
+    with pytest.raises(UserError, match="is the output of `soundflow build-data`"):
+        claim(folder, run, made=False)
+    other = folder.parent / "other"
+    claim(other / "train", run, made=False)
+    with pytest.raises(UserError, match="'train', which"):
+        claim(other, BUILD, made=False)
+
+
+def test_two_who_begin_at_once_see_no_foreign_file(tmp_path: Path) -> None:
+    (tmp_path / f".{MARKER}.host.17.partial").write_text("")
+    assert not claim(tmp_path, BUILD, made=False)
+    assert claim(tmp_path, BUILD, made=False)
+
+
+def test_where_people_live_is_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    for place, said in [
+        ("", "the current folder"),
+        (".", "the current folder"),
+        ("/", "the root of the file system"),
+        (str(Path.home()), "the home folder"),
+        ("~", "not expanded"),
+        ("~/data", "not expanded"),
+        ("file", "is a file"),
+        ("file/sub", "is a file"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            claim(Path(place), BUILD, made=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_damaged_marker_is_named_and_leads_nowhere_else(folder: Path) -> None:
+    hostile = replace(BUILD, settings={}, names=("..", "../keep", "train"))
+    (folder.parent / "keep").write_text("mine")
+    claim(folder, hostile, made=False)
+    claim(folder, BUILD, made=True, replace=True)
+    assert (folder.parent / "keep").read_text() == "mine"
+    (folder / MARKER).write_text("{")
+    with pytest.raises(UserError, match=MARKER):
+        claim(folder, BUILD, made=True)
