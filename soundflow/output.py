@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from soundflow.atomic import write_text
 from soundflow.errors import UserError
 
 MARKER = "soundflow.json"
+_NOTED = ("command", "settings", "names", "kept")
 _SHOWN = 4
 
 
@@ -29,35 +30,45 @@ class Output:
         settings: a plain tree of all that decides about the content.
         names: of the files and folders that it writes at the top of its output.
         kept: of these, what `claim` leaves there when it replaces: it fits any settings.
+        may_grow: last names of settings whose number may rise without spoiling anything.
+        results: glob of the files that other settings would spoil; before the first of them is
+            there, settings may be corrected freely.
     """
 
     command: str
     settings: Mapping[str, Any]
     names: tuple[str, ...]
     kept: tuple[str, ...] = ()
+    may_grow: tuple[str, ...] = ()
+    results: str = "*"
 
 
-def claim(
-    folder: Path,
-    output: Output,
-    *,
-    made: bool,
-    may_grow: Collection[str] = (),
-    replace: bool = False,
-) -> bool:
+def claim(folder: Path, output: Output, *, replace: bool = False) -> bool:
     """Makes ``folder`` the output of a command, before it writes anything else there.
 
     Args:
-        made: whether there is something that other settings would spoil.
-        may_grow: last names of settings whose number may rise without spoiling anything.
         replace: remove what the command made there with other settings.
 
     Returns:
         Whether the folder was the output of the same command already.
 
     Raises:
+        UserError: as `examine`; with ``replace`` other settings are no reason.
+    """
+    found = examine(folder, output, replace=replace)
+    if found is not None and differences(found.settings, output.settings, output.may_grow):
+        _remove(folder, found)
+    noted = {k: getattr(output, k) for k in _NOTED}
+    write_text(folder / MARKER, json.dumps(noted, indent=1) + "\n")
+    return found is not None
+
+
+def examine(folder: Path, output: Output, *, replace: bool = False) -> Output | None:
+    """What the same command made in ``folder`` before, or None.
+
+    Raises:
         UserError: if the folder holds anything foreign, belongs to another command, or was made
-            with other settings and ``replace`` is not set.
+            with other settings.
     """
     require_a_place(folder)
     # Listed first: who shares the folder with us writes the marker before anything else.
@@ -65,19 +76,18 @@ def claim(
     found = read_output(folder)
     if found is None:
         _require_nothing_foreign(folder, entries, output.names)
-    elif found.command != output.command:
+        return None
+    if found.command != output.command:
         raise UserError(
             f"{folder}: is the output of `soundflow {found.command}`", "choose another output"
         )
-    elif changed := differences(found.settings, output.settings, may_grow):
-        if made and not replace:
-            raise UserError(
-                f"{folder}: was made with other settings: {listed(changed)}",
-                "choose another output, or give --replace to remove what is there",
-            )
-        _remove(folder, found)
-    write_text(folder / MARKER, json.dumps(asdict(output), indent=1) + "\n")
-    return found is not None
+    changed = differences(found.settings, output.settings, output.may_grow)
+    if changed and not replace and any(folder.glob(output.results)):
+        raise UserError(
+            f"{folder}: was made with other settings: {listed(changed)}",
+            "choose another output, or give --replace to remove what is there",
+        )
+    return found
 
 
 def require_a_place(folder: Path) -> None:

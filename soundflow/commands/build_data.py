@@ -32,7 +32,7 @@ NAMES = (
 
 def run(args: argparse.Namespace) -> None:
     recipe = load(args.recipe, BuildRecipe, args.overrides, command="build-data")
-    claim_output(recipe, replace=args.replace)
+    claim(Path(recipe.output), output_of(recipe), replace=args.replace)
     if args.only:
         OUT.print(str(rebuild(recipe, args.only)))
         return
@@ -54,12 +54,8 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
-def claim_output(recipe: BuildRecipe, *, replace: bool) -> None:
-    """Makes the output folder this build's own.
-
-    Raises:
-        UserError: if it holds anything else, or shards of other settings.
-    """
+def output_of(recipe: BuildRecipe) -> Output:
+    """What a build with this recipe is known by."""
     plain = to_plain(recipe)
     settings = {
         **recipe.content(),
@@ -67,11 +63,10 @@ def claim_output(recipe: BuildRecipe, *, replace: bool) -> None:
         # Where they lie may change: what was read from them is part of every shard's key.
         "sources": [{k: v for k, v in s.items() if k != "root"} for s in plain["sources"]],
     }
-    output = Path(recipe.output)
-    made = any(output.glob("*/*.tar"))
-    names = (*NAMES, *recipe.splits)
-    mine = Output("build-data", settings, names, kept=(CACHE,))
-    claim(output, mine, made=made, may_grow=("streams",), replace=replace)
+    return Output(
+        "build-data", settings, (*NAMES, *recipe.splits),
+        kept=(CACHE,), may_grow=("streams",), results="*/*.tar",
+    )  # fmt: skip
 
 
 def part_of(words: str) -> WorkerShard:

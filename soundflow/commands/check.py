@@ -13,6 +13,7 @@ from soundflow.config.load import build, read_tree
 from soundflow.config.record import to_plain
 from soundflow.errors import UserError, nearest
 from soundflow.logs import OUT
+from soundflow.output import Output, examine
 
 Plan = dict[str, str]
 
@@ -24,9 +25,13 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps({"recipe": to_plain(recipe), "plan": plan}, indent=1))
         return
-    OUT.print(OmegaConf.to_yaml(OmegaConf.create(to_plain(recipe))), markup=False)
+    width = max(map(len, plan))
     for what, how_much in plan.items():
-        OUT.print(f"[bold]{what:>12}[/]  {how_much}")
+        OUT.print(f"{what:>{width}}  {how_much}", markup=False, soft_wrap=True)
+    if args.all:
+        OUT.print("\n" + OmegaConf.to_yaml(OmegaConf.create(to_plain(recipe))), markup=False)
+    else:
+        OUT.print("\n--all shows every setting", style="dim")
 
 
 def _resolve(path: Path, tree: dict[str, Any]) -> tuple[Any, Plan]:
@@ -35,24 +40,40 @@ def _resolve(path: Path, tree: dict[str, Any]) -> tuple[Any, Plan]:
     if command not in planners:
         close = nearest(str(command), planners)
         tail = f"did you mean {close!r}?" if close else f"known: {', '.join(planners)}"
-        raise UserError(f"{path}: command: {command!r} is not a command; {tail}", "name one")
-    return planners[command](tree, str(path))
+        raise UserError(
+            f"{path}: command: {command!r} is not a command; {tail}",
+            "say at the top of the recipe what it is for, as in `command: train`",
+        )
+    recipe, plan = planners[command](tree, str(path))
+    return recipe, {"command": f"soundflow {command}", **plan}
 
 
 def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     from data_build.processes import n_workers
     from data_build.recipe import BuildRecipe
+    from soundflow.commands.build_data import output_of
 
     recipe = build(BuildRecipe, tree, where)
-    longest_s = recipe.compose.max_chunks * recipe.stream.chunk_s
-    plan = {"output": recipe.output, "vocabulary": _vocabulary(recipe.vocabulary)}
-    for source in recipe.sources:
-        plan[source.corpus] = _present(Path(source.root))
+    chunk_s = recipe.stream.chunk_s
+    longest_s = recipe.compose.max_chunks * chunk_s
+    plan = {
+        "output": _output(Path(recipe.output), output_of(recipe)),
+        "vocabulary": _vocabulary(recipe.vocabulary),
+        "stream": f"chunks of {chunk_s:g} s, at most {longest_s:g} s",
+    }
+    for number, source in enumerate(recipe.sources):
+        plan[f"sources[{number}]"] = f"{source.corpus} in {_present(Path(source.root))}"
+    for number, texts in enumerate(recipe.texts):
+        plan[f"texts[{number}]"] = _present(Path(texts))
     for name, split in recipe.splits.items():
         shards = -(-split.streams // recipe.streams_per_shard)
         hours = split.streams * longest_s / 3600
-        plan[name] = f"{split.streams} streams in {shards} shards, at most {hours:.2f} h"
-    plan["workers"] = str(n_workers(recipe.workers))
+        plan[f"split {name}"] = (
+            f"{split.streams:,} streams in {shards:,} shards, at most {hours:.2f} h"
+        )
+    workers, cores = n_workers(recipe.workers), n_workers(0)
+    beyond = f": more than the {cores} cores here, which makes it slower" if workers > cores else ""
+    plan["workers"] = f"{workers}{beyond}"
     return recipe, plan
 
 
@@ -64,24 +85,33 @@ def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     from soundflow.train.run import parameter_count
 
     recipe = build(TrainRecipe, tree, where)
-    streams = recipe.optim.updates * recipe.data.global_batch_size
+    data, compute = recipe.data, recipe.compute
+    streams = recipe.optim.updates * data.global_batch_size
     parameters = f"those of {recipe.start_from}: not there yet"
     lacking: list[str] = []
     if recipe.start_from is None or recipe.start_from.is_dir():
         count = parameter_count(recipe, load_vocabulary(recipe.vocabulary)[1])
         parameters, lacking = f"{count / 1e6:.1f} M", unmet(recipe, count)
+    ranks = compute.devices * compute.nodes
+    passes = data.global_batch_size // (data.micro_batch_size * ranks)
     plan = {
         "output": str(recipe.output),
         "parameters": parameters,
-        "updates": f"{recipe.optim.updates} of {recipe.data.global_batch_size} streams",
-        "device": f"{recipe.compute.accelerator}, {recipe.compute.precision}",
+        "updates": f"{recipe.optim.updates:,} of {data.global_batch_size} streams: "
+        f"{ranks} process(es) x {passes} pass(es) x {data.micro_batch_size}",
+        "device": f"{compute.accelerator}, {compute.precision}",
     }
-    folder = recipe.data.folder
-    if (folder / recipe.data.train / "index.json").is_file():
-        n = len(StreamData(recipe.data, recipe.seed, recipe.optim.updates).train_shards)
-        plan["data"] = f"{folder}: {n} streams, {streams / n:.1f} epochs"
+    if (data.folder / data.train / "index.json").is_file():
+        n = len(StreamData(data, recipe.seed, recipe.optim.updates).train_shards)
+        plan["data"] = f"{data.folder}: {n:,} streams, {streams / n:,.1f} epochs"
     else:
-        plan["data"] = f"{folder}: not built yet"
+        plan["data"] = f"{data.folder}: not built yet"
+    intervals = recipe.intervals
+    states = recipe.optim.updates // intervals.save_every
+    looks = recipe.optim.updates // intervals.validate_every
+    plan["on the way"] = (
+        f"{states:,} states saved ({intervals.keep_last} kept), {looks:,} looks at {data.valid}"
+    )
     if lacking:
         plan["this machine"] = "; ".join(lacking)
     return recipe, plan
@@ -91,18 +121,35 @@ def _infer(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     from inference.recipe import InferRecipe
 
     recipe = build(InferRecipe, tree, where)
-    return recipe, {"checkpoint": _present(recipe.checkpoint)}
+    return recipe, {
+        "checkpoint": _present(recipe.checkpoint),
+        "audio": ", ".join(recipe.audio) or "none: name recordings on the command line",
+        "device": f"{recipe.device}, {recipe.precision}",
+    }
 
 
 def _evaluate(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     from inference.evaluate.recipe import EvaluateRecipe
+    from soundflow.commands.evaluate import output_of
 
     recipe = build(EvaluateRecipe, tree, where)
+    chosen = f"chosen on {recipe.calibrate_on}" if recipe.calibrate_on else "the checkpoint's own"
+    at_most = f"at most {recipe.max_streams} streams of " if recipe.max_streams else ""
     return recipe, {
+        "output": _output(recipe.output, output_of(recipe)),
         "checkpoint": _present(recipe.checkpoint),
-        "data": _present(recipe.data),
-        "output": str(recipe.output),
+        "data": at_most + _present(recipe.data / recipe.split),
+        "threshold": f"{chosen}; {len(recipe.thresholds)} of them for the curve",
     }
+
+
+def _output(folder: Path, output: Output) -> str:
+    """The output folder, and what the command would find there."""
+    try:
+        found = examine(folder, output)
+    except UserError as error:
+        return f"{error.message}; {error.hint}"
+    return str(folder) if found is None else f"{folder}: goes on with what is there"
 
 
 def _vocabulary(name: str) -> str:
@@ -110,7 +157,7 @@ def _vocabulary(name: str) -> str:
 
     if name != "tiny" and not Path(name).exists():
         return f"{name}: not there yet"
-    return f"{name}, {load_vocabulary(name)[1].vocab_size} ids"
+    return f"{name}, {load_vocabulary(name)[1].vocab_size:,} ids"
 
 
 def _present(path: Path) -> str:

@@ -36,7 +36,7 @@ SYSTEMS = ("model", "never", "always", "random", "silence timer")
 
 def run(args: argparse.Namespace) -> None:
     recipe = load(args.recipe, EvaluateRecipe, args.overrides, command="evaluate")
-    claim_output(recipe, replace=args.replace)
+    claim(recipe.output, output_of(recipe), replace=args.replace)
     with stages() as tell:
         results = evaluate(recipe, progress=tell)
     if args.json:
@@ -46,17 +46,12 @@ def run(args: argparse.Namespace) -> None:
     OUT.print(f"report: {report_path(recipe)}", soft_wrap=True)
 
 
-def claim_output(recipe: EvaluateRecipe, *, replace: bool) -> None:
-    """Makes the output folder this evaluation's own.
-
-    Raises:
-        UserError: if it holds anything else, or the results of other settings.
-    """
+def output_of(recipe: EvaluateRecipe) -> Output:
+    """What an evaluation with this recipe is known by."""
     free = ("output", "report", "streams_at_once")
     settings = {k: v for k, v in to_plain(recipe).items() if k not in free}
-    output = Output("evaluate", settings, (RESULTS_FILE, REPORT_FILE, RECIPE_FILE))
-    made = (recipe.output / RESULTS_FILE).exists()
-    claim(recipe.output, output, made=made, replace=replace)
+    names = (RESULTS_FILE, REPORT_FILE, RECIPE_FILE)
+    return Output("evaluate", settings, names, results=RESULTS_FILE)
 
 
 def show(results: Results) -> None:

@@ -38,7 +38,7 @@ def claim(recipe: TrainRecipe, content_hash: str) -> bool:
         changed = differences(there.settings, output.settings)
         if changed:
             raise _another_run(recipe, changed)
-    found = outputs.claim(recipe.output, output, made=True)
+    found = outputs.claim(recipe.output, output)
     record(recipe.output / RECIPE_FILE, recipe)
     return found
 

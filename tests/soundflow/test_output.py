@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ BUILD = Output(
     {"seed": 0, "noise": {"snr_db": (5.0, 20.0)}, "splits": {"train": {"streams": 10}}},
     names=("train", "cache", "README.md"),
     kept=("cache",),
+    may_grow=("streams",),
+    results="*/*.tar",
 )
 
 
@@ -26,7 +29,7 @@ def changed(**settings: object) -> Output:
 def folder(tmp_path: Path) -> Path:
     """A build of ours, and a note that somebody put beside it."""
     folder = tmp_path / "data"
-    assert not claim(folder, BUILD, made=False)
+    assert not claim(folder, BUILD)
     for name in ("train/0.tar", "cache/clip.flac", "README.md", "note.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("x")
@@ -34,43 +37,44 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_same_command_again_goes_on(folder: Path) -> None:
-    assert claim(folder, BUILD, made=True)
+    assert claim(folder, BUILD)
     assert (folder / "train/0.tar").exists()
 
 
 def test_other_settings_are_refused_by_name(folder: Path) -> None:
     other = changed(noise={"snr_db": (0.0, 10.0)})
     with pytest.raises(UserError) as caught:
-        claim(folder, other, made=True)
+        claim(folder, other)
     assert "noise.snr_db: [5.0, 20.0] -> [0.0, 10.0]" in caught.value.message
     assert "--replace" in caught.value.hint
     assert (folder / "train/0.tar").exists()
 
 
 def test_replacing_removes_what_the_command_made_and_nothing_else(folder: Path) -> None:
-    claim(folder, changed(seed=1), made=True, replace=True)
+    claim(folder, changed(seed=1), replace=True)
     left = {p.name for p in folder.iterdir()}
     assert left == {MARKER, "cache", "note.txt"}
-    assert claim(folder, changed(seed=1), made=True)
+    assert claim(folder, changed(seed=1))
 
 
 def test_before_anything_is_made_settings_may_be_corrected(folder: Path) -> None:
-    assert claim(folder, changed(seed=1), made=False)
+    (folder / "train/0.tar").unlink()
+    assert claim(folder, changed(seed=1))
 
 
 def test_a_number_may_grow_where_that_spoils_nothing(folder: Path) -> None:
     def streams(n: int) -> Output:
         return changed(splits={"train": {"streams": n}})
 
-    assert claim(folder, streams(20), made=True, may_grow=("streams",))
+    assert claim(folder, streams(20))
     with pytest.raises(UserError, match=r"splits\.train\.streams: 20 -> 5"):
-        claim(folder, streams(5), made=True, may_grow=("streams",))
+        claim(folder, streams(5))
 
 
 def test_a_foreign_file_is_named_and_stays(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(UserError, match=r"'README\.md', which SoundFlow did not make"):
-        claim(tmp_path, BUILD, made=False, replace=True)
+        claim(tmp_path, BUILD, replace=True)
     assert [p.name for p in tmp_path.iterdir()] == ["README.md"]
     with pytest.raises(UserError, match="is not empty"):
         require_new(tmp_path)
@@ -78,19 +82,19 @@ def test_a_foreign_file_is_named_and_stays(tmp_path: Path) -> None:
 
 def test_outputs_may_lie_within_each_other_where_they_do_not_meet(folder: Path) -> None:
     run = Output("train", {}, names=("model",))
-    assert not claim(folder.parent, run, made=True)
+    assert not claim(folder.parent, run)
     with pytest.raises(UserError, match="is the output of `soundflow build-data`"):
-        claim(folder, run, made=False)
+        claim(folder, run)
     other = folder.parent / "other"
-    claim(other / "train", run, made=False)
+    claim(other / "train", run)
     with pytest.raises(UserError, match="'train', which"):
-        claim(other, BUILD, made=False)
+        claim(other, BUILD)
 
 
 def test_two_who_begin_at_once_see_no_foreign_file(tmp_path: Path) -> None:
     (tmp_path / f".{MARKER}.host.17.partial").write_text("")
-    assert not claim(tmp_path, BUILD, made=False)
-    assert claim(tmp_path, BUILD, made=False)
+    assert not claim(tmp_path, BUILD)
+    assert claim(tmp_path, BUILD)
 
 
 def test_where_people_live_is_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,16 +111,17 @@ def test_where_people_live_is_no_output(tmp_path: Path, monkeypatch: pytest.Monk
         ("file/sub", "is a file"),
     ]:
         with pytest.raises(UserError, match=said):
-            claim(Path(place), BUILD, made=False)
+            claim(Path(place), BUILD)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_damaged_marker_is_named_and_leads_nowhere_else(folder: Path) -> None:
-    hostile = replace(BUILD, settings={}, names=("..", "../keep", "train"))
     (folder.parent / "keep").write_text("mine")
-    claim(folder, hostile, made=False)
-    claim(folder, BUILD, made=True, replace=True)
+    hostile = {"command": "build-data", "settings": {}, "names": ["..", "../keep"], "kept": []}
+    (folder / MARKER).write_text(json.dumps(hostile))
+    claim(folder, BUILD, replace=True)
+    assert (folder / "note.txt").exists()
     assert (folder.parent / "keep").read_text() == "mine"
     (folder / MARKER).write_text("{")
     with pytest.raises(UserError, match=MARKER):
-        claim(folder, BUILD, made=True)
+        claim(folder, BUILD)

@@ -166,7 +166,7 @@ def test_a_model_that_was_not_written_yet_is_written(recipe: Recipes) -> None:
 
 def test_a_finished_run_is_not_made_longer(recipe: Recipes) -> None:
     run(recipe())
-    with pytest.raises(UserError, match=r"optim\.updates 6 there, 9 now") as caught:
+    with pytest.raises(UserError, match=r"optim\.updates: 6 -> 9") as caught:
         run(recipe(optim=OptimConfig(updates=9, lr=1e-3)))
     assert "start_from=" in caught.value.hint
 
