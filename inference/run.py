@@ -133,7 +133,7 @@ def _config(recipe: InferRecipe, recordings: list[Recording]) -> SessionConfig:
 
 
 def _print_transcript(engine: Engine, heard: Iterator[SessionOutput]) -> Latency:
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     transcript = Transcript(console, engine.spec.time)
     events: list[SessionEvent] = []
     for step in heard:
@@ -145,8 +145,9 @@ def _print_transcript(engine: Engine, heard: Iterator[SessionOutput]) -> Latency
     found = _latency(engine, events)
     if found.real_time_factor is not None and found.decision_p95_s is not None:
         console.print(
-            f"[dim]real-time factor {found.real_time_factor:.3f}, decisions "
-            f"{1000 * found.decision_p95_s:.0f} ms (p95) after their chunk; {found.hardware}[/]",
+            f"real-time factor {found.real_time_factor:.3f}, decisions "
+            f"{1000 * found.decision_p95_s:.0f} ms (p95) after their chunk; {found.hardware}",
+            style="dim",
             soft_wrap=True,
         )
     return found

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell(error)
         return EXIT_USER
     except Stopped as stop:
-        ERR.print(_plain(stop.message), soft_wrap=True)
+        ERR.print(stop.message, soft_wrap=True)
         return EXIT_SIGNALLED + stop.number
     except KeyboardInterrupt as stop:
         number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
@@ -77,26 +77,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tell(error: UserError) -> None:
+    from rich.text import Text
+
     from soundflow.logs import ERR
 
     for line in error.message.splitlines():
-        ERR.print(f"[bold red]error[/]: {_plain(line)}", soft_wrap=True)
+        ERR.print(Text.assemble(("error", "bold red"), f": {line}"), soft_wrap=True)
     if error.hint:
-        ERR.print(f"[dim]hint: {_plain(error.hint)}[/]", soft_wrap=True)
+        ERR.print(f"hint: {error.hint}", style="dim", soft_wrap=True)
 
 
 def _defect() -> int:
     from soundflow.logs import ERR
 
     traceback.print_exc()
-    ERR.print("[bold red]this is a defect of SoundFlow[/]; please report the lines above")
+    ERR.print("this is a defect of SoundFlow; please report the lines above", style="bold red")
     return EXIT_OURS
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 if __name__ == "__main__":

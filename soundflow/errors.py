@@ -35,6 +35,14 @@ class UserError(Exception):
         return type(self), (self.message, self.hint)
 
 
+def not_installed(what: str, extra: str) -> UserError:
+    """What to say where an optional package is missing; ``extra`` is the one that brings it."""
+    return UserError(
+        f"{what} is not installed here",
+        f"in the clone of SoundFlow: pip install --constraint constraints.txt '.[{extra}]'",
+    )
+
+
 class Stopped(Exception):
     """A signal ended the work in good order.
 

@@ -16,8 +16,9 @@ class _Console(Console):
         raise BrokenPipeError  # rich would exit with 1; a reader that went away is no defect
 
 
-ERR = _Console(stderr=True, highlight=False)
-OUT = _Console(highlight=False)
+# Texts hold names of files and reasons: what looks like markup or an emoji there is neither.
+ERR = _Console(stderr=True, highlight=False, markup=False, emoji=False)
+OUT = _Console(highlight=False, markup=False, emoji=False)
 
 # Said by libraries about their own affairs; a person can do nothing with them.
 _NOT_FOR_PEOPLE = (

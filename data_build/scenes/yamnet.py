@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_build.scenes.measure import Float32
-from soundflow.errors import UserError
+from soundflow.errors import UserError, not_installed
 
 _WINDOW, _HOP, _FFT, _MELS = 400, 160, 512, 64
 _PATCH, _PATCH_HOP = 96, 48
@@ -95,9 +95,7 @@ def onnx_session(path: str) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise UserError(
-            "onnxruntime is not installed", "pip install 'soundflow[curation]'"
-        ) from error
+        raise not_installed("onnxruntime", "curation") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:

@@ -62,3 +62,10 @@ class EvaluateRecipe:
         default_factory=lambda: SamplingConfig(temperature=0.0, max_reply_tokens=32)
     )
     report: ReportConfig = field(default_factory=ReportConfig)
+
+    def __post_init__(self) -> None:
+        if self.calibrate_on == self.split:
+            raise ValueError(
+                f"calibrate_on={self.split}: a threshold chosen on the streams that are measured "
+                "makes the model look better than it is"
+            )

@@ -27,9 +27,9 @@ def run(args: argparse.Namespace) -> None:
         return
     width = max(map(len, plan))
     for what, how_much in plan.items():
-        OUT.print(f"{what:>{width}}  {how_much}", markup=False, soft_wrap=True)
+        OUT.print(f"{what:>{width}}  {how_much}", soft_wrap=True)
     if args.all:
-        OUT.print("\n" + OmegaConf.to_yaml(OmegaConf.create(to_plain(recipe))), markup=False)
+        OUT.print("\n" + OmegaConf.to_yaml(OmegaConf.create(to_plain(recipe))))
     else:
         OUT.print("\n--all shows every setting", style="dim")
 

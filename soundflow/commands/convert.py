@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps(asdict(result), indent=1))
         return
     for line in result.lines():
-        OUT.print(line, markup=False, soft_wrap=True)
-    OUT.print(f"written: {args.dest}", markup=False, soft_wrap=True)
+        OUT.print(line, soft_wrap=True)
+    OUT.print(f"written: {args.dest}", soft_wrap=True)
 
 
 @contextmanager

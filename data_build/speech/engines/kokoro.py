@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from data_build.speech.engines.engine import Float32, RenderingFailed, require_latin
-from soundflow.errors import UserError
+from soundflow.errors import UserError, not_installed
 
 _LANGUAGES = {"a": "en", "b": "en", "z": "zh"}  # by the first letter of a voice's name
 _MAX_TOKENS = 500
@@ -160,14 +160,10 @@ def _english() -> Callable[[str], str]:
     try:
         from hibari.g2p import G2P
     except ImportError as error:
-        raise UserError(
-            f"kokoro's English needs hibari-tts: {error}", "pip install soundflow[voices]"
-        ) from error
+        raise not_installed(f"hibari-tts, for kokoro's English ({error}),", "voices") from error
     g2p: Any = G2P(british=False)
     return lambda text: str(g2p(text) or "")
 
 
 def _missing(error: ImportError) -> UserError:
-    return UserError(
-        f"the voice engine 'kokoro' is not installed: {error}", "pip install soundflow[mandarin]"
-    )
+    return not_installed(f"the voice engine 'kokoro' ({error})", "mandarin")

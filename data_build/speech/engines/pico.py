@@ -22,7 +22,7 @@ from importlib.metadata import version
 import numpy as np
 
 from data_build.speech.engines.engine import Float32, RenderingFailed, require_latin
-from soundflow.errors import UserError
+from soundflow.errors import not_installed
 
 VOICES = {"en-US": "en", "en-GB": "en", "de-DE": "de", "es-ES": "es", "fr-FR": "fr", "it-IT": "it"}
 _VOLUME = 0.6
@@ -45,10 +45,7 @@ class Pico:
         try:
             from py_nanotts import NanoTTS
         except ImportError as error:
-            raise UserError(
-                f"the voice engine 'pico' is not installed: {error}",
-                "pip install soundflow[voices]",
-            ) from error
+            raise not_installed(f"the voice engine 'pico' ({error})", "voices") from error
         self._tts = NanoTTS()
 
     @property

@@ -77,7 +77,7 @@ def test_interpolation(tmp_path: Path) -> None:
         ("data: x\noptimiser: {learnin_rate: 1}", r"optimiser\.learnin_rate.*'learning_rate'"),
         ("data: x\nupdates: many", r"updates: expected a whole number, got 'many'"),
         ("data: x\nupdates: 1.5", r"updates: expected a whole number, got 1\.5"),
-        ("data: x\nupdates: true", r"updates: expected a whole number, got True"),
+        ("data: x\nupdates: true", r"updates: expected a whole number, got true"),
         ("data: x\nshuffle: 1", r"shuffle: expected true or false, got 1"),
         ("data: x\nlimit: x", r"limit: expected a whole number, got 'x'"),
         ("data: x\noptimiser: 3", r"optimiser: expected a mapping, got 3"),
