@@ -22,6 +22,7 @@ def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]
 
     Raises:
         UserError: if the disk is full or the folder cannot be written.
+        OSError: if the block itself fails over another file.
     """
     # Machines that share a folder may hand out the same process number.
     writer = f"{socket.gethostname()}.{os.getpid()}"
@@ -37,6 +38,8 @@ def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]
         if synced:
             _sync_folder(path.parent)
     except OSError as error:
+        if isinstance(error.filename, str) and not _is_of(Path(error.filename), path, temporary):
+            raise  # the block stumbled over another file
         raise disk_error(error, path) from error
     finally:
         with suppress(OSError):  # the parent may be no folder at all; that is reported above
@@ -49,11 +52,15 @@ def write_text(path: Path, text: str, *, synced: bool = True) -> None:
 
 
 def disk_error(error: OSError, path: Path) -> UserError:
-    """What an OSError while writing ``path`` means to the person who has to mend it."""
+    """What an OSError while writing ``path`` means to the person who can put it right."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return UserError(f"{path}: the disk is full", "free some space; then run the command again")
     reason = error.strerror or type(error).__name__
     return UserError(f"{path}: cannot be written ({reason})", "check the folder and permissions")
+
+
+def _is_of(named: Path, path: Path, temporary: Path) -> bool:
+    return named in (path, temporary, *path.parents)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ from soundflow.arguments import parser
 from soundflow.errors import EXIT_OK, EXIT_OURS, EXIT_SIGNALLED, EXIT_USER, Stopped, UserError
 from soundflow.signals import Interrupted, raise_on_signals
 
-# What a person can mend: a file that is not there or not theirs, a full disk, a name beyond limits.
+# What a person can put right: a file that is missing or not theirs, a full disk, a long name.
 _OF_THE_MACHINE = frozenset(
     (
         errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.EIO, errno.EISDIR,

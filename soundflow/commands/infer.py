@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from omegaconf import OmegaConf
 
 from inference.recipe import InferRecipe
 from inference.run import infer
-from soundflow.config.load import build, load
+from soundflow.config.load import build, load, tree_of
 from soundflow.convert.engine import open_engine
 from soundflow.errors import UserError
 
@@ -26,11 +23,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _recipe(source: str, rest: list[str]) -> InferRecipe:
+    for word in (source, *rest):
+        if not word.isascii() and word != word.encode(errors="replace").decode():
+            raise UserError(f"{word!r}: the name is not UTF-8", "rename the file")
     # A file that exists is audio, whatever its name holds.
     audio = [word for word in rest if "=" not in word or Path(word).exists()]
     overrides = [word for word in rest if word not in audio]
     if Path(source).suffix in (".yaml", ".yml"):
         recipe = load(source, InferRecipe, overrides, command="infer")
         return replace(recipe, audio=tuple(audio)) if audio else recipe
-    tree: Any = OmegaConf.to_container(OmegaConf.from_dotlist(overrides))
-    return build(InferRecipe, {"checkpoint": source, "audio": audio, **tree}, source)
+    tree = tree_of(overrides, "soundflow infer")
+    return build(InferRecipe, {"checkpoint": source, "audio": audio, **tree}, "soundflow infer")

@@ -133,6 +133,8 @@ def _override(tree: DictConfig, word: str) -> None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return "is nested too deeply, or refers to itself"
+    if isinstance(error, UnicodeError):
+        return "is not UTF-8 text"
     # OmegaConf adds lines about its own objects.
     lines = str(error).split("full_key:")[0]
     return " ".join(lines.split())

@@ -52,7 +52,7 @@ from soundflow.train.module import StreamingModule
 from soundflow.train.progress import Progress
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stopping import StopFlag, end_processes, stop_flag
-from soundflow.train.wandb_log import wandb_logger
+from soundflow.train.wandb_log import require_login, wandb_logger
 
 StreamValidate = Callable[[Checkpoint], dict[str, float]]
 
@@ -102,6 +102,7 @@ def _run(
     recipe: TrainRecipe, stream_validate: StreamValidate | None, flag: StopFlag
 ) -> TrainResult:
     started = time.perf_counter()
+    require_login(recipe)
     data = StreamData(recipe.data, recipe.seed, recipe.optim.updates)
     tokenizer, _ = load_vocabulary(recipe.vocabulary)
     _require_vocabulary(tokenizer.fingerprint, data)

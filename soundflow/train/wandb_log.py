@@ -15,18 +15,26 @@ from soundflow.train.recipe import TrainRecipe
 OFFLINE = ("offline", "disabled", "dryrun")
 
 
-def wandb_logger(recipe: TrainRecipe) -> WandbLogger:
-    """The logger of a run, with the recipe as its hyper-parameters; opened in the first process.
-
-    Raises:
-        UserError: without a login, or if the service refuses the run.
+def require_login(recipe: TrainRecipe) -> None:
+    """Raises:
+    UserError: if the recipe names a project and nobody is logged in.
     """
-    offline = os.environ.get("WANDB_MODE") in OFFLINE
-    if not offline and wandb.api.api_key is None:
+    if recipe.intervals.wandb is None or os.environ.get("WANDB_MODE") in OFFLINE:
+        return
+    if wandb.api.api_key is None:
         raise UserError(
             f"intervals.wandb={recipe.intervals.wandb}: not logged in to Weights & Biases",
             "run `wandb login`; or set WANDB_MODE=offline and send the run later with `wandb sync`",
         )
+
+
+def wandb_logger(recipe: TrainRecipe) -> WandbLogger:
+    """The logger of a run, with the recipe as its hyper-parameters; opened in the first process.
+
+    Raises:
+        UserError: if the service refuses the run.
+    """
+    offline = os.environ.get("WANDB_MODE") in OFFLINE
     logger = WandbLogger(
         project=recipe.intervals.wandb,
         id=recipe_hash(recipe),

@@ -90,6 +90,16 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(tree)
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_settings_refuse_what_they_do_not_know(path: Path) -> None:
+    text = path.read_text()
+    if "from pydantic.dataclasses import dataclass" in text:
+        made = re.findall(r"^@dataclass\b.*$", text, re.M)
+    else:
+        made = re.findall(r"^@pydantic\.dataclasses\.dataclass\b.*$", text, re.M)
+    assert all("config=SETTINGS" in line for line in made), "unknown keys would be ignored"
+
+
 def test_help_does_not_wait_for_torch() -> None:
     code = (
         "import sys; from soundflow.cli import parser; parser().format_help();"

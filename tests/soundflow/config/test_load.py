@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import pydantic.dataclasses
 import pytest
+from pydantic import AllowInfNan, PositiveFloat, PositiveInt
 
 from soundflow.config.load import load
 from soundflow.config.record import recipe_hash, record
+from soundflow.config.settings import SETTINGS, Fraction, Seed, SplitName, Workers
 from soundflow.errors import UserError
 
 
@@ -97,6 +100,102 @@ def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UserError, match=said) as caught:
         load(write(tmp_path, text), Recipe)
     assert "recipe.yaml" in caught.value.message
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class Bounded:
+    rate: PositiveFloat = 1.0
+    range_db: tuple[float, float] = (0.0, 1.0)
+    share: Fraction = 0.5
+    steps: PositiveInt = 1
+    seed: Seed = 0
+    workers: Workers = 0
+    split: SplitName = "train"
+    level: PositiveFloat | None = None
+    noise: Literal["white", "pink"] | Optimiser = "white"
+    parts: tuple[float | tuple[float, float], ...] = ()
+    any_number: Annotated[float, AllowInfNan(True)] = 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rate: .nan", "rate: expected a finite number, got nan"),
+        ("rate: .inf", "rate: expected a finite number, got inf"),
+        ("rate: 0", "rate: must be greater than 0, got 0"),
+        ("rate: -1e-9", "rate: must be greater than 0"),
+        ("rate: null", "rate: expected a number, got null"),
+        ("rate: '1'", "rate: expected a number, got '1'"),
+        ("range_db: [.nan, 1]", r"range_db\[0\]: expected a finite number"),
+        ("range_db: [1, 2, 3]", "range_db: expected 2 values"),
+        ("share: 1.5", "share: must be less than or equal to 1, got 1.5"),
+        ("steps: 0", "steps: must be greater than 0"),
+        ("steps: 1.0", "steps: expected a whole number"),
+        ("seed: -1", "seed: must be greater than or equal to 0"),
+        ("seed: 99999999999999999999", "seed: must be less than"),
+        ("workers: 100000", "workers: must be less than or equal to"),
+        ("split: ../x", r"split: '\.\./x' is not a split name"),
+        ("split: test.clean", "split: 'test.clean' is not a split name"),
+        ("split: ''", "split: '' is not a split name"),
+        ("level: -1", "level: must be greater than 0, got -1"),
+        ("noise: whit", "noise: 'whit' is not one of 'white' or 'pink'; did you mean 'white'?"),
+        ("noise: {learnin_rate: 1}", r"noise\.learnin_rate: unknown key.*'learning_rate'"),
+        ("noise: {learning_rate: a}", r"noise\.learning_rate: expected a number, got 'a'"),
+        ("parts: [1, [2, x]]", r"parts\[1\]\[1\]: expected a number, got 'x'"),
+        ("rate: ???", "rate"),
+        ("rate: !!binary aGk=", "recipe.yaml: .*bytes"),
+    ],
+)
+def test_bounds_stand_with_the_field(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        load(write(tmp_path, text), Bounded)
+    assert len(caught.value.message.splitlines()) == 1
+
+
+def test_settings_made_in_python_have_the_same_bounds() -> None:
+    with pytest.raises(ValueError, match="rate"):
+        Bounded(rate=float("nan"))
+    with pytest.raises(ValueError, match="split"):
+        Bounded(split="a/b")
+
+
+def test_a_field_may_allow_infinity(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "any_number: .inf"), Bounded).any_number == float("inf")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: " + "[" * 3000 + "]" * 3000, "rate: ${share}\nshare: ${rate}", "a: 1\na: 2"]
+)
+def test_what_cannot_be_resolved_is_one_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match=r"recipe\.yaml: ") as caught:
+        load(write(tmp_path, text), Bounded)
+    assert len(caught.value.message.splitlines()) == 1
+
+
+def test_an_override_reaches_into_a_list(tmp_path: Path) -> None:
+    path = write(tmp_path, "data: x\nstages: [{learning_rate: 1}, {schedule: constant}]")
+    words = ["stages.1.learning_rate=0.25", "stages[0].schedule=constant"]
+    assert load(path, Recipe, words).stages == (
+        Optimiser(1.0, schedule="constant"),
+        Optimiser(0.25, schedule="constant"),
+    )
+    for word in ("stages.2.learning_rate=1", "stages.x=1", "stages.=1"):
+        with pytest.raises(UserError, match="override"):
+            load(path, Recipe, [word])
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("limit=null", None), ("limit=3", 3), ("updates=7", 7), ("optimiser.betas=[0.1,1e-3]", 10)],
+)
+def test_an_override_is_read_as_yaml(tmp_path: Path, word: str, value: int | None) -> None:
+    recipe = load(write(tmp_path, "data: x"), Recipe, [word])
+    assert value in (recipe.limit, recipe.updates)
+
+
+def test_an_override_that_is_no_text_of_this_world(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not UTF-8"):
+        load(write(tmp_path, "data: x"), Recipe, ["data=\udcff"])
 
 
 def test_all_mistakes_at_once(tmp_path: Path) -> None:
