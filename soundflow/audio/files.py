@@ -1,22 +1,178 @@
-"""Any audio file to mono float32 at the stream's rate.
+"""Any audio file to mono float32 at the stream's rate: whole, in part, or block by block.
 
-libsndfile first (WAV, FLAC, OGG, MP3, ...); what it cannot read goes through PyAV (M4A, WebM,
-video containers). Channels are averaged; soxr resamples.
+::
+
+    file, pipe, bytes ─▶ decode (to its real end) ─▶ channels ─▶ mono ─▶ soxr ─▶ blocks of float32
 """
 
 from __future__ import annotations
 
 import io
+import logging
+import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-import soundfile
+import numpy.typing as npt
 import soxr
 
-from soundflow.audio.mel import Float32
+from soundflow.audio.decode import CutShort, DecodeError, Source, open_source
+from soundflow.audio.mixdown import Mixdown, choose_channels, dc_warning
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
+
+Float32 = npt.NDArray[np.float32]
+
+# Float recordings may exceed [-1, 1]; beyond 18 dB they are integers in disguise, or damaged.
+MAX_AMPLITUDE = 8.0
+# Times of segments are often rounded up; less than a short vowel may be missing at their end.
+END_TOLERANCE_S = 0.1
+_KEPT_SAMPLES = 1 << 23  # decoded only once up to so many values; above, twice
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Audio as it was read.
+
+    Attributes:
+        samples: (n,) float32 at ``sample_rate_hz``, n >= 1.
+        warnings: what a person should know: which channels were used and why, an offset, ...
+    """
+
+    samples: Float32
+    sample_rate_hz: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class AudioBlocks:
+    """A recording as an iterator of (n,) float32 blocks, n >= 1; memory does not grow with it.
+
+    Attributes:
+        name: what messages call it.
+        warnings: as in `Recording`; complete once the blocks have been read.
+
+    Raises:
+        UserError: while iterating, as `read_recording`.
+    """
+
+    source: str | Path | bytes
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+    start_s: float = 0.0
+    end_s: float | None = None
+    limit_s: float | None = None
+    name: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            self.name = "audio bytes" if isinstance(self.source, bytes) else str(self.source)
+
+    def __iter__(self) -> Iterator[Float32]:
+        self.warnings.clear()
+        try:
+            with _opened(self.source) as file:
+                yield from self._blocks(open_source(file))
+        except DecodeError as error:
+            cut = isinstance(error, CutShort)
+            hint = (
+                "fetch it again, or convert what there is to WAV or FLAC"
+                if cut
+                else "convert it to WAV or FLAC, or remove it"
+            )
+            said = str(error) if cut else f"cannot be decoded ({error})"
+            raise UserError(f"{self.name}: {said}", hint) from error
+
+    def _blocks(self, source: Source) -> Iterator[Float32]:
+        start, stop = self._span(source.rate_hz)
+        if source.tracks > 1:
+            self.warnings.append(f"it has {source.tracks} audio tracks: the first is used")
+        decoded, mixdown = _chosen(source, start, stop)
+        self.warnings += mixdown.warnings
+        resampler = _Resampler(source.rate_hz, self.sample_rate_hz)
+        n, total = 0, 0.0
+        for block in decoded:
+            mono = self._checked(mixdown.mix(block), start + n, source.rate_hz)
+            n += len(mono)
+            total += float(mono.sum(dtype=np.float64))
+            if len(out := resampler.push(mono)):
+                yield out
+        self._require_enough(n, source.rate_hz)
+        if len(out := resampler.finish()):
+            yield out
+        if said := dc_warning(total / n):
+            self.warnings.append(said)
+
+    def _span(self, rate_hz: int) -> tuple[int, int | None]:
+        ends = [self.end_s, None if self.limit_s is None else self.start_s + self.limit_s]
+        end_s = min((e for e in ends if e is not None), default=None)
+        return round(self.start_s * rate_hz), None if end_s is None else round(end_s * rate_hz)
+
+    def _checked(self, mono: Float32, at: int, rate_hz: int) -> Float32:
+        peak = float(np.abs(mono).max())
+        if peak <= MAX_AMPLITUDE:  # False for NaN
+            return mono
+        place = f"{(at + int((~(np.abs(mono) <= MAX_AMPLITUDE)).argmax())) / rate_hz:.2f} s"
+        if not np.isfinite(peak):
+            raise UserError(
+                f"{self.name}: holds NaN or infinity at {place}", "repair or remove the recording"
+            )
+        raise UserError(
+            f"{self.name}: holds samples of {peak:.3g} times full scale at {place}",
+            "scale it to [-1, 1]; integers written as float have to be divided by 32768",
+        )
+
+    def _require_enough(self, n: int, rate_hz: int) -> None:
+        if n == 0:
+            whole = (self.start_s, self.end_s) == (0.0, None)
+            part = "" if whole else f" between {self.start_s} s and {self.end_s or 'its end'}"
+            raise UserError(f"{self.name}: holds no audio{part}", "remove it or correct its times")
+        limited = self.limit_s is not None and self.start_s + self.limit_s < (self.end_s or 1e30)
+        if self.end_s is None or limited:
+            return
+        ends_s = self.start_s + n / rate_hz
+        if ends_s < self.end_s - END_TOLERANCE_S:
+            raise UserError(
+                f"{self.name}: ends at {ends_s:.2f} s, before the end of the part wanted, "
+                f"{self.end_s:g} s",
+                "correct its times, or remove it",
+            )
+
+
+def read_recording(
+    source: str | Path | bytes,
+    *,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    limit_s: float | None = None,
+    name: str = "",
+) -> Recording:
+    """Reads, mixes down and resamples a recording.
+
+    Args:
+        source: a path (of a file or a pipe), or the bytes of a file.
+        start_s, end_s: the part to read; None means to the end. It must be there: a file that
+            ends more than 0.1 s before ``end_s`` is an error.
+        limit_s: read no more than so much, if there is so much.
+        name: what messages call it.
+
+    Raises:
+        UserError: naming the file, if it is missing, unreadable, damaged, cut short, empty in
+            the wanted part, changes its rate midway, or holds NaN, infinity, or samples beyond
+            8 times full scale.
+    """
+    blocks = AudioBlocks(source, sample_rate_hz, start_s, end_s, limit_s, name)
+    samples = np.concatenate(list(blocks))
+    return Recording(np.ascontiguousarray(samples), sample_rate_hz, tuple(blocks.warnings))
 
 
 def read_audio(
@@ -25,120 +181,114 @@ def read_audio(
     sample_rate_hz: int = SAMPLE_RATE_HZ,
     start_s: float = 0.0,
     end_s: float | None = None,
-    name: str | None = None,
+    limit_s: float | None = None,
+    name: str = "",
 ) -> Float32:
-    """Reads, mixes down and resamples a recording.
-
-    Args:
-        source: a path, or the bytes of a file (a tar member, a database cell).
-        start_s, end_s: the part to read; None means to the end.
-        name: what to call ``source`` in messages where it is bytes.
-
-    Returns:
-        (n,) float32, n >= 1. Float recordings may exceed [-1, 1]; nothing is clipped here.
-
-    Raises:
-        UserError: naming the file, if it is missing, unreadable, corrupt, empty in the wanted
-            part, or holds NaN or infinity.
-    """
-    label = name or ("audio bytes" if isinstance(source, bytes) else str(source))
-    data = source if isinstance(source, bytes) else _read_bytes_or_path(source)
-    try:
-        audio, rate = _read_soundfile(data, start_s, end_s) or _read_av(data, start_s, end_s)
-    except (soundfile.LibsndfileError, ValueError, OSError) as error:
-        why = " ".join(str(error).split())
-        raise UserError(
-            f"{label}: cannot be decoded ({why})", "convert it to WAV or FLAC, or remove it"
-        ) from error
-    if audio.size == 0:
-        part = "" if (start_s, end_s) == (0.0, None) else f" between {start_s} s and {end_s} s"
-        raise UserError(f"{label}: holds no audio{part}", "remove it or mend its times")
-    mono = audio.mean(axis=1, dtype=np.float32) if audio.shape[1] > 1 else audio[:, 0]
-    if not np.isfinite(mono).all():
-        raise UserError(f"{label}: holds NaN or infinity", "repair or remove the recording")
-    if rate != sample_rate_hz:
-        # Below one output sample soxr returns nothing; a clip never becomes empty by resampling.
-        mono = soxr.resample(mono, rate, sample_rate_hz) if len(mono) > 1 else mono
-        if mono.size == 0:
-            mono = np.zeros(1, np.float32)
-    return np.ascontiguousarray(mono, np.float32)
+    """The samples of `read_recording`; its warnings go to the log."""
+    blocks = AudioBlocks(source, sample_rate_hz, start_s, end_s, limit_s, name)
+    samples = np.concatenate(list(blocks))
+    for warning in blocks.warnings:
+        _log.warning("%s: %s", blocks.name, warning)
+    return np.ascontiguousarray(samples)
 
 
-def duration_s(path: str | Path) -> float:
-    """Length from the header alone, without decoding.
+def duration_s(source: str | Path | bytes) -> float:
+    """Length of anything that can be decoded, by decoding it: headers may be wrong.
 
     Raises:
-        UserError: if the file is missing or neither decoder knows its length.
+        UserError: as `read_recording`.
     """
-    data = _read_bytes_or_path(path)
+    name = "audio bytes" if isinstance(source, bytes) else str(source)
     try:
-        info = soundfile.info(data)
-        return float(info.frames / info.samplerate)
-    except soundfile.LibsndfileError:
-        return len(read_audio(path)) / SAMPLE_RATE_HZ
+        with _opened(source) as file:
+            decoder = open_source(file)
+            return sum(len(b) for b in decoder.blocks(0, None)) / decoder.rate_hz
+    except DecodeError as error:
+        raise UserError(f"{name}: {error}", "fetch or convert it again") from error
 
 
-def _read_bytes_or_path(source: str | Path) -> str:
+def _chosen(source: Source, start: int, stop: int | None) -> tuple[Iterator[Float32], Mixdown]:
+    """The blocks of a part, and how its channels are mixed, decided over all of it."""
+    if source.channels == 1:
+        return source.blocks(start, stop), Mixdown((0,))
+    kept: list[Float32] | None = []
+    held = 0
+
+    def seen() -> Iterator[Float32]:
+        nonlocal kept, held
+        for block in source.blocks(start, stop):
+            held += block.size
+            if kept is not None:
+                kept.append(block)
+                kept = kept if held <= _KEPT_SAMPLES else None
+            yield block
+
+    mixdown = choose_channels(seen(), source.channels)
+    return (iter(kept) if kept is not None else source.blocks(start, stop)), mixdown
+
+
+class _Resampler:
+    """One rate to another over consecutive blocks; never less than one sample in all."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        self._stream = (
+            None if from_hz == to_hz else soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
+        )
+        self._given = 0
+
+    def push(self, block: Float32) -> Float32:
+        block = np.ascontiguousarray(block)
+        return self._counted(block if self._stream is None else self._stream.resample_chunk(block))
+
+    def finish(self) -> Float32:
+        if self._stream is not None:
+            rest = self._counted(self._stream.resample_chunk(np.zeros(0, np.float32), last=True))
+        else:
+            rest = np.zeros(0, np.float32)
+        return rest if self._given else np.zeros(1, np.float32)
+
+    def _counted(self, out: Float32) -> Float32:
+        self._given += len(out)
+        return out
+
+
+@contextmanager
+def _opened(source: str | Path | bytes) -> Iterator[BinaryIO]:
+    """A seekable file; what a pipe gives is kept in a temporary file first.
+
+    Raises:
+        UserError: if it is missing, empty, a folder, or cannot be read.
+    """
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+        return
     path = Path(source)
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder, not an audio file", "name a file")
     try:
-        with path.open("rb") as file:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UserError(f"{path}: is a folder, not an audio file", "name a file")
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+            raise UserError(f"{path}: is a device, not an audio file", "name a file or a pipe")
+        file: BinaryIO = path.open("rb")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(f"{path}: no such file", "check the path") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(
+            f"{path}: cannot be read ({reason})", "check its name and permissions"
+        ) from (error)
+    with ExitStack() as stack:
+        stack.enter_context(file)
+        try:
+            if not stat.S_ISREG(mode):
+                kept = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(file, kept)
+                kept.seek(0)
+                file = kept
             if not file.read(1):
                 raise UserError(f"{path}: is empty (0 bytes)", "remove it or fetch it again")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file", "check the path") from error
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror})", "check permissions"
-        ) from error
-    return str(path)
-
-
-def _read_soundfile(
-    source: str | bytes, start_s: float, end_s: float | None
-) -> tuple[Float32, int] | None:
-    """None where libsndfile does not know the format; a known one must be whole."""
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    try:
-        sound = soundfile.SoundFile(file)
-    except soundfile.LibsndfileError:
-        return None
-    with sound:
-        rate = int(sound.samplerate)
-        start = min(round(start_s * rate), sound.frames)
-        stop = sound.frames if end_s is None else min(round(end_s * rate), sound.frames)
-        sound.seek(start)
-        audio: Float32 = sound.read(max(stop - start, 0), dtype="float32", always_2d=True)
-    if len(audio) < stop - start:
-        raise ValueError(f"it ends after {len(audio)} of {stop - start} samples")
-    return audio, rate
-
-
-def _read_av(source: str | bytes, start_s: float, end_s: float | None) -> tuple[Float32, int]:
-    import av
-
-    try:
-        with av.open(io.BytesIO(source) if isinstance(source, bytes) else source) as container:
-            if not container.streams.audio:
-                raise ValueError("it has no audio track")
-            rate = int(container.streams.audio[0].rate)
-            planes = list(_av_planes(container))
-    except av.FFmpegError as error:  # some of its kinds are ValueError or OSError, some are not
-        raise ValueError(str(error)) from error
-    if not planes:
-        raise ValueError("no frame could be decoded")
-    audio = np.concatenate(planes, axis=1).T
-    stop = None if end_s is None else round(end_s * rate)
-    return audio[round(start_s * rate) : stop], rate
-
-
-def _av_planes(container: object) -> Iterator[Float32]:
-    import av
-
-    resampler = av.AudioResampler(format="fltp")  # same rate and channels, float planes
-    for frame in container.decode(audio=0):  # type: ignore[attr-defined]
-        for plain in resampler.resample(frame):
-            yield plain.to_ndarray()
-    for plain in resampler.resample(None):
-        yield plain.to_ndarray()
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be read ({error.strerror})", "fetch it again"
+            ) from error
+        yield file
