@@ -83,15 +83,8 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class SyntheticSpeech:
-    """The clip's text, still to be spoken by ``voice``."""
-
-    voice: Voice
-
-
-@dataclass(frozen=True)
 class Unspoken:
-    """The clip's text, still without a voice."""
+    """The clip's text, still to be spoken: `data_build.speech` gives it a voice and its audio."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +94,7 @@ class Prepared:
     path: str
 
 
-ClipAudio = Recorded | SyntheticSound | SyntheticSpeech | Unspoken | Prepared
+ClipAudio = Recorded | SyntheticSound | Unspoken | Prepared
 
 
 @dataclass(frozen=True)

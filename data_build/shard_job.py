@@ -8,17 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from data_build.chat.client import ChatClient
 from data_build.chat.use import asked_for, chat_client, server_gone
 from data_build.compose.offline import compose_offline
 from data_build.compose.stream import compose
 from data_build.drops import Drop, Dropped, ServerGone
-from data_build.pools.factory import make_scene_source, make_speech_source
+from data_build.pools.factory import make_scene_source, make_speech_sources
 from data_build.pools.pools import Library, open_library
 from data_build.pools.prepare import Preparer
 from data_build.pools.split_assignment import CHAT_CACHE
 from data_build.quota import quota_key
 from data_build.randomness import StreamSeed, digest
 from data_build.recipe import BuildRecipe
+from data_build.speech.speech_source import SpeechSource
 from data_build.statistics import Statistics
 from data_build.tasks.offline import plan_offline
 from data_build.tasks.planner import plan_stream
@@ -65,28 +67,35 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
     """Opens what `collect` left in the output folder."""
     output = Path(recipe.output)
     preparer = Preparer(output / CACHE, recipe.prepare)
+    client = chat_client(recipe.llm, output / MATERIAL / CHAT_CACHE)
+    speech = make_speech_sources(recipe, preparer.clips, client)
     return BuildContext(
         recipe,
-        {split: _library(recipe, split, preparer) for split in recipe.splits},
+        {
+            split: _library(recipe, split, preparer, client, speech[split])
+            for split in recipe.splits
+        },
         read_vocabulary(recipe.vocabulary, recipe.stream),
         preparer,
     )
 
 
-def _library(recipe: BuildRecipe, split: str, preparer: Preparer) -> Library:
-    """The library of a split with who speaks and who plans scenes in it, where its tasks ask."""
+def _library(
+    recipe: BuildRecipe,
+    split: str,
+    preparer: Preparer,
+    client: ChatClient | None,
+    speech: SpeechSource,
+) -> Library:
+    """The library of a split, with who plans scenes in it where its tasks ask."""
     output, config = Path(recipe.output), recipe.splits[split]
-    needs = needs_of(config.tasks, config.offline)
-    if not needs - {"cues", "instruction"}:
-        return open_library(recipe, output / MATERIAL, split)
-    client = chat_client(recipe.llm, output / MATERIAL / CHAT_CACHE)
     return open_library(
         recipe,
         output / MATERIAL,
         split,
-        speech_source=make_speech_source(recipe, split, output / CACHE / "speech", client),
+        speech_source=speech,
         stage=partial(make_scene_source, recipe, output, preparer, client)
-        if "scenes" in needs
+        if "scenes" in needs_of(config.tasks, config.offline)
         else None,
         probes=asked_for("probe", recipe.llm, client),
     )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from data_build.chat.client import ChatClient
 from data_build.chat.use import asked_for
+from data_build.clip_cache import ClipCache
 from data_build.drops import Dropped
 from data_build.pools.prepare import Preparer
 from data_build.pools.scene_source import SceneSource
-from data_build.pools.speech_source import SpeechSource
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip
 from data_build.scenes.curator import Curator
@@ -25,8 +24,9 @@ from data_build.scenes.refine_llm import ChatRefiner
 from data_build.scenes.retrieval import ClipLibrary, groundable
 from data_build.scenes.verify import RuleVerifier
 from data_build.scenes.verify_llm import ChatVerifier
-from data_build.speech.rewriting.chat import ChatRewriter
-from data_build.speech.setup import dialogue_renderer
+from data_build.speech.rewriting.rewriter import ChatRewriter
+from data_build.speech.setup import speech_sources
+from data_build.speech.speech_source import SpeechSource
 from data_build.synth.kinds import KINDS
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import tfjp
@@ -35,16 +35,14 @@ from soundflow.audio.level import Float32
 KEPT = "kept"
 
 
-def make_speech_source(
-    recipe: BuildRecipe, split: str, cache: Path, client: ChatClient | None
-) -> SpeechSource:
-    """Who speaks in a split; engines and asr_models are loaded when the first text is spoken."""
+def make_speech_sources(
+    recipe: BuildRecipe, clips: ClipCache, client: ChatClient | None
+) -> dict[str, SpeechSource]:
+    """Split -> who speaks in it; engines are loaded when the first text is spoken."""
     model = asked_for("rewrite", recipe.llm, client)
+    voices = {name: split.voices for name, split in recipe.splits.items()}
     rewriter = ChatRewriter(model) if model else None
-    splits = sorted(recipe.splits)
-    lot = (splits.index(split), len(splits))
-    renderer = partial(dialogue_renderer, recipe.speech, cache, rewriter)
-    return SpeechSource(renderer, lot, recipe.splits[split].voices, recipe.seed)
+    return speech_sources(recipe.speech, voices, recipe.seed, clips, rewriter)
 
 
 def make_scene_source(

@@ -20,7 +20,6 @@ import numpy as np
 from data_build.chat.client import ChatClient
 from data_build.drops import Drop
 from data_build.pools.scene_source import SceneSource, write_clip_library
-from data_build.pools.speech_source import SpeechSource
 from data_build.pools.split_assignment import (
     ALARMS,
     AMBIENT_NOISE,
@@ -38,6 +37,7 @@ from data_build.pools.table import ClipTable, DialogueTable, TableWriter
 from data_build.randomness import digest
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, Unspoken
+from data_build.speech.speech_source import SpeechSource
 from data_build.tasks.config import CueConfig
 from data_build.tasks.taxonomy import needs_of
 from soundflow.atomic import write_text

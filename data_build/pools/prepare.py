@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from soundfile import LibsndfileError
 
+from data_build.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.drops import Drop, Dropped
 from data_build.pools.synthetic_clips import MAKER_VERSION, make
 from data_build.records import (
@@ -22,12 +23,9 @@ from data_build.records import (
     Prepared,
     Recorded,
     SyntheticSound,
-    SyntheticSpeech,
     Unspoken,
 )
 from data_build.sources.tar_members import audio_source
-from data_build.speech.clip_cache import CachedClip, ClipCache, clip_key
-from data_build.speech.engines.engine import RenderingFailed
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import TfjpReport, tfjp
 from data_build.tfjp.spans import CutMap
@@ -99,7 +97,7 @@ class Preparer:
     """Prepares clips, remembering the newest in memory and all on disk."""
 
     def __init__(self, folder: Path, config: PrepareConfig) -> None:
-        self._cache = ClipCache(folder, int(config.cache_gb * 2**30))
+        self.clips = ClipCache(folder, int(config.cache_gb * 2**30))
         self._config = config
         self._tfjp_plain = to_plain(config.tfjp)
         self._memory: OrderedDict[str, PreparedClip] = OrderedDict()
@@ -119,7 +117,7 @@ class Preparer:
         if key in self._memory:
             self._memory.move_to_end(key)
             return self._memory[key]
-        kept = None if isinstance(clip.audio, Prepared) else self._cache.get(key)
+        kept = None if isinstance(clip.audio, Prepared) else self.clips.get(key)
         prepared = _from_cache(kept) if kept else None
         if prepared is None:
             try:
@@ -134,11 +132,10 @@ class Preparer:
         audio = clip.audio
         if isinstance(audio, Unspoken):
             raise RuntimeError(f"{clip.id} reached a stream without a voice")
-        if isinstance(audio, SyntheticSound | SyntheticSpeech):
+        if isinstance(audio, SyntheticSound):
             return clip_key(
                 {
                     "synthetic": asdict(audio),
-                    "text": clip.text,
                     "maker": MAKER_VERSION,
                     "version": PREPARE_VERSION,
                 }
@@ -169,12 +166,8 @@ class Preparer:
         audio = clip.audio
         if isinstance(audio, Prepared):
             return PreparedClip(_read(clip, Recorded(audio.path)))
-        if isinstance(audio, SyntheticSound | SyntheticSpeech):
-            try:
-                samples, ready = make(clip, audio)
-            except RenderingFailed as error:
-                raise _dropped(clip, f"cannot be rendered ({error})") from error
-            made = PreparedClip(samples, ready)
+        if isinstance(audio, SyntheticSound):
+            made = PreparedClip(*make(audio))
         elif isinstance(audio, Recorded):
             made = self._recording(clip, audio)
         else:
@@ -186,7 +179,7 @@ class Preparer:
         }
         # The first use has the same bits as every later one, which come from PCM16.
         samples = quantise(made.samples).astype(np.float32) / PCM_SCALE
-        self._cache.put(key, samples, notes)
+        self.clips.put(key, samples, notes)
         samples.setflags(write=False)
         return replace(made, samples=samples)
 

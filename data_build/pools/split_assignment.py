@@ -17,15 +17,15 @@ from pathlib import Path
 from data_build.chat.client import ChatClient
 from data_build.chat.use import asked_for, chat_client
 from data_build.pools.judge import ALARM, judged
-from data_build.pools.synthetic_clips import spoken_clip, synthesised_clip
+from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.pools.texts import read_texts
-from data_build.pools.voice_draw import cast
 from data_build.quota import furthest_behind
 from data_build.randomness import digest
 from data_build.recipe import BuildRecipe, SplitConfig
-from data_build.records import Clip, Dialogue
+from data_build.records import Clip, Dialogue, Unspoken
 from data_build.sources.catalogue import read
 from data_build.sources.source import Report
+from data_build.speech.speech_source import OWN_PHRASES
 from data_build.synth.kinds import sound_kind
 from data_build.tasks.config import CueConfig
 from data_build.tasks.taxonomy import Need, needs_of, task_named
@@ -83,16 +83,14 @@ def _judged(
 
 
 def _made(recipe: BuildRecipe) -> Iterator[Dealt]:
-    """Phrases by the voices of each split, takes of each sound."""
-    voices = cast(recipe.material, recipe.seed, {n: s.voices for n, s in recipe.splits.items()})
+    """Phrases still to be spoken, takes of each sound."""
     for split, config in recipe.splits.items():
         cues = list(recipe.cues)
         if config.tasks.get("count_sounds", 0) > 0:
             cues.append(instruction_cue(recipe))
         for cue in cues:
             if cue.say is not None:
-                for voice in voices[split]:
-                    yield split, cue.name, spoken_clip(cue.say, voice)
+                yield split, cue.name, _phrase(cue.name, cue.say, cue.language)
             elif cue.sound is not None:
                 for take in range(config.takes):
                     seed = (recipe.seed, split, cue.name, take)
@@ -111,6 +109,10 @@ def _made(recipe: BuildRecipe) -> Iterator[Dealt]:
             for take in range(config.takes):
                 seed = (recipe.seed, split, SOUNDS, take)
                 yield split, SOUNDS, synthesised_clip(kind, *seed, seconds=seconds)
+
+
+def _phrase(name: str, text: str, language: str) -> Clip:
+    return Clip(f"cue/{name}", "speech", Unspoken(), OWN_PHRASES, text=text, language=language)
 
 
 def _texts(recipe: BuildRecipe, report: Report) -> Iterator[Dealt]:

@@ -1,4 +1,4 @@
-"""Clips that do not exist yet: described now, spoken or synthesised when a stream needs them.
+"""Sounds that do not exist yet: described now, synthesised when a stream needs them.
 
 `Clip.audio` describes them; `data_build.pools.prepare` makes them.
 """
@@ -16,27 +16,10 @@ from data_build.records import (
     ClipKind,
     Origin,
     SyntheticSound,
-    SyntheticSpeech,
-    Voice,
 )
-from data_build.speech.voices import synthesise
 from data_build.synth.kinds import sound_kind, take
 
 MAKER_VERSION = 1  # raise when the same description is synthesised differently
-_VOICE_LICENCE = "Apache-2.0"
-
-
-def spoken_clip(text: str, voice: Voice) -> Clip:
-    """``text`` said by ``voice``."""
-    return Clip(
-        id=f"spoken/{digest(text, asdict(voice), MAKER_VERSION)[:16]}",
-        kind="speech",
-        audio=SyntheticSpeech(voice),
-        origin=Origin(f"voice engine {voice.engine}", _VOICE_LICENCE),
-        text=text,
-        language=voice.language,
-        speaker=voice.id,
-    )
 
 
 def synthesised_clip(kind: str, *seed: str | int, seconds: float | None = None) -> Clip:
@@ -59,16 +42,7 @@ def synthesised_clip(kind: str, *seed: str | int, seconds: float | None = None) 
     )
 
 
-def make(
-    clip: Clip, audio: SyntheticSound | SyntheticSpeech
-) -> tuple[npt.NDArray[np.float32], int | None]:
-    """Synthesises ``clip``: (samples, t_ready in samples where the synthesis knows it).
-
-    Raises:
-        RenderingFailed: if a voice has no sound for its text.
-        UserError: if an engine is not installed.
-    """
-    if isinstance(audio, SyntheticSpeech):
-        return synthesise(clip.text, audio.voice), None
+def make(audio: SyntheticSound) -> tuple[npt.NDArray[np.float32], int | None]:
+    """Synthesises a take: (samples, t_ready in samples where the synthesis knows it)."""
     sound = take(audio.kind, generator(*audio.seed), audio.seconds)
     return sound.samples, sound.ready_samples

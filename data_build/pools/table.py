@@ -23,9 +23,7 @@ from data_build.records import (
     Question,
     Recorded,
     SyntheticSound,
-    SyntheticSpeech,
     Unspoken,
-    Voice,
     Word,
 )
 from soundflow.atomic import atomic_write
@@ -120,16 +118,12 @@ def _plain(item: Clip | Dialogue) -> dict[str, Any]:
         return asdict(item)
     return {
         **vars(item),
-        "audio": {"type": type(item.audio).__name__, **_audio_plain(item.audio)},
+        "audio": {"type": type(item.audio).__name__, **vars(item.audio)},
         "origin": vars(item.origin),
         "words": [vars(word) for word in item.words],
         "question": asdict(item.question) if item.question else None,
         "intervention": vars(item.intervention) if item.intervention else None,
     }
-
-
-def _audio_plain(audio: ClipAudio) -> dict[str, Any]:
-    return {"voice": vars(audio.voice)} if isinstance(audio, SyntheticSpeech) else vars(audio)
 
 
 def clip_from_json(data: dict[str, Any]) -> Clip:
@@ -157,8 +151,6 @@ def _audio_from_json(data: dict[str, Any]) -> ClipAudio:
             return Recorded(**about)
         case "SyntheticSound":
             return SyntheticSound(about["kind"], tuple(about["seed"]), about["seconds"])
-        case "SyntheticSpeech":
-            return SyntheticSpeech(Voice(**about["voice"]))
         case "Unspoken":
             return Unspoken()
         case "Prepared":

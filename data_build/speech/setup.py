@@ -1,28 +1,30 @@
-"""From the speech part of a recipe to the renderer of a process."""
+"""From the speech part of a recipe to who speaks in each split."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cache
 from typing import Literal, get_args
 
-from data_build.speech.align import Aligner, UniformAligner, WhisperAligner
-from data_build.speech.asr.asr_model import AsrModel
-from data_build.speech.asr.http_asr import HttpAsr, HttpAsrConfig
-from data_build.speech.asr.pipeline import TransformersAsr
-from data_build.speech.asr.whisper import Whisper
-from data_build.speech.asr_check import GateConfig
-from data_build.speech.clip_cache import ClipCache
-from data_build.speech.engines.engine import Engine
+from data_build.clip_cache import ClipCache
+from data_build.speech.asr import AsrModel, HttpAsr, HttpAsrConfig, TransformersAsr
+from data_build.speech.engines.engine import SpeechEngine
+from data_build.speech.engines.hibari import Hibari
 from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
 from data_build.speech.engines.kokoro import Kokoro
-from data_build.speech.pool import VoicePool
-from data_build.speech.render import DialogueRenderer
-from data_build.speech.rewrite import Rewriter, RuleRewriter
-from data_build.speech.voices import embedded_engine
-from soundflow.errors import UserError
+from data_build.speech.engines.pico import Pico
+from data_build.speech.gate import GateConfig
+from data_build.speech.render import Renderer
+from data_build.speech.rewriting.rewriter import Rewriter, RuleRewriter
+from data_build.speech.speech_source import SpeechSource
+from data_build.speech.voices import VoicePool
+from data_build.speech.whisper import Whisper
+from data_build.speech.word_times import Aligner, UniformAligner, WhisperAligner
+from soundflow.errors import UserError, nearest
 
 Timing = Literal["none", "uniform", "whisper"]
+EMBEDDED = ("pico", "hibari", "kokoro")
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,10 @@ class SpeechConfig:
         gate: when a rendering passes.
         asr_models: language -> "tiny.en", "base", a CTranslate2 folder, ``transformers:FOLDER``
             or ``http``; languages that are not named are checked by length alone.
-        word_times: "whisper" aligns with the asr_model of the language where that is Whisper.
-        kokoro_voices: folder of Kokoro's voice files; makes the engine "kokoro".
-        servers: engine name -> voice server, besides the embedded engines.
+        word_times: "whisper" aligns with the ASR model of the language where that is Whisper.
+        kokoro_voices: folder of Kokoro's voice files.
+        servers: engine name -> TTS server, besides the embedded engines.
         asr_server: what ``http`` stands for.
-        cache_gib: size limit of the clip cache.
     """
 
     pool: VoicePool = field(default_factory=VoicePool)
@@ -48,7 +49,6 @@ class SpeechConfig:
     kokoro_voices: str = ""
     servers: dict[str, HttpVoicesConfig] = field(default_factory=dict)
     asr_server: HttpAsrConfig | None = None
-    cache_gib: float = 8.0
 
     def __post_init__(self) -> None:
         if self.word_times not in get_args(Timing):
@@ -57,47 +57,78 @@ class SpeechConfig:
             )
         if "http" in self.asr_models.values() and self.asr_server is None:
             raise ValueError("asr_models: 'http' needs asr_server")
-        if self.cache_gib <= 0:
-            raise ValueError(f"cache_gib must be positive, got {self.cache_gib}")
+        for name in self.servers:
+            if name in EMBEDDED:
+                raise ValueError(f"servers: {name!r} is the name of an embedded engine")
 
 
-def dialogue_renderer(
-    config: SpeechConfig, cache_folder: Path, rewriter: Rewriter | None = None
-) -> DialogueRenderer:
-    """Loads what the recipe names; one renderer a process.
+def speech_sources(
+    config: SpeechConfig,
+    counts: Mapping[str, int],
+    seed: int,
+    clips: ClipCache,
+    rewriter: Rewriter | None = None,
+) -> dict[str, SpeechSource]:
+    """Split -> who speaks in it. Engines and models are loaded when the first text is spoken.
 
     Args:
+        counts: number of voices of every split.
+        clips: where renderings are kept.
         rewriter: by default the rules.
+    """
+
+    @cache
+    def renderer() -> Renderer:
+        return make_renderer(config, clips, rewriter or RuleRewriter())
+
+    return {split: SpeechSource(split, counts, config.pool, seed, renderer) for split in counts}
+
+
+def make_renderer(config: SpeechConfig, clips: ClipCache, rewriter: Rewriter) -> Renderer:
+    """Loads what the recipe names.
 
     Raises:
-        UserError: if a package, a folder or a server that the recipe names is not there.
+        UserError: if a package or a folder that the recipe names is not there.
     """
     asr_models = {
-        language.split("-")[0].lower(): _recogniser(name, config)
+        language.split("-")[0].lower(): _asr_model(name, config)
         for language, name in config.asr_models.items()
     }
-    return DialogueRenderer(
-        pool=config.pool,
-        engines=_engines(config),
-        cache=ClipCache(cache_folder, int(config.cache_gib * 2**30)),
-        rewriter=rewriter or RuleRewriter(),
+    named = dict.fromkeys(voice.split(":", 1)[0] for voice in config.pool.voices)
+    return Renderer(
+        engines={name: make_engine(name, config) for name in named},
+        cache=clips,
+        rewriter=rewriter,
         asr_models=asr_models,
         aligner=_aligner(config.word_times, asr_models),
         gate=config.gate,
     )
 
 
-def _engines(config: SpeechConfig) -> dict[str, Engine]:
-    engines: dict[str, Engine] = {n: HttpVoices(c) for n, c in config.servers.items()}
-    for name in dict.fromkeys(voice.split(":", 1)[0] for voice in config.pool.voices):
-        if name == "kokoro" and config.kokoro_voices:
-            engines[name] = Kokoro(config.kokoro_voices)
-        elif name not in engines:
-            engines[name] = embedded_engine(name)
-    return engines
+def make_engine(name: str, config: SpeechConfig) -> SpeechEngine:
+    """The speech engine of that name: an embedded one, or a server of the recipe.
+
+    Raises:
+        UserError: if there is none, or its package or files are not installed.
+    """
+    if name in config.servers:
+        return HttpVoices(config.servers[name])
+    match name:
+        case "pico":
+            return Pico()
+        case "hibari":
+            return Hibari()
+        case "kokoro":
+            return Kokoro(config.kokoro_voices)
+    known = (*EMBEDDED, *config.servers)
+    close = nearest(name, known)
+    raise UserError(
+        f"unknown speech engine {name!r}",
+        f"did you mean {close!r}?" if close else f"one of {', '.join(known)}",
+    )
 
 
-def _recogniser(name: str, config: SpeechConfig) -> AsrModel:
+def _asr_model(name: str, config: SpeechConfig) -> AsrModel:
     if name == "http":
         assert config.asr_server is not None  # SpeechConfig sees to it
         return HttpAsr(config.asr_server)
@@ -106,15 +137,15 @@ def _recogniser(name: str, config: SpeechConfig) -> AsrModel:
     return Whisper(name)
 
 
-def _aligner(timing: Timing, asr_models: dict[str, AsrModel]) -> Aligner | None:
+def _aligner(timing: Timing, asr_models: Mapping[str, AsrModel]) -> Aligner | None:
     if timing == "none":
         return None
     if timing == "uniform":
         return UniformAligner()
-    whispers = {n: r for n, r in asr_models.items() if isinstance(r, Whisper)}
+    whispers = {n: model for n, model in asr_models.items() if isinstance(model, Whisper)}
     if not whispers:
         raise UserError(
-            "word_times 'whisper' needs a Whisper asr_model",
-            "name 'tiny.en' or 'base' under asr_models, or use 'uniform'",
+            "word_times 'whisper' needs a Whisper model",
+            "name 'tiny.en' or 'base' under speech.asr_models, or use 'uniform'",
         )
     return WhisperAligner(whispers)

@@ -1,139 +1,116 @@
-"""Many voices from few engines: ``synthesise(text, voice)`` gives 16 kHz speech.
+"""Who may speak, and which of the possible speakers each split gets.
 
 ::
 
-    text ─▶ engine (own rate and pitch) ─▶ vocal-tract warp ─▶ 16 kHz ─▶ silence trimmed
-            rate / warp, pitch / warp      played ``warp`` times faster    known margins
-
-Playing a recording faster scales formants, pitch and pace together; asking the engine for the
-inverse pitch and pace first leaves a change of the formants alone, which is what another head size
-does (vocal-tract length perturbation: Jaitly & Hinton 2013; factors 0.8-1.2 cover adults).
+    pool: voices × warp × pitch × rate ─▶ draw, per split and language ─▶ speakers of the split
+                                          (no speaker in two splits)
 """
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
-import soxr
-
+from data_build.randomness import generator
 from data_build.records import Voice
-from data_build.speech.engines.engine import Engine, Float32, RenderingFailed
-from data_build.speech.engines.hibari import Hibari
-from data_build.speech.engines.pico import Pico
-from soundflow.audio.level import audible_span, is_silent
-from soundflow.errors import UserError, nearest
-from soundflow.protocol.timebase import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from data_build.speech.engines.engine import SpeechEngine
+from soundflow.errors import UserError
 
-MARGIN_SAMPLES = 800  # 50 ms of the take (or of zeros) before and after what can be heard
-
-EMBEDDED: dict[str, type[Pico] | type[Hibari]] = {"pico": Pico, "hibari": Hibari}
+_DRAWS = 500  # tries at a speaker that nobody has yet
 
 
-def synthesise(text: str, voice: Voice, engine: Engine | None = None) -> Float32:
-    """Speaks ``text``; a pure function of its arguments, the same bytes in every process.
+@dataclass(frozen=True)
+class VoicePool:
+    """Voices as ``engine:name`` and the ranges from which their factors are drawn.
+
+    Attributes:
+        warp, pitch, rate: (lowest, highest) of `Voice`'s factors.
+    """
+
+    voices: tuple[str, ...] = ("pico:en-US", "pico:en-GB", "hibari:heart")
+    warp: tuple[float, float] = (0.88, 1.14)
+    pitch: tuple[float, float] = (0.8, 1.25)
+    rate: tuple[float, float] = (0.9, 1.15)
+
+    def __post_init__(self) -> None:
+        if not self.voices:
+            raise ValueError("voices: at least one is needed")
+        for voice in self.voices:
+            if len(voice.split(":", 1)) != 2:
+                raise ValueError(f"voices: expected engine:name, got {voice!r}")
+        for name in ("warp", "pitch", "rate"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name} must be a positive range, got {(low, high)}")
+
+
+def draw_voices(
+    pool: VoicePool,
+    engines: Mapping[str, SpeechEngine],
+    language: str,
+    counts: Mapping[str, int],
+    seed: int,
+) -> dict[str, tuple[Voice, ...]]:
+    """Split -> its speakers of one language, ``counts[split]`` of them.
+
+    Speaker ``n`` of a split depends on (seed, split, language, n). Only where that speaker
+    (`Voice.id`) is taken, by a split whose name comes first or by a smaller n, it is drawn again.
 
     Args:
-        engine: the engine to use; by default the embedded one that ``voice.engine`` names.
-
-    Returns:
-        (n_samples,) float32 mono at 16 kHz in [-1, 1]: speech (10 ms grid) with exactly
-        `MARGIN_SAMPLES` before it and after it.
+        engines: by name; every engine that the pool names.
 
     Raises:
-        UserError: if the engine is unknown, its package missing, or it cannot do what the voice
-            asks for (see `fitted`).
-        RenderingFailed: if the engine gives no sound for this text.
+        UserError: if an engine or a voice of the pool is unknown, none speaks the language, or the
+            ranges do not hold enough different speakers.
     """
-    engine = engine or embedded_engine(voice.engine)
-    # Rounded, so that a pitch drawn equal to the warp leaves an engine without pitch alone.
-    asked = {"rate": round(voice.rate / voice.warp, 4), "pitch": round(voice.pitch / voice.warp, 4)}
-    for control, factor in asked.items():
-        if factor != 1.0 and control not in engine.controls:
-            raise UserError(
-                f"{engine.id} cannot change {control}, voice {voice.id!r} asks for {factor:g}",
-                f"set {control} equal to warp: it then moves with the formants",
-            )
-    spoken = engine.speak(
-        text, voice.name, rate=asked["rate"], pitch=asked["pitch"], take=voice.take
-    )
-    played_at_hz = engine.sample_rate_hz * voice.warp
-    if played_at_hz != SAMPLE_RATE_HZ:
-        spoken = soxr.resample(spoken, played_at_hz, SAMPLE_RATE_HZ, quality="HQ")
-    return np.clip(trim_silence(spoken), -1.0, 1.0).astype(np.float32)
+    code = language.split("-")[0].lower()
+    names = [voice for voice in pool.voices if _language(voice, engines) == code]
+    if not names:
+        raise UserError(
+            f"no voice of the pool speaks {language!r}: {', '.join(pool.voices)}",
+            "add one under speech.pool.voices",
+        )
+    taken: set[str] = set()
+    drawn: dict[str, tuple[Voice, ...]] = {}
+    for split in sorted(counts):
+        voices: list[Voice] = []
+        for number in range(counts[split]):
+            rng = generator(seed, "voice", split, code, number)
+            for attempt in range(_DRAWS):
+                # In turn, so that a few speakers are of as many engines as possible; another one
+                # with each attempt, since the factors of a voice may be fixed.
+                engine, name = names[(number + attempt) % len(names)].split(":", 1)
+                warp, pitch, rate = (
+                    round(float(rng.uniform(*bounds)), 2)
+                    for bounds in (pool.warp, pool.pitch, pool.rate)
+                )
+                voice = fitted(Voice(engine, name, code, warp, pitch, rate), engines[engine])
+                if voice.id not in taken:
+                    break
+            else:
+                raise UserError(
+                    f"speech.pool: no more than {len(taken)} different {code!r} voices found, "
+                    f"the splits ask for {sum(counts.values())}",
+                    "widen warp or pitch, name more voices, or ask for fewer in the splits",
+                )
+            taken.add(voice.id)
+            voices.append(voice)
+        drawn[split] = tuple(voices)
+    return drawn
 
 
-def fitted(voice: Voice, engine: Engine) -> Voice:
+def fitted(voice: Voice, engine: SpeechEngine) -> Voice:
     """The voice with the factors that the engine lacks tied to the warp (plain resampling)."""
-    return dataclasses.replace(
+    return replace(
         voice,
         rate=voice.rate if "rate" in engine.controls else voice.warp,
         pitch=voice.pitch if "pitch" in engine.controls else voice.warp,
     )
 
 
-def trim_silence(samples: Float32) -> Float32:
-    """Cuts, or pads with zeros, so that `MARGIN_SAMPLES` lie before and after what can be heard.
-
-    Raises:
-        RenderingFailed: if nothing can be heard.
-    """
-    whole = samples[: len(samples) // FRAME_SAMPLES * FRAME_SAMPLES]
-    if is_silent(whole):
-        raise RenderingFailed("the rendering is silent")
-    on, off = audible_span(whole)
-    start, end = on - MARGIN_SAMPLES, off + MARGIN_SAMPLES
-    before, after = max(0, -start), max(0, end - len(samples))
-    return np.pad(samples[max(0, start) : end], (before, after))
-
-
-@lru_cache(maxsize=8)
-def embedded_engine(name: str) -> Engine:
-    """The engine of that name, loaded once a process.
-
-    Raises:
-        UserError: if there is none, or its package is not installed.
-    """
-    if name == "kokoro":
-        raise UserError("the voice engine 'kokoro' needs its voice files", "set kokoro_voices")
-    if name not in EMBEDDED:
-        close = nearest(name, EMBEDDED)
-        hint = f"did you mean {close!r}?" if close else f"one of {', '.join(EMBEDDED)}"
-        raise UserError(f"unknown voice engine {name!r}", hint)
-    return EMBEDDED[name]()
-
-
-def voice_grid(
-    bases: Sequence[Voice],
-    warps: Sequence[float] = (0.88, 0.94, 1.0, 1.06, 1.13),
-    pitches: Sequence[float] = (0.8, 1.0, 1.22),
-    rates: Sequence[float] = (0.9, 1.0, 1.12),
-) -> tuple[Voice, ...]:
-    """Every base with every warp, pitch and rate, in a fixed order.
-
-    Voices that share `Voice.id` differ in pace alone: keep them on the same side of a split.
-    """
-    return tuple(
-        Voice(base.engine, base.name, base.language, warp, pitch, rate)
-        for base, warp, pitch, rate in itertools.product(bases, warps, pitches, rates)
-    )
-
-
-def embedded_bases(language: str) -> tuple[Voice, ...]:
-    """The unbent voices of the embedded engines in a language, without loading any engine.
-
-    Raises:
-        UserError: if no embedded engine speaks it.
-    """
-    bases = tuple(
-        Voice(engine, name, spoken)
-        for engine, kind in EMBEDDED.items()
-        for name, spoken in kind.voices.items()
-        if spoken == language
-    )
-    if not bases:
-        raise UserError(f"no embedded voice speaks {language!r}", "name an HTTP voice server")
-    return bases
+def _language(voice: str, engines: Mapping[str, SpeechEngine]) -> str:
+    engine, name = voice.split(":", 1)
+    known = engines[engine].voices
+    if name not in known:
+        raise UserError(f"engine {engine!r} has no voice {name!r}", f"one of {', '.join(known)}")
+    return known[name]

@@ -15,6 +15,7 @@ class CueConfig:
     ``label`` (clips of a manifest) says what is heard.
 
     Attributes:
+        language: of ``say``.
         answers: further texts that count as right.
         ready_s: how far into the sound a listener could know; by default its end, or what the
             synthesis knows about the kind.
@@ -24,6 +25,7 @@ class CueConfig:
     say: str | None = None
     sound: str | None = None
     label: str | None = None
+    language: str = "en"
     reply: str | None = None
     emotion: str = "normal"
     answers: tuple[str, ...] = ()

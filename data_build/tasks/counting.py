@@ -29,11 +29,11 @@ def plan_counting(library: Library, config: AbilitiesConfig, rng: np.random.Gene
     silent = [c for c in library.cues if c.config.reply is None and c is not counted]
     instructed = not silent or rng.random() >= counting.uninstructed_share
     first = library.instruction if instructed else any_cue(silent, "cue without a reply", rng)
-    items: list[Item] = [cue_item(first, rng)]
+    items: list[Item] = [cue_item(library, first, rng)]
     for number in range(int(rng.integers(1, len(counting.words) + 1))):
         if silent and rng.random() < counting.distractor_share:
-            items.append(cue_item(any_cue(silent, "cue without a reply", rng), rng))
-        sound = cue_item(counted, rng, replies=False)
+            items.append(cue_item(library, any_cue(silent, "cue without a reply", rng), rng))
+        sound = cue_item(library, counted, rng, replies=False)
         if instructed:
             sound = replace(sound, replies=(PlannedReply(counting.words[number]),))
         items.append(sound)

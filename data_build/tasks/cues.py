@@ -18,7 +18,7 @@ def plan_cues(library: Library, config: AbilitiesConfig, rng: np.random.Generato
     for _ in range(_how_many(config, rng)):
         wants_reply = rng.random() < config.scene.respond_share
         pool = (speaking if wants_reply else silent) or speaking or silent
-        items.append(cue_item(any_cue(pool, "cue", rng), rng))
+        items.append(cue_item(library, any_cue(pool, "cue", rng), rng))
     return Planned(tuple(items))
 
 
@@ -33,7 +33,10 @@ def plan_quiet(library: Library, config: AbilitiesConfig, rng: np.random.Generat
         clips = [draw(library.benign, "harmless sound", rng) for _ in range(count)]
         return Planned(tuple(Item(clip, sound_name(clip)) for clip in clips))
     return Planned(
-        tuple(cue_item(any_cue(silent, "cue without a reply", rng), rng) for _ in range(count))
+        tuple(
+            cue_item(library, any_cue(silent, "cue without a reply", rng), rng)
+            for _ in range(count)
+        )
     )
 
 

@@ -27,7 +27,7 @@ def spoken_turns(
     limit = config.dialogue.max_reply_words
     return tuple(
         Item(t.clip, TURN, replies=(PlannedReply(shortened(t.assistant, limit), t.emotion),))
-        for t in spoken.turns
+        for t in spoken
     )
 
 

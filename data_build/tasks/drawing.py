@@ -82,13 +82,18 @@ def draw(pool: Sequence[T], what: str, rng: np.random.Generator) -> T:
     return pool[int(rng.integers(len(pool)))]
 
 
-def cue_item(cue: Cue, rng: np.random.Generator, *, replies: bool = True) -> Item:
-    """A random take of ``cue``, with its reply if it has one."""
+def cue_item(library: Library, cue: Cue, rng: np.random.Generator, *, replies: bool = True) -> Item:
+    """A random take of ``cue``, with its reply if it has one.
+
+    Raises:
+        Dropped: if it cannot be spoken.
+    """
     config = cue.config
     planned: tuple[PlannedReply, ...] = ()
     if replies and config.reply is not None:
         planned = (PlannedReply(config.reply, config.emotion, config.ready_s, config.answers),)
-    return Item(draw(cue.takes, f"take of {config.name}", rng), config.name, replies=planned)
+    clip = library.spoken(draw(cue.takes, f"take of {config.name}", rng), rng)
+    return Item(clip, config.name, replies=planned)
 
 
 def any_cue(cues: Sequence[Cue], what: str, rng: np.random.Generator) -> Cue:

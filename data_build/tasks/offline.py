@@ -13,7 +13,7 @@ import numpy as np
 
 from data_build.pools.pools import Library
 from data_build.records import OfflinePlan
-from data_build.speech.rewrite import strip_markup
+from data_build.speech.rewriting.rewriter import strip_markup
 from data_build.tasks.config import AbilitiesConfig
 from data_build.tasks.drawing import draw
 from data_build.tasks.taxonomy import FORMS, Form

@@ -12,7 +12,7 @@ from data_build.drops import Drop, Dropped
 from data_build.pools.pools import Library
 from data_build.records import Clip, Item, PlannedReply, Recorded, Word
 from data_build.sources.tar_members import audio_source
-from data_build.speech.align import spoken_units
+from data_build.speech.word_times import spoken_units
 from data_build.tasks.config import AbilitiesConfig
 from data_build.tasks.drawing import Planned, draw, how_many
 from data_build.tasks.wording import sound_name

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_build.pools.pools import Library
 from data_build.records import Clip, Item, PlannedReply, Word
-from data_build.speech.align import spoken_units
+from data_build.speech.word_times import spoken_units
 from data_build.tasks.config import AbilitiesConfig
 from data_build.tasks.drawing import Planned, asked, draw, how_many, phrase, pick
 from data_build.tasks.transcription import word_times

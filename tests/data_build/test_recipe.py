@@ -33,7 +33,7 @@ def test_every_build_recipe_resolves(path: Path) -> None:
         ("compose.gap_slots=[5]", "expected 2 values"),
         ("compose.peak=1.5", "peak"),
         ("abilities.counting.sound=horn", "names no cue"),
-        ("material.voices=[pico]", "engine:name"),
+        ("speech.pool.voices=[pico]", "engine:name"),
         ("prepare.tfjp.gamma=-1", "gamma"),
         ("max_dropped_share=2", "max_dropped_share"),
         ("cues=[{name: a, say: x, sound: rain}]", "one of say, sound, label"),

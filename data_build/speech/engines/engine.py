@@ -8,31 +8,42 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from data_build.drops import Drop, Dropped
+
 Float32 = npt.NDArray[np.float32]
 
 
-class RenderingFailed(Exception):
-    """The engine has no sound for this text, or a server did not give any. Becomes a drop."""
+STEP = "speech"
+
+
+def unspeakable(text: str, reason: str, detail: str = "") -> Dropped:
+    """What is raised for a text that cannot be spoken well enough.
+
+    Args:
+        reason: equal for all texts with the same fault.
+        detail: what differs from text to text.
+    """
+    return Dropped(Drop(STEP, f"{text!r}: {detail}" if detail else repr(text), reason))
 
 
 def require_latin(text: str, engine: str) -> None:
     """What engines for Latin scripts need: they skip other letters without a word.
 
     Raises:
-        RenderingFailed: if nothing in ``text`` is spoken, or some letter would be left out.
+        Dropped: if nothing in ``text`` is spoken, or some letter would be left out.
     """
     foreign = [c for c in text if c.isalpha() and not unicodedata.name(c, "").startswith("LATIN")]
     if foreign:
-        raise RenderingFailed(f"{engine} cannot pronounce {''.join(foreign[:8])!r}")
+        raise unspeakable(text, f"{engine} cannot pronounce these letters", "".join(foreign[:8]))
     if not any(c.isalnum() for c in text):
-        raise RenderingFailed(f"{engine} has nothing to speak in {text!r}")
+        raise unspeakable(text, f"{engine} has nothing to speak")
 
 
-class Engine(Protocol):
+class SpeechEngine(Protocol):
     """One synthesiser. `speak` is a pure function of its arguments: same bytes in any process.
 
-    Engines give what they were made for; silence trimming, vocal-tract warp and resampling to
-    16 kHz happen once for all of them in `data_build.speech.voices.synthesise`.
+    Engines give what they were made for; silence trimming, vocal-tract warp and resampling happen
+    once for all of them in `data_build.speech.synthesis.synthesise`.
     """
 
     @property
@@ -64,5 +75,6 @@ class Engine(Protocol):
             (n_samples,) float32 mono in [-1, 1].
 
         Raises:
-            RenderingFailed: if nothing audible came out.
+            Dropped: if there is no sound for this text.
+            ServerGone: if the engine is a server that has stopped answering.
         """

@@ -16,7 +16,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from data_build.speech.engines.engine import Float32, RenderingFailed, require_latin
+from data_build.speech.engines.engine import Float32, require_latin, unspeakable
 from soundflow.errors import UserError, not_installed
 
 VOICES = {"heart": "en"}
@@ -40,7 +40,7 @@ class Hibari:
             from hibari import Hibari as HibariTts
             from hibari import dsp
         except ImportError as error:
-            raise not_installed(f"the voice engine 'hibari' ({error})", "voices") from error
+            raise not_installed(f"the speech engine 'hibari' ({error})", "voices") from error
         self._dsp = dsp
         # One thread: sums in a fixed order, and the build runs a process a core anyway.
         self._tts = HibariTts(voice="heart", threads=1)
@@ -58,7 +58,7 @@ class Hibari:
             self._sentence(phonemes, rate, pitch, rng) for phonemes in self._tts.phonemize(text)
         ]
         if not sum(map(len, sentences)):
-            raise RenderingFailed(f"hibari has no sounds for {text!r}")
+            raise unspeakable(text, "hibari has no sounds for it")
         return np.concatenate(sentences)
 
     def _sentence(

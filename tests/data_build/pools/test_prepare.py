@@ -12,9 +12,9 @@ import soundfile
 
 from data_build.drops import Dropped
 from data_build.pools.prepare import PrepareConfig, Preparer
-from data_build.pools.synthetic_clips import spoken_clip, synthesised_clip
+from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.randomness import generator
-from data_build.records import Clip, ClipKind, Origin, Recorded, Voice
+from data_build.records import Clip, ClipKind, Origin, Recorded
 from data_build.synth.kinds import generate, take
 
 
@@ -139,12 +139,9 @@ def test_preprocessing_reports_and_moves_times(tmp_path: Path) -> None:
     assert len(noise.samples) == len(sound)
 
 
-def test_an_unreadable_file_and_an_unspeakable_text_are_bad_clips(tmp_path: Path) -> None:
+def test_an_unreadable_tar_is_a_bad_clip(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"x")
     clip = clip_at(tmp_path / "x.tar")
     clip = replace(clip, audio=replace(clip.audio, member="a.wav"))
     with pytest.raises(Dropped, match="cannot be read"):
         preparer(tmp_path).prepare(clip)
-    pytest.importorskip("py_nanotts")
-    with pytest.raises(Dropped, match="rendered"):
-        preparer(tmp_path).prepare(spoken_clip("...", Voice("pico", "en-US")))

@@ -44,7 +44,7 @@ def world(tmp_path):
 
     def hear(clip: Clip) -> np.ndarray:
         if isinstance(clip.audio, SyntheticSound):
-            return make(clip, clip.audio)[0]
+            return make(clip.audio)[0]
         if clip.id in sounds:
             if len(sounds[clip.id]) == 0:
                 raise ValueError("is broken")

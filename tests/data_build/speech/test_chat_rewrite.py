@@ -6,7 +6,7 @@ import pytest
 
 from data_build.chat.client import ChatClient, ChatConfig
 from data_build.chat.http_calls import CallFailure, Endpoint
-from data_build.speech.rewriting.chat import ChatRewriter
+from data_build.speech.rewriting.rewriter import ChatRewriter
 from tests.data_build.chat_server import Cut, Raw, Say
 
 WRITTEN = "It costs **$5** 🙂"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -11,19 +10,20 @@ import pytest
 import soundfile
 
 from data_build.chat.http_calls import Endpoint
+from data_build.drops import Dropped
 from data_build.records import Voice
-from data_build.speech.engines.engine import RenderingFailed
 from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
-from data_build.speech.voices import synthesise
+from data_build.speech.synthesis import synthesise
 from soundflow.errors import UserError
 from tests.data_build.speech.audio_server import Answer, Asked, AudioServer
+from tests.data_build.speech.embedded import speech
 
 pytest.importorskip("py_nanotts")
 TEXT = "The water is boiling over."
 
 
 def spoken(text: str = TEXT, rate: float = 1.0) -> np.ndarray:
-    return synthesise(text, Voice("pico", "en-GB", rate=rate))
+    return speech(text, Voice("pico", "en-GB", rate=rate))
 
 
 def wav(samples: np.ndarray, rate_hz: int = 16_000) -> bytes:
@@ -110,7 +110,7 @@ def test_a_bad_answer_is_asked_for_again(name: str) -> None:
 def test_a_server_that_stays_bad_fails_the_rendering(name: str) -> None:
     with AudioServer(lambda n, asked: BAD[name]()) as server:
         engine = voices_of(server.url, impatient=name == "slow")
-        with pytest.raises(RenderingFailed):
+        with pytest.raises(Dropped):
             engine.speak(TEXT, "anna", rate=1.0, pitch=1.0, take=0)
         engine.close()
     assert len(server.asked) == 3
@@ -120,16 +120,11 @@ def test_a_server_that_stays_bad_fails_the_rendering(name: str) -> None:
 def test_silence_and_unknown_voices_are_refused() -> None:
     with AudioServer(lambda n, asked: Answer(wav(np.zeros(8000, np.float32)))) as server:
         engine = voices_of(server.url)
-        with pytest.raises(RenderingFailed, match="silence"):
+        with pytest.raises(Dropped, match="silence"):
             engine.speak(TEXT, "anna", rate=1.0, pitch=1.0, take=0)
         with pytest.raises(UserError, match="'otto'"):
             engine.speak(TEXT, "otto", rate=1.0, pitch=1.0, take=0)
         engine.close()
-
-
-def test_it_travels_to_other_processes_as_its_configuration() -> None:
-    engine = voices_of("http://127.0.0.1:9")
-    assert pickle.loads(pickle.dumps(engine)).config == engine.config
 
 
 def test_impossible_settings_are_named() -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_build.speech.rewrite import RuleRewriter, strip_markup
 from data_build.speech.rewriting.english_words import ABBREVIATIONS
+from data_build.speech.rewriting.rewriter import RuleRewriter, strip_markup
 
 rewriter = RuleRewriter()
 

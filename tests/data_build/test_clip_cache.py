@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_build.speech.clip_cache import ClipCache, clip_key
+from data_build.clip_cache import ClipCache, clip_key
 from soundflow.errors import UserError
 
 
@@ -83,7 +83,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
 import resource, signal
 from pathlib import Path
 import numpy as np
-from data_build.speech.clip_cache import ClipCache
+from data_build.clip_cache import ClipCache
 from soundflow.errors import UserError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from data_build.records import Voice
-from data_build.speech.align import UniformAligner, WhisperAligner, spoken_units
-from data_build.speech.asr.whisper import Whisper
-from data_build.speech.voices import MARGIN_SAMPLES, synthesise
+from data_build.speech.synthesis import MARGIN_SAMPLES
+from data_build.speech.whisper import Whisper
+from data_build.speech.word_times import UniformAligner, WhisperAligner, spoken_units
+from tests.data_build.speech.embedded import speech
 
 WORDS = ["elephants", "usually", "remember", "every", "beautiful", "garden"]
 
@@ -17,7 +18,7 @@ def _joined() -> tuple[np.ndarray, list[tuple[float, float]]]:
     pause = np.zeros(2400, np.float32)
     parts, truth, at = [], [], 0
     for word in WORDS:
-        said = synthesise(word, voice)
+        said = speech(word, voice)
         truth.append((at + MARGIN_SAMPLES, at + len(said) - MARGIN_SAMPLES))
         parts += [said, pause]
         at += len(said) + len(pause)
@@ -47,7 +48,7 @@ def test_known_word_times_are_found(aligner: WhisperAligner) -> None:
 
 def test_words_keep_their_spelling_and_their_order(aligner: WhisperAligner) -> None:
     text = "Don't stop: it's well-known, isn't it?"
-    samples = synthesise(text, Voice("pico", "en-GB"))
+    samples = speech(text, Voice("pico", "en-GB"))
     found = aligner.align(samples, text, "en")
     assert [w.text for w in found.words] == text.split()
     times = [t for w in found.words for t in (w.start_s, w.end_s)]

@@ -13,8 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
+from data_build.chat.client import ChatClient
+from data_build.chat.prompts import read_prompt
 from data_build.speech.rewriting.english import english_rules
 from data_build.speech.rewriting.european import LANGUAGES as EUROPEAN
 from data_build.speech.rewriting.european import european_rules
@@ -31,6 +34,29 @@ _OMITTED = {
     "fr": ("code omis", "formule omise", "."),
     "es": ("código omitido", "fórmula omitida", "."),
     "it": ("codice omesso", "formula omessa", "."),
+}
+
+_PROMPT = Path(__file__).parent / "rewrite_spoken.v1.md"
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "text": {"type": "string"},
+        "changes": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "rule": {"type": "string", "minLength": 1},
+                    "before": {"type": "string"},
+                    "after": {"type": "string"},
+                },
+                "required": ["rule", "before", "after"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["text", "changes"],
+    "additionalProperties": False,
 }
 
 
@@ -54,8 +80,11 @@ class Rewriter(Protocol):
     def id(self) -> str: ...
 
     def rewrite(self, text: str, language: str) -> Rewritten:
-        """Raises:
-        CallFailure: if the rewriter is a server and does not answer.
+        """The text to speak.
+
+        Raises:
+            CallFailure: if the rewriter is a server and gives no usable answer.
+            ServerGone: if it is a server that has stopped answering.
         """
 
 
@@ -72,6 +101,34 @@ class RuleRewriter:
         return Rewritten(said, changes)
 
 
+class ChatRewriter:
+    """Asks only where the rules find something to change, and checks the answer with them.
+
+    So a clean sentence stays as it is whatever the model would say, costs no call, and mark-up
+    that the model left in does not reach the engine.
+    """
+
+    def __init__(self, client: ChatClient) -> None:
+        self._client = client
+        self._prompt = read_prompt(_PROMPT)
+        self._rules = RuleRewriter()
+
+    @property
+    def id(self) -> str:
+        return f"chat-{self._client.config.model}-{self._prompt.sha256[:8]}-{self._rules.id}"
+
+    def rewrite(self, text: str, language: str) -> Rewritten:
+        if not self._rules.rewrite(text, language).changes:
+            return Rewritten(text, ())
+        variables = {"text": text, "language": language, "code_omitted": _omitted(language)[0]}
+        answer = self._client.ask_json(self._prompt, variables, _SCHEMA)
+        named = tuple(Change(**change) for change in answer["changes"])
+        if answer["text"] != text and not named:
+            named = (Change("unnamed", text, answer["text"]),)
+        swept = self._rules.rewrite(answer["text"], language)
+        return Rewritten(swept.text, named + swept.changes)
+
+
 def strip_markup(text: str, language: str) -> Rewritten:
     """Only what is never spoken goes (Markdown, URLs, code, emoji); numbers and symbols stay.
 
@@ -80,11 +137,6 @@ def strip_markup(text: str, language: str) -> Rewritten:
     code, formula, stop = _omitted(language)
     said, changes = apply_rules(text, [*markup_rules(code, formula, stop), *spacing_rules()])
     return Rewritten(said, changes)
-
-
-def code_omitted(language: str) -> str:
-    """What is said in place of long code."""
-    return _omitted(language)[0]
 
 
 def _omitted(language: str) -> tuple[str, str, str]:

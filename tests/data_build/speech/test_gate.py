@@ -10,14 +10,12 @@ import soundfile
 
 from data_build.chat.http_calls import CallFailure, Endpoint
 from data_build.records import Voice
-from data_build.speech.asr.http_asr import HttpAsr, HttpAsrConfig
-from data_build.speech.asr.pipeline import TransformersAsr
-from data_build.speech.asr.whisper import Whisper
-from data_build.speech.asr.whisper_weights import whisper_folder
-from data_build.speech.asr_check import GateConfig, judge
-from data_build.speech.voices import synthesise
+from data_build.speech.asr import HttpAsr, HttpAsrConfig, TransformersAsr
+from data_build.speech.gate import GateConfig, check
+from data_build.speech.whisper import Whisper, whisper_folder
 from soundflow.errors import UserError
 from tests.data_build.speech.audio_server import Answer, Asked, AudioServer
+from tests.data_build.speech.embedded import speech
 
 TEXT = "The train to the coast leaves at seven thirty in the morning."
 
@@ -32,33 +30,33 @@ def whisper() -> Whisper:
 @pytest.fixture(scope="module")
 def rendering() -> np.ndarray:
     pytest.importorskip("py_nanotts")
-    return synthesise(TEXT, Voice("pico", "en-US"))
+    return speech(TEXT, Voice("pico", "en-US"))
 
 
 def test_a_good_rendering_passes_although_the_time_is_written_in_figures(
     whisper: Whisper, rendering: np.ndarray
 ) -> None:
-    verdict = judge(rendering, TEXT, "en", 1.0, whisper, GateConfig())
-    assert verdict.passed
-    assert verdict.wer == 0.0
-    assert verdict.heard is not None
-    assert "7" in verdict.heard  # Whisper writes figures; digit by digit they are the same
+    result = check(rendering, TEXT, "en", 1.0, whisper, GateConfig())
+    assert result.passed
+    assert result.wer == 0.0
+    # Whisper writes figures; digit by digit they are the same.
+    assert "7" in whisper.transcribe(rendering, "en")
 
 
 def test_dropped_and_invented_words_are_refused(whisper: Whisper, rendering: np.ndarray) -> None:
     for text in (TEXT + " Bring your ticket.", "The train to the coast leaves tomorrow."):
-        verdict = judge(rendering, text, "en", 1.0, whisper, GateConfig())
-        assert not verdict.passed
-        assert verdict.reason.startswith("WER")
-        assert verdict.wer is not None
-        assert verdict.wer > 0.10
+        result = check(rendering, text, "en", 1.0, whisper, GateConfig())
+        assert not result.passed
+        assert result.reason.startswith("WER")
+        assert result.wer is not None
+        assert result.wer > 0.10
 
 
 def test_the_threshold_decides(whisper: Whisper, rendering: np.ndarray) -> None:
-    text = TEXT.replace("morning", "evening")  # 1 of 13 jobs
-    assert judge(rendering, text, "en", 1.0, whisper, GateConfig()).passed
+    text = TEXT.replace("morning", "evening")  # 1 of 13 words
+    assert check(rendering, text, "en", 1.0, whisper, GateConfig()).passed
     strict = GateConfig(tau_wer=0.05)
-    assert not judge(rendering, text, "en", 1.0, whisper, strict).passed
+    assert not check(rendering, text, "en", 1.0, whisper, strict).passed
 
 
 @pytest.mark.parametrize(
@@ -73,13 +71,13 @@ def test_the_threshold_decides(whisper: Whisper, rendering: np.ndarray) -> None:
         (8.0, 1.0, "zh", "今天天气很好", "too long"),
     ],
 )
-def test_length_is_judged_before_anybody_listens(
+def test_the_length_is_checked_first(
     seconds: float, rate: float, language: str, text: str, reason: str
 ) -> None:
     samples = np.zeros(int(seconds * 16_000), np.float32)
-    verdict = judge(samples, text, language, rate, None, GateConfig())
-    assert verdict.reason.startswith(reason)
-    assert verdict.passed == (not reason)
+    result = check(samples, text, language, rate, None, GateConfig())
+    assert result.reason.startswith(reason)
+    assert result.passed == (not reason)
 
 
 def test_transcription_repeats_itself(whisper: Whisper, rendering: np.ndarray) -> None:
@@ -100,21 +98,21 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
 
 def test_real_speech_passes_the_gate_it_should(whisper: Whisper, shared: Path) -> None:
     rows = [json.loads(line) for line in (shared / "data/manifest.jsonl").open()]
-    speech = [
+    rows = [
         r for r in rows
         if r["kind"] == "speech" and r.get("language", "en") == "en" and r.get("text")
         and r.get("text_by") != "asr_agreement" and 3 <= r["duration_s"] <= 12
     ][:6]  # fmt: skip
-    if not speech:
+    if not rows:
         pytest.skip("no transcribed English speech in the shared material")
     rates = []
-    for row in speech:
+    for row in rows:
         samples, _ = soundfile.read(shared / "data" / row["path"], dtype="float32")
         gate = GateConfig(letters_per_s=(3.0, 40.0), slack_s=2.0)
-        rates.append(judge(samples, row["text"], "en", 1.0, whisper, gate).wer)
-    heard = [r for r in rates if r is not None]
-    assert len(heard) == len(speech)
-    assert np.median(heard) <= 0.10
+        rates.append(check(samples, row["text"], "en", 1.0, whisper, gate).wer)
+    measured = [r for r in rates if r is not None]
+    assert len(measured) == len(rows)
+    assert np.median(measured) <= 0.10
 
 
 def _recogniser(url: str) -> HttpAsr:
@@ -128,14 +126,14 @@ def test_a_transcription_server_hears_the_very_samples(
     def answer(_: int, asked: Asked) -> Answer:
         samples, rate = soundfile.read(io.BytesIO(asked.files["file"]), dtype="float32")
         assert rate == 16_000
-        heard = whisper.transcribe(samples, asked.fields["language"])
-        return Answer(json.dumps({"text": heard}).encode())
+        measured = whisper.transcribe(samples, asked.fields["language"])
+        return Answer(json.dumps({"text": measured}).encode())
 
     with AudioServer(answer) as server:
         asr_model = _recogniser(server.url + "/v1")
-        verdict = judge(rendering, TEXT, "en-GB", 1.0, asr_model, GateConfig())
+        result = check(rendering, TEXT, "en-GB", 1.0, asr_model, GateConfig())
         asr_model.close()
-    assert verdict.passed
+    assert result.passed
     assert server.asked[0].path == "/v1/audio/transcriptions"
     assert server.asked[0].fields["model"] == "tiny"
 
@@ -176,7 +174,7 @@ def test_any_local_transformers_model_can_listen(tmp_path: Path, rendering: np.n
     )  # fmt: skip
     transformers.Wav2Vec2ForCTC(config).save_pretrained(tmp_path)
     asr_model = TransformersAsr(str(tmp_path))
-    heard = asr_model.transcribe(rendering, "en")
-    assert set(heard) <= set("abcdefg |<unkpds/>")
-    assert heard == asr_model.transcribe(rendering, "en")
-    assert not judge(rendering, TEXT, "en", 1.0, asr_model, GateConfig()).passed
+    measured = asr_model.transcribe(rendering, "en")
+    assert set(measured) <= set("abcdefg |<unkpds/>")
+    assert measured == asr_model.transcribe(rendering, "en")
+    assert not check(rendering, TEXT, "en", 1.0, asr_model, GateConfig()).passed

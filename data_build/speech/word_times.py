@@ -1,4 +1,4 @@
-"""When each word of a rendering is said: by an aligner, or evenly spread and marked as such."""
+"""When each word of a rendering is said: found by an aligner, or spread evenly and marked so."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from data_build.records import Word
-from data_build.speech.asr.whisper import Whisper
-from data_build.speech.voices import MARGIN_SAMPLES
+from data_build.speech.synthesis import MARGIN_SAMPLES
+from data_build.speech.whisper import Whisper
 from soundflow.audio.level import block_power
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.text.normalize import BY_CHARACTER
@@ -98,9 +98,9 @@ def _without_pauses(words: tuple[Word, ...], samples: Float32) -> tuple[Word, ..
     timed: list[Word] = []
     for word in words:
         first, last = round(word.start_s * 100), round(word.end_s * 100)
-        (heard,) = np.nonzero(loud[first:last])
-        if len(heard):
-            start_s, end_s = (first + heard[0]) / 100, (first + heard[-1] + 1) / 100
+        (audible,) = np.nonzero(loud[first:last])
+        if len(audible):
+            start_s, end_s = (first + audible[0]) / 100, (first + audible[-1] + 1) / 100
             word = Word(word.text, float(start_s), float(min(end_s, word.end_s)))
         timed.append(word)
     return tuple(timed)

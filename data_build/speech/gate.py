@@ -1,8 +1,8 @@
-"""Is what was rendered what was written? Length first, then what a asr_model hears.
+"""Is what was rendered what was written? Its length first, then the transcript of an ASR model.
 
 A text-to-speech engine may repeat, drop or invent words; a rendering passes when its length is
-plausible for its text and its word error rate against the text is at most ``tau_wer``. What cannot
-be heard is not held against it: 7:30 or 730, mail box or mailbox.
+plausible for its text and its word error rate against the text is at most ``tau_wer``. What sounds
+the same is no error: 7:30 or 730, mail box or mailbox.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from data_build.speech.asr.asr_model import AsrModel
-from soundflow.protocol.timebase import SAMPLE_RATE_HZ
+from data_build.speech.asr import AsrModel
+from soundflow.protocol.timebase import to_seconds
 from soundflow.text.normalize import BY_CHARACTER, level_compounds, split_numerals, units
 from soundflow.text.wer import count_unit_errors
 
@@ -50,30 +50,31 @@ class GateConfig:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the gate found. ``reason`` is empty where the rendering passed.
+class GateResult:
+    """What the gate found.
 
-    ``wer`` and ``heard`` are None where the length alone was enough to refuse.
+    Attributes:
+        reason: why the rendering is refused; empty where it passed.
+        wer: word (or character) error rate; None where the length alone was checked.
     """
 
     reason: str
     wer: float | None = None
-    heard: str | None = None
 
     @property
     def passed(self) -> bool:
         return not self.reason
 
 
-def judge(
+def check(
     samples: Float32,
     text: str,
     language: str,
     rate: float,
     asr_model: AsrModel | None,
     config: GateConfig,
-) -> Verdict:
-    """Judges one rendering, (n,) float32 mono at 16 kHz.
+) -> GateResult:
+    """Checks one rendering, (n,) float32 mono.
 
     Args:
         text: what was to be said, rewritten for speech.
@@ -81,24 +82,25 @@ def judge(
         asr_model: None checks the length alone.
 
     Raises:
-        CallFailure: if the asr_model is a server and does not answer.
+        CallFailure: if the ASR model is a server and gives no usable answer.
     """
-    reason = _implausible_length(len(samples) / SAMPLE_RATE_HZ * rate, text, language, config)
+    reason = _implausible_length(to_seconds(len(samples)) * rate, text, language, config)
     if reason:
-        return Verdict(reason)
+        return GateResult(reason)
     if asr_model is None:
-        return Verdict("")
-    heard = asr_model.transcribe(samples, language)
+        return GateResult("")
+    transcript = asr_model.transcribe(samples, language)
     errors = count_unit_errors(
         *level_compounds(
-            split_numerals(units(text, language)), split_numerals(units(heard, language))
+            split_numerals(units(text, language)), split_numerals(units(transcript, language))
         )
     )
     if errors.rate is None:
-        return Verdict("nothing to compare: the text has no words", None, heard)
+        return GateResult("nothing to compare: the text has no words")
     if errors.rate > config.tau_wer:
-        return Verdict(f"WER {errors.rate:.2f} over {config.tau_wer:.2f}", errors.rate, heard)
-    return Verdict("", errors.rate, heard)
+        refused = f"WER {errors.rate:.2f} over {config.tau_wer:.2f}, transcript {transcript!r}"
+        return GateResult(refused, errors.rate)
+    return GateResult("", errors.rate)
 
 
 def _implausible_length(seconds: float, text: str, language: str, config: GateConfig) -> str:

@@ -1,0 +1,136 @@
+"""ASR models other than Whisper: any local one through transformers, or a server."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from data_build.chat.http_calls import BadAnswer, Endpoint, EndpointCaller, Form
+from soundflow.errors import UserError
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
+from soundflow.shards.schema import quantise
+from soundflow.shards.writer import flac_bytes
+
+Float32 = npt.NDArray[np.float32]
+
+
+class AsrModel(Protocol):
+    """Samples in, text out."""
+
+    @property
+    def id(self) -> str:
+        """Model and version: what another id transcribes is another transcript."""
+
+    def transcribe(self, samples: Float32, language: str) -> str:
+        """What is said in ``samples``, (n,) float32 mono at 16 kHz.
+
+        Raises:
+            UserError: if the model does not know ``language``.
+            CallFailure: if it is a server and gives no usable answer.
+            ServerGone: if it is a server that has stopped answering.
+        """
+
+
+class TransformersAsr:
+    """A model folder (Whisper, wav2vec 2.0, Parakeet, ...) on the CPU, loaded at the first use.
+
+    Args:
+        folder: what ``save_pretrained`` wrote, with the processor's files; nothing is fetched.
+
+    Raises:
+        UserError: if the folder is not there, or transformers cannot load it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        if not (Path(folder) / "config.json").is_file():
+            raise UserError(
+                f"{folder}: not a model folder, config.json missing",
+                "give a local folder with model and processor",
+            )
+        self._folder = folder
+        self._pipeline: Any = None
+
+    @property
+    def id(self) -> str:
+        return f"transformers-{Path(self._folder).name}"
+
+    def transcribe(self, samples: Float32, language: str) -> str:
+        pipeline = self._loaded()
+        # Only multilingual Whisper takes a language; other models have one, or find it themselves.
+        generation = getattr(pipeline.model, "generation_config", None)
+        audio = {"raw": samples, "sampling_rate": SAMPLE_RATE_HZ}
+        options: dict[str, Any] = {}
+        if getattr(generation, "is_multilingual", False):
+            code = language.split("-")[0].lower()
+            options["generate_kwargs"] = {"language": code, "task": "transcribe"}
+        return str(pipeline(audio, **options)["text"]).strip()
+
+    def _loaded(self) -> Any:
+        if self._pipeline is None:
+            # The one place of the build that needs torch.
+            from transformers import pipeline
+
+            try:
+                self._pipeline = pipeline(
+                    "automatic-speech-recognition", model=self._folder, device=-1
+                )
+            except (OSError, ValueError, KeyError) as error:
+                raise UserError(
+                    f"{self._folder}: no ASR model: {' '.join(str(error).split())[:200]}",
+                    "give a folder with model, tokenizer and feature extractor",
+                ) from error
+        return self._pipeline
+
+
+@dataclass(frozen=True)
+class HttpAsrConfig:
+    """``endpoint.base_url`` ends before ``/audio/transcriptions`` (usually in ``/v1``)."""
+
+    endpoint: Endpoint = field(default_factory=lambda: Endpoint("http://127.0.0.1:8000/v1"))
+    model: str = "whisper-1"
+
+
+class HttpAsr:
+    """An OpenAI-compatible ``/audio/transcriptions``: sends FLAC, takes ``{"text": ...}``."""
+
+    def __init__(self, config: HttpAsrConfig) -> None:
+        self.config = config
+        self._caller = EndpointCaller(config.endpoint)
+
+    @property
+    def id(self) -> str:
+        return f"http-{self.config.model}"
+
+    def close(self) -> None:
+        self._caller.close()
+
+    def transcribe(self, samples: Float32, language: str) -> str:
+        form = Form(
+            fields={
+                "model": self.config.model,
+                "language": language.split("-")[0].lower(),
+                "response_format": "json",
+                "temperature": "0",
+            },
+            files={
+                "file": ("clip.flac", flac_bytes(quantise(samples), SAMPLE_RATE_HZ), "audio/flac")
+            },
+        )
+        return self._caller.start(
+            lambda: self._caller.post("audio/transcriptions", form, _transcript)
+        ).result()
+
+
+def _transcript(content: bytes) -> str:
+    try:
+        text = json.loads(content)["text"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise BadAnswer("not_a_transcript", f"{type(error).__name__}: {error}") from error
+    if not isinstance(text, str):
+        raise BadAnswer("not_a_transcript", f"text is a {type(text).__name__}")
+    return text.strip()
