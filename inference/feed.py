@@ -5,9 +5,9 @@
     a.wav ▓▓▓▓▓▓▓▓▓░ 1 s ░░░  b.wav ▓▓▓▓▓▓▓░ 1 s ░░░    one session, one count of chunks
           └ whole chunks ┘          └ whole chunks ┘
 
-`packets` turns a recording into what a session takes under a profile: the command line, the Python
-API, evaluation and the validation of training all call it, so none of them can take the same recording
-differently.
+`packets` turns a recording into what a session takes under a profile. The command line, the Python
+API, evaluation and the validation of training all call it, so the same recording is the same
+stream in all of them.
 """
 
 from __future__ import annotations

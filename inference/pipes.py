@@ -26,16 +26,13 @@ _MAGIC = (
     (0, b"RIFF"), (0, b"RF64"), (0, b"FORM"), (0, b"caff"), (0, b"fLaC"), (0, b"OggS"),
     (0, b"ID3"), (0, b"\x1aE\xdf\xa3"), (4, b"ftyp"), (0, b".snd"), (0, b"#!AMR"),
 )  # fmt: skip
-_MP3_KBIT = {
-    3: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG 1
-    2: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG 2
-    0: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG 2.5
-}
-_MP3_RATE_HZ = {
-    3: (44_100, 48_000, 32_000),
-    2: (22_050, 24_000, 16_000),
-    0: (11_025, 12_000, 8_000),
-}
+# Layer III by version: bit rates of MPEG 1 and of its extensions to low rates; the sample rates of
+# MPEG 1, halved by version 2 and again by 2.5.
+_MPEG1, _MPEG2, _MPEG25 = 3, 2, 0
+_MPEG1_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_MPEG2_KBIT = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_MPEG1_RATES_HZ = (44_100, 48_000, 32_000)
+_RATE_DIVISOR = {_MPEG1: 1, _MPEG2: 2, _MPEG25: 4}
 
 
 class Source(Protocol):
@@ -104,11 +101,11 @@ def _mp3_frame_bytes(data: bytes) -> int | None:
     if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE6 != 0xE2:
         return None
     version, bit_rate, rate = data[1] >> 3 & 3, data[2] >> 4, data[2] >> 2 & 3
-    if version == 1 or bit_rate in (0, 15) or rate == 3:
+    if version not in _RATE_DIVISOR or bit_rate in (0, 15) or rate == 3:
         return None
-    samples_over_8 = 144 if version == 3 else 72
-    bits_per_s = 1000 * _MP3_KBIT[version][bit_rate - 1]
-    return samples_over_8 * bits_per_s // _MP3_RATE_HZ[version][rate] + (data[2] >> 1 & 1)
+    kbit, bytes_a_bit = (_MPEG1_KBIT, 144) if version == _MPEG1 else (_MPEG2_KBIT, 72)
+    rate_hz = _MPEG1_RATES_HZ[rate] // _RATE_DIVISOR[version]
+    return bytes_a_bit * 1000 * kbit[bit_rate - 1] // rate_hz + (data[2] >> 1 & 1)
 
 
 def _pcm(head: _Head, name: str, rate_hz: int, packet_s: float) -> Iterator[Float32]:
