@@ -138,8 +138,12 @@ class AudioInteraction:
             ValueError: if a value is impossible.
             UserError: if the instruction does not fit into the memory.
         """
-        sampling = SamplingConfig(temperature, top_k, max_reply_tokens, seed)
-        config = SessionConfig(system, threshold, limit_positions, sampling)
+        sampling = SamplingConfig(
+            temperature=temperature, top_k=top_k, max_reply_tokens=max_reply_tokens, seed=seed
+        )
+        config = SessionConfig(
+            system=system, threshold=threshold, limit_positions=limit_positions, sampling=sampling
+        )
         return Session(self._engine, config)
 
     def stream(
