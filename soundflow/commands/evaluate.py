@@ -7,6 +7,7 @@ import json
 
 from rich.table import Table
 
+from inference.engine import CALIBRATION_FILE
 from inference.evaluate.bootstrap import Estimate
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.results import (
@@ -51,7 +52,7 @@ def output_of(recipe: EvaluateRecipe) -> Output:
     """What an evaluation with this recipe is known by."""
     free = ("output", "report", "streams_at_once")
     settings = {k: v for k, v in to_plain(recipe).items() if k not in free}
-    names = (RESULTS_FILE, REPORT_FILE, RECIPE_FILE)
+    names = (RESULTS_FILE, REPORT_FILE, RECIPE_FILE, CALIBRATION_FILE)
     return Output("evaluate", settings, names, results=RESULTS_FILE)
 
 

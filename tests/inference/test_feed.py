@@ -22,6 +22,7 @@ from inference.profiles import PUBLISHED, PUBLISHED_LIVE, Profile
 from inference.recordings import Recording, open_recordings, samples_recording
 from inference.session import Session, SessionConfig
 from soundflow.errors import UserError
+from soundflow.model.weights import TrainingFacts, save_checkpoint
 from soundflow.protocol.timebase import TimeBase
 from tests.inference.engines import make_engine
 
@@ -170,9 +171,9 @@ def test_a_fifo_is_a_recording(tmp_path, data):
 
 
 def test_a_process_substitution_on_the_command_line(tmp_path):
-    from soundflow.model.weights import save_checkpoint
-
-    save_checkpoint(tmp_path / "model", ENGINE.model, ENGINE.tokenizer, ENGINE.spec, {})
+    save_checkpoint(
+        tmp_path / "model", ENGINE.model, ENGINE.tokenizer, ENGINE.spec, TrainingFacts(1024)
+    )
     soundfile.write(tmp_path / "talk.wav", PCM, 16_000)
     command = f"{sys.executable} -m soundflow.cli infer {tmp_path}/model"
     outputs = []
