@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from data_build.chat.client import ChatClient
-from data_build.chat.use import asked_for, chat_client, server_gone
+from data_build.chat.use import asked_for, chat_client
 from data_build.compose.offline import compose_offline
 from data_build.compose.stream import compose
-from data_build.drops import Drop, Dropped, ServerGone
+from data_build.drops import Drop, Dropped
 from data_build.pools.factory import make_scene_source, make_speech_sources
 from data_build.pools.pools import Library, open_library
 from data_build.pools.prepare import Preparer
@@ -174,8 +174,6 @@ def build_stream(
         try:
             return _stream(bench, stream_id, seed), bad
         except Dropped as dropped:
-            if server_gone(dropped.drop.reason):
-                raise ServerGone("a server of the recipe", dropped.drop.reason) from dropped
             bad.append(dropped.drop)
     reason = f"none of {_ATTEMPTS} plans can be used; the last one: {bad[-1].reason}"
     return None, [*bad, Drop("compose", stream_id, reason)]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from data_build.chat.client import ChatClient, ChatConfig
 
-_GONE = re.compile(r"(?:^|: )(?:connection|endpoint_down): ")
 Decision = Literal["rewrite", "plan", "refine", "verify", "probe", "silence"]
 
 
@@ -43,11 +41,3 @@ def asked_for(
 ) -> ChatClient | None:
     """The client where ``decision`` is the model's, else None."""
     return client if use is not None and decision in use.decisions else None
-
-
-def server_gone(reason: str) -> bool:
-    """Whether a drop says that a server cannot be reached at all.
-
-    Then nothing may be drawn anew: what a build makes must not depend on when a server was away.
-    """
-    return bool(_GONE.search(reason))

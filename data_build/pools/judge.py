@@ -10,13 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from data_build.chat.client import ChatClient
-from data_build.chat.use import server_gone
 from data_build.drops import Drop
 from data_build.labelling.silence_llm import model_judgements
 from data_build.labelling.silence_policy import judge
 from data_build.records import Clip, Intervention
 from data_build.sources.source import Report
-from soundflow.errors import UserError
 
 ALARM, BENIGN = "alarm", "benign"
 
@@ -27,7 +25,7 @@ def judged(
     """(ALARM or BENIGN, clip); an alarm carries its `Intervention`.
 
     Raises:
-        UserError: if the server of the chat model cannot be reached.
+        ServerGone: if the server of the chat model has stopped answering.
     """
     if client is None:
         pairs = ((clip, judge(clip)) for clip in clips)
@@ -36,11 +34,6 @@ def judged(
         pairs = zip(kept, model_judgements(asked, client), strict=True)  # type: ignore[assignment]
     for clip, verdict in pairs:
         if isinstance(verdict, Drop):
-            if server_gone(verdict.reason):
-                raise UserError(
-                    f"{clip.id}: a server has stopped answering: {verdict.reason}",
-                    "start it again and run the same command; its answers so far are kept",
-                )
             report(verdict)
         elif verdict.reply is None:
             yield BENIGN, clip

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data_build.chat.use import server_gone
 from data_build.drops import Drop, Dropped
 from data_build.records import Clip
 from data_build.scenes.curator import CuratedScene, Curator
@@ -37,9 +36,6 @@ class SceneSource:
         count = min(BAG, len(self.sounds))
         bag = [self.sounds[int(i)] for i in rng.integers(len(self.sounds), size=count)]
         curated = self.curator.curate(list({clip.id: clip for clip in bag}.values()), seed)
-        for drop in curated.drops:
-            if server_gone(drop.reason):
-                raise Dropped(drop)
         if not curated.scenes:
             last = (
                 curated.drops[-1]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from data_build.chat.http_calls import CallFailure
 from data_build.drops import Drop
+from data_build.http_calls import CallFailure
 from data_build.randomness import generator
 from data_build.records import Clip, Item
 from data_build.scenes.describe import sentence

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from data_build.chat.http_calls import BadAnswer, CallCounts, CallFailure, Endpoint, EndpointCaller
+from data_build.http_calls import BadAnswer, CallCounts, CallFailure, Endpoint, EndpointCaller
 from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.randomness import digest
 from data_build.records import Clip, Origin, Unspoken
@@ -109,9 +109,7 @@ class HttpGenerator:
             self._caller.count(cache_hits=1)
             return kept
         try:
-            samples = self._caller.start(
-                lambda: self._caller.post(self._config.path, request, _audio)
-            ).result()
+            samples = self._caller.call(self._config.path, request, _audio)
         except CallFailure as failure:
             raise CannotGenerate(str(failure)) from failure
         return self._keeper.keep(clip, samples, key)

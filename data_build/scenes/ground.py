@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from data_build.chat.http_calls import CallFailure
 from data_build.drops import Drop
+from data_build.http_calls import CallFailure
 from data_build.randomness import digest
 from data_build.records import Clip
 from data_build.scenes.generate import CannotGenerate, Generator

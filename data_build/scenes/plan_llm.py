@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from data_build.chat.client import Answer, ChatClient
-from data_build.chat.http_calls import CallFailure
 from data_build.chat.prompts import Prompt, read_prompt
+from data_build.http_calls import CallFailure
 from data_build.scenes.draft import PlanConfig
 from data_build.scenes.ontology import Ontology, ontology
 from data_build.scenes.scene import (

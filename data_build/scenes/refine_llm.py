@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from data_build.chat.client import ChatClient
-from data_build.chat.http_calls import CallFailure
 from data_build.chat.prompts import Prompt, read_prompt
+from data_build.http_calls import CallFailure
 from data_build.scenes.ontology import Ontology, ontology
 from data_build.scenes.plan_llm import PROMPTS, ROUNDS, made_by
 from data_build.scenes.refine import Refined, check_refined

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from data_build.chat.use import server_gone
-from data_build.drops import Drop, Dropped
+from data_build.drops import Drop
 from data_build.labelling.history import Probe, insert, rule_probe
 from data_build.labelling.history_llm import model_probes
 from data_build.pools.pools import Library
@@ -63,13 +62,11 @@ def probe_of(library: Library, dialogue: Dialogue, rng: np.random.Generator) -> 
     """A history probe, by rule or by the chat model of the recipe.
 
     Raises:
-        Dropped: if the server of the chat model cannot be reached.
+        ServerGone: if the server of the chat model has stopped answering.
     """
     if library.probes is None:
         return rule_probe(dialogue, rng)
     (found,) = model_probes([dialogue], library.probes, int(rng.integers(1 << 31)))
-    if isinstance(found, Drop) and server_gone(found.reason):
-        raise Dropped(found)
     return found
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from data_build.chat.http_calls import Endpoint
 from data_build.drops import Drop
+from data_build.http_calls import Endpoint
 from data_build.pools.synthetic_clips import make
 from data_build.records import Clip, Origin, Prepared, Recorded, SyntheticSound
 from data_build.scenes.generate import (
