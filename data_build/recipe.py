@@ -14,13 +14,14 @@ from data_build.compose.config import ComposeConfig
 from data_build.pools.config import PoolsConfig
 from data_build.pools.prepare import PrepareConfig
 from data_build.scenes.draft import PlanConfig
+from data_build.sources.catalogue import corpus_named
 from data_build.sources.source import SourceConfig
 from data_build.speech.setup import SpeechConfig
 from data_build.tasks.config import AbilitiesConfig, CueConfig
 from data_build.tasks.taxonomy import FORMS, TASKS
 from soundflow.config.record import to_plain
 from soundflow.config.settings import SETTINGS, Fraction, Seed, SplitName, Workers
-from soundflow.errors import nearest
+from soundflow.errors import UserError, nearest
 from soundflow.protocol.stream_config import StreamConfig
 
 
@@ -110,6 +111,11 @@ class BuildRecipe:
             raise ValueError(f"cues: names must be unique, got {sorted(names)}")
         if not (self.cues or self.sources or self.texts or self.material.sounds):
             raise ValueError("cues, sources, texts, material.sounds: there is nothing to hear")
+        for number, source in enumerate(self.sources):
+            try:
+                corpus_named(source.corpus)
+            except UserError as error:
+                raise ValueError(f"sources.{number}: {error.message}") from None
         counted = any(s.tasks.get("count_sounds", 0) > 0 for s in self.splits.values())
         if counted and self.abilities.counting.sound not in names:
             raise ValueError(f"counting.sound names no cue: {self.abilities.counting.sound!r}")
