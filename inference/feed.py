@@ -92,11 +92,13 @@ def feed(
     *,
     real_time: bool = False,
     sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[SessionOutput]:
     """Recordings one after another into ``session``, which is closed at the end.
 
     Args:
         real_time: waits until each packet would have arrived from a microphone.
+        sleep, clock: how it waits, and monotonic seconds.
 
     Yields:
         What became known with each packet; last, the end of the session.
@@ -104,13 +106,13 @@ def feed(
     Raises:
         UserError: where a recording cannot be read on.
     """
-    received, began = 0, time.perf_counter()
+    received, began = 0, clock()
     for recording in recordings:
         begins: Recording | None = recording
         for packet in packets(recording, engine.profile, engine.spec.time):
             if real_time:
                 due_s = engine.spec.time.seconds(received + len(packet))
-                sleep(max(0.0, began + due_s - time.perf_counter()))
+                sleep(max(0.0, began + due_s - clock()))
             yield SessionOutput(begins, received, tuple(session.push(packet)))
             received += len(packet)
             begins = None

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 
+from soundflow.audio.files import MAX_AMPLITUDE
+from soundflow.audio.mixdown import Mixdown, choose_channels
 from soundflow.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
 
+log = logging.getLogger(__name__)
+
 PCM16_SCALE = np.float32(32768.0)
-# Decoders and resamplers overshoot full scale by a little; integers taken for floats by thousands.
-LARGEST_SAMPLE = 2.0
+# Live audio is mixed to mono by what its first audible second holds.
+CHANNEL_CHOICE_S = 1.0
+AUDIBLE = 1e-4  # of full scale
 
 
 def as_float32(packet: npt.ArrayLike) -> Float32:
@@ -25,7 +31,7 @@ def as_float32(packet: npt.ArrayLike) -> Float32:
 
     Raises:
         UserError: if it has another type or shape, holds NaN or infinity, or lies outside [-1, 1]
-            by more than the overshoot of a decoder (a factor of 2).
+            by more than a factor of 8 (float recordings and decoders may exceed it a little).
     """
     samples = np.asarray(packet)
     if samples.ndim != 1:
@@ -48,7 +54,7 @@ def scaled(samples: npt.NDArray[np.generic]) -> Float32:
     peak = float(np.abs(found).max(initial=0.0))
     if not np.isfinite(peak):
         raise UserError("the audio holds NaN or infinity", "repair the recording or its decoder")
-    if peak > LARGEST_SAMPLE:
+    if peak > MAX_AMPLITUDE:
         raise UserError(
             f"expected samples in [-1, 1], got {peak:g}",
             "divide integer samples by their full scale, for 16 bits 32768",
@@ -89,6 +95,36 @@ def resampled(packets: Iterable[Float32], from_hz: int, to_hz: int) -> Iterator[
     for packet in packets:
         yield resampler.push(packet)
     yield resampler.finish()
+
+
+def mono_blocks(blocks: Iterable[Float32], name: str, rate_hz: int) -> Iterator[Float32]:
+    """Blocks of several channels mixed to mono as they arrive, (n, channels) -> (n,).
+
+    Which channels are used is decided once, by the first second that is not silent, so that the
+    level never jumps; channels that are dead or cancel each other are named in the log.
+    """
+    mixdown: Mixdown | None = None
+    held: list[Float32] = []
+    for block in blocks:
+        if mixdown is not None or block.shape[1] == 1:
+            yield block[:, 0] if mixdown is None else mixdown.mix(block)
+            continue
+        if not held and np.abs(block).max(initial=0.0) < AUDIBLE:
+            yield block.mean(axis=1, dtype=np.float32)
+            continue
+        held.append(block)
+        if sum(map(len, held)) >= CHANNEL_CHOICE_S * rate_hz:
+            mixdown = _chosen(held, name)
+            yield mixdown.mix(np.concatenate(held))
+    if held and mixdown is None:
+        yield _chosen(held, name).mix(np.concatenate(held))
+
+
+def _chosen(held: list[Float32], name: str) -> Mixdown:
+    mixdown = choose_channels(held, held[0].shape[1])
+    for warning in mixdown.warnings:
+        log.warning("%s: %s", name, warning)
+    return mixdown
 
 
 def cut(samples: Float32, packet_samples: int) -> Iterator[Float32]:

@@ -15,24 +15,19 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from inference.packets import PCM16_SCALE, resampled, scaled
+from inference.packets import PCM16_SCALE, mono_blocks, resampled, scaled
+from soundflow.audio.containers import mpeg_frame_bytes
 from soundflow.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
 
 _SNIFFED_BYTES = 12
+_HEADER_BYTES = 6
 # Where a container shows itself: offset and bytes.
 _MAGIC = (
     (0, b"RIFF"), (0, b"RF64"), (0, b"FORM"), (0, b"caff"), (0, b"fLaC"), (0, b"OggS"),
     (0, b"ID3"), (0, b"\x1aE\xdf\xa3"), (4, b"ftyp"), (0, b".snd"), (0, b"#!AMR"),
 )  # fmt: skip
-# Layer III by version: bit rates of MPEG 1 and of its extensions to low rates; the sample rates of
-# MPEG 1, halved by version 2 and again by 2.5.
-_MPEG1, _MPEG2, _MPEG25 = 3, 2, 0
-_MPEG1_KBIT = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_MPEG2_KBIT = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-_MPEG1_RATES_HZ = (44_100, 48_000, 32_000)
-_RATE_DIVISOR = {_MPEG1: 1, _MPEG2: 2, _MPEG25: 4}
 
 
 class Source(Protocol):
@@ -92,20 +87,11 @@ def is_audio_file(head: _Head) -> bool:
     first = head.peek(_SNIFFED_BYTES)
     if any(first[at : at + len(magic)] == magic for at, magic in _MAGIC):
         return True
-    length = _mp3_frame_bytes(first)
-    return length is not None and _mp3_frame_bytes(head.peek(length + 4)[length:]) is not None
-
-
-def _mp3_frame_bytes(data: bytes) -> int | None:
-    """Length of the MP3 (layer III) frame whose header ``data`` begins with; None for others."""
-    if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE6 != 0xE2:
-        return None
-    version, bit_rate, rate = data[1] >> 3 & 3, data[2] >> 4, data[2] >> 2 & 3
-    if version not in _RATE_DIVISOR or bit_rate in (0, 15) or rate == 3:
-        return None
-    kbit, bytes_a_bit = (_MPEG1_KBIT, 144) if version == _MPEG1 else (_MPEG2_KBIT, 72)
-    rate_hz = _MPEG1_RATES_HZ[rate] // _RATE_DIVISOR[version]
-    return bytes_a_bit * 1000 * kbit[bit_rate - 1] // rate_hz + (data[2] >> 1 & 1)
+    # An MP3 without a tag begins with a frame, and with another where that ends.
+    length = mpeg_frame_bytes(first)
+    if length is None or length < len(first):
+        return False
+    return mpeg_frame_bytes(head.peek(length + _HEADER_BYTES)[length:]) is not None
 
 
 def _pcm(head: _Head, name: str, rate_hz: int, packet_s: float) -> Iterator[Float32]:
@@ -126,7 +112,8 @@ def _decoded(head: Source, name: str, to_hz: int) -> Iterator[Float32]:
             if not container.streams.audio:
                 raise UserError(f"{name}: holds no audio track", "pipe a recording")
             rate_hz = int(container.streams.audio[0].rate)
-            yield from resampled(_mono_frames(container), rate_hz, to_hz)
+            mono = mono_blocks(_frames(container), name, rate_hz)
+            yield from resampled(mono, rate_hz, to_hz)
     except av.FFmpegError as error:
         why = " ".join(str(error).split())
         raise UserError(
@@ -135,10 +122,11 @@ def _decoded(head: Source, name: str, to_hz: int) -> Iterator[Float32]:
         ) from error
 
 
-def _mono_frames(container: av.container.InputContainer) -> Iterator[Float32]:
-    planes = av.AudioResampler(format="fltp")
+def _frames(container: av.container.InputContainer) -> Iterator[Float32]:
+    """(n, channels) float32 of every frame."""
+    planes = av.AudioResampler(format="fltp")  # same rate and channels
     for frame in container.decode(audio=0):
         for plain in planes.resample(frame):
-            yield scaled(plain.to_ndarray()).mean(axis=0, dtype=np.float32)
+            yield scaled(plain.to_ndarray().T)
     for plain in planes.resample(None):
-        yield scaled(plain.to_ndarray()).mean(axis=0, dtype=np.float32)
+        yield scaled(plain.to_ndarray().T)

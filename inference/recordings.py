@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from inference.packets import cut, resampled, scaled
+from inference.packets import cut, mono_blocks, resampled, scaled
 from inference.pipes import pipe_blocks
-from soundflow.audio.files import read_audio
+from soundflow.audio.files import AudioBlocks
 from soundflow.errors import UserError, nearest
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.turns import Event
@@ -22,6 +24,8 @@ from soundflow.shards.schema import StreamSample
 
 Float32 = npt.NDArray[np.float32]
 Array = npt.NDArray[np.generic]
+
+log = logging.getLogger(__name__)
 
 STANDARD_INPUT = "-"
 
@@ -82,8 +86,28 @@ def _open(
     if _is_pipe(path):
         blocks = _fifo(path, rate_hz, pcm_rate_hz, packet_s)
         return Recording(path.name, blocks)
-    audio = read_audio(path, sample_rate_hz=rate_hz)
-    return Recording(path.name, cut(audio, max(1, spec.time.samples(packet_s))))
+    return Recording(path.name, _file(path, rate_hz, max(1, spec.time.samples(packet_s))))
+
+
+def _file(path: Path, rate_hz: int, block_samples: int) -> Iterator[Float32]:
+    """The blocks of a file, the first one decoded here, so that a wrong file is refused at once."""
+    blocks = AudioBlocks(path, rate_hz)
+    decoding = iter(blocks)
+    first = next(decoding)
+    _warn(blocks.name, blocks.warnings)
+
+    def rest() -> Iterator[Float32]:
+        known = len(blocks.warnings)
+        for block in chain([first], decoding):
+            yield from cut(block, block_samples)
+        _warn(blocks.name, blocks.warnings[known:])
+
+    return rest()
+
+
+def _warn(name: str, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        log.warning("%s: %s", name, warning)
 
 
 def _is_pipe(path: Path) -> bool:
@@ -118,18 +142,17 @@ def samples_recording(name: str, packets: Iterable[Array], from_hz: int, to_hz: 
     Args:
         packets: mono (n,) or (n, channels), float in [-1, 1] or int16, at ``from_hz``.
     """
-    return Recording(name, resampled(map(_mono, packets), from_hz, to_hz))
+    channels = (_two_dimensional(packet) for packet in packets)
+    return Recording(name, resampled(mono_blocks(channels, name, from_hz), from_hz, to_hz))
 
 
-def _mono(packet: Array) -> Float32:
+def _two_dimensional(packet: Array) -> Float32:
     samples = scaled(packet)
-    if samples.ndim == 2:
-        samples = samples.mean(axis=1, dtype=np.float32)
-    if samples.ndim != 1:
+    if samples.ndim not in (1, 2):
         raise UserError(
-            f"expected samples of shape (n,) or (n, channels), got {packet.shape}", "reshape them"
+            f"expected samples of shape (n,) or (n, channels), got {samples.shape}", "reshape them"
         )
-    return samples
+    return samples if samples.ndim == 2 else samples[:, None]
 
 
 def _named_stream(folder: Path, wanted: str, spec: StreamSpec, packet_s: float) -> Recording:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +18,7 @@ from inference.pipes import pipe_blocks
 from inference.profiles import PUBLISHED, PUBLISHED_LIVE, Profile
 from inference.recordings import Recording, open_recordings, samples_recording
 from inference.session import Session, SessionConfig
+from soundflow.cli import main
 from soundflow.errors import UserError
 from soundflow.model.weights import TrainingFacts, save_checkpoint
 from soundflow.protocol.timebase import TimeBase
@@ -71,10 +69,12 @@ def test_a_live_source_under_a_clip_maximum_is_refused():
 
 def test_real_time_waits_for_every_packet():
     slept: list[float] = []
+    now = 5.0
     session = Session(ENGINE, SessionConfig(threshold=1.0))
-    list(feed(ENGINE, session, [recording(2)], real_time=True, sleep=slept.append))
-    assert len(slept) == 4  # two blocks, the padding and the silence
-    assert slept[-1] > slept[0] > 0.0
+    one = Recording("x", iter([np.zeros(8000, np.float32), np.zeros(4000, np.float32)]))
+    list(feed(ENGINE, session, [one], real_time=True, sleep=slept.append, clock=lambda: now))
+    # Two blocks, the padding to the next chunk, a second of silence in whole chunks.
+    assert slept == pytest.approx([0.5, 0.75, 0.8, 2.0])
 
 
 def test_samples_of_any_rate_and_shape():
@@ -117,6 +117,42 @@ def piped(data: bytes, rate_hz: int = 16_000) -> np.ndarray:
     return np.concatenate(
         list(pipe_blocks(pipe, "standard input", 16_000, pcm_rate_hz=rate_hz, packet_s=0.1))
     )
+
+
+@pytest.mark.parametrize(
+    ("channels", "warning"),
+    [
+        ((1.0, -1.0), "channels cancel each other: channel 1 is used alone"),
+        ((1.0, 0.0), "channel 2 is silent: used 1"),
+        ((1.0, 1.0), ""),
+    ],
+)
+@pytest.mark.parametrize("way", ["file", "pipe", "array"])
+def test_channels_that_cancel_or_are_dead_are_named_and_left_out(
+    tmp_path, caplog, way, channels, warning
+):
+    late = np.concatenate((np.zeros(4000, np.float32), np.tile(TONE, 3)))
+    stereo = np.stack([gain * late for gain in channels], axis=1)
+    soundfile.write(tmp_path / "x.wav", stereo, 16_000, subtype="FLOAT")
+    if way == "array":
+        one = samples_recording("x.wav", np.array_split(stereo, 50), 16_000, 16_000)
+    else:
+        name = "-" if way == "pipe" else str(tmp_path / "x.wav")
+        pipe = io.BytesIO((tmp_path / "x.wav").read_bytes())
+        (one,) = open_recordings([name], ENGINE.spec, 0.1, 16_000, pipe)
+    assert np.allclose(np.concatenate(list(one.blocks)), late, atol=1e-6)
+    said = [r.getMessage() for r in caplog.records]
+    assert [warning in line for line in said] == ([True] if warning else [])
+
+
+def test_files_are_read_in_blocks_and_opened_before_the_first_is_fed(tmp_path):
+    soundfile.write(tmp_path / "long.flac", np.tile(TONE, 40), 16_000)
+    (tmp_path / "bad.wav").write_bytes(b"RIFF, but no more than that")
+    (one,) = open_recordings([str(tmp_path / "long.flac")], ENGINE.spec, 0.25, 16_000, io.BytesIO())
+    assert {len(next(one.blocks)) for _ in range(5)} == {4000}
+    names = [str(tmp_path / n) for n in ("long.flac", "bad.wav")]
+    with pytest.raises(UserError, match=r"bad\.wav"):
+        open_recordings(names, ENGINE.spec, 0.1, 16_000, io.BytesIO())
 
 
 def test_raw_pcm_is_read_as_it_is():
@@ -170,32 +206,30 @@ def test_a_fifo_is_a_recording(tmp_path, data):
     assert np.array_equal(found, PCM.astype(np.float32) / 32768)
 
 
-def test_a_process_substitution_on_the_command_line(tmp_path):
-    save_checkpoint(
-        tmp_path / "model", ENGINE.model, ENGINE.tokenizer, ENGINE.spec, TrainingFacts(1024)
-    )
-    soundfile.write(tmp_path / "talk.wav", PCM, 16_000)
-    command = f"{sys.executable} -m soundflow.cli infer {tmp_path}/model"
-    outputs = []
-    for audio in (
-        f"<(cat {tmp_path}/talk.wav) --json",
-        f"{tmp_path}/talk.wav --json",
-        f"- --json < {tmp_path}/talk.wav",
-    ):
-        done = subprocess.run(
-            ["bash", "-c", f"{command} {audio}"], capture_output=True, text=True, check=False,
-            cwd=Path(__file__).resolve().parents[2],
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        events = [json.loads(line) for line in done.stdout.splitlines()]
-        outputs.append([(e["time_s"], e.get("p_response")) for e in events])
+def test_files_and_pipes_on_the_command_line(tmp_path, capsys, monkeypatch):
+    """What bash makes of ``<(cat talk.wav)`` is ``/dev/fd/N``, a pipe."""
+    model = str(tmp_path / "model")
+    facts = TrainingFacts(1024)
+    save_checkpoint(model, ENGINE.model, ENGINE.tokenizer, ENGINE.spec, facts)
+    talk = tmp_path / "talk.wav"
+    soundfile.write(talk, PCM, 16_000)
+
+    def printed(audio):
+        assert main(["infer", model, "--json", audio, "precision=fp32"]) == 0
+        events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [(e["time_s"], e.get("p_response")) for e in events]
+
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as pipe:
+        pipe.write(talk.read_bytes())  # fits into the buffer of a pipe
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(talk.read_bytes())))
+    outputs = [printed(audio) for audio in (str(talk), f"/dev/fd/{reading}", "-")]
+    os.close(reading)
     assert outputs[0] == outputs[1] == outputs[2]
     assert len([p for _, p in outputs[0] if p is not None]) == 6
-    done = subprocess.run(
-        ["bash", "-c", f"{command} - < /dev/null"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "standard input: is empty" in done.stderr
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    assert main(["infer", model, "--json", "-"]) == 2
+    assert "standard input: is empty" in capsys.readouterr().err
 
 
 def test_events_of_a_pipe_and_of_the_file_agree():
