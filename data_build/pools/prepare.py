@@ -36,7 +36,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import to_samples
 from soundflow.shards.schema import PCM_SCALE, quantise
 
-PREPARE_VERSION = 1  # raise when the same clip comes out differently
+PREPARE_VERSION = 2  # raise when the same clip comes out differently
 _PEAK = 0.7  # recordings are kept at this peak, so that quiet ones do not lose bits to PCM16
 
 

@@ -46,7 +46,7 @@ def online_positions(shards: ShardSet, at_most: int | None, seed: int = 0) -> li
     Raises:
         UserError: if there is none.
     """
-    found = [i for i in range(len(shards)) if shards.record(i).kind == "online"]
+    found = np.flatnonzero(shards.lengths.is_kind("online")).tolist()
     if not found:
         raise UserError(f"{shards.folder}: holds no online stream", "choose another split")
     if at_most is None or at_most >= len(found):

@@ -16,7 +16,7 @@ from inference.streaming_encoder import StreamingEncoder
 from soundflow.api import AudioInteraction, Decided
 from soundflow.audio.frontend import log_mel
 from soundflow.config.load import load
-from soundflow.data.collate import hear
+from soundflow.data.collate import stream_features
 from soundflow.protocol.layout import online_stream, parse_online
 from soundflow.protocol.stream_config import StreamConfig
 from soundflow.shards.reader import ShardSet
@@ -120,7 +120,7 @@ def test_builder_trainer_and_engine_hear_the_same_bits(chunk_s: float) -> None:
     )
     sample.validate(spec)
     built = log_mel(sample.audio(), spec.time, spec.front_end)
-    trained = hear(sample, spec).mel
+    trained = stream_features(sample, spec).mel
     heard = Ear()
     encoder = StreamingEncoder(heard, spec)  # type: ignore[arg-type]
     for packet in np.array_split(sample.audio(), 37):
