@@ -20,6 +20,7 @@ from data_build.processes import n_workers, spread
 from data_build.recipe import BuildRecipe
 from data_build.report.documents import write_documents
 from data_build.report.summary import BuildSummary, SplitSummary, summarise
+from data_build.scenes.source import open_models
 from data_build.selfcheck import self_check
 from data_build.shard_job import (
     MATERIAL,
@@ -90,6 +91,7 @@ def build_part(
     """
     started = time.monotonic()
     output = Path(recipe.output)
+    open_models(recipe.scenes)  # what is missing is said before any work begins
     record(output / "recipe.yaml", recipe)
 
     known = None if part == ALL_ROWS else collected_before(recipe, output / MATERIAL)

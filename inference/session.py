@@ -11,9 +11,10 @@ do not depend on how its samples were cut into packets.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import field, replace
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,9 @@ from pydantic.dataclasses import dataclass
 from inference.chunk_queue import ChunkQueue, EncodedChunk
 from inference.dialogue_decoder import DialogueDecoder
 from inference.engine import Engine
-from inference.events import ChunkDropped, MemoryTrimmed, SessionEnded, SessionEvent
+from inference.events import SessionEnded, SessionEvent
 from inference.memory import SessionMemory
-from inference.policy import ForcedPolicy, ModelPolicy, Policy
+from inference.policy import ModelPolicy, Policy
 from inference.sampling import SamplingConfig
 from inference.streaming_encoder import StreamingEncoder
 from soundflow.config.settings import SETTINGS, Fraction
@@ -49,15 +50,27 @@ class SessionConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
 
+class Ears(Protocol):
+    """Packets in, encoded chunks out, counted from 0."""
+
+    @property
+    def received_samples(self) -> int: ...
+
+    def push(self, packet: npt.ArrayLike) -> Iterator[EncodedChunk]: ...
+
+    def finish(self) -> Iterator[EncodedChunk]: ...
+
+
 class Session:
-    """Takes packets until it is closed. Many may live in one process; each has its own memory.
+    """Listens until it is closed. Many may live in one process; each has its own memory.
 
     Args:
         policy: who decides; the model unless given (teacher forcing gives the truth).
         clock: monotonic seconds.
+        ears: how samples become chunks; causal, a chunk at a time, unless given.
 
     Raises:
-        UserError: if the instruction and one answered chunk do not fit into the memory.
+        ValueError: if the instruction prefix does not fit into the memory.
     """
 
     def __init__(
@@ -66,12 +79,13 @@ class Session:
         config: SessionConfig | None = None,
         policy: Policy | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        ears: Ears | None = None,
     ) -> None:
         config = config or SessionConfig()
         threshold = engine.threshold if config.threshold is None else config.threshold
         began = clock()
         self._clock: Callable[[], float] = lambda: clock() - began
-        self._encoder = StreamingEncoder(engine)
+        self._encoder: Ears = ears or StreamingEncoder(engine.model, engine.spec)
         self._decoder = DialogueDecoder(
             engine.spec,
             engine.tokenizer,
@@ -80,12 +94,10 @@ class Session:
             self._clock,
         )
         limit = min(config.limit_positions or engine.limit_positions, engine.limit_positions)
-        self._memory = SessionMemory(engine, prefix_ids(engine, config.system), limit)
-        self._time = engine.spec.time
+        self._memory = SessionMemory(engine.model, prefix_ids(engine, config.system), limit)
         # More chunks than the memory can hold need not wait.
-        self._queue = ChunkQueue(max(1, limit // self._time.slots_per_chunk))
-        self._chunks = 0
-        self._dropped_chunks = 0
+        self._queue = ChunkQueue(max(1, limit // engine.spec.time.slots_per_chunk))
+        self._heard_chunks = 0
         self._closed = False
 
     @property
@@ -98,10 +110,7 @@ class Session:
         return self._memory.length_positions
 
     def push(self, packet: npt.ArrayLike) -> list[SessionEvent]:
-        """Takes a packet of mono samples at the stream's rate.
-
-        Args:
-            packet: (n,) float in [-1, 1], or int16.
+        """Takes a packet of mono float32 samples at the stream's rate, in [-1, 1].
 
         Returns:
             What happened because of it: nothing, or the decisions of the chunks it completed and
@@ -109,12 +118,11 @@ class Session:
 
         Raises:
             RuntimeError: after `close`.
-            UserError: if the packet has another type or shape, holds NaN or infinity, or lies
-                outside [-1, 1]; or if the model computes NaN (`NonFiniteLogitsError`).
+            UserError: if the packet is not mono or holds NaN or infinity.
         """
         self._require_open()
         arrived_s = self._clock()
-        return self._answer(self._encoder.push(packet), arrived_s)
+        return self._hear(self._encoder.push(packet), arrived_s)
 
     def stop(self) -> list[SessionEvent]:
         """Cuts the reply in progress short. Raises RuntimeError after `close`."""
@@ -122,25 +130,17 @@ class Session:
         return self._decoder.stop()
 
     def close(self) -> list[SessionEvent]:
-        """Ends the stream: pads its last chunk and decides on it.
+        """Ends the stream: pads and hears its last chunk.
 
         Raises:
             RuntimeError: if the session is closed already.
         """
         self._require_open()
         arrived_s = self._clock()
-        events = self._answer(self._encoder.finish(), arrived_s)
+        events = self._hear(self._encoder.finish(), arrived_s)
         self._closed = True
         received = self._encoder.received_samples
-        ended = SessionEnded(
-            chunks=self._chunks,
-            time_s=self._time.seconds(received),
-            n_samples=received,
-            dropped_chunks=self._dropped_chunks,
-            trimmed_blocks=self._memory.trimmed_blocks,
-            wall_s=self._clock(),
-        )
-        return [*events, ended]
+        return [*events, SessionEnded(self._heard_chunks, received, self._clock())]
 
     def __enter__(self) -> Session:
         return self
@@ -153,22 +153,13 @@ class Session:
     ) -> None:
         self._closed = True
 
-    def _answer(self, chunks: Iterable[EncodedChunk], arrived_s: float) -> list[SessionEvent]:
+    def _hear(self, chunks: Iterable[EncodedChunk], arrived_s: float) -> list[SessionEvent]:
         events: list[SessionEvent] = []
         for chunk in chunks:
-            self._chunks += 1
-            time_s = self._time.end_s(chunk.index)
-            dropped = self._queue.put(replace(chunk, arrived_wall_s=arrived_s))
-            if dropped is not None:
-                self._dropped_chunks += 1
-                at_s = self._time.end_s(dropped.index)
-                events.append(ChunkDropped(dropped.index, at_s, self._clock()))
+            self._heard_chunks += 1
+            self._queue.put(replace(chunk, arrived_s=arrived_s))
             while (step := self._decoder.next_step(self._queue)) is not None:
-                before = self._memory.trimmed_blocks
-                logits = self._memory.run(step)
-                if trimmed := self._memory.trimmed_blocks - before:
-                    events.append(MemoryTrimmed(chunk.index, time_s, trimmed, self._clock()))
-                events += self._decoder.take(logits)
+                events += self._decoder.take(self._memory.run(step))
             arrived_s = self._clock()  # chunks of one packet are worked on one after another
         return events
 
@@ -184,10 +175,7 @@ def prefix_ids(engine: Engine, system: str | None = None) -> tuple[int, ...]:
 
 
 def warm_up(engine: Engine) -> None:
-    """Runs one chunk of zeros and a reply without words, so that the first real chunk does not pay
-    for what is loaded on first use.
-    """
-    table = engine.spec.tokens
-    session = Session(engine, policy=ForcedPolicy({0: (table.normal, table.text_end)}))
+    """Hears one chunk of silence, so that the first real chunk does not pay for loading."""
+    session = Session(engine)
     session.push(np.zeros(engine.spec.time.chunk_samples, np.float32))
     session.close()

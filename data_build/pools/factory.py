@@ -8,28 +8,14 @@ from pathlib import Path
 from data_build.chat.client import ChatClient
 from data_build.chat.use import asked_for
 from data_build.clip_cache import ClipCache
-from data_build.drops import Dropped
 from data_build.pools.prepare import Preparer
-from data_build.pools.scene_source import SceneSource
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip
-from data_build.scenes.curator import Curator
-from data_build.scenes.generate import SynthGenerator
-from data_build.scenes.ground import Grounder
-from data_build.scenes.keep import ClipKeeper
-from data_build.scenes.plan import RulePlanner
-from data_build.scenes.plan_llm import ChatPlanner
-from data_build.scenes.refine import RuleRefiner
-from data_build.scenes.refine_llm import ChatRefiner
-from data_build.scenes.retrieval import ClipLibrary, groundable
-from data_build.scenes.verify import RuleVerifier
-from data_build.scenes.verify_llm import ChatVerifier
+from data_build.scenes.source import SceneChat, SceneSource, scene_source
 from data_build.speech.rewriting.rewriter import ChatRewriter
 from data_build.speech.setup import speech_sources
 from data_build.speech.speech_source import SpeechSource
-from data_build.synth.kinds import KINDS
 from data_build.tfjp.config import TfjpConfig
-from data_build.tfjp.loop import tfjp
 from soundflow.audio.level import Float32
 
 KEPT = "kept"
@@ -53,38 +39,20 @@ def make_scene_source(
     folder: Path,
     sounds: Sequence[Clip],
 ) -> SceneSource:
-    """Who plans scenes over the clip library in ``folder``; what nothing in it fits is made."""
-    library = ClipLibrary(folder)
+    """The scenes of a split: over its sounds, which the clip library in ``folder`` indexes."""
     planner, refiner, verifier = (
         asked_for(decision, recipe.llm, client) for decision in ("plan", "refine", "verify")
     )
-    available = groundable([*library.classes, *(kind.label for kind in KINDS.values())])
-    settings = recipe.prepare.tfjp or TfjpConfig()
 
     def samples_of(clip: Clip) -> Float32:
         return preparer.prepare(clip).samples
 
-    def reprocess(samples: Float32) -> Float32:
-        return tfjp(samples, settings).samples
-
-    grounder = Grounder(
-        library=library,
-        verifier=ChatVerifier(verifier) if verifier else RuleVerifier(),
-        hear=samples_of,
-        reprocess=reprocess,
-        keeper=ClipKeeper(output / "material" / KEPT),
-        generator=SynthGenerator(),
-        unusable=(Dropped,),
-    )
-    return SceneSource(
-        Curator(
-            planner=(
-                ChatPlanner(planner, recipe.scenes)
-                if planner
-                else RulePlanner(recipe.scenes, available)
-            ),
-            refiner=ChatRefiner(refiner) if refiner else RuleRefiner(),
-            grounder=grounder,
-        ),
+    return scene_source(
+        recipe.scenes,
         sounds,
+        library=folder,
+        store=output / "material" / KEPT,
+        prepare=samples_of,
+        tfjp_config=recipe.prepare.tfjp or TfjpConfig(),
+        chat=SceneChat(planner, refiner, verifier),
     )

@@ -19,7 +19,6 @@ import numpy as np
 
 from data_build.chat.client import ChatClient
 from data_build.drops import Drop
-from data_build.pools.scene_source import SceneSource, write_clip_library
 from data_build.pools.split_assignment import (
     ALARMS,
     AMBIENT_NOISE,
@@ -37,6 +36,8 @@ from data_build.pools.table import ClipTable, DialogueTable, TableWriter
 from data_build.randomness import digest
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, Unspoken
+from data_build.scenes.retrieval import LIBRARY_VERSION, write_clip_library
+from data_build.scenes.source import SceneSource
 from data_build.speech.speech_source import SpeechSource
 from data_build.tasks.config import CueConfig
 from data_build.tasks.taxonomy import needs_of
@@ -218,7 +219,7 @@ def open_library(
 
 
 def _library_name(sha256: object) -> str:
-    return f"{CLIP_LIBRARY}-{str(sha256)[:12]}"
+    return f"{CLIP_LIBRARY}-v{LIBRARY_VERSION}-{str(sha256)[:12]}"
 
 
 def _missing(recipe: BuildRecipe, split: str, uses: set[str]) -> list[str]:

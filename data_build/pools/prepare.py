@@ -17,7 +17,6 @@ from soundfile import LibsndfileError
 
 from data_build.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.drops import Drop, Dropped
-from data_build.pools.synthetic_clips import MAKER_VERSION, make
 from data_build.records import (
     Clip,
     Prepared,
@@ -26,6 +25,7 @@ from data_build.records import (
     Unspoken,
 )
 from data_build.sources.tar_members import audio_source
+from data_build.synth.clips import SYNTH_VERSION, make
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import TfjpReport, tfjp
 from data_build.tfjp.spans import CutMap
@@ -36,7 +36,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import to_samples
 from soundflow.shards.schema import PCM_SCALE, quantise
 
-PREPARE_VERSION = 2  # raise when the same clip comes out differently
+PREPARE_VERSION = 1  # raise when the same clip comes out differently
 _PEAK = 0.7  # recordings are kept at this peak, so that quiet ones do not lose bits to PCM16
 
 
@@ -136,7 +136,7 @@ class Preparer:
             return clip_key(
                 {
                     "synthetic": asdict(audio),
-                    "maker": MAKER_VERSION,
+                    "maker": SYNTH_VERSION,
                     "version": PREPARE_VERSION,
                 }
             )

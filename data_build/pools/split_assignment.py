@@ -17,7 +17,6 @@ from pathlib import Path
 from data_build.chat.client import ChatClient
 from data_build.chat.use import asked_for, chat_client
 from data_build.pools.judge import ALARM, judged
-from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.pools.texts import read_texts
 from data_build.quota import furthest_behind
 from data_build.randomness import digest
@@ -26,6 +25,7 @@ from data_build.records import Clip, Dialogue, Unspoken
 from data_build.sources.catalogue import read
 from data_build.sources.source import Report
 from data_build.speech.speech_source import OWN_PHRASES
+from data_build.synth.clips import synthesised_clip
 from data_build.synth.kinds import sound_kind
 from data_build.tasks.config import CueConfig
 from data_build.tasks.taxonomy import Need, needs_of, task_named

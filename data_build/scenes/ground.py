@@ -1,67 +1,78 @@
-"""Finds the audio of a planned event: retrieve, judge, mend once, or make (paper: Clip grounding).
+"""Finds the audio of a planned event: retrieve, verify, reprocess once, or make (paper: Clip
+grounding).
 
 ::
 
-    query ─▶ top 3 ─▶ judge ─┬─ accept ────────────────────────────▶ clip
-                             ├─ reprocess ─▶ TFJP ─▶ judge ─ accept ─▶ clip
-                             └─ reject: the next one
-             three rejected ─▶ generate ─▶ the same gate ─ accept ───▶ clip
-                                                         └─ reject ──▶ Drop
+    query ─▶ top 3 ─▶ verify ─┬─ accept ──────────────────────────────▶ clip
+                              ├─ reprocess ─▶ TFJP ─▶ verify ─ accept ─▶ clip
+                              └─ reject: the next one
+             three rejected ─▶ generate ─▶ the same gate ─ accept ────▶ clip
+                                                         └─ reject ───▶ Dropped
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
 
-from data_build.drops import Drop
-from data_build.http_calls import CallFailure
+from data_build.drops import Drop, Dropped
 from data_build.randomness import digest
 from data_build.records import Clip
-from data_build.scenes.generate import CannotGenerate, Generator
-from data_build.scenes.keep import ClipKeeper
+from data_build.scenes.clip_store import ClipStore
+from data_build.scenes.generate import Generator
 from data_build.scenes.measure import Float32, measure
 from data_build.scenes.refine import Refined
 from data_build.scenes.retrieval import ClipLibrary
 from data_build.scenes.scene import SubEvent
-from data_build.scenes.verify import Candidate, Verdict, Verifier
+from data_build.scenes.verify import Candidate, Verification, Verifier
 
-STEP = "ground"
+GROUND_STEP = "ground"
 TOP = 3
 
-How = Literal["retrieved", "reprocessed", "generated", "generated, reprocessed"]
+How = Literal["retrieved", "generated"]
+Report = Callable[[Drop], None]
+
+
+class Tagger(Protocol):
+    """Says what a clip sounds like; see `data_build.scenes.onnx_models`."""
+
+    def tags(self, samples: Float32) -> dict[str, float]:
+        """Ontology class -> score in [0, 1], of (n,) float32 samples at 16 kHz."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One judgement on the way, for the provenance."""
+class Attempt:
+    """A clip that was tried on the way, for the provenance."""
 
     clip: str
     how: How
+    reprocessed: bool
     decision: str
     why: str
 
 
 @dataclass(frozen=True)
 class Grounded:
-    """An event with its clip, how it was come by and what was tried before."""
+    """An event with its clip, where the clip comes from, and what was tried before."""
 
     event: SubEvent
     refined: Refined
     clip: Clip
     how: How
-    verdict: Verdict
-    trials: tuple[Trial, ...] = ()
+    reprocessed: bool
+    verification: Verification
+    attempts: tuple[Attempt, ...] = ()
 
     def provenance(self) -> dict[str, Any]:
         return {
             "event": asdict(self.event),
             "refined": asdict(self.refined),
             "how": self.how,
-            "verdict": asdict(self.verdict),
-            "trials": [asdict(trial) for trial in self.trials],
+            "reprocessed": self.reprocessed,
+            "verification": asdict(self.verification),
+            "attempts": [asdict(attempt) for attempt in self.attempts],
         }
 
 
@@ -70,78 +81,88 @@ class Grounder:
     """The cascade and its parts.
 
     Attributes:
-        hear: a clip as a stream hears it; raises an exception of ``unusable`` for one that is not.
-        reprocess: TFJP once more, (n,) float32 -> (m,) float32 at 16 kHz.
-        keeper: where reprocessed audio stays.
+        prepare: the samples of a clip as a stream uses them, (n,) float32 at 16 kHz; raises
+            `Dropped` for a damaged one.
+        reprocess: TFJP once more, (n,) float32 -> (m,) float32.
+        store: where reprocessed audio stays.
         generator: None: an event without a recording is dropped.
+        tagger: its scores are evidence for the verifier; None: there are none.
     """
 
     library: ClipLibrary
     verifier: Verifier
-    hear: Callable[[Clip], Float32]
+    prepare: Callable[[Clip], Float32]
     reprocess: Callable[[Float32], Float32]
-    keeper: ClipKeeper
+    store: ClipStore
     generator: Generator | None = None
-    unusable: tuple[type[Exception], ...] = field(default=(ValueError,))
+    tagger: Tagger | None = None
 
-    def ground(self, event: SubEvent, refined: Refined, seed: str) -> Grounded | Drop:
-        """The clip for an event, or why there is none. ``seed`` tells takes and ties apart."""
-        trials: list[Trial] = []
+    def ground(self, event: SubEvent, refined: Refined, seed: str, report: Report) -> Grounded:
+        """The clip for an event.
+
+        Args:
+            seed: tells takes and ties apart.
+            report: takes the drops of damaged clips that were met.
+
+        Raises:
+            Dropped: if no clip passes.
+        """
+        search = _Search(self, event, refined, report)
+        length_s = None if event.role == "ambient" else event.duration_s
+        for found in self.library.search(refined.query, TOP, seed=seed, length_s=length_s):
+            grounded = search.attempt(found.clip, "retrieved")
+            if grounded is not None:
+                return grounded
+        if self.generator is None:
+            raise search.given_up(seed, "no recording passes")
         try:
-            length_s = None if event.role == "ambient" else event.duration_s
-            for found in self.library.search(refined.query, TOP, seed=seed, length_s=length_s):
-                grounded = self._gate(found.clip, "retrieved", event, refined, trials)
-                if grounded is not None:
-                    return grounded
-            if self.generator is None:
-                return self._drop(event, seed, trials, "no generator")
-            try:
-                made = self.generator.generate(event, refined, seed)
-            except CannotGenerate as error:
-                return self._drop(event, seed, trials, str(error))
-            grounded = self._gate(made, "generated", event, refined, trials)
-            return grounded or self._drop(event, seed, trials, "the generated clip is rejected")
-        except CallFailure as failure:  # a verifier that asks a server
-            return failure.drop(STEP, f"{seed}/{event.sound}")
+            made = self.generator.generate(event, refined, seed)
+        except Dropped as dropped:
+            raise search.given_up(seed, f"no recording passes; {dropped.drop.reason}") from dropped
+        grounded = search.attempt(made, "generated")
+        if grounded is None:
+            raise search.given_up(seed, "neither a recording nor a generated clip passes")
+        return grounded
 
-    def _gate(
-        self, clip: Clip, how: How, event: SubEvent, refined: Refined, trials: list[Trial]
-    ) -> Grounded | None:
-        """Judges a clip, and once more after TFJP if it can be mended."""
+
+class _Search:
+    """The attempts to ground one event."""
+
+    def __init__(self, parts: Grounder, event: SubEvent, refined: Refined, report: Report) -> None:
+        self._parts, self._event, self._refined, self._report = parts, event, refined, report
+        self._attempts: list[Attempt] = []
+
+    def attempt(self, clip: Clip, how: How) -> Grounded | None:
+        """Verifies a clip, and once more after TFJP if the verifier asks for it."""
         try:
-            samples = self.hear(clip)
-        except self.unusable as error:
-            trials.append(Trial(clip.id, how, "reject", f"unusable: {error}"))
+            samples = self._parts.prepare(clip)
+        except Dropped as dropped:
+            self._report(dropped.drop)
+            self._attempts.append(Attempt(clip.id, how, False, "reject", dropped.drop.reason))
             return None
-        verdict = self._judge(clip, samples, how, event, refined, trials)
-        if verdict.decision == "reprocess":
-            how = "reprocessed" if how == "retrieved" else "generated, reprocessed"
-            samples = self.reprocess(samples)
-            verdict = self._judge(clip, samples, how, event, refined, trials)
-            if verdict.decision == "accept":
-                sound = hashlib.sha256(samples.tobytes()).hexdigest()
-                key = digest("reprocessed", clip.id, sound)
-                clip = self.keeper.keep(clip, samples, key)
-        if verdict.decision != "accept":
+        verification = self._verify(clip, samples, how, reprocessed=False)
+        reprocessed = verification.decision == "reprocess"
+        if reprocessed:
+            samples = self._parts.reprocess(samples)
+            verification = self._verify(clip, samples, how, reprocessed=True)
+        if verification.decision != "accept":
             return None
-        return Grounded(event, refined, clip, how, verdict, tuple(trials[:-1]))
+        if reprocessed:
+            content = hashlib.sha256(samples.tobytes()).hexdigest()
+            clip = self._parts.store.put(clip, samples, digest("reprocessed", clip.id, content))
+        before = tuple(self._attempts[:-1])
+        return Grounded(self._event, self._refined, clip, how, reprocessed, verification, before)
 
-    def _judge(
-        self,
-        clip: Clip,
-        samples: Float32,
-        how: How,
-        event: SubEvent,
-        refined: Refined,
-        trials: list[Trial],
-    ) -> Verdict:
-        again = how.endswith("reprocessed")
-        candidate = Candidate(clip, samples, measure(samples), again)
-        verdict = self.verifier.judge(candidate, event, refined)
-        trials.append(Trial(clip.id, how, verdict.decision, verdict.why()))
-        return verdict
+    def _verify(self, clip: Clip, samples: Float32, how: How, reprocessed: bool) -> Verification:
+        tags = self._parts.tagger.tags(samples) if self._parts.tagger else {}
+        candidate = Candidate(clip, samples, measure(samples), tags, reprocessed)
+        verification = self._parts.verifier.verify(candidate, self._event, self._refined)
+        self._attempts.append(
+            Attempt(clip.id, how, reprocessed, verification.decision, verification.why())
+        )
+        return verification
 
-    @staticmethod
-    def _drop(event: SubEvent, seed: str, trials: list[Trial], why: str) -> Drop:
-        tried = "; ".join(f"{trial.clip}: {trial.why}" for trial in trials) or "nothing found"
-        return Drop(STEP, f"{seed}/{event.sound}", f"{why} ({tried})", "choice")
+    def given_up(self, seed: str, reason: str) -> Dropped:
+        tried = "; ".join(f"{attempt.clip}: {attempt.why}" for attempt in self._attempts)
+        item = f"{seed}/{self._event.sound} ({tried or 'nothing found'})"
+        return Dropped(Drop(GROUND_STEP, item, reason, "choice"))

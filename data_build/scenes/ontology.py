@@ -103,6 +103,10 @@ class Ontology:
         """Whether ``first`` has to come before ``second`` where both are."""
         return self._holds(self.before, first, second)
 
+    def ordered(self, one: str, other: str) -> bool:
+        """Whether one of the two has to come before the other."""
+        return self.precedes(one, other) or self.precedes(other, one)
+
     def evidence(self, name: str) -> tuple[str, ...]:
         """Tags whose presence is enough evidence for a class: its branch and its kin's branches."""
         found = dict.fromkeys(self.under(name))
@@ -146,6 +150,11 @@ class Ontology:
                 names[sound.id] = name
         names.update({_plain(label): name for label, name in self.labels.items()})
         return names
+
+
+def spoken_name(name: str) -> str:
+    """The first of a class's names, in lower case, without what is in brackets."""
+    return re.sub(r"\s*\(.*\)", "", name).split(",")[0].strip().lower()
 
 
 def _plain(label: str) -> str:

@@ -1,4 +1,4 @@
-"""Plans believable scenes from a bag of loose clip annotations, by rule (paper: Scenario planning).
+"""Plans believable scenes from a bag of loose clip annotations (paper: Scenario planning).
 
 ::
 
@@ -7,8 +7,8 @@
         ─▶ tracks, order, lengths, words ─▶ scene
     what was refused ─▶ the same once more ─▶ a second scene
 
-The ontology decides; nothing is asked of a server. A chat model can plan instead
-(`data_build.scenes.plan_llm`); both give a `Plan` whose scenes pass `scene.check`.
+Here the ontology decides and no server is asked; `data_build.scenes.chat_model` plans with a chat
+model. The scenes of both pass `scene.check`.
 """
 
 from __future__ import annotations
@@ -19,67 +19,74 @@ from typing import Protocol
 
 import numpy as np
 
-from data_build.scenes.draft import Draft, Part, PlanConfig
+from data_build.scenes.config import PlanConfig
 from data_build.scenes.ontology import Ontology, SoundClass, ontology
 from data_build.scenes.scene import Annotation, Plan, Scene
+from data_build.scenes.scene_builder import ProposedSound, SceneBuilder, propose
 
-Rng = np.random.Generator
+PLAN_STEP = "plan_scene"
 
 
 class Planner(Protocol):
     """Turns a bag of annotations into scenes."""
 
-    def plan(self, bag: Sequence[Annotation], rng: Rng) -> Plan: ...
+    def plan(self, bag: Sequence[Annotation], rng: np.random.Generator) -> Plan:
+        """At most two scenes; every annotation is in one of them or in ``unused`` with a reason.
+
+        Raises:
+            Dropped: if no plan can be had.
+        """
 
 
 @dataclass(frozen=True)
 class RulePlanner:
     """Plans by the ontology's hints and rules; the same bag and generator give the same scenes.
 
-    ``available``: classes that it may add to what is in the bag (`library.groundable`); None: all.
+    ``available``: classes that it may add to what is in the bag (`retrieval.groundable`); None:
+    all.
     """
 
     config: PlanConfig = field(default_factory=PlanConfig)
     available: frozenset[str] | None = None
 
-    def plan(self, bag: Sequence[Annotation], rng: Rng) -> Plan:
-        """At most two scenes; every annotation is in one of them or in ``unused`` with a reason."""
+    def plan(self, bag: Sequence[Annotation], rng: np.random.Generator) -> Plan:
         world = ontology()
-        parts: list[Part] = []
+        proposed: list[ProposedSound] = []
         unused: list[tuple[Annotation, str]] = []
         for annotation in bag:
             sound = _sound_of(annotation, world)
             if sound is None:
-                unused.append((annotation, f"no sound class for {list(annotation.labels)}"))
+                unused.append((annotation, "no label is a sound class"))
             else:
-                parts.append(Part(sound, annotation))
+                proposed.append(propose(sound, annotation, self.config, rng))
         scenes: list[Scene] = []
         for _ in range(2):
-            if not parts:
+            if not proposed:
                 break
-            scene, parts = self._scene(parts, world, rng)
+            scene, proposed = self._scene(proposed, world, rng)
             if scene is None:
                 break
             scenes.append(scene)
-        unused += [(p.annotation, "fits neither scene") for p in parts if p.annotation]
+        unused += [(p.annotation, "fits neither scene") for p in proposed if p.annotation]
         return Plan(tuple(scenes), tuple(unused))
 
     def _scene(
-        self, parts: Sequence[Part], world: Ontology, rng: Rng
-    ) -> tuple[Scene | None, list[Part]]:
-        shuffled = [parts[i] for i in rng.permutation(len(parts))]
-        drafts = []
+        self, proposed: Sequence[ProposedSound], world: Ontology, rng: np.random.Generator
+    ) -> tuple[Scene | None, list[ProposedSound]]:
+        """A scene in one of the settings that suit the sounds best, and the sounds not in it."""
+        shuffled = [proposed[i] for i in rng.permutation(len(proposed))]
+        rated: list[tuple[float, SceneBuilder]] = []
         for setting in world.settings:
-            draft = Draft(setting, world, self.config, rng, self.available)
-            drafts.append((sum(draft.offer(part) for part in shuffled), draft))
-        best = max(score for score, _ in drafts)
+            builder = SceneBuilder(setting, world, self.config, rng, self.available)
+            rated.append((sum(builder.offer(p) for p in shuffled), builder))
+        best = max(score for score, _ in rated)
         if not best:
-            return None, list(parts)
-        near = [draft for score, draft in drafts if score >= 0.8 * best]
-        draft = near[int(rng.integers(len(near)))]
-        draft.fill()
-        taken = {id(part) for part in draft.parts}
-        return draft.scene(), [part for part in parts if id(part) not in taken]
+            return None, list(proposed)
+        near = [builder for score, builder in rated if score >= 0.8 * best]
+        builder = near[int(rng.integers(len(near)))]
+        builder.complete()
+        taken = {id(p) for p in builder.sounds}
+        return builder.scene(), [p for p in proposed if id(p) not in taken]
 
 
 def _sound_of(annotation: Annotation, world: Ontology) -> SoundClass | None:

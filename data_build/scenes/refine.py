@@ -1,7 +1,8 @@
 """From a planned sound to what grounds it in audio (paper: Event refinement).
 
 A refined event has a retrieval query of 4-12 words that tells near confusables apart, a caption
-for a sound generator (material, surface, intensity) and the tags whose presence is evidence.
+for a sound generator (material, surface, intensity) and the tags whose presence is evidence. Here
+the ontology decides; `data_build.scenes.chat_model` refines with a chat model.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from data_build.scenes.describe import spoken_name
-from data_build.scenes.ontology import Ontology, SoundClass, material, ontology
+from data_build.scenes.ontology import Ontology, SoundClass, material, ontology, spoken_name
 from data_build.scenes.scene import Scene, SubEvent
 
+REFINE_STEP = "refine_event"
 MIN_QUERY_WORDS, MAX_QUERY_WORDS = 4, 12
 MAX_CAPTION_WORDS = 40
 
@@ -34,7 +35,12 @@ class Refined:
 class Refiner(Protocol):
     """Refines one event of a scene."""
 
-    def refine(self, event: SubEvent, scene: Scene) -> Refined: ...
+    def refine(self, event: SubEvent, scene: Scene) -> Refined:
+        """What to look for; it passes `check_refined`.
+
+        Raises:
+            Dropped: if no refinement can be had.
+        """
 
 
 def check_refined(refined: Refined, event: SubEvent, world: Ontology) -> tuple[str, ...]:
@@ -61,7 +67,7 @@ class RuleRefiner:
         made = material(sound)
         length = "short" if event.duration_s < 1.5 else "long" if event.duration_s > 6 else ""
         caption = (
-            f"{length + ' ' if length else ''}sound of {spoken_name(sound)}: {made.material}, "
+            f"{length + ' ' if length else ''}sound of {spoken_name(sound.name)}: {made.material}, "
             f"{made.surface}, {made.intensity}"
         )
         return Refined(

@@ -1,25 +1,29 @@
-"""The clip library: finds recordings for a query by BM25 over captions, labels and their classes.
+"""The clip library: finds clips for a query by BM25 over captions, labels and their classes.
 
 ::
 
     folder/
-      segment-000000/   clips.jsonl  clips.npy  bm25 arrays (memory-mapped)  segment.json
+      library.json      what the segments hold
+      segment-000000/   the BM25 arrays of 50 000 clips (memory-mapped)
       segment-000001/   ...
 
-A library grows by whole segments, each at most ``SEGMENT_CLIPS`` clips, so adding to a corpus of
-millions needs the memory of one segment, and searching maps files instead of loading them. Every
-segment proposes its best clips; they are ranked together with the word statistics of the whole
-library (Robertson & Zaragoza 2009, equation 3.15 with k1 = 1.5, b = 0.75, Lucene's idf).
+The library is an index beside a table of clips; it holds no clip itself. It is written segment by
+segment, so a corpus of millions takes the memory of one, and searching maps files instead of
+loading them. Every segment proposes its best clips; they are ranked together with the word
+statistics of the whole library (Robertson & Zaragoza 2009, equation 3.15 with k1 = 1.5, b = 0.75,
+Lucene's idf).
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import logging
 import math
 import os
 import re
 import shutil
+import socket
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -33,22 +37,21 @@ import numpy.typing as npt
 import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
 
-from data_build.pools.table import ClipTable, TableWriter
 from data_build.randomness import digest, generator
 from data_build.records import Clip
 from data_build.scenes.ontology import ontology
 from soundflow.atomic import disk_error
-from soundflow.errors import UserError
 
+LIBRARY_VERSION = 2  # raise when the same clips are indexed differently
 SEGMENT_CLIPS = 50_000
-LIBRARY_VERSION = 1
 _K1, _B = 1.5, 0.75
 _WORD = re.compile(r"\w\w+")
 _STOP_WORDS = frozenset(STOPWORDS_EN)
+_HEAD = "library.json"
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """A clip and how well it fits the query (any scale; higher is better)."""
 
     clip: Clip
@@ -56,7 +59,7 @@ class Found:
 
 
 class Reranker(Protocol):
-    """Scores texts against a query by meaning; see `data_build.scenes.sentence_encoder`."""
+    """Scores texts against a query by meaning (`data_build.scenes.onnx_models`)."""
 
     def scores(self, query: str, texts: Sequence[str]) -> npt.NDArray[np.float32]: ...
 
@@ -71,11 +74,6 @@ def clip_text(clip: Clip) -> str:
         if sound is not None:
             names.update(dict.fromkeys(sound.lineage[:3]))
     return " ".join([clip.caption, clip.text, *names]).strip()
-
-
-def _classes(clip: Clip) -> list[str]:
-    found = (ontology().find(label) for label in clip.labels)
-    return [sound.name for sound in found if sound is not None]
 
 
 def groundable(had: Iterable[str]) -> frozenset[str]:
@@ -96,34 +94,73 @@ def _stemmer() -> Any:
     return Stemmer.Stemmer("english")
 
 
+def write_clip_library(folder: Path, clips: Iterable[Clip]) -> None:
+    """Indexes the clips unless the folder is there already; two processes may do it at once.
+
+    Raises:
+        UserError: if the disk is full or the folder cannot be written.
+    """
+    if folder.is_dir():
+        return
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it reports every step by default
+    mine = folder.with_name(f".{folder.name}.{socket.gethostname()}.{os.getpid()}")
+    shutil.rmtree(mine, ignore_errors=True)
+    stream, heads = iter(clips), list[dict[str, Any]]()
+    try:
+        mine.mkdir(parents=True)
+        while batch := list(itertools.islice(stream, SEGMENT_CLIPS)):
+            heads.append(_write_segment(mine / _segment_name(len(heads)), batch))
+        (mine / _HEAD).write_text(json.dumps({"segments": heads}))
+        for file in mine.rglob("*.*"):
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        mine.rename(folder)
+    except OSError as error:
+        if not folder.is_dir():  # else another process was quicker
+            raise disk_error(error, folder) from error
+    finally:
+        shutil.rmtree(mine, ignore_errors=True)
+
+
+def _write_segment(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
+    # A clip without a word still takes its row, or rows and clips would part ways.
+    texts = [list(tokens(clip_text(clip))) or ["nothing"] for clip in clips]
+    index = bm25s.BM25(k1=_K1, b=_B, method="lucene")
+    index.index(texts, show_progress=False)
+    index.save(path, show_progress=False)
+    labels = {label for clip in clips for label in clip.labels}
+    found = (ontology().find(label) for label in labels)
+    return {
+        "clips": len(clips),
+        "words": sum(map(len, texts)),
+        "classes": sorted({sound.name for sound in found if sound is not None}),
+    }
+
+
+def _segment_name(number: int) -> str:
+    return f"segment-{number:06d}"
+
+
 class ClipLibrary:
-    """A library on disk; open it again with the same folder."""
+    """A library on disk, over the clips that it was written from, in the same order."""
 
-    def __init__(self, folder: Path, reranker: Reranker | None = None) -> None:
-        self._folder = folder
-        self._reranker = reranker
-        done = sorted(folder.glob("segment-*/segment.json")) if folder.is_dir() else []
-        self._segments = [_Segment(path.parent) for path in done]
-
-    def __len__(self) -> int:
-        return sum(len(segment) for segment in self._segments)
+    def __init__(
+        self, folder: Path, clips: Sequence[Clip], reranker: Reranker | None = None
+    ) -> None:
+        self._clips, self._reranker = clips, reranker
+        self._segments: list[_Segment] = []
+        first = 0
+        for number, head in enumerate(json.loads((folder / _HEAD).read_bytes())["segments"]):
+            segment = _Segment(folder / _segment_name(number), first, **head)
+            self._segments.append(segment)
+            first += segment.clips
+        if first != len(clips):
+            raise ValueError(f"{folder}: an index of {first} clips, not of {len(clips)}")
 
     @property
     def classes(self) -> frozenset[str]:
         """The sound classes that some clip is labelled with."""
         return frozenset(name for segment in self._segments for name in segment.classes)
-
-    def add(self, clips: Iterable[Clip]) -> int:
-        """Adds clips; returns how many. An interrupted call leaves only whole segments."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        added = 0
-        stream = iter(clips)
-        while batch := list(itertools.islice(stream, SEGMENT_CLIPS)):
-            path = self._folder / f"segment-{len(self._segments):06d}"
-            _write_segment(path, batch)
-            self._segments.append(_Segment(path))
-            added += len(batch)
-        return added
 
     def search(
         self,
@@ -132,7 +169,7 @@ class ClipLibrary:
         among: int = 30,
         seed: str = "",
         length_s: float | None = None,
-    ) -> list[Found]:
+    ) -> list[SearchResult]:
         """The ``k`` best clips, best first.
 
         Of equally good clips (a thousand barks that are labelled "dog bark" and no more) those
@@ -147,29 +184,30 @@ class ClipLibrary:
         statistics = _statistics(words, self._segments)
         scored: list[_Scored] = []
         for segment in self._segments:
-            for clip in segment.propose(words, pool, generator("search", seed, segment.name)):
+            for row in segment.propose(words, pool, generator("search", seed, segment.first)):
+                clip = self._clips[row]
                 score = statistics.score(tokens(clip_text(clip)))
                 fits = length_s is None or 0.5 <= (clip.duration_s or 0.0) / length_s <= 2.0
                 scored.append(_Scored(round(score, 6), not fits, digest(seed, clip.id), clip))
         best = sorted(scored, key=_Scored.order)[:pool]
         if self._reranker is not None and best:
             texts = [clip_text(candidate.clip) for candidate in best]
-            best = _fuse(best, self._reranker.scores(query, texts))
-        return [Found(candidate.clip, candidate.score) for candidate in best[:k]]
+            best = _fused(best, self._reranker.scores(query, texts))
+        return [SearchResult(candidate.clip, candidate.score) for candidate in best[:k]]
 
 
 @dataclass(frozen=True)
 class _Scored:
     score: float
     misfit: bool
-    lot: str
+    draw: str
     clip: Clip
 
     def order(self) -> tuple[float, bool, str]:
-        return -self.score, self.misfit, self.lot
+        return -self.score, self.misfit, self.draw
 
 
-def _fuse(best: Sequence[_Scored], meaning: npt.NDArray[np.float32]) -> list[_Scored]:
+def _fused(best: Sequence[_Scored], meaning: npt.NDArray[np.float32]) -> list[_Scored]:
     """Reciprocal rank fusion (Cormack, Clarke & Büttcher 2009, k = 60) of both rankings."""
     place = np.empty(len(best), int)
     place[np.lexsort((np.arange(len(best)), -meaning))] = np.arange(len(best))
@@ -198,8 +236,8 @@ class _Statistics:
 
 
 def _statistics(words: Sequence[str], segments: Sequence[_Segment]) -> _Statistics:
-    clips = sum(len(segment) for segment in segments)
-    total = sum(segment.n_words for segment in segments)
+    clips = sum(segment.clips for segment in segments)
+    total = sum(segment.words for segment in segments)
     idf = {}
     for word in dict.fromkeys(words):
         holding = sum(segment.holding(word) for segment in segments)
@@ -207,24 +245,15 @@ def _statistics(words: Sequence[str], segments: Sequence[_Segment]) -> _Statisti
     return _Statistics(idf, max(total / max(clips, 1), 1.0))
 
 
+@dataclass(frozen=True, eq=False)
 class _Segment:
-    """One finished part of a library, opened lazily and memory-mapped."""
+    """Clips ``first`` to ``first + clips`` of a library, their arrays mapped when first needed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.name = folder.name
-        head = json.loads((folder / "segment.json").read_bytes())
-        if head.get("version") != LIBRARY_VERSION:
-            raise UserError(
-                f"{folder}: library version {head.get('version')}, this reads {LIBRARY_VERSION}",
-                "build the clip library again",
-            )
-        self._n_clips = int(head["clips"])
-        self.n_words = int(head["words"])
-        self.classes: tuple[str, ...] = tuple(head["classes"])
-
-    def __len__(self) -> int:
-        return self._n_clips
+    folder: Path
+    first: int
+    clips: int
+    words: int
+    classes: Sequence[str]
 
     def holding(self, word: str) -> int:
         """In how many clips the word is."""
@@ -234,7 +263,7 @@ class _Segment:
         starts = self._index.scores["indptr"]
         return int(starts[at + 1] - starts[at])
 
-    def propose(self, words: Sequence[str], k: int, rng: np.random.Generator) -> list[Clip]:
+    def propose(self, words: Sequence[str], k: int, rng: np.random.Generator) -> list[int]:
         """Up to ``k`` clips that hold any of the words; a draw where too many are equally good."""
         known = [word for word in words if word in self._index.vocab_dict]
         if not known:
@@ -246,46 +275,8 @@ class _Segment:
             better, equal = rows[scores[rows] > least], rows[scores[rows] == least]
             drawn = rng.permutation(equal)[: k - len(better)]
             rows = np.concatenate((better, np.sort(drawn)))
-        return [self._clips[int(row)] for row in rows]
+        return [self.first + int(row) for row in rows]
 
     @cached_property
     def _index(self) -> Any:
-        return bm25s.BM25.load(self._folder, mmap=True, show_progress=False)
-
-    @cached_property
-    def _clips(self) -> ClipTable:
-        return ClipTable(self._folder / "clips.jsonl")
-
-
-def _write_segment(path: Path, clips: Sequence[Clip]) -> None:
-    """Writes into a temporary folder that is renamed when every file is on disk.
-
-    Raises:
-        UserError: if the disk is full or the folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    # A clip without a word still takes its row, or rows and clips would part ways.
-    texts = [list(tokens(clip_text(clip))) or ["nothing"] for clip in clips]
-    index = bm25s.BM25(k1=_K1, b=_B, method="lucene")
-    index.index(texts, show_progress=False)
-    head = {
-        "version": LIBRARY_VERSION,
-        "clips": len(clips),
-        "words": sum(len(text) for text in texts),
-        "classes": sorted({name for clip in clips for name in _classes(clip)}),
-    }
-    try:
-        with TableWriter(temporary / "clips.jsonl") as table:
-            for clip in clips:
-                table.add(clip)
-        index.save(temporary, show_progress=False)
-        (temporary / "segment.json").write_text(json.dumps(head))
-        for file in temporary.iterdir():
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        temporary.rename(path)  # refused where another process has added the same segment
-    except OSError as error:
-        raise disk_error(error, path) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        return bm25s.BM25.load(self.folder, mmap=True, show_progress=False)

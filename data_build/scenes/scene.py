@@ -1,4 +1,4 @@
-"""A planned scene, and what makes one believable.
+"""A planned scene: its sounds, its words, and what makes it believable.
 
 ::
 
@@ -12,17 +12,34 @@ stated once, here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from data_build.records import Clip, TrackRole
-from data_build.scenes.ontology import Ontology, Place
+from data_build.scenes.ontology import Ontology, Place, SoundClass, spoken_name
 
 TIMES_OF_DAY = ("early morning", "morning", "noon", "afternoon", "evening", "night")
 MIN_EVENTS, MAX_EVENTS = 3, 15
 MAX_AMBIENT = 2
 MAX_SENTENCE_WORDS = 80
+
+# Singular and plural agree with all of them: they qualify the sound, they are no sentence.
+_WHERE: dict[TrackRole, tuple[str, ...]] = {
+    "foreground": ("close by", "right beside the listener", "clear and near", "a few steps away"),
+    "background": ("in the distance", "faint and far off", "somewhere behind", "half masked"),
+    "ambient": ("all around", "steady throughout", "as a constant bed", "never stopping"),
+}
+_TIMES: dict[str, tuple[str, ...]] = {
+    "early morning": ("In the early morning", "Early morning, just after dawn,"),
+    "morning": ("In the morning", "On a weekday morning"),
+    "noon": ("At noon", "Around noon"),
+    "afternoon": ("In the afternoon", "Late in the afternoon"),
+    "evening": ("In the evening", "On a calm evening"),
+    "night": ("At night", "Late at night"),
+}
 
 Rule = Literal[
     "form", "count", "known", "ambient", "duration", "order", "exclusion", "place", "role"
@@ -79,6 +96,26 @@ class Plan:
 
     scenes: tuple[Scene, ...]
     unused: tuple[tuple[Annotation, str], ...] = ()
+
+
+def describe(sound: SoundClass, role: TrackRole, caption: str, rng: np.random.Generator) -> str:
+    """A brief description: the clip's own caption where it has one, and where the sound is."""
+    where = _WHERE[role]
+    what = caption.strip().rstrip(".") or spoken_name(sound.name)
+    return f"{what}, {where[int(rng.integers(len(where)))]}"
+
+
+def sentence(
+    location: str, time_of_day: str, events: Sequence[SubEvent], rng: np.random.Generator
+) -> str:
+    """One sentence with place, time of day and the first few things that happen."""
+    times = _TIMES[time_of_day]
+    when = times[int(rng.integers(len(times)))].rstrip(",")
+    bed = ", ".join(spoken_name(e.sound) for e in events if e.role == "ambient")
+    acts = [spoken_name(e.sound) for e in events if e.role == "foreground"]
+    told = acts[0] if len(acts) == 1 else f"{', then '.join(acts[:3])}"
+    more = " and more" if len(acts) > 3 else ""
+    return f"{when} {location}, over {bed}: {told}{more}."
 
 
 @dataclass(frozen=True)
@@ -146,7 +183,7 @@ def _order(scene: Scene, world: Ontology) -> Iterator[Violation]:
         for other in scene.events[at + 1 :]:
             if world.precedes(other.sound, event.sound):
                 yield Violation("order", f"{other.sound} has to come before {event.sound}")
-            elif world.precedes(event.sound, other.sound) and not (
+            elif world.ordered(event.sound, other.sound) and not (
                 event.role == other.role == "foreground"
             ):
                 yield Violation("order", f"{event.sound} and {other.sound} have an order")

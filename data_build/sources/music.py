@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_build.drops import Drop
 from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.rows import Row, csv_cells, csv_rows, usable
 from data_build.sources.source import (
+    STEP,
     BadRow,
-    Corpus,
     Report,
     SourceConfig,
     WorkerShard,
@@ -55,7 +56,7 @@ def fma(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Cli
     def make(row: Row) -> Clip:
         track = row.text("track_id")
         if not track.isdigit():
-            raise BadRow("track_id is not a number", repr(track))
+            raise BadRow(f"track_id is not a number: {track!r}")
         number = f"{int(track):06d}"
         artist, title = row.text_or("", "artist.name"), row.text_or("", "track.title")
         top = row.text_or("", "track.genre_top")
@@ -97,12 +98,8 @@ def _track_rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]
         if cells[0] == "track_id" or not part.takes(index):
             continue
         if len(cells) != len(header):
-            about = f"{len(cells)}, the header {len(header)}"
-            report(
-                BadRow("has another number of columns than the header", about).drop(
-                    f"{table}:{number}"
-                )
-            )
+            reason = f"has {len(cells)} columns, the header {len(header)}"
+            report(Drop(STEP, f"{table}:{number}", reason))
             continue
         yield Row(f"{table}:{number}", dict(zip(header, cells, strict=True)))
 
@@ -117,15 +114,7 @@ def _genres(written: str, titles: dict[str, str]) -> list[str]:
     try:
         ids = json.loads(written)
     except ValueError:
-        raise BadRow("genres are not a list", repr(written)) from None
+        raise BadRow(f"genres are not a list: {written[:40]!r}") from None
     if not isinstance(ids, list):
-        raise BadRow("genres are not a list", repr(written))
+        raise BadRow(f"genres are not a list: {written[:40]!r}")
     return [titles[str(i)] for i in ids if str(i) in titles]
-
-
-CORPORA = {
-    "fma": Corpus(
-        fma, ("music",), FMA.licence, FMA_TREE,
-        "github.com/mdeff/fma: fma_metadata.zip and one fma_*.zip",
-    ),
-}  # fmt: skip

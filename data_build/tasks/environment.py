@@ -10,7 +10,7 @@ from data_build.drops import Drop, Dropped
 from data_build.labelling.history import ROUNDS_BETWEEN, heard_first
 from data_build.pools.pools import Library
 from data_build.records import Dialogue, Item, PlannedReply
-from data_build.scenes.curator import CuratedScene
+from data_build.scenes.source import CuratedScene
 from data_build.tasks.config import AbilitiesConfig
 from data_build.tasks.dialogues import leading, spoken_turns
 from data_build.tasks.drawing import Planned, asked, draw, phrase, pick

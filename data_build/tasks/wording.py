@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from data_build.records import Clip
-from data_build.scenes.describe import spoken_name
-from data_build.scenes.ontology import ontology
+from data_build.scenes.ontology import ontology, spoken_name
 
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
@@ -17,7 +16,7 @@ def sound_name(clip: Clip) -> str:
     for label in clip.labels:
         sound = ontology().find(label)
         if sound is not None:
-            return spoken_name(sound)
+            return spoken_name(sound.name)
     label = clip.labels[0] if clip.labels else clip.caption or "sound"
     return label.replace("_", " ").strip(" .").lower()
 

@@ -141,7 +141,7 @@ def test_a_chat_model_plans_refines_and_verifies_the_scenes_of_a_build(
         assert "plan_scene" in json.dumps(scene["scene"]["made_by"])
         for event in scene["events"]:
             assert "refine_event" in json.dumps(event["refined"]["made_by"])
-            assert "verify_clip" in json.dumps(event["verdict"]["made_by"])
+            assert "verify_clip" in json.dumps(event["verification"]["made_by"])
     asked = len(server.bodies)
     assert asked
     (tmp_path / "data" / "train" / "000000.json").unlink()  # made again, from the answers kept

@@ -13,9 +13,9 @@ from data_build.compose.config import ComposeConfig, NoiseConfig
 from data_build.compose.mix import foreground_power, mix, place, taper
 from data_build.compose.noise_bed import noise_bed
 from data_build.pools.prepare import PreparedClip
-from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.randomness import StreamSeed, generator
 from data_build.records import Clip
+from data_build.synth.clips import synthesised_clip
 from data_build.synth.kinds import generate
 from soundflow.audio.level import Float32, active_power, db
 

@@ -11,9 +11,9 @@ from data_build.compose.config import ComposeConfig, NoiseConfig
 from data_build.compose.stream import compose
 from data_build.drops import Dropped
 from data_build.pools.prepare import PreparedClip
-from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.randomness import StreamSeed, between, generator, whole_between
 from data_build.records import Clip, Item, StreamPlan
+from data_build.synth.clips import synthesised_clip
 from data_build.synth.kinds import generate
 from data_build.tokenize import read_vocabulary
 from soundflow.shards.schema import StreamSample

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from data_build.compose.mix import Placed
 from data_build.compose.responses import responses
 from data_build.pools.prepare import PreparedClip
-from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.records import Item, PlannedReply
+from data_build.synth.clips import synthesised_clip
 from data_build.tfjp.spans import CutMap
 from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event, Reply

@@ -12,9 +12,9 @@ import soundfile
 
 from data_build.drops import Dropped
 from data_build.pools.prepare import PrepareConfig, Preparer
-from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.randomness import generator
 from data_build.records import Clip, ClipKind, Origin, Recorded
+from data_build.synth.clips import synthesised_clip
 from data_build.synth.kinds import generate, take
 
 

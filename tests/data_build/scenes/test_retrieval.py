@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_build.records import Clip, Origin, Question, Recorded, Word
+from data_build.records import Clip, Origin, Recorded
 from data_build.scenes import retrieval as library_module
-from data_build.scenes.retrieval import ClipLibrary, clip_text, groundable, tokens
+from data_build.scenes.retrieval import (
+    ClipLibrary,
+    Reranker,
+    clip_text,
+    groundable,
+    tokens,
+    write_clip_library,
+)
 from soundflow.errors import UserError
 
 ORIGIN = Origin("test", "CC0")
@@ -35,10 +42,13 @@ CLIPS = [
 ]
 
 
+def library_of(folder: Path, clips: list[Clip], reranker: Reranker | None = None) -> ClipLibrary:
+    write_clip_library(folder / "library", clips)
+    return ClipLibrary(folder / "library", clips, reranker)
+
+
 def test_the_right_clip_comes_first(tmp_path):
-    library = ClipLibrary(tmp_path)
-    assert library.search("dog") == []
-    library.add(CLIPS)
+    library = library_of(tmp_path, CLIPS)
     for query, first in {
         "old dog barking at a postman": "a",
         "smoke detector alarm in the hall": "c",
@@ -51,22 +61,12 @@ def test_the_right_clip_comes_first(tmp_path):
     assert len(library.search("alarm", k=10)) == 2
 
 
-def test_clips_come_back_whole(tmp_path):
-    whole = Clip(
-        "w", "speech", Recorded("x.tar", "m/1.flac", 1.5, 2.5), Origin("c", "CC BY", "Ann"), 1.0,
-        "Grüß dich, 世界", "de", "s1", ("Speech",), "a greeting", "hello",
-        "en", (Word("Grüß", 0.0, 0.4),), question=Question("who?", ("Ann",)), notes={"take": 3},
-    )  # fmt: skip
-    ClipLibrary(tmp_path).add([*CLIPS, whole])
-    reopened = ClipLibrary(tmp_path)
-    assert len(reopened) == 7
-    assert reopened.search("greeting")[0].clip == whole
+def test_an_empty_library_finds_nothing(tmp_path):
+    assert library_of(tmp_path, []).search("dog") == []
 
 
 def test_it_knows_what_can_be_grounded_in_it(tmp_path):
-    library = ClipLibrary(tmp_path)
-    library.add(CLIPS[:2])
-    library.add(CLIPS[2:])
+    library = library_of(tmp_path, CLIPS)
     assert {"Bark", "Cat", "Smoke detector, smoke alarm"} <= library.classes
     can = groundable(library.classes)
     assert {"Bark", "Dog", "Animal", "Meow"} <= can
@@ -96,16 +96,17 @@ vocabulary = st.sampled_from(["dog", "cat", "door", "rain", "alarm", "bell", "wi
 @settings(max_examples=25, deadline=None)
 @given(
     captions=st.lists(st.lists(vocabulary, max_size=8).map(" ".join), min_size=1, max_size=25),
-    cuts=st.lists(st.integers(0, 25), max_size=3),
+    segment_clips=st.integers(1, 26),
     query=st.lists(vocabulary, min_size=1, max_size=4).map(" ".join),
 )
-def test_segments_change_nothing_and_scores_are_bm25(tmp_path_factory, captions, cuts, query):
+def test_segments_change_nothing_and_scores_are_bm25(
+    tmp_path_factory, captions, segment_clips, query
+):
     folder = tmp_path_factory.mktemp("library")
     clips = [clip(f"{i:02d}", caption=caption) for i, caption in enumerate(captions)]
-    library = ClipLibrary(folder)
-    edges = sorted({0, len(clips), *(min(cut, len(clips)) for cut in cuts)})
-    for start, end in itertools.pairwise(edges):
-        library.add(clips[start:end])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library_module, "SEGMENT_CLIPS", segment_clips)
+        library = library_of(folder, clips)
     found = library.search(query, k=len(clips), among=len(clips))
     expected = by_hand(query, clips)
     assert {f.clip.id: f.score for f in found} == pytest.approx(expected, abs=2e-6)
@@ -114,20 +115,20 @@ def test_segments_change_nothing_and_scores_are_bm25(tmp_path_factory, captions,
 
 
 def test_equal_clips_are_drawn_by_seed(tmp_path):
-    library = ClipLibrary(tmp_path)
-    library.add(clip(f"{i:03d}", "dog_bark") for i in range(200))
+    clips = [clip(f"{i:03d}", "dog_bark") for i in range(200)]
+    library = library_of(tmp_path, clips)
     drawn = {
         seed: tuple(f.clip.id for f in library.search("dog bark", seed=seed)) for seed in "abcdef"
     }
     assert len(set(drawn.values())) > 4
     assert drawn["a"] == tuple(
-        f.clip.id for f in ClipLibrary(tmp_path).search("dog bark", seed="a")
+        f.clip.id for f in library_of(tmp_path, clips).search("dog bark", seed="a")
     )
 
 
 def test_of_equal_clips_those_of_the_right_length_come_first(tmp_path):
-    library = ClipLibrary(tmp_path)
-    library.add(replace(clip(f"{i}", "dog_bark"), duration_s=float(i)) for i in range(1, 20))
+    clips = [replace(clip(f"{i}", "dog_bark"), duration_s=float(i)) for i in range(1, 20)]
+    library = library_of(tmp_path, clips)
     for seed in "abcd":
         found = library.search("dog bark", k=4, seed=seed, length_s=3.0)
         assert all(1.5 <= f.clip.duration_s <= 6.0 for f in found)
@@ -135,10 +136,10 @@ def test_of_equal_clips_those_of_the_right_length_come_first(tmp_path):
 
 def test_a_large_library_is_split_and_streams(tmp_path, monkeypatch):
     monkeypatch.setattr(library_module, "SEGMENT_CLIPS", 100)
-    library = ClipLibrary(tmp_path)
-    assert library.add(clip(f"{i}", "rain", caption=f"number n{i}") for i in range(250)) == 250
-    assert len(list(tmp_path.glob("segment-*"))) == 3
-    assert ClipLibrary(tmp_path).search("number n237")[0].clip.id == "237"
+    clips = [clip(f"{i}", "rain", caption=f"number n{i}") for i in range(250)]
+    library = library_of(tmp_path, clips)
+    assert len(list(tmp_path.glob("library/segment-*"))) == 3
+    assert library.search("number n237")[0].clip is clips[237]
 
 
 class Backwards:
@@ -150,30 +151,36 @@ class Backwards:
 
 def test_a_reranker_has_its_say(tmp_path):
     clips = [clip(f"{i}", caption="dog " * (i + 1)) for i in range(5)]
-    plain = ClipLibrary(tmp_path)
-    plain.add(clips)
-    order = [f.clip.id for f in plain.search("dog", k=5)]
-    ranked = ClipLibrary(tmp_path, Backwards())
+    order = [f.clip.id for f in library_of(tmp_path, clips).search("dog", k=5)]
+    ranked = library_of(tmp_path, clips, Backwards())
     fused = ranked.search("dog", k=5)
     # Both rankings count alike, so opposite ones meet: the ends tie and win over the middle.
     assert {fused[0].clip.id, fused[1].clip.id} == {order[0], order[-1]}
     assert fused[-1].clip.id == order[2]
 
 
-def test_an_unfinished_segment_does_not_count_and_other_versions_are_refused(tmp_path):
-    library = ClipLibrary(tmp_path)
-    library.add(CLIPS)
-    (tmp_path / ".segment-000001.1").mkdir()
-    (tmp_path / ".segment-000001.1" / "clips.jsonl").write_text("half a li")
-    assert len(ClipLibrary(tmp_path)) == len(CLIPS)
-    head = tmp_path / "segment-000000" / "segment.json"
-    head.write_text('{"version": 99}')
-    with pytest.raises(UserError, match="version 99"):
-        ClipLibrary(tmp_path)
+def test_an_interrupted_library_is_written_anew_and_a_finished_one_kept(tmp_path, monkeypatch):
+    def breaks():
+        yield from CLIPS
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_clip_library(tmp_path / "library", breaks())
+    assert list(tmp_path.iterdir()) == []
+    library_of(tmp_path, CLIPS)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    library_of(tmp_path, CLIPS)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_an_index_of_other_clips_is_noticed(tmp_path):
+    library_of(tmp_path, CLIPS)
+    with pytest.raises(ValueError, match="index of 6 clips, not of 5"):
+        ClipLibrary(tmp_path / "library", CLIPS[:5])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_the_users_mistake(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match="cannot be written"):
-        ClipLibrary(tmp_path).add(CLIPS)
+        write_clip_library(tmp_path / "library", CLIPS)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from data_build.chat.client import ChatClient, ChatConfig
-from data_build.http_calls import CallFailure, Endpoint
+from data_build.chat.http_calls import CallFailure, Endpoint
 from data_build.speech.rewriting.rewriter import ChatRewriter
-from tests.data_build.chat_server import Cut, Raw, Say
+from tests.data_build.chat_server import Raw, Say
 
 WRITTEN = "It costs **$5** 🙂"
 GOOD = {
@@ -52,7 +52,7 @@ def test_what_the_model_leaves_in_or_does_not_name_comes_to_light(chat_server):
 
 
 @pytest.mark.parametrize(
-    "bad", [Raw(500), Raw(429), Say("not json"), Say({"text": 5, "changes": []}), Cut()]
+    "bad", [Raw(500), Raw(429), Say("not json"), Say({"text": 5, "changes": []})]
 )
 def test_a_bad_answer_is_asked_for_again_and_then_fails_the_item(chat_server, bad):
     server = chat_server(lambda n, body: bad if n == 0 else Say(GOOD))

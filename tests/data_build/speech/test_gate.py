@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_build.http_calls import CallFailure, Endpoint
+from data_build.chat.http_calls import CallFailure, Endpoint
 from data_build.records import Voice
 from data_build.speech.asr import HttpAsr, HttpAsrConfig, TransformersAsr
 from data_build.speech.gate import GateConfig, check
@@ -140,7 +140,7 @@ def test_a_transcription_server_hears_the_very_samples(
 
 @pytest.mark.parametrize(
     "bad",
-    [Answer(b"", status=500), Answer(b"<html>"), Answer(b'{"text": 5}'), Answer(b"{", cut=True)],
+    [Answer(b"", status=500), Answer(b"<html>"), Answer(b'{"text": 5}')],
 )
 def test_a_transcription_server_that_fails_is_asked_again_then_given_up(bad: Answer) -> None:
     silence = np.zeros(16_000, np.float32)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from data_build.pools.pools import Cue, Library
-from data_build.pools.synthetic_clips import synthesised_clip
 from data_build.randomness import generator
 from data_build.records import Clip, Origin, Recorded, StreamPlan, Word
+from data_build.synth.clips import synthesised_clip
 from data_build.tasks.config import (
     AbilitiesConfig,
     CountingConfig,

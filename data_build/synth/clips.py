@@ -19,7 +19,7 @@ from data_build.records import (
 )
 from data_build.synth.kinds import sound_kind, take
 
-MAKER_VERSION = 1  # raise when the same description is synthesised differently
+SYNTH_VERSION = 1  # raise when the same description is synthesised differently
 
 
 def synthesised_clip(kind: str, *seed: str | int, seconds: float | None = None) -> Clip:
@@ -32,7 +32,7 @@ def synthesised_clip(kind: str, *seed: str | int, seconds: float | None = None) 
     audio = SyntheticSound(kind, seed, seconds)
     role: ClipKind = "event" if about.role == "foreground" else "noise"
     return Clip(
-        id=f"{kind}/{digest(asdict(audio), MAKER_VERSION)[:16]}",
+        id=f"{kind}/{digest(asdict(audio), SYNTH_VERSION)[:16]}",
         kind=role,
         audio=audio,
         origin=Origin("synthesised sound", "Apache-2.0"),

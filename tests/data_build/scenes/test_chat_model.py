@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from data_build.chat.client import ChatClient, ChatConfig
+from data_build.chat.http_calls import Endpoint
 from data_build.chat.prompts import read_prompt
-from data_build.drops import ServerGone
-from data_build.http_calls import CallFailure, Endpoint
+from data_build.drops import Dropped, ServerGone
 from data_build.records import Clip, Origin, Recorded
-from data_build.scenes.curator import Curator
+from data_build.scenes.chat_model import PROMPTS, ChatPlanner, ChatRefiner, ChatVerifier
+from data_build.scenes.clip_store import ClipStore
 from data_build.scenes.ground import Grounder
-from data_build.scenes.keep import ClipKeeper
 from data_build.scenes.measure import measure
 from data_build.scenes.ontology import ontology
 from data_build.scenes.plan import RulePlanner
-from data_build.scenes.plan_llm import PROMPTS, ChatPlanner
 from data_build.scenes.refine import RuleRefiner, check_refined
-from data_build.scenes.refine_llm import ChatRefiner
-from data_build.scenes.retrieval import ClipLibrary
+from data_build.scenes.retrieval import ClipLibrary, groundable, write_clip_library
 from data_build.scenes.scene import Annotation, Scene, SubEvent, check
+from data_build.scenes.source import SceneSource
 from data_build.scenes.verify import Candidate, RuleVerifier
-from data_build.scenes.verify_llm import ChatVerifier
 from tests.data_build.chat_server import Cut, Raw, Say
 from tests.data_build.scenes.sounds import barks
 
@@ -112,7 +111,7 @@ def test_a_plan_that_breaks_a_rule_goes_back_with_what_is_wrong(fault, chat_serv
 
 def test_a_planner_that_never_learns_fails_and_does_not_hang(chat_server, tmp_path):
     server = chat_server(lambda n, body: Say(FAULTY["no class"]))
-    with pytest.raises(CallFailure, match=r"unfit_scene.*Unicorn"):
+    with pytest.raises(Dropped, match=r"Unicorn.*: the chat model broke the rules 3 times"):
         ChatPlanner(client_of(server, tmp_path)).plan(BAG, np.random.default_rng(0))
     assert len(server.bodies) == 3
 
@@ -130,7 +129,7 @@ def test_a_refinement_is_checked_and_goes_back_too(chat_server, tmp_path):
     assert "1 words" in server.bodies[1]["messages"][1]["content"]
     assert "no tag is evidence" in server.bodies[2]["messages"][1]["content"]
     server = chat_server(lambda n, body: Say(answers[0]))
-    with pytest.raises(CallFailure, match="unfit_refinement"):
+    with pytest.raises(Dropped, match="broke the rules"):
         ChatRefiner(client_of(server, tmp_path / "other")).refine(BARK, SCENE)
 
 
@@ -139,11 +138,11 @@ def test_a_refinement_is_checked_and_goes_back_too(chat_server, tmp_path):
     [
         (None, "pass", "accept"),
         ("identity", "fail", "reject"),
-        ("cleanliness", "mend", "reprocess"),
+        ("cleanliness", "reprocess", "reprocess"),
         ("continuity", "fail", "reject"),
     ],
 )
-def test_what_follows_from_four_judgements_is_decided_here(
+def test_what_follows_from_four_findings_is_decided_here(
     criterion, outcome, decision, chat_server, tmp_path
 ):
     said = dict(PASSES)
@@ -151,21 +150,24 @@ def test_what_follows_from_four_judgements_is_decided_here(
         said[criterion] = {"outcome": outcome, "reason": "so it seems"}
     server = chat_server(lambda n, body: Say(said))
     clip = Clip("x", "event", Recorded("x"), Origin("t", "CC0"), labels=("dog_bark",))
-    candidate = Candidate(clip, barks(), measure(barks()), reprocessed=True)
+    candidate = Candidate(
+        clip, barks(), measure(barks()), {"Dog": 0.81, "Cat": 0.1, "Wind": 0.3}, reprocessed=True
+    )
     refined = RuleRefiner().refine(BARK, SCENE)
-    verdict = ChatVerifier(client_of(server, tmp_path)).judge(candidate, BARK, refined)
+    verdict = ChatVerifier(client_of(server, tmp_path)).verify(candidate, BARK, refined)
     assert verdict.decision == decision
     system, asked = (message["content"] for message in server.bodies[0]["messages"])
     assert "cleaned and cut once already" in system
     assert re.search(r"labels dog_bark.*2\.00 s long", asked, re.DOTALL)
+    assert "Heard by a tagging model: Dog 0.81; Wind 0.30; Cat 0.10." in asked
 
 
 def test_identity_cannot_be_mended(chat_server, tmp_path):
-    said = PASSES | {"identity": {"outcome": "mend", "reason": "x"}}
+    said = PASSES | {"identity": {"outcome": "reprocess", "reason": "x"}}
     server = chat_server(lambda n, body: Say(said))
     clip = Clip("x", "event", Recorded("x"), Origin("t", "CC0"))
-    with pytest.raises(CallFailure, match="wrong_schema"):
-        ChatVerifier(client_of(server, tmp_path)).judge(
+    with pytest.raises(Dropped, match=r"no usable answer of the chat model \(wrong_schema\)"):
+        ChatVerifier(client_of(server, tmp_path)).verify(
             Candidate(clip, barks(), measure(barks())), BARK, RuleRefiner().refine(BARK, SCENE)
         )
 
@@ -173,25 +175,24 @@ def test_identity_cannot_be_mended(chat_server, tmp_path):
 LABELS = ("dog_bark", "doorbell", "rain", "footsteps", "cough", "wind", "cat", "birds")
 
 
-def curator_of(tmp_path, client: ChatClient | None) -> Curator:
-    """A curator over synthetic clips; asks ``client`` at every stage that can."""
-    library = ClipLibrary(tmp_path / "library")
-    if not len(library):
-        library.add(
-            Clip(f"{label}-{i}", "event", Recorded(label), Origin("t", "CC0"), labels=(label,))
-            for label in LABELS
-            for i in range(4)
-        )
+def source_of(tmp_path, client: ChatClient | None) -> SceneSource:
+    """A source over synthetic clips; asks ``client`` at every stage that can."""
+    clips = [
+        Clip(f"{label}-{i}", "event", Recorded(label), Origin("t", "CC0"), labels=(label,))
+        for label in LABELS
+        for i in range(4)
+    ]
+    write_clip_library(tmp_path / "library", clips)
     grounder = Grounder(
-        library=library,
+        library=ClipLibrary(tmp_path / "library", clips),
         verifier=ChatVerifier(client) if client else RuleVerifier(),
-        hear=lambda clip: barks(3.0),
+        prepare=lambda clip: barks(3.0),
         reprocess=lambda samples: samples,
-        keeper=ClipKeeper(tmp_path / "kept"),
+        store=ClipStore(tmp_path / "kept"),
     )
     if client:
-        return Curator(ChatPlanner(client), ChatRefiner(client), grounder)
-    return Curator(RulePlanner(), RuleRefiner(), grounder)
+        return SceneSource(ChatPlanner(client), ChatRefiner(client), grounder, clips)
+    return SceneSource(RulePlanner(), RuleRefiner(), grounder, clips)
 
 
 def bag(i: int) -> list[Clip]:
@@ -230,45 +231,61 @@ def chat(n: int, body: dict[str, Any]) -> Any:
     )
 
 
-def test_a_whole_curation_survives_a_server_that_misbehaves_then_dies(chat_server, tmp_path):
+def test_scenes_survive_a_server_that_misbehaves_and_stop_when_it_dies(chat_server, tmp_path):
     server = chat_server(chat)
-    client = client_of(server, tmp_path / "cache", retries=4)
-    curator = curator_of(tmp_path, client)
-    before = [curator.curate(bag(i), f"s{i}") for i in range(6)]
-    assert sum(len(curated.scenes) for curated in before) >= 5
+    client = client_of(server, tmp_path / "cache", breaker_items=3, breaker_rest_s=60, retries=4)
+    source = source_of(tmp_path, client)
+    before = [source.scenes(bag(i), f"s{i}") for i in range(6)]
+    assert sum(len(scenes) for scenes, _ in before) >= 5
     assert client.counts.retries > 5
-    for curated in before:
-        for scene in curated.scenes:
+    for scenes, drops in before:
+        assert all(drop.kind == "choice" for drop in drops)
+        for scene in scenes:
             assert {g.event.role for g in scene.grounded} >= {"foreground", "ambient"}
             assert json.dumps(scene.provenance())  # plain data
             assert [i.track for i in scene.items()] == [g.event.role for g in scene.grounded]
     server.stop()
     with pytest.raises(ServerGone):
-        curator.curate(bag(10), "t10")
+        source.scenes(bag(10), "t10")
     # What was answered before is still known: the same bags again ask nothing.
-    again = [curator.curate(bag(i), f"s{i}") for i in range(6)]
-    assert [c.scenes for c in again] == [c.scenes for c in before]
+    again = [source.scenes(bag(i), f"s{i}") for i in range(6)]
+    assert [scenes for scenes, _ in again] == [scenes for scenes, _ in before]
 
 
 def test_by_rule_the_same_bag_gives_the_same_scenes(tmp_path):
-    curator = curator_of(tmp_path, None)
+    source = source_of(tmp_path, None)
     for i in range(10):
-        first = curator.curate(bag(i), f"s{i}")
-        assert first == curator.curate(bag(i), f"s{i}")
-        for scene in first.scenes:
+        first = source.scenes(bag(i), f"s{i}")
+        assert first == source.scenes(bag(i), f"s{i}")
+        for scene in first[0]:
             assert check(scene.scene, ontology()) == ()
 
 
 def test_a_scene_that_lost_an_event_is_told_without_it(tmp_path):
-    curator = curator_of(tmp_path, None)
+    source = source_of(tmp_path, None)
     lost = 0
     for i in range(30):
-        curated = curator.curate([*bag(i), Clip(
+        sneeze = Clip(
             f"{i}-sneeze", "event", Recorded("x"), Origin("t", "CC0"), 1.0, labels=("sneezing",)
-        )], f"s{i}")  # fmt: skip
-        for scene in curated.scenes:
+        )
+        scenes, drops = source.scenes([*bag(i), sneeze], f"s{i}")
+        for scene in scenes:
             assert scene.scene.events == tuple(g.event for g in scene.grounded)
             assert "sneeze" not in scene.scene.sentence
             assert check(scene.scene, ontology()) == ()
-        lost += any("Sneeze" in drop.item for drop in curated.drops)
+        lost += any("Sneeze" in drop.item for drop in drops)
     assert lost > 10
+
+
+def test_a_scene_is_drawn_from_the_sounds_and_one_that_cannot_be_had_is_a_choice(tmp_path):
+    source = source_of(tmp_path, None)
+    available = groundable(source.grounder.library.classes)
+    source = replace(source, planner=RulePlanner(available=available))
+    drawn = [source.scene(f"s{i}", np.random.default_rng(i))[0] for i in range(5)]
+    again = [source.scene(f"s{i}", np.random.default_rng(i))[0] for i in range(5)]
+    assert drawn == again
+    assert len({scene.scene.sentence for scene in drawn}) > 1
+    unknown = Clip("x", "event", Recorded("x"), Origin("t", "CC0"), labels=("gibberish",))
+    with pytest.raises(Dropped) as dropped:
+        replace(source, sounds=[unknown]).scene("s", np.random.default_rng(0))
+    assert dropped.value.drop.kind == "choice"

@@ -1,4 +1,4 @@
-"""Clips that a build cannot make again from their source: kept beside it for good."""
+"""Clips that a build cannot make again from their source: stored beside it for good."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from soundflow.shards.writer import flac_bytes
 
 
 @dataclass(frozen=True)
-class ClipKeeper:
+class ClipStore:
     """A folder of FLAC files by content key; unlike a cache it forgets nothing.
 
-    The audio of a kept clip is `Prepared`: its samples are to be used as they are.
+    The audio of a stored clip is `Prepared`: its samples are to be used as they are.
     """
 
     folder: Path
 
     def get(self, clip: Clip, key: str) -> Clip | None:
-        """The clip with its kept audio; None if there is none (or it is damaged)."""
+        """The clip with its stored audio; None if there is none (or it is damaged)."""
         path = self._path(key)
         try:
             info = soundfile.info(path)
@@ -36,7 +36,7 @@ class ClipKeeper:
         duration_s = info.frames / info.samplerate
         return replace(clip, audio=Prepared(str(path)), duration_s=duration_s, notes=notes)
 
-    def keep(self, clip: Clip, samples: Float32, key: str) -> Clip:
+    def put(self, clip: Clip, samples: Float32, key: str) -> Clip:
         """Stores (n,) float32 samples at 16 kHz, brought down to a peak of 1 where they exceed it.
 
         Raises:
@@ -46,10 +46,10 @@ class ClipKeeper:
         pcm = quantise((samples / np.float32(peak)).astype(np.float32))
         with atomic_write(self._path(key)) as file:
             file.write(flac_bytes(pcm, SAMPLE_RATE_HZ))
-        kept = self.get(clip, key)
-        if kept is None:
+        stored = self.get(clip, key)
+        if stored is None:
             raise RuntimeError(f"{self._path(key)} cannot be read back")
-        return kept
+        return stored
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.flac"

@@ -1,0 +1,202 @@
+"""Believable scenes from the sounds of a split: plan, refine, ground (paper: section 2.2).
+
+::
+
+    a bag of clips ─▶ Planner ─▶ Scene ─▶ Refiner ─▶ Refined ─▶ Grounder ─▶ CuratedScene
+                                           for every event          └─▶ Drop
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_build.chat.client import ChatClient
+from data_build.drops import Drop, Dropped
+from data_build.randomness import generator as rng_of
+from data_build.records import Clip, Item
+from data_build.scenes.chat_model import ChatPlanner, ChatRefiner, ChatVerifier
+from data_build.scenes.clip_store import ClipStore
+from data_build.scenes.config import ScenesConfig
+from data_build.scenes.generate import Generator, HttpGenerator, SynthGenerator
+from data_build.scenes.ground import Grounded, Grounder, Report, Tagger
+from data_build.scenes.measure import Float32
+from data_build.scenes.onnx_models import open_sentence_encoder, open_tagger
+from data_build.scenes.plan import PLAN_STEP, Planner, RulePlanner
+from data_build.scenes.refine import Refiner, RuleRefiner
+from data_build.scenes.retrieval import ClipLibrary, Reranker, groundable
+from data_build.scenes.scene import MIN_EVENTS, Annotation, Scene, sentence
+from data_build.scenes.verify import RuleVerifier
+from data_build.synth.kinds import KINDS
+from data_build.tfjp.config import TfjpConfig
+from data_build.tfjp.loop import tfjp
+
+BAG = 10  # clips that a scene is planned from
+
+
+@dataclass(frozen=True)
+class CuratedScene:
+    """A scene whose events have clips, in the order of the scene."""
+
+    scene: Scene
+    grounded: tuple[Grounded, ...]
+
+    def items(self) -> tuple[Item, ...]:
+        """What a stream plan is made of: no event makes the assistant say anything by itself."""
+        return tuple(Item(g.clip, g.event.sound, track=g.event.role) for g in self.grounded)
+
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "scene": asdict(self.scene),
+            "events": [grounded.provenance() for grounded in self.grounded],
+        }
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """Makes scenes from the sounds of a split; each of the three steps by rule or by chat model."""
+
+    planner: Planner
+    refiner: Refiner
+    grounder: Grounder
+    sounds: Sequence[Clip]
+
+    def scene(self, seed: str, rng: np.random.Generator) -> tuple[CuratedScene, tuple[Drop, ...]]:
+        """A scene, and what was left out on the way to it.
+
+        Args:
+            seed: names the scene in drops, and decides about takes and ties.
+            rng: draws the clips that the scene is planned from, and which of its scenes it is.
+
+        Raises:
+            Dropped: if the clips give none.
+            ServerGone: if a server that the recipe names has stopped answering.
+        """
+        count = min(BAG, len(self.sounds))
+        drawn = [self.sounds[int(i)] for i in rng.integers(len(self.sounds), size=count)]
+        scenes, drops = self.scenes(list({clip.id: clip for clip in drawn}.values()), seed)
+        if not scenes:
+            raise Dropped(drops[-1] if drops else Drop(PLAN_STEP, seed, "no scene", "choice"))
+        return scenes[int(rng.integers(len(scenes)))], drops
+
+    def scenes(
+        self, bag: Sequence[Clip], seed: str
+    ) -> tuple[tuple[CuratedScene, ...], tuple[Drop, ...]]:
+        """All scenes of a bag, and a drop for everything that did not make it.
+
+        A scene survives the loss of an event as long as it has three, one of them in the
+        foreground and one ambient.
+        """
+        drops: list[Drop] = []
+        try:
+            plan = self.planner.plan([Annotation.of(clip) for clip in bag], rng_of("plan", seed))
+        except Dropped as dropped:
+            return (), (dropped.drop,)
+        for unused, why in plan.unused:
+            item = f"{unused.id} ({', '.join(unused.labels)})"
+            drops.append(Drop(PLAN_STEP, item, why, "choice"))
+        scenes: list[CuratedScene] = []
+        for number, scene in enumerate(plan.scenes):
+            try:
+                scenes.append(self._grounded(scene, f"{seed}/{number}", drops.append))
+            except Dropped as dropped:
+                drops.append(dropped.drop)
+        return tuple(scenes), tuple(drops)
+
+    def _grounded(self, scene: Scene, seed: str, report: Report) -> CuratedScene:
+        found: list[Grounded] = []
+        for number, event in enumerate(scene.events):
+            try:
+                refined = self.refiner.refine(event, scene)
+                found.append(self.grounder.ground(event, refined, f"{seed}/{number}", report))
+            except Dropped as dropped:
+                report(dropped.drop)
+        roles = {grounded.event.role for grounded in found}
+        if len(found) < MIN_EVENTS or not {"foreground", "ambient"} <= roles:
+            item = f"{seed}: {len(found)} of {len(scene.events)} events"
+            raise Dropped(Drop(PLAN_STEP, item, "too few events have a clip", "choice"))
+        return CuratedScene(_with_events(scene, found, seed), tuple(found))
+
+
+def _with_events(scene: Scene, grounded: Sequence[Grounded], seed: str) -> Scene:
+    """The scene with the events that have clips; where one is missing, told in new words."""
+    events = tuple(g.event for g in grounded)
+    if len(events) == len(scene.events):
+        return scene
+    words = sentence(scene.location, scene.time_of_day, events, rng_of("told", seed))
+    return replace(scene, events=events, sentence=words)
+
+
+@dataclass(frozen=True)
+class SceneChat:
+    """The chat models that decide instead of the rules; None: the rules do."""
+
+    planner: ChatClient | None = None
+    refiner: ChatClient | None = None
+    verifier: ChatClient | None = None
+
+
+def open_models(config: ScenesConfig) -> tuple[Tagger | None, Reranker | None]:
+    """The tagger and the sentence encoder that a recipe names.
+
+    Raises:
+        UserError: naming a package that is not installed, or a file that is missing or wrong.
+    """
+    return (
+        open_tagger(config.tagger) if config.tagger else None,
+        open_sentence_encoder(config.sentence_encoder) if config.sentence_encoder else None,
+    )
+
+
+def scene_source(
+    config: ScenesConfig,
+    sounds: Sequence[Clip],
+    library: Path,
+    store: Path,
+    prepare: Callable[[Clip], Float32],
+    tfjp_config: TfjpConfig,
+    chat: SceneChat,
+) -> SceneSource:
+    """The source of a split's scenes, as the recipe chooses.
+
+    Args:
+        sounds: the clips, in the order in which ``library`` indexes them.
+        library: folder that `retrieval.write_clip_library` wrote.
+        store: folder for clips that are generated or reprocessed.
+        prepare: the samples of a clip as a stream uses them; raises `Dropped`.
+
+    Raises:
+        UserError: if a model that the recipe names cannot be opened.
+    """
+    tagger, reranker = open_models(config)
+    clips = ClipLibrary(library, sounds, reranker)
+    clip_store = ClipStore(store)
+    generator: Generator = SynthGenerator()
+    available: frozenset[str] | None = groundable(
+        [*clips.classes, *(kind.label for kind in KINDS.values())]
+    )
+    if config.generator is not None:
+        generator = HttpGenerator(config.generator, clip_store)
+        available = None  # a caption can ask for any class
+    return SceneSource(
+        planner=(
+            ChatPlanner(chat.planner, config.plan)
+            if chat.planner
+            else RulePlanner(config.plan, available)
+        ),
+        refiner=ChatRefiner(chat.refiner) if chat.refiner else RuleRefiner(),
+        grounder=Grounder(
+            library=clips,
+            verifier=ChatVerifier(chat.verifier) if chat.verifier else RuleVerifier(config.verify),
+            prepare=prepare,
+            reprocess=lambda samples: tfjp(samples, tfjp_config).samples,
+            store=clip_store,
+            generator=generator,
+            tagger=tagger,
+        ),
+        sounds=sounds,
+    )
