@@ -29,14 +29,17 @@ from data_build.synth.clips import SYNTH_VERSION, make
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import TfjpReport, tfjp
 from data_build.tfjp.spans import CutMap
-from soundflow.audio.files import read_audio
+from soundflow.audio.files import AudioError, read_audio
 from soundflow.audio.level import Float32, is_silent
 from soundflow.config.record import to_plain
 from soundflow.errors import UserError
-from soundflow.protocol.timebase import to_samples
+from soundflow.protocol.timebase import to_samples, to_seconds
 from soundflow.shards.schema import PCM_SCALE, quantise
 
 PREPARE_VERSION = 1  # raise when the same clip comes out differently
+_LOOK_AHEAD_S = 1.0  # tells a recording that is longer than the limit
+# Stated lengths are rounded, and those of compressed files lack the padding.
+_STATED_S, _STATED_SHARE = 0.15, 0.02
 _PEAK = 0.7  # recordings are kept at this peak, so that quiet ones do not lose bits to PCM16
 
 
@@ -151,6 +154,7 @@ class Preparer:
             "mtime": facts.st_mtime_ns,
             "tfjp": self._tfjp_plain if self._tfjp(clip) else None,
             "max_s": self._config.max_s,
+            "stated_s": _stated_s(clip, audio),
             "version": PREPARE_VERSION,
         }
         return clip_key(about)
@@ -185,13 +189,15 @@ class Preparer:
 
     def _recording(self, clip: Clip, audio: Recorded) -> PreparedClip:
         config = self._config
-        samples = _read(clip, audio)
+        # A recording of hours is not read for the seconds of it that are kept.
+        samples = _read(clip, audio, config.max_s + _LOOK_AHEAD_S)
         if len(samples) < to_samples(config.min_s):
             raise _dropped(clip, f"is too short (under {config.min_s:g} s)")
         if is_silent(samples):
             raise _dropped(clip, "is silent")
         if clip.kind == "speech" and len(samples) > to_samples(config.max_s):
             raise _dropped(clip, f"is speech of more than {config.max_s:g} s (prepare.max_s)")
+        _require_stated_length(clip, audio, samples)
         samples = samples[: to_samples(config.max_s)]
         settings = self._tfjp(clip)
         if settings is None:
@@ -209,19 +215,41 @@ class Preparer:
             self._memory_bytes -= oldest.samples.nbytes
 
 
-def _dropped(clip: Clip, reason: str) -> Dropped:
+def _dropped(clip: Clip, reason: str, about: str = "") -> Dropped:
     audio = clip.audio
     path = audio.path if isinstance(audio, Recorded | Prepared) else clip.id
-    return Dropped(Drop(STEP, path, reason))
+    return Dropped(Drop(STEP, f"{path} ({about})" if about else path, reason))
 
 
-def _read(clip: Clip, audio: Recorded) -> Float32:
+def _read(clip: Clip, audio: Recorded, limit_s: float | None = None) -> Float32:
     try:
         return read_audio(
-            audio_source(audio), start_s=audio.start_s, end_s=audio.end_s, name=audio.path
+            audio_source(audio),
+            start_s=audio.start_s,
+            end_s=audio.end_s,
+            limit_s=limit_s,
+            name=audio.path,
         )
+    except AudioError as error:
+        raise _dropped(clip, error.fault, error.detail) from error
     except UserError as error:
         raise _dropped(clip, error.message.removeprefix(f"{audio.path}: ")) from error
+
+
+def _require_stated_length(clip: Clip, audio: Recorded, samples: Float32) -> None:
+    """Drops speech whose corpus gives it another length: its text is not that of this audio."""
+    length_s, stated_s = to_seconds(len(samples)), _stated_s(clip, audio)
+    if stated_s is None:
+        return
+    if abs(length_s - stated_s) > max(_STATED_S, _STATED_SHARE * stated_s):
+        about = f"{length_s:.2f} s, stated {stated_s:g} s"
+        raise _dropped(clip, "has another length than its corpus states", about)
+
+
+def _stated_s(clip: Clip, audio: Recorded | Prepared) -> float | None:
+    """The length that the corpus states, where its text depends on it."""
+    whole = isinstance(audio, Recorded) and audio.end_s is None
+    return clip.duration_s if clip.kind == "speech" and whole else None
 
 
 def _at_peak(samples: Float32) -> Float32:

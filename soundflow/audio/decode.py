@@ -301,7 +301,7 @@ def _as_float(frame: Any) -> Float32:
 
 def _nothing(end: Ending, why: str) -> DecodeError:
     if end.cut:
-        return CutShort("it is cut short: it breaks off before any audio")
+        return CutShort("it breaks off before any audio")
     return DecodeError(why)
 
 
@@ -312,7 +312,7 @@ def _is_decoding(error: Exception) -> bool:
 
 
 def _breaks_off(samples: int, rate_hz: int) -> str:
-    return f"it is cut short: it breaks off after {samples / rate_hz:.2f} s"
+    return f"it breaks off after {samples / rate_hz:.2f} s"
 
 
 def _line(error: Exception) -> str:

@@ -38,6 +38,25 @@ _KEPT_SAMPLES = 1 << 23  # decoded only once up to so many values; above, twice
 _log = logging.getLogger(__name__)
 
 
+class AudioError(UserError):
+    """A recording that cannot be used.
+
+    Args:
+        name: the file.
+        fault: the same words for every recording with the same fault, so that they can be counted.
+        detail: where in the file, and how much.
+    """
+
+    def __init__(self, name: str, fault: str, detail: str, hint: str) -> None:
+        super().__init__(f"{name}: {fault}{f' ({detail})' if detail else ''}", hint)
+        self.name = name
+        self.fault = fault
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[AudioError], tuple[str, str, str, str]]:  # type: ignore[override]
+        return type(self), (self.name, self.fault, self.detail, self.hint)
+
+
 @dataclass(frozen=True)
 class Recording:
     """Audio as it was read.
@@ -61,7 +80,7 @@ class AudioBlocks:
         warnings: as in `Recording`; complete once the blocks have been read.
 
     Raises:
-        UserError: while iterating, as `read_recording`.
+        AudioError: while iterating, as `read_recording`.
     """
 
     source: str | Path | bytes
@@ -82,14 +101,7 @@ class AudioBlocks:
             with _opened(self.source) as file:
                 yield from self._blocks(open_source(file))
         except DecodeError as error:
-            cut = isinstance(error, CutShort)
-            hint = (
-                "fetch it again, or convert what there is to WAV or FLAC"
-                if cut
-                else "convert it to WAV or FLAC, or remove it"
-            )
-            said = str(error) if cut else f"cannot be decoded ({error})"
-            raise UserError(f"{self.name}: {said}", hint) from error
+            raise _named(self.name, error) from error
 
     def _blocks(self, source: Source) -> Iterator[Float32]:
         start, stop = self._span(source.rate_hz)
@@ -122,27 +134,30 @@ class AudioBlocks:
             return mono
         place = f"{(at + int((~(np.abs(mono) <= MAX_AMPLITUDE)).argmax())) / rate_hz:.2f} s"
         if not np.isfinite(peak):
-            raise UserError(
-                f"{self.name}: holds NaN or infinity at {place}", "repair or remove the recording"
+            raise AudioError(
+                self.name, "holds NaN or infinity", f"at {place}", "repair or remove the recording"
             )
-        raise UserError(
-            f"{self.name}: holds samples of {peak:.3g} times full scale at {place}",
+        raise AudioError(
+            self.name,
+            "holds samples far beyond full scale",
+            f"{peak:.3g} times, at {place}",
             "scale it to [-1, 1]; integers written as float have to be divided by 32768",
         )
 
     def _require_enough(self, n: int, rate_hz: int) -> None:
         if n == 0:
             whole = (self.start_s, self.end_s) == (0.0, None)
-            part = "" if whole else f" between {self.start_s} s and {self.end_s or 'its end'}"
-            raise UserError(f"{self.name}: holds no audio{part}", "remove it or correct its times")
+            part = "" if whole else f"between {self.start_s:g} s and {self.end_s or 'its end'}"
+            raise AudioError(self.name, "holds no audio", part, "remove it or correct its times")
         limited = self.limit_s is not None and self.start_s + self.limit_s < (self.end_s or 1e30)
         if self.end_s is None or limited:
             return
         ends_s = self.start_s + n / rate_hz
         if ends_s < self.end_s - END_TOLERANCE_S:
-            raise UserError(
-                f"{self.name}: ends at {ends_s:.2f} s, before the end of the part wanted, "
-                f"{self.end_s:g} s",
+            raise AudioError(
+                self.name,
+                "ends before the part that is wanted",
+                f"at {ends_s:.2f} s, before {self.end_s:g} s",
                 "correct its times, or remove it",
             )
 
@@ -166,7 +181,7 @@ def read_recording(
         name: what messages call it.
 
     Raises:
-        UserError: naming the file, if it is missing, unreadable, damaged, cut short, empty in
+        AudioError: naming the file, if it is missing, unreadable, damaged, cut short, empty in
             the wanted part, changes its rate midway, or holds NaN, infinity, or samples beyond
             8 times full scale.
     """
@@ -196,7 +211,7 @@ def duration_s(source: str | Path | bytes) -> float:
     """Length of anything that can be decoded, by decoding it: headers may be wrong.
 
     Raises:
-        UserError: as `read_recording`.
+        AudioError: as `read_recording`.
     """
     name = "audio bytes" if isinstance(source, bytes) else str(source)
     try:
@@ -204,7 +219,15 @@ def duration_s(source: str | Path | bytes) -> float:
             decoder = open_source(file)
             return sum(len(b) for b in decoder.blocks(0, None)) / decoder.rate_hz
     except DecodeError as error:
-        raise UserError(f"{name}: {error}", "fetch or convert it again") from error
+        raise _named(name, error) from error
+
+
+def _named(name: str, error: DecodeError) -> AudioError:
+    if isinstance(error, CutShort):
+        hint = "fetch it again, or convert what there is to WAV or FLAC"
+        return AudioError(name, "is cut short", str(error), hint)
+    hint = "convert it to WAV or FLAC, or remove it"
+    return AudioError(name, "cannot be decoded", str(error), hint)
 
 
 def _chosen(source: Source, start: int, stop: int | None) -> tuple[Iterator[Float32], Mixdown]:
@@ -257,26 +280,25 @@ def _opened(source: str | Path | bytes) -> Iterator[BinaryIO]:
     """A seekable file; what a pipe gives is kept in a temporary file first.
 
     Raises:
-        UserError: if it is missing, empty, a folder, or cannot be read.
+        AudioError: if it is missing, empty, a folder, or cannot be read.
     """
     if isinstance(source, bytes):
         yield io.BytesIO(source)
         return
-    path = Path(source)
+    path, name = Path(source), str(source)
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise UserError(f"{path}: is a folder, not an audio file", "name a file")
+            raise AudioError(name, "is a folder, not an audio file", "", "name a file")
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
-            raise UserError(f"{path}: is a device, not an audio file", "name a file or a pipe")
+            raise AudioError(name, "is a device, not an audio file", "", "name a file or a pipe")
         file: BinaryIO = path.open("rb")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"{path}: no such file", "check the path") from error
-    except (OSError, ValueError, RuntimeError) as error:
+        raise AudioError(name, "no such file", "", "check the path") from error
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(
-            f"{path}: cannot be read ({reason})", "check its name and permissions"
-        ) from (error)
+        hint = "check its name and permissions"
+        raise AudioError(name, f"cannot be read ({reason})", "", hint) from error
     with ExitStack() as stack:
         stack.enter_context(file)
         try:
@@ -286,9 +308,8 @@ def _opened(source: str | Path | bytes) -> Iterator[BinaryIO]:
                 kept.seek(0)
                 file = kept
             if not file.read(1):
-                raise UserError(f"{path}: is empty (0 bytes)", "remove it or fetch it again")
+                raise AudioError(name, "is empty (0 bytes)", "", "remove it or fetch it again")
         except OSError as error:
-            raise UserError(
-                f"{path}: cannot be read ({error.strerror})", "fetch it again"
-            ) from error
+            fault = f"cannot be read ({error.strerror})"
+            raise AudioError(name, fault, "", "fetch it again") from error
         yield file

@@ -145,3 +145,36 @@ def test_an_unreadable_tar_is_a_bad_clip(tmp_path: Path) -> None:
     clip = replace(clip, audio=replace(clip.audio, member="a.wav"))
     with pytest.raises(Dropped, match="cannot be read"):
         preparer(tmp_path).prepare(clip)
+
+
+def test_a_length_that_the_audio_contradicts_is_dropped(tmp_path: Path) -> None:
+    """Its text would be that of other audio, and its word times would collapse."""
+    preparer = Preparer(tmp_path / "cache", PrepareConfig())
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.random.default_rng(0).normal(size=32_000) * 0.1, 16_000)
+
+    def clip(stated_s: float | None, **about: float) -> Clip:
+        audio = Recorded(str(path), **about)  # type: ignore[arg-type]
+        return Clip("a", "speech", audio, Origin("c", "l"), duration_s=stated_s, text="said")
+
+    for good in (None, 2.0, 2.1, 1.97):
+        assert len(preparer.prepare(clip(good)).samples)
+    for bad in (5.0, 1.0, 2000.0):
+        with pytest.raises(Dropped, match="another length than its corpus states"):
+            preparer.prepare(clip(bad))
+    with pytest.raises(Dropped, match="ends before the part") as caught:
+        preparer.prepare(clip(1.0, start_s=1.5, end_s=2.5))
+    assert caught.value.drop.reason == "ends before the part that is wanted"
+    assert "at 2.00 s, before 2.5 s" in caught.value.drop.item
+
+
+def test_a_long_noise_is_read_only_as_far_as_it_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rain.wav"
+    soundfile.write(path, np.random.default_rng(0).normal(size=160_000) * 0.1, 16_000)
+    # What lies behind is not even looked at: here it would not be decodable.
+    path.write_bytes(path.read_bytes()[:200_000])
+    config = PrepareConfig(max_s=3.0)
+    noise = Clip("a", "noise", Recorded(str(path)), Origin("c", "l"))
+    assert len(Preparer(tmp_path / "cache", config).prepare(noise).samples) == 48_000
