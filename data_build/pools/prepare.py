@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from data_build.synth.clips import SYNTH_VERSION, make
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import TfjpReport, tfjp
 from data_build.tfjp.spans import CutMap
-from soundflow.audio.files import AudioError, read_audio
+from soundflow.audio.files import AudioError, read_recording
 from soundflow.audio.level import Float32, is_silent
 from soundflow.config.record import to_plain
 from soundflow.errors import UserError
@@ -37,6 +38,7 @@ from soundflow.protocol.timebase import to_samples, to_seconds
 from soundflow.shards.schema import PCM_SCALE, quantise
 
 PREPARE_VERSION = 1  # raise when the same clip comes out differently
+_log = logging.getLogger(__name__)
 _LOOK_AHEAD_S = 1.0  # tells a recording that is longer than the limit
 # Stated lengths are rounded, and those of compressed files lack the padding.
 _STATED_S, _STATED_SHARE = 0.15, 0.02
@@ -104,6 +106,7 @@ class Preparer:
         self._config = config
         self._tfjp_plain = to_plain(config.tfjp)
         self._memory: OrderedDict[str, PreparedClip] = OrderedDict()
+        self._said: set[str] = set()
         self._memory_bytes = 0
         self._bad: dict[str, Drop] = {}
 
@@ -169,7 +172,7 @@ class Preparer:
     def _prepare(self, key: str, clip: Clip) -> PreparedClip:
         audio = clip.audio
         if isinstance(audio, Prepared):
-            return PreparedClip(_read(clip, Recorded(audio.path)))
+            return PreparedClip(self._read(clip, Recorded(audio.path)))
         if isinstance(audio, SyntheticSound):
             made = PreparedClip(*make(audio))
         elif isinstance(audio, Recorded):
@@ -190,7 +193,7 @@ class Preparer:
     def _recording(self, clip: Clip, audio: Recorded) -> PreparedClip:
         config = self._config
         # A recording of hours is not read for the seconds of it that are kept.
-        samples = _read(clip, audio, config.max_s + _LOOK_AHEAD_S)
+        samples = self._read(clip, audio, config.max_s + _LOOK_AHEAD_S)
         if len(samples) < to_samples(config.min_s):
             raise _dropped(clip, f"is too short (under {config.min_s:g} s)")
         if is_silent(samples):
@@ -207,6 +210,25 @@ class Preparer:
             raise _dropped(clip, "is nothing but noise")
         return PreparedClip(_at_peak(done.samples), None, done.cuts, done.report)
 
+    def _read(self, clip: Clip, audio: Recorded, limit_s: float | None = None) -> Float32:
+        try:
+            read = read_recording(
+                audio_source(audio),
+                start_s=audio.start_s,
+                end_s=audio.end_s,
+                limit_s=limit_s,
+                name=audio.path,
+            )
+        except AudioError as error:
+            raise _dropped(clip, error.fault, error.detail) from error
+        except UserError as error:
+            raise _dropped(clip, error.message.removeprefix(f"{audio.path}: ")) from error
+        for warning in read.warnings:
+            if warning not in self._said:
+                self._said.add(warning)
+                _log.warning("%s: %s (others like it are not named)", audio.path, warning)
+        return read.samples
+
     def _remember(self, key: str, prepared: PreparedClip) -> None:
         self._memory[key] = prepared
         self._memory_bytes += prepared.samples.nbytes
@@ -219,21 +241,6 @@ def _dropped(clip: Clip, reason: str, about: str = "") -> Dropped:
     audio = clip.audio
     path = audio.path if isinstance(audio, Recorded | Prepared) else clip.id
     return Dropped(Drop(STEP, f"{path} ({about})" if about else path, reason))
-
-
-def _read(clip: Clip, audio: Recorded, limit_s: float | None = None) -> Float32:
-    try:
-        return read_audio(
-            audio_source(audio),
-            start_s=audio.start_s,
-            end_s=audio.end_s,
-            limit_s=limit_s,
-            name=audio.path,
-        )
-    except AudioError as error:
-        raise _dropped(clip, error.fault, error.detail) from error
-    except UserError as error:
-        raise _dropped(clip, error.message.removeprefix(f"{audio.path}: ")) from error
 
 
 def _require_stated_length(clip: Clip, audio: Recorded, samples: Float32) -> None:

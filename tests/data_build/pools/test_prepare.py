@@ -178,3 +178,15 @@ def test_a_long_noise_is_read_only_as_far_as_it_is_kept(
     config = PrepareConfig(max_s=3.0)
     noise = Clip("a", "noise", Recorded(str(path)), Origin("c", "l"))
     assert len(Preparer(tmp_path / "cache", config).prepare(noise).samples) == 48_000
+
+
+def test_what_a_mixdown_did_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    preparer = Preparer(tmp_path / "cache", PrepareConfig())
+    wave = np.random.default_rng(0).normal(size=16_000) * 0.1
+    for name in "ab":
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, np.stack([wave, -wave], axis=1), 16_000)
+        noise = Clip(name, "noise", Recorded(str(path)), Origin("c", "l"))
+        assert np.abs(preparer.prepare(noise).samples).max() > 0.5
+    (said,) = caplog.messages
+    assert said.startswith(f"{tmp_path / 'a.wav'}: its channels cancel each other")
