@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> None:
         return  # the first process of a run speaks for all of them
     if not first:
         return
-    draw_curves(result)
+    if result.precision is not None or not curves_of(result).exists():
+        draw_curves(result)
     if args.json:
         print(json.dumps(to_plain(asdict(result)), indent=1))
     else:

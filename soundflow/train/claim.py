@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from soundflow import output as outputs
-from soundflow.config.record import record, to_plain
+from soundflow.config.record import to_plain
 from soundflow.errors import UserError
 from soundflow.output import Output, differences, listed, read_output
 from soundflow.train.checkpoints import FOLDER as STATES
@@ -38,9 +38,7 @@ def claim(recipe: TrainRecipe, content_hash: str) -> bool:
         changed = differences(there.settings, output.settings)
         if changed:
             raise _another_run(recipe, changed)
-    found = outputs.claim(recipe.output, output)
-    record(recipe.output / RECIPE_FILE, recipe)
-    return found
+    return outputs.claim(recipe.output, output)
 
 
 def _settings(recipe: TrainRecipe, content_hash: str) -> dict[str, Any]:

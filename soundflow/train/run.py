@@ -21,6 +21,7 @@ from lightning import Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from soundflow.config.record import record
 from soundflow.data.datamodule import StreamData
 from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR
@@ -43,7 +44,7 @@ from soundflow.train.checkpoints import (
     newest_update,
     update_of,
 )
-from soundflow.train.claim import MODEL_FOLDER, claim
+from soundflow.train.claim import MODEL_FOLDER, RECIPE_FILE, claim
 from soundflow.train.intervals import AtIntervals
 from soundflow.train.machine import require_machine
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
@@ -81,7 +82,7 @@ class TrainResult:
 def run(recipe: TrainRecipe, stream_validate: StreamValidate | None = None) -> TrainResult:
     """Trains, or goes on from the newest whole state of the same run.
 
-    SIGINT and SIGTERM end it after the current update, with its state saved.
+    SIGINT, SIGTERM and SIGHUP end it after the current update, with its state saved.
 
     Args:
         stream_validate: decodes held-out streams through the live engine and returns figures
@@ -117,6 +118,7 @@ def _run(
     if state is not None and at == recipe.optim.updates:
         load_weights(model, state)
     else:
+        record(recipe.output / RECIPE_FILE, recipe)
         if continued:
             _say_where(at, recipe.optim.updates)
 

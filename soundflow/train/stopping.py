@@ -20,7 +20,7 @@ from lightning import Trainer
 
 from soundflow.errors import Stopped
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WAIT_S = 60.0  # for the other processes to leave once all have agreed to
 
 
@@ -68,7 +68,7 @@ class StopFlag:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:  # a data worker inherited the handler
-            if number == signal.SIGTERM:
+            if number != signal.SIGINT:
                 os._exit(128 + number)
             return
         again = self.asked is not None and self._first_process
