@@ -11,6 +11,7 @@ import bisect
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -48,8 +49,7 @@ class ShardSet:
         self._about_lengths: dict[str, Any] = index["lengths"]
         self._shards: list[dict[str, Any]] = index["shards"]
         self._ends = list(accumulate(s["n_streams"] for s in self._shards))
-        for shard in self._shards:
-            self._require_size(shard)
+        self._require_files()
 
     def __reduce__(self) -> tuple[type[ShardSet], tuple[Path]]:
         return type(self), (self.folder,)  # another process maps the files itself
@@ -186,15 +186,18 @@ class ShardSet:
         except (ValueError, soundfile.LibsndfileError) as error:
             raise self._damaged(shard, f"{what} of {entry.id}: {error}") from error
 
-    def _require_size(self, shard: dict[str, Any]) -> None:
-        path = self.folder / shard["name"]
-        found = path.stat().st_size if path.is_file() else None
-        if found != shard["n_bytes"] or not path.with_suffix(".json").is_file():
-            raise UserError(
-                f"damaged shard {path}: {'missing' if found is None else f'{found} bytes'}, "
-                f"the index says {shard['n_bytes']}, with its sidecar",
-                _REMEDY,
-            )
+    def _require_files(self) -> None:
+        """Every shard in its size, with its sidecar: one look at the folder, no file is opened."""
+        with os.scandir(self.folder) as found:
+            entries = {entry.name: entry for entry in found}
+        for number, shard in enumerate(self._shards):
+            tar = entries.get(shard["name"])
+            n_bytes = tar.stat().st_size if tar is not None else None
+            if n_bytes != shard["n_bytes"]:
+                what = "missing" if n_bytes is None else f"{n_bytes} bytes"
+                raise self._damaged(number, f"{what}, the index says {shard['n_bytes']} bytes")
+            if Path(shard["name"]).stem + ".json" not in entries:
+                raise self._damaged(number, "its sidecar is missing")
 
     def _damaged(self, shard: int, why: str) -> UserError:
         return UserError(

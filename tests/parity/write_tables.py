@@ -85,7 +85,7 @@ def main() -> None:
     purpose = table(
         ("choice", "published", "ours", "what it changes here"),
         [
-            "| maximum of the log-mel | of the whole recording | of everything heard so far | "
+            "| maximum of the log-mel | of the whole recording | of the newest 60 chunks | "
             + ", ".join(f"{100 * s:.2g} %" for s in shares.values())
             + " of the cells of the three recordings differ by more than 0.001 |",
             "| rotary positions | rounded to float16 | exact | logits beyond position 2048 differ "

@@ -158,6 +158,10 @@ def test_damage_is_named_with_a_remedy(tmp_path: Path) -> None:
     tar.unlink()
     with pytest.raises(UserError, match=r"000001\.tar: missing"):
         ShardSet(folder)
+    tar.write_bytes(whole)
+    (folder / "000000.json").unlink()
+    with pytest.raises(UserError, match=r"damaged shard .*000000\.tar: its sidecar is missing"):
+        ShardSet(folder)
     (folder / "index.json").unlink()
     with pytest.raises(UserError, match="not finished"):
         ShardSet(folder)
