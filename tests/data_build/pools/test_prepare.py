@@ -38,6 +38,9 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     soundfile.write(folder / "nan.wav", with_nan, 16_000, subtype="FLOAT")
     soundfile.write(folder / "one.wav", sound[:1], 16_000)
     soundfile.write(folder / "silent.wav", np.zeros(16_000), 16_000)
+    soundfile.write(folder / "dc.wav", np.full(16_000, 0.2), 16_000)
+    bits = np.random.default_rng(0).integers(-1, 2, 16_000).astype(np.int16)
+    soundfile.write(folder / "dither.wav", bits, 16_000)
     soundfile.write(folder / "whole.flac", sound, 16_000)
     data = (folder / "whole.flac").read_bytes()
     (folder / "corrupt.flac").write_bytes(b"fLaC" + bytes(reversed(data[4:])))
@@ -48,6 +51,8 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "nan.wav": "NaN",
         "one.wav": "too short (under 0.1 s)",
         "silent.wav": "silent",
+        "dc.wav": "silent",
+        "dither.wav": "silent",
         "corrupt.flac": "cannot be decoded",
         "text.wav": "cannot be decoded",
         "empty.wav": "empty",
@@ -59,8 +64,8 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
 
 @pytest.mark.parametrize(
     "name",
-    ["nan.wav", "one.wav", "silent.wav", "corrupt.flac", "text.wav", "empty.wav", "folder.wav",
-     "missing.wav"],
+    ["nan.wav", "one.wav", "silent.wav", "dc.wav", "dither.wav", "corrupt.flac", "text.wav",
+     "empty.wav", "folder.wav", "missing.wav"],
 )  # fmt: skip
 def test_a_bad_recording_is_refused_with_its_reason(tmp_path: Path, name: str) -> None:
     path, reason = bad_files(tmp_path)[name]
@@ -68,6 +73,13 @@ def test_a_bad_recording_is_refused_with_its_reason(tmp_path: Path, name: str) -
         preparer(tmp_path).prepare(clip_at(path))
     assert reason in str(error.value)
     assert not list((tmp_path / "cache").rglob("*.flac"))
+
+
+def test_speech_at_80_db_below_full_scale_is_kept(tmp_path: Path) -> None:
+    sound = bark(2.0) / np.abs(bark(2.0)).max() * 10 ** (-80 / 20)
+    soundfile.write(tmp_path / "quiet.wav", sound, 16_000, subtype="PCM_16")
+    heard = preparer(tmp_path).prepare(clip_at(tmp_path / "quiet.wav", "speech"))
+    assert np.abs(heard.samples).max() > 0.5
 
 
 def test_a_truncated_recording_is_refused_or_read_to_where_it_ends(tmp_path: Path) -> None:
