@@ -6,9 +6,9 @@
                                                                    and above the silence floor
 
 The floor lies between what an empty 16-bit recording holds and the quietest speech. Measured as the
-level of the loudest 10 ms: nothing within +-1 LSB exceeds -90.3 dBFS, and decoded from MP3, AAC, Opus
-or ADPCM it has -92 to -91; 150 recordings of speech with their *peak* at -80 dBFS have -89.8 to -80,
-half of them above -86.
+level of the loudest 10 ms: nothing within +-1 LSB exceeds -90.3 dBFS, and noise of +-1 LSB decoded
+from MP3, AAC, Opus or ADPCM has -92 to -91; of 150 recordings of speech whose *peak* is at -80 dBFS
+the lowest has -89.8, half of them are above -86.
 """
 
 from __future__ import annotations
