@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import Annotated, Any
+
+from annotated_types import MinLen
+from pydantic import NonNegativeFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 
 from data_build.chat.use import ChatUse
 from data_build.compose.config import ComposeConfig
 from data_build.pools.config import PoolsConfig
 from data_build.pools.prepare import PrepareConfig
 from data_build.scenes.config import ScenesConfig
+from data_build.sources.catalogue import corpus_named
 from data_build.sources.source import SourceConfig
 from data_build.speech.setup import SpeechConfig
 from data_build.tasks.config import AbilitiesConfig, CueConfig
 from data_build.tasks.taxonomy import FORMS, TASKS
 from soundflow.config.record import to_plain
-from soundflow.errors import nearest
+from soundflow.config.settings import SETTINGS, Fraction, Seed, SplitName, Workers
+from soundflow.errors import UserError, nearest
 from soundflow.protocol.stream_config import StreamConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class SplitConfig:
     """One sub-folder of the output. Splits share no voice, no take, no speaker and no noise.
 
@@ -32,27 +38,20 @@ class SplitConfig:
         offline: form of an offline sample (a_t_t, a_t, t_t) -> share, in the same measure.
     """
 
-    streams: int
-    voices: int = 8
-    takes: int = 8
-    share: float = 1.0
-    tasks: dict[str, float] = field(default_factory=lambda: {"answer_cues": 1.0})
-    offline: dict[str, float] = field(default_factory=dict)
+    streams: PositiveInt
+    voices: PositiveInt = 8
+    takes: PositiveInt = 8
+    share: NonNegativeFloat = 1.0
+    tasks: dict[str, NonNegativeFloat] = field(default_factory=lambda: {"answer_cues": 1.0})
+    offline: dict[str, NonNegativeFloat] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("streams", "voices", "takes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.share < 0:
-            raise ValueError(f"share must not be negative, got {self.share}")
         for field_name, known in (("tasks", TASKS), ("offline", tuple(FORMS))):
-            for name, share in getattr(self, field_name).items():
+            for name in getattr(self, field_name):
                 if name not in known:
                     close = nearest(name, known)
                     tail = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
                     raise ValueError(f"{field_name}.{name} is unknown; {tail}")
-                if share < 0:
-                    raise ValueError(f"{field_name}.{name} must not be negative, got {share}")
         if sum(self.shares.values()) <= 0:
             raise ValueError(f"tasks: one share must be positive, got {self.shares}")
 
@@ -66,7 +65,7 @@ class SplitConfig:
         return {k: v for k, v in to_plain(self).items() if k != "streams"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class BuildRecipe:
     """A whole build.
 
@@ -86,12 +85,12 @@ class BuildRecipe:
         max_dropped_share: above this share of dropped items the build fails.
     """
 
-    output: str
-    splits: dict[str, SplitConfig]
+    output: Annotated[str, MinLen(1)]
+    splits: Annotated[dict[SplitName, SplitConfig], MinLen(1)]
     sources: tuple[SourceConfig, ...] = ()
     texts: tuple[str, ...] = ()
     cues: tuple[CueConfig, ...] = ()
-    seed: int = 0
+    seed: Seed = 0
     vocabulary: str = "tiny"
     stream: StreamConfig = field(default_factory=StreamConfig)
     system: str = ""
@@ -102,24 +101,21 @@ class BuildRecipe:
     speech: SpeechConfig = field(default_factory=SpeechConfig)
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
     llm: ChatUse | None = None
-    streams_per_shard: int = 100
-    workers: int = 0
-    max_dropped_share: float = 0.05
+    streams_per_shard: PositiveInt = 100
+    workers: Workers = 0
+    max_dropped_share: Fraction = 0.05
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.cues]
         if len(set(names)) < len(names):
             raise ValueError(f"cues: names must be unique, got {sorted(names)}")
-        if not self.splits:
-            raise ValueError("splits: at least one is needed")
         if not (self.cues or self.sources or self.texts or self.material.sounds):
             raise ValueError("cues, sources, texts, material.sounds: there is nothing to hear")
-        if self.streams_per_shard < 1:
-            raise ValueError(f"streams_per_shard must be at least 1, got {self.streams_per_shard}")
-        if self.workers < 0:
-            raise ValueError(f"workers must be 0 (one a core) or more, got {self.workers}")
-        if not 0 <= self.max_dropped_share <= 1:
-            raise ValueError(f"max_dropped_share must lie in [0, 1], got {self.max_dropped_share}")
+        for number, source in enumerate(self.sources):
+            try:
+                corpus_named(source.corpus)
+            except UserError as error:
+                raise ValueError(f"sources.{number}: {error.message}") from None
         counted = any(s.tasks.get("count_sounds", 0) > 0 for s in self.splits.values())
         if counted and self.abilities.counting.sound not in names:
             raise ValueError(f"counting.sound names no cue: {self.abilities.counting.sound!r}")

@@ -1,4 +1,4 @@
-"""A model that listens, in a notebook's worth of Python.
+"""From a recording to decisions and replies, in a notebook's worth of Python.
 
     python examples/listen.py CHECKPOINT RECORDING
 
@@ -16,14 +16,14 @@ from soundflow.audio.files import read_audio
 
 checkpoint, recording = sys.argv[1:]
 model = AudioInteraction.from_pretrained(checkpoint)
-print(f"listens at {model.spec.time.sample_rate_hz} Hz, decides every {model.spec.time.chunk_s} s")
+print(f"takes {model.spec.time.sample_rate_hz} Hz, decides every {model.spec.time.chunk_s} s")
 
-# %% A file: every decision, and every word as it comes.
+# %% A file: every decision, and every word as it comes; the same as `soundflow infer` prints.
 for event in model.stream(recording, temperature=0):
     match event:
-        case Decided(chunk=chunk, p_response=p, speak=speak):
+        case Decided(time_s=time_s, p_response=p, speak=speak):
             state = "SPEAKS" if speak else "silent"
-            print(f"{chunk * model.spec.time.chunk_s:6.1f} s  p = {p or 0:.2f}  {state}")
+            print(f"{time_s:6.1f} s  p = {p or 0:.2f}  {state}")
         case ReplyStarted(emotion=emotion):
             print(f"          ({emotion}) ", end="")
         case ReplyText(text=text):
@@ -39,11 +39,11 @@ with model.session(temperature=0) as session:
         events += session.push(packet)
     events += session.close()
 spoken = [e.text for e in events if isinstance(e, ReplyEnded)]
-print(f"the same in 50 packets: {len(spoken)} replies {spoken}")
+print(f"in 50 packets, without silence after them: {len(spoken)} replies {spoken}")
 
-# %% Two recordings in one session, a second of silence behind each: the second is heard in the
-# light of the first.
+# %% Two recordings in one session, a second of silence after each: the first is the context of the
+# second.
 decisions = 0
-for heard in model.listen_to([recording, recording], temperature=0):
-    decisions += sum(isinstance(event, Decided) for event in heard)
+for known in model.stream_files([recording, recording], temperature=0):
+    decisions += sum(isinstance(event, Decided) for event in known)
 print(f"twice the recording: {decisions} decisions")

@@ -1,16 +1,16 @@
 """Many finished streams decoded side by side, for evaluation and validation.
 
-The decisions are the decoder loop's, one loop a stream; only the arithmetic is shared, and done
-ahead of time. The future of a finished stream is known except for what will be said, and most
+The decisions are those of a `DialogueDecoder` for each stream; only the arithmetic is shared, and
+done ahead of time. The future of a finished stream is known except for what will be said, and most
 decisions are silence, so each pass computes the next few blocks as if they were all answered by
 silence::
 
-    loop asks for       block 3   block 4   block 5   block 6
+    decoder asks for    block 3   block 4   block 5   block 6
     computed together   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓
     the model speaks after block 4: its logits stand; 5 and 6 are thrown away
 
-A loop gets computed logits only for exactly the step it asks for, so a wrong guess costs time and
-nothing else.
+A decoder gets computed logits only for exactly the step it asks for, so a wrong guess costs time
+and nothing else.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from inference.policy import Policy
 from inference.ragged_cache import RaggedCache
 from inference.session import prefix_ids
 from soundflow.model.interaction import AudioInteractionModel
+from soundflow.model.positions import rotary_positions
 from soundflow.protocol import layout
 
 AHEAD_CHUNKS = 4
@@ -48,10 +49,10 @@ class BatchStream:
 class _Row:
     """One stream in progress.
 
-    ``length`` counts the positions its loop has asked for; what is computed beyond is a guess.
+    ``length`` counts the positions its decoder has asked for; what is computed beyond is a guess.
     """
 
-    loop: DialogueDecoder
+    decoder: DialogueDecoder
     waiting: deque[EncodedChunk]
     length: int = 0
     step: Step | None = None
@@ -73,16 +74,16 @@ class _Row:
                 self.guesses.clear()
                 return
             self.length += len(self.step.ids)
-            self.events += self.loop.take(logits)
+            self.events += self.decoder.take(logits)
 
     def _next_step(self) -> Step | None:
         if self.outgrown:
             return None
         queue = ChunkQueue(1)
-        step = self.loop.next_step(queue)
+        step = self.decoder.next_step(queue)
         if step is None and self.waiting:
             queue.put(self.waiting.popleft())
-            step = self.loop.next_step(queue)
+            step = self.decoder.next_step(queue)
         return step
 
 
@@ -92,7 +93,7 @@ def decode_batch(
     """The events of every stream, as its own session would give them.
 
     None stands for a stream that outgrew the positions that training saw: its session would have
-    to forget, which a batch cannot; run a session for it.
+    to trim its memory, which a batch cannot; run a session for it.
     """
     rows = [
         _Row(
@@ -105,7 +106,7 @@ def decode_batch(
     with torch.inference_mode():
         cache = RaggedCache()
         plain = [[Step(p, (), (), ())] for p in prefixes]
-        _compute(engine.model, cache, [0] * len(rows), plain)
+        _compute(engine, cache, [0] * len(rows), plain)
         for row, prefix in zip(rows, prefixes, strict=True):
             row.length = len(prefix)
             row.advance(engine.limit_positions)
@@ -121,12 +122,12 @@ def _pass(engine: Engine, cache: RaggedCache, rows: Sequence[_Row]) -> None:
     for row in rows:
         takes_part = row.step is not None and bool(row.step.slots) != speaking
         chains.append(_chain(engine, row) if takes_part else [])
-    logits = _compute(engine.model, cache, [row.length for row in rows], chains)
+    logits = _compute(engine, cache, [row.length for row in rows], chains)
     for row, chain, computed in zip(rows, chains, logits, strict=True):
         if chain:
             row.guesses.extend(zip(chain[1:], computed[1:], strict=True))
             row.length += len(chain[0].ids)
-            row.events += row.loop.take(computed[0])
+            row.events += row.decoder.take(computed[0])
             row.advance(engine.limit_positions)
 
 
@@ -146,13 +147,13 @@ def _chain(engine: Engine, row: _Row) -> list[Step]:
 
 
 def _compute(
-    model: AudioInteractionModel,
+    engine: Engine,
     cache: RaggedCache,
     lengths: Sequence[int],
     chains: Sequence[Sequence[Step]],
 ) -> list[list[Tensor]]:
     """The logits of every step of every chain; a row without steps stands still."""
-    device = model.device
+    model, device = engine.model, engine.model.device
     ids = [[i for step in chain for i in step.ids] for chain in chains]
     width = max(map(len, ids))
     # Padding lands beyond the row's own positions, where nothing looks before it is overwritten.
@@ -164,7 +165,7 @@ def _compute(
     out = model.lm.model(
         inputs_embeds=model.embed(padded, torch.cat(slots) if slots else None),
         attention_mask=cache.place(positions),
-        position_ids=positions,
+        position_ids=rotary_positions(positions, engine.profile.positions),
         past_key_values=cache,
         use_cache=True,
     )

@@ -1,4 +1,4 @@
-"""The FIFO between ears and mouth (paper section "Asynchronous inference").
+"""The FIFO between encoder and decoder (paper section "Asynchronous inference").
 
 The encoder appends and never waits; the decoder drains all of it whenever it listens.
 """
@@ -13,32 +13,40 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EncodedChunk:
-    """One encoded chunk: its index in the stream, its slots (slots, d), when it was complete."""
+    """One chunk after the encoder.
+
+    Attributes:
+        index: its place in the stream, from 0.
+        slots: encoder outputs, (slots, d).
+        arrived_wall_s: when it was complete, in seconds since the session was opened.
+    """
 
     index: int
     slots: Tensor
-    arrived_s: float = 0.0
+    arrived_wall_s: float = 0.0
 
 
 class ChunkQueue:
-    """Heard chunks in order.
+    """Encoded chunks in order, at most ``capacity_chunks`` of them.
 
-    At most ``capacity_chunks`` are held: beyond that the oldest go, counted in ``dropped``. A
-    decoder that is so far behind would only write them to a memory that forgets them at once.
+    Beyond that the oldest go: a decoder that is so far behind would only write them to a memory
+    that drops them at once.
     """
 
     def __init__(self, capacity_chunks: int) -> None:
         if capacity_chunks < 1:
             raise ValueError(f"capacity_chunks must be at least 1, got {capacity_chunks}")
-        self._chunks: deque[EncodedChunk] = deque(maxlen=capacity_chunks)
-        self.dropped = 0
+        self._capacity = capacity_chunks
+        self._chunks: deque[EncodedChunk] = deque()
 
     def __len__(self) -> int:
         return len(self._chunks)
 
-    def put(self, chunk: EncodedChunk) -> None:
-        self.dropped += len(self._chunks) == self._chunks.maxlen
+    def put(self, chunk: EncodedChunk) -> EncodedChunk | None:
+        """Appends a chunk; returns the one that had to go for it."""
+        dropped = self._chunks.popleft() if len(self._chunks) == self._capacity else None
         self._chunks.append(chunk)
+        return dropped
 
     def drain(self) -> list[EncodedChunk]:
         """Everything that waits, oldest first; the queue is empty afterwards."""

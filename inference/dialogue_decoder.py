@@ -1,11 +1,11 @@
-"""The LISTENING / SPEAKING loop, without the arithmetic (protocol section 6).
+"""Decisions and replies of one stream, without the arithmetic (protocol section 6).
 
-The loop says what the language model has to append next and where its logits are wanted
+The decoder says what the language model has to append next and where its logits are wanted
 (`Step`); somebody computes it and hands the logits back::
 
-    step = loop.next_step(queue)          LISTENING: one or more blocks    SPEAKING: one token
+    step = decoder.next_step(queue)       LISTENING: one or more blocks    SPEAKING: one token
     logits = ...                          one forward pass                 one forward pass
-    events = loop.take(logits)            Decided                          ReplyStarted/Text/Ended
+    events = decoder.take(logits)         Decided                          ReplyStarted/Text/Ended
 
 So one session on a bounded memory, a batch of sessions under evaluation, and a server share the
 same decisions, and none of them can decode differently.
@@ -29,6 +29,7 @@ from inference.events import (
     SessionEvent,
 )
 from inference.policy import Policy
+from soundflow.errors import UserError
 from soundflow.protocol import layout
 from soundflow.protocol.dialogue_state import Listening, Speaking, State, advance, legal
 from soundflow.protocol.spec import StreamSpec
@@ -61,11 +62,24 @@ class _Turn:
     said: tuple[int, ...] = ()  # every token after TEXT_BEGIN
 
 
+class NonFiniteLogitsError(UserError):
+    """The model computed NaN or infinity: no decision can be taken from that."""
+
+    def __init__(self, chunk: int) -> None:
+        super().__init__(
+            f"the model computed NaN or infinity at chunk {chunk}",
+            "try precision=fp32; if it stays, the weights are damaged",
+        )
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str]]:
+        return UserError, (self.message, self.hint)
+
+
 class DialogueDecoder:
-    """One stream's mouth.
+    """The decisions and replies of one stream.
 
     Args:
-        clock: seconds since the session began, stamped on events.
+        clock: seconds since the session was opened, stamped on events.
     """
 
     def __init__(
@@ -93,9 +107,9 @@ class DialogueDecoder:
         return self._state
 
     def next_step(self, queue: ChunkQueue) -> Step | None:
-        """What to compute next; None while LISTENING with nothing to hear.
+        """What to compute next; None while LISTENING with an empty queue.
 
-        LISTENING drains the queue: the chunks that were overtaken are answered by silence, as
+        LISTENING drains the queue: chunks with newer ones behind them are answered by silence, as
         training shows it, and the newest is decided on.
 
         Raises:
@@ -132,10 +146,11 @@ class DialogueDecoder:
 
         Args:
             logits: (m, vocabulary) float32 at the newest m of ``Step.read``. Fewer than were asked
-                for means that the oldest blocks were forgotten before they were looked at.
+                for means that the oldest blocks were dropped from the memory unread.
 
         Raises:
             RuntimeError: if no step is in flight.
+            NonFiniteLogitsError: if those that decide hold NaN or infinity.
         """
         if not self._in_flight:
             raise RuntimeError("no step is in flight")
@@ -160,20 +175,18 @@ class DialogueDecoder:
 
     def _decide(self, chunks: list[EncodedChunk], logits: Tensor) -> list[SessionEvent]:
         table = self._table
-        unseen = len(chunks) - len(logits)
-        odds = torch.sigmoid(logits[:, table.text_begin] - logits[:, table.keep_silence])
-        seen: list[float] = odds.tolist()
+        unread = len(chunks) - len(logits)
+        pair = logits[:, [table.text_begin, table.keep_silence]]
+        read: list[float] = torch.sigmoid(pair[:, 0] - pair[:, 1]).tolist()
+        newest, p_newest = chunks[-1], read[-1]
+        if not bool(torch.isfinite(pair).all()):
+            raise NonFiniteLogitsError(newest.index)
         events: list[SessionEvent] = []
         for at, chunk in enumerate(chunks[:-1]):
-            p_stale = seen[at - unseen] if at >= unseen else None
-            events.append(
-                Decided(chunk.index, p_stale, False, True, chunk.arrived_s, self._clock())
-            )
-        newest = chunks[-1]
-        speak = self._policy.speaks(newest.index, seen[-1])
-        events.append(
-            Decided(newest.index, seen[-1], speak, False, newest.arrived_s, self._clock())
-        )
+            p_stale = read[at - unread] if at >= unread else None
+            events.append(self._decided(chunk, p_stale, speak=False, stale=True))
+        speak = self._policy.speaks(newest.index, p_newest)
+        events.append(self._decided(newest, p_newest, speak=speak, stale=False))
         token = table.text_begin if speak else layout.silence(table).ids[0]
         self._state = advance(self._state, token, table)
         self._pending = (token,)
@@ -181,21 +194,32 @@ class DialogueDecoder:
             self._turn = _Turn(newest.index, self._tokenizer.stream_decoder())
         return events
 
+    def _decided(
+        self, chunk: EncodedChunk, p_response: float | None, *, speak: bool, stale: bool
+    ) -> Decided:
+        time_s = self._spec.time.end_s(chunk.index)
+        arrived = chunk.arrived_wall_s
+        return Decided(chunk.index, time_s, p_response, speak, stale, arrived, self._clock())
+
     def _speak(self, logits: Tensor) -> list[SessionEvent]:
         turn = self._turn
         assert turn is not None
         allowed = legal(self._state, self._table)
+        # The largest logit is NaN if any is. Teacher forcing checks the same.
+        if not bool(torch.isfinite(logits.max())):
+            raise NonFiniteLogitsError(turn.chunk)
         token = self._policy.next_token(turn.chunk, turn.said, logits, allowed)
         self._state = advance(self._state, token, self._table)
         turn.said = (*turn.said, token)
         self._pending = (token,)
         if isinstance(self._state, Listening):
             return self._end("end", close=False)
+        time_s = self._spec.time.end_s(turn.chunk)
         if len(turn.said) == 1:
             turn.emotion = self._table.emotion_name(token) or ""
-            return [ReplyStarted(turn.chunk, turn.emotion, self._clock())]
+            return [ReplyStarted(turn.chunk, time_s, turn.emotion, self._clock())]
         text = turn.decoder.push(token)
-        events: list[SessionEvent] = [ReplyText(turn.chunk, token, text, self._clock())]
+        events: list[SessionEvent] = [ReplyText(turn.chunk, time_s, token, text, self._clock())]
         if len(turn.said) - 1 >= self._max_reply_tokens:
             events += self._end("limit", close=True)
         return events
@@ -208,4 +232,5 @@ class DialogueDecoder:
             self._state = Listening()
         self._turn = None
         text = self._tokenizer.decode(turn.said)
-        return [ReplyEnded(turn.chunk, turn.emotion, text, reason, self._clock())]
+        time_s = self._spec.time.end_s(turn.chunk)
+        return [ReplyEnded(turn.chunk, time_s, turn.emotion, text, reason, self._clock())]

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from inference.profiles import OURS, Profile
 from soundflow.errors import UserError
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.weights import Checkpoint, load_checkpoint
+from soundflow.model.precision import Precision, choose_dtype, chunk_seconds, precision_name
+from soundflow.model.weights import Checkpoint, cast_parameters, load_checkpoint
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.tokenizer import TextTokenizer
 
+log = logging.getLogger(__name__)
+
 CALIBRATION_FILE = "calibration.json"
-OWN_ODDS = 0.5
+UNCALIBRATED_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
 class Engine:
-    """The model with everything a session has to know about how it was trained.
+    """The model with everything that sessions have in common. Nothing of it ever changes.
 
     Attributes:
         system: the instruction prefix of training.
         threshold: p(response) from which it speaks: calibrated, or 0.5.
         limit_positions: how many positions a memory may use: what training saw.
+        profile: how recordings are taken in and positions counted.
     """
 
     model: AudioInteractionModel
@@ -34,22 +42,53 @@ class Engine:
     system: str
     threshold: float
     limit_positions: int
+    profile: Profile = OURS
 
 
 def load_engine(
-    checkpoint: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
+    checkpoint: Path,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    profile: Profile = OURS,
 ) -> Engine:
     """Reads a checkpoint folder.
 
     Raises:
         UserError: if it is missing, damaged or of another version.
     """
-    loaded = load_checkpoint(checkpoint, device, dtype)
-    loaded.model.eval()
-    return engine_of(loaded, read_calibration(checkpoint))
+    loaded = load_precise(partial(load_checkpoint, checkpoint, device), precision, device)
+    return engine_of(loaded, read_calibration(checkpoint), profile)
 
 
-def engine_of(loaded: Checkpoint, threshold: float = OWN_ODDS) -> Engine:
+def load_precise(
+    load: Callable[[torch.dtype], Checkpoint], precision: Precision, device: str
+) -> Checkpoint:
+    """A checkpoint in the precision asked for; ``auto`` measures both on the model itself.
+
+    Args:
+        load: reads the checkpoint with weights of a dtype. It is called a second time only where
+            float32 proves the faster one.
+    """
+    loaded: list[Checkpoint] = []
+
+    def seconds(dtype: torch.dtype) -> float:
+        if not loaded:
+            loaded.append(load(dtype))
+        cast_parameters(loaded[0].model, dtype)
+        return chunk_seconds(loaded[0].model, loaded[0].spec)
+
+    dtype = choose_dtype(precision, device, seconds)
+    if precision == "auto":
+        log.info("precision: %s, the faster one here", precision_name(dtype))
+    if loaded and next(loaded[0].model.parameters()).dtype == dtype:
+        return loaded[0]
+    loaded.clear()
+    return load(dtype)
+
+
+def engine_of(
+    loaded: Checkpoint, threshold: float = UNCALIBRATED_THRESHOLD, profile: Profile = OURS
+) -> Engine:
     """An engine around a model in memory, for instance one that is being trained."""
     limit = loaded.model.config.lm.max_positions
     return Engine(
@@ -59,18 +98,19 @@ def engine_of(loaded: Checkpoint, threshold: float = OWN_ODDS) -> Engine:
         system=loaded.facts.system,
         threshold=threshold,
         limit_positions=min(limit, loaded.facts.trained_positions),
+        profile=profile,
     )
 
 
 def read_calibration(checkpoint: Path) -> float:
-    """The threshold calibrated on a held-out split, or the model's own odds without one.
+    """The threshold calibrated on a held-out split, or 0.5 without one.
 
     Raises:
         UserError: if the file is there but is not a calibration.
     """
     path = checkpoint / CALIBRATION_FILE
     if not path.is_file():
-        return OWN_ODDS
+        return UNCALIBRATED_THRESHOLD
     try:
         threshold = float(json.loads(path.read_bytes())["threshold"])
     except (OSError, ValueError, KeyError, TypeError) as error:

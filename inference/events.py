@@ -1,13 +1,14 @@
-"""What a session tells its listener, as typed, JSON-able values.
+"""What a session tells its caller, as typed values with a JSON form (docs/events.md).
 
 ::
 
     chunk 0        chunk 1        chunk 2
     Decided        Decided        Decided  ReplyStarted  ReplyText ...  ReplyEnded
-    (listening)    (listening)    (speak)                                          SessionEnded
+    (silent)       (silent)       (speak)                                          SessionEnded
 
-``chunk`` is the stream's own clock (policy); ``clock_s`` is the machine's, seconds since the
-session began (policy and compute together), and takes no part in comparisons.
+Every event has two times. ``time_s`` is stream time: the end of the chunk that the event belongs
+to, the same on every machine. ``wall_s`` is compute time: seconds on the machine's clock since the
+session was opened; it takes no part in comparisons.
 """
 
 from __future__ import annotations
@@ -22,27 +23,33 @@ EndReason = Literal["end", "limit", "stopped"]
 class Decided:
     """The decision after one chunk.
 
-    ``p_response`` is the softmax over the two decision logits. ``stale`` marks a chunk that newer
-    ones overtook while the model spoke: it is answered by silence without being asked, and its
-    ``p_response`` is None where the memory forgot it before it was looked at. ``arrived_s`` is when
-    the chunk was complete, so ``clock_s - arrived_s`` is how long the decision took.
+    Attributes:
+        p_response: softmax over the two decision logits. None where a stale chunk was dropped from
+            the memory before its logits were computed.
+        speak: whether a reply follows.
+        stale: newer chunks arrived while the model spoke, so this one is answered by silence
+            without a decision of its own.
+        arrived_wall_s: when the chunk was complete, on the clock of ``wall_s``; the difference is
+            how long the decision took.
     """
 
     chunk: int
+    time_s: float
     p_response: float | None
     speak: bool
     stale: bool = False
-    arrived_s: float = field(default=0.0, compare=False)
-    clock_s: float = field(default=0.0, compare=False)
+    arrived_wall_s: float = field(default=0.0, compare=False)
+    wall_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
 class ReplyStarted:
-    """The first token of a turn: its emotion."""
+    """The first token of a reply: its emotion."""
 
     chunk: int
+    time_s: float
     emotion: str
-    clock_s: float = field(default=0.0, compare=False)
+    wall_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -50,44 +57,84 @@ class ReplyText:
     """One text token, and the text that became complete with it (may be empty)."""
 
     chunk: int
+    time_s: float
     token: int
     text: str
-    clock_s: float = field(default=0.0, compare=False)
+    wall_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
 class ReplyEnded:
-    """A whole turn. ``reason``: the model ended it, the token limit, or a stop from outside."""
+    """A whole reply. ``reason``: the model ended it, the token limit, or a stop from outside."""
 
     chunk: int
+    time_s: float
     emotion: str
     text: str
     reason: EndReason
-    clock_s: float = field(default=0.0, compare=False)
+    wall_s: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class ChunkDropped:
+    """The queue was full: this chunk, the oldest in it, never reached the language model."""
+
+    chunk: int
+    time_s: float
+    wall_s: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class MemoryTrimmed:
+    """The memory was full: its oldest blocks (a chunk and its answer each) were dropped.
+
+    ``chunk`` is the one that no longer fitted, ``blocks`` how many were dropped for it.
+    """
+
+    chunk: int
+    time_s: float
+    blocks: int
+    wall_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
 class SessionEnded:
-    """The stream is over: chunks heard and samples received (padding not counted)."""
+    """The stream is over.
+
+    Attributes:
+        chunks: how many were encoded.
+        time_s: length of what was received, in seconds; the padding of the last chunk not counted.
+        n_samples: the same in samples.
+        dropped_chunks: how many never reached the language model.
+        trimmed_blocks: how many the memory dropped to stay within its limit.
+    """
 
     chunks: int
+    time_s: float
     n_samples: int
-    clock_s: float = field(default=0.0, compare=False)
+    dropped_chunks: int = 0
+    trimmed_blocks: int = 0
+    wall_s: float = field(default=0.0, compare=False)
 
 
-SessionEvent = Decided | ReplyStarted | ReplyText | ReplyEnded | SessionEnded
+SessionEvent = (
+    Decided | ReplyStarted | ReplyText | ReplyEnded | ChunkDropped | MemoryTrimmed | SessionEnded
+)
 
 _NAMES: dict[type[SessionEvent], str] = {
     Decided: "decided",
     ReplyStarted: "reply_started",
     ReplyText: "reply_text",
     ReplyEnded: "reply_ended",
+    ChunkDropped: "chunk_dropped",
+    MemoryTrimmed: "memory_trimmed",
     SessionEnded: "session_ended",
 }
 _TYPES = {name: kind for kind, name in _NAMES.items()}
 
 
 def to_json(event: SessionEvent) -> dict[str, Any]:
+    """A flat object: ``event`` names the type, the other keys are its fields."""
     return {"event": _NAMES[type(event)], **asdict(event)}
 
 

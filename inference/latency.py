@@ -68,15 +68,17 @@ class Latency:
 
 
 def chunk_costs(events: Sequence[SessionEvent]) -> list[ChunkCost]:
-    """What each chunk cost, from the clock on the events; waiting for audio is not work."""
+    """What each chunk cost, from the wall clock on the events; waiting for audio is not work."""
     costs: list[ChunkCost] = []
     last = 0.0
     for event in events:
-        spent, last = event.clock_s - last, event.clock_s
         if isinstance(event, Decided):
-            costs.append(ChunkCost(event.clock_s - event.arrived_s))
+            costs.append(ChunkCost(event.wall_s - event.arrived_wall_s))
         elif isinstance(event, ReplyStarted | ReplyText | ReplyEnded) and costs:
-            costs[-1] = ChunkCost(costs[-1].decide_s, (*costs[-1].token_s, spent))
+            costs[-1] = ChunkCost(costs[-1].decide_s, (*costs[-1].token_s, event.wall_s - last))
+        else:  # trimming the memory belongs to the token or the decision that follows
+            continue
+        last = event.wall_s
     return costs
 
 

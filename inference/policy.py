@@ -1,7 +1,7 @@
 """Who takes the decisions: the model, or (teacher forcing) the truth.
 
-The decoder loop asks its policy twice: whether to speak after a chunk, and which token comes next
-in a reply. Everything else (what is fed, what is legal, what is reported) is the loop's.
+The dialogue decoder asks its policy twice: whether to speak after a chunk, and which token comes
+next in a reply. Everything else (what is fed, what is legal, what is reported) is the decoder's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Policy(Protocol):
 
 
 class ModelPolicy:
-    """Speaks when p(response) reaches ``threshold``; 0.5 is the model's own odds.
+    """Speaks when p(response) reaches ``threshold``; 0.5 is even odds.
 
     Raises:
         ValueError: if the threshold is not a probability.

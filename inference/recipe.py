@@ -1,14 +1,16 @@
-"""What listening to recordings is asked for. One YAML file, loaded strictly."""
+"""The recipe of `soundflow infer`: one YAML file, loaded strictly."""
 
 from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import PositiveFloat, PositiveInt
+from annotated_types import Interval
+from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
-from inference.profiles import PROFILES, Profile, ProfileName
+from inference.profiles import Profile, ProfileName
 from inference.session import SessionConfig
 from soundflow.config.settings import SETTINGS
 from soundflow.model.precision import Precision
@@ -20,14 +22,15 @@ class InferRecipe:
     """Recordings through one live session.
 
     Attributes:
-        checkpoint: a checkpoint folder.
-        audio: recordings, in order: files, ``-`` (raw mono PCM16 on standard input), or
-            ``FOLDER#ID`` for a stream of a split of built data, whose truth is then shown beside.
-        profile: how recordings are heard: ours, or as the published code hears them; a name, or
-            each choice on its own.
-        pcm_rate_hz: the rate of standard input.
-        packet_s: how much audio arrives at once.
-        precision: of the weights; ``auto`` measures which is faster here.
+        checkpoint: a checkpoint folder of any form.
+        audio: recordings, in order: files, pipes, ``-`` (standard input: an audio file or raw mono
+            PCM16, told apart by content), or ``FOLDER#ID`` for a stream of a split of built data,
+            whose truth is then shown beside the decisions.
+        profile: how recordings are taken in: ours, or as in the published code; a name, or each
+            choice on its own.
+        pcm_rate_hz: the rate of raw PCM out of a pipe.
+        packet_s: how much audio arrives at once, in seconds.
+        precision: of the weights; ``auto`` takes the faster of fp32 and bf16, measured.
         real_time: wait for the clock, as a microphone would; otherwise as fast as it goes.
     """
 
@@ -36,12 +39,7 @@ class InferRecipe:
     session: SessionConfig = field(default_factory=SessionConfig)
     profile: ProfileName | Profile = "ours"
     pcm_rate_hz: PositiveInt = SAMPLE_RATE_HZ
-    packet_s: PositiveFloat = 0.1
+    packet_s: Annotated[float, Interval(gt=0, le=60)] = 0.1
     real_time: bool = False
     device: str = "cpu"
     precision: Precision = "auto"
-
-    @property
-    def heard_as(self) -> Profile:
-        """The profile, whether it was named or spelt out."""
-        return PROFILES[self.profile] if isinstance(self.profile, str) else self.profile

@@ -11,10 +11,9 @@ do not depend on how its samples were cut into packets.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import field, replace
 from types import TracebackType
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +23,9 @@ from pydantic.dataclasses import dataclass
 from inference.chunk_queue import ChunkQueue, EncodedChunk
 from inference.dialogue_decoder import DialogueDecoder
 from inference.engine import Engine
-from inference.events import SessionEnded, SessionEvent
+from inference.events import ChunkDropped, MemoryTrimmed, SessionEnded, SessionEvent
 from inference.memory import SessionMemory
-from inference.policy import ModelPolicy, Policy
+from inference.policy import ForcedPolicy, ModelPolicy, Policy
 from inference.sampling import SamplingConfig
 from inference.streaming_encoder import StreamingEncoder
 from soundflow.config.settings import SETTINGS, Fraction
@@ -50,27 +49,15 @@ class SessionConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
 
-class Ears(Protocol):
-    """Packets in, encoded chunks out, counted from 0."""
-
-    @property
-    def received_samples(self) -> int: ...
-
-    def push(self, packet: npt.ArrayLike) -> Iterator[EncodedChunk]: ...
-
-    def finish(self) -> Iterator[EncodedChunk]: ...
-
-
 class Session:
-    """Listens until it is closed. Many may live in one process; each has its own memory.
+    """Takes packets until it is closed. Many may live in one process; each has its own memory.
 
     Args:
         policy: who decides; the model unless given (teacher forcing gives the truth).
         clock: monotonic seconds.
-        ears: how samples become chunks; causal, a chunk at a time, unless given.
 
     Raises:
-        ValueError: if the instruction prefix does not fit into the memory.
+        UserError: if the instruction and one answered chunk do not fit into the memory.
     """
 
     def __init__(
@@ -79,13 +66,12 @@ class Session:
         config: SessionConfig | None = None,
         policy: Policy | None = None,
         clock: Callable[[], float] = time.perf_counter,
-        ears: Ears | None = None,
     ) -> None:
         config = config or SessionConfig()
         threshold = engine.threshold if config.threshold is None else config.threshold
         began = clock()
         self._clock: Callable[[], float] = lambda: clock() - began
-        self._encoder: Ears = ears or StreamingEncoder(engine.model, engine.spec)
+        self._encoder = StreamingEncoder(engine)
         self._decoder = DialogueDecoder(
             engine.spec,
             engine.tokenizer,
@@ -94,10 +80,12 @@ class Session:
             self._clock,
         )
         limit = min(config.limit_positions or engine.limit_positions, engine.limit_positions)
-        self._memory = SessionMemory(engine.model, prefix_ids(engine, config.system), limit)
+        self._memory = SessionMemory(engine, prefix_ids(engine, config.system), limit)
+        self._time = engine.spec.time
         # More chunks than the memory can hold need not wait.
-        self._queue = ChunkQueue(max(1, limit // engine.spec.time.slots_per_chunk))
-        self._heard_chunks = 0
+        self._queue = ChunkQueue(max(1, limit // self._time.slots_per_chunk))
+        self._chunks = 0
+        self._dropped_chunks = 0
         self._closed = False
 
     @property
@@ -110,7 +98,10 @@ class Session:
         return self._memory.length_positions
 
     def push(self, packet: npt.ArrayLike) -> list[SessionEvent]:
-        """Takes a packet of mono float32 samples at the stream's rate, in [-1, 1].
+        """Takes a packet of mono samples at the stream's rate.
+
+        Args:
+            packet: (n,) float in [-1, 1], or int16.
 
         Returns:
             What happened because of it: nothing, or the decisions of the chunks it completed and
@@ -118,11 +109,12 @@ class Session:
 
         Raises:
             RuntimeError: after `close`.
-            UserError: if the packet is not mono or holds NaN or infinity.
+            UserError: if the packet has another type or shape, holds NaN or infinity, or lies
+                outside [-1, 1]; or if the model computes NaN (`NonFiniteLogitsError`).
         """
         self._require_open()
         arrived_s = self._clock()
-        return self._hear(self._encoder.push(packet), arrived_s)
+        return self._answer(self._encoder.push(packet), arrived_s)
 
     def stop(self) -> list[SessionEvent]:
         """Cuts the reply in progress short. Raises RuntimeError after `close`."""
@@ -130,17 +122,25 @@ class Session:
         return self._decoder.stop()
 
     def close(self) -> list[SessionEvent]:
-        """Ends the stream: pads and hears its last chunk.
+        """Ends the stream: pads its last chunk and decides on it.
 
         Raises:
             RuntimeError: if the session is closed already.
         """
         self._require_open()
         arrived_s = self._clock()
-        events = self._hear(self._encoder.finish(), arrived_s)
+        events = self._answer(self._encoder.finish(), arrived_s)
         self._closed = True
         received = self._encoder.received_samples
-        return [*events, SessionEnded(self._heard_chunks, received, self._clock())]
+        ended = SessionEnded(
+            chunks=self._chunks,
+            time_s=self._time.seconds(received),
+            n_samples=received,
+            dropped_chunks=self._dropped_chunks,
+            trimmed_blocks=self._memory.trimmed_blocks,
+            wall_s=self._clock(),
+        )
+        return [*events, ended]
 
     def __enter__(self) -> Session:
         return self
@@ -153,13 +153,22 @@ class Session:
     ) -> None:
         self._closed = True
 
-    def _hear(self, chunks: Iterable[EncodedChunk], arrived_s: float) -> list[SessionEvent]:
+    def _answer(self, chunks: Iterable[EncodedChunk], arrived_s: float) -> list[SessionEvent]:
         events: list[SessionEvent] = []
         for chunk in chunks:
-            self._heard_chunks += 1
-            self._queue.put(replace(chunk, arrived_s=arrived_s))
+            self._chunks += 1
+            time_s = self._time.end_s(chunk.index)
+            dropped = self._queue.put(replace(chunk, arrived_wall_s=arrived_s))
+            if dropped is not None:
+                self._dropped_chunks += 1
+                at_s = self._time.end_s(dropped.index)
+                events.append(ChunkDropped(dropped.index, at_s, self._clock()))
             while (step := self._decoder.next_step(self._queue)) is not None:
-                events += self._decoder.take(self._memory.run(step))
+                before = self._memory.trimmed_blocks
+                logits = self._memory.run(step)
+                if trimmed := self._memory.trimmed_blocks - before:
+                    events.append(MemoryTrimmed(chunk.index, time_s, trimmed, self._clock()))
+                events += self._decoder.take(logits)
             arrived_s = self._clock()  # chunks of one packet are worked on one after another
         return events
 
@@ -175,7 +184,10 @@ def prefix_ids(engine: Engine, system: str | None = None) -> tuple[int, ...]:
 
 
 def warm_up(engine: Engine) -> None:
-    """Hears one chunk of silence, so that the first real chunk does not pay for loading."""
-    session = Session(engine)
+    """Runs one chunk of zeros and a reply without words, so that the first real chunk does not pay
+    for what is loaded on first use.
+    """
+    table = engine.spec.tokens
+    session = Session(engine, policy=ForcedPolicy({0: (table.normal, table.text_end)}))
     session.push(np.zeros(engine.spec.time.chunk_samples, np.float32))
     session.close()

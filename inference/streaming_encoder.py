@@ -1,8 +1,8 @@
-"""Packets in, encoded chunks out, at a cost a chunk that does not grow with the session.
+"""Packets in, encoded chunks out, at a cost per chunk that does not grow with the session.
 
 ::
 
-    packet ─▶ StreamingLogMel ─▶ mel (128, 40) ─▶ encoder ─▶ slots (10, d)
+    packet ─▶ AudioFrontend ─▶ mel (n_mels, frames) ─▶ encoder ─▶ slots (slots, d)
 """
 
 from __future__ import annotations
@@ -13,40 +13,42 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from inference.audio_frontend import open_frontend
 from inference.chunk_queue import EncodedChunk
-from soundflow.audio.frontend import StreamingLogMel
-from soundflow.model.interaction import AudioInteractionModel
-from soundflow.protocol.spec import StreamSpec
+from inference.engine import Engine
+from inference.packets import as_float32
 
 
 class StreamingEncoder:
-    """One stream's ears. Chunks are encoded one at a time, so packets never change their bits."""
+    """The audio side of one session. Chunks are encoded one at a time, so how the samples were cut
+    into packets never changes a bit.
+    """
 
-    def __init__(self, model: AudioInteractionModel, spec: StreamSpec) -> None:
-        self._model = model
-        self._mel = StreamingLogMel(spec.time, spec.front_end)
-        self._heard = 0
+    def __init__(self, engine: Engine) -> None:
+        self._model = engine.model
+        self._frontend = open_frontend(engine.spec, engine.profile)
+        self._encoded = 0
 
     @property
     def received_samples(self) -> int:
-        return self._mel.received_samples
+        return self._frontend.received_samples
 
     def push(self, packet: npt.ArrayLike) -> Iterator[EncodedChunk]:
         """Yields every chunk that ``packet`` completes, encoded when it is asked for.
 
         Raises:
-            UserError: if the packet is not mono or holds NaN or infinity.
+            UserError: as `inference.packets.as_float32`.
         """
-        return self._encode(self._mel.push(packet))
+        return self._encode(self._frontend.push(as_float32(packet)))
 
     def finish(self) -> Iterator[EncodedChunk]:
         """Pads the stream to a chunk boundary and yields what remains."""
-        return self._encode(self._mel.finish())
+        return self._encode(self._frontend.finish())
 
     def _encode(self, mels: list[npt.NDArray[np.float32]]) -> Iterator[EncodedChunk]:
         for mel in mels:
             with torch.inference_mode():
                 batch = torch.from_numpy(mel).unsqueeze(0).to(self._model.device)
                 slots = self._model.encode(batch)[0]
-            yield EncodedChunk(self._heard, slots)
-            self._heard += 1
+            yield EncodedChunk(self._encoded, slots)
+            self._encoded += 1

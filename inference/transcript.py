@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from inference.events import (
+    ChunkDropped,
     Decided,
+    MemoryTrimmed,
     ReplyEnded,
     ReplyStarted,
     ReplyText,
@@ -29,9 +31,9 @@ BAR_CELLS = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def bar(share: float, cells: int = BAR_CELLS) -> str:
-    """A share of 1 in eighths of a character."""
-    eighths = round(min(max(share, 0.0), 1.0) * cells * 8)
+def bar(probability: float, cells: int = BAR_CELLS) -> str:
+    """A probability as a bar, in eighths of a character."""
+    eighths = round(min(max(probability, 0.0), 1.0) * cells * 8)
     whole, rest = divmod(eighths, 8)
     return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(cells)
 
@@ -61,26 +63,37 @@ class Transcript:
             self._decided(event)
         elif isinstance(event, ReplyStarted):
             tone = "bold red" if event.emotion == "urgent" else "bold green"
-            self._print(Text(f"{event.emotion}: " if event.emotion != "normal" else "", tone))
+            self._print(Text(f"{event.emotion}: " if event.emotion != "normal" else "", tone), "")
         elif isinstance(event, ReplyText):
-            self._print(Text(event.text, "bold"))
+            self._print(Text(event.text, "bold"), "")
         elif isinstance(event, ReplyEnded):
             cut_short = "" if event.reason == "end" else f" [{event.reason}]"
-            self._print(Text(cut_short, "dim"), end="\n")
+            self._print(Text(cut_short, "dim"))
             self._speaking = False
+        elif isinstance(event, ChunkDropped):
+            self._note(f"{event.time_s:7.1f} s  DROPPED: the decoder is too far behind")
+        elif isinstance(event, MemoryTrimmed):
+            self._note(f"           memory full: the oldest {event.blocks} chunks dropped")
         elif isinstance(event, SessionEnded):
-            seconds = self._time.seconds(event.n_samples)
-            self._print(Text(f"{event.chunks} chunks, {seconds:.1f} s heard", "dim"), end="\n")
+            parts = [f"{event.chunks} chunks, {event.time_s:.1f} s received"]
+            if event.dropped_chunks:
+                parts.append(f"{event.dropped_chunks} chunks dropped")
+            if event.trimmed_blocks:
+                parts.append(f"{event.trimmed_blocks} oldest chunks dropped from the full memory")
+            self._print(Text(", ".join(parts), "dim"))
+
+    def _note(self, words: str) -> None:
+        """A line of its own, also in the middle of a reply."""
+        self._print(Text(("\n" if self._speaking else "") + words, "dim yellow"))
 
     def _decided(self, event: Decided) -> None:
-        at_s = self._time.seconds(self._time.decision_time_samples(event.chunk))
         odds = event.p_response
-        line = Text(f"{at_s:7.1f} s  ")
+        line = Text(f"{event.time_s:7.1f} s  ")
         line.append("SPEAKING   " if event.speak else "LISTENING  ",
                     "bold green" if event.speak else "dim")  # fmt: skip
         line.append(bar(odds or 0.0), "green" if event.speak else "cyan")
         line.append(f" {odds:.2f}  " if odds is not None else "   -  ", "dim")
-        line.append("(overtaken) " if event.stale else "", "dim")
+        line.append("(stale) " if event.stale else "", "dim")
         due = [e for chunk, e in self._truth if chunk == event.chunk]
         for one in due:
             what = "deserves a reply" if one.must_respond else "deserves none"
@@ -89,5 +102,5 @@ class Transcript:
         self._speaking = event.speak
         self._print(line, end="" if event.speak else "\n")
 
-    def _print(self, text: Text, end: str = "") -> None:
+    def _print(self, text: Text, end: str = "\n") -> None:
         self._console.print(text, end=end, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Audio models that listen without end and decide when to speak."""
+"""Audio models that listen continuously and decide when to speak."""
 
 from __future__ import annotations
 

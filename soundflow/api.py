@@ -1,4 +1,4 @@
-"""SoundFlow from Python: a model that listens, and tells what it hears and says as it happens.
+"""SoundFlow from Python: load a model, feed it audio, get its decisions and replies as they happen.
 
 ::
 
@@ -11,54 +11,54 @@
 A live source is pushed instead, packet by packet, into a session of its own::
 
     with model.session() as session:
-        for packet in microphone:               # float32 mono, 16 kHz, any length
+        for packet in microphone:               # mono float32 or int16, 16 kHz, any length
             for event in session.push(packet):
                 ...
         session.close()
 
-Events are the dataclasses of `inference.events`: `Decided` after every chunk of 0.4 s, and, when
-the model speaks, `ReplyStarted`, `ReplyText` for each token, `ReplyEnded`; last `SessionEnded`.
+Events are the dataclasses of `inference.events` (docs/events.md): `Decided` after every chunk, and,
+when the model speaks, `ReplyStarted`, `ReplyText` for each token, `ReplyEnded`; `ChunkDropped` and
+`MemoryTrimmed` where something was lost; last `SessionEnded`.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from inference.audio_in import PacketResampler
 from inference.engine import Engine
 from inference.events import (
+    ChunkDropped,
     Decided,
+    MemoryTrimmed,
     ReplyEnded,
     ReplyStarted,
     ReplyText,
     SessionEnded,
     SessionEvent,
 )
-from inference.profiles import (
-    OURS,
-    PROFILES,
-    Profile,
-    ProfileName,
-    hear_recordings,
-    open_session,
-)
+from inference.feed import feed
+from inference.profiles import Profile, ProfileName, profile_of
+from inference.recordings import Recording, open_recordings, samples_recording
 from inference.sampling import SamplingConfig
 from inference.session import Session, SessionConfig
-from soundflow.audio.files import read_audio
 from soundflow.convert.engine import open_engine
 from soundflow.errors import UserError
+from soundflow.model.precision import Precision
 from soundflow.protocol.spec import StreamSpec
-from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
 __all__ = [
     "AudioInteraction",
+    "ChunkDropped",
     "Decided",
+    "MemoryTrimmed",
+    "Profile",
     "ReplyEnded",
     "ReplyStarted",
     "ReplyText",
@@ -68,12 +68,10 @@ __all__ = [
     "UserError",
 ]
 
-Dtype = Literal["float32", "bfloat16", "float16"]
 Array = npt.NDArray[Any]
-Float32 = npt.NDArray[np.float32]
 Audio = str | Path | Array | Iterable[Array]
 
-_PCM16_SCALE = np.float32(32768.0)
+BLOCK_S = 0.1
 
 
 class AudioInteraction:
@@ -84,20 +82,27 @@ class AudioInteraction:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, *, device: str = "cpu", dtype: Dtype = "float32"
+        cls,
+        name: str | Path,
+        *,
+        profile: ProfileName | Profile = "ours",
+        precision: Precision = "auto",
+        device: str = "cpu",
     ) -> AudioInteraction:
         """Loads a checkpoint.
 
         Args:
             name: a folder (SoundFlow, the published release, Qwen2.5-Omni or its Thinker, a plain
                 transformers folder), or the id of a Hugging Face repository with one of these.
+            profile: how recordings are taken in and positions counted, fixed from here on:
+                ``published`` as in the published code (docs/interoperability.md).
+            precision: of the weights; ``auto`` takes the faster of fp32 and bf16, measured.
             device: as torch names it.
-            dtype: of the weights while running.
 
         Raises:
             UserError: if there is no such checkpoint, or it cannot be run.
         """
-        return cls(open_engine(name, device, getattr(torch, dtype)))
+        return cls(open_engine(name, device, precision, profile_of(profile)))
 
     @property
     def spec(self) -> StreamSpec:
@@ -114,109 +119,89 @@ class AudioInteraction:
         *,
         system: str | None = None,
         threshold: float | None = None,
+        limit_positions: int | None = None,
         temperature: float = 0.3,
         top_k: int = 3,
         max_reply_tokens: int = 256,
         seed: int = 0,
     ) -> Session:
-        """A live session: `push` packets of mono float32 at 16 kHz, then `close`.
+        """A live session: `push` packets of mono float32 or int16 at 16 kHz, then `close`.
 
         Args:
             system: the instruction; the model's own where None.
             threshold: p(response) from which it speaks; calibrated, or 0.5, where None.
-            temperature: 0 takes the likeliest token always.
+            limit_positions: bound of the memory; as many as training saw where None.
+            temperature: 0 always takes the most probable token.
             seed: of the sampling; the same audio and seed give the same events.
 
         Raises:
             ValueError: if a value is impossible.
+            UserError: if the instruction does not fit into the memory.
         """
-        return self._open(
-            OURS, system, threshold, SamplingConfig(temperature, top_k, max_reply_tokens, seed)
+        sampling = SamplingConfig(
+            temperature=temperature, top_k=top_k, max_reply_tokens=max_reply_tokens, seed=seed
         )
+        config = SessionConfig(
+            system=system, threshold=threshold, limit_positions=limit_positions, sampling=sampling
+        )
+        return Session(self._engine, config)
 
     def stream(
-        self, audio: Audio, *, sample_rate_hz: int = SAMPLE_RATE_HZ, **options: Any
+        self, audio: Audio, *, sample_rate_hz: int | None = None, **options: Any
     ) -> Iterator[SessionEvent]:
-        """What happens while ``audio`` is heard, event by event, in a session of its own.
+        """The events of one recording in a session of its own, the same as `soundflow infer` gives.
+
+        After the recording, silence is fed as the profile says (ours: 1 s), so that its last words
+        can be answered. To decide about every sample yourself, push packets into a `session`.
 
         Args:
-            audio: a file of any format and rate; or samples, float in [-1, 1] or int16, mono (n,)
-                or (n, channels); or an iterable of such packets, as they arrive.
-            sample_rate_hz: of samples and packets. Files bring their own.
-            options: as of `session`.
+            audio: a file of any format and rate, a pipe, ``-``, or ``FOLDER#STREAM`` of built data;
+                or samples, float in [-1, 1] or int16, mono (n,) or (n, channels); or an iterable of
+                such packets, as they arrive.
+            sample_rate_hz: of samples, packets and raw PCM out of a pipe; the model's where None.
+                Files bring their own.
+            options: as of `session`. A stream of built data brings its own ``system``.
 
         Raises:
             UserError: if the audio cannot be read, or holds NaN or infinity.
         """
+        recording = self._recording(audio, sample_rate_hz)
+        if recording.system is not None:
+            options.setdefault("system", recording.system)
         session = self.session(**options)
-        for packet in _packets(audio, sample_rate_hz, self.spec.time.sample_rate_hz):
-            yield from session.push(packet)
-        yield from session.close()
+        return chain.from_iterable(o.events for o in feed(self._engine, session, [recording]))
 
-    def listen_to(
-        self,
-        paths: Sequence[str | Path],
-        *,
-        profile: ProfileName = "ours",
-        system: str | None = None,
-        threshold: float | None = None,
-        temperature: float = 0.3,
-        top_k: int = 3,
-        max_reply_tokens: int = 256,
-        seed: int = 0,
+    def stream_files(
+        self, names: Sequence[str | Path], **options: Any
     ) -> Iterator[list[SessionEvent]]:
-        """Files one after another in one session, a second of silence behind each.
+        """Recordings one after another in one session, each followed by silence.
 
         Args:
-            profile: ``published`` hears as the published code does: see `docs/interoperability.md`.
+            names: as ``audio`` of `stream`, by name. All are opened before the first is fed.
+            options: as of `session`.
 
         Yields:
-            What became known during each file (its last chunk with the file that follows); last,
-            the end of the session.
+            What became known during each recording (its last chunk with what follows); last, the
+            end of the session.
 
         Raises:
-            UserError: if a file cannot be read; all are read before the first is heard.
+            UserError: if one cannot be read.
         """
-        chosen = PROFILES[profile]
-        rate_hz = self.spec.time.sample_rate_hz
-        recordings = [read_audio(path, sample_rate_hz=rate_hz) for path in paths]
-        sampling = SamplingConfig(temperature, top_k, max_reply_tokens, seed)
-        session = self._open(chosen, system, threshold, sampling)
-        yield from hear_recordings(session, recordings, chosen, self.spec.time)
+        recordings = [self._recording(name, None) for name in names]
+        events: list[SessionEvent] = []
+        for output in feed(self._engine, self.session(**options), recordings):
+            if output.begins is not None and output.begins is not recordings[0]:
+                yield events
+                events = []
+            events += output.events
+        if recordings:
+            yield events[:-1]
+        yield events[-1:]
 
-    def _open(
-        self,
-        profile: Profile,
-        system: str | None,
-        threshold: float | None,
-        sampling: SamplingConfig,
-    ) -> Session:
-        config = SessionConfig(system=system, threshold=threshold, sampling=sampling)
-        return open_session(self._engine, profile, config)
-
-
-def _packets(audio: Audio, from_hz: int, to_hz: int) -> Iterator[Float32]:
-    if isinstance(audio, str | Path):
-        yield read_audio(audio, sample_rate_hz=to_hz)
-        return
-    resampler = PacketResampler(from_hz, to_hz)
-    for packet in [audio] if isinstance(audio, np.ndarray) else audio:
-        yield resampler.push(_mono(np.asarray(packet)))
-    yield resampler.finish()
-
-
-def _mono(packet: Array) -> Float32:
-    """(n,) or (n, channels), float or int16 -> (n,) float32."""
-    if packet.dtype == np.int16:
-        samples = packet.astype(np.float32) / _PCM16_SCALE
-    elif packet.dtype.kind == "f":
-        samples = packet.astype(np.float32)
-    else:
-        raise UserError(
-            f"samples of type {packet.dtype}", "give float in [-1, 1], or 16-bit integers"
-        )
-    if samples.ndim == 2:
-        samples = samples.mean(axis=1, dtype=np.float32)
-    if samples.ndim != 1:
-        raise UserError(f"samples of shape {samples.shape}", "give (n,) or (n, channels)")
-    return samples
+    def _recording(self, audio: Audio, sample_rate_hz: int | None) -> Recording:
+        rate_hz = sample_rate_hz or self.spec.time.sample_rate_hz
+        if isinstance(audio, str | Path):
+            pipe = sys.stdin.buffer
+            return open_recordings([str(audio)], self.spec, BLOCK_S, rate_hz, pipe)[0]
+        packets = [audio] if isinstance(audio, np.ndarray) else audio
+        return samples_recording("samples", packets, rate_hz, self.spec.time.sample_rate_hz)

@@ -1,4 +1,8 @@
-"""Answers of a chat model on disk: the same question is paid for once, also by other processes."""
+"""Answers of a chat model on disk: the same question is paid for once, also by other processes.
+
+A file an answer, renamed into place, is safe over the shared file system of a cluster, where the
+SQLite file of `diskcache` is not; and it can be read by eye.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@
                                      │            (retried)                                │
                                      └──────────────────────◀──────────────────────────────┘
 
-The disk cache is what makes a build with a chat model repeatable: the second build asks nothing.
+The cache on disk is what makes a build with a chat model repeatable: the second build asks nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 import jsonschema
 
 from data_build.chat.cache import ChatCache, cache_key
-from data_build.chat.http_calls import BadAnswer, CallCounts, CallFailure, Endpoint, EndpointCaller
 from data_build.chat.prompts import Prompt
+from data_build.http_calls import BadAnswer, CallCounts, CallFailure, Endpoint, EndpointCaller
 
 Schema = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -64,15 +64,12 @@ class ChatRequest:
 
 
 class ChatClient:
-    """Asks a chat model; safe to use from several threads; pickled as its configuration."""
+    """Asks a chat model; for use from any thread of one process."""
 
     def __init__(self, config: ChatConfig) -> None:
         self.config = config
         self._caller = EndpointCaller(config.endpoint)
         self._cache = ChatCache(Path(config.cache_dir)) if config.cache_dir else None
-
-    def __reduce__(self) -> tuple[type[ChatClient], tuple[ChatConfig]]:
-        return type(self), (self.config,)
 
     def __enter__(self) -> ChatClient:
         return self
@@ -93,7 +90,7 @@ class ChatClient:
 
         Raises:
             CallFailure: no usable answer within the retries and the time limit of an item.
-            ServerGone: the endpoint cannot be reached.
+            ServerGone: the server cannot be reached, or has failed many items in a row.
             UserError: the endpoint refuses the very first call.
         """
         return self._begin(ChatRequest(prompt, variables, schema)).result()
@@ -105,7 +102,7 @@ class ChatClient:
         the number of requests.
 
         Raises:
-            ServerGone: the endpoint cannot be reached.
+            ServerGone, UserError: as `ask_json`; no answer stands in the place of the request.
         """
         window = 2 * self.config.endpoint.concurrency
         waiting: deque[Future[Answer]] = deque()
@@ -126,25 +123,26 @@ class ChatClient:
         question = self._question(request)
         key = cache_key(question)
 
-        async def work() -> Answer:
-            known = self._cache.get(prompt_id, key) if self._cache else None
-            if known is not None and validator.is_valid(known):
-                self._caller.count(cache_hits=1)
-                return known
-            body = {
-                **{k: v for k, v in question.items() if k != "prompt"},
-                # Servers want a seed of their own question, not the same one for every item.
-                "seed": int(key[:7], 16),
-                "response_format": {"type": "json_object"},
-            }
-            answer = await self._caller.post(
-                "chat/completions", body, lambda content: _parse(content, validator)
-            )
+        known = self._cache.get(prompt_id, key) if self._cache else None
+        if known is not None and validator.is_valid(known):
+            self._caller.count(cache_hits=1)
+            found: Future[Answer] = Future()
+            found.set_result(known)
+            return found
+        body = {
+            **{k: v for k, v in question.items() if k != "prompt"},
+            # Servers expect a seed of their own for each question, not one for all.
+            "seed": int(key[:7], 16),
+            "response_format": {"type": "json_object"},
+        }
+
+        def accept(content: bytes) -> Answer:
+            answer = _parse(content, validator)
             if self._cache:
                 self._cache.put(prompt_id, key, question, answer)
             return answer
 
-        return self._caller.start(work)
+        return self._caller.submit("chat/completions", body, accept)
 
     def _question(self, request: ChatRequest) -> dict[str, Any]:
         messages = request.prompt.messages(request.variables)
@@ -194,5 +192,5 @@ def _parse(content: bytes, validator: jsonschema.Draft202012Validator) -> Answer
     if problem is not None:
         raise BadAnswer("wrong_schema", f"{problem.json_path}: {problem.message[:160]}")
     if not isinstance(answer, dict):
-        raise BadAnswer("wrong_schema", f"$: an object is wanted, got {type(answer).__name__}")
+        raise BadAnswer("wrong_schema", f"$: expected an object, got {type(answer).__name__}")
     return answer

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import Annotated
+
+from annotated_types import Interval
+from pydantic import NonNegativeFloat, NonNegativeInt, NonPositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from soundflow.config.settings import SETTINGS, Fraction, Ordered
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class NoiseConfig:
     """The two noise tracks under every stream.
 
@@ -16,21 +23,13 @@ class NoiseConfig:
         share: share of the streams that have each track.
     """
 
-    snr_db: tuple[float, float] = (5.0, 20.0)
+    snr_db: Annotated[tuple[float, float], Ordered] = (5.0, 20.0)
     ambient_offset_db: float = -5.0
-    crossfade_s: float = 0.25
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.snr_db[0] > self.snr_db[1]:
-            raise ValueError(f"snr_db must be a range, got {self.snr_db}")
-        if self.crossfade_s < 0:
-            raise ValueError(f"crossfade_s must not be negative, got {self.crossfade_s}")
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"share must lie in [0, 1], got {self.share}")
+    crossfade_s: NonNegativeFloat = 0.25
+    share: Fraction = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class ComposeConfig:
     """How a planned stream becomes one waveform.
 
@@ -48,29 +47,15 @@ class ComposeConfig:
         peak: the loudest sample allowed; a louder mix is scaled down as a whole, and counted.
     """
 
-    gap_slots: tuple[int, int] = (20, 60)
-    tail_slots: tuple[int, int] = (20, 60)
-    max_chunks: int = 60
-    junction_silence_s: float = 0.3
-    fade_s: float = 0.02
-    level_db: tuple[float, float] = (-32.0, -20.0)
-    spread_db: float = 2.0
-    reaction_s: float = 0.0
+    gap_slots: Annotated[tuple[NonNegativeInt, NonNegativeInt], Ordered] = (20, 60)
+    tail_slots: Annotated[tuple[NonNegativeInt, NonNegativeInt], Ordered] = (20, 60)
+    max_chunks: PositiveInt = 60
+    junction_silence_s: NonNegativeFloat = 0.3
+    fade_s: NonNegativeFloat = 0.02
+    level_db: Annotated[tuple[NonPositiveFloat, NonPositiveFloat], Ordered] = (-32.0, -20.0)
+    spread_db: NonNegativeFloat = 2.0
+    reaction_s: NonNegativeFloat = 0.0
     background_db: float = -6.0
     ambient_db: float = -12.0
-    peak: float = 0.98
+    peak: Annotated[float, Interval(gt=0, le=1)] = 0.98
     noise: NoiseConfig = field(default_factory=NoiseConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("gap_slots", "tail_slots"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise ValueError(f"{name} must be a range from 0 up, got {(low, high)}")
-        if self.level_db[0] > self.level_db[1] or self.level_db[1] > 0:
-            raise ValueError(f"level_db must be a range below 0, got {self.level_db}")
-        if self.max_chunks < 1:
-            raise ValueError(f"max_chunks must be at least 1, got {self.max_chunks}")
-        if not 0 < self.peak <= 1:
-            raise ValueError(f"peak must lie in (0, 1], got {self.peak}")
-        if min(self.fade_s, self.spread_db, self.reaction_s) < 0:
-            raise ValueError(f"fade_s, spread_db, reaction_s must not be negative, got {self}")

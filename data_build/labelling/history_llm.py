@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from data_build.chat.client import Answer, ChatClient, ChatRequest
-from data_build.chat.http_calls import CallFailure
 from data_build.chat.prompts import read_prompt
 from data_build.drops import Drop
+from data_build.http_calls import CallFailure
 from data_build.labelling.history import ROUNDS_BETWEEN, STEP, Probe, earliest_late, problem
 from data_build.randomness import generator
 from data_build.records import Dialogue

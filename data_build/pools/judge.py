@@ -25,7 +25,7 @@ def judged(
     """(ALARM or BENIGN, clip); an alarm carries its `Intervention`.
 
     Raises:
-        ServerGone: if the server of the chat model cannot be reached.
+        ServerGone: if the server of the chat model has stopped answering.
     """
     if client is None:
         pairs = ((clip, judge(clip)) for clip in clips)

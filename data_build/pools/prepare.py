@@ -37,7 +37,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import to_samples, to_seconds
 from soundflow.shards.schema import PCM_SCALE, quantise
 
-PREPARE_VERSION = 1  # raise when the same clip comes out differently
+PREPARE_VERSION = 2  # raise when the same clip comes out differently
 _log = logging.getLogger(__name__)
 _LOOK_AHEAD_S = 1.0  # tells a recording that is longer than the limit
 # Stated lengths are rounded, and those of compressed files lack the padding.

@@ -18,7 +18,7 @@ from data_build.tasks.taxonomy import FORMS
 from soundflow.config.record import recipe_hash
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.timebase import TimeBase
-from soundflow.report.bars import CELL_WIDTH, cell_bar, histogram
+from soundflow.report.chart import CELL_WIDTH, cell_bar, histogram
 from soundflow.report.markup import MISSING, join, number, percent, table, tag, tiles
 from soundflow.report.page import Section, write_page
 

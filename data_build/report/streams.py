@@ -12,7 +12,7 @@ from soundflow.audio.frontend import log_mel
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.timebase import TimeBase
 from soundflow.report.markup import join, number, table, tag
-from soundflow.report.timeline import Bar, Said, Span, StreamView, stream_view
+from soundflow.report.timeline import Bar, ReplyMark, Span, StreamView, stream_view
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.schema import StreamRecord, StreamSample
 
@@ -72,7 +72,9 @@ def stream_figure(sample: StreamSample, spec: StreamSpec) -> Markup:
         threshold=None,
         spans=_spans(record, time),
         said=[
-            Said(time.seconds(time.decision_time_samples(r.chunk)), r.text, "unknown", r.emotion)
+            ReplyMark(
+                time.seconds(time.decision_time_samples(r.chunk)), r.text, "unknown", r.emotion
+            )
             for r in record.replies
         ],
     )

@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from data_build.chat.client import Answer, ChatClient, Schema
-from data_build.chat.http_calls import CallFailure
 from data_build.chat.prompts import Prompt, read_prompt
 from data_build.drops import Drop, Dropped
+from data_build.http_calls import CallFailure
 from data_build.scenes.config import PlanConfig
 from data_build.scenes.ground import GROUND_STEP
 from data_build.scenes.ontology import Ontology, ontology

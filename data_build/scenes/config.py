@@ -9,7 +9,7 @@ from annotated_types import Interval
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from pydantic.dataclasses import dataclass
 
-from data_build.chat.http_calls import Endpoint
+from data_build.http_calls import Endpoint
 from data_build.scenes.scene import MAX_EVENTS, MIN_EVENTS
 from soundflow.config.settings import SETTINGS, Fraction
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from data_build.chat.http_calls import BadAnswer, CallCounts, CallFailure, EndpointCaller
 from data_build.drops import Drop, Dropped
+from data_build.http_calls import BadAnswer, CallCounts, CallFailure, EndpointCaller
 from data_build.randomness import digest
 from data_build.records import Clip, Origin, Unspoken
 from data_build.scenes.clip_store import ClipStore
@@ -93,9 +93,7 @@ class HttpGenerator:
             self._caller.count(cache_hits=1)
             return stored
         try:
-            samples = self._caller.start(
-                lambda: self._caller.post(self._config.path, request, _audio)
-            ).result()
+            samples = self._caller.call(self._config.path, request, _audio)
         except CallFailure as failure:
             reason = f"no usable audio from the generator ({failure.kind})"
             raise Dropped(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_build.drops import Drop
 from data_build.records import Recorded
-from data_build.sources.source import ALL_ROWS, STEP, BadRow, Report, WorkerShard
+from data_build.sources.source import ALL_ROWS, BadRow, Report, WorkerShard, shortened
 from soundflow.errors import UserError
 
 AUDIO_SUFFIXES = frozenset(
@@ -18,74 +20,128 @@ AUDIO_SUFFIXES = frozenset(
 def audio_file(path: Path, start_s: float = 0.0, end_s: float | None = None) -> Recorded:
     """A reference to an existing, non-empty file.
 
+    A name with accents is found in whichever of the two Unicode forms the file system has it.
+
     Raises:
-        BadRow: if the file is missing or empty, or the times are impossible.
+        BadRow: if the file is missing, empty, unreadable or no regular file, or the times are
+            impossible.
     """
     if end_s is not None and end_s <= start_s:
-        raise BadRow(f"ends at {end_s} s, before or at its start {start_s} s")
-    try:
-        size = path.stat().st_size if path.is_file() else -1
-    except (OSError, ValueError):
-        size = -1
-    if size < 0:
-        raise BadRow(f"audio file {path} is missing")
-    if size == 0:
-        raise BadRow(f"audio file {path} is empty")
-    return Recorded(str(path), None, start_s, end_s)
+        raise BadRow("ends before or at its start", f"{start_s:g} s to {end_s:g} s")
+    for form in (path, *_other_forms(path)):
+        if (size := _size(form)) is not None:
+            if size == 0:
+                raise BadRow("its audio file is empty", path)
+            return Recorded(str(form), None, start_s, end_s)
+    raise BadRow("its audio file is missing", path)
 
 
-def first_audio_file(candidates: Sequence[Path]) -> Path:
-    """The first of several possible places that exists.
+def existing_audio(places: Sequence[Path]) -> Path:
+    """The first of several possible places of a file that exists.
 
     Raises:
         BadRow: naming the first place, if there is none.
     """
-    for path in candidates:
-        try:
-            if path.is_file():
-                return path
-        except ValueError:  # a NUL inside the name
-            continue
-    raise BadRow(f"audio file {candidates[0]} is missing")
+    for place in places:
+        if _size(place) is not None:
+            return place
+    raise BadRow("its audio file is missing", places[0])
 
 
-def files_below(folder: Path, suffixes: frozenset[str] = AUDIO_SUFFIXES) -> Iterator[Path]:
+def written_path(written: str, base: Path | None) -> Path:
+    """A path as a table has it: relative to ``base``; only ``~/`` stands for the home folder."""
+    path = Path(written)
+    if written.startswith("~/"):
+        path = path.expanduser()
+    return base / path if base else path
+
+
+def files_below(
+    folder: Path, report: Report, suffixes: frozenset[str] = AUDIO_SUFFIXES
+) -> Iterator[Path]:
     """Files with one of ``suffixes`` under ``folder``, in sorted order, folder by folder.
 
-    Hidden entries and the litter of archive tools are passed over.
+    Hidden entries and the litter of archive tools are passed over. A folder is read once, however
+    many links lead to it (also from inside itself). A subfolder that cannot be listed is reported.
 
     Raises:
-        UserError: if a folder cannot be listed.
+        UserError: if ``folder`` itself cannot be listed.
     """
+    seen: set[tuple[int, int]] = set()
     try:
-        names = sorted(entry.name for entry in folder.iterdir())
+        waiting = [_listed(folder, seen)]
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be listed ({error.strerror})", "check that it exists and permissions"
         ) from error
-    for name in names:
-        if name.startswith(".") or name == "__MACOSX":
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+        elif entry.name.startswith(".") or entry.name == "__MACOSX":
             continue
-        path = folder / name
-        if path.is_dir():
-            yield from files_below(path, suffixes)
-        elif path.suffix.lower() in suffixes:
+        elif entry.name != entry.name.encode(errors="replace").decode():
+            report(BadRow("its name is not valid UTF-8").drop(shortened(entry.path)))
+        elif entry.is_dir():
+            try:
+                waiting.append(_listed(Path(entry.path), seen))
+            except OSError as error:
+                report(BadRow("is a folder that cannot be listed", error.strerror).drop(entry.path))
+        elif (path := Path(entry.path)).suffix.lower() in suffixes:
             yield path
 
 
 def audio_below(
     folder: Path, report: Report, part: WorkerShard = ALL_ROWS
 ) -> Iterator[tuple[Path, Recorded]]:
-    """(path, reference) of the audio files of ``part``; an empty one is reported."""
-    for index, path in enumerate(files_below(folder)):
+    """(path, reference) of the audio files of ``part``; one that cannot be used is reported."""
+    for index, path in enumerate(files_below(folder, report if part.takes(0) else _nobody)):
         if not part.takes(index):
             continue
         try:
             yield path, audio_file(path)
         except BadRow as error:
-            report(Drop(STEP, str(path), str(error)))
+            report(error.drop(str(path)))
 
 
 def relative_id(path: Path, root: Path) -> str:
     """The path below ``root`` without its suffix, with forward slashes: stable when root moves."""
     return path.relative_to(root).with_suffix("").as_posix()
+
+
+def _listed(folder: Path, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]]:
+    """The entries of a folder by name; none if it was listed before."""
+    about = folder.stat()
+    if (about.st_dev, about.st_ino) in seen:
+        return iter(())
+    seen.add((about.st_dev, about.st_ino))
+    with os.scandir(folder) as entries:
+        return iter(sorted(entries, key=lambda entry: entry.name))
+
+
+def _size(path: Path) -> int | None:
+    """The size of a regular file; None if nothing is there."""
+    try:
+        about = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadRow(f"its audio file cannot be read ({reason})", path) from None
+    if stat.S_ISDIR(about.st_mode):
+        raise BadRow("its audio file is a folder", path)
+    if not stat.S_ISREG(about.st_mode):
+        raise BadRow("its audio file is a pipe, socket or device", path)
+    return about.st_size
+
+
+def _other_forms(path: Path) -> list[Path]:
+    text = str(path)
+    if text.isascii():
+        return []
+    forms = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    return [Path(form) for form in forms if form != text]
+
+
+def _nobody(drop: object) -> None:
+    """Another part reports it."""

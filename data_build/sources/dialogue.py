@@ -1,29 +1,23 @@
-"""Conversations in text: MOSS, UltraChat, Magpie-Pro."""
+"""Conversations and instructions in text: MOSS, UltraChat, Magpie-Pro, BELLE, COIG-CQIA."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-from data_build.records import Dialogue, Origin
-from data_build.sources.rows import Row, usable
-from data_build.sources.source import BadRow, Report, SourceConfig, WorkerShard
-from data_build.sources.text_files import row_id, text_files, text_root, text_rows
-from data_build.sources.turns import alternating, dialogue, field_text, messages_of
+from data_build.records import Origin
+from data_build.sources.rows import Row
+from data_build.sources.source import BadRow
+from data_build.sources.text_files import dialogue_corpus
+from data_build.sources.turns import alternating, field_text, messages_of
 
-MOSS = Origin("MOSS", "CC-BY-NC-4.0 (hub: CC-BY-4.0)", "Fudan University; Sun et al. 2024")
-ULTRACHAT = Origin("UltraChat", "MIT", "Tsinghua University; Ding et al. 2023")
-MAGPIE_PRO = Origin("Magpie-Pro", "see the model it came from: Llama 3 / Qwen", "Xu et al. 2024")
-
-MOSS_TREE = "moss-002-sft-data/*.json or moss-003-sft-data/*.jsonl (unpacked)"
-ULTRACHAT_TREE = "train_0.jsonl ... or data/train_sft-*.parquet"
-MAGPIE_TREE = "data/train-*.parquet"
+Messages = list[tuple[str, str]]
 
 _TAG = re.compile(r"^<\|(?:Human|MOSS)\|>:\s*|<eo[hm]>\s*$")
 _PLAIN_TURN = re.compile(r"\[(Human|MOSS)\]:\s*(.*?)\s*<eo[ha]>", re.DOTALL)
+_SPEAKER = re.compile(r"^(Human|Assistant)\s*[:：]", re.MULTILINE)
 
 
-def moss(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
+def moss(row: Row) -> Messages:
     """MOSS (github.com/OpenMOSS/MOSS), the three forms in circulation::
 
         002          {"id", "prefix", "num_turns",
@@ -37,15 +31,6 @@ def moss(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Di
     as JSON lines, as one array, or one conversation a file. ``split`` picks files by name
     ("en_helpfulness"). Thoughts and tool calls of MOSS are left out.
     """
-    root = text_root(config)
-
-    def make(row: Row) -> Dialogue:
-        return dialogue(row_id(row, root), _moss_messages(row), MOSS)
-
-    yield from usable(text_rows(text_files(config, MOSS_TREE), part, report), make, report)
-
-
-def _moss_messages(row: Row) -> list[tuple[str, str]]:
     if "plain_text" in row.data:
         return _PLAIN_TURN.findall(row.text("plain_text"))
     if "conversation" in row.data:
@@ -61,39 +46,105 @@ def _moss_messages(row: Row) -> list[tuple[str, str]]:
     for number in range(1, len(chat) + 1):
         turn = chat.get(f"turn_{number}")
         if not isinstance(turn, dict):
-            raise BadRow(f"chat has no turn_{number}")
+            raise BadRow("its chat misses a turn", f"turn_{number}")
         for who in ("Human", "MOSS"):
             messages.append((who, _TAG.sub("", field_text(turn, who).strip())))
     return messages
 
 
-def ultrachat(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
+def ultrachat(row: Row) -> Messages:
     """UltraChat (github.com/thunlp/UltraChat) and UltraChat-200k::
 
     train_0.jsonl                {"id": "0", "data": ["question", "answer", ...]}
     data/train_sft-*.parquet     prompt, prompt_id, messages: [{"content", "role"}]
     """
-    root = text_root(config)
-
-    def make(row: Row) -> Dialogue:
-        if "messages" in row.data:
-            messages = messages_of(row, "messages", "role", "content")
-        else:
-            messages = alternating(row.data.get("data"))
-        return dialogue(row_id(row, root), messages, ULTRACHAT)
-
-    yield from usable(text_rows(text_files(config, ULTRACHAT_TREE), part, report), make, report)
+    if "messages" in row.data:
+        return messages_of(row, "messages", "role", "content")
+    return alternating(row.data.get("data"))
 
 
-def magpie_pro(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
+def magpie_pro(row: Row) -> Messages:
     """Magpie-Pro (github.com/magpie-align/magpie), single- and multi-turn::
 
     data/train-00000-of-00010.parquet    uuid, model, ..., conversations: [{"from", "value"}]
     """
-    root = text_root(config)
+    return messages_of(row, "conversations", "from", "value")
 
-    def make(row: Row) -> Dialogue:
-        messages = messages_of(row, "conversations", "from", "value")
-        return dialogue(row_id(row, root), messages, MAGPIE_PRO)
 
-    yield from usable(text_rows(text_files(config, MAGPIE_TREE), part, report), make, report)
+def belle(row: Row) -> Messages:
+    """BELLE (github.com/LianjiaTech/BELLE), JSON lines in files called ``.json``::
+
+    train_2M_CN.json             {"instruction", "input", "output"}
+    multiturn_chat_0.8M.json     {"instruction": "Human:...\\nAssistant:...\\nHuman:...\\n
+                                   Assistant:", "input": "", "output"}
+    train_3.5M_CN.json           {"id", "conversations": [{"from", "value"}]}
+    """
+    if "conversations" in row.data:
+        return messages_of(row, "conversations", "from", "value")
+    return [*_rounds(_instruction(row)), ("assistant", row.text("output"))]
+
+
+def coig_cqia(row: Row) -> Messages:
+    """COIG-CQIA (hub: m-a-p/COIG-CQIA)::
+
+        <domain>/<name>.jsonl    {"instruction", "input", "output", "task_type": {"major", "minor"},
+                                  "domain", "answer_from", "human_verified", "copyright"}
+
+    ``subset`` chooses a domain folder (zhihu, wiki, ruozhiba, ...). The joined
+    ``COIG-CQIA-full.jsonl`` repeats the folders, so it is read only where it stands alone or is
+    named as the root.
+    """
+    return [("user", _instruction(row)), ("assistant", row.text("output"))]
+
+
+def _instruction(row: Row) -> str:
+    given = row.text_or("", "input")
+    return f"{row.text('instruction')}\n{given}" if given else row.text("instruction")
+
+
+def _rounds(instruction: str) -> Messages:
+    """The rounds written into one instruction; an ordinary instruction is one round."""
+    if not instruction.startswith("Human"):
+        return [("human", instruction)]
+    pieces = _SPEAKER.split(instruction)[1:]
+    rounds = list(zip(pieces[0::2], pieces[1::2], strict=True))
+    if rounds and rounds[-1][0] == "Assistant" and not rounds[-1][1].strip():
+        rounds.pop()
+    if not rounds or rounds[-1][0] != "Human":
+        raise BadRow("its rounds do not end with the user")
+    return rounds
+
+
+CORPORA = {
+    "moss": dialogue_corpus(
+        Origin("MOSS", "CC-BY-NC-4.0 (hub: CC-BY-4.0)", "Fudan University; Sun et al. 2024"),
+        "moss-002-sft-data/*.json or moss-003-sft-data/*.jsonl (unpacked)",
+        "hub: fnlp/moss-002-sft-data, fnlp/moss-003-sft-data",
+        moss,
+    ),
+    "ultrachat": dialogue_corpus(
+        Origin("UltraChat", "MIT", "Tsinghua University; Ding et al. 2023"),
+        "train_0.jsonl ... or data/train_sft-*.parquet",
+        "hub: stingning/ultrachat or HuggingFaceH4/ultrachat_200k",
+        ultrachat,
+    ),
+    "magpie_pro": dialogue_corpus(
+        Origin("Magpie-Pro", "see the model it came from: Llama 3 / Qwen", "Xu et al. 2024"),
+        "data/train-*.parquet",
+        "hub: Magpie-Align/Llama-3-Magpie-Pro-1M-v0.1 and its siblings",
+        magpie_pro,
+    ),
+    "belle": dialogue_corpus(
+        Origin("BELLE", "GPL-3.0; research use only", "BelleGroup, KE Holdings; Ji et al. 2023"),
+        "train_2M_CN.json, multiturn_chat_0.8M.json, train_3.5M_CN.json, ...",
+        "hub: BelleGroup/train_2M_CN, BelleGroup/multiturn_chat_0.8M, ...",
+        belle,
+    ),
+    "coig_cqia": dialogue_corpus(
+        Origin("COIG-CQIA", "no licence stated; research use", "M-A-P; Bai et al. 2024"),
+        "COIG-CQIA-full.jsonl or <domain>/*.jsonl",
+        "hub: m-a-p/COIG-CQIA",
+        coig_cqia,
+        repeats="COIG-CQIA-full.jsonl",
+    ),
+}

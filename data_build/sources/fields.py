@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
@@ -23,19 +24,55 @@ def span_of(config: SourceConfig, row: Row) -> tuple[float, float | None, float 
     A row with a start and a duration but no end (NeMo's form) gets its end from them.
 
     Raises:
-        BadRow: if a time is not one, or the end does not lie behind the start.
+        BadRow: if a time is not one, the end does not lie behind the start, the times contradict
+            each other, or a column looks like a time but has no name that is known.
     """
-    start_s = _seconds(config, row, "start") or 0.0
-    end_s = _seconds(config, row, "end")
+    begin_s, end_s = _seconds(config, row, "start"), _seconds(config, row, "end")
+    if end_s is None and "onset" in row.data and "offset" in row.data:
+        end_s = row.seconds_or_none("offset")  # of sound events; elsewhere it is where they begin
     length_s = _seconds(config, row, "duration")
-    named_start = any(row.data.get(n) not in (None, "") for n in names_of(config, "start"))
-    if end_s is None and length_s is not None and named_start:
+    if begin_s is None and end_s is None:
+        _require_no_other_times(config, row)
+    start_s = begin_s or 0.0
+    if end_s is None and length_s is not None and begin_s is not None:
         end_s = round(start_s + length_s, 6)
-    if end_s is not None:
-        if end_s <= start_s:
-            raise BadRow(f"ends at {end_s} s, before or at its start {start_s} s")
-        length_s = round(end_s - start_s, 6)
-    return start_s, end_s, length_s
+    if end_s is None:
+        return start_s, None, length_s
+    if end_s <= start_s:
+        raise BadRow("ends before or at its start", f"{start_s:g} s to {end_s:g} s")
+    if length_s is not None and abs(end_s - start_s - length_s) > _ROUNDED_S:
+        raise BadRow(
+            "its duration is not that from its start to its end",
+            f"{length_s:g} s, but {start_s:g} s to {end_s:g} s",
+        )
+    return start_s, end_s, round(end_s - start_s, 6)
+
+
+# Columns that nobody would give to anything but a time; to pass over one would pair the text of a
+# part with the whole file.
+_LIKE_A_TIME = re.compile(
+    r"(?:(?:seg|segment|utt|utterance|clip|audio|speech|event|t|x|ts)_?)?"
+    r"(?:start|begin|onset|offset|stop|end|min|max)"
+    r"(?:_?(?:time|s|sec|secs|seconds|ms|sample|samples|frame|frames|timestamp))*",
+    re.IGNORECASE,
+)
+_ROUNDED_S = 0.1
+
+
+def _require_no_other_times(config: SourceConfig, row: Row) -> None:
+    for name, value in row.data.items():
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            continue
+        known = name in FIELDS["duration"] or name in config.columns.values()
+        if not known and _LIKE_A_TIME.fullmatch(name) and _is_number(value):
+            raise BadRow(f"column {name!r} looks like a time; say which under columns")
+
+
+def _is_number(value: str | int | float) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except (ValueError, OverflowError):
+        return False
 
 
 def clip_of(
@@ -59,7 +96,7 @@ def clip_of(
     said = text("text")
     return Clip(
         id=text("id") or name,
-        kind=_kind(config, text("kind"), said, labels),
+        kind=_kind(config, row, said, labels),
         audio=audio,
         origin=Origin(
             text("corpus") or default_origin.corpus,
@@ -86,12 +123,22 @@ def _seconds(config: SourceConfig, row: Row, field: str) -> float | None:
     return None
 
 
-def _kind(config: SourceConfig, written: str, said: str, labels: tuple[str, ...]) -> ClipKind:
+def _kind(config: SourceConfig, row: Row, said: str, labels: tuple[str, ...]) -> ClipKind:
+    """What the row or the recipe says it is, else what it says about itself."""
+    written = row.text_or("", *names_of(config, "kind"))
     if written:
         if written not in get_args(ClipKind):
-            raise BadRow(f"kind is {written!r}, not one of {get_args(ClipKind)}")
+            raise BadRow(f"kind is not one of {', '.join(get_args(ClipKind))}", repr(written))
         return cast(ClipKind, written)
-    return config.kind or ("speech" if said else "event" if labels else "noise")
+    if config.kind:
+        return config.kind
+    if said:
+        return "speech"
+    if labels or row.text_or("", *names_of(config, "caption")):
+        return "event"
+    if any(name in row.data for name in names_of(config, "text")):
+        raise BadRow("its text is empty")
+    raise BadRow("has neither text nor label nor caption; if it is noise, say so: kind: noise")
 
 
 def _labels(config: SourceConfig, row: Row) -> tuple[str, ...]:

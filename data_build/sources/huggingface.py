@@ -8,13 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_build.drops import Drop
 from data_build.records import Clip, Dialogue, Origin, Recorded
-from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file
+from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file, written_path
 from data_build.sources.fields import clip_of, span_of
-from data_build.sources.questions import question_dialogue
+from data_build.sources.questions import question_and_answer
 from data_build.sources.rows import Row, usable
-from data_build.sources.source import FIELDS, STEP, BadRow, Report, SourceConfig, WorkerShard
+from data_build.sources.source import (
+    AS_STATED,
+    FIELDS,
+    BadRow,
+    Corpus,
+    Report,
+    SourceConfig,
+    WorkerShard,
+)
 from data_build.sources.turns import dialogue, messages_of
 from soundflow.atomic import atomic_write
 from soundflow.errors import UserError
@@ -93,9 +100,8 @@ def _rows(dataset: Any, label: str, part: WorkerShard, report: Report) -> Iterat
             except StopIteration:
                 break
             except Exception as error:  # damaged files raise whatever their decoder raises
-                reason = " ".join(str(error).split()) or type(error).__name__
                 where = f"{label} {shard}-{index + 1}"
-                report(Drop(STEP, where, f"the shard breaks off: {reason[:200]}"))
+                report(BadRow("the shard breaks off", error).drop(where))
                 break
             index += 1
             if rows_part.takes(index):
@@ -132,7 +138,7 @@ def _audio(
     if not written:
         raise BadRow("its audio has neither bytes nor a path")
     base = Path(config.audio_root or config.root).expanduser()
-    return audio_file(base / Path(written).expanduser(), start_s, end_s), name
+    return audio_file(written_path(written, base), start_s, end_s), name
 
 
 def _materialised(config: SourceConfig, content: bytes) -> Path:
@@ -156,7 +162,7 @@ def _text(row: Row, origin: Origin) -> Dialogue:
         return dialogue(name, messages_of(row, "messages", "role", "content"), origin)
     if isinstance(row.data.get("conversations"), list):
         return dialogue(name, messages_of(row, "conversations", "from", "value"), origin)
-    return question_dialogue(name, row, origin)
+    return dialogue(name, question_and_answer(row), origin)
 
 
 def _class_name(feature: Any, value: Any) -> Any:
@@ -168,3 +174,11 @@ def _class_name(feature: Any, value: Any) -> Any:
 def _licence(dataset: Any) -> str:
     info = getattr(dataset, "info", None)
     return str(getattr(info, "license", "") or "") or "not stated"
+
+
+CORPORA = {
+    "huggingface": Corpus(
+        huggingface, ("speech", "event", "music", "noise", "dialogue"), AS_STATED,
+        "a hub name or a local dataset", "huggingface.co/datasets",
+    ),
+}  # fmt: skip

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from data_build.drops import Drop
 from data_build.sources.rows import BREAKS_OFF, Row, json_lines, open_binary
-from data_build.sources.source import ALL_ROWS, STEP, Report, WorkerShard
+from data_build.sources.source import ALL_ROWS, BadRow, Report, WorkerShard
 
 BLOCK_BYTES = 1 << 16
 # One element of the corpora above is at most some megabytes; a larger one means that its end is
@@ -128,7 +127,7 @@ def array_items(path: Path, report: Report, key: str | None = None) -> Iterator[
                 yield index, scan.value()
                 index += 1
         except _Broken as error:
-            report(Drop(STEP, str(path), str(error)))
+            report(BadRow("stops being JSON", error).drop(str(path)))
 
 
 def object_items(path: Path, report: Report) -> Iterator[tuple[str, Any]]:
@@ -139,7 +138,7 @@ def object_items(path: Path, report: Report) -> Iterator[tuple[str, Any]]:
             for key in _keys(scan):
                 yield key, scan.value()
         except _Broken as error:
-            report(Drop(STEP, str(path), str(error)))
+            report(BadRow("stops being JSON", error).drop(str(path)))
 
 
 def documents(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
@@ -158,7 +157,7 @@ def documents(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Itera
                 yield Row(f"{path}[{index}]", value)
             else:
                 reason = f"is not a JSON object but {type(value).__name__}"
-                report(Drop(STEP, f"{path}[{index}]", reason))
+                report(BadRow(reason).drop(f"{path}[{index}]"))
     elif shape == "object" and part.takes(0):
         yield Row(f"{path}:1", only)
 
@@ -179,11 +178,11 @@ def _shape(path: Path, report: Report) -> tuple[str, dict[str, Any]]:
             # that spans lines, and that one is lost.
             if scan.first_line() != "{":
                 return "lines", {}
-            report(Drop(STEP, str(path), str(error)))
+            report(BadRow("stops being JSON", error).drop(str(path)))
             return "", {}
     if first:
         return "lines", {}
-    report(Drop(STEP, str(path), "is empty"))
+    report(BadRow("is empty").drop(str(path)))
     return "", {}
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_build.records import Clip, Origin
-from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file
+from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file, written_path
 from data_build.sources.rows import Row, text_lines, usable
 from data_build.sources.source import (
+    AS_STATED,
     BadRow,
+    Corpus,
     Report,
     SourceConfig,
     WorkerShard,
@@ -136,7 +138,11 @@ def _audio_path(written: str, base: Path | None) -> Path:
             words = []
         files = [w for w in words if Path(w).suffix.lower() in AUDIO_SUFFIXES | {".sph"}]
         if len(files) != 1 or "|" in words:
-            raise BadRow(f"wav.scp holds a command, which is not run: {written[:60]!r}")
+            raise BadRow("wav.scp holds a command, which is not run", repr(written))
         written = files[0]
-    path = Path(written).expanduser()
-    return base / path if base else path
+    return written_path(written, base)
+
+
+CORPORA = {
+    "kaldi": Corpus(kaldi, ("speech", "noise"), AS_STATED, KALDI_TREE, "any Kaldi recipe"),
+}  # fmt: skip

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from data_build.records import Clip, Origin, Recorded, Word
-from data_build.sources.audio_refs import audio_file, files_below
+from data_build.sources.audio_refs import audio_file, files_below, written_path
 from data_build.sources.fields import plain
 from data_build.sources.rows import Row, json_lines, usable
-from data_build.sources.source import BadRow, Report, SourceConfig, WorkerShard
+from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig, WorkerShard
 from soundflow.errors import UserError
 
 LHOTSE_TREE = "*cuts*.jsonl(.gz), or *recordings*.jsonl(.gz) with *supervisions*.jsonl(.gz)"
@@ -35,7 +35,7 @@ def lhotse(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[
     root = Path(config.root).expanduser()
     folder = root if root.is_dir() else root.parent
     origin = Origin(folder.name or "lhotse", config.licence or "not stated")
-    for path, rows_part in part.share(_files(config, root)):
+    for path, rows_part in part.share(_files(config, root, report)):
         yield from usable(
             _utterances(path, rows_part, report),
             lambda utterance: _clip(config, utterance, base, origin),
@@ -47,20 +47,22 @@ def lhotse(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[
 class _Utterance:
     """A supervision (or a stretch without one) and the recording that it lies in.
 
-    ``offset_s`` is where its times count from; ``cut_type`` None outside a cut.
+    ``offset_s`` is where its times count from; ``cut_type`` None outside a cut; ``spoken`` False
+    where nobody says what is in it.
     """
 
     row: Row
     recording: Any
     offset_s: Any = 0.0
     cut_type: str | None = None
+    spoken: bool = True
 
     @property
     def where(self) -> str:
         return self.row.where
 
 
-def _files(config: SourceConfig, root: Path) -> list[Path]:
+def _files(config: SourceConfig, root: Path, report: Report) -> list[Path]:
     """Cuts, or else supervisions, or else recordings: each form contains the next."""
     if root.is_file():
         return [root]
@@ -68,7 +70,7 @@ def _files(config: SourceConfig, root: Path) -> list[Path]:
         raise UserError(f"lhotse: {root}: no such file or folder", f"expected {LHOTSE_TREE}")
     names = [
         path
-        for path in files_below(root, frozenset((".jsonl", ".gz")))
+        for path in files_below(root, report, frozenset((".jsonl", ".gz")))
         if config.split is None or config.split in path.name
     ]
     for form in ("cuts", "supervisions", "recordings"):
@@ -93,7 +95,7 @@ def _utterances(path: Path, part: WorkerShard, report: Report) -> Iterator[_Utte
     elif "recordings" in path.name:
         for row in json_lines(path, report, part):
             whole = Row(row.where, {k: row.data.get(k) for k in ("id", "duration")})
-            yield _Utterance(whole, row.data)
+            yield _Utterance(whole, row.data, spoken=False)
     else:
         raise UserError(f"lhotse: {path} is no manifest by its name", f"expected {LHOTSE_TREE}")
 
@@ -110,7 +112,7 @@ def _cut_utterances(cut: Row) -> Iterator[_Utterance]:
             yield _Utterance(row, recording, start_s, kind)
     else:
         whole = Row(cut.where, {k: cut.data.get(k) for k in ("id", "duration")})
-        yield _Utterance(whole, recording, start_s, kind)
+        yield _Utterance(whole, recording, start_s, kind, spoken=False)
 
 
 def _clip(config: SourceConfig, utterance: _Utterance, base: Path | None, origin: Origin) -> Clip:
@@ -123,6 +125,8 @@ def _clip(config: SourceConfig, utterance: _Utterance, base: Path | None, origin
     start_s = round(max(offset_s + own_start_s, 0.0), 6)
     end_s = round(offset_s + own_start_s + row.seconds("duration"), 6)
     said = row.text_or("", "text")
+    if utterance.spoken and not said:
+        raise BadRow("is a supervision without a text")
     return Clip(
         id=row.text("id"),
         kind=config.kind or ("speech" if said else "noise"),
@@ -152,8 +156,7 @@ def _audio(where: str, recording: Any, base: Path | None, start_s: float, end_s:
     sources = Row(where, recording).children("sources")
     if len(sources) != 1 or sources[0].data.get("type") != "file":
         raise BadRow("its recording is not one audio file")
-    path = Path(sources[0].text("source")).expanduser()
-    return audio_file(base / path if base else path, start_s, end_s)
+    return audio_file(written_path(sources[0].text("source"), base), start_s, end_s)
 
 
 def _custom(row: Row) -> dict[str, Any]:
@@ -178,3 +181,8 @@ def _words(row: Row, start_s: float) -> tuple[Word, ...]:
         off_s = round(on_s + word.seconds("duration"), 6)
         words.append(Word(word.text("text"), on_s, off_s))
     return tuple(words)
+
+
+CORPORA = {
+    "lhotse": Corpus(lhotse, ("speech", "noise"), AS_STATED, LHOTSE_TREE, "lhotse prepare ..."),
+}  # fmt: skip

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_build.drops import Drop
 from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.json_stream import array_items
 from data_build.sources.rows import Row, tsv_rows, usable
 from data_build.sources.source import (
-    STEP,
     BadRow,
+    Corpus,
     Report,
     SourceConfig,
     WorkerShard,
@@ -70,7 +69,7 @@ def gigaspeech(config: SourceConfig, part: WorkerShard, report: Report) -> Itera
             path = root / recording.text("path")
             segments = recording.children("segments")
         except BadRow as error:
-            report(Drop(STEP, where, str(error)))
+            report(error.drop(where))
             continue
         chosen = (s for s in segments if _in_subset(s.data, wanted) and not _is_garbage(s.data))
 
@@ -150,3 +149,15 @@ def voxpopuli(config: SourceConfig, part: WorkerShard, report: Report) -> Iterat
         )
 
     yield from usable(tsv_rows(table, report, part), make, report)
+
+
+CORPORA = {
+    "gigaspeech": Corpus(
+        gigaspeech, ("speech",), GIGASPEECH.licence, GIGASPEECH_TREE,
+        "github.com/SpeechColab/GigaSpeech (on application)",
+    ),
+    "voxpopuli": Corpus(
+        voxpopuli, ("speech",), VOXPOPULI.licence, VOXPOPULI_TREE,
+        "github.com/facebookresearch/voxpopuli: get_asr_data",
+    ),
+}  # fmt: skip

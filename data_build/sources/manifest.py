@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_build.records import Clip, Origin
-from data_build.sources.audio_refs import audio_file
+from data_build.sources.audio_refs import audio_file, written_path
 from data_build.sources.fields import clip_of, names_of, span_of
 from data_build.sources.json_stream import documents
 from data_build.sources.rows import Row, csv_rows, tsv_rows, usable
-from data_build.sources.source import Report, SourceConfig, WorkerShard
+from data_build.sources.source import AS_STATED, Corpus, Report, SourceConfig, WorkerShard
 from soundflow.errors import UserError
 
 MANIFEST_TREE = "manifest.jsonl, manifest.csv or manifest.tsv with at least a column path"
@@ -45,7 +45,7 @@ def manifest(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
         written = row.text(*names_of(config, "path"))
         start_s, end_s, length_s = span_of(config, row)
         cut = f"#{start_s:g}" if start_s or end_s is not None else ""
-        audio = audio_file(base / Path(written).expanduser(), start_s, end_s)
+        audio = audio_file(written_path(written, base), start_s, end_s)
         return clip_of(config, row, audio, f"{written}{cut}", origin, length_s)
 
     yield from usable(chosen, make, report)
@@ -61,3 +61,11 @@ def _table(config: SourceConfig) -> Path:
         if (root / name).is_file():
             return root / name
     raise UserError(f"manifest: {root} has no {', '.join(_USUAL)}", f"expected {MANIFEST_TREE}")
+
+
+CORPORA = {
+    "manifest": Corpus(
+        manifest, ("speech", "event", "music", "noise"), AS_STATED, MANIFEST_TREE,
+        "your own recordings",
+    ),
+}  # fmt: skip

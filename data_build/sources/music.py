@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_build.drops import Drop
 from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.rows import Row, csv_cells, csv_rows, usable
 from data_build.sources.source import (
-    STEP,
     BadRow,
+    Corpus,
     Report,
     SourceConfig,
     WorkerShard,
@@ -56,7 +55,7 @@ def fma(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Cli
     def make(row: Row) -> Clip:
         track = row.text("track_id")
         if not track.isdigit():
-            raise BadRow(f"track_id is not a number: {track!r}")
+            raise BadRow("track_id is not a number", repr(track))
         number = f"{int(track):06d}"
         artist, title = row.text_or("", "artist.name"), row.text_or("", "track.title")
         top = row.text_or("", "track.genre_top")
@@ -98,8 +97,12 @@ def _track_rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]
         if cells[0] == "track_id" or not part.takes(index):
             continue
         if len(cells) != len(header):
-            reason = f"has {len(cells)} columns, the header {len(header)}"
-            report(Drop(STEP, f"{table}:{number}", reason))
+            about = f"{len(cells)}, the header {len(header)}"
+            report(
+                BadRow("has another number of columns than the header", about).drop(
+                    f"{table}:{number}"
+                )
+            )
             continue
         yield Row(f"{table}:{number}", dict(zip(header, cells, strict=True)))
 
@@ -114,7 +117,15 @@ def _genres(written: str, titles: dict[str, str]) -> list[str]:
     try:
         ids = json.loads(written)
     except ValueError:
-        raise BadRow(f"genres are not a list: {written[:40]!r}") from None
+        raise BadRow("genres are not a list", repr(written)) from None
     if not isinstance(ids, list):
-        raise BadRow(f"genres are not a list: {written[:40]!r}")
+        raise BadRow("genres are not a list", repr(written))
     return [titles[str(i)] for i in ids if str(i) in titles]
+
+
+CORPORA = {
+    "fma": Corpus(
+        fma, ("music",), FMA.licence, FMA_TREE,
+        "github.com/mdeff/fma: fma_metadata.zip and one fma_*.zip",
+    ),
+}  # fmt: skip

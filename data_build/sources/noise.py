@@ -13,7 +13,7 @@ from pathlib import Path
 from data_build.records import Clip, ClipKind, Origin
 from data_build.sources.audio_refs import audio_below, relative_id
 from data_build.sources.rows import text_lines
-from data_build.sources.source import Report, SourceConfig, WorkerShard, find_folder
+from data_build.sources.source import Corpus, Report, SourceConfig, WorkerShard, find_folder
 from soundflow.errors import UserError
 
 MUSAN = Origin("MUSAN", "CC-BY-4.0", "Snyder et al. 2015; see the LICENSE file beside each clip")
@@ -55,7 +55,7 @@ def musan(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[C
         genres, vocals, artist = annotations.get(path.stem, ("", "", ""))
         yield Clip(
             id=relative_id(path, root),
-            kind=_MUSAN_KINDS[split],
+            kind=config.kind or _MUSAN_KINDS[split],
             audio=audio,
             origin=MUSAN,
             speaker=artist,
@@ -121,3 +121,14 @@ def dns_noise(config: SourceConfig, part: WorkerShard, report: Report) -> Iterat
             origin=DNS_NOISE,
             labels=(word[1].replace("_", " "),) if word else (),
         )
+
+
+CORPORA = {
+    "musan": Corpus(
+        musan, ("noise", "music", "speech"), MUSAN.licence, MUSAN_TREE, "openslr.org/17",
+    ),
+    "wham": Corpus(wham, ("noise",), WHAM.licence, WHAM_TREE, "wham.whisper.ai"),
+    "dns_noise": Corpus(
+        dns_noise, ("noise",), DNS_NOISE.licence, DNS_TREE, "github.com/microsoft/DNS-Challenge",
+    ),
+}  # fmt: skip

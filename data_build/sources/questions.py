@@ -7,19 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_build.drops import Drop
-from data_build.records import Dialogue, DialogueTurn, Origin
+from data_build.records import Dialogue, Origin
 from data_build.sources.json_stream import array_items, documents, object_items
-from data_build.sources.rows import BREAKS_OFF, Row, encodable, open_binary, usable
-from data_build.sources.source import STEP, BadRow, Report, SourceConfig, WorkerShard
-from data_build.sources.text_files import JSON_SUFFIXES, row_id, text_files, text_root, text_rows
-from data_build.sources.turns import language_of
+from data_build.sources.rows import BREAKS_OFF, Row, open_binary, usable
+from data_build.sources.source import BadRow, Corpus, Report, SourceConfig, WorkerShard
+from data_build.sources.text_files import (
+    JSON_SUFFIXES,
+    dialogue_corpus,
+    row_id,
+    text_files,
+    text_root,
+)
+from data_build.sources.turns import dialogue
 
-GAMMACORPUS = Origin("GammaCorpus-Fact-QA", "Apache-2.0", "Ruben Roy 2025")
 DUREADER = Origin("DuReader", "Apache-2.0", "Baidu; He et al. 2018, Tang et al. 2021")
 WEBQA = Origin("WebQA", "research use only", "Baidu; Li et al. 2016")
 
-GAMMACORPUS_TREE = "gammacorpus-fact-qa-450k.jsonl"
 DUREADER_TREE = "dureader_robust-data/{train,dev}.json or raw/trainset/{search,zhidao}.train.json"
 WEBQA_TREE = "WebQA.v1.0/me_train.json, me_validation.ann.json, me_test.ann.json"
 
@@ -29,38 +32,19 @@ _NO_ANSWER = frozenset(("no_answer", "no answer", "noanswer", "无答案"))
 _DESCRIPTION = re.compile(r'\(description (?:"((?:[^"\\]|\\.)*)"|([^\s()]+))\)')
 
 
-def gammacorpus_fact_qa(
-    config: SourceConfig, part: WorkerShard, report: Report
-) -> Iterator[Dialogue]:
-    """GammaCorpus-Fact-QA (hub: rubenroy/GammaCorpus-Fact-QA-450k)::
-
-    gammacorpus-fact-qa-450k.jsonl    {"question", "answer"}
-    """
-    yield from _flat(config, part, report, GAMMACORPUS, GAMMACORPUS_TREE)
-
-
-def qa_json(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
-    """Any JSON or Parquet of questions and answers, for example WebQuestions::
+def question_and_answer(row: Row) -> list[tuple[str, str]]:
+    """Any record of a question with answers, for example of GammaCorpus or WebQuestions::
 
         {"question" | "query" | "utterance": "...", "answer" | "answers" | "targetValue": ...}
 
     where answers are a text, a list of texts, a list of {"text": ...}, {"text": [...]}, or the
     list expression of WebQuestions, ``(list (description "Jamaican Creole") ...)``. The first
-    answer is spoken. ``licence`` in the recipe says under which terms.
+    answer is spoken.
     """
-    origin = Origin(text_root(config).name or "qa_json", config.licence or "not stated")
-    yield from _flat(config, part, report, origin, "*.json, *.jsonl or *.parquet with question")
-
-
-def _flat(
-    config: SourceConfig, part: WorkerShard, report: Report, origin: Origin, tree: str
-) -> Iterator[Dialogue]:
-    root = text_root(config)
-
-    def make(row: Row) -> Dialogue:
-        return question_dialogue(row_id(row, root), row, origin)
-
-    yield from usable(text_rows(text_files(config, tree), part, report), make, report)
+    answers = [text for key in _ANSWERS for text in _texts(row.data.get(key))]
+    if not answers:
+        raise BadRow("has no answer")
+    return [("user", row.text(*_QUESTION)), ("assistant", answers[0])]
 
 
 def dureader(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
@@ -74,7 +58,7 @@ def dureader(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
     ``split`` picks files by name. Questions without an answer (the test sets) are reported.
     """
     root = text_root(config)
-    paths = text_files(config, DUREADER_TREE, JSON_SUFFIXES)
+    paths = text_files(config, DUREADER_TREE, report, JSON_SUFFIXES)
     for path, rows_part in part.share(paths):
         rows = (
             _squad_questions(path, rows_part, report)
@@ -82,7 +66,9 @@ def dureader(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
             else documents(path, report, rows_part)
         )
         yield from usable(
-            rows, lambda row: question_dialogue(row_id(row, root), row, DUREADER), report
+            rows,
+            lambda row: dialogue(row_id(row, root), question_and_answer(row), DUREADER),
+            report,
         )
 
 
@@ -104,7 +90,7 @@ def _squad_questions(path: Path, part: WorkerShard, report: Report) -> Iterator[
         try:
             paragraphs = Row(where, _mapping(article)).children("paragraphs")
         except BadRow as error:
-            report(Drop(STEP, where, str(error)))
+            report(error.drop(where))
             continue
         for paragraph in paragraphs:
             unit += 1
@@ -113,7 +99,7 @@ def _squad_questions(path: Path, part: WorkerShard, report: Report) -> Iterator[
             try:
                 yield from paragraph.children("qas")
             except BadRow as error:
-                report(Drop(STEP, paragraph.where, str(error)))
+                report(error.drop(paragraph.where))
 
 
 def webqa(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
@@ -126,16 +112,18 @@ def webqa(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[D
     The answer that most of the evidence gives is taken. A unit of work is a question.
     """
     root = text_root(config)
-    for path, rows_part in part.share(text_files(config, WEBQA_TREE, JSON_SUFFIXES)):
+    for path, rows_part in part.share(text_files(config, WEBQA_TREE, report, JSON_SUFFIXES)):
         rows = (
             Row(f"{path}:{key}", value if isinstance(value, dict) else {})
             for index, (key, value) in enumerate(object_items(path, report))
             if rows_part.takes(index)
         )
-        yield from usable(rows, lambda row: _evidence_question(row_id(row, root), row), report)
+        yield from usable(
+            rows, lambda row: dialogue(row_id(row, root), _most_given(row), WEBQA), report
+        )
 
 
-def _evidence_question(name: str, row: Row) -> Dialogue:
+def _most_given(row: Row) -> list[tuple[str, str]]:
     evidences = row.data.get("evidences")
     if not isinstance(evidences, dict):
         raise BadRow("has no evidences")
@@ -147,19 +135,7 @@ def _evidence_question(name: str, row: Row) -> Dialogue:
         raise BadRow("has no answer")
     # Ties go to the answer met first, so the choice is the same in every run.
     best = max(votes, key=lambda answer: votes[answer])
-    return _pair(name, row.text("question"), best, WEBQA)
-
-
-def question_dialogue(name: str, row: Row, origin: Origin) -> Dialogue:
-    answers = [text for key in _ANSWERS for text in _texts(row.data.get(key))]
-    if not answers:
-        raise BadRow("has no answer")
-    return _pair(name, row.text(*_QUESTION), answers[0], origin)
-
-
-def _pair(name: str, question: str, answer: str, origin: Origin) -> Dialogue:
-    turn = DialogueTurn(question, encodable(answer, "answer"))
-    return Dialogue(name, (turn,), origin, language_of(question))
+    return [("user", row.text("question")), ("assistant", best)]
 
 
 def _texts(value: Any, depth: int = 0) -> list[str]:
@@ -178,3 +154,25 @@ def _texts(value: Any, depth: int = 0) -> list[str]:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+CORPORA = {
+    "gammacorpus_fact_qa": dialogue_corpus(
+        Origin("GammaCorpus-Fact-QA", "Apache-2.0", "Ruben Roy 2025"),
+        "gammacorpus-fact-qa-450k.jsonl",
+        "hub: rubenroy/GammaCorpus-Fact-QA-450k",
+        question_and_answer,
+    ),
+    "dureader": Corpus(
+        dureader, ("dialogue",), DUREADER.licence, DUREADER_TREE, "github.com/baidu/DuReader"
+    ),
+    "webqa": Corpus(
+        webqa, ("dialogue",), WEBQA.licence, WEBQA_TREE, "Baidu WebQA 1.0 (arXiv 1607.06275)"
+    ),
+    "qa_json": dialogue_corpus(
+        None,
+        "*.json, *.jsonl or *.parquet",
+        "any questions with answers, for example WebQuestions",
+        question_and_answer,
+    ),
+}

@@ -36,6 +36,9 @@ L = TypeVar("L", bound=Located)
 # No record is longer; a file without line ends must not be read into memory whole.
 MAX_LINE_BYTES = 1 << 26
 
+# What data frames write where there is no value.
+NOT_A_VALUE = frozenset(("nan", "NaN", "<NA>", "None", "NaT"))
+
 # What reading a cut or damaged file (also a gzip) raises.
 BREAKS_OFF = (OSError, EOFError, zlib.error)
 
@@ -61,12 +64,12 @@ class Row:
     def text_or(self, default: str, *names: str) -> str:
         for name in names:
             value = self.data.get(name)
-            if value is None:
+            if value is None or (isinstance(value, float) and math.isnan(value)):
                 continue
             if isinstance(value, bool) or not isinstance(value, str | int | float):
                 raise BadRow(f"{name} is not text but {type(value).__name__}")
             checked = encodable(str(value).strip(), name)
-            if checked:
+            if checked and checked not in NOT_A_VALUE:
                 return checked
         return default
 
@@ -86,10 +89,10 @@ class Row:
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
-            raise BadRow(f"{name} is not a number: {_short(value)}") from None
+            raise BadRow(f"{name} is not a number", _short(value)) from None
         if isinstance(value, bool) or not math.isfinite(number) or number < 0:
-            raise BadRow(f"{name} is not a time in seconds: {_short(value)}")
-        return number
+            raise BadRow(f"{name} is not a time in seconds", _short(value))
+        return number / 1000 if name.endswith("_ms") else number
 
     def children(self, name: str) -> list[Row]:
         """The list of records under ``name``.
@@ -120,16 +123,16 @@ def usable(rows: Iterable[L], make: Callable[[L], T], report: Report) -> Iterato
         try:
             made = make(row)
         except BadRow as error:
-            report(Drop(STEP, row.where, str(error)))
+            report(error.drop(row.where))
             continue
         yield made
 
 
 def open_binary(path: Path) -> IO[bytes]:
-    """Opens a file, unpacking ``.gz``.
+    """Opens a file of text, unpacking ``.gz``.
 
     Raises:
-        UserError: if it cannot be opened.
+        UserError: if it cannot be opened, or is UTF-16.
     """
     try:
         file = path.open("rb")
@@ -138,7 +141,16 @@ def open_binary(path: Path) -> IO[bytes]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be read ({reason})", "check permissions") from error
-    return gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file  # type: ignore[return-value]
+    opened: IO[bytes] = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file  # type: ignore[assignment]
+    try:
+        head = opened.read(4)
+        opened.seek(0)
+    except BREAKS_OFF:
+        return opened  # said where it is read
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:2].count(0) == head[2:].count(0) == 1:
+        opened.close()
+        raise UserError(f"{path}: is UTF-16, not UTF-8", "save it as UTF-8")
+    return opened
 
 
 def text_lines(
@@ -154,7 +166,7 @@ def text_lines(
             try:
                 raw = file.readline(MAX_LINE_BYTES)
             except BREAKS_OFF as error:
-                report(Drop(STEP, f"{path}:{number + 1}", f"the file breaks off: {error}"))
+                report(BadRow("the file breaks off", error).drop(f"{path}:{number + 1}"))
                 return
             if not raw:
                 return
@@ -178,69 +190,119 @@ def tsv_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterat
     Raises:
         UserError: if the file has no header line.
     """
-    lines = text_lines(path, report)
-    header: list[str] | None = None
-    for number, line in lines:
-        if header is None:
-            header = line.split("\t")
+    cells = ((number, line.split("\t")) for number, line in text_lines(path, report))
+    yield from _named(path, cells, report, part)
+
+
+def csv_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
+    """Rows of a CSV whose first line names the columns, separated by commas or, where the header
+    has none, by semicolons, tabs or bars.
+
+    Raises:
+        UserError: if the file has no header line.
+    """
+    yield from _named(path, csv_cells(path, report, delimiter=_delimiter(path)), report, part)
+
+
+def _named(
+    path: Path, lines: Iterator[tuple[int, list[str]]], report: Report, part: WorkerShard
+) -> Iterator[Row]:
+    _, first = next(lines, (0, []))
+    header = [cell.strip() for cell in first]
+    if not any(header):
+        raise UserError(f"{path}: has no header line", "its first line must name the columns")
+    if twice := {name for name in header if name and header.count(name) > 1}:
+        raise UserError(
+            f"{path}: names the column {min(twice)!r} twice", "give every column its own name"
+        )
+    for index, (number, cells) in enumerate(lines):
+        if not part.takes(index):
             continue
-        if not part.takes(number):
-            continue
-        cells = line.split("\t")
+        where = f"{path}:{number}"
         if len(cells) != len(header):
-            reason = f"has {len(cells)} columns, the header {len(header)}"
-            report(Drop(STEP, f"{path}:{number}", reason))
+            about = f"{len(cells)}, the header {len(header)}"
+            report(BadRow("has another number of columns than the header", about).drop(where))
             continue
-        yield Row(f"{path}:{number}", dict(zip(header, cells, strict=True)))
-    if header is None:
-        raise UserError(f"{path}: has no header line", "fetch the file again")
+        yield Row(where, dict(zip(header, cells, strict=True)))
+
+
+def _delimiter(path: Path) -> str:
+    with open_binary(path) as raw:
+        try:
+            head = raw.readline(1 << 16).decode("utf-8", errors="replace")
+        except BREAKS_OFF:
+            return ","
+    return "," if "," in head else max(";\t|", key=head.count) if head else ","
 
 
 def csv_cells(
     path: Path, report: Report, *, delimiter: str = ",", skip_space: bool = False
 ) -> Iterator[tuple[int, list[str]]]:
-    """(last line number, cells) of a CSV with quoted fields, which may span lines."""
-    with (
-        open_binary(path) as raw,
-        _text(raw) as file,
-    ):
-        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=skip_space)
+    """(number of its first line, cells) of the records of a CSV; quoted cells may span lines.
+
+    A quote that is never closed would swallow the lines behind it: then its own line alone is
+    reported, and reading goes on with the next.
+    """
+    with open_binary(path) as raw, _text(raw) as file:
+        lines = _Lines(path, file, report)
         while True:
+            lines.forget()
+            reader = csv.reader(
+                lines, delimiter=delimiter, skipinitialspace=skip_space, strict=True
+            )
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                report(Drop(STEP, f"{path}:{reader.line_num}", f"is not CSV: {error}"))
+                reason = "has an unclosed quote" if lines.taken > 1 else f"is not CSV: {error}"
+                report(Drop(STEP, f"{path}:{lines.first}", reason))
+                lines.keep_first()
                 continue
-            except BREAKS_OFF as error:
-                reason = f"the file breaks off: {error}"
-                report(Drop(STEP, f"{path}:{reader.line_num + 1}", reason))
-                return
             if cells:
-                yield reader.line_num, cells
+                yield lines.first, cells
 
 
-def csv_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
-    """Rows of a CSV whose first line names the columns.
+class _Lines:
+    """The lines of a file, those of the record at hand kept so that they can be read again."""
 
-    Raises:
-        UserError: if the file has no header line.
-    """
-    header: list[str] | None = None
-    for index, (number, cells) in enumerate(csv_cells(path, report)):
-        if header is None:
-            header = [cell.strip() for cell in cells]
-            continue
-        if not part.takes(index):
-            continue
-        if len(cells) != len(header):
-            reason = f"has {len(cells)} columns, the header {len(header)}"
-            report(Drop(STEP, f"{path}:{number}", reason))
-            continue
-        yield Row(f"{path}:{number}", dict(zip(header, cells, strict=True)))
-    if header is None:
-        raise UserError(f"{path}: has no header line", "fetch the file again")
+    def __init__(self, path: Path, file: IO[str], report: Report) -> None:
+        self._path, self._file, self._report = path, file, report
+        self._again: list[str] = []
+        self._held: list[str] = []
+        self.first = 1
+
+    @property
+    def taken(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if self._again:
+            line = self._again.pop()
+        else:
+            try:
+                line = self._file.readline(MAX_LINE_BYTES)
+            except BREAKS_OFF as error:
+                where = f"{self._path}:{self.first + self.taken}"
+                self._report(BadRow("the file breaks off", error).drop(where))
+                raise StopIteration from None
+        if not line:
+            raise StopIteration
+        self._held.append(line)
+        return line
+
+    def forget(self) -> None:
+        """The record at hand is done."""
+        self.first += self.taken
+        self._held = []
+
+    def keep_first(self) -> None:
+        """Only the first line of the record is done; the others are read again."""
+        self._again += reversed(self._held[1:])
+        self._held = self._held[:1]
 
 
 def json_lines(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
@@ -259,7 +321,7 @@ def parse_json(text: str | bytes, where: str, report: Report) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        report(Drop(STEP, where, f"is not JSON: {error}"))
+        report(BadRow("is not JSON", error).drop(where))
         return None
     if value is None:
         report(Drop(STEP, where, "is null"))

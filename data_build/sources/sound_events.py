@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_build.drops import Drop
 from data_build.records import Clip, Origin
-from data_build.sources.audio_refs import audio_file, first_audio_file
+from data_build.sources.audio_refs import audio_file, existing_audio
 from data_build.sources.json_stream import array_items
 from data_build.sources.rows import Row, csv_cells, csv_rows, text_lines, tsv_rows, usable
 from data_build.sources.source import (
-    STEP,
     BadRow,
+    Corpus,
     Report,
     SourceConfig,
     WorkerShard,
@@ -87,7 +86,6 @@ def audioset(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
                 kind="event",
                 audio=audio_file(_audioset_file(folders, name, start_s, end_s)),
                 origin=replace(AUDIOSET, attribution=f"https://youtu.be/{name}"),
-                duration_s=round(end_s - start_s, 6),
                 labels=tuple(names.get(mid, mid) for mid in mids),
                 notes={"mids": list(mids)},
             )
@@ -101,7 +99,7 @@ def _weak_rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
             continue
         where = f"{table}:{number}"
         if len(cells) != 4:
-            report(Drop(STEP, where, f"has {len(cells)} columns, a segment has 4"))
+            report(BadRow("has not the four columns of a segment", len(cells)).drop(where))
             continue
         yield Row(where, dict(zip(("id", "start", "end", "mids"), cells, strict=True)))
 
@@ -119,7 +117,7 @@ def _strong(
         segment = row.text("segment_id")
         name, _, start_ms = segment.rpartition("_")
         if not name or not start_ms.isdigit():
-            raise BadRow(f"segment_id {segment!r} is not <YouTube id>_<start in ms>")
+            raise BadRow("segment_id is not <YouTube id>_<start in ms>", repr(segment))
         on_s, off_s = row.seconds("start_time_seconds"), row.seconds("end_time_seconds")
         mid = row.text("label")
         start_s = int(start_ms) / 1000
@@ -154,9 +152,9 @@ def _audioset_file(folders: Sequence[Path], name: str, start_s: float, end_s: fl
         f"Y{name}_{start_s:.3f}_{end_s:.3f}",
     )  # fmt: skip
     if not folders:
-        raise BadRow(f"audio file of {name} is missing: there is no folder for it")
+        raise BadRow("its audio file is missing: there is no folder for it", name)
     places = itertools.product(folders, stems, _SUFFIXES)
-    return first_audio_file([folder / f"{stem}{suffix}" for folder, stem, suffix in places])
+    return existing_audio([folder / f"{stem}{suffix}" for folder, stem, suffix in places])
 
 
 def _display_names(config: SourceConfig, root: Path, report: Report) -> dict[str, str]:
@@ -222,3 +220,14 @@ def esc50(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[C
         )
 
     yield from usable(rows, make, report)
+
+
+CORPORA = {
+    "audioset": Corpus(
+        audioset, ("event",), AUDIOSET.licence, AUDIOSET_TREE,
+        "research.google.com/audioset; the audio you fetch yourself",
+    ),
+    "esc50": Corpus(
+        esc50, ("event",), ESC50.licence, ESC50_TREE, "github.com/karolpiczak/ESC-50",
+    ),
+}  # fmt: skip

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from data_build.drops import Drop
 from data_build.records import Clip, ClipKind, Dialogue
@@ -20,38 +20,6 @@ from soundflow.errors import UserError, nearest
 T = TypeVar("T")
 
 STEP = "sources"
-
-CorpusName = Literal[
-    "librispeech",
-    "common_voice",
-    "gigaspeech",
-    "voxpopuli",
-    "aishell",
-    "covost2",
-    "audioset",
-    "esc50",
-    "fma",
-    "musan",
-    "wham",
-    "dns_noise",
-    "moss",
-    "ultrachat",
-    "magpie_pro",
-    "belle",
-    "coig_cqia",
-    "gammacorpus_fact_qa",
-    "dureader",
-    "webqa",
-    "qa_json",
-    "manifest",
-    "webdataset",
-    "huggingface",
-    "kaldi",
-    "lhotse",
-    "streamaudio",
-    "online_conversation",
-    "offline_conversation",
-]
 
 # What a row of a generic corpus may say, and the names that it is looked for under.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -63,9 +31,18 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "language": ("language", "lang", "locale"),
     "speaker": ("speaker", "speaker_id", "client_id", "spk"),
     "translation": ("translation",),
-    "start": ("start", "start_s", "offset", "begin"),
-    "end": ("end", "end_s"),
-    "duration": ("duration", "duration_s"),
+    "start": (
+        "start",
+        "start_s",
+        "start_time",
+        "begin",
+        "begin_time",
+        "onset",
+        "start_ms",
+        "offset",
+    ),
+    "end": ("end", "end_s", "end_time", "stop", "end_ms"),
+    "duration": ("duration", "duration_s", "duration_ms"),
     "kind": ("kind",),
     "words": ("words",),
     "corpus": ("corpus", "source"),
@@ -94,7 +71,7 @@ class SourceConfig:
         ValueError: naming the field and its value.
     """
 
-    corpus: CorpusName
+    corpus: str
     root: str
     split: str | None = None
     subset: str | None = None
@@ -107,11 +84,6 @@ class SourceConfig:
     columns: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        known = get_args(CorpusName)
-        if self.corpus not in known:
-            close = nearest(str(self.corpus), known)
-            tail = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
-            raise ValueError(f"corpus {self.corpus!r} is unknown; {tail}")
         if not self.root:
             raise ValueError("root must name a folder or file, got ''")
         if self.limit is not None and self.limit < 1:
@@ -158,8 +130,51 @@ Report = Callable[[Drop], None]
 Reader = Callable[[SourceConfig, WorkerShard, Report], Iterator[Clip | Dialogue]]
 
 
+@dataclass(frozen=True)
+class Corpus:
+    """A reader and what a person has to know about its corpus.
+
+    Attributes:
+        yields: clip kinds, and "dialogue".
+        tree: what must lie under ``root``.
+        download: where it comes from.
+    """
+
+    read: Reader
+    yields: tuple[str, ...]
+    licence: str
+    tree: str
+    download: str
+
+
+AS_STATED = "as the rows or the recipe say"
+
+
 class BadRow(ValueError):
-    """A row that cannot be used; its text becomes the reason of a `Drop`."""
+    """A row that cannot be used.
+
+    Args:
+        reason: becomes the reason of its `Drop`; the same words for the same fault, so that
+            drops can be counted by it.
+        about: what is particular about this row (a file name, a value); goes beside its place.
+    """
+
+    def __init__(self, reason: str, about: object = "") -> None:
+        super().__init__(f"{reason}: {about}" if about != "" else reason)
+        self.reason = reason
+        self.about = " ".join(str(about).split())
+
+    def drop(self, where: str) -> Drop:
+        """The drop of the row at ``where``."""
+        return Drop(
+            STEP, f"{where} ({shortened(self.about)})" if self.about else where, self.reason
+        )
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """``text`` with its middle left out if it is long, and escaped if it cannot be written."""
+    safe = text.encode(errors="backslashreplace").decode()
+    return safe if len(safe) <= most else f"{safe[: most // 2]}...{safe[-most // 2 :]}"
 
 
 def find_folder(config: SourceConfig, names: Sequence[str], expected: str) -> Path:

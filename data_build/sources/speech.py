@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_build.drops import Drop
 from data_build.records import Clip, Origin, Word
 from data_build.sources.audio_refs import audio_file, files_below
 from data_build.sources.rows import Row, encodable, text_lines, tsv_rows, usable
 from data_build.sources.source import (
-    STEP,
     BadRow,
+    Corpus,
     Report,
     SourceConfig,
     WorkerShard,
@@ -45,7 +44,7 @@ def librispeech(config: SourceConfig, part: WorkerShard, report: Report) -> Iter
     """
     root = find_folder(config, ("LibriSpeech", ""), LIBRISPEECH_TREE)
     folder = root / config.split if config.split else root
-    chapters = [p for p in files_below(folder, frozenset((".txt",))) if _is_transcript(p)]
+    chapters = [p for p in files_below(folder, report, frozenset((".txt",))) if _is_transcript(p)]
     if not chapters:
         raise UserError(
             f"librispeech: {folder} holds no *.trans.txt", f"expected {LIBRISPEECH_TREE}"
@@ -90,19 +89,21 @@ def _words(line: str) -> tuple[Word, ...]:
         return ()
     found = _ALIGNMENT.match(line)
     if not found:
-        raise BadRow(f"its alignment cannot be read: {line[:60]!r}")
+        raise BadRow("its alignment cannot be read", repr(line))
     names, ends = found[2].split(","), found[3].split(",")
     if len(names) != len(ends):
-        raise BadRow(f"its alignment has {len(names)} words and {len(ends)} times")
+        raise BadRow(
+            "its alignment has another number of words than of times", f"{len(names)}, {len(ends)}"
+        )
     words: list[Word] = []
     start_s = 0.0
     for name, end in zip(names, ends, strict=True):
         try:
             end_s = float(end)
         except ValueError:
-            raise BadRow(f"its alignment holds {end!r} for a time") from None
+            raise BadRow("its alignment holds a time that is none", repr(end)) from None
         if end_s < start_s:
-            raise BadRow(f"its alignment goes back from {start_s} s to {end_s} s")
+            raise BadRow("its alignment goes back", f"from {start_s} s to {end_s} s")
         if name:
             words.append(Word(name, start_s, end_s))
         start_s = end_s
@@ -171,19 +172,19 @@ def aishell(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
     folder = wav / config.split if config.split else wav
     if not folder.is_dir():
         raise UserError(f"aishell: {folder}: no such folder", f"expected {AISHELL_TREE}")
-    if next(files_below(folder), None) is None:
+    if next(files_below(folder, report), None) is None:
         raise UserError(f"aishell: {folder} holds no audio", "unpack wav/*.tar.gz in their place")
     # 141 600 short lines: the only way to meet recordings in folder order without sorting both.
     texts = {}
     for number, line in text_lines(table, report):
         name, _, words = line.partition(" ")
         if not words.strip():
-            report(Drop(STEP, f"{table}:{number}", "has no transcript"))
+            report(BadRow("has no transcript").drop(f"{table}:{number}"))
             continue
         texts[name] = "".join(words.split())
     rows = (
         Row(str(path), {"path": path})
-        for index, path in enumerate(files_below(folder))
+        for index, path in enumerate(files_below(folder, lambda drop: None))
         if part.takes(index)
     )
 
@@ -202,3 +203,19 @@ def aishell(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
         )
 
     yield from usable(rows, make, report)
+
+
+CORPORA = {
+    "librispeech": Corpus(
+        librispeech, ("speech",), LIBRISPEECH.licence, LIBRISPEECH_TREE,
+        "openslr.org/12; word times: LibriSpeech-Alignments",
+    ),
+    "common_voice": Corpus(
+        common_voice, ("speech",), COMMON_VOICE.licence, COMMON_VOICE_TREE,
+        "commonvoice.mozilla.org/datasets",
+    ),
+    "aishell": Corpus(
+        aishell, ("speech",), AISHELL.licence, AISHELL_TREE,
+        "openslr.org/33: data_aishell.tgz, then unpack wav/*.tar.gz",
+    ),
+}  # fmt: skip

@@ -1,7 +1,6 @@
 """The published conversation files: StreamAudio-2M, online and offline training conversations.
 
-Their turns are recorded already, so a conversation is a finished plan: `stream_plans` gives it
-whole; the readers give its clips, each with what the assistant said after it.
+Their turns are recorded already: each is a clip with what the assistant said after it.
 """
 
 from __future__ import annotations
@@ -10,19 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from data_build.records import (
-    Clip,
-    Dialogue,
-    DialogueTurn,
-    Item,
-    Origin,
-    PlannedReply,
-    Question,
-    StreamPlan,
-)
+from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Question
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.rows import Row, encodable, json_lines, usable
-from data_build.sources.source import BadRow, Report, SourceConfig, WorkerShard
+from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig, WorkerShard
 from data_build.sources.text_files import row_id, text_files, text_root
 from data_build.sources.turns import language_of
 from soundflow.errors import UserError
@@ -48,35 +38,27 @@ def streamaudio(config: SourceConfig, part: WorkerShard, report: Report) -> Iter
         {"id", "stream_scene_type", "num_turns", "turns": [{"user", "assistant", "emotion",
           "scene_type", "audio_path"}, ...]}
 
-    Every turn is a clip; ``notes`` hold ``conversation``, ``turn``, ``assistant`` ("" where it
-    stays silent), ``emotion``, ``scene_type`` and ``ability``. A conversation with a turn that
-    cannot be used is reported whole. A unit of work is a line.
+    or the online training form, ``{"conversation": [{"audio_path", "assistant", "emotion"?}]}`` or
+    ``{"merge_path", "assistant", "emotion"?}``.
+
+    Every turn is a clip, and the turns of a conversation are a group; ``notes`` hold
+    ``conversation``, ``turn``, ``assistant`` ("" where it stays silent), ``emotion``,
+    ``scene_type`` and ``ability``. A conversation with a turn that cannot be used is reported
+    whole. A unit of work is a line.
     """
-    for plan in stream_plans(config, part, report):
-        for item in plan.items:
-            yield item.clip
-
-
-def online_conversation(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
-    """The online training form: ``{"conversation": [{"audio_path", "assistant", "emotion"?}]}`` or
-    ``{"merge_path", "assistant", "emotion"?}``; clips as `streamaudio` gives them."""
-    yield from streamaudio(config, part, report)
-
-
-def stream_plans(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[StreamPlan]:
-    """The conversations of `streamaudio` or `online_conversation` as plans, ready to be mixed."""
     root = text_root(config)
 
-    def make(row: Row) -> StreamPlan:
+    def make(row: Row) -> list[Clip]:
         name = row_id(row, root)
         if config.corpus == "streamaudio":
             item = _parsed(CorpusItem.from_json, row)
-            return _plan(config, row, name, item.stream_scene_type, item.turns, {"id": item.id})
+            return _clips(config, row, name, item.stream_scene_type, item.turns)
         online = _parsed(lambda data: OnlineConversation.from_json(0, data), row)
-        return _plan(config, row, name, "", online.turns, {})
+        return _clips(config, row, name, "", online.turns)
 
-    for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, _SUFFIXES)):
-        yield from usable(json_lines(path, report, rows_part), make, report)
+    for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, report, _SUFFIXES)):
+        for clips in usable(json_lines(path, report, rows_part), make, report):
+            yield from clips
 
 
 def offline_conversation(
@@ -108,23 +90,20 @@ def offline_conversation(
             notes={"form": example.task},
         )
 
-    for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, _SUFFIXES)):
+    for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, report, _SUFFIXES)):
         yield from usable(json_lines(path, report, rows_part), make, report)
 
 
-def _plan(
+def _clips(
     config: SourceConfig,
     row: Row,
     name: str,
     ability: str,
     turns: Sequence[CorpusTurn | HeardTurn],
-    notes: dict[str, str],
-) -> StreamPlan:
-    base, origin, items = _base(config, row), _origin(config), []
+) -> list[Clip]:
+    base, origin, clips = _base(config, row), _origin(config), []
     for index, turn in enumerate(turns):
         user = encodable(turn.user.strip(), "user") if isinstance(turn, CorpusTurn) else ""
-        scene = turn.scene_type if isinstance(turn, CorpusTurn) else ""
-        answer = "" if turn.silent else encodable(turn.assistant.strip(), "assistant")
         clip = Clip(
             id=f"{name}/{index:02d}",
             kind=config.kind or ("speech" if user else "event"),
@@ -132,25 +111,25 @@ def _plan(
             origin=origin,
             text=user,
             language=config.language or (language_of(user) if user else ""),
+            group=name,
             notes={
                 "conversation": name,
                 "turn": index,
-                "assistant": answer,
+                "assistant": "" if turn.silent else encodable(turn.assistant.strip(), "assistant"),
                 "emotion": turn.emotion,
-                "scene_type": scene,
+                "scene_type": turn.scene_type if isinstance(turn, CorpusTurn) else "",
                 "ability": ability,
             },
         )
-        replies = (PlannedReply(answer, turn.emotion),) if answer else ()
-        items.append(Item(clip, scene or "user turn", "foreground", replies))
-    return StreamPlan(name, ability, "", "", tuple(items), notes)
+        clips.append(clip)
+    return clips
 
 
 def _parsed(parse: Callable[[dict[str, object]], T], row: Row) -> T:
     try:
         return parse(dict(row.data))
     except ValueError as error:
-        raise BadRow(str(error)) from None
+        raise BadRow("is no conversation of its form", error) from None
 
 
 def _base(config: SourceConfig, row: Row) -> Path:
@@ -168,3 +147,18 @@ def _origin(config: SourceConfig) -> Origin:
     if not name:
         raise UserError(f"{config.corpus}: root {config.root} has no name", "name a folder")
     return Origin(name, config.licence or "not stated")
+
+
+CORPORA = {
+    "streamaudio": Corpus(
+        streamaudio, ("speech", "event"), STREAMAUDIO.licence, STREAMAUDIO_TREE, "StreamAudio-2M",
+    ),
+    "online_conversation": Corpus(
+        streamaudio, ("speech", "event"), AS_STATED, STREAMAUDIO_TREE,
+        "data for the published training code",
+    ),
+    "offline_conversation": Corpus(
+        offline_conversation, ("event", "dialogue"), AS_STATED, STREAMAUDIO_TREE,
+        "data for the published training code",
+    ),
+}  # fmt: skip

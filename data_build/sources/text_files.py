@@ -1,15 +1,24 @@
-"""The files of a text corpus: JSON, JSON lines and Parquet, found and read alike."""
+"""Corpora of text: files of JSON, JSON lines and Parquet, found and read alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from data_build.drops import Drop
+from data_build.records import Dialogue, Origin
 from data_build.sources.audio_refs import files_below
 from data_build.sources.json_stream import documents
-from data_build.sources.rows import Row
-from data_build.sources.source import ALL_ROWS, STEP, Report, SourceConfig, WorkerShard
+from data_build.sources.rows import Row, usable
+from data_build.sources.source import (
+    ALL_ROWS,
+    AS_STATED,
+    BadRow,
+    Corpus,
+    Report,
+    SourceConfig,
+    WorkerShard,
+)
+from data_build.sources.turns import dialogue
 from soundflow.errors import UserError
 
 JSON_SUFFIXES = frozenset((".json", ".jsonl", ".gz"))
@@ -19,6 +28,34 @@ _PACKED = frozenset((".zip", ".tar", ".tgz", ".7z", ".rar"))
 _NOT_DATA = frozenset(("dataset_infos.json", "dataset_info.json", "state.json", "config.json"))
 
 
+def dialogue_corpus(
+    origin: Origin | None,
+    tree: str,
+    download: str,
+    parse: Callable[[Row], Sequence[tuple[str, str]]],
+    repeats: str = "",
+) -> Corpus:
+    """A corpus of conversations, a record each: ``parse`` gives its (role, text) pairs.
+
+    ``parse`` raises `BadRow` for a record without them; its docstring says how the record looks.
+    Without an ``origin`` the corpus is named after its folder, and the recipe says its licence.
+    A file called ``repeats`` holds the others once more: it is read only where it stands alone.
+    """
+
+    def read(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
+        root = text_root(config)
+        own = origin or Origin(root.name or config.corpus, config.licence or "not stated")
+
+        def make(row: Row) -> Dialogue:
+            return dialogue(row_id(row, root), parse(row), own)
+
+        paths = text_files(config, tree, report)
+        paths = [p for p in paths if p.name != repeats] or paths
+        yield from usable(text_rows(paths, part, report), make, report)
+
+    return Corpus(read, ("dialogue",), origin.licence if origin else AS_STATED, tree, download)
+
+
 def text_root(config: SourceConfig) -> Path:
     """The folder that row ids are relative to."""
     root = Path(config.root).expanduser()
@@ -26,7 +63,10 @@ def text_root(config: SourceConfig) -> Path:
 
 
 def text_files(
-    config: SourceConfig, expected: str, suffixes: frozenset[str] = TEXT_SUFFIXES
+    config: SourceConfig,
+    expected: str,
+    report: Report,
+    suffixes: frozenset[str] = TEXT_SUFFIXES,
 ) -> list[Path]:
     """The data files under the root (or the root, if it is a file), sorted.
 
@@ -43,13 +83,13 @@ def text_files(
         raise UserError(f"{config.corpus}: {folder}: no such folder", f"expected {expected}")
     found = [
         path
-        for path in files_below(folder, suffixes)
+        for path in files_below(folder, report, suffixes)
         if path.name not in _NOT_DATA
         and (config.split is None or config.split in path.relative_to(folder).as_posix())
     ]
     if found:
         return found
-    packed = next(files_below(folder, _PACKED), None)
+    packed = next(files_below(folder, report, _PACKED), None)
     if packed is not None:
         raise UserError(f"{config.corpus}: {packed} is an archive", "unpack it in its place")
     wanted = f" whose path holds {config.split!r}" if config.split else ""
@@ -82,8 +122,7 @@ def parquet_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> It
                         yield Row(f"{path}[{index}]", record)
                     index += 1
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        report(Drop(STEP, f"{path}[{index}]", f"the file breaks off: {reason}"))
+        report(BadRow("the file breaks off", error).drop(f"{path}[{index}]"))
 
 
 def row_id(row: Row, root: Path) -> str:

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_build.drops import Drop
 from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.rows import Row, text_lines, tsv_rows, usable
 from data_build.sources.source import (
-    STEP,
+    BadRow,
+    Corpus,
     Report,
     SourceConfig,
     WorkerShard,
@@ -106,10 +106,11 @@ def _escaped_rows(path: Path, report: Report, part: WorkerShard) -> Iterator[Row
                 csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
             )
         except csv.Error as error:
-            report(Drop(STEP, where, f"cannot be read: {error}"))
+            report(BadRow("cannot be read", error).drop(where))
             continue
         if len(cells) != len(header):
-            report(Drop(STEP, where, f"has {len(cells)} columns, the header {len(header)}"))
+            about = f"{len(cells)}, the header {len(header)}"
+            report(BadRow("has another number of columns than the header", about).drop(where))
             continue
         yield Row(where, dict(zip(header, cells, strict=True)))
     if header is None:
@@ -131,3 +132,11 @@ def _joined(
         translation = translations.get(str(row.data.get("path")))
         if translation is not None:
             yield Row(row.where, {**row.data, "translation": translation})
+
+
+CORPORA = {
+    "covost2": Corpus(
+        covost2, ("speech",), COVOST2.licence, COVOST2_TREE,
+        "github.com/facebookresearch/covost and Common Voice 4",
+    ),
+}  # fmt: skip

@@ -30,7 +30,10 @@ def dialogue(name: str, messages: Sequence[tuple[str, str]], origin: Origin) -> 
             continue
         wanted = _ASSISTANT if len(said) % 2 else _USER
         if who not in wanted:
-            raise BadRow(f"message {len(said)} is by {role!r}, not by {min(wanted)!r}")
+            raise BadRow(
+                "its roles do not alternate",
+                f"message {len(said)} is by {role!r}, not {min(wanted)!r}",
+            )
         said.append(encodable(text.strip(), "message"))
     turns = tuple(
         DialogueTurn(user, assistant)

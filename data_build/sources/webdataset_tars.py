@@ -1,19 +1,19 @@
-"""WebDataset tars: samples are runs of members that share a name up to the first dot."""
+"""WebDataset tars: a sample is the members whose file names are equal up to the first dot."""
 
 from __future__ import annotations
 
+import re
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_build.drops import Drop
 from data_build.records import Clip, Origin, Recorded
 from data_build.sources.audio_refs import AUDIO_SUFFIXES, files_below
 from data_build.sources.fields import clip_of, span_of
 from data_build.sources.rows import Row, encodable, parse_json, usable
-from data_build.sources.source import STEP, BadRow, Report, SourceConfig, WorkerShard
+from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig, WorkerShard
 from soundflow.errors import UserError
 
 WEBDATASET_TREE = "*.tar with members <key>.{wav,flac,mp3,ogg} and <key>.{json,txt,cls}"
@@ -21,16 +21,29 @@ WEBDATASET_TREE = "*.tar with members <key>.{wav,flac,mp3,ogg} and <key>.{json,t
 # A description of a clip; what is larger is no description.
 _MAX_TEXT_BYTES = 1 << 20
 _TEXT_SUFFIXES = {".txt": "text", ".lab": "text", ".cls": "label", ".caption": "caption"}
+_USED_SUFFIXES = AUDIO_SUFFIXES | {".json", *_TEXT_SUFFIXES}
+# What stands between key and suffix where a sample has several files of a kind (utt.en.txt).
+_PART_NAME = re.compile(r"[A-Za-z][\w-]*")
 
 
-@dataclass
+@dataclass(frozen=True)
+class _Member:
+    """A file of a tar: ``stem`` is its name up to the last dot, ``key`` up to the first."""
+
+    name: str
+    key: str
+    stem: str
+    suffix: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
 class _Sample:
-    """The members of one key, as far as they have been met."""
-
     where: str
     key: str
-    audio: str = ""
-    columns: dict[str, Any] = field(default_factory=dict)
+    audio: tuple[_Member, ...]
+    texts: tuple[_Member, ...]
 
 
 def webdataset(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
@@ -40,25 +53,30 @@ def webdataset(config: SourceConfig, part: WorkerShard, report: Report) -> Itera
                            utt2.flac  utt2.txt       the transcript
                            a/b3.wav   a/b3.cls       a label
 
-    The audio stays in the tar and is named by its member. Compressed tars cannot be read at a
-    place in the middle and are refused. ``split`` picks tars by name. A unit of work is a tar; a
-    tar that breaks off gives the samples before that place.
+    The audio stays in the tar and is named by its member. Members of a sample need not lie
+    together. Names with dots ("Track 2.0 (Live).wav") share a key with others: there audio and
+    text belong together only where their names are the same up to the last dot, and what is left
+    over is reported. Compressed tars cannot be read at a place in the middle and are refused.
+    ``split`` picks tars by name. A unit of work is a tar; a tar that breaks off gives the samples
+    before that place.
     """
-    for path in part.files(_tars(config)):
+    for path in part.files(_tars(config, report)):
         origin = Origin(path.parent.name or "webdataset", config.licence or "not stated")
+        with path.open("rb") as tar:
 
-        def make(sample: _Sample, path: Path = path, origin: Origin = origin) -> Clip:
-            if not sample.audio:
-                raise BadRow("has no audio member")
-            columns = Row(sample.where, sample.columns)
-            start_s, end_s, length_s = span_of(config, columns)
-            audio = Recorded(str(path), encodable(sample.audio, "member"), start_s, end_s)
-            return clip_of(config, columns, audio, f"{path.stem}/{sample.key}", origin, length_s)
+            def make(sample: _Sample, path: Path = path, origin: Origin = origin) -> Clip:
+                columns = Row(sample.where, _columns(tar, sample, report))
+                audio = _only_audio(sample)
+                start_s, end_s, length_s = span_of(config, columns)
+                member = encodable(audio.name, "member")
+                recorded = Recorded(str(path), member, start_s, end_s)
+                name = f"{path.stem}/{sample.key}"
+                return clip_of(config, columns, recorded, name, origin, length_s)
 
-        yield from usable(_samples(path, report), make, report)
+            yield from usable(_samples(path, report), make, report)
 
 
-def _tars(config: SourceConfig) -> list[Path]:
+def _tars(config: SourceConfig, report: Report) -> list[Path]:
     root = Path(config.root).expanduser()
     if root.is_file():
         return [root]
@@ -68,71 +86,110 @@ def _tars(config: SourceConfig) -> list[Path]:
         )
     found = [
         path
-        for path in files_below(root, frozenset((".tar",)))
+        for path in files_below(root, report, frozenset((".tar",)))
         if config.split is None or config.split in path.name
     ]
     if found:
         return found
-    packed = next(files_below(root, frozenset((".gz", ".tgz", ".xz", ".zst", ".bz2"))), None)
+    packed = next(
+        files_below(root, report, frozenset((".gz", ".tgz", ".xz", ".zst", ".bz2"))), None
+    )
     hint = f"unpack {packed.name} to a plain .tar" if packed else f"expected {WEBDATASET_TREE}"
     raise UserError(f"webdataset: {root} has no .tar file", hint)
 
 
 def _samples(path: Path, report: Report) -> Iterator[_Sample]:
-    sample: _Sample | None = None
-    for key, suffix, member, content in _members(path, report):
-        if sample is None or sample.key != key:
-            if sample is not None:
-                yield sample
-            sample = _Sample(f"{path}:{key}", key)
-        if suffix in AUDIO_SUFFIXES:
-            sample.audio = sample.audio or member
-        elif suffix == ".json":
-            found = parse_json(content, f"{path}:{member}", report)
-            if isinstance(found, dict):
-                sample.columns.update(found)
-        elif suffix in _TEXT_SUFFIXES:
-            try:
-                sample.columns.setdefault(_TEXT_SUFFIXES[suffix], content.decode())
-            except UnicodeDecodeError:
-                report(Drop(STEP, f"{path}:{member}", "is not valid UTF-8"))
-    if sample is not None:
-        yield sample
+    """The samples of a tar in the order in which their keys are met."""
+    groups: dict[str, list[_Member]] = {}
+    for member in _members(path, report):
+        if member.suffix in _USED_SUFFIXES:
+            groups.setdefault(member.key, []).append(member)
+    for key, members in groups.items():
+        if len({m.stem for m in members}) == 1 or _is_one_sample(members):
+            yield _sample(path, key, members)
+            continue
+        for stem in dict.fromkeys(m.stem for m in members):
+            yield _sample(path, stem, [m for m in members if m.stem == stem])
 
 
-def _members(path: Path, report: Report) -> Iterator[tuple[str, str, str, bytes]]:
-    """(key, suffix, member name, content of a text member) in the order of the tar."""
+def _is_one_sample(members: Sequence[_Member]) -> bool:
+    """Whether members of one key are its named parts (utt.flac, utt.en.txt), not other samples."""
+    audio = [m for m in members if m.suffix in AUDIO_SUFFIXES]
+    parts = {m.stem.removeprefix(m.key).removeprefix(".") for m in members} - {""}
+    kinds = [m.suffix for m in members]
+    return (
+        len(audio) == 1
+        and len(set(kinds)) == len(kinds)
+        and all(_PART_NAME.fullmatch(piece) for part in parts for piece in part.split("."))
+    )
+
+
+def _sample(path: Path, key: str, members: Sequence[_Member]) -> _Sample:
+    audio = tuple(m for m in members if m.suffix in AUDIO_SUFFIXES)
+    texts = tuple(m for m in members if m.suffix not in AUDIO_SUFFIXES)
+    return _Sample(f"{path}:{key}", key, audio, texts)
+
+
+def _only_audio(sample: _Sample) -> _Member:
+    if not sample.audio:
+        raise BadRow("has no audio member of its name")
+    if len(sample.audio) > 1:
+        raise BadRow("has several audio members", ", ".join(m.name for m in sample.audio))
+    return sample.audio[0]
+
+
+def _columns(tar: Any, sample: _Sample, report: Report) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for member in sample.texts:
+        if member.size > _MAX_TEXT_BYTES:
+            raise BadRow("has a text of more than a megabyte", f"{member.size} bytes")
+        tar.seek(member.offset)
+        content = tar.read(member.size)
+        if member.suffix == ".json":
+            found = parse_json(content, f"{sample.where}.json", report)
+            if not isinstance(found, dict):
+                raise BadRow("its .json holds no object")
+            columns.update(found)
+            continue
+        try:
+            columns.setdefault(_TEXT_SUFFIXES[member.suffix], content.decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            raise BadRow(f"its {member.suffix} is not valid UTF-8") from None
+    return columns
+
+
+def _members(path: Path, report: Report) -> Iterator[_Member]:
+    """The regular files of a tar in order, their headers alone read."""
     try:
         size = path.stat().st_size
         with tarfile.open(path, "r:") as tar:
-            for member in tar:
+            for info in tar:
                 # The list of members would grow with the tar.
                 tar.members = []  # type: ignore[attr-defined]
-                if not member.isreg():
+                if not info.isreg():
                     continue
-                if member.offset_data + member.size > size:
-                    report(Drop(STEP, f"{path}:{member.name}", "the tar breaks off inside it"))
+                if info.offset_data + info.size > size:
+                    report(BadRow("the tar breaks off inside it").drop(f"{path}:{info.name}"))
                     return
-                key, suffix = _split(member.name)
-                content = b""
-                if suffix == ".json" or suffix in _TEXT_SUFFIXES:
-                    if member.size > _MAX_TEXT_BYTES:
-                        reason = f"has {member.size} bytes of text"
-                        report(Drop(STEP, f"{path}:{member.name}", reason))
-                        continue
-                    opened = tar.extractfile(member)
-                    content = opened.read() if opened else b""
-                yield key, suffix, member.name, content
+                yield _member(info)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        report(Drop(STEP, str(path), f"is not a whole tar: {reason}"))
+        report(BadRow("is not a whole tar", error).drop(str(path)))
 
 
-def _split(name: str) -> tuple[str, str]:
-    """("a/b.c/utt1", ".json") of "a/b.c/utt1.json"; the suffix is from the last name's first dot.
+def _member(info: tarfile.TarInfo) -> _Member:
+    folder, slash, last = info.name.rpartition("/")
+    stem, dot, suffix = last.rpartition(".")
+    key, start = last.partition(".")[0], f"{folder}{slash}"
+    if not dot:
+        stem, suffix = last, ""
+    return _Member(
+        info.name, start + key, start + stem, f".{suffix}".lower(), info.offset_data, info.size
+    )
 
-    A compound suffix such as ``.en.txt`` counts by its last piece.
-    """
-    folder, slash, last = name.rpartition("/")
-    stem, dot, suffixes = last.partition(".")
-    return f"{folder}{slash}{stem}", f"{dot}{suffixes.rpartition('.')[2]}".lower()
+
+CORPORA = {
+    "webdataset": Corpus(
+        webdataset, ("speech", "event", "music", "noise"), AS_STATED,
+        WEBDATASET_TREE, "any tars",
+    ),
+}  # fmt: skip

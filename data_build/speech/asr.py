@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from data_build.chat.http_calls import BadAnswer, Endpoint, EndpointCaller, Form
+from data_build.http_calls import BadAnswer, Endpoint, EndpointCaller, Form
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.shards.schema import quantise
@@ -121,9 +121,7 @@ class HttpAsr:
                 "file": ("clip.flac", flac_bytes(quantise(samples), SAMPLE_RATE_HZ), "audio/flac")
             },
         )
-        return self._caller.start(
-            lambda: self._caller.post("audio/transcriptions", form, _transcript)
-        ).result()
+        return self._caller.call("audio/transcriptions", form, _transcript)
 
 
 def _transcript(content: bytes) -> str:

@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-from data_build.chat.http_calls import CallFailure
 from data_build.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.drops import Drop, Dropped
+from data_build.http_calls import CallFailure
 from data_build.records import Voice, Word
 from data_build.speech.asr import AsrModel
-from data_build.speech.engines.engine import SpeechEngine, unspeakable
+from data_build.speech.engines.engine import STEP, SpeechEngine, unspeakable
 from data_build.speech.gate import GateConfig, check
 from data_build.speech.rewriting.rewriter import Rewriter, Rewritten
 from data_build.speech.synthesis import synthesise
@@ -93,7 +93,7 @@ class Renderer:
                 raise unspeakable(written, "nothing to speak")
             clip = self._clip(said.text, voice)
         except CallFailure as failure:
-            raise unspeakable(written, str(failure)) from failure
+            raise Dropped(failure.drop(STEP, repr(written))) from failure
         notes = clip.notes
         words = tuple(Word(**word) for word in notes["words"])
         return Rendering(said, clip, words, notes["words_by"], notes["take"], notes["wer"])

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import Annotated
 
+from annotated_types import MinLen
+from pydantic import PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from soundflow.config.settings import SETTINGS, Fraction, Ordered
 from soundflow.protocol.tokens import EMOTIONS
 
+Range = Annotated[tuple[PositiveInt, PositiveInt], Ordered]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=SETTINGS)
 class CueConfig:
     """Something that can be heard, and what it makes the assistant say (nothing by default).
 
@@ -29,7 +37,7 @@ class CueConfig:
     reply: str | None = None
     emotion: str = "normal"
     answers: tuple[str, ...] = ()
-    ready_s: float | None = None
+    ready_s: PositiveFloat | None = None
 
     def __post_init__(self) -> None:
         heard = [f for f in ("say", "sound", "label") if getattr(self, f) is not None]
@@ -39,25 +47,17 @@ class CueConfig:
             raise ValueError(f"cue {self.name!r}: emotion {self.emotion!r} is not in {EMOTIONS}")
         if self.answers and self.reply is None:
             raise ValueError(f"cue {self.name!r}: answers without a reply")
-        if self.ready_s is not None and self.ready_s <= 0:
-            raise ValueError(f"cue {self.name!r}: ready_s must be positive, got {self.ready_s}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class SceneConfig:
     """How many cues a stream holds, and the share of them that deserves a reply."""
 
-    items: tuple[int, int] = (2, 5)
-    respond_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.items[0] <= self.items[1]:
-            raise ValueError(f"items must be a range from 1 up, got {self.items}")
-        if not 0 <= self.respond_share <= 1:
-            raise ValueError(f"respond_share must lie in [0, 1], got {self.respond_share}")
+    items: Range = (2, 5)
+    respond_share: Fraction = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class CountingConfig:
     """An early instruction that makes a sound count, which otherwise means nothing.
 
@@ -67,33 +67,22 @@ class CountingConfig:
         uninstructed_share: share of the counting streams without the instruction.
     """
 
-    instruction: str = "count the beeps"
+    instruction: Annotated[str, MinLen(1)] = "count the beeps"
     reply: str = "Counting."
     sound: str = "beep"
-    words: tuple[str, ...] = ("One.", "Two.", "Three.", "Four.")
-    distractor_share: float = 0.3
-    uninstructed_share: float = 0.35
-
-    def __post_init__(self) -> None:
-        if not self.words or not self.instruction:
-            raise ValueError("instruction and words must not be empty")
-        for name in ("distractor_share", "uninstructed_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+    words: Annotated[tuple[str, ...], MinLen(1)] = ("One.", "Two.", "Three.", "Four.")
+    distractor_share: Fraction = 0.3
+    uninstructed_share: Fraction = 0.35
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class TranscriptionConfig:
     """How many utterances a transcription stream holds."""
 
-    utterances: tuple[int, int] = (1, 3)
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.utterances[0] <= self.utterances[1]:
-            raise ValueError(f"utterances must be a range from 1 up, got {self.utterances}")
+    utterances: Range = (1, 3)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class TranslationConfig:
     """How many utterances are translated, and how far a simultaneous one lags.
 
@@ -103,18 +92,12 @@ class TranslationConfig:
         uninstructed_share: share of the streams on request in which nobody asks.
     """
 
-    utterances: tuple[int, int] = (1, 3)
-    wait_k: int = 3
-    uninstructed_share: float = 0.25
-
-    def __post_init__(self) -> None:
-        _range("utterances", self.utterances)
-        _share("uninstructed_share", self.uninstructed_share)
-        if self.wait_k < 1:
-            raise ValueError(f"wait_k must be at least 1, got {self.wait_k}")
+    utterances: Range = (1, 3)
+    wait_k: PositiveInt = 3
+    uninstructed_share: Fraction = 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class SoundsConfig:
     """How many sounds a stream about sounds holds, beside the one it is about.
 
@@ -123,18 +106,13 @@ class SoundsConfig:
         uninstructed_share: share of the streams with an instruction that asks for another sound.
     """
 
-    others: tuple[int, int] = (1, 3)
-    counted: tuple[int, int] = (1, 4)
-    alarms: tuple[int, int] = (2, 3)
-    uninstructed_share: float = 0.25
-
-    def __post_init__(self) -> None:
-        for name in ("others", "counted", "alarms"):
-            _range(name, getattr(self, name))
-        _share("uninstructed_share", self.uninstructed_share)
+    others: Range = (1, 3)
+    counted: Range = (1, 4)
+    alarms: Range = (2, 3)
+    uninstructed_share: Fraction = 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class DialogueConfig:
     """How much of a dialogue a stream takes, and how long a reply may be.
 
@@ -143,16 +121,11 @@ class DialogueConfig:
         max_reply_words: a longer reply is cut after its last whole sentence within.
     """
 
-    turns: tuple[int, int] = (2, 6)
-    max_reply_words: int = 60
-
-    def __post_init__(self) -> None:
-        _range("turns", self.turns)
-        if self.max_reply_words < 1:
-            raise ValueError(f"max_reply_words must be at least 1, got {self.max_reply_words}")
+    turns: Range = (2, 6)
+    max_reply_words: PositiveInt = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class MixInConfig:
     """Chances of what is mixed into conversations; published for stage 4 (method, section 2.4).
 
@@ -162,16 +135,12 @@ class MixInConfig:
         proactive: a sound that deserves one, although nobody asks.
     """
 
-    history: float = 0.30
-    silent: float = 0.40
-    proactive: float = 0.30
-
-    def __post_init__(self) -> None:
-        for name in ("history", "silent", "proactive"):
-            _share(name, getattr(self, name))
+    history: Fraction = 0.30
+    silent: Fraction = 0.40
+    proactive: Fraction = 0.30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class AbilitiesConfig:
     """One block of settings for each group of tasks."""
 
@@ -182,13 +151,3 @@ class AbilitiesConfig:
     sounds: SoundsConfig = field(default_factory=SoundsConfig)
     dialogue: DialogueConfig = field(default_factory=DialogueConfig)
     mixins: MixInConfig = field(default_factory=MixInConfig)
-
-
-def _range(name: str, bounds: tuple[int, int]) -> None:
-    if not 1 <= bounds[0] <= bounds[1]:
-        raise ValueError(f"{name} must be a range from 1 up, got {bounds}")
-
-
-def _share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must lie in [0, 1], got {value}")

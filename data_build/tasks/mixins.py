@@ -62,7 +62,7 @@ def probe_of(library: Library, dialogue: Dialogue, rng: np.random.Generator) -> 
     """A history probe, by rule or by the chat model of the recipe.
 
     Raises:
-        ServerGone: if the server of the chat model cannot be reached.
+        ServerGone: if the server of the chat model has stopped answering.
     """
     if library.probes is None:
         return rule_probe(dialogue, rng)

@@ -32,7 +32,7 @@ from data_build.tfjp.spectrum import (
     spec_smooth,
     synthesise,
 )
-from soundflow.audio.level import block_power
+from soundflow.audio.level import block_power, without_dc
 from soundflow.audio.stft import Float32
 from soundflow.protocol.timebase import FRAME_SAMPLES, to_samples
 
@@ -86,7 +86,9 @@ class TfjpResult:
 
 
 def tfjp(samples: Float32, config: TfjpConfig) -> TfjpResult:
-    """Runs the six operators over a clip of 16 kHz mono float32 samples, (n,).
+    """Runs the six operators over a clip of 16 kHz mono float32 samples, (n,), less its DC.
+
+    An offset would be energy in every frame: no pause would be silent, no frame the floor.
 
     Memory is bounded by ``config.window_s``: a longer clip is divided at its quietest moments, and
     its windows are processed one by one and joined.
@@ -94,7 +96,8 @@ def tfjp(samples: Float32, config: TfjpConfig) -> TfjpResult:
     Raises:
         ValueError: if the clip is empty or not one-dimensional.
     """
-    windows = [_window(part, config) for part in divided(samples, config)]
+    level = without_dc(samples).astype(np.float32)
+    windows = [_window(part, config) for part in divided(level, config)]
     return windows[0] if len(windows) == 1 else _joined(windows, len(samples))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.engine import CALIBRATION_FILE, OWN_ODDS
+from inference.engine import CALIBRATION_FILE, UNCALIBRATED_THRESHOLD
 from inference.evaluate.metrics import Metrics
 from soundflow.atomic import write_text
 
@@ -26,7 +27,7 @@ def logit_grid(n: int = 11, widest: float = 5.0) -> tuple[float, ...]:
 class Calibration:
     """The threshold chosen on a held-out split, and why.
 
-    ``f1`` is None where the split holds nothing to answer; the model's own odds are kept then.
+    ``f1`` is None where the split holds nothing to answer; the threshold is 0.5 then.
     """
 
     threshold: float
@@ -40,16 +41,34 @@ def calibrate(curve: Mapping[float, Metrics], split: str, n_streams: int) -> Cal
     scored = {t: m["f1"].value for t, m in sorted(curve.items()) if m["f1"].value is not None}
     values = [v for v in scored.values() if v is not None]
     if not values:
-        return Calibration(OWN_ODDS, None, split, n_streams)
+        return Calibration(UNCALIBRATED_THRESHOLD, None, split, n_streams)
     best = max(values)
     ties = [t for t, v in scored.items() if v == best]
     return Calibration(ties[len(ties) // 2], best, split, n_streams)
 
 
-def store(calibration: Calibration, checkpoint: Path, data_fingerprint: str) -> None:
-    """Beside the weights; sessions of this checkpoint take the threshold from there."""
+def calibration_folder(checkpoint: Path, output: Path) -> Path:
+    """Where a calibration can be stored: beside the weights, else in the output.
+
+    Found out by writing there, since permissions do not tell about a read-only disk.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=checkpoint):
+            return checkpoint
+    except OSError:
+        return output
+
+
+def store(calibration: Calibration, folder: Path, data_fingerprint: str) -> Path:
+    """Writes the calibration; from a checkpoint folder, sessions take their threshold.
+
+    Args:
+        data_fingerprint: `ShardSet.content_hash` of the split that it was chosen on.
+    """
+    path = folder / CALIBRATION_FILE
     data = {**vars(calibration), "data_fingerprint": data_fingerprint}
-    write_text(checkpoint / CALIBRATION_FILE, json.dumps(data, indent=1, sort_keys=True))
+    write_text(path, json.dumps(data, indent=1, sort_keys=True))
+    return path
 
 
 def recall_at(curve: Mapping[float, Metrics], false_per_hour: float) -> float | None:

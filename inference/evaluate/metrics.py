@@ -67,7 +67,7 @@ def score(
     """
     if len(truths) != len(outcomes):
         raise ValueError(f"{len(truths)} streams but {len(outcomes)} outcomes")
-    windows = Windows(time.samples(late_s), time.samples(EARLY_S))
+    windows = windows_of(time, late_s)
     tally = _Tally()
     for index, (truth, outcome) in enumerate(zip(truths, outcomes, strict=True)):
         matching = match(truth.events, outcome.onsets, windows)
@@ -76,6 +76,11 @@ def score(
             tally.latency_s.append(time.seconds(samples))
             tally.stream_of.append(index)
     return _estimates(tally, seed)
+
+
+def windows_of(time: TimeBase, late_s: float) -> Windows:
+    """How late a reply may come, with the protocol's bound on how early."""
+    return Windows(time.samples(late_s), time.samples(EARLY_S))
 
 
 def _row(truth: Truth, outcome: Outcome, matching: Matching, time: TimeBase) -> dict[str, float]:

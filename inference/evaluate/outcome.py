@@ -10,11 +10,13 @@ from soundflow.protocol.turns import Event
 
 @dataclass(frozen=True)
 class Truth:
-    """The events of a stream and its length (timing protocol 1.1)."""
+    """The events of a stream, its length and what it is for (timing protocol 1.1)."""
 
     id: str
     n_samples: int
     events: tuple[Event, ...]
+    ability: str = ""
+    task: str = ""
 
     @property
     def is_negative(self) -> bool:

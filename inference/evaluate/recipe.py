@@ -23,8 +23,9 @@ class ReportConfig:
 
     Attributes:
         streams: how many held-out streams are drawn with audio and decisions.
-        training_metrics: the ``metrics.jsonl`` of the run, for the curves.
-        data_summary: the ``summary.json`` of the build.
+        training_metrics: the ``metrics.jsonl`` of the run, for the curves; None takes the one
+            beside the checkpoint folder, where there is one.
+        data_summary: the ``summary.json`` of the build; None takes the one of ``data``.
     """
 
     streams: NonNegativeInt = 6
@@ -37,7 +38,8 @@ class EvaluateRecipe:
     """Held-out streams through the live engine, beside systems without a model.
 
     Attributes:
-        checkpoint: a checkpoint folder. Its calibration is written into it.
+        checkpoint: a checkpoint folder. The calibrated threshold is written into it, or into
+            ``output`` where it is read-only.
         data: a data folder; ``split`` is measured, ``calibrate_on`` chooses the threshold (and
             the silence timer's settings); None keeps the checkpoint's own.
         windows_s: how late a reply may come; the first is the headline.
@@ -52,9 +54,7 @@ class EvaluateRecipe:
     split: SplitName = "test"
     calibrate_on: SplitName | None = "valid"
     windows_s: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = (2.0, 1.0, 5.0)
-    thresholds: Annotated[tuple[Annotated[float, Interval(gt=0, lt=1)], ...], MinLen(1)] = field(
-        default_factory=logit_grid
-    )
+    thresholds: Annotated[tuple[Threshold, ...], MinLen(1)] = field(default_factory=logit_grid)
     max_streams: PositiveInt | None = None
     streams_at_once: PositiveInt = 32
     latency_streams: PositiveInt = 4

@@ -2,76 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from markupsafe import Markup
 
 from inference.evaluate.bootstrap import Estimate
-from inference.evaluate.curve import HEADLINE_FALSE_PER_HOUR, recall_at
 from inference.evaluate.metrics import EARLY_S, Metrics
-from inference.evaluate.recipe import EvaluateRecipe
-from inference.evaluate.report_origin import data_section, training_section
+from inference.evaluate.report_breakdown import kinds_section, tasks_section
+from inference.evaluate.report_curve import curve_section
+from inference.evaluate.report_origin import Origin, data_section, training_section
+from inference.evaluate.results import MODEL, TIMER, Results
 from inference.evaluate.stream_figure import stream_figure
 from inference.evaluate.sweep import Run
 from soundflow.protocol.spec import StreamSpec
-from soundflow.report.chart import Series, line_chart
 from soundflow.report.markup import MISSING, join, number, percent, table, tag, tiles
 from soundflow.report.page import Section, write_page
 from soundflow.shards.schema import StreamSample
 
-if TYPE_CHECKING:
-    from inference.evaluate.run import Results
-
-REPORT_FILE = "report.html"
-MODEL = "model"
-
-Drawn = Sequence[tuple[StreamSample, Run]]
+Drawn = tuple[StreamSample, Run]
 
 
-def write_report(recipe: EvaluateRecipe, results: Results, spec: StreamSpec, drawn: Drawn) -> None:
-    """Writes ``report.html`` beside ``results.json``.
+def write_report(
+    path: Path, results: Results, spec: StreamSpec, drawn: Sequence[Drawn], origin: Origin
+) -> None:
+    """Writes the page whole or not at all.
+
+    Args:
+        drawn: the streams to show, in order, each with what the model did.
 
     Raises:
-        UserError: if the output cannot be written.
+        UserError: if it cannot be written.
     """
     sections = [
         _headline(results),
         _streams(results, spec, drawn),
-        _systems(results),
-        _curve(results),
-        *training_section(recipe.report.training_metrics),
-        *data_section(recipe.report.data_summary),
-        _machine(results),
+        kinds_section(results),
+        tasks_section(results),
+        _baselines(results),
+        curve_section(results),
+        *training_section(origin.training_metrics),
+        *data_section(origin.data_summary),
+        _real_time(results, spec),
         _method(results),
     ]
+    left_out = f" ({results.n_offline} offline samples left out)" if results.n_offline else ""
     subtitle = (
-        f"{results.n_streams} held-out streams of the split “{results.split}” through the live "
-        f"engine, stream spec {spec.fingerprint}"
+        f"{results.n_streams} streams of the split “{results.split}”{left_out}, decoded by the "
+        f"live engine; stream spec {spec.fingerprint}"
     )
-    write_page(recipe.output / REPORT_FILE, "When it speaks, and what", subtitle, sections)
+    write_page(path, "Evaluation: when the model speaks, and what it says", subtitle, sections)
 
 
 def _headline(results: Results) -> Section:
-    window = next(iter(results.systems))
-    model, timer = results.systems[window][MODEL], results.systems[window]["silence timer"]
+    window = results.headline_window_s
+    model, timer = results.headline[MODEL], results.headline[TIMER]
     rows = [
-        ("Event F1", number(model["f1"].value), _interval(model["f1"], 2)),
-        ("Recall", percent(model["recall"].value), _interval(model["recall"], 0, 100, " %")),
-        ("False triggers", f"{_rate(model)} / h",
-         f"silence timer {_rate(timer)} / h"),
+        ("Event F1", number(model["f1"].value), interval(model["f1"], 2)),
+        ("Recall", percent(model["recall"].value), interval(model["recall"], 0, 100, " %")),
+        ("False triggers", f"{_rate(model)} / h", f"silence timer {_rate(timer)} / h"),
         ("Reply word for word", percent(model["reply_exact"].value),
          f"of the events to answer; {percent(model['reply_exact_of_hits'].value)} of the hits"),
         ("Latency p50", f"{number(model['latency_p50_s'].value)} s",
-         f"p95 {number(model['latency_p95_s'].value)} s after it could be known"),
+         f"after t_ready; p95 {number(model['latency_p95_s'].value)} s"),
         ("Real-time factor", number(results.latency.real_time_factor, 3),
          f"missed deadlines {percent(results.latency.missed_deadlines, 1)}"),
     ]  # fmt: skip
     lead = (
-        f"Replies count as right within {window:g} s after an event could be known. Small print: "
-        "95 % bootstrap intervals over streams."
+        f"A reply is correct if it starts within {window:g} s of t_ready, the time from which an "
+        "event can be answered. Small print: 95 % bootstrap intervals over streams."
     )
-    return Section("headline", "In short", lead, tiles(rows))
+    return Section("headline", "Summary", lead, tiles(rows))
 
 
 def _rate(metrics: Metrics) -> str:
@@ -79,14 +80,14 @@ def _rate(metrics: Metrics) -> str:
     return number(value, 0 if value is not None and value >= 100 else 1)
 
 
-def _streams(results: Results, spec: StreamSpec, drawn: Drawn) -> Section:
-    window = next(iter(results.systems))
-    threshold = results.calibration.threshold
+def _streams(results: Results, spec: StreamSpec, drawn: Sequence[Drawn]) -> Section:
+    window, threshold = results.headline_window_s, results.calibration.threshold
     figures = [stream_figure(sample, run, spec, threshold, window) for sample, run in drawn]
     lead = (
-        "Held-out streams as the engine heard them. Green boxes deserve a reply from the thick "
-        "line on, grey ones none. Blue bars are decisions to speak; the dashed line is the "
-        "threshold. Play one, or click into it."
+        "Streams with misses and false triggers first, then some without. Green boxes are events "
+        "to answer, the thick line is t_ready; grey boxes are events that need no reply. Blue bars "
+        "are decisions to speak, the dashed line is the threshold. Click into a stream to play it "
+        "from there."
     )
     body = join(figures) if figures else tag("p", "no stream was asked for", class_="empty")
     return Section("streams", "Streams", lead, body)
@@ -97,7 +98,7 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("precision", "precision", 2),
     ("f1", "F1", 2),
     ("false_per_hour", "false / h", 1),
-    ("false_per_hour_negative", "false / h where quiet is right", 1),
+    ("false_per_hour_negative", "false / h, silence-only streams", 1),
     ("latency_p50_s", "latency p50, s", 2),
     ("latency_p95_s", "p95, s", 2),
     ("early_share", "early", 2),
@@ -107,7 +108,7 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
 )
 
 
-def _systems(results: Results) -> Section:
+def _baselines(results: Results) -> Section:
     first, *others = results.systems
     parts = [_system_table(results.systems[first])]
     for window in others:
@@ -116,14 +117,14 @@ def _systems(results: Results) -> Section:
             _system_table(results.systems[window]),
         )
         parts.append(tag("details", join(inside)))
-    model = results.systems[first][MODEL]
+    model = results.headline[MODEL]
     lead = (
         f"{number(model['wanted'].value, 0)} events to answer in {number(model['hours'].value)} h, "
         f"of which {number(model['hours_negative'].value)} h hold nothing to answer. Early, "
-        "repeated and stray replies are all false triggers. The silence timer, set on the "
-        "calibration split, is the rival; the oracles show what the measure does."
+        "repeated and stray replies are all false triggers. The silence timer, tuned on the "
+        "calibration split, is the baseline to beat; the oracles show how the measure behaves."
     )
-    return Section("systems", "Beside systems without a model", lead, join(parts))
+    return Section("systems", "Baselines", lead, join(parts))
 
 
 def _system_table(systems: Mapping[str, Metrics]) -> Markup:
@@ -136,92 +137,37 @@ def _system_table(systems: Mapping[str, Metrics]) -> Markup:
 
 
 def _cell(estimate: Estimate, digits: int) -> Markup:
-    small = _interval(estimate, digits)
+    small = interval(estimate, digits)
     parts: list[str | Markup] = [number(estimate.value, digits)]
     if small:
         parts.append(tag("span", small, class_="interval"))
     return join(parts)
 
 
-def _interval(estimate: Estimate, digits: int, factor: float = 1.0, unit: str = "") -> str:
+def interval(estimate: Estimate, digits: int, factor: float = 1.0, unit: str = "") -> str:
+    """The bounds of an estimate; nothing where it has none."""
     if estimate.low is None or estimate.high is None:
         return ""
     return f"{factor * estimate.low:,.{digits}f} – {factor * estimate.high:,.{digits}f}{unit}"
 
 
-def _curve(results: Results) -> Section:
-    window = next(iter(results.systems))
-    points = _points(results.curve.values())
-    chosen = _points([results.systems[window][MODEL]])
-    timer = _points([results.systems[window]["silence timer"]])
-    random = _points([results.systems[window]["random"]])
-    # Thresholds near 0 reply to everything; drawn to scale they would hide all the others.
-    farthest = 1.6 * max((x for x, _ in chosen + timer + random), default=1.0)
-    points = [(x, y) for x, y in points if x <= farthest]
-    trade = line_chart(
-        [
-            Series("model over the threshold", sorted(points), 0),
-            Series("chosen threshold", chosen, 2, marks_only=True),
-            Series("silence timer", timer, 1, marks_only=True),
-            Series("random", random, 5, marks_only=True),
-        ],
-        "false triggers an hour", "recall",
-        y_range=(0.0, 1.0), x_range=(0.0, max(farthest, 1.0)),
-    )  # fmt: skip
-    by_threshold = sorted(results.curve.items())
-    shares = [
-        Series(name, _over_threshold(by_threshold, key), colour)
-        for colour, (key, name) in enumerate(
-            (("recall", "recall"), ("precision", "precision"), ("f1", "F1"))
-        )
-    ]
-    over = line_chart(
-        shares, "threshold on p(response)", "share", y_range=(0.0, 1.0), x_range=(0.0, 1.0)
-    )
-    heads = ", ".join(
-        f"{percent(recall_at(results.curve, limit))} at {limit:g}"
-        for limit in HEADLINE_FALSE_PER_HOUR
-    )
-    chose = results.calibration
-    lead = (
-        f"Recall at so many false triggers an hour: {heads}. The threshold {chose.threshold:.3f} "
-        f"was chosen on the split “{chose.split}” ({chose.n_streams} streams, F1 "
-        f"{number(chose.f1)}) and is stored with the checkpoint. Every point is a decoding of its "
-        "own: what was said stays in the context."
-    )
-    body = tag("div", join((trade, over)), class_="charts")
-    return Section("curve", "Recall against false triggers", lead, body)
-
-
-def _over_threshold(curve: Sequence[tuple[float, Metrics]], key: str) -> list[tuple[float, float]]:
-    values = [(threshold, metrics[key].value) for threshold, metrics in curve]
-    return [(threshold, value) for threshold, value in values if value is not None]
-
-
-def _points(found: Iterable[Metrics]) -> list[tuple[float, float]]:
-    return [
-        (m["false_per_hour"].value, m["recall"].value)
-        for m in found
-        if m["false_per_hour"].value is not None and m["recall"].value is not None
-    ]
-
-
-def _machine(results: Results) -> Section:
+def _real_time(results: Results, spec: StreamSpec) -> Section:
     found = results.latency
     rows = [
         ["first chunk: end of its audio to its decision", _ms(found.first_chunk_s)],
         ["decision, median", _ms(found.decision_p50_s)],
         ["decision, 95th percentile", _ms(found.decision_p95_s)],
-        ["missed 0.4 s deadlines", percent(found.missed_deadlines, 1)],
+        [f"missed {spec.time.chunk_s:g} s deadlines", percent(found.missed_deadlines, 1)],
         ["real-time factor", number(found.real_time_factor, 3)],
-        ["stall (speaking with nothing to say)", percent(found.stall, 1)],
+        ["stall (speaking, next token not ready)", percent(found.stall, 1)],
         ["peak memory", f"{found.peak_memory_mb:,.0f} MB"],
-        ["live sessions that did as the batch did",
+        ["live sessions that gave the same events as the batch",
          f"{results.sessions_agree} of {results.sessions}"],
         ["streams that crashed", str(len(results.failures))],
     ]  # fmt: skip
     lead = f"Measured on single live sessions: {found.hardware}."
-    return Section("machine", "Keeping up with the clock", lead, table(["figure", "value"], rows))
+    body = table(["figure", "value"], rows)
+    return Section("machine", "Real-time performance", lead, body)
 
 
 def _ms(seconds: float | None) -> str:
@@ -230,15 +176,15 @@ def _ms(seconds: float | None) -> str:
 
 def _method(results: Results) -> Section:
     texts = (
-        "An event to answer takes the earliest free reply between the moment it could be known and "
-        f"W seconds later, one to one. W is {', '.join(f'{w:g}' for w in results.systems)} s.",
-        f"A reply before that moment (from the event's start, or up to {EARLY_S:g} s ahead) is "
-        "early; a second reply to an answered event is a repeat; all others are strays. All three "
-        "are false triggers.",
+        "An event to answer takes the earliest free reply between t_ready and W seconds later, one "
+        f"to one. W is {', '.join(f'{w:g}' for w in results.systems)} s.",
+        f"A reply before t_ready (from the event's start, or up to {EARLY_S:g} s ahead) is early; "
+        "a second reply to an answered event is a repeat; all others are strays. All three are "
+        "false triggers.",
         "A reply's time is the end of the chunk after which it was decided. Latency is signed: "
         "early replies to events that got no other make it negative.",
         "Streams that crash keep their events and their hours in every denominator. A dash means "
         "that there is nothing to measure.",
     )  # fmt: skip
     body = tag("div", join(tag("p", t) for t in texts), class_="panel")
-    return Section("method", "How it is measured", "The timing protocol in four sentences.", body)
+    return Section("method", "Method", "The timing protocol.", body)

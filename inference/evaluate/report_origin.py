@@ -4,61 +4,97 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from soundflow.report.chart import Series, line_chart
+from inference.evaluate.recipe import EvaluateRecipe
+from inference.evaluate.report_curve import COLOURS
+from soundflow.errors import UserError
+from soundflow.report.chart import N_COLOURS, Series, line_chart
 from soundflow.report.markup import join, number, table, tag
 from soundflow.report.page import Section
+
+METRICS_FILE = "metrics.jsonl"
+SUMMARY_FILE = "summary.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The files that tell about training and data; None where there is none."""
+
+    training_metrics: Path | None
+    data_summary: Path | None
+
+
+def find_origin(recipe: EvaluateRecipe) -> Origin:
+    """The files that the recipe names, or those at their usual places if they are there.
+
+    Raises:
+        UserError: if one is named but missing.
+    """
+    asked = recipe.report
+    return Origin(
+        _found(asked.training_metrics, recipe.checkpoint.parent / METRICS_FILE, "training_metrics"),
+        _found(asked.data_summary, recipe.data / SUMMARY_FILE, "data_summary"),
+    )
+
+
+def _found(named: Path | None, usual: Path, key: str) -> Path | None:
+    if named is None:
+        return usual if usual.is_file() else None
+    if not named.is_file():
+        raise UserError(f"report.{key}: {named}: no such file", f"leave it out to take {usual}")
+    return named
 
 
 def training_section(path: Path | None) -> list[Section]:
     """The curves of a run from its ``metrics.jsonl``; nothing where there is none."""
-    lines = _json_lines(path)
+    lines = [] if path is None else _json_lines(path)
     if not lines:
         return []
     losses = [k for k in _keys(lines) if k.startswith("train/loss")]
-    shares = [k for k in _keys(lines) if k.startswith("valid/") and _is_share(lines, k)]
-    teacher = [k for k in shares if "event_" not in k][:6]
-    live = [k for k in shares if "event_" in k][:6]
+    ratios = [k for k in _keys(lines) if k.startswith("valid/") and _is_ratio(lines, k)]
+    teacher = [k for k in ratios if "event_" not in k][:N_COLOURS]
+    live = [k for k in ratios if "event_" in k][:N_COLOURS]
     charts = [
-        (title, line_chart(_series(lines, keys), "update", unit, y_range=limits))
+        line_chart(_series(lines, keys), "update", unit, y_range=limits, title=title)
         for title, keys, unit, limits in (
             ("Loss", losses, "nats", None),
-            ("Held-out, told the truth so far (teacher-forced)", teacher, "share", (0.0, 1.0)),
-            ("Held-out, decoded live", live, "share", (0.0, 1.0)),
+            ("Held-out, teacher-forced", teacher, "ratio", (0.0, 1.0)),
+            ("Held-out, decoded live", live, "ratio", (0.0, 1.0)),
         )
         if keys
     ]
-    body = [tag("div", join((tag("h3", title), chart))) for title, chart in charts]
-    lead = "Loss by part, and held-out figures on the way; false triggers can only show live."
-    return [Section("training", "Training", lead, tag("div", join(body), class_="charts"))]
+    lead = "Loss by part, and held-out figures; false triggers only show in live decoding."
+    return [Section("training", "Training", lead, tag("div", join(charts), class_="charts"))]
 
 
 def _keys(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(k for line in lines for k in line))
 
 
-def _is_share(lines: Sequence[Mapping[str, Any]], key: str) -> bool:
+def _is_ratio(lines: Sequence[Mapping[str, Any]], key: str) -> bool:
     values = [line[key] for line in lines if key in line]
     return "loss" not in key and "latency" not in key and all(0.0 <= v <= 1.0 for v in values)
 
 
 def _series(lines: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Series]:
+    names = [k.split("/", 1)[-1].removeprefix("event_").removeprefix("decision_") for k in keys]
+    free = [c for c in range(N_COLOURS) if c not in {COLOURS.get(n) for n in names}]
+    colours = [COLOURS[n] if n in COLOURS else free.pop(0) for n in names]
     return [
         Series(
-            key.split("/", 1)[-1].removeprefix("event_").replace("_", " "),
+            name.replace("_", " "),
             [(float(line["update"]), float(line[key])) for line in lines if key in line],
             colour,
         )
-        for colour, key in enumerate(keys)
+        for name, key, colour in zip(names, keys, colours, strict=True)
     ]
 
 
-def _json_lines(path: Path | None) -> list[dict[str, Any]]:
-    """Whole lines of a metrics file; none where there is no file (a run made elsewhere)."""
-    if path is None or not path.is_file():
-        return []
+def _json_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics file; the last one may be in the middle of being written."""
     lines = path.read_text().splitlines(keepends=True)
     return [
         json.loads(line) for line in lines if line.endswith("\n") and '"update": null' not in line
@@ -67,7 +103,7 @@ def _json_lines(path: Path | None) -> list[dict[str, Any]]:
 
 def data_section(path: Path | None) -> list[Section]:
     """The splits of a build from its ``summary.json``; nothing where there is none."""
-    if path is None or not path.is_file():
+    if path is None:
         return []
     summary = json.loads(path.read_bytes())
     rows = [[name, *_split_cells(split)] for name, split in summary["splits"].items()]

@@ -15,36 +15,39 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from inference.engine import Engine, load_engine
-from inference.evaluate import curve as curves
 from inference.evaluate.baselines import baselines, best_timer, reply_rate
-from inference.evaluate.curve import Calibration, calibrate
-from inference.evaluate.metrics import Metrics, score
+from inference.evaluate.breakdown import by_kind, by_task
+from inference.evaluate.curve import Calibration, calibrate, calibration_folder, store
+from inference.evaluate.metrics import score, windows_of
 from inference.evaluate.outcome import Outcome, Truth
 from inference.evaluate.recipe import EvaluateRecipe
-from inference.evaluate.streams import TestStream, online_positions, read_groups, truth_of
-from inference.evaluate.sweep import Run, listen, outcome_of, sweep
+from inference.evaluate.report import Drawn, write_report
+from inference.evaluate.report_origin import Origin, find_origin
+from inference.evaluate.results import MODEL, RECIPE_FILE, REPORT_FILE, RESULTS_FILE, Results
+from inference.evaluate.streams import encode_streams, online_positions, read_groups, truth_of
+from inference.evaluate.sweep import Run, outcome_of, run_alone, sweep
 from inference.evaluate.systems import SilenceTimer
+from inference.evaluate.triggers import match
 from inference.latency import Latency, chunk_costs, measure
 from inference.session import warm_up
 from soundflow.atomic import write_text
 from soundflow.config.record import record
 from soundflow.shards.reader import ShardSet
 
-MODEL = "model"
-RESULTS_FILE = "results.json"
-REPORT_FILE = "report.html"
-RECIPE_FILE = "evaluate.yaml"
-
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Swept:
-    """A split decoded at several thresholds. ``runs`` holds one run a stream."""
+    """A split decoded at several thresholds.
 
+    ``positions`` are places in the split; ``truths`` and every list of ``runs`` have one entry for
+    each of them.
+    """
+
+    shards: ShardSet
     positions: list[int]
     truths: list[Truth]
     runs: dict[float, list[Run]]
@@ -53,135 +56,55 @@ class Swept:
         return [outcome_of(run, engine.spec.time) for run in self.runs[threshold]]
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A stream that the report draws; ``index`` is its place in the split as it was decoded."""
-
-    index: int
-    stream: TestStream
-
-
-@dataclass(frozen=True)
-class Results:
-    """Everything that was measured.
-
-    Attributes:
-        systems: window in seconds -> system -> figures.
-        curve: threshold -> figures at the headline window.
-        sessions_agree: of the streams that were also heard by a live session, how many gave the
-            same decisions and replies.
-    """
-
-    split: str
-    n_streams: int
-    calibration: Calibration
-    timer: SilenceTimer
-    systems: dict[float, dict[str, Metrics]]
-    curve: dict[float, Metrics]
-    latency: Latency
-    sessions: int
-    sessions_agree: int
-    failures: list[str]
-
-    def to_json(self) -> dict[str, Any]:
-        headline = next(iter(self.systems))
-        return {
-            "split": self.split,
-            "n_streams": self.n_streams,
-            "calibration": vars(self.calibration),
-            "silence_timer": vars(self.timer),
-            "headline_window_s": headline,
-            "recall_at_false_per_hour": {
-                str(limit): curves.recall_at(self.curve, limit)
-                for limit in curves.HEADLINE_FALSE_PER_HOUR
-            },
-            "systems": {
-                str(window): {
-                    name: {k: v.to_json() for k, v in metrics.items()}
-                    for name, metrics in by_name.items()
-                }
-                for window, by_name in self.systems.items()
-            },
-            "curve": curves.to_json(self.curve),
-            "latency": self.latency.to_json(),
-            "sessions": self.sessions,
-            "sessions_agree": self.sessions_agree,
-            "failures": self.failures,
-        }
-
-
 def evaluate(recipe: EvaluateRecipe, *, progress: Progress | None = None) -> Results:
     """Measures a checkpoint and writes ``results.json`` and ``report.html`` to its output.
 
     Raises:
-        UserError: if checkpoint and data are missing, damaged or of different specs.
+        UserError: if checkpoint and data are missing, damaged or of different specs, or memory
+            runs out.
     """
-    from inference.evaluate.report import write_report
-
     tell = progress or (lambda stage, done, total: None)
     engine = load_engine(recipe.checkpoint)
-    warm_up(engine)
     shards = ShardSet(recipe.data / recipe.split)
+    origin = find_origin(recipe)
     record(recipe.output / RECIPE_FILE, recipe)
-    calibration, timer, rate = _calibrate(recipe, engine, tell)
+    folder = calibration_folder(recipe.checkpoint, recipe.output)
+    warm_up(engine)
+    calibration, path, timer, rate = _calibrate(recipe, engine, folder, tell)
     thresholds = sorted({*recipe.thresholds, calibration.threshold})
-    shown: list[Shown] = []
-    swept = _sweep(recipe, engine, shards, thresholds, tell, shown)
-    time = engine.spec.time
-    by_system = {MODEL: swept.outcomes(engine, calibration.threshold)}
-    by_system |= baselines(
-        shards, swept.positions, swept.truths, time, timer, rate, recipe.sampling.seed
-    )
-    headline = recipe.windows_s[0]
-    latency, agree = _time_sessions(recipe, engine, swept, shown, calibration.threshold)
-    results = Results(
-        split=recipe.split,
-        n_streams=len(swept.truths),
-        calibration=calibration,
-        timer=timer,
-        systems={
-            window: {n: score(swept.truths, o, time, window) for n, o in by_system.items()}
-            for window in recipe.windows_s
-        },
-        curve={
-            t: score(swept.truths, swept.outcomes(engine, t), time, headline) for t in thresholds
-        },
-        latency=latency,
-        sessions=min(recipe.latency_streams, len(shown)),
-        sessions_agree=agree,
-        failures=[r.failure for r in swept.runs[calibration.threshold] if r.failure],
-    )
+    swept = _sweep(recipe, engine, shards, thresholds, tell)
+    results = _measure(recipe, engine, swept, calibration, path, timer, rate)
     write_text(
         recipe.output / RESULTS_FILE, json.dumps(results.to_json(), indent=1, allow_nan=False)
     )
-    drawn = [
-        (one.stream.sample, swept.runs[calibration.threshold][one.index])
-        for one in shown[: recipe.report.streams]
-    ]
-    write_report(recipe, results, engine.spec, drawn)
+    _report(recipe, engine, swept, results, origin)
     return results
 
 
+def report_path(recipe: EvaluateRecipe) -> Path:
+    return recipe.output / REPORT_FILE
+
+
 def _calibrate(
-    recipe: EvaluateRecipe, engine: Engine, tell: Progress
-) -> tuple[Calibration, SilenceTimer, float]:
-    """Threshold, silence timer and the random system's rate, from the calibration split."""
+    recipe: EvaluateRecipe, engine: Engine, folder: Path, tell: Progress
+) -> tuple[Calibration, Path | None, SilenceTimer, float]:
+    """Threshold and where it is stored, silence timer, and the random system's rate of replies."""
+    time = engine.spec.time
     if recipe.calibrate_on is None:
         kept = Calibration(engine.threshold, None, "none", 0)
         shards = ShardSet(recipe.data / recipe.split)
         truths = [truth_of(shards.record(i)) for i in online_positions(shards, recipe.max_streams)]
-        return kept, SilenceTimer(), reply_rate(truths, engine.spec.time)
+        return kept, None, SilenceTimer(), reply_rate(truths, time)
     shards = ShardSet(recipe.data / recipe.calibrate_on)
-    swept = _sweep(recipe, engine, shards, recipe.thresholds, tell, [])
-    time = engine.spec.time
+    swept = _sweep(recipe, engine, shards, recipe.thresholds, tell)
     curve = {
         t: score(swept.truths, swept.outcomes(engine, t), time, recipe.windows_s[0])
         for t in recipe.thresholds
     }
     calibration = calibrate(curve, recipe.calibrate_on, len(swept.truths))
-    curves.store(calibration, recipe.checkpoint, shards.spec.fingerprint)
+    path = store(calibration, folder, shards.content_hash)
     timer = best_timer(shards, swept.positions, swept.truths, time)
-    return calibration, timer, reply_rate(swept.truths, time)
+    return calibration, path, timer, reply_rate(swept.truths, time)
 
 
 def _sweep(
@@ -190,12 +113,9 @@ def _sweep(
     shards: ShardSet,
     thresholds: Sequence[float],
     tell: Progress,
-    keep: list[Shown],
 ) -> Swept:
-    """Decodes a split group by group; ``keep`` takes a few streams of every task for the report."""
+    """Decodes the online streams of a split group by group."""
     positions = online_positions(shards, recipe.max_streams)
-    n_wanted = max(recipe.report.streams, recipe.latency_streams)
-    wanted = _choose(shards, positions, n_wanted)
     truths: list[Truth] = []
     runs: dict[float, list[Run]] = {t: [] for t in thresholds}
     stage = f"decode {shards.folder.name}"
@@ -203,42 +123,107 @@ def _sweep(
     for group in read_groups(engine, shards, positions, recipe.streams_at_once):
         for threshold, found in sweep(engine, group, thresholds, recipe.sampling).items():
             runs[threshold] += found
-        for stream in group:
-            if len(truths) in wanted:
-                keep.append(Shown(len(truths), stream))
-            truths.append(truth_of(stream.record))
+        truths += [truth_of(stream.record) for stream in group]
         tell(stage, len(truths), len(positions))
-    return Swept(positions, truths, runs)
+    return Swept(shards, positions, truths, runs)
 
 
-def _choose(shards: ShardSet, positions: Sequence[int], wanted: int) -> set[int]:
-    """Indices into ``positions``: the first stream of every task, then the second, and so on."""
-    by_task: dict[str, list[int]] = {}
-    for index, position in enumerate(positions):
-        by_task.setdefault(shards.record(position).task, []).append(index)
-    ranked = sorted(
-        (rank, indices[rank]) for indices in by_task.values() for rank in range(len(indices))
-    )
-    return {index for _, index in ranked[:wanted]}
-
-
-def _time_sessions(
+def _measure(
     recipe: EvaluateRecipe,
     engine: Engine,
     swept: Swept,
-    shown: Sequence[Shown],
-    threshold: float,
+    calibration: Calibration,
+    path: Path | None,
+    timer: SilenceTimer,
+    rate: float,
+) -> Results:
+    time, truths, threshold = engine.spec.time, swept.truths, calibration.threshold
+    headline_s = recipe.windows_s[0]
+    outcomes = swept.outcomes(engine, threshold)
+    seed = recipe.sampling.seed
+    systems = {
+        MODEL: outcomes,
+        **baselines(swept.shards, swept.positions, truths, time, timer, rate, seed),
+    }
+    timed = _one_of_each_task(truths)[: recipe.latency_streams]
+    latency, agree = _time_sessions(recipe, engine, swept, timed, threshold)
+    return Results(
+        split=recipe.split,
+        n_streams=len(truths),
+        n_offline=_count_offline(swept.shards),
+        calibration=calibration,
+        calibration_path=str(path) if path else None,
+        stored_beside_report=path is not None and path.parent != recipe.checkpoint,
+        timer=timer,
+        systems={
+            window: {n: score(truths, o, time, window) for n, o in systems.items()}
+            for window in recipe.windows_s
+        },
+        curve={t: score(truths, swept.outcomes(engine, t), time, headline_s) for t in swept.runs},
+        tasks=by_task(truths, outcomes, time, headline_s),
+        kinds=by_kind(truths, outcomes, windows_of(time, headline_s)),
+        latency=latency,
+        sessions=len(timed),
+        sessions_agree=agree,
+        failures=tuple(r.failure for r in swept.runs[threshold] if r.failure),
+    )
+
+
+def _count_offline(shards: ShardSet) -> int:
+    return sum(shards.record(i).kind == "offline" for i in range(len(shards)))
+
+
+def _one_of_each_task(truths: Sequence[Truth]) -> list[int]:
+    """All streams: the first of every task, then the second, and so on."""
+    seen: dict[str, int] = {}
+    ranked = []
+    for index, truth in enumerate(truths):
+        rank = seen[truth.task] = seen.get(truth.task, -1) + 1
+        ranked.append((rank, index))
+    return [index for _, index in sorted(ranked)]
+
+
+def _time_sessions(
+    recipe: EvaluateRecipe, engine: Engine, swept: Swept, timed: Sequence[int], threshold: float
 ) -> tuple[Latency, int]:
     """Feeds a few streams to sessions of their own; compares what they did with the batch."""
     costs, agree = [], 0
     time = engine.spec.time
-    for one in shown[: recipe.latency_streams]:
-        alone = listen(engine, one.stream, threshold, recipe.sampling)
-        beside = swept.runs[threshold][one.index]
-        agree += outcome_of(alone, time) == outcome_of(beside, time)
+    for index in timed:
+        (stream,) = encode_streams(engine, [swept.shards.read(swept.positions[index])])
+        alone = run_alone(engine, stream, threshold, recipe.sampling)
+        agree += outcome_of(alone, time) == outcome_of(swept.runs[threshold][index], time)
         costs.append(chunk_costs(alone.events))
-    return measure(costs, engine.spec.time, engine.spec.front_end), agree
+    return measure(costs, time, engine.spec.front_end), agree
 
 
-def report_path(recipe: EvaluateRecipe) -> Path:
-    return recipe.output / REPORT_FILE
+def _report(
+    recipe: EvaluateRecipe, engine: Engine, swept: Swept, results: Results, origin: Origin
+) -> None:
+    runs = swept.runs[results.calibration.threshold]
+    chosen = _instructive(engine, swept, runs, recipe)
+    drawn: list[Drawn] = [(swept.shards.read(swept.positions[i]), runs[i]) for i in chosen]
+    write_report(recipe.output / REPORT_FILE, results, engine.spec, drawn, origin)
+
+
+def _instructive(
+    engine: Engine, swept: Swept, runs: Sequence[Run], recipe: EvaluateRecipe
+) -> list[int]:
+    """Streams to draw: those with most misses and false triggers, task by task, then others.
+
+    A third of the places is kept for streams without a mistake, where there are any.
+    """
+    windows = windows_of(engine.spec.time, recipe.windows_s[0])
+
+    def mistakes(index: int) -> int:
+        outcome = outcome_of(runs[index], engine.spec.time)
+        matching = match(swept.truths[index].events, outcome.onsets, windows)
+        return len(matching.misses) + matching.n_false + (outcome.failure is not None)
+
+    wrong = {i: n for i in range(len(swept.truths)) if (n := mistakes(i))}
+    by_mistakes = sorted(wrong, key=lambda i: -wrong[i])
+    order = _one_of_each_task([swept.truths[i] for i in by_mistakes])
+    right = [i for i in _one_of_each_task(swept.truths) if i not in wrong]
+    wanted = recipe.report.streams
+    n_right = min(len(right), max(wanted // 3, wanted - len(wrong)))
+    return [by_mistakes[k] for k in order][: wanted - n_right] + right[:n_right]

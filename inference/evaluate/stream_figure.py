@@ -1,17 +1,17 @@
-"""One held-out stream for the report: what was heard, true, decided and said."""
+"""One held-out stream for the report: its sound, its truth, the decisions and the replies."""
 
 from __future__ import annotations
 
 import numpy as np
 from markupsafe import Markup
 
-from inference.evaluate.metrics import EARLY_S, is_exact
+from inference.evaluate.metrics import is_exact, windows_of
 from inference.evaluate.sweep import Run, outcome_of
-from inference.evaluate.triggers import Windows, match
+from inference.evaluate.triggers import match
 from inference.events import Decided, ReplyEnded
 from soundflow.audio.frontend import log_mel
 from soundflow.protocol.spec import StreamSpec
-from soundflow.report.timeline import Bar, Said, Span, StreamView, Verdict, stream_view
+from soundflow.report.timeline import Bar, Grade, ReplyMark, Span, StreamView, stream_view
 from soundflow.shards.schema import StreamSample
 
 
@@ -38,7 +38,7 @@ def stream_figure(
     ]
     view = StreamView(
         title=record.task.replace("_", " "),
-        note=f"{record.id}" + (f" · {run.failure}" if run.failure else ""),
+        note=" · ".join((record.id, *_mistakes(sample, run, spec, window_s))),
         audio=sample.audio(),
         rate_hz=time.sample_rate_hz,
         mel=np.concatenate(list(chunks), axis=1) if len(chunks) else None,
@@ -50,19 +50,34 @@ def stream_figure(
     return stream_view(view)
 
 
-def _said(sample: StreamSample, run: Run, spec: StreamSpec, window_s: float) -> list[Said]:
+def _mistakes(sample: StreamSample, run: Run, spec: StreamSpec, window_s: float) -> list[str]:
+    """What went wrong, in words; nothing where all is right."""
+    time = spec.time
+    onsets = outcome_of(run, time).onsets
+    found = match(sample.record.events, onsets, windows_of(time, window_s))
+    counts = (
+        ("miss", "misses", len(found.misses)),
+        ("early reply", "early replies", len(found.early)),
+        ("repeated reply", "repeated replies", len(found.repeats)),
+        ("stray reply", "stray replies", len(found.strays)),
+    )
+    words = [f"{n} {one if n == 1 else many}" for one, many, n in counts if n]
+    return [*words, run.failure] if run.failure else words
+
+
+def _said(sample: StreamSample, run: Run, spec: StreamSpec, window_s: float) -> list[ReplyMark]:
     time, events = spec.time, sample.record.events
     outcome = outcome_of(run, time)
-    windows = Windows(time.samples(window_s), time.samples(EARLY_S))
+    windows = windows_of(time, window_s)
     answered = {j: i for i, j in match(events, outcome.onsets, windows).hits}
     emotions = {e.chunk: e.emotion for e in run.events if isinstance(e, ReplyEnded)}
     said = []
     for index, onset in enumerate(outcome.onsets):
-        verdict: Verdict = "false"
+        grade: Grade = "false"
         if index in answered:
             exact = is_exact(onset.text or "", events[answered[index]].answers)
-            verdict = "right" if exact else "inexact"
+            grade = "right" if exact else "inexact"
         chunk = onset.at_samples // time.chunk_samples - 1
         at_s = time.seconds(onset.at_samples)
-        said.append(Said(at_s, onset.text or "", verdict, emotions.get(chunk, "")))
+        said.append(ReplyMark(at_s, onset.text or "", grade, emotions.get(chunk, "")))
     return said

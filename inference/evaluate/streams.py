@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inference.audio_frontend import Float32, mel_chunks
 from inference.engine import Engine
 from inference.evaluate.outcome import Truth
-from soundflow.audio.frontend import log_mel
+from inference.feed import packets
+from inference.recordings import Recording, built_stream
 from soundflow.errors import UserError
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.shards.reader import ShardSet
@@ -35,7 +37,7 @@ class TestStream:
 
 
 def truth_of(record: StreamRecord) -> Truth:
-    return Truth(record.id, record.n_samples, record.events)
+    return Truth(record.id, record.n_samples, record.events, record.ability, record.task)
 
 
 def online_positions(shards: ShardSet, at_most: int | None, seed: int = 0) -> list[int]:
@@ -44,7 +46,7 @@ def online_positions(shards: ShardSet, at_most: int | None, seed: int = 0) -> li
     Raises:
         UserError: if there is none.
     """
-    found = [i for i in range(len(shards)) if shards.record(i).kind == "online"]
+    found = np.flatnonzero(shards.lengths.is_kind("online")).tolist()
     if not found:
         raise UserError(f"{shards.folder}: holds no online stream", "choose another split")
     if at_most is None or at_most >= len(found):
@@ -69,14 +71,23 @@ def read_groups(
 
 def encode_streams(engine: Engine, samples: Sequence[StreamSample]) -> list[TestStream]:
     """The chunks of all streams through the encoder together; each chunk is still alone."""
-    time, front_end = engine.spec.time, engine.spec.front_end
-    mels = [log_mel(s.audio(), time, front_end) for s in samples]
+    mels = [_mel(engine, sample) for sample in samples]
     slots = _encode(engine.model, np.concatenate(mels))
     parts = slots.split([len(m) for m in mels])  # type: ignore[no-untyped-call]
     return [TestStream(s, p) for s, p in zip(samples, parts, strict=True)]
 
 
-def _encode(model: AudioInteractionModel, mel: np.ndarray) -> Tensor:
+def recording_of(engine: Engine, sample: StreamSample) -> Recording:
+    """A held-out stream as `soundflow infer FOLDER#STREAM` takes it in."""
+    return built_stream(sample, engine.spec.time.chunk_samples)
+
+
+def _mel(engine: Engine, sample: StreamSample) -> Float32:
+    taken_in = packets(recording_of(engine, sample), engine.profile, engine.spec.time)
+    return mel_chunks(engine.spec, engine.profile, taken_in)
+
+
+def _encode(model: AudioInteractionModel, mel: Float32) -> Tensor:
     with torch.inference_mode():
         batches = torch.from_numpy(mel).split(ENCODE_CHUNKS)  # type: ignore[no-untyped-call]
         return torch.cat([model.encode(b.to(model.device)) for b in batches])

@@ -1,26 +1,32 @@
 """Held-out streams through the engine, at one threshold or at many.
 
-A stream heard at one threshold has answered for a whole range of them: as long as no p(response)
+A stream decoded at one threshold has answered for a whole range of them: as long as no p(response)
 lies between two thresholds, every decision, and so everything after it, is the same. Only streams
 outside their known ranges are decoded again; with a model that is sure of itself these are few.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.audio_in import cut
+import torch
+
 from inference.batch import BatchStream, decode_batch
 from inference.engine import Engine
 from inference.evaluate.outcome import Outcome
-from inference.evaluate.streams import TestStream
+from inference.evaluate.streams import TestStream, recording_of
 from inference.evaluate.triggers import Onset
-from inference.events import Decided, ReplyEnded, SessionEnded, SessionEvent
+from inference.events import Decided, ReplyEnded, SessionEvent
+from inference.feed import feed
 from inference.policy import ModelPolicy
 from inference.sampling import SamplingConfig
 from inference.session import Session, SessionConfig
+from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,11 @@ def sweep(
 def decode(
     engine: Engine, streams: Sequence[TestStream], threshold: float, sampling: SamplingConfig
 ) -> list[Run]:
-    """All streams side by side; one by one where that fails, so that one crash costs one stream."""
+    """All streams side by side; one by one where that fails, so that one crash costs one stream.
+
+    Raises:
+        UserError: if memory runs out.
+    """
     if not streams:
         return []
     batch = [
@@ -83,23 +93,41 @@ def decode(
     found: list[list[SessionEvent] | None]
     try:
         found = decode_batch(engine, batch, sampling.max_reply_tokens)
-    except Exception:  # whichever stream it was, its own session below will name it
+    except Exception as error:
+        _require_memory(error, f"decoding {len(streams)} streams at once")
+        # Whichever stream it was, its own session below will name it.
+        log.warning("decoding streams one by one, since together they failed: %r", error)
         found = [None] * len(streams)
     return [
-        Run(tuple(events)) if events is not None else listen(engine, stream, threshold, sampling)
+        Run(tuple(events)) if events is not None else run_alone(engine, stream, threshold, sampling)
         for stream, events in zip(streams, found, strict=True)
     ]
 
 
-def listen(engine: Engine, stream: TestStream, threshold: float, sampling: SamplingConfig) -> Run:
-    """One stream through its own live session, packet by packet. A crash is a result."""
+def run_alone(
+    engine: Engine, stream: TestStream, threshold: float, sampling: SamplingConfig
+) -> Run:
+    """One stream through its own live session, packet by packet. A crash is a result.
+
+    Raises:
+        UserError: if memory runs out.
+    """
     events: list[SessionEvent] = []
     try:
         config = SessionConfig(stream.record.system, threshold, None, sampling)
-        session = Session(engine, config)
-        for packet in cut(stream.sample.audio(), engine.spec.time.chunk_samples):
-            events += session.push(packet)
-        events += session.close()
+        recording = recording_of(engine, stream.sample)
+        for output in feed(engine, Session(engine, config), [recording]):
+            events += output.events
     except Exception as error:
+        _require_memory(error, f"decoding stream {stream.record.id}")
         return Run(tuple(events), f"{type(error).__name__}: {error}")
-    return Run(tuple(e for e in events if not isinstance(e, SessionEnded)))
+    return Run(tuple(events))
+
+
+def _require_memory(error: Exception, doing: str) -> None:
+    """Running out of memory is no fault of a stream: it ends the evaluation."""
+    # PyTorch's allocator of the CPU raises a plain RuntimeError.
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        raise UserError(
+            f"memory ran out while {doing}", "lower streams_at_once, or free memory"
+        ) from error

@@ -95,16 +95,16 @@ class SilenceTimer:
 
     @staticmethod
     def _slots(sound: npt.NDArray[np.bool_], enough: int, silence: int) -> Iterator[int]:
-        heard = quiet = 0
+        loud_slots = quiet_slots = 0
         for slot, loud in enumerate(sound):
             if loud:
-                heard, quiet = heard + 1, 0
+                loud_slots, quiet_slots = loud_slots + 1, 0
                 continue
-            quiet += 1
-            if quiet == silence:
-                if heard >= enough:
+            quiet_slots += 1
+            if quiet_slots == silence:
+                if loud_slots >= enough:
                     yield slot
-                heard = 0
+                loud_slots = 0
 
 
 def slot_levels_db(audio: Float32, time: TimeBase) -> Float32:

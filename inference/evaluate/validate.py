@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from inference.engine import OWN_ODDS, engine_of
+from inference.engine import UNCALIBRATED_THRESHOLD, engine_of
 from inference.evaluate.metrics import score
 from inference.evaluate.streams import encode_streams, online_positions, truth_of
 from inference.evaluate.sweep import decode, outcome_of
@@ -44,7 +44,8 @@ def stream_validation(
             # Sessions run without autocast; so does their measurement.
             with torch.autocast(model.device.type, enabled=False):
                 engine = engine_of(checkpoint)
-                runs = decode(engine, encode_streams(engine, samples), OWN_ODDS, sampling)
+                streams = encode_streams(engine, samples)
+                runs = decode(engine, streams, UNCALIBRATED_THRESHOLD, sampling)
         finally:
             model.train(was_training)
         outcomes = [outcome_of(r, checkpoint.spec.time) for r in runs]

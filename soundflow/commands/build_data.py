@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,9 +24,11 @@ from soundflow.errors import UserError
 from soundflow.logs import OUT
 from soundflow.output import Output, claim
 
+SHOWN_REASONS = 5
+DROPS_FILE = "drops.jsonl"
 # What a build writes at the top of its output, beside its splits.
 NAMES = (
-    "recipe.yaml", "drops.jsonl", "summary.json", "only", MATERIAL, CACHE,
+    "recipe.yaml", DROPS_FILE, "summary.json", "only", MATERIAL, CACHE,
     REPORT_FILE, MANIFEST_FILE, CREDITS_FILE, CARD_FILE,
 )  # fmt: skip
 
@@ -98,11 +101,23 @@ def show(summary: BuildSummary, output: str) -> None:
         tasks.add_row(task.replace("/", " / "), *map(str, counts))
     OUT.print(totals)
     OUT.print(tasks)
-    drops = ", ".join(f"{reason}: {n}" for reason, n in sorted(summary.drops.items())) or "none"
     speed = f"{summary.speed:g}x real time" if summary.speed else "nothing was left to make"
     OUT.print(
-        f"dropped: {drops}\n{summary.shards_made} shards made and "
+        f"{dropped(summary.drops, output)}\n{summary.shards_made} shards made and "
         f"{summary.shards_kept} kept in {summary.seconds:.0f} s ({speed})\n"
         f"report: {output}/{REPORT_FILE}",
         soft_wrap=True,
     )
+
+
+def dropped(counted: Mapping[str, int], output: str) -> str:
+    """The reasons for which most items were dropped; a list of all lies in the output."""
+    if not counted:
+        return "dropped: none"
+    most = sorted(counted.items(), key=lambda pair: -pair[1])
+    lines = [f"dropped: {sum(counted.values()):,} items, see {output}/{DROPS_FILE}"]
+    lines += [f"  {n:,} x {reason}" for reason, n in most[:SHOWN_REASONS]]
+    rest = most[SHOWN_REASONS:]
+    if rest:
+        lines.append(f"  {sum(n for _, n in rest):,} for {len(rest):,} other reasons")
+    return "\n".join(lines)

@@ -7,16 +7,18 @@ import json
 
 from rich.table import Table
 
+from inference.engine import CALIBRATION_FILE
 from inference.evaluate.bootstrap import Estimate
 from inference.evaluate.recipe import EvaluateRecipe
-from inference.evaluate.run import (
+from inference.evaluate.results import (
+    MODEL,
     RECIPE_FILE,
     REPORT_FILE,
     RESULTS_FILE,
+    TIMER,
     Results,
-    evaluate,
-    report_path,
 )
+from inference.evaluate.run import evaluate, report_path
 from soundflow.commands.progress import stages
 from soundflow.config.load import load
 from soundflow.config.record import to_plain
@@ -31,7 +33,7 @@ COLUMNS = {
     "reply_exact": "exact",
 }
 # The oracles only prove the measure; they stand in results.json and the report.
-SYSTEMS = ("model", "never", "always", "random", "silence timer")
+SYSTEMS = (MODEL, "never", "always", "random", TIMER)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,15 +52,16 @@ def output_of(recipe: EvaluateRecipe) -> Output:
     """What an evaluation with this recipe is known by."""
     free = ("output", "report", "streams_at_once")
     settings = {k: v for k, v in to_plain(recipe).items() if k not in free}
-    names = (RESULTS_FILE, REPORT_FILE, RECIPE_FILE)
+    names = (RESULTS_FILE, REPORT_FILE, RECIPE_FILE, CALIBRATION_FILE)
     return Output("evaluate", settings, names, results=RESULTS_FILE)
 
 
 def show(results: Results) -> None:
     """The systems at the headline window; every interval stands in results.json and the report."""
-    window, systems = next(iter(results.systems.items()))
+    systems = results.headline
     table = Table(
-        title=f"{results.n_streams} held-out streams, replies within {window:g} s of t_ready",
+        title=f"{results.n_streams} held-out streams, replies within "
+        f"{results.headline_window_s:g} s of t_ready",
         title_justify="left",
     )
     table.add_column("system")
@@ -72,10 +75,27 @@ def show(results: Results) -> None:
     if results.failures:
         failed = f"{len(results.failures)} streams failed: {results.failures[0]}"
         OUT.print(failed, style="red", soft_wrap=True)
+    if results.n_offline:
+        OUT.print(f"{results.n_offline} offline samples left out: evaluation is of streams")
+    threshold = results.calibration.threshold
+    if results.calibration_path is None:
+        OUT.print(f"threshold {threshold:.3f}, the checkpoint's own")
+    else:
+        OUT.print(
+            f"threshold {threshold:.3f}, calibrated on {results.calibration.split}, stored in "
+            f"{results.calibration_path}",
+            soft_wrap=True,
+        )
+    if results.stored_beside_report:
+        OUT.print(
+            "the checkpoint is read-only: give the threshold to sessions yourself, "
+            f"session.threshold={threshold:.3f}",
+            style="yellow",
+            soft_wrap=True,
+        )
     OUT.print(
-        f"threshold {results.calibration.threshold:.3f}, calibrated on "
-        f"{results.calibration.split}; {results.sessions_agree} of {results.sessions} live "
-        "sessions did what the batch did",
+        f"{results.sessions_agree} of {results.sessions} live sessions gave the same events as "
+        "the batch",
         soft_wrap=True,
     )
 

@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> None:
     recipe = _recipe(args.source, args.rest)
     if not recipe.audio:
         raise UserError(
-            f"{args.source}: nothing to listen to", "name recordings, or '-' for standard input"
+            f"{args.source}: no audio was named", "name recordings, or '-' for standard input"
         )
     infer(recipe, as_json=args.json, open_engine=open_engine)
 

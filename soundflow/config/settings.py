@@ -8,7 +8,7 @@ other is left to ``__post_init__``.
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Interval
 from pydantic import AfterValidator, ConfigDict
@@ -21,6 +21,16 @@ ProperFraction = Annotated[float, Interval(ge=0, lt=1)]
 Seed = Annotated[int, Interval(ge=0, lt=2**63)]
 # More processes or threads than any one machine has cores are a slip of the finger.
 Workers = Annotated[int, Interval(ge=0, le=4096)]
+
+
+def _ordered(bounds: tuple[Any, Any]) -> tuple[Any, Any]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"must be a range from low to high, got {list(bounds)}")
+    return bounds
+
+
+# Of a range (low, high); what its ends may be stands in the types of the pair.
+Ordered = AfterValidator(_ordered)
 
 
 def _split_name(name: str) -> str:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-import torch
-
-from inference.engine import Engine, engine_of, load_engine
+from inference.engine import Engine, engine_of, load_engine, load_precise
+from inference.profiles import OURS, Profile
 from soundflow.convert.forms import recognise
 from soundflow.convert.load_any import load_any, locate
+from soundflow.model.precision import Precision
 
 
 def open_engine(
-    name: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32
+    name: str | Path,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    profile: Profile = OURS,
 ) -> Engine:
     """Reads a checkpoint folder of any form, or the hub repository of that id.
 
-    Only a checkpoint of ours carries a calibrated threshold; any other speaks at its own odds.
+    Only a checkpoint of ours carries a calibrated threshold; any other speaks at 0.5.
 
     Raises:
         UserError: if it is missing, damaged, or none of the forms.
     """
     folder = locate(name)
     if recognise(folder) == "soundflow":
-        return load_engine(folder, device, dtype)
-    return engine_of(load_any(folder, device, dtype))
+        return load_engine(folder, device, precision, profile)
+    loaded = load_precise(partial(load_any, folder, device), precision, device)
+    return engine_of(loaded, profile=profile)

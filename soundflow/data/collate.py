@@ -30,7 +30,7 @@ class StreamFeatures:
     mel: npt.NDArray[np.float32]
 
 
-def hear(sample: StreamSample, spec: StreamSpec) -> StreamFeatures:
+def stream_features(sample: StreamSample, spec: StreamSpec) -> StreamFeatures:
     """Computes the features of a stream; one without audio has no chunks."""
     return StreamFeatures(
         sample.ids, sample.roles, log_mel(sample.audio(), spec.time, spec.front_end)

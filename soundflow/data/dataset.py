@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from soundflow.data.augment import AUGMENT, AugmentConfig, augment
 from soundflow.data.batch import Batch
-from soundflow.data.collate import StreamFeatures, collate, first_chunks, hear
+from soundflow.data.collate import StreamFeatures, collate, first_chunks, stream_features
 from soundflow.data.schedule import LengthWarmUp, Row, Schedule, micro_batches
 from soundflow.shards.reader import ShardSet
 
@@ -33,7 +33,7 @@ class FeatureCache:
         if stream in self._held:
             self._held.move_to_end(stream)
             return self._held[stream]
-        heard = hear(self._shards.read(stream), self._shards.spec)
+        heard = stream_features(self._shards.read(stream), self._shards.spec)
         self._held[stream] = heard
         self._bytes += heard.mel.nbytes
         while self._bytes > self._limit:
@@ -79,7 +79,7 @@ class TrainUpdates(Dataset[tuple[Batch, ...]]):
     def __getitem__(self, update: int) -> tuple[Batch, ...]:
         limit = self._warm_up.limit_chunks(update)
         return tuple(
-            collate([self._hear(row, limit) for row in rows], self._shards.spec)
+            collate([self._features(row, limit) for row in rows], self._shards.spec)
             for rows in self._plan(update)
         )
 
@@ -95,7 +95,7 @@ class TrainUpdates(Dataset[tuple[Batch, ...]]):
     def _tokens(self, stream: int) -> int:
         return int(self._shards.lengths.tokens[stream])
 
-    def _hear(self, row: Row, limit_chunks: int | None) -> StreamFeatures:
+    def _features(self, row: Row, limit_chunks: int | None) -> StreamFeatures:
         heard = self._cache[row.stream]
         if limit_chunks is not None and self._shards.lengths[row.stream].kind == "online":
             heard = first_chunks(heard, limit_chunks, self._shards.spec)
@@ -119,4 +119,6 @@ class HeldOut(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         spec = self._shards.spec
-        return collate([hear(self._shards.read(i), spec) for i in self._batches[index]], spec)
+        return collate(
+            [stream_features(self._shards.read(i), spec) for i in self._batches[index]], spec
+        )

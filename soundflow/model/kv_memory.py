@@ -23,6 +23,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from soundflow.model.interaction import AudioInteractionModel
+from soundflow.model.positions import Positions, rotary_positions
 
 KEEP_SHARE = 0.5
 
@@ -37,6 +38,7 @@ class KvMemory:
         prefix: (n, d) embeddings that are never dropped.
         limit_positions: no position reaches it; at most the model's trained range.
         keep_positions: what a rebuild keeps at most, prefix included (default: half the limit).
+        positions: how rotary positions are counted.
 
     Raises:
         ValueError: if the prefix leaves no room.
@@ -48,6 +50,7 @@ class KvMemory:
         prefix: Tensor,
         limit_positions: int,
         keep_positions: int | None = None,
+        positions: Positions = "exact",
     ) -> None:
         keep = int(limit_positions * KEEP_SHARE) if keep_positions is None else keep_positions
         if not len(prefix) < keep < limit_positions <= model.config.lm.max_positions:
@@ -59,6 +62,7 @@ class KvMemory:
         self._limit = limit_positions
         self._keep = keep
         self._prefix = prefix
+        self._positions = positions
         self._blocks: list[list[Tensor]] = []
         self._cache = model.new_cache()
         self._length = 0
@@ -122,6 +126,9 @@ class KvMemory:
 
     @torch.no_grad()
     def _forward(self, embeds: Tensor) -> Tensor:
-        hidden = self._model.hidden(embeds.unsqueeze(0), cache=self._cache)[0]
-        self._length += len(embeds)
+        end = self._length + len(embeds)
+        places = torch.arange(self._length, end, device=embeds.device).unsqueeze(0)
+        turned = rotary_positions(places, self._positions)
+        hidden = self._model.hidden(embeds.unsqueeze(0), turned, self._cache)[0]
+        self._length = end
         return hidden

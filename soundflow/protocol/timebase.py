@@ -85,6 +85,10 @@ class TimeBase:
         """Stream time at which the decision after ``chunk`` can be taken."""
         return (chunk + 1) * self.chunk_samples
 
+    def end_s(self, chunk: int) -> float:
+        """The same in seconds: where ``chunk`` ends."""
+        return self.seconds(self.decision_time_samples(chunk))
+
     def seconds(self, n_samples: int) -> float:
         return n_samples / self.sample_rate_hz
 

@@ -42,17 +42,21 @@ def table(
     head: Sequence[str | Markup],
     rows: Iterable[Sequence[str | Markup]],
     strong: int | None = None,
+    words: int | None = None,
 ) -> Markup:
     """A table that scrolls sideways on a narrow screen.
 
     Args:
         rows: the first cell of each is its heading.
         strong: the row to set off from the others.
+        words: the column that holds text instead of figures.
     """
     header = tag("tr", join(tag("th", h, scope="col") for h in head))
     body = []
     for index, row in enumerate(rows):
-        cells = [tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])]
+        cells = [tag("th", row[0], scope="row")]
+        for column, cell in enumerate(row[1:], start=1):
+            cells.append(tag("td", cell, class_="words" if column == words else None))
         body.append(tag("tr", join(cells), class_="strong" if index == strong else None))
     inner = tag("table", join((tag("thead", header), tag("tbody", join(body)))))
     return tag("div", inner, class_="scroll")

@@ -1,11 +1,11 @@
-"""One stream on one time axis: sound, what the model thought, what was true, what it said.
+"""One stream on one time axis: its sound, the decisions, the truth and the replies.
 
 ::
 
     waveform     ▁▂▇▅▂▁▁▁▃▆▃▁▁
-    mel          (what the model hears)
+    mel          (what the encoder is given)
     p(response)  ▁▁▁▁▁█▁▁▁▁▁█▁   one bar a chunk, the threshold as a line
-    truth        [turn on the light]|  [phone]     the bar is the moment it could be known
+    truth        [turn on the light]|  [phone]     the bar is t_ready
     replies            ▸ Light on.
     seconds      0   1   2   3   4
 """
@@ -26,7 +26,7 @@ from soundflow.report.heatmap import heatmap_uri
 from soundflow.report.markup import join, tag
 
 Float32 = npt.NDArray[np.float32]
-Verdict = Literal["right", "inexact", "false", "unknown"]
+Grade = Literal["right", "inexact", "false", "unknown"]
 
 LEFT, RIGHT, TOP = 92, 14, 6
 PX_PER_S, LEAST_WIDTH = 78.0, 900.0
@@ -46,7 +46,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Span:
-    """One true event. ``ready_s``: when a careful listener could know."""
+    """One true event. ``ready_s``: from when on it can be answered."""
 
     start_s: float
     ready_s: float
@@ -56,12 +56,12 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Said:
+class ReplyMark:
     """One reply, at its onset."""
 
     at_s: float
     text: str
-    verdict: Verdict
+    grade: Grade
     emotion: str = "normal"
 
 
@@ -71,7 +71,7 @@ class StreamView:
 
     Attributes:
         audio: (n,) float32 in [-1, 1].
-        mel: (n_mels, n_frames) as the model hears it, or None.
+        mel: (n_mels, n_frames) as the encoder is given it, or None.
     """
 
     title: str
@@ -82,7 +82,7 @@ class StreamView:
     bars: Sequence[Bar]
     threshold: float | None
     spans: Sequence[Span]
-    said: Sequence[Said]
+    said: Sequence[ReplyMark]
 
     @property
     def duration_s(self) -> float:
@@ -170,7 +170,7 @@ def _odds(view: StreamView, x: Scale) -> Markup:
         p = bar.p_response or 0.0
         left, right = x(bar.start_s) + 1, x(bar.end_s) - 1
         height = max(1.5, p * ODDS)
-        words = "SPEAKS" if bar.speak else "listens"
+        words = "speaks" if bar.speak else "silent"
         odds = "" if view.threshold is None else f"p(response) {p:.3f}, "
         hint = tag("title", f"{bar.end_s:.1f} s: {odds}{words}")
         parts.append(
@@ -213,8 +213,8 @@ def _spans(view: StreamView, x: Scale, rows: Sequence[int]) -> Markup:
     for span, row in zip(view.spans, rows, strict=True):
         y, kind = row * LANE, "wanted" if span.must_respond else "unwanted"
         left = x(span.start_s)
-        answer = "deserves a reply" if span.must_respond else "deserves none"
-        hint = tag("title", f"{span.name}: {answer}, can be known at {span.ready_s:.2f} s")
+        answer = "to be answered" if span.must_respond else "not to be answered"
+        hint = tag("title", f"{span.name}: {answer}, t_ready {span.ready_s:.2f} s")
         parts.append(
             tag(
                 "rect",
@@ -234,25 +234,25 @@ def _spans(view: StreamView, x: Scale, rows: Sequence[int]) -> Markup:
     return join(parts)
 
 
-_SIGNS: dict[Verdict, str] = {"right": "✓", "inexact": "≈", "false": "✗", "unknown": "▸"}
+_SIGNS: dict[Grade, str] = {"right": "✓", "inexact": "≈", "false": "✗", "unknown": "▸"}
 
 
-def _said_words(said: Said) -> str:
+def _said_words(said: ReplyMark) -> str:
     tone = f" ({said.emotion})" if said.emotion not in ("normal", "") else ""
     text = said.text if len(said.text) <= 60 else said.text[:57] + "..."
-    return f"{_SIGNS[said.verdict]} {text}{tone}"
+    return f"{_SIGNS[said.grade]} {text}{tone}"
 
 
-def _said_width(said: Said) -> float:
+def _said_width(said: ReplyMark) -> float:
     return len(_said_words(said)) * LETTER_PX + 16
 
 
-def _fits(said: Said, x: Scale) -> bool:
+def _fits(said: ReplyMark, x: Scale) -> bool:
     """A reply at the very end would leave the picture; its words then stand to the left."""
     return x(said.at_s) + _said_width(said) <= x.end + RIGHT
 
 
-def _said_extent(said: Said, x: Scale) -> tuple[float, float]:
+def _said_extent(said: ReplyMark, x: Scale) -> tuple[float, float]:
     at, width = x(said.at_s), _said_width(said)
     return (at, at + width) if _fits(said, x) else (at - width, at + 1)
 
@@ -262,16 +262,14 @@ def _said(view: StreamView, x: Scale, rows: Sequence[int]) -> Markup:
     for said, row in zip(view.said, rows, strict=True):
         y, left = row * LANE, x(said.at_s)
         words, fits = _said_words(said), _fits(said, x)
-        parts.append(
-            tag("line", x1=left, x2=left, y1=y, y2=y + LANE, class_=f"mark {said.verdict}")
-        )
+        parts.append(tag("line", x1=left, x2=left, y1=y, y2=y + LANE, class_=f"mark {said.grade}"))
         parts.append(
             tag(
                 "text",
                 join((tag("title", said.text), words)),
                 x=left + 5 if fits else left - 5,
                 y=y + 15,
-                class_=f"label {said.verdict}" + ("" if fits else " end"),
+                class_=f"label {said.grade}" + ("" if fits else " end"),
             )
         )
     return join(parts)

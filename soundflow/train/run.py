@@ -35,6 +35,7 @@ from soundflow.model.weights import (
     read_facts,
     save_checkpoint,
 )
+from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.tokens import TokenTable
 from soundflow.text.presets import load_vocabulary
 from soundflow.train.checkpoints import (
@@ -206,8 +207,22 @@ def build_model(recipe: TrainRecipe, data: StreamData) -> AudioInteractionModel:
         torch.manual_seed(recipe.seed)
         model = AudioInteractionModel(sizes, data.spec.tokens)
     if recipe.start_from is not None:
-        load_tensors(model, recipe.start_from, data.spec)
+        load_tensors(model, recipe.start_from, _start_spec(recipe.start_from, data))
     return model.train()
+
+
+def _start_spec(start_from: Path, data: StreamData) -> StreamSpec:
+    """The spec of the weights to start from, which fit streams of any chunk and any maximum.
+
+    Raises:
+        UserError: if anything else of it differs from the data.
+    """
+    _, _, spec = read_facts(start_from)
+    maximum, window_chunks = data.spec.front_end.maximum, data.spec.front_end.window_chunks
+    front_end = replace(spec.front_end, maximum=maximum, window_chunks=window_chunks)
+    fitted = replace(spec, time=data.spec.time, front_end=front_end)
+    fitted.require_same(data.spec, str(start_from), str(data.config.folder))
+    return spec
 
 
 def parameter_count(recipe: TrainRecipe, tokens: TokenTable) -> int:

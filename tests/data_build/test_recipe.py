@@ -28,7 +28,7 @@ def test_every_build_recipe_resolves(path: Path) -> None:
         ("splits.train.streems=3", "streams"),
         ("splits.train.tasks.answer_cue=1", "answer_cues"),
         ("splits.train.streams=many", "expected a whole number"),
-        ("splits.train.streams=0", "at least 1"),
+        ("splits.train.streams=0", "must be greater than 0"),
         ("compose.noise.snr_db=[20,5]", "must be a range"),
         ("compose.gap_slots=[5]", "expected 2 values"),
         ("compose.peak=1.5", "peak"),

@@ -92,7 +92,7 @@ def test_mistakes_end_with_code_2_and_one_line(run: Path, tmp_path: Path) -> Non
     for words, said in [
         (("infer", run / "model", tmp_path / "missing.wav"), "missing.wav: no such file"),
         (("infer", run / "model", noise), "noise.wav: cannot be decoded"),
-        (("infer", run / "model"), "nothing to listen to"),
+        (("infer", run / "model"), "no audio was named"),
         (("infer", tmp_path / "nowhere", noise), "nowhere"),
         (("train", tmp_path / "nothing.yaml"), "nothing.yaml: no such recipe"),
         (

@@ -1,4 +1,4 @@
-"""The loop without its arithmetic: what it asks for and what it makes of the answer."""
+"""The decoder without its arithmetic: what it asks for and what it makes of the answer."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SPEC, TABLE = ENGINE.spec, ENGINE.spec.tokens
 VOCABULARY = TABLE.vocab_size
 
 
-def make_loop(policy=None, limit: int = 8) -> DialogueDecoder:
+def make_decoder(policy=None, limit: int = 8) -> DialogueDecoder:
     greedy = ModelPolicy(0.5, SamplingConfig(temperature=0.0))
     return DialogueDecoder(SPEC, ENGINE.tokenizer, policy or greedy, limit, lambda: 0.0)
 
 
-def heard(*indices: int) -> ChunkQueue:
+def waiting(*indices: int) -> ChunkQueue:
     queue = ChunkQueue(100)
     for i in indices:
         slots = torch.randn(10, 32, generator=torch.Generator().manual_seed(i))
@@ -42,119 +42,118 @@ def logits(n: int = 1, **high: float) -> torch.Tensor:
     return row
 
 
-def test_nothing_heard_nothing_to_do():
-    assert make_loop().next_step(heard()) is None
+def test_an_empty_queue_asks_for_nothing():
+    assert make_decoder().next_step(waiting()) is None
 
 
-def test_a_drain_answers_overtaken_chunks_by_silence_in_one_step():
-    loop = make_loop()
-    step = loop.next_step(heard(4, 5, 6))
+def test_a_drain_answers_stale_chunks_by_silence_in_one_step():
+    decoder = make_decoder()
+    step = decoder.next_step(waiting(4, 5, 6))
     block, quiet = layout.listen(TABLE, 10).ids, layout.silence(TABLE).ids
     assert step.ids == block + quiet + block + quiet + block
     assert step.read == (11, 24, 37)
     assert step.block_starts == (0, 13, 26)
     assert len(step.slots) == 3
-    events = loop.take(logits(3, text_begin=2.0))
+    events = decoder.take(logits(3, text_begin=2.0))
     assert [(e.chunk, e.speak, e.stale) for e in events] == [
         (4, False, True), (5, False, True), (6, True, False),
     ]  # fmt: skip
     assert events[0].p_response == pytest.approx(0.8808, abs=1e-4)
 
 
-def test_overtaken_chunks_that_were_forgotten_have_no_odds():
-    loop = make_loop()
-    loop.next_step(heard(0, 1, 2))
-    events = loop.take(logits(1))
+def test_stale_chunks_that_were_dropped_unread_have_no_probability():
+    decoder = make_decoder()
+    decoder.next_step(waiting(0, 1, 2))
+    events = decoder.take(logits(1))
     assert [e.p_response for e in events] == [None, None, 0.5]
 
 
 def test_draining_gives_the_logits_of_one_chunk_at_a_time():
     """The newest decision is the same, whether the silences before it were taken live or not."""
-    one, many = make_loop(ForcedPolicy({})), make_loop(ForcedPolicy({}))
-    memory = [SessionMemory(ENGINE.model, prefix_ids(ENGINE), 1024) for _ in range(2)]
+    one, many = make_decoder(ForcedPolicy({})), make_decoder(ForcedPolicy({}))
+    memory = [SessionMemory(ENGINE, prefix_ids(ENGINE), 1024) for _ in range(2)]
     for i in range(4):
-        last = memory[0].run(one.next_step(heard(i)))
+        last = memory[0].run(one.next_step(waiting(i)))
         events = one.take(last)
-    drained = memory[1].run(many.next_step(heard(0, 1, 2, 3)))
+    drained = memory[1].run(many.next_step(waiting(0, 1, 2, 3)))
     assert torch.allclose(last[-1], drained[-1], atol=1e-5)
     assert many.take(drained)[-1].p_response == pytest.approx(events[-1].p_response, abs=1e-6)
 
 
 def test_a_whole_turn():
-    loop = make_loop()
+    decoder = make_decoder()
     text = ENGINE.tokenizer.encode("Light on.")
-    queue = heard(0)
-    loop.next_step(queue)
-    (decided,) = loop.take(logits(text_begin=1.0))
-    assert decided == Decided(0, pytest.approx(0.731, abs=1e-3), True)
+    queue = waiting(0)
+    decoder.next_step(queue)
+    (decided,) = decoder.take(logits(text_begin=1.0))
+    assert decided == Decided(0, 0.4, pytest.approx(0.731, abs=1e-3), True)
     events = []
     for token in (TABLE.urgent, *text, TABLE.text_end):
-        assert isinstance(loop.state, Speaking)
+        assert isinstance(decoder.state, Speaking)
         queue.put(EncodedChunk(len(events) + 1, torch.zeros(10, 32)))  # waits until the turn ends
-        step = loop.next_step(queue)
+        step = decoder.next_step(queue)
         assert len(step.ids) == 1
         row = torch.zeros(1, VOCABULARY)
         row[0, token] = 5.0
-        events += loop.take(row)
-    assert events[0] == ReplyStarted(0, "urgent")
+        events += decoder.take(row)
+    assert events[0] == ReplyStarted(0, 0.4, "urgent")
     assert "".join(e.text for e in events if isinstance(e, ReplyText)) == "Light on."
-    assert events[-1] == ReplyEnded(0, "urgent", "Light on.", "end")
-    assert loop.state == Listening()
-    # TEXT_END goes in front of what was heard meanwhile.
-    assert loop.next_step(queue).ids[:2] == (TABLE.text_end, TABLE.audio_begin)
+    assert events[-1] == ReplyEnded(0, 0.4, "urgent", "Light on.", "end")
+    assert decoder.state == Listening()
+    # TEXT_END goes in front of what arrived meanwhile.
+    assert decoder.next_step(queue).ids[:2] == (TABLE.text_end, TABLE.audio_begin)
 
 
 def test_control_tokens_never_come_out_of_a_reply():
-    loop = make_loop()
-    loop.next_step(heard(0))
-    loop.take(logits(text_begin=1.0))
-    loop.next_step(heard())
+    decoder = make_decoder()
+    decoder.next_step(waiting(0))
+    decoder.take(logits(text_begin=1.0))
+    decoder.next_step(waiting())
     # KEEP_SILENCE is by far the likeliest, but only an emotion is legal here.
-    assert loop.take(logits(keep_silence=9.0, sad=1.0)) == [ReplyStarted(0, "sad")]
-    loop.next_step(heard())
+    assert decoder.take(logits(keep_silence=9.0, sad=1.0)) == [ReplyStarted(0, 0.4, "sad")]
+    decoder.next_step(waiting())
     row = logits(keep_silence=9.0, audio_begin=8.0, urgent=7.0)
     row[0, 300] = 1.0
-    (text,) = loop.take(row)
+    (text,) = decoder.take(row)
     assert text.token == 300
 
 
 def test_the_limit_closes_the_turn_in_the_memory_too():
-    loop = make_loop(limit=2)
-    loop.next_step(heard(0))
-    loop.take(logits(text_begin=1.0))
+    decoder = make_decoder(limit=2)
+    decoder.next_step(waiting(0))
+    decoder.take(logits(text_begin=1.0))
     word = torch.zeros(1, VOCABULARY)
     word[0, 300] = 1.0
     for row in (logits(sad=1.0), word, word):
-        loop.next_step(heard())
-        events = loop.take(row)
+        decoder.next_step(waiting())
+        events = decoder.take(row)
     assert events[-1].reason == "limit"
-    assert loop.next_step(heard(1)).ids[1] == TABLE.text_end
+    assert decoder.next_step(waiting(1)).ids[1] == TABLE.text_end
 
 
 def test_stop_from_outside():
-    loop = make_loop()
-    loop.next_step(heard(0))
+    decoder = make_decoder()
+    decoder.next_step(waiting(0))
     with pytest.raises(RuntimeError, match="take the logits"):
-        loop.stop()
-    loop.take(logits(text_begin=1.0))
-    assert loop.stop() == [ReplyEnded(0, "", "", "stopped")]
-    assert loop.state == Listening()
-    assert loop.next_step(heard(1)).ids[:2] == (TABLE.text_begin, TABLE.text_end)
+        decoder.stop()
+    decoder.take(logits(text_begin=1.0))
+    assert decoder.stop() == [ReplyEnded(0, 0.4, "", "", "stopped")]
+    assert decoder.state == Listening()
+    assert decoder.next_step(waiting(1)).ids[:2] == (TABLE.text_begin, TABLE.text_end)
 
 
 def test_misuse_raises():
-    loop = make_loop()
+    decoder = make_decoder()
     with pytest.raises(RuntimeError, match="no step"):
-        loop.take(logits())
-    loop.next_step(heard(0))
+        decoder.take(logits())
+    decoder.next_step(waiting(0))
     with pytest.raises(RuntimeError, match="take the logits"):
-        loop.next_step(heard(1))
+        decoder.next_step(waiting(1))
 
 
-def test_a_full_queue_drops_the_oldest_and_counts():
+def test_a_full_queue_drops_the_oldest_and_says_which():
     queue = ChunkQueue(2)
-    for i in range(5):
-        queue.put(EncodedChunk(i, torch.zeros(10, 32)))
-    assert queue.dropped == 3
+    dropped = [queue.put(EncodedChunk(i, torch.zeros(10, 32))) for i in range(5)]
+    assert [chunk.index if chunk else None for chunk in dropped] == [None, None, 0, 1, 2]
     assert [c.index for c in queue.drain()] == [3, 4]
     assert len(queue) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import numpy as np
@@ -12,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference import events as ev
-from inference.audio_in import PacketResampler, cut, pcm_packets
 from inference.latency import ChunkCost, chunk_costs, measure
+from inference.packets import PacketResampler, as_float32, cut
 from inference.sampling import SamplingConfig, choose, mask_illegal
 from inference.transcript import bar
 from soundflow.errors import UserError
@@ -24,12 +23,14 @@ from soundflow.protocol.timebase import TimeBase
 TIME = TimeBase()
 
 EVENTS = [
-    ev.Decided(3, 0.25, False, False, 1.0, 1.5),
-    ev.Decided(4, None, False, True),
-    ev.ReplyStarted(4, "urgent", 2.0),
-    ev.ReplyText(4, 77, "né", 2.5),
-    ev.ReplyEnded(4, "urgent", "né", "end", 3.0),
-    ev.SessionEnded(5, 31_000, 4.0),
+    ev.Decided(3, 1.6, 0.25, False, False, 1.0, 1.5),
+    ev.Decided(4, 2.0, None, False, True),
+    ev.ReplyStarted(4, 2.0, "urgent", 2.0),
+    ev.ReplyText(4, 2.0, 77, "né", 2.5),
+    ev.ReplyEnded(4, 2.0, "urgent", "né", "end", 3.0),
+    ev.ChunkDropped(5, 2.4, 3.5),
+    ev.MemoryTrimmed(6, 2.8, 3, 3.6),
+    ev.SessionEnded(7, 1.9375, 31_000, 1, 3, 4.0),
 ]
 
 
@@ -39,7 +40,9 @@ def test_events_survive_json(event):
 
 
 def test_clocks_take_no_part_in_comparison():
-    assert ev.Decided(1, 0.5, True, False, 1.0, 2.0) == ev.Decided(1, 0.5, True, False, 8.0, 9.0)
+    once = ev.Decided(1, 0.8, 0.5, True, False, 1.0, 2.0)
+    assert once == ev.Decided(1, 0.8, 0.5, True, False, 8.0, 9.0)
+    assert once != ev.Decided(1, 1.2, 0.5, True, False, 1.0, 2.0)
 
 
 @pytest.mark.parametrize("bad", [{}, {"event": "sang"}, {"event": "reply_started", "tone": 1}])
@@ -98,17 +101,28 @@ def test_resampling_has_no_seams(sizes, rate):
     assert abs(len(whole) - len(audio) * 16_000 / rate) <= 1
 
 
-def test_pcm_from_a_pipe_is_the_same_audio():
-    pcm = np.random.default_rng(0).integers(-32768, 32767, 5001).astype("<i2")
-    got = np.concatenate(list(pcm_packets(io.BytesIO(pcm.tobytes()), 16_000, TIME)))
-    assert np.array_equal(got, pcm.astype(np.float32) / 32768)
+def test_packets_are_floats_or_int16():
+    pcm = np.array([-32768, 0, 16384], np.int16)
+    assert as_float32(pcm).tolist() == [-1.0, 0.0, 0.5]
+    assert as_float32([0.25, -1.0]).dtype == np.float32
+    assert as_float32(np.array([1.2], np.float32)).tolist() == pytest.approx([1.2])  # overshoot
 
 
-def test_pcm_that_ends_inside_a_sample_is_refused():
-    with pytest.raises(UserError, match="inside a 16-bit sample"):
-        list(pcm_packets(io.BytesIO(b"\0\0\0"), 16_000, TIME))
-    with pytest.raises(UserError, match="0 Hz"):
-        list(pcm_packets(io.BytesIO(b""), 0, TIME))
+@pytest.mark.parametrize(
+    ("packet", "message"),
+    [
+        (np.zeros((2, 5), np.float32), r"mono packet of shape \(n,\), got \(2, 5\)"),
+        (np.zeros(4, np.int32), "float32 or int16, got int32"),
+        (np.zeros(4, np.uint8), "got uint8"),
+        (np.zeros(4, np.complex64), "got complex64"),
+        (np.array([0.0, np.nan], np.float32), "NaN"),
+        (np.array([0.0, np.inf], np.float32), "NaN or infinity"),
+        (np.array([0.0, -3000.0], np.float32), r"\[-1, 1\], got 3000"),
+    ],
+)
+def test_other_packets_are_refused(packet, message):
+    with pytest.raises(UserError, match=message):
+        as_float32(packet)
 
 
 def test_packets_cover_everything_once():
@@ -136,7 +150,7 @@ def test_latency_of_nothing_is_null():
 
 
 def test_waiting_for_audio_is_not_work():
-    events = [ev.Decided(0, 0.1, False, False, 10.0, 10.2), *_turn(1, 50.0)]
+    events = [ev.Decided(0, 0.4, 0.1, False, False, 10.0, 10.2), *_turn(1, 50.0)]
     costs = chunk_costs(events)
     assert costs[0].decide_s == pytest.approx(0.2)
     assert costs[1].total_s == pytest.approx(0.1 + 0.3 + 0.6)
@@ -150,9 +164,10 @@ def test_stall_counts_tokens_slower_than_speech():
 
 def _turn(chunk: int, at: float) -> list[ev.SessionEvent]:
     return [
-        ev.Decided(chunk, 0.9, True, False, at, at + 0.1),
-        ev.ReplyStarted(chunk, "normal", at + 0.4),
-        ev.ReplyText(chunk, 1, "a", at + 1.0),
+        ev.Decided(chunk, 0.4, 0.9, True, False, at, at + 0.1),
+        ev.ReplyStarted(chunk, 0.4, "normal", at + 0.4),
+        ev.MemoryTrimmed(chunk, 0.4, 2, at + 0.9),  # part of what the next token cost
+        ev.ReplyText(chunk, 0.4, 1, "a", at + 1.0),
     ]
 
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.batch import BatchStream, decode_batch
-from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEnded
+from inference.dialogue_decoder import NonFiniteLogitsError
+from inference.events import (
+    Decided,
+    MemoryTrimmed,
+    ReplyEnded,
+    ReplyStarted,
+    ReplyText,
+    SessionEnded,
+)
+from inference.memory import SessionMemory
 from inference.policy import ForcedPolicy, ModelPolicy
+from inference.profiles import Profile
 from inference.sampling import SamplingConfig
-from inference.session import Session, SessionConfig, prefix_ids
+from inference.session import Session, SessionConfig, prefix_ids, warm_up
 from soundflow.errors import UserError
 from soundflow.protocol import layout
 from soundflow.protocol.dialogue_state import Listening
@@ -63,7 +75,7 @@ def test_the_future_never_changes_the_past(chunks, seed):
 def test_every_chunk_is_decided_on_and_every_reply_is_whole():
     decided = [e for e in WHOLE if isinstance(e, Decided)]
     assert [e.chunk for e in decided] == list(range(8))
-    assert WHOLE[-1] == SessionEnded(8, 48_000)
+    assert WHOLE[-1] == SessionEnded(8, 3.0, 48_000)
     spoke = [e.chunk for e in decided if e.speak]
     assert spoke, "the fixture engine must speak somewhere for this test to mean anything"
     assert [e.chunk for e in WHOLE if isinstance(e, ReplyStarted)] == spoke
@@ -143,14 +155,88 @@ def test_a_session_that_left_its_block_refuses():
         session.push(noise(0.1))
 
 
-@pytest.mark.parametrize("bad", [np.full(10, np.nan), np.full(10, np.inf), np.zeros((2, 5))])
+@pytest.mark.parametrize(
+    "bad", [np.full(10, np.nan), np.zeros((2, 5)), np.zeros(10, np.int32), np.full(10, 200.0)]
+)
 def test_bad_packets_are_refused(bad):
     with pytest.raises(UserError):
         Session(ENGINE).push(bad)
 
 
+def test_int16_is_the_same_audio():
+    pcm = np.round(noise(1.0).clip(-1, 0.99) * 32768).astype(np.int16)
+    assert run(pcm) == run(pcm.astype(np.float32) / 32768)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_logits_that_are_no_numbers_have_a_name(threshold):
+    """Weights that overflow: at a decision, and in a reply."""
+    broken = make_engine(seed=1)
+    table = broken.spec.tokens
+    stock, pair = broken.model.logits, [table.keep_silence, table.text_begin]
+
+    def overflowing(hidden):
+        logits = stock(hidden)
+        kept = logits[..., pair].clone()
+        logits[:] = float("nan")
+        if threshold == 0.0:  # decisions are fine, words are not
+            logits[..., pair] = kept
+        return logits
+
+    broken.model.logits = overflowing
+    with pytest.raises(NonFiniteLogitsError, match="NaN or infinity at chunk 0"):
+        run(noise(1.0), engine=broken, config=SessionConfig(threshold=threshold, sampling=SHORT))
+
+
+def test_profiles_of_two_engines_do_not_disturb_each_other():
+    """One model, two engines; float16 merges positions beyond 2048, so a long memory shows it."""
+    ours = make_engine(max_positions=8192)
+    theirs = replace(ours, profile=Profile(positions="half"))
+    config = SessionConfig(threshold=1.0, system="word " * 2100, sampling=SHORT)
+
+    def odds(engine):
+        session = Session(engine, config)
+        return session, [e.p_response for e in session.push(noise(1.6)) if isinstance(e, Decided)]
+
+    first, alone = odds(ours)
+    assert first.memory_positions > 2048
+    second, rounded = odds(theirs)
+    assert rounded != alone
+    # Side by side, packet by packet: each goes on as it does alone.
+    more = [s.push(noise(0.8, 7)) for s in (first, second, first, second)]
+    again = [odds(engine)[0] for engine in (ours, theirs)]
+    assert more[0] + more[2] == again[0].push(noise(0.8, 7)) + again[0].push(noise(0.8, 7))
+    assert more[1] + more[3] == again[1].push(noise(0.8, 7)) + again[1].push(noise(0.8, 7))
+
+
+def test_an_engine_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        ENGINE.profile = Profile(positions="half")
+
+
+def test_a_full_memory_says_what_it_dropped():
+    small = make_engine(max_positions=128)
+    session = Session(small, SessionConfig(sampling=SHORT))
+    events = [e for i in range(20) for e in session.push(noise(0.4, i))] + session.close()
+    trimmed = [e for e in events if isinstance(e, MemoryTrimmed)]
+    assert trimmed
+    assert sum(e.blocks for e in trimmed) == events[-1].trimmed_blocks
+    assert events[-1].dropped_chunks == 0
+
+
+def test_warming_up_says_nothing_of_its_own(monkeypatch):
+    """One chunk and a reply without words: two tokens, whatever the model would like to say."""
+    fed = []
+    stock = SessionMemory.run
+    monkeypatch.setattr(
+        SessionMemory, "run", lambda self, step: fed.append(step) or stock(self, step)
+    )
+    warm_up(ENGINE)
+    assert [len(step.ids) for step in fed] == [12, 1, 1]
+
+
 def test_an_empty_session_ends():
-    assert Session(ENGINE).close() == [SessionEnded(0, 0)]
+    assert Session(ENGINE).close() == [SessionEnded(0, 0.0, 0)]
 
 
 def test_stop_while_listening_is_nothing():
@@ -164,7 +250,7 @@ def test_impossible_settings_are_refused():
         SessionConfig(threshold=1.5)
     with pytest.raises(ValueError, match="temperature"):
         SamplingConfig(temperature=-1.0)
-    with pytest.raises(ValueError, match="prefix"):
+    with pytest.raises(UserError, match=r"instruction is too long.*\d+ are needed.*to 1024"):
         Session(ENGINE, SessionConfig(system="word " * 2000))
 
 

@@ -31,7 +31,7 @@ def test_a_release_folder_directly(shared: Path, capsys: pytest.CaptureFixture[s
     told = [e.text for e in events if isinstance(e, ReplyEnded)]
     assert told == _replies(goldens, "b_translate_3s")
     ours = _infer(capsys, str(goldens / "ckpt"), wav, greedy)
-    assert sum(isinstance(e, Decided) for e in ours) == 11  # the same chunks, heard our way
+    assert sum(isinstance(e, Decided) for e in ours) == 11  # the same chunks, taken in our way
     assert ours != events
 
 
@@ -55,4 +55,4 @@ def test_the_published_live_server_drops_the_rest(
     wav = str(goldens / "wavs/a_question_3s.wav")  # 8.36 chunks
     recipe = str(ROOT / "recipes/infer/published_live.yaml")
     events = _infer(capsys, recipe, wav, f"checkpoint={goldens / 'ckpt'}")
-    assert events[-1] == SessionEnded(8, 8 * 6400)
+    assert events[-1] == SessionEnded(8, 3.2, 8 * 6400)

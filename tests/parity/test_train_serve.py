@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from data_build.tokenize import online_sample, read_vocabulary
 from inference.policy import ForcedPolicy
 from inference.session import Session, SessionConfig, prefix_ids
-from soundflow.data.collate import collate, hear
+from soundflow.data.collate import collate, stream_features
 from soundflow.protocol.layout import Role
 from soundflow.protocol.turns import Reply
 from soundflow.shards.reader import ShardSet
@@ -106,7 +106,7 @@ def _listen(sample: StreamSample, cuts) -> Listener:
 @given(st.integers(0, 2), st.lists(st.integers(0, 9 * 6400), max_size=25))
 def test_features_and_ids_are_the_same_bits_everywhere(shards, which, cuts):
     sample = shards.read(which)
-    batch = collate([hear(sample, SPEC)], SPEC)
+    batch = collate([stream_features(sample, SPEC)], SPEC)
     live = _listen(sample, [min(c, len(sample.pcm)) for c in cuts])
     assert np.array_equal(np.concatenate(live.mels), batch.mel.numpy())
     # The last decision is taken, but nothing came after it that would have fed it.
@@ -119,13 +119,13 @@ def test_features_and_ids_are_the_same_bits_everywhere(shards, which, cuts):
 def test_one_sample_at_a_time(shards):
     sample = shards.read(2)
     live = _listen(sample, range(1, len(sample.pcm)))
-    assert np.array_equal(np.concatenate(live.mels), hear(sample, SPEC).mel)
+    assert np.array_equal(np.concatenate(live.mels), stream_features(sample, SPEC).mel)
 
 
 def test_live_logits_are_those_of_the_training_forward(shards):
     """Three streams padded into one batch against three sessions on growing caches."""
     samples = [shards.read(i) for i in range(3)]
-    batch = collate([hear(s, SPEC) for s in samples], SPEC)
+    batch = collate([stream_features(s, SPEC) for s in samples], SPEC)
     with torch.inference_mode():
         hidden = ENGINE.model(batch.ids, batch.mel)[:, :-1]
         decides = batch.roles[:, 1:] == Role.DECISION

@@ -67,15 +67,16 @@ def test_a_file_an_array_and_packets_give_the_same_events(
     assert list(model.stream(noise, **OPTIONS)) == events
     assert list(model.stream(np.array_split(noise, 17), **OPTIONS)) == events
     assert list(model.stream(np.stack([noise, noise], axis=1), **OPTIONS)) == events
-    assert [e.chunk for e in events if isinstance(e, Decided)] == list(range(6))
-    assert events[-1] == SessionEnded(6, len(noise))
+    # Six chunks of noise, and a second of silence in three more.
+    assert [e.chunk for e in events if isinstance(e, Decided)] == list(range(9))
+    assert events[-1] == SessionEnded(9, 3.6, 9 * 6400)
     assert isinstance(events[0], Decided)
 
 
 def test_replies_come_token_by_token(model: AudioInteraction, noise: np.ndarray) -> None:
     events = list(model.stream(noise, temperature=0.0, threshold=0.0, max_reply_tokens=5))
     kinds = [type(e) for e in events]
-    assert kinds.count(ReplyStarted) == kinds.count(ReplyEnded) == 6
+    assert kinds.count(ReplyStarted) == kinds.count(ReplyEnded) == 9
     first = kinds.index(ReplyEnded)
     said = "".join(e.text for e in events[:first] if isinstance(e, ReplyText))
     ended = events[first]
@@ -97,7 +98,7 @@ def test_integers_rates_and_what_is_refused(model: AudioInteraction, noise: np.n
     as_float = pcm.astype(np.float32) / 32768
     assert list(model.stream(pcm, **OPTIONS)) == list(model.stream(as_float, **OPTIONS))
     slow = list(model.stream(noise, sample_rate_hz=8_000, **OPTIONS))
-    assert sum(isinstance(e, Decided) for e in slow) == 11
+    assert sum(isinstance(e, Decided) for e in slow) == 11 + 3
     for bad in (noise.astype(np.int64), noise.reshape(1, 1, -1), np.full(7000, np.nan, np.float32)):
         with pytest.raises(UserError):
             list(model.stream(bad))
@@ -105,8 +106,9 @@ def test_integers_rates_and_what_is_refused(model: AudioInteraction, noise: np.n
         model.session(top_k=0)
 
 
-def test_sessions_do_not_hear_each_other(model: AudioInteraction, noise: np.ndarray) -> None:
-    alone = list(model.stream(noise, **OPTIONS))
+def test_sessions_do_not_disturb_each_other(model: AudioInteraction, noise: np.ndarray) -> None:
+    lone = model.session(**OPTIONS)
+    alone = [*lone.push(noise), *lone.close()]
     one, other = model.session(**OPTIONS), model.session(**OPTIONS)
     events = []
     for packet in np.array_split(noise, 9):
@@ -119,21 +121,21 @@ def test_sessions_do_not_hear_each_other(model: AudioInteraction, noise: np.ndar
 
 def test_files_in_one_session(model: AudioInteraction, noise: np.ndarray, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.flac", noise, 16_000)
-    first, second, end = model.listen_to([tmp_path / "a.flac"] * 2, **OPTIONS)
+    first, second, end = model.stream_files([tmp_path / "a.flac"] * 2, **OPTIONS)
     chunks = [e.chunk for e in (*first, *second, *end) if isinstance(e, Decided)]
     assert chunks == list(range(2 * (6 + 3)))  # six of noise and three that hold the silence
-    # A chunk is heard 2.5 ms behind its end: the last one of a file belongs to what follows it.
+    # A chunk is complete 2.5 ms behind its end: the last of a file comes with what follows it.
     assert sum(isinstance(e, Decided) for e in first) == 8
-    assert isinstance(end[-1], SessionEnded)
+    assert [type(e) for e in end] == [SessionEnded]
     with pytest.raises(UserError, match=r"no\.wav"):
-        next(model.listen_to([tmp_path / "a.flac", tmp_path / "no.wav"]))
+        next(model.stream_files([tmp_path / "a.flac", tmp_path / "no.wav"]))
 
 
 def test_a_release_folder_and_the_published_profile(shared: Path) -> None:
     goldens = shared / "goldens"
-    model = AudioInteraction.from_pretrained(goldens / "ckpt")
+    model = AudioInteraction.from_pretrained(goldens / "ckpt", profile="published")
     wav = goldens / "wavs/a_question_3s.wav"
-    told = list(model.listen_to([wav], profile="published", temperature=0))
+    told = list(model.stream_files([wav], temperature=0))
     replies = [e.text for events in told for e in events if isinstance(e, ReplyEnded)]
     assert replies == ["th", "可以", "可以"]
 
@@ -184,5 +186,5 @@ def test_the_example_runs(checkpoint: Path, noise: np.ndarray, tmp_path: Path) -
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "decides every 0.4 s" in done.stdout
-    assert done.stdout.count("p = ") == 6
+    assert done.stdout.count("p = ") == 9
     assert done.stdout.splitlines()[-1] == "twice the recording: 18 decisions"

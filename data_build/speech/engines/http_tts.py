@@ -21,7 +21,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from data_build.chat.http_calls import (
+from data_build.drops import Dropped
+from data_build.http_calls import (
     BadAnswer,
     Body,
     CallCounts,
@@ -30,7 +31,7 @@ from data_build.chat.http_calls import (
     EndpointCaller,
     Form,
 )
-from data_build.speech.engines.engine import Float32, unspeakable
+from data_build.speech.engines.engine import STEP, Float32, unspeakable
 from soundflow.errors import UserError
 
 Dialect = Literal["openai", "cosyvoice"]
@@ -97,9 +98,9 @@ class HttpVoices:
             raise UserError(f"no voice {name!r} at this server", f"one of {', '.join(self.voices)}")
         path, body = self._request(text, name, rate, take)
         try:
-            samples = self._caller.start(lambda: self._caller.post(path, body, self._read)).result()
+            samples = self._caller.call(path, body, self._read)
         except CallFailure as failure:
-            raise unspeakable(text, str(failure)) from failure
+            raise Dropped(failure.drop(STEP, repr(text))) from failure
         if not samples.any():
             raise unspeakable(text, f"{name} answered with silence")
         return samples

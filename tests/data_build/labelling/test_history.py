@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_build.chat.client import ChatClient, ChatConfig
-from data_build.chat.http_calls import Endpoint
 from data_build.chat.prompts import read_prompt
 from data_build.drops import Drop
+from data_build.http_calls import Endpoint
 from data_build.labelling.facts import facts
 from data_build.labelling.history import (
     Probe,
@@ -224,7 +224,8 @@ def test_the_models_probe_is_held_to_the_same_rules(chat_server) -> None:
     assert problem(talks[0], made[0]) is None
     assert made[0].made_by == read_prompt(PROMPT).stamp()
     reasons = [m.reason for m in made[1:] if isinstance(m, Drop)]
-    assert [m.item for m in made[1:] if isinstance(m, Drop)] == ["d1", "d2", "d3"]
+    items = [m.item for m in made[1:] if isinstance(m, Drop)]
+    assert items == ["d1", "d2", "d3: HTTP 400: {}"]
     assert "points back" in reasons[0]
     assert "found nothing" in reasons[1]
     assert "refused" in reasons[2]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_build.chat.client import ChatClient, ChatConfig
-from data_build.chat.http_calls import Endpoint
 from data_build.chat.prompts import read_prompt
 from data_build.drops import Drop
+from data_build.http_calls import Endpoint
 from data_build.labelling.silence_llm import PROMPT, model_judgements
 from data_build.labelling.silence_policy import Judgement, judge, verdict
 from data_build.records import Clip, ClipKind, Origin, PlannedReply, Recorded
@@ -194,7 +194,7 @@ def test_the_chat_model_judges_under_the_same_contract(chat_server) -> None:
         "safety", PlannedReply("A siren is near.", "urgent"), ("a siren",), stamp
     )
     assert judged[2] == Judgement(None, None, ("weather",), stamp)
-    drops = {j.item: j.reason for j in judged if isinstance(j, Drop)}
+    drops = {j.item.split(":")[0]: j.reason for j in judged if isinstance(j, Drop)}
     assert list(drops) == ["b", "d", "e", "f"]
     assert "speech" in drops["b"]
     assert "a fireplace?" in drops["d"]

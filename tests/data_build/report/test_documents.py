@@ -22,7 +22,7 @@ from data_build.report.card import size_category
 from data_build.report.documents import credits_of
 from data_build.statistics import ClipCount, Statistics, TaskCount, merged, reply_lengths
 from data_build.tokenize import read_vocabulary
-from soundflow.report.bars import histogram
+from soundflow.report.chart import histogram
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.schema import SourceClip, StreamRecord, StreamSample
 

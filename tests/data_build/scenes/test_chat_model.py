@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from data_build.chat.client import ChatClient, ChatConfig
-from data_build.chat.http_calls import Endpoint
 from data_build.chat.prompts import read_prompt
 from data_build.drops import Dropped, ServerGone
+from data_build.http_calls import Endpoint
 from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.chat_model import PROMPTS, ChatPlanner, ChatRefiner, ChatVerifier
 from data_build.scenes.clip_store import ClipStore
@@ -233,7 +233,7 @@ def chat(n: int, body: dict[str, Any]) -> Any:
 
 def test_scenes_survive_a_server_that_misbehaves_and_stop_when_it_dies(chat_server, tmp_path):
     server = chat_server(chat)
-    client = client_of(server, tmp_path / "cache", breaker_items=3, breaker_rest_s=60, retries=4)
+    client = client_of(server, tmp_path / "cache", retries=4)
     source = source_of(tmp_path, client)
     before = [source.scenes(bag(i), f"s{i}") for i in range(6)]
     assert sum(len(scenes) for scenes, _ in before) >= 5

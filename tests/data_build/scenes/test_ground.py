@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_build.chat.http_calls import Endpoint
 from data_build.drops import Drop, Dropped, ServerGone
+from data_build.http_calls import Endpoint
 from data_build.records import Clip, Origin, Prepared, Recorded, SyntheticSound
 from data_build.scenes.clip_store import ClipStore
 from data_build.scenes.config import HttpGeneratorConfig, VerifyLimits

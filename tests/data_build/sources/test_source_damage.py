@@ -176,11 +176,12 @@ def test_table_readers_on_any_bytes(content: bytes, tmp_path: Path) -> None:
     drops: list[Drop] = []
     for table in (csv_rows, tsv_rows, json_lines, documents):
         found = usable(table(path, drops.append), lambda r: r, drops.append)
-        with contextlib.suppress(UserError):  # a table without a header line
+        with contextlib.suppress(UserError):  # a table without a header line, or UTF-16
             assert all(row.where.startswith(str(path)) for row in found)
-    list(array_items(path, drops.append))
-    list(array_items(path, drops.append, key="a"))
-    list(object_items(path, drops.append))
+    with contextlib.suppress(UserError):
+        list(array_items(path, drops.append))
+        list(array_items(path, drops.append, key="a"))
+        list(object_items(path, drops.append))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True,
@@ -251,6 +252,9 @@ def test_hostile_json(corpus: str, content: str, tmp_path: Path) -> None:
     name = "cuts.jsonl" if corpus == "lhotse" else "manifest.jsonl"
     (tmp_path / name).write_text(content)
     drops: list[Drop] = []
-    assert list(read(SourceConfig(corpus, str(tmp_path)), drops.append)) == []  # type: ignore[arg-type]
-    # Lhotse and the published forms are JSON lines, in which a file without a line is no mistake.
-    assert drops or not content
+    try:
+        assert not list(read(SourceConfig(corpus, str(tmp_path)), drops.append))  # type: ignore[arg-type]
+        assert drops
+    except UserError as error:
+        assert "holds no row" in error.message  # noqa: PT017
+        assert not content

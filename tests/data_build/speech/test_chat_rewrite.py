@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data_build.chat.client import ChatClient, ChatConfig
-from data_build.chat.http_calls import CallFailure, Endpoint
+from data_build.http_calls import CallFailure, Endpoint
 from data_build.speech.rewriting.rewriter import ChatRewriter
 from tests.data_build.chat_server import Raw, Say
 

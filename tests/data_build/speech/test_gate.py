@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_build.chat.http_calls import CallFailure, Endpoint
+from data_build.http_calls import CallFailure, Endpoint
 from data_build.records import Voice
 from data_build.speech.asr import HttpAsr, HttpAsrConfig, TransformersAsr
 from data_build.speech.gate import GateConfig, check

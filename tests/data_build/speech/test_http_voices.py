@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_build.chat.http_calls import Endpoint
 from data_build.drops import Dropped
+from data_build.http_calls import Endpoint
 from data_build.records import Voice
 from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
 from data_build.speech.synthesis import synthesise

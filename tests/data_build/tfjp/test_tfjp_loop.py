@@ -175,6 +175,18 @@ def test_times_of_the_source_move_with_their_audio() -> None:
     assert np.abs(near).max() > 0.7
 
 
+@pytest.mark.parametrize("offset", [0.02, -0.3])
+def test_an_offset_makes_no_difference(offset: float) -> None:
+    clip = np.concatenate((silence(0.4), voiced(0.8), silence(1.0), voiced(0.6), silence(0.2)))
+    clip = (clip + noise(len(clip) / 16_000, -60.0)[: len(clip)]).astype(np.float32)
+    plain, shifted = (
+        tfjp((clip + np.float32(dc)).astype(np.float32), CONFIG) for dc in (0, offset)
+    )
+    assert shifted.report.silence_samples == plain.report.silence_samples > 0
+    assert shifted.report.out_samples == plain.report.out_samples
+    np.testing.assert_allclose(shifted.samples, plain.samples, atol=1e-4)
+
+
 def test_an_empty_clip_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         tfjp(np.zeros(0, np.float32), CONFIG)

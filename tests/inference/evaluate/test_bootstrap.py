@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from inference.evaluate.bootstrap import quantile, ratio, resample_counts
-from inference.evaluate.wilson import wilson
 
 
 def test_intervals_cover_as_often_as_they_say():
@@ -53,12 +52,3 @@ def test_quantile_of_repeated_draws_equals_brute_force():
 def test_empty_is_null():
     assert ratio(np.zeros(3), np.zeros(3), resample_counts(3, 0)).value is None
     assert quantile(np.zeros(0), np.zeros(0, int), 0.5, resample_counts(0, 0)).value is None
-    assert wilson(0, 0).value is None
-
-
-def test_wilson_at_the_published_always_ignore_rate():
-    found = wilson(377, 644)
-    assert found.value == pytest.approx(0.5854, abs=1e-4)
-    assert (found.low, found.high) == pytest.approx((0.547, 0.623), abs=1e-3)
-    with pytest.raises(ValueError, match=r"within 0\.\.5"):
-        wilson(6, 5)

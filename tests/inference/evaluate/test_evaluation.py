@@ -6,23 +6,26 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 
 from inference.batch import decode_batch
 from inference.evaluate import sweep as sweep_module
 from inference.evaluate.recipe import EvaluateRecipe, ReportConfig
 from inference.evaluate.run import evaluate
 from inference.evaluate.streams import read_groups
-from inference.evaluate.sweep import decode, listen, outcome_of, sweep
+from inference.evaluate.sweep import decode, outcome_of, run_alone, sweep
 from inference.evaluate.validate import stream_validation
 from inference.sampling import SamplingConfig
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import Checkpoint, save_checkpoint
+from soundflow.shards.reader import ShardSet
 from tests.inference.engines import make_engine, write_split
 
 ENGINE = make_engine()
@@ -53,7 +56,7 @@ def done(place):
         streams_at_once=4,
         latency_streams=2,
         sampling=GREEDY,
-        report=ReportConfig(streams=2, training_metrics=place / "metrics.jsonl"),
+        report=ReportConfig(streams=2),
     )
     return evaluate(recipe)
 
@@ -141,8 +144,6 @@ def _browse(page: Path, place: Path) -> tuple[str, list[str], int]:
 
 
 def test_every_threshold_is_what_decoding_at_it_alone_gives(place):
-    from soundflow.shards.reader import ShardSet
-
     shards = ShardSet(place / "data" / "test")
     (group,) = read_groups(ENGINE, shards, range(6), 6)
     swept = sweep(ENGINE, group, THRESHOLDS, GREEDY)
@@ -156,8 +157,6 @@ def test_every_threshold_is_what_decoding_at_it_alone_gives(place):
 
 
 def test_one_crash_costs_one_stream(place, monkeypatch):
-    from soundflow.shards.reader import ShardSet
-
     shards = ShardSet(place / "data" / "test")
     (group,) = read_groups(ENGINE, shards, range(6), 6)
     broken = replace(group[2], sample=replace(group[2].sample, record=_without_system(group[2])))
@@ -170,12 +169,87 @@ def test_one_crash_costs_one_stream(place, monkeypatch):
     def failing_alone(engine, stream, threshold, sampling):
         if stream.record.system is None:
             return sweep_module.Run((), "RuntimeError: a stream broke")
-        return listen(engine, stream, threshold, sampling)
+        return run_alone(engine, stream, threshold, sampling)
 
     monkeypatch.setattr(sweep_module, "decode_batch", failing)
-    monkeypatch.setattr(sweep_module, "listen", failing_alone)
+    monkeypatch.setattr(sweep_module, "run_alone", failing_alone)
     runs = decode(ENGINE, [*group[:2], broken, *group[3:]], 0.5, GREEDY)
     assert [r.failure is None for r in runs] == [True, True, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_running_out_of_memory_ends_the_evaluation(place, monkeypatch, error):
+    def failing(engine, streams, limit):
+        raise error
+
+    monkeypatch.setattr(sweep_module, "decode_batch", failing)
+    (group,) = read_groups(ENGINE, ShardSet(place / "data" / "test"), range(2), 2)
+    with pytest.raises(UserError, match="memory ran out while decoding 2 streams at once"):
+        decode(ENGINE, group, 0.5, GREEDY)
+
+
+def test_a_read_only_checkpoint_is_noticed_and_the_threshold_goes_to_the_output(place, monkeypatch):
+    """Root may write anywhere, so the write itself is made to fail."""
+    stock = tempfile.TemporaryFile
+
+    def refusing(*args, dir=None, **more):
+        if dir == place / "model":
+            raise PermissionError(13, "read-only")
+        return stock(*args, dir=dir, **more)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refusing)
+    before = (place / "model" / "calibration.json").read_bytes()
+    recipe = EvaluateRecipe(
+        place / "model", place / "data", place / "read_only",
+        thresholds=(0.3, 0.6), latency_streams=1, sampling=GREEDY,
+    )  # fmt: skip
+    results = evaluate(recipe)
+    assert results.stored_beside_report
+    assert results.calibration_path == str(place / "read_only" / "calibration.json")
+    assert (place / "model" / "calibration.json").read_bytes() == before
+
+
+def test_the_calibration_names_its_data(place, done):
+    stored = json.loads((place / "model" / "calibration.json").read_text())
+    assert stored["data_fingerprint"] == ShardSet(place / "data" / "valid").content_hash
+    assert stored["data_fingerprint"] != ENGINE.spec.fingerprint
+
+
+def test_tables_by_task_and_kind_add_up(done):
+    model = done.headline["model"]
+    assert sum(t.n_streams for t in done.tasks) == done.n_streams
+    assert sum(k.to_answer for k in done.kinds) == model["wanted"].value
+    assert sum(k.hits for k in done.kinds) == model["hits"].value
+    assert sum(k.misses for k in done.kinds) == model["misses"].value
+    false = sum(k.early + k.repeats + k.strays for k in done.kinds)
+    assert false == model["false"].value
+
+
+def test_streams_with_mistakes_are_drawn_first(place, done):
+    page = (place / "out" / "report.html").read_text()
+    drawn = re.findall(r'<article class="stream"><header><h3>.*?</header>', page)
+    assert len(drawn) == 2
+    assert re.search(r"\d+ (miss|stray|early|repeated)", drawn[0])
+
+
+def test_a_report_from_another_folder_has_all_its_sections(place, done, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = EvaluateRecipe(
+        place / "model", place / "data", place / "elsewhere", calibrate_on=None,
+        thresholds=(0.5,), latency_streams=1, sampling=GREEDY,
+    )  # fmt: skip
+    evaluate(recipe)
+    assert 'id="training"' in (place / "elsewhere" / "report.html").read_text()
+    lost = replace(recipe, report=ReportConfig(training_metrics=Path("runs/metrics.jsonl")))
+    with pytest.raises(UserError, match=r"training_metrics: runs/metrics.jsonl: no such file"):
+        evaluate(lost)
 
 
 def _without_system(stream):
@@ -213,7 +287,8 @@ def test_data_of_another_spec_is_refused(place):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("windows_s", ()), ("thresholds", (1.5,)), ("streams_at_once", 0)]
+    ("key", "value"),
+    [("windows_s", ()), ("thresholds", (1.5,)), ("streams_at_once", 0), ("calibrate_on", "test")],
 )
 def test_impossible_recipes_are_refused(place, key, value):
     with pytest.raises(ValueError, match=key):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from torch import Tensor
 
 from inference.engine import engine_of
 from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEvent
-from inference.profiles import OURS, PUBLISHED, Profile, hear_recordings, open_session
+from inference.feed import feed
+from inference.profiles import OURS, PUBLISHED, Profile
+from inference.recordings import open_recordings
 from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
-from soundflow.audio.files import read_audio
+from inference.session import Session, SessionConfig
 from soundflow.model.weights import Checkpoint
 from soundflow.protocol.tokens import TokenTable
 from tests.parity.reference.features import WAVS, gap
@@ -27,34 +29,32 @@ GREEDY = SessionConfig(sampling=SamplingConfig(temperature=0))
 
 
 @dataclass
-class Heard:
+class Recorded:
     """A session: its events, and the logits behind every decision and every reply token."""
 
     events: list[SessionEvent] = field(default_factory=list)
     logits: list[Tensor] = field(default_factory=list)
 
 
-def run(checkpoint: Checkpoint, wavs: Sequence[Path], profile: Profile) -> Heard:
+def run(checkpoint: Checkpoint, wavs: Sequence[Path], profile: Profile) -> Recorded:
     """Recordings through the engine as `soundflow infer` runs them, greedily."""
-    engine = engine_of(checkpoint)
-    heard = Heard()
+    engine = engine_of(checkpoint, profile=profile)
+    recorded = Recorded()
     stock = engine.model.logits
 
-    def recorded(hidden: Tensor) -> Tensor:
+    def recording(hidden: Tensor) -> Tensor:
         logits = stock(hidden)
-        heard.logits.append(logits[-1].clone())
+        recorded.logits.append(logits[-1].clone())
         return logits
 
-    engine.model.logits = recorded  # type: ignore[method-assign]
+    engine.model.logits = recording  # type: ignore[method-assign]
     try:
-        session = open_session(engine, profile, GREEDY)
-        audio = [read_audio(p) for p in wavs]
-        for events in hear_recordings(session, audio, profile, engine.spec.time):
-            heard.events += events
+        recordings = open_recordings([str(p) for p in wavs], engine.spec, 0.1, 16_000, io.BytesIO())
+        for output in feed(engine, Session(engine, GREEDY), recordings):
+            recorded.events += output.events
     finally:
         del engine.model.logits  # type: ignore[method-assign]
-        open_session(engine, OURS)
-    return heard
+    return recorded
 
 
 def turns(events: Sequence[SessionEvent], table: TokenTable) -> list[list[int]]:
@@ -80,12 +80,12 @@ def session_rows(goldens: Path, checkpoint: Checkpoint) -> Iterator[Row]:
         single = name != "session_abc"
         gold = load_file(goldens / (f"wav_{name}.safetensors" if single else f"{name}.safetensors"))
         wavs = [goldens / f"wavs/{w}.wav" for w in ([name] if single else WAVS)]
-        heard = run(checkpoint, wavs, PUBLISHED)
-        found = torch.stack(heard.logits)
+        found_run = run(checkpoint, wavs, PUBLISHED)
+        found = torch.stack(found_run.logits)
         logits = max(logits, gap(found[:, gold["logits_ids"]], gold["logits_subset"]))
         totals = max(totals, gap(found.logsumexp(1), gold["logits_lse"]))
         full = max(full, gap(found[gold["full_idx"]], gold["full_logits"]))
-        said, wanted = turns(heard.events, checkpoint.spec.tokens), told[name]["turns"]
+        said, wanted = turns(found_run.events, checkpoint.spec.tokens), told[name]["turns"]
         differ += abs(len(said) - len(wanted))
         differ += sum(a != b for a, b in zip(said, wanted, strict=False))
     yield Row(

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from soundflow.audio.frontend import StreamingLogMel
 from soundflow.data.augment import AugmentConfig, augment
 from soundflow.data.batch import Batch
-from soundflow.data.collate import collate, first_chunks, hear
+from soundflow.data.collate import collate, first_chunks, stream_features
 from soundflow.data.dataset import FeatureCache, HeldOut, TrainUpdates
 from soundflow.data.schedule import LengthWarmUp, Schedule
 from soundflow.protocol.layout import Role, parse_online
@@ -39,7 +39,7 @@ def test_features_are_those_of_a_live_stream(
     spec: StreamSpec, make_tone_stream: Make, make_text_stream: Make
 ) -> None:
     samples = [make_tone_stream(0, 3), make_text_stream(1), make_tone_stream(1, 5)]
-    batch = collate([hear(s, spec) for s in samples], spec)
+    batch = collate([stream_features(s, spec) for s in samples], spec)
     assert batch.mel.shape == (8, 128, 40)
     at = 0
     for sample in (samples[0], samples[2]):
@@ -56,7 +56,7 @@ def test_padding_is_neither_slot_nor_target(
     spec: StreamSpec, make_tone_stream: Make, make_text_stream: Make
 ) -> None:
     samples = [make_text_stream(1), make_tone_stream(1, 5)]
-    batch = collate([hear(s, spec) for s in samples], spec)
+    batch = collate([stream_features(s, spec) for s in samples], spec)
     assert batch.ids.shape == batch.roles.shape
     for row, sample in enumerate(samples):
         n = len(sample.ids)
@@ -94,7 +94,7 @@ def test_resuming_is_starting_at_another_index(tone_data: Path) -> None:
 
 
 def test_a_stream_as_it_was_after_some_chunks(spec: StreamSpec, make_tone_stream: Make) -> None:
-    whole = hear(make_tone_stream(0, 5), spec)
+    whole = stream_features(make_tone_stream(0, 5), spec)
     turns = len(parse_online(spec.tokens, 10, whole.ids.tolist()).turns)
     assert turns == 1
     for n in range(1, 7):
@@ -119,7 +119,7 @@ def test_early_updates_see_beginnings_only(tone_data: Path, spec: StreamSpec) ->
 
 def test_the_cache_stays_within_its_limit(tone_data: Path) -> None:
     shards = ShardSet(tone_data / "train")
-    one = hear(shards.read(0), shards.spec).mel.nbytes
+    one = stream_features(shards.read(0), shards.spec).mel.nbytes
     cache = FeatureCache(shards, 3 * one)
     for stream in range(len(shards)):
         cache[stream]
@@ -131,14 +131,14 @@ def test_held_out_streams_come_once_and_undistorted(tone_data: Path, spec: Strea
     shards = ShardSet(tone_data / "valid")
     whole = HeldOut(shards, 4)
     assert [len(b.ids) for b in whole] == [4, 2]
-    assert same(whole[0], collate([hear(shards.read(i), spec) for i in range(4)], spec))
+    assert same(whole[0], collate([stream_features(shards.read(i), spec) for i in range(4)], spec))
     ranks = [HeldOut(shards, 4, rank=r, world=2) for r in (0, 1)]
     assert [len(r) for r in ranks] == [1, 1]
     assert same(ranks[1][0], whole[1])
 
 
 def test_augmentation_keeps_shape_and_original(make_tone_stream: Make, spec: StreamSpec) -> None:
-    mel = hear(make_tone_stream(0, 4), spec).mel
+    mel = stream_features(make_tone_stream(0, 4), spec).mel
     before = mel.copy()
     out = augment(mel, STRONG, np.random.default_rng(1))
     np.testing.assert_array_equal(mel, before)

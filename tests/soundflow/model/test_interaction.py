@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from soundflow.data.collate import collate, hear
+from soundflow.data.collate import collate, stream_features
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.layout import Role
@@ -29,7 +29,7 @@ def model(small_model: ModelConfig, spec: StreamSpec) -> AudioInteractionModel:
 def test_right_padding_changes_nothing(
     model: AudioInteractionModel, spec: StreamSpec, make_tone_stream: Make, make_text_stream: Make
 ) -> None:
-    rows = [hear(s, spec) for s in (make_tone_stream(0, 3), make_text_stream(1),
+    rows = [stream_features(s, spec) for s in (make_tone_stream(0, 3), make_text_stream(1),
                                     make_tone_stream(1, 6))]  # fmt: skip
     together = collate(rows, spec)
     hidden = model(together.ids, together.mel)
@@ -45,7 +45,7 @@ def test_right_padding_changes_nothing(
 def test_the_future_never_changes_the_past(
     model: AudioInteractionModel, spec: StreamSpec, make_tone_stream: Make
 ) -> None:
-    heard = collate([hear(make_tone_stream(0, 5), spec)], spec)
+    heard = collate([stream_features(make_tone_stream(0, 5), spec)], spec)
     other = heard.mel.clone()
     other[3:] = torch.randn_like(other[3:])
     before_chunk_3 = int((heard.ids[0] == spec.tokens.audio_begin).nonzero()[3])
@@ -59,7 +59,7 @@ def test_live_decoding_sees_the_training_logits(
     model: AudioInteractionModel, spec: StreamSpec, make_tone_stream: Make
 ) -> None:
     """Chunk by chunk through a cache = one forward pass, at every decision."""
-    heard = collate([hear(make_tone_stream(0, 5), spec)], spec)
+    heard = collate([stream_features(make_tone_stream(0, 5), spec)], spec)
     want = model.logits(model(heard.ids, heard.mel)[0])
     cache, got, start, chunk = model.new_cache(), [], 0, 0
     ids = heard.ids[0]
@@ -78,7 +78,7 @@ def test_live_decoding_sees_the_training_logits(
 def test_packed_streams_do_not_see_each_other(
     model: AudioInteractionModel, spec: StreamSpec, make_tone_stream: Make
 ) -> None:
-    a, b = (collate([hear(make_tone_stream(i, 3 + i), spec)], spec) for i in (0, 1))
+    a, b = (collate([stream_features(make_tone_stream(i, 3 + i), spec)], spec) for i in (0, 1))
     ids = torch.cat([a.ids, b.ids], dim=1)
     positions = torch.cat([torch.arange(a.ids.shape[1]), torch.arange(b.ids.shape[1])])
     embeds = model.embed(ids, model.encode(torch.cat([a.mel, b.mel])))
@@ -90,7 +90,7 @@ def test_packed_streams_do_not_see_each_other(
 def test_slots_and_positions_must_agree(
     model: AudioInteractionModel, spec: StreamSpec, make_tone_stream: Make
 ) -> None:
-    heard = collate([hear(make_tone_stream(0, 3), spec)], spec)
+    heard = collate([stream_features(make_tone_stream(0, 3), spec)], spec)
     with pytest.raises(ValueError, match="20 encoder outputs for 30 audio slots"):
         model(heard.ids, heard.mel[:2])
     with pytest.raises(ValueError, match="0 encoder outputs for 30"):
@@ -100,7 +100,7 @@ def test_slots_and_positions_must_agree(
 def test_a_row_without_audio_still_reaches_the_tower(
     model: AudioInteractionModel, spec: StreamSpec, make_text_stream: Make
 ) -> None:
-    text = collate([hear(make_text_stream(1), spec)], spec)
+    text = collate([stream_features(make_text_stream(1), spec)], spec)
     model.zero_grad()
     model(text.ids, text.mel).sum().backward()
     grads = [p.grad for p in model.parameters() if p.requires_grad]

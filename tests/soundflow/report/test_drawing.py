@@ -18,7 +18,7 @@ from soundflow.report.embed import audio_uri
 from soundflow.report.heatmap import heatmap_png
 from soundflow.report.markup import number, percent, table, tag, tiles
 from soundflow.report.page import Section, render_page, write_page
-from soundflow.report.timeline import Bar, Said, Span, StreamView, stream_view
+from soundflow.report.timeline import Bar, ReplyMark, Span, StreamView, stream_view
 
 EVIL = '<script>alert("x")</script> & "q"'
 
@@ -34,7 +34,7 @@ def view(**changes) -> StreamView:
         "bars": [Bar(0.4 * i, 0.4 * i + 0.4, i / 5, i == 4) for i in range(5)],
         "threshold": 0.5,
         "spans": [Span(0.2, 0.7, 0.8, "cue", True), Span(0.3, 0.9, 1.0, "clink", False)],
-        "said": [Said(0.8, "Light on.", "right"), Said(2.0, "One.", "false", "urgent")],
+        "said": [ReplyMark(0.8, "Light on.", "right"), ReplyMark(2.0, "One.", "false", "urgent")],
     }
     return StreamView(**{**given_, **changes})
 
@@ -69,7 +69,7 @@ def test_whatever_is_missing_the_rest_is_drawn(changes):
 
 def test_text_is_escaped_everywhere():
     drawn = [
-        stream_view(view(title=EVIL, note=EVIL, said=[Said(0.1, EVIL, "right")])),
+        stream_view(view(title=EVIL, note=EVIL, said=[ReplyMark(0.1, EVIL, "right")])),
         line_chart([Series(EVIL, [(0, 1), (1, 2)])], EVIL, EVIL),
         table([EVIL], [[EVIL]]),
         tiles([(EVIL, EVIL, EVIL)]),

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from soundflow.data.batch import Batch
-from soundflow.data.collate import collate, hear
+from soundflow.data.collate import collate, stream_features
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.layout import Role
@@ -35,7 +35,7 @@ def samples(make_tone_stream: Make, make_text_stream: Make) -> list[StreamSample
 
 
 def cut(samples: list[StreamSample], spec: StreamSpec, rows: int) -> list[Batch]:
-    heard = [hear(s, spec) for s in samples]
+    heard = [stream_features(s, spec) for s in samples]
     return [collate(heard[i : i + rows], spec) for i in range(0, len(heard), rows)]
 
 

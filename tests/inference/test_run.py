@@ -1,9 +1,11 @@
-"""Listening to recordings: what `soundflow infer` prints."""
+"""Recordings through one session: what `soundflow infer` takes in and prints."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,20 +14,21 @@ import soundfile
 
 from inference.events import Decided, SessionEnded, from_json
 from inference.policy import ModelPolicy
-from inference.profiles import Profile
+from inference.profiles import OURS, Profile
 from inference.recipe import InferRecipe
-from inference.run import hear, infer
+from inference.run import infer, run_session
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
+from soundflow.api import AudioInteraction
 from soundflow.config.load import build
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import save_checkpoint
 from tests.inference.engines import make_engine, write_split
 
+NO_GAP = Profile(silence_s=0.0)
 ENGINE = make_engine()
 SHORT = SessionConfig(sampling=SamplingConfig(temperature=0.0, max_reply_tokens=4))
-NO_GAP = Profile(silence_s=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +47,10 @@ def recipe(place, *audio, **more) -> InferRecipe:
     return InferRecipe(checkpoint=place / "model", audio=audio, session=SHORT, **more)
 
 
-def events_of(place, *audio, pipe=None, **more):
-    found = hear(ENGINE, recipe(place, *audio, **more), pipe or io.BytesIO())
-    return [e for step in found for e in step.events]
+def events_of(place, *audio, pipe=None, profile=OURS, **more):
+    engine = replace(ENGINE, profile=profile)
+    found = run_session(engine, recipe(place, *audio, **more), pipe or io.BytesIO())
+    return [e for output in found for e in output.events]
 
 
 def test_json_lines_are_the_events(place, capsys):
@@ -54,11 +58,12 @@ def test_json_lines_are_the_events(place, capsys):
     printed = [from_json(json.loads(x)) for x in capsys.readouterr().out.splitlines()]
     decided = [e for e in printed if isinstance(e, Decided)]
     assert [e.chunk for e in decided] == list(range(6))  # 1 s padded to 3 chunks, 1 s of silence
-    assert printed[-1] == SessionEnded(6, 3 * 6400 + 3 * 6400)
+    assert [e.time_s for e in decided] == [0.4, 0.8, 1.2, 1.6, 2.0, 2.4]  # where each chunk ends
+    assert printed[-1] == SessionEnded(6, 2.4, 6 * 6400)
 
 
 def test_the_transcript_shows_every_chunk_and_the_truth(place, capsys):
-    infer(recipe(place, str(place / "test") + "#1", profile=NO_GAP))
+    infer(recipe(place, str(place / "test") + "#1"))
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     assert sum(" s  LISTENING" in x or " s  SPEAKING" in x for x in lines) == 7
@@ -69,8 +74,9 @@ def test_the_transcript_shows_every_chunk_and_the_truth(place, capsys):
 
 def test_a_stream_may_be_named_by_id_or_position(place):
     folder = str(place / "test")
-    by_id = events_of(place, f"{folder}#s2", profile=NO_GAP)
-    assert by_id == events_of(place, f"{folder}#2", profile=NO_GAP)
+    by_id = events_of(place, f"{folder}#s2")
+    assert by_id == events_of(place, f"{folder}#2")
+    assert by_id[-1].chunks == 8  # a built stream ends in its own silence: none is added
 
 
 def test_recordings_share_one_session(place):
@@ -81,13 +87,6 @@ def test_recordings_share_one_session(place):
     assert sum(isinstance(e, SessionEnded) for e in events) == 1
 
 
-def test_a_pipe_is_heard_as_the_file(place):
-    pcm = (np.random.default_rng(1).normal(0, 3000, 9000)).astype("<i2")
-    soundfile.write(place / "pcm.wav", pcm, 16_000)
-    piped = events_of(place, "-", pipe=io.BytesIO(pcm.tobytes()))
-    assert piped == events_of(place, str(place / "pcm.wav"))
-
-
 def test_trailing_drop_leaves_the_incomplete_chunk_out(place):
     kept = events_of(place, str(place / "b.flac"), profile=NO_GAP)
     dropped = events_of(
@@ -96,19 +95,32 @@ def test_trailing_drop_leaves_the_incomplete_chunk_out(place):
     assert (kept[-1].chunks, dropped[-1].chunks) == (2, 1)
 
 
-def test_real_time_waits_for_every_packet(place):
-    slept: list[float] = []
-    plain = recipe(place, str(place / "b.flac"), real_time=True, profile=NO_GAP)
-    list(hear(ENGINE, plain, io.BytesIO(), sleep=slept.append))
-    assert len(slept) == 6  # 5 packets of 0.1 s and the padding
-    assert max(slept) > 0.1
+def test_files_are_the_same_from_the_command_line_and_from_python(place):
+    for name in ("a.wav", "b.flac", "test#1"):
+        audio = str(place / name)
+        options = {"temperature": 0.0, "max_reply_tokens": 4}
+        assert list(AudioInteraction(ENGINE).stream(audio, **options)) == events_of(place, audio)
+
+
+def test_limits_that_cannot_hold_a_chunk_are_refused_with_the_number_needed(place):
+    def tried(limit):
+        config = replace(SHORT, limit_positions=limit)
+        given = replace(recipe(place, str(place / "b.flac")), session=config)
+        return list(run_session(ENGINE, given, io.BytesIO()))
+
+    with pytest.raises(UserError, match=r"limit_positions=10 is too small.* at least (\d+)") as why:
+        tried(10)
+    needed = int(re.search(r"at least (\d+)", why.value.message)[1])
+    with pytest.raises(UserError, match="too small"):
+        tried(needed - 1)
+    assert tried(needed)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [("nothing.wav", "no such file"), ("test#9", "no such stream"), ("test#s7", "no such stream")],
 )
-def test_wrong_names_are_refused_before_anything_is_heard(place, name, message):
+def test_wrong_names_are_refused_before_anything_is_fed(place, name, message):
     with pytest.raises(UserError, match=message):
         events_of(place, str(place / "a.wav"), str(place / name))
 

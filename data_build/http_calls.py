@@ -2,14 +2,15 @@
 
 ::
 
-    post ─▶ a free slot ─▶ request ─▶ answer ─▶ accept ─▶ value
+    call ─▶ a free slot ─▶ request ─▶ answer ─▶ accept ─▶ value
                              ▲                    │
                              └── back-off, jitter ┘  (busy, broken or unusable answer)
                                  until the retries or the item's time limit are used up
 
-Every wait has an end: one request has ``timeout_s``, an item with all its retries ``item_limit_s``
-from the moment it holds a slot. An endpoint that fails many items in a row is left alone for a
-while, so that a dead server costs a build minutes and not days.
+httpx sends and tenacity retries. Ours is what a build needs beside: every wait has an end (one
+request has ``timeout_s``, an item with all its retries ``item_limit_s`` from the moment it holds a
+slot), everything is counted, and a server that cannot be reached stops the build instead of
+dropping its items, so that what is built never depends on when the server was away.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ import asyncio
 import dataclasses
 import email.utils
 import os
-import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+import tenacity
 
 from data_build.drops import Drop, ServerGone
 from soundflow.errors import UserError
@@ -39,8 +40,6 @@ RETRIED_STATUS = frozenset({408, 409, 425, 429})
 MISCONFIGURED_STATUS = frozenset({401, 403, 404, 405})
 # Failures that say "the server is not there", as opposed to "this item does not work".
 DOWN_KINDS = frozenset({"connection", "timeout", "time_limit", "server_error"})
-# Failures after which nothing more can be asked: the build stops until the server is back.
-GONE_KINDS = frozenset({"connection", "endpoint_down"})
 MAX_BACKOFF_S = 30.0
 MAX_ANSWER_BYTES = 64 * 2**20
 
@@ -49,9 +48,11 @@ MAX_ANSWER_BYTES = 64 * 2**20
 class Endpoint:
     """Where a server is, and how patient to be with it.
 
-    ``api_key_env`` names the environment variable that holds the key (never the key itself).
-    ``breaker_items`` failures in a row make the following items fail at once for
-    ``breaker_rest_s``.
+    Attributes:
+        api_key_env: the environment variable that holds the key (never the key itself).
+        timeout_s: limit of one request.
+        item_limit_s: limit of an item with all its retries.
+        gone_after: this many items that fail in a row for the server's sake mean that it is gone.
     """
 
     base_url: str
@@ -61,19 +62,17 @@ class Endpoint:
     retries: int = 4
     concurrency: int = 8
     backoff_s: float = 0.5
-    breaker_items: int = 16
-    breaker_rest_s: float = 30.0
+    gone_after: int = 16
 
     def __post_init__(self) -> None:
         url = urlsplit(self.base_url)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"base_url must be http(s)://host[:port]/path, got {self.base_url!r}")
-        for name in ("timeout_s", "item_limit_s", "backoff_s", "concurrency", "breaker_items"):
-            if getattr(self, name) <= 0:
+        for name in ("timeout_s", "item_limit_s", "backoff_s", "concurrency", "gone_after"):
+            if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("retries", "breaker_rest_s"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.retries < 0:
+            raise ValueError(f"retries must not be negative, got {self.retries}")
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,8 @@ Body = dict[str, Any] | Form
 class CallFailure(Exception):
     """One item that the server did not answer usefully, after all retries.
 
-    ``kind`` is one of timeout, time_limit, server_error, busy, refused (another 4xx), or the kind
-    of a `BadAnswer`.
+    ``kind`` is one of connection (cut in the middle), timeout, time_limit, server_error, busy,
+    refused (another 4xx), or the kind of a `BadAnswer`.
     """
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -104,7 +103,9 @@ class CallFailure(Exception):
 
     def drop(self, step: str, item: str) -> Drop:
         """The failure as a dropped item of the build."""
-        return Drop(step=step, item=item, reason=f"{self.kind}: {self.detail}")
+        return Drop(
+            step, f"{item}: {self.detail}", f"no usable answer from the server: {self.kind}"
+        )
 
 
 class BadAnswer(Exception):
@@ -118,7 +119,7 @@ class BadAnswer(Exception):
 
 @dataclass(frozen=True)
 class CallCounts:
-    """What the calls of one client came to, for the build's summary."""
+    """What the calls to one server came to."""
 
     items: int = 0
     requests: int = 0
@@ -126,57 +127,51 @@ class CallCounts:
     cache_hits: int = 0
     failures: dict[str, int] = field(default_factory=dict)
 
-    def __add__(self, other: CallCounts) -> CallCounts:
-        failures = Counter(self.failures) + Counter(other.failures)
-        return CallCounts(
-            self.items + other.items,
-            self.requests + other.requests,
-            self.retries + other.retries,
-            self.cache_hits + other.cache_hits,
-            dict(sorted(failures.items())),
-        )
+
+class _Unreachable(CallFailure):
+    """Nothing listens there."""
 
 
-class _Refused(Exception):
-    def __init__(self, kind: str, detail: str, retry: bool, after_s: float | None) -> None:
-        super().__init__(detail)
-        self.failure = CallFailure(kind, detail)
-        self.retry = retry
+class _Again(Exception):
+    """An attempt that failed and may be repeated, after ``after_s`` where the server says so."""
+
+    def __init__(self, failure: CallFailure, after_s: float | None = None) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
         self.after_s = after_s
 
 
 class EndpointCaller:
-    """Posts JSON, or forms, to one endpoint from any thread.
+    """Posts JSON, or forms, to one endpoint; for use from any thread of one process.
 
     The calls run on an event loop of their own thread: only there can a request be cut off in the
-    middle of a read. Pickled as its configuration; every process opens its own connections.
+    middle of a read.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.counts = CallCounts()
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: httpx.AsyncClient | None = None
         self._slots = asyncio.Semaphore(endpoint.concurrency)
-        self._jitter = random.Random()
         self._failed_in_a_row = 0
-        self._rest_until = 0.0
         self._ever_answered = False
 
-    def __reduce__(self) -> tuple[type[EndpointCaller], tuple[Endpoint]]:
-        return type(self), (self.endpoint,)
+    def call(self, path: str, body: Body, accept: Callable[[bytes], T]) -> T:
+        """Posts ``body`` until ``accept`` takes an answer.
 
-    def start(self, work: Callable[[], Awaitable[T]]) -> Future[T]:
-        """Begins ``work`` on the loop of this caller."""
-        if os.getpid() != self._pid:
-            raise RuntimeError("an endpoint caller does not survive a fork; make one per process")
+        Raises:
+            CallFailure: when retries or time are used up; counted.
+            ServerGone: when the server cannot be reached, or has failed many items in a row.
+            UserError: when the endpoint refuses the very first calls (wrong key, URL or model).
+        """
+        return self.submit(path, body, accept).result()
 
-        async def run() -> T:
-            return await work()
-
-        return asyncio.run_coroutine_threadsafe(run(), self._running_loop())
+    def submit(self, path: str, body: Body, accept: Callable[[bytes], T]) -> Future[T]:
+        """As `call`, without waiting for the answer."""
+        work = self._item(path, body, accept)
+        return asyncio.run_coroutine_threadsafe(work, self._running_loop())
 
     def close(self) -> None:
         """Closes the connections and ends the thread; calls still under way are cancelled."""
@@ -195,23 +190,17 @@ class EndpointCaller:
             changed = {name: getattr(self.counts, name) + n for name, n in more.items()}
             self.counts = dataclasses.replace(self.counts, **changed)
 
-    async def post(self, path: str, body: Body, accept: Callable[[bytes], T]) -> T:
-        """Posts ``body`` until ``accept`` takes an answer. Runs on the caller's loop.
-
-        Raises:
-            CallFailure: when retries or time are used up; counted.
-            ServerGone: when the server cannot be reached at all; counted.
-            UserError: when the endpoint refuses the very first calls (wrong key, URL or model).
-        """
+    async def _item(self, path: str, body: Body, accept: Callable[[bytes], T]) -> T:
         async with self._slots:
+            if self._failed_in_a_row >= self.endpoint.gone_after:
+                failed = f"the last {self._failed_in_a_row} calls failed"
+                raise ServerGone(self.endpoint.base_url, failed)
             self.count(items=1)
             try:
-                if time.monotonic() < self._rest_until:
-                    raise CallFailure("endpoint_down", f"{self.endpoint.base_url} is left to rest")
                 value = await self._within_limit(path, body, accept)
             except CallFailure as failure:
                 self._note_failure(failure)
-                if failure.kind in GONE_KINDS:
+                if isinstance(failure, _Unreachable):
                     raise ServerGone(self.endpoint.base_url, failure.detail) from failure
                 raise
             self._failed_in_a_row = 0
@@ -219,58 +208,52 @@ class EndpointCaller:
 
     async def _within_limit(self, path: str, body: Body, accept: Callable[[bytes], T]) -> T:
         limit_s = self.endpoint.item_limit_s
-        deadline = asyncio.get_running_loop().time() + limit_s
+        attempts = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(_Again),
+            stop=tenacity.stop_after_attempt(self.endpoint.retries + 1)
+            | tenacity.stop_before_delay(limit_s),
+            wait=self._wait_s,
+            before_sleep=lambda _: self.count(retries=1),
+            reraise=True,
+        )
         try:
-            async with asyncio.timeout_at(deadline):
-                return await self._attempts(path, body, accept, deadline)
+            async with asyncio.timeout(limit_s):
+                return await attempts(self._attempt, path, body, accept)
+        except _Again as last:
+            raise last.failure from None
         except TimeoutError:
             raise CallFailure("time_limit", f"no usable answer within {limit_s:g} s") from None
 
-    async def _attempts(
-        self, path: str, body: Body, accept: Callable[[bytes], T], deadline: float
-    ) -> T:
-        for attempt in range(self.endpoint.retries + 1):
-            if attempt:
-                self.count(retries=1)
-            after_s: float | None = None
-            try:
-                return accept(await self._request(path, body))
-            except BadAnswer as bad:
-                failure = CallFailure(bad.kind, bad.detail)
-            except _Refused as refused:
-                failure, after_s = refused.failure, refused.after_s
-                if not refused.retry:
-                    raise failure from None
-            wait_s = self._backoff_s(attempt) if after_s is None else after_s
-            if attempt == self.endpoint.retries:
-                break
-            if asyncio.get_running_loop().time() + wait_s >= deadline:
-                detail = f"{failure.detail}; waiting {wait_s:.1f} s more exceeds the item's limit"
-                raise CallFailure(failure.kind, detail)
-            await asyncio.sleep(wait_s)
-        raise failure
+    def _wait_s(self, state: tenacity.RetryCallState) -> float:
+        """What the server asks for, else exponential back-off with jitter."""
+        last = state.outcome.exception() if state.outcome else None
+        if isinstance(last, _Again) and last.after_s is not None:
+            return last.after_s
+        ceiling_s = min(self.endpoint.backoff_s * 2.0 ** (state.attempt_number - 1), MAX_BACKOFF_S)
+        return float(tenacity.wait_random(ceiling_s / 2, ceiling_s)(state))
 
-    def _backoff_s(self, attempt: int) -> float:
-        """Exponential back-off with jitter: only timing depends on the draw, never data."""
-        ceiling_s = min(self.endpoint.backoff_s * 2.0**attempt, MAX_BACKOFF_S)
-        return ceiling_s * self._jitter.uniform(0.5, 1.0)
-
-    async def _request(self, path: str, body: Body) -> bytes:
+    async def _attempt(self, path: str, body: Body, accept: Callable[[bytes], T]) -> T:
         self.count(requests=1)
         try:
-            async with asyncio.timeout(self.endpoint.timeout_s):
-                async with self._http().stream("POST", path, **_content(body)) as answer:
-                    content = await _read(answer)
+            async with (
+                asyncio.timeout(self.endpoint.timeout_s),
+                self._http().stream("POST", path, **_content(body)) as answer,
+            ):
+                content = await _read(answer)
         except TimeoutError:
             detail = f"no answer within {self.endpoint.timeout_s:g} s"
-            raise _Refused("timeout", detail, True, None) from None
+            raise _Again(CallFailure("timeout", detail)) from None
         except httpx.HTTPError as error:
+            kind = _Unreachable if isinstance(error, httpx.ConnectError) else CallFailure
             detail = f"{type(error).__name__} {error}".strip()
-            raise _Refused("connection", detail, True, None) from error
-        if answer.status_code == 200:
-            self._ever_answered = True
-            return content
-        raise self._refusal(answer, content)
+            raise _Again(kind("connection", detail)) from error
+        if answer.status_code != 200:
+            raise self._refusal(answer, content)
+        self._ever_answered = True
+        try:
+            return accept(content)
+        except BadAnswer as bad:
+            raise _Again(CallFailure(bad.kind, bad.detail)) from bad
 
     def _refusal(self, answer: httpx.Response, content: bytes) -> Exception:
         status = answer.status_code
@@ -280,24 +263,18 @@ class EndpointCaller:
                 f"{answer.url} answers {detail}",
                 "check base_url, model and the variable that api_key_env names",
             )
-        after_s = _retry_after_s(answer.headers.get("retry-after"))
-        if status in RETRIED_STATUS:
-            return _Refused("busy", detail, True, after_s)
-        if status >= 500:
-            return _Refused("server_error", detail, True, after_s)
-        return _Refused("refused", detail, False, None)
+        if status in RETRIED_STATUS or status >= 500:
+            kind = "busy" if status in RETRIED_STATUS else "server_error"
+            after_s = _retry_after_s(answer.headers.get("retry-after"))
+            return _Again(CallFailure(kind, detail), after_s)
+        return CallFailure("refused", detail)
 
     def _note_failure(self, failure: CallFailure) -> None:
         with self._lock:
             failures = Counter(self.counts.failures)
             failures[failure.kind] += 1
             self.counts = dataclasses.replace(self.counts, failures=dict(failures))
-        if failure.kind in DOWN_KINDS:
-            self._failed_in_a_row += 1
-            if self._failed_in_a_row >= self.endpoint.breaker_items:
-                self._rest_until = time.monotonic() + self.endpoint.breaker_rest_s
-        elif failure.kind != "endpoint_down":
-            self._failed_in_a_row = 0
+        self._failed_in_a_row = self._failed_in_a_row + 1 if failure.kind in DOWN_KINDS else 0
 
     def _http(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -334,7 +311,7 @@ async def _read(answer: httpx.Response) -> bytes:
     async for part in answer.aiter_bytes():
         size += len(part)
         if size > MAX_ANSWER_BYTES:
-            raise _Refused("refused", f"an answer of over {MAX_ANSWER_BYTES} bytes", False, None)
+            raise CallFailure("refused", f"an answer of over {MAX_ANSWER_BYTES} bytes")
         parts.append(part)
     return b"".join(parts)
 

@@ -1,0 +1,91 @@
+"""Packets in, log-mel chunks out: the part of a session that needs no model.
+
+::
+
+    packet ─check─▶ float32 ─▶ StreamingLogMel ─▶ mel (n_mels, frames), one for each chunk
+
+Under ``maximum: clip`` the maximum of the log-mel is that of a whole recording, so a packet has to
+be a whole recording there; `inference.feed` makes them so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.packets import as_float32
+from inference.profiles import Profile
+from soundflow.audio.frontend import StreamingLogMel
+from soundflow.errors import UserError
+from soundflow.protocol.front_end import FrontEnd
+from soundflow.protocol.spec import StreamSpec
+from soundflow.protocol.timebase import TimeBase
+
+Float32 = npt.NDArray[np.float32]
+
+
+class AudioFrontend(Protocol):
+    """The front end of one session. ``received_samples`` counts what was pushed."""
+
+    @property
+    def received_samples(self) -> int: ...
+
+    def push(self, packet: Float32) -> list[Float32]:
+        """(n,) samples -> the chunks that became complete, each (n_mels, frames)."""
+
+    def finish(self) -> list[Float32]:
+        """Pads the stream to a chunk boundary -> the remaining chunks."""
+
+
+class ClipFrontend:
+    """A front end for which every packet is a recording with a maximum of its own."""
+
+    def __init__(self, time: TimeBase, front_end: FrontEnd) -> None:
+        self._time = time
+        self._front_end = replace(front_end, maximum="clip")
+        self._received = 0
+
+    @property
+    def received_samples(self) -> int:
+        return self._received
+
+    def push(self, packet: Float32) -> list[Float32]:
+        """The chunks of one recording.
+
+        Raises:
+            UserError: if it is not a whole number of chunks.
+        """
+        if len(packet) % self._time.chunk_samples:
+            raise UserError(
+                f"a packet of {len(packet)} samples under `maximum: clip`, which takes whole "
+                f"recordings, padded to multiples of {self._time.chunk_samples} samples",
+                "feed recordings by name, or load the model with profile='ours' for a live source",
+            )
+        self._received += len(packet)
+        whole = StreamingLogMel(self._time, self._front_end)
+        return whole.push(packet) + whole.finish()
+
+    def finish(self) -> list[Float32]:
+        """Nothing: no recording is incomplete."""
+        return []
+
+
+def open_frontend(spec: StreamSpec, profile: Profile) -> AudioFrontend:
+    """The front end of a new session, as the model was trained but for what the profile changes."""
+    if profile.maximum == "clip":
+        return ClipFrontend(spec.time, spec.front_end)
+    maximum = profile.maximum or spec.front_end.maximum
+    return StreamingLogMel(spec.time, replace(spec.front_end, maximum=maximum))
+
+
+def mel_chunks(spec: StreamSpec, profile: Profile, packets: Iterable[npt.ArrayLike]) -> Float32:
+    """All chunks of a finished stream, (n_chunks, n_mels, frames) float32."""
+    frontend = open_frontend(spec, profile)
+    chunks = [chunk for packet in packets for chunk in frontend.push(as_float32(packet))]
+    chunks += frontend.finish()
+    shape = (0, spec.front_end.n_mels, spec.time.frames_per_chunk)
+    return np.stack(chunks) if chunks else np.zeros(shape, np.float32)
