@@ -29,9 +29,12 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+import pydantic.dataclasses
 import tenacity
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from data_build.drops import Drop, ServerGone
+from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 
 T = TypeVar("T")
@@ -44,7 +47,7 @@ MAX_BACKOFF_S = 30.0
 MAX_ANSWER_BYTES = 64 * 2**20
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class Endpoint:
     """Where a server is, and how patient to be with it.
 
@@ -57,22 +60,17 @@ class Endpoint:
 
     base_url: str
     api_key_env: str = ""
-    timeout_s: float = 60.0
-    item_limit_s: float = 180.0
-    retries: int = 4
-    concurrency: int = 8
-    backoff_s: float = 0.5
-    gone_after: int = 16
+    timeout_s: PositiveFloat = 60.0
+    item_limit_s: PositiveFloat = 180.0
+    retries: NonNegativeInt = 4
+    concurrency: PositiveInt = 8
+    backoff_s: PositiveFloat = 0.5
+    gone_after: PositiveInt = 16
 
     def __post_init__(self) -> None:
         url = urlsplit(self.base_url)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"base_url must be http(s)://host[:port]/path, got {self.base_url!r}")
-        for name in ("timeout_s", "item_limit_s", "backoff_s", "concurrency", "gone_after"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.retries < 0:
-            raise ValueError(f"retries must not be negative, got {self.retries}")
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,10 @@ class SyntheticSound:
     seconds: float | None = None
 
 
+# What the factors of a voice may be: beyond, engines and resampling give no voice any more.
+VOICE_LIMITS = {"warp": (0.75, 1.35), "pitch": (0.6, 1.6), "rate": (0.5, 2.0)}
+
+
 @dataclass(frozen=True)
 class Voice:
     """Who speaks: an engine's voice, bent by three factors. 1 is the engine's own.
@@ -70,8 +74,7 @@ class Voice:
     take: int = 0
 
     def __post_init__(self) -> None:
-        limits = {"warp": (0.75, 1.35), "pitch": (0.6, 1.6), "rate": (0.5, 2.0)}
-        for name, (low, high) in limits.items():
+        for name, (low, high) in VOICE_LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} must lie in [{low}, {high}], got {value}")

@@ -18,13 +18,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jsonschema
+import pydantic.dataclasses
+from annotated_types import Interval
+from pydantic import PositiveInt
 
 from data_build.chat.cache import ChatCache, cache_key
 from data_build.chat.prompts import Prompt
 from data_build.http_calls import BadAnswer, CallCounts, CallFailure, Endpoint, EndpointCaller
+from soundflow.config.settings import SETTINGS, Seed
 
 Schema = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -32,7 +36,7 @@ Answer = dict[str, Any]
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class ChatConfig:
     """Which model to ask, and how.
 
@@ -42,16 +46,10 @@ class ChatConfig:
 
     endpoint: Endpoint = field(default_factory=lambda: Endpoint("http://127.0.0.1:8000/v1"))
     model: str = "default"
-    temperature: float = 0.7
-    max_tokens: int = 2048
-    seed: int = 0
+    temperature: Annotated[float, Interval(ge=0, le=2)] = 0.7
+    max_tokens: PositiveInt = 2048
+    seed: Seed = 0
     cache_dir: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.temperature <= 2.0:
-            raise ValueError(f"temperature must lie in [0, 2], got {self.temperature}")
-        if self.max_tokens <= 0:
-            raise ValueError(f"max_tokens must be positive, got {self.max_tokens}")
 
 
 @dataclass(frozen=True)

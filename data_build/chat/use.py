@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+import pydantic.dataclasses
+
 from data_build.chat.client import ChatClient, ChatConfig
+from soundflow.config.settings import SETTINGS
 
 Decision = Literal["rewrite", "plan", "refine", "verify", "probe", "silence"]
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class ChatUse:
     """A chat model and what it is asked for.
 
@@ -21,12 +24,7 @@ class ChatUse:
     """
 
     chat: ChatConfig = field(default_factory=ChatConfig)
-    decisions: tuple[str, ...] = get_args(Decision)
-
-    def __post_init__(self) -> None:
-        for name in self.decisions:
-            if name not in get_args(Decision):
-                raise ValueError(f"decisions: {name!r} is none of {', '.join(get_args(Decision))}")
+    decisions: tuple[Decision, ...] = get_args(Decision)
 
 
 def chat_client(use: ChatUse | None, cache: Path) -> ChatClient | None:

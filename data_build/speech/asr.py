@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydantic.dataclasses import dataclass
 
 from data_build.http_calls import BadAnswer, Endpoint, EndpointCaller, Form
+from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.shards.schema import quantise
@@ -87,7 +89,7 @@ class TransformersAsr:
         return self._pipeline
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class HttpAsrConfig:
     """``endpoint.base_url`` ends before ``/audio/transcriptions`` (usually in ``/v1``)."""
 

@@ -8,11 +8,15 @@ the same is no error: 7:30 or 730, mail box or mailbox.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+import pydantic.dataclasses
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from data_build.speech.asr import AsrModel
+from soundflow.config.settings import SETTINGS, Fraction, Ordered
 from soundflow.protocol.timebase import to_seconds
 from soundflow.text.normalize import BY_CHARACTER, level_compounds, split_numerals, units
 from soundflow.text.wer import count_unit_errors
@@ -20,7 +24,7 @@ from soundflow.text.wer import count_unit_errors
 Float32 = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class GateConfig:
     """When a rendering passes, and how often another is tried.
 
@@ -32,21 +36,11 @@ class GateConfig:
         slack_s: what a rendering may last longer (margins, pauses between sentences).
     """
 
-    tau_wer: float = 0.10
-    retries: int = 2
-    letters_per_s: tuple[float, float] = (5.0, 40.0)
-    characters_per_s: tuple[float, float] = (1.5, 12.0)
-    slack_s: float = 0.8
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.tau_wer <= 1.0:
-            raise ValueError(f"tau_wer must lie in [0, 1], got {self.tau_wer}")
-        if self.retries < 0:
-            raise ValueError(f"retries must not be negative, got {self.retries}")
-        for name in ("letters_per_s", "characters_per_s"):
-            slowest, fastest = getattr(self, name)
-            if not 0 < slowest < fastest:
-                raise ValueError(f"{name} must rise and be positive, got {(slowest, fastest)}")
+    tau_wer: Fraction = 0.10
+    retries: NonNegativeInt = 2
+    letters_per_s: Annotated[tuple[PositiveFloat, PositiveFloat], Ordered] = (5.0, 40.0)
+    characters_per_s: Annotated[tuple[PositiveFloat, PositiveFloat], Ordered] = (1.5, 12.0)
+    slack_s: NonNegativeFloat = 0.8
 
 
 @dataclass(frozen=True)

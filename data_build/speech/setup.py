@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
-from typing import Literal, get_args
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
 
 from data_build.clip_cache import ClipCache
 from data_build.speech.asr import AsrModel, HttpAsr, HttpAsrConfig, TransformersAsr
@@ -21,13 +23,14 @@ from data_build.speech.speech_source import SpeechSource
 from data_build.speech.voices import VoicePool
 from data_build.speech.whisper import Whisper
 from data_build.speech.word_times import Aligner, UniformAligner, WhisperAligner
+from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError, nearest
 
 Timing = Literal["none", "uniform", "whisper"]
 EMBEDDED = ("pico", "hibari", "kokoro")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class SpeechConfig:
     """How text becomes speech.
 
@@ -51,10 +54,6 @@ class SpeechConfig:
     asr_server: HttpAsrConfig | None = None
 
     def __post_init__(self) -> None:
-        if self.word_times not in get_args(Timing):
-            raise ValueError(
-                f"word_times must be one of {get_args(Timing)}, got {self.word_times!r}"
-            )
         if "http" in self.asr_models.values() and self.asr_server is None:
             raise ValueError("asr_models: 'http' needs asr_server")
         for name in self.servers:

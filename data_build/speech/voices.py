@@ -9,17 +9,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Annotated
+
+from annotated_types import MinLen
+from pydantic.dataclasses import dataclass
 
 from data_build.randomness import generator
-from data_build.records import Voice
+from data_build.records import VOICE_LIMITS, Voice
 from data_build.speech.engines.engine import SpeechEngine
+from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 
 _DRAWS = 500  # tries at a speaker that nobody has yet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class VoicePool:
     """Voices as ``engine:name`` and the ranges from which their factors are drawn.
 
@@ -27,21 +32,20 @@ class VoicePool:
         warp, pitch, rate: (lowest, highest) of `Voice`'s factors.
     """
 
-    voices: tuple[str, ...] = ("pico:en-US", "pico:en-GB", "hibari:heart")
+    voices: Annotated[tuple[str, ...], MinLen(1)] = ("pico:en-US", "pico:en-GB", "hibari:heart")
     warp: tuple[float, float] = (0.88, 1.14)
     pitch: tuple[float, float] = (0.8, 1.25)
     rate: tuple[float, float] = (0.9, 1.15)
 
     def __post_init__(self) -> None:
-        if not self.voices:
-            raise ValueError("voices: at least one is needed")
         for voice in self.voices:
             if len(voice.split(":", 1)) != 2:
                 raise ValueError(f"voices: expected engine:name, got {voice!r}")
-        for name in ("warp", "pitch", "rate"):
+        for name, (lowest, highest) in VOICE_LIMITS.items():
             low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ValueError(f"{name} must be a positive range, got {(low, high)}")
+            if not lowest <= low <= high <= highest:
+                limits = f"[{lowest}, {highest}]"
+                raise ValueError(f"{name} must be a range within {limits}, got {(low, high)}")
 
 
 def draw_voices(

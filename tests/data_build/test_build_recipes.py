@@ -24,7 +24,7 @@ def test_the_recipe_of_an_ability_makes_all_of_its_tasks(
     monkeypatch.chdir(ROOT)  # the recipes name their texts from here
     words = [
         f"output={tmp_path / 'data'}", "workers=1", "splits.train.streams=9",
-        "splits.test.streams=5", "splits.train.voices=1", "splits.test.voices=1",
+        "splits.test.streams=5", "splits.train.voices=3", "splits.test.voices=2",
     ]  # fmt: skip
     if ability == "voice_chat":
         words.append("speech.asr_models={}")  # the check has tests of its own

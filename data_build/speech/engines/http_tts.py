@@ -14,12 +14,14 @@ is its own affair, so renderings are kept in the clip cache, and a build repeats
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import field
+from typing import Annotated, Literal
 
 import numpy as np
 import soundfile
 import soxr
+from annotated_types import Interval, MinLen
+from pydantic.dataclasses import dataclass
 
 from data_build.drops import Dropped
 from data_build.http_calls import (
@@ -32,14 +34,15 @@ from data_build.http_calls import (
     Form,
 )
 from data_build.speech.engines.engine import STEP, Float32, unspeakable
+from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 
 Dialect = Literal["openai", "cosyvoice"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class HttpVoicesConfig:
-    """A voice server.
+    """A TTS server.
 
     Attributes:
         voices: the server's voice name -> language.
@@ -47,19 +50,11 @@ class HttpVoicesConfig:
             (22050 for CosyVoice 1, 24000 from CosyVoice 2 on).
     """
 
-    voices: dict[str, str]
+    voices: Annotated[dict[str, str], MinLen(1)]
     endpoint: Endpoint = field(default_factory=lambda: Endpoint("http://127.0.0.1:50000"))
     dialect: Dialect = "openai"
     model: str = "cosyvoice"
-    sample_rate_hz: int = 24_000
-
-    def __post_init__(self) -> None:
-        if self.dialect not in get_args(Dialect):
-            raise ValueError(f"dialect must be one of {get_args(Dialect)}, got {self.dialect!r}")
-        if not self.voices:
-            raise ValueError("voices: name at least one voice of the server with its language")
-        if self.sample_rate_hz < 8_000:
-            raise ValueError(f"sample_rate_hz must be at least 8000, got {self.sample_rate_hz}")
+    sample_rate_hz: Annotated[int, Interval(ge=8_000)] = 24_000
 
 
 class HttpVoices:

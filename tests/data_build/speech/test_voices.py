@@ -59,6 +59,15 @@ def test_what_an_engine_cannot_change_moves_with_the_formants() -> None:
     )
 
 
+@pytest.mark.parametrize("factor", ["warp", "pitch", "rate"])
+@pytest.mark.parametrize("bounds", [(1.1, 0.9), (0.1, 1.0), (1.0, 3.0), (float("nan"), 1.0)])
+def test_a_range_that_no_voice_can_have_is_refused(
+    factor: str, bounds: tuple[float, float]
+) -> None:
+    with pytest.raises(ValueError, match=factor):
+        VoicePool(**{factor: bounds})
+
+
 def test_a_language_without_a_voice_and_an_unknown_voice_are_the_users_mistake() -> None:
     with pytest.raises(UserError, match="'fr'"):
         draw_voices(POOL, ENGINES, "fr", {"train": 1}, 0)

@@ -193,6 +193,12 @@ def test_an_override_is_read_as_yaml(tmp_path: Path, word: str, value: int | Non
     assert value in (recipe.limit, recipe.updates)
 
 
+def test_a_mapping_adds_to_what_is_there_and_an_empty_one_empties_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "data: x\noptimiser: {learning_rate: 0.5, schedule: constant}")
+    assert load(path, Recipe, ["optimiser={schedule: cosine}"]).optimiser.learning_rate == 0.5
+    assert load(path, Recipe, ["optimiser={}"]).optimiser == Optimiser()
+
+
 def test_an_override_that_is_no_text_of_this_world(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not UTF-8"):
         load(write(tmp_path, "data: x"), Recipe, ["data=\udcff"])
