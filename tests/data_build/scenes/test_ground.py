@@ -221,6 +221,7 @@ def test_a_server_that_gives_no_audio_costs_one_event(action, tmp_path, world):
 def test_a_server_that_is_gone_stops_the_build(tmp_path, world):
     with served(Cut()) as server:
         generator = generator_of(server, ClipStore(tmp_path / "made"))
+        server.stop()
         with pytest.raises(ServerGone):
             world(generator, q=barks(0.2)).ground(BARK, REFINED, "s", lambda drop: None)
         generator.close()
