@@ -26,7 +26,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.lengths import LENGTHS_NAME, Lengths, StreamLengths, open_lengths
 from soundflow.shards.schema import SCHEMA_VERSION, StreamRecord, StreamSample
-from soundflow.shards.sidecar import SampleEntry, ShardInfo, unsealed
+from soundflow.shards.sidecar import SampleEntry, ShardInfo, file_checksum, unsealed
 from soundflow.shards.writer import INDEX_NAME
 
 _REMEDY = "make it again with the same build command"
@@ -127,10 +127,10 @@ class ShardSet:
             UserError: naming the first file that is damaged.
         """
         table = self.folder / LENGTHS_NAME
-        if _sha256(table) != self._about_lengths["sha256"]:
+        if file_checksum(table) != self._about_lengths["sha256"]:
             raise UserError(f"damaged index {table}: its checksum differs", _REMEDY)
         for number, shard in enumerate(self._shards):
-            if _sha256(self.folder / shard["name"]) != shard["sha256"]:
+            if file_checksum(self.folder / shard["name"]) != shard["sha256"]:
                 raise self._damaged(number, "its checksum differs from the index")
         for position in range(len(self)):
             self.require_row(position, self.read(position))
@@ -231,14 +231,6 @@ def _tokens(data: bytes) -> np.ndarray[Any, Any]:
 def _pcm(data: bytes) -> np.ndarray[Any, Any]:
     found: np.ndarray[Any, Any] = soundfile.read(io.BytesIO(data), dtype="int16")[0]
     return found
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
 
 
 @lru_cache(maxsize=64)

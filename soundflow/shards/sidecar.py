@@ -95,5 +95,14 @@ def unsealed(text: bytes) -> dict[str, Any]:
     return data
 
 
+def file_checksum(path: Path) -> str | None:
+    """SHA-256 of a file in hex; None where it cannot be read, as a failing disk has it."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
 def _checksum(data: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

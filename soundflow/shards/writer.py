@@ -20,6 +20,7 @@ import logging
 import tarfile
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from soundflow.atomic import atomic_write, write_text
 from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.lengths import KINDS, LENGTHS_NAME, StreamLengths, table_of
 from soundflow.shards.schema import SCHEMA_VERSION, Pcm, StreamSample
-from soundflow.shards.sidecar import Member, SampleEntry, ShardInfo, sealed
+from soundflow.shards.sidecar import Member, SampleEntry, ShardInfo, file_checksum, sealed
 
 INDEX_NAME = "index.json"
 
@@ -97,17 +98,14 @@ def finished_shard(folder: Path, number: int, key: str, *, verify: bool = True) 
         return None
     if info.key != key:
         return None
-    whole = found == info.n_bytes
-    if whole and verify:
-        with tar.open("rb") as file:
-            whole = hashlib.file_digest(file, "sha256").hexdigest() == info.sha256
-    if whole:
+    if found == info.n_bytes and (not verify or file_checksum(tar) == info.sha256):
         return info
     if verify:
         aside = tar.with_suffix(".tar.damaged")
-        sidecar.unlink()
-        tar.replace(aside)
-        _log.warning("damaged shard %s: kept as %s, to be made again", tar, aside.name)
+        with suppress(FileNotFoundError):  # another part of the build may have done it
+            sidecar.unlink()
+            tar.replace(aside)
+            _log.warning("damaged shard %s: kept as %s, to be made again", tar, aside.name)
     return None
 
 
