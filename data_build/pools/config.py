@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pydantic import PositiveFloat
+from pydantic.dataclasses import dataclass
+
+from soundflow.config.settings import SETTINGS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class PoolsConfig:
     """Which sounds are synthesised, and which recordings serve as noise.
 
@@ -20,10 +23,6 @@ class PoolsConfig:
     ambient_noise: tuple[str, ...] = (
         "pink_noise", "brown_noise", "rain", "wind", "mains_hum", "traffic", "babble",
     )  # fmt: skip
-    noise_s: float = 12.0
+    noise_s: PositiveFloat = 12.0
     noise_labels: tuple[str, ...] = ()
     sounds: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.noise_s <= 0:
-            raise ValueError(f"noise_s must be positive, got {self.noise_s}")

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pydantic.dataclasses
+from pydantic import PositiveFloat
 from soundfile import LibsndfileError
 
 from data_build.clip_cache import CachedClip, ClipCache, clip_key
@@ -33,6 +35,7 @@ from data_build.tfjp.spans import CutMap
 from soundflow.audio.files import AudioError, read_recording
 from soundflow.audio.level import Float32, is_silent
 from soundflow.config.record import to_plain
+from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import to_samples, to_seconds
 from soundflow.shards.schema import PCM_SCALE, quantise
@@ -48,7 +51,7 @@ _PEAK = 0.7  # recordings are kept at this peak, so that quiet ones do not lose 
 STEP = "prepare"
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class PrepareConfig:
     """What a recording has to be, and what is done to it.
 
@@ -61,16 +64,14 @@ class PrepareConfig:
     """
 
     tfjp: TfjpConfig | None = field(default_factory=TfjpConfig)
-    min_s: float = 0.1
-    max_s: float = 24.0
-    cache_gb: float = 20.0
-    memory_mb: float = 256.0
+    min_s: PositiveFloat = 0.1
+    max_s: PositiveFloat = 24.0
+    cache_gb: PositiveFloat = 20.0
+    memory_mb: PositiveFloat = 256.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_s <= self.max_s:
-            raise ValueError(f"min_s must lie in (0, max_s], got {self.min_s} and {self.max_s}")
-        if self.cache_gb <= 0 or self.memory_mb <= 0:
-            raise ValueError(f"cache_gb and memory_mb must be positive, got {self}")
+        if self.min_s > self.max_s:
+            raise ValueError(f"min_s={self.min_s:g} must not exceed max_s={self.max_s:g}")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Annotated, TypeVar
+
+import pydantic.dataclasses
+from annotated_types import MinLen
+from pydantic import PositiveInt
 
 from data_build.drops import Drop
 from data_build.records import Clip, ClipKind, Dialogue
+from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError, nearest
 
 T = TypeVar("T")
@@ -51,7 +56,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class SourceConfig:
     """One corpus of a recipe.
 
@@ -72,11 +77,11 @@ class SourceConfig:
     """
 
     corpus: str
-    root: str
+    root: Annotated[str, MinLen(1)]
     split: str | None = None
     subset: str | None = None
     language: str | None = None
-    limit: int | None = None
+    limit: PositiveInt | None = None
     audio_root: str | None = None
     cache: str | None = None
     kind: ClipKind | None = None
@@ -84,12 +89,6 @@ class SourceConfig:
     columns: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.root:
-            raise ValueError("root must name a folder or file, got ''")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"limit must be at least 1, got {self.limit}")
-        if self.kind is not None and self.kind not in get_args(ClipKind):
-            raise ValueError(f"kind must be one of {get_args(ClipKind)}, got {self.kind!r}")
         for name in self.columns:
             if name not in FIELDS:
                 close = nearest(name, FIELDS)

@@ -75,6 +75,8 @@ def _line(mistake: _Mistake) -> str:
         return f"{key}: expected {len(get_args(mistake.hint))} values, got {value}"
     if kind == "missing":
         return f"{key}: is missing"
+    if kind in ("too_short", "string_too_short") and error["ctx"]["min_length"] == 1:
+        return f"{key}: must not be empty"
     if kind == "value_error":
         return f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
     if kind == "literal_error":

@@ -80,8 +80,8 @@ def test_huggingface_missing_root_is_the_users_mistake(
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ({"corpus": "musan", "root": ""}, "root must name"),
-        ({"corpus": "musan", "root": "x", "limit": 0}, "limit must be at least 1, got 0"),
+        ({"corpus": "musan", "root": ""}, "root: must not be empty"),
+        ({"corpus": "musan", "root": "x", "limit": 0}, "limit: must be greater than 0, got 0"),
         ({"corpus": "musan", "root": "x", "kind": "voice"}, "'voice' is not one of"),
         ({"corpus": "manifest", "root": "x", "columns": {"txt": "a"}}, "did you mean 'text'"),
         ({"corpus": "manifest", "rot": "x"}, "did you mean 'root'"),

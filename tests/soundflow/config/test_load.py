@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import pydantic.dataclasses
 import pytest
+from annotated_types import MinLen
 from pydantic import AllowInfNan, PositiveFloat, PositiveInt
 
 from soundflow.config.load import load
@@ -114,6 +115,8 @@ class Bounded:
     level: PositiveFloat | None = None
     noise: Literal["white", "pink"] | Optimiser = "white"
     parts: tuple[float | tuple[float, float], ...] = ()
+    name: Annotated[str, MinLen(1)] = "x"
+    names: Annotated[tuple[str, ...], MinLen(1)] = ("x",)
     any_number: Annotated[float, AllowInfNan(True)] = 0.0
 
 
@@ -142,6 +145,8 @@ class Bounded:
         ("noise: {learnin_rate: 1}", r"noise\.learnin_rate: unknown key.*'learning_rate'"),
         ("noise: {learning_rate: a}", r"noise\.learning_rate: expected a number, got 'a'"),
         ("parts: [1, [2, x]]", r"parts\[1\]\[1\]: expected a number, got 'x'"),
+        ("name: ''", "name: must not be empty"),
+        ("names: []", "names: must not be empty"),
         ("rate: ???", "rate"),
         ("rate: !!binary aGk=", "recipe.yaml: .*bytes"),
     ],
