@@ -46,6 +46,24 @@ def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]
             temporary.unlink(missing_ok=True)
 
 
+def remove_abandoned(folder: Path) -> None:
+    """Removes the unfinished files below ``folder`` whose writers on this machine are gone."""
+    for path in folder.rglob(f".*.{socket.gethostname()}.*.partial"):
+        pid = path.name.split(".")[-2]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def write_text(path: Path, text: str, *, synced: bool = True) -> None:
     with atomic_write(path, synced=synced) as file:
         file.write(text.encode())

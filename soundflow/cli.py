@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from soundflow.arguments import parser
 from soundflow.errors import EXIT_OK, EXIT_OURS, EXIT_SIGNALLED, EXIT_USER, Stopped, UserError
-from soundflow.signals import Interrupted, raise_on_signals
+from soundflow.signals import Interrupted, raised_signals
 
 # What a person can put right: a file that is missing or not theirs, a full disk, a long name.
 _OF_THE_MACHINE = frozenset(
@@ -38,7 +38,6 @@ _WHAT_IS_KEPT = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     args = parser().parse_args(argv)
-    raise_on_signals()
     # Read by the thread pool when torch is imported: waiting threads sleep instead of spinning,
     # which on a machine that others use is several times faster.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -46,9 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     configure(args.verbose)
     try:
-        module = importlib.import_module(f"soundflow.commands.{args.command.replace('-', '_')}")
-        module.run(args)
-        sys.stdout.flush()
+        with raised_signals():
+            module = importlib.import_module(f"soundflow.commands.{args.command.replace('-', '_')}")
+            module.run(args)
+            sys.stdout.flush()
     except UserError as error:
         _tell(error)
         return EXIT_USER

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -20,14 +22,21 @@ class Interrupted(KeyboardInterrupt):
         self.number = number
 
 
-def raise_on_signals() -> None:
-    """The first signal raises `Interrupted`; those that follow do not disturb the tidying up.
+@contextmanager
+def raised_signals() -> Iterator[None]:
+    """Within, the first signal raises `Interrupted`; later ones do not disturb the tidying up.
 
     A signal that whoever started this process had ignored (`nohup`) stays ignored.
     """
-    for number in SIGNALS:
-        if signal.getsignal(number) not in (signal.SIG_IGN, None):
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler not in (signal.SIG_IGN, None):
             signal.signal(number, _raise)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

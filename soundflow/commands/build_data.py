@@ -17,6 +17,7 @@ from data_build.report.summary import BuildSummary
 from data_build.run import build_part, rebuild
 from data_build.shard_job import CACHE, MATERIAL
 from data_build.sources.source import ALL_ROWS, WorkerShard
+from soundflow.atomic import remove_abandoned
 from soundflow.commands.progress import stages
 from soundflow.config.load import load
 from soundflow.config.record import to_plain
@@ -40,8 +41,13 @@ def run(args: argparse.Namespace) -> None:
         OUT.print(str(rebuild(recipe, args.only)))
         return
     part = part_of(args.part) if args.part else ALL_ROWS
-    with stages() as tell:
-        done = build_part(recipe, part, progress=tell)
+    try:
+        with stages() as tell:
+            done = build_part(recipe, part, progress=tell)
+    except KeyboardInterrupt:
+        # A worker that was deep in a library could not remove what it was writing.
+        remove_abandoned(Path(recipe.output))
+        raise
     if args.json:
         print(
             json.dumps(

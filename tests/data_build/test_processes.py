@@ -66,7 +66,7 @@ _SCRIPT = """
 import sys, time
 from pathlib import Path
 from data_build.processes import spread
-from soundflow.signals import Interrupted, raise_on_signals
+from soundflow.signals import Interrupted, raised_signals
 
 def work(path):
     path = Path(path)
@@ -77,9 +77,9 @@ def work(path):
         path.unlink()
 
 if __name__ == "__main__":
-    raise_on_signals()
     try:
-        dict(spread(work, sys.argv[1:], 2))
+        with raised_signals():
+            dict(spread(work, sys.argv[1:], 2))
     except Interrupted as stop:
         sys.exit(128 + stop.number)
 """

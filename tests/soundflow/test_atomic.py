@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from soundflow.atomic import atomic_write, write_text
+from soundflow.atomic import atomic_write, remove_abandoned, write_text
 from soundflow.errors import UserError
 
 
@@ -41,3 +44,20 @@ def test_another_file_that_cannot_be_read_is_not_called_unwritable(tmp_path: Pat
     with pytest.raises(FileNotFoundError, match="source"), atomic_write(tmp_path / "target"):
         (tmp_path / "source").read_bytes()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_dead_writers_left_is_removed(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    host = socket.gethostname()
+    names = {
+        f"a/.x.tar.{host}.{gone.pid}.partial": False,
+        f".y.{host}.{os.getpid()}.partial": True,
+        f".z.elsewhere.{gone.pid}.partial": True,
+        "whole.partial": True,
+    }
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    remove_abandoned(tmp_path)
+    assert {name: (tmp_path / name).exists() for name in names} == names

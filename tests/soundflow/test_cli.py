@@ -77,7 +77,6 @@ def command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     module = ModuleType("soundflow.commands.doctor")
     module.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "soundflow.commands.doctor", module)
-    monkeypatch.setattr("soundflow.cli.raise_on_signals", lambda: None)
 
 
 @pytest.mark.parametrize(
