@@ -32,11 +32,16 @@ def raised_signals() -> Iterator[None]:
     for number, handler in before.items():
         if handler not in (signal.SIG_IGN, None):
             signal.signal(number, _raise)
+    interrupted = False
     try:
         yield
+    except Interrupted:
+        interrupted = True  # and further signals stay ignored, for this process is ending
+        raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not interrupted:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
