@@ -1,4 +1,4 @@
-"""SVOX Pico through `py-nanotts` 0.1.1: 16 kHz, six languages, about 100 times real time.
+"""SVOX Pico through `py-nanotts` 0.1.1: 16 kHz, six languages, about 200 times real time.
 
 What the package does (read in its C source and measured):
 
