@@ -115,6 +115,8 @@ def _audio_column(config: SourceConfig, row: Mapping[str, Any], typed: Sequence[
         if chosen not in row:
             raise BadRow(f"has no column {chosen!r}")
         return chosen
+    if any(isinstance(v, Mapping) and "array" in v for v in row.values()):
+        raise BadRow("its audio is an array of samples; save the dataset with its audio as files")
     usual = (n for n in FIELDS["path"] if _names_audio(row.get(n)))
     return next(itertools.chain(typed, usual), None)
 

@@ -101,7 +101,8 @@ class _Column:
 def _sorted_pairs(path: Path, report: Report) -> Iterator[tuple[str, str]]:
     before = b""
     for number, line in text_lines(path, report):
-        key, _, value = line.strip().partition(" ")
+        key, *rest = line.split(maxsplit=1)
+        value = rest[0] if rest else ""
         if key.encode() < before:
             raise UserError(
                 f"{path}:{number}: {key!r} is not in sorted order",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from data_build.records import Clip, Origin
@@ -11,14 +12,16 @@ from data_build.sources.fields import clip_of, names_of, span_of
 from data_build.sources.json_stream import documents
 from data_build.sources.rows import Row, csv_rows, tsv_rows, usable
 from data_build.sources.source import AS_STATED, Corpus, Report, SourceConfig, WorkerShard
+from data_build.sources.text_files import parquet_rows
 from soundflow.errors import UserError
 
 MANIFEST_TREE = "manifest.jsonl, manifest.csv or manifest.tsv with at least a column path"
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _USUAL = ("manifest.jsonl", "manifest.json", "manifest.csv", "manifest.tsv", "metadata.csv")
 
 
 def manifest(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
-    """JSON lines, CSV or TSV; only ``path`` is needed::
+    """JSON lines, CSV, TSV or Parquet; only ``path`` is needed::
 
         {"path": "a/b.wav", "text": "...", "label": "...", "language": "en", "speaker": "...",
          "start": 0.0, "end": 2.5, "kind": "speech", "licence": "...", "attribution": "..."}
@@ -32,13 +35,7 @@ def manifest(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
     table = _table(config)
     base = Path(config.audio_root).expanduser() if config.audio_root else table.parent
     origin = Origin(table.parent.name or "manifest", config.licence or "not stated")
-    rows: Iterator[Row]
-    if table.suffix.lower() == ".csv":
-        rows = csv_rows(table, report, part)
-    elif table.suffix.lower() == ".tsv":
-        rows = tsv_rows(table, report, part)
-    else:
-        rows = documents(table, report, part)
+    rows = _rows(table, report, part)
     chosen = (r for r in rows if config.split is None or r.data.get("split") == config.split)
 
     def make(row: Row) -> Clip:
@@ -49,6 +46,29 @@ def manifest(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
         return clip_of(config, row, audio, f"{written}{cut}", origin, length_s)
 
     yield from usable(chosen, make, report)
+
+
+def _rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
+    suffix = Path(table.name.lower().removesuffix(".gz")).suffix
+    if suffix == ".csv":
+        return csv_rows(table, report, part)
+    if suffix == ".tsv":
+        return (Row(r.where, _unquoted(r.data)) for r in tsv_rows(table, report, part))
+    if suffix == ".parquet":
+        return parquet_rows(table, report, part)
+    if suffix in (".json", ".jsonl", ".ndjson"):
+        return documents(table, report, part)
+    raise UserError(
+        f"manifest: {table} is no table by its name", "save it as .jsonl, .csv, .tsv or .parquet"
+    )
+
+
+def _unquoted(cells: Mapping[str, str]) -> dict[str, str]:
+    """Cells without the quotes that data frames put around those with a quote inside."""
+    return {
+        name: cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell
+        for name, cell in cells.items()
+    }
 
 
 def _table(config: SourceConfig) -> Path:

@@ -282,3 +282,34 @@ def test_columns_named_twice_and_empty_tables(tmp_path: Path, read_all: ReadAll)
         read_all(csv_file(tmp_path, ""))
     with pytest.raises(UserError, match=r"holds no row of split 'test'"):
         read_all(manifest(tmp_path, {"path": "a.wav", "text": "x", "split": "dev"}, split="test"))
+
+
+def test_tables_that_data_frames_write(tmp_path: Path, read_all: ReadAll) -> None:
+    import pandas
+
+    for name in "abc":
+        tone(tmp_path / f"{name}.wav")
+    said = ['He said "go".', "A\u00a0b, c", None]
+    frame = pandas.DataFrame({"path": ["a.wav", "b.wav", "c.wav"], "text": said})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_csv(tmp_path / "t.tsv", index=False, sep="\t")
+    frame.to_csv(tmp_path / "t.csv.gz", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    frame.to_json(tmp_path / "t.json", orient="records")
+    for name in ("t.csv", "t.tsv", "t.csv.gz", "t.parquet", "t.jsonl", "t.json"):
+        items, drops = read_all(SourceConfig("manifest", str(tmp_path / name)))
+        assert texts(items) == said[:2], name
+        assert [d.reason for d in drops] == ["its text is empty"], name
+    (tmp_path / "t.xlsx").write_bytes(b"PK")
+    with pytest.raises(UserError, match="no table by its name"):
+        read_all(SourceConfig("manifest", str(tmp_path / "t.xlsx")))
+
+
+def test_kaldi_columns_may_be_separated_by_tabs(tmp_path: Path, read_all: ReadAll) -> None:
+    tone(tmp_path / "a.wav")
+    write(tmp_path / "wav.scp", f"a\t{tmp_path / 'a.wav'}")
+    write(tmp_path / "text", "a\thello  there")
+    items, drops = read_all(SourceConfig("kaldi", str(tmp_path)))
+    assert texts(items) == ["hello  there"]
+    assert not drops
