@@ -43,7 +43,7 @@ from data_build.scenes.verify import CRITERIA, Candidate, Finding, Verification
 T = TypeVar("T")
 PROMPTS = Path(__file__).parent / "prompts"
 ROUNDS = 3  # how often a question is asked while its answers break the rules
-TOLD_TAGS = 5  # how many of the classes that a tagging model heard a verifier is told
+MAX_TAGS = 5  # how many of the classes that a tagging model detected are in a question
 
 _EVENT = {
     "type": "object",
@@ -127,9 +127,9 @@ class _Question:
         """
         problems: Sequence[str] = ()
         for refused in range(ROUNDS):  # its number makes the same faults another question
-            told = {**variables, "problems": problems, "refused": refused}
+            asked = {**variables, "problems": problems, "refused": refused}
             try:
-                answer = self.client.ask_json(self.prompt, told, self.schema)
+                answer = self.client.ask_json(self.prompt, asked, self.schema)
             except CallFailure as failure:
                 reason = f"no usable answer of the chat model ({failure.kind})"
                 raise self._dropped(f"{item}: {failure.detail}", reason) from failure
@@ -256,7 +256,7 @@ class ChatRefiner:
 
 
 def _near(name: str, world: Ontology) -> list[str]:
-    """What is evidence for a class, and its siblings: what it is to be told from."""
+    """What is evidence for a class, and its siblings: what it may be confused with."""
     parent = world.classes[name].lineage[min(1, len(world.classes[name].lineage) - 1)]
     near = dict.fromkeys((*world.evidence(name), *world.under(parent)))
     return list(near)[:40]
@@ -270,7 +270,7 @@ class ChatVerifier:
 
     def verify(self, candidate: Candidate, event: SubEvent, refined: Refined) -> Verification:
         question = _Question(self.client, _prompt("verify_clip.v1.md"), VERIFY_SCHEMA, GROUND_STEP)
-        heard = sorted(candidate.tags.items(), key=lambda tag: -tag[1])[:TOLD_TAGS]
+        detected = sorted(candidate.tags.items(), key=lambda tag: -tag[1])[:MAX_TAGS]
         variables = {
             "sound": event.sound,
             "role": event.role,
@@ -280,7 +280,7 @@ class ChatVerifier:
             "labels": candidate.clip.labels,
             "caption": candidate.clip.caption,
             "measured": asdict(candidate.measured),
-            "heard": heard,
+            "detected": detected,
             "again": candidate.reprocessed,
         }
 

@@ -54,10 +54,10 @@ class VerifyLimits:
         max_gap_s, max_texture_gap_s: longest silence inside a sound, and inside a steady one.
         min_loud_dbfs: level of the loud parts.
         max_other_labels: how many further sounds a clip may be labelled with.
-        heard: score from which a tagging model hears the sound asked for.
-        contradicted: score of another sound from which it contradicts a label that it does not
-            hear. With YAMNet on 203 recordings of 72 classes, 0.1 and 0.3 keep 86 % of the right
-            labels and 5 % of wrong ones.
+        detected: score from which a tagging model detects the sound asked for.
+        contradicted: score of another sound from which it contradicts a label that is not
+            detected. With YAMNet on 203 recordings of 72 classes, 0.1 and 0.3 keep 86 % of the
+            right labels and 5 % of wrong ones.
     """
 
     shortest: PositiveFloat = 0.5
@@ -69,7 +69,7 @@ class VerifyLimits:
     max_texture_gap_s: NonNegativeFloat = 0.3
     min_loud_dbfs: float = -60.0
     max_other_labels: NonNegativeInt = 2
-    heard: Fraction = 0.1
+    detected: Fraction = 0.1
     contradicted: Fraction = 0.3
 
     def __post_init__(self) -> None:

@@ -32,7 +32,6 @@ class Measured:
             noise): tells a floor of noise from a sound that never pauses.
         clipped_share: share of samples in runs of three or more at full scale.
         longest_gap_s: longest inner stretch that is silent.
-        gap_share: share of the clip between first and last sound that is silent.
         cut_start, cut_end: whether the clip begins or ends in the middle of a loud sound.
     """
 
@@ -42,7 +41,6 @@ class Measured:
     floor_flatness: float
     clipped_share: float
     longest_gap_s: float
-    gap_share: float
     cut_start: bool
     cut_end: bool
 
@@ -58,13 +56,13 @@ def measure(samples: Float32) -> Measured:
     n_frames = len(samples) // FRAME_SAMPLES
     duration_s = to_seconds(len(samples))
     if n_frames == 0:
-        return Measured(duration_s, _QUIET_DB, 0.0, 0.0, 0.0, 0.0, 0.0, False, False)
+        return Measured(duration_s, _QUIET_DB, 0.0, 0.0, 0.0, 0.0, False, False)
     whole = samples[: n_frames * FRAME_SAMPLES]
     level_db = db(block_power(whole))
     loud_db = float(np.percentile(level_db, 95))
-    heard = level_db > max(loud_db - GAP_BELOW_DB, _QUIET_DB + 1.0)
-    first, last = _span(heard)
-    gaps = _runs(~heard[first:last])
+    audible = level_db > max(loud_db - GAP_BELOW_DB, _QUIET_DB + 1.0)
+    first, last = _span(audible)
+    gaps = _runs(~audible[first:last])
     # Digital silence around or inside a clip says nothing about the noise under the sound.
     live = level_db > _DIGITAL_SILENCE_DB
     floor_db = float(np.percentile(level_db[live], 10)) if live.any() else _QUIET_DB
@@ -76,7 +74,6 @@ def measure(samples: Float32) -> Measured:
         floor_flatness=round(_flatness(quiet), 3),
         clipped_share=round(_clipped_share(samples), 6),
         longest_gap_s=to_seconds(int(gaps.max(initial=0)) * FRAME_SAMPLES),
-        gap_share=round(float(gaps.sum()) / max(last - first, 1), 4),
         cut_start=bool(level_db[0] > loud_db - 6.0),
         cut_end=bool(level_db[-1] > loud_db - 6.0),
     )
@@ -91,8 +88,8 @@ def _flatness(frames: npt.NDArray[np.float64]) -> float:
     return float(np.exp(np.log(power).mean()) / power.mean())
 
 
-def _span(heard: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    (at,) = np.nonzero(heard)
+def _span(audible: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    (at,) = np.nonzero(audible)
     return (int(at[0]), int(at[-1]) + 1) if at.size else (0, 0)
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    scenes.tagger            samples ─▶ what is heard in them, for the verifier
+    scenes.tagger            samples ─▶ the sounds in them, for the verifier
     scenes.sentence_encoder  texts ─▶ how close they are in meaning, for retrieval
 
 Each is a folder of files, or the name of a package that carries them (nothing is fetched)::

@@ -34,7 +34,7 @@ class SoundClass:
 
     Attributes:
         id: AudioSet's machine id, "" for a class that only groups others.
-        place: where such a sound is heard.
+        place: where such a sound occurs.
         roles: the tracks it may lie on.
         seconds: shortest and longest usual length.
         doorway: whether it leads from inside to outside or back.
@@ -110,9 +110,9 @@ class Ontology:
     def evidence(self, name: str) -> tuple[str, ...]:
         """Tags whose presence is enough evidence for a class: its branch and its kin's branches."""
         found = dict.fromkeys(self.under(name))
-        for heard, other in sorted(self.kin):
-            if self.related(heard, name):
-                broader = self.is_a(heard, other)
+        for kin, other in sorted(self.kin):
+            if self.related(kin, name):
+                broader = self.is_a(kin, other)
                 found.update(dict.fromkeys((other,) if broader else self.under(other)))
         return tuple(found)
 
@@ -183,7 +183,7 @@ def ontology() -> Ontology:
 
 @dataclass(frozen=True)
 class Material:
-    """How a sound generator is told what a class sounds like."""
+    """What a class sounds like, in words for a sound generator."""
 
     material: str
     surface: str
@@ -246,5 +246,5 @@ def _names(field: str) -> tuple[str, ...]:
 
 def _rows(file: str) -> list[dict[str, str]]:
     with (_FOLDER / file).open(encoding="utf-8", newline="") as lines:
-        wanted = (line for line in lines if not line.startswith("#"))
-        return list(csv.DictReader(wanted, delimiter="\t", quoting=csv.QUOTE_NONE))
+        rows = (line for line in lines if not line.startswith("#"))
+        return list(csv.DictReader(rows, delimiter="\t", quoting=csv.QUOTE_NONE))

@@ -84,7 +84,7 @@ def _query(sound: SoundClass, event: SubEvent, source: str, world: Ontology) -> 
     Words of one class rank before words it shares with its siblings, which is what tells "smoke
     alarm" from "alarm clock".
     """
-    described = event.description.rsplit(",", 1)[0]  # without where it is heard
+    described = event.description.rsplit(",", 1)[0]  # without where the sound is
     # Classes without an id only group others; nobody describes a recording by them.
     kinds = [name for name in sound.lineage[1:] if world.classes[name].id]
     words: dict[str, None] = {}

@@ -113,9 +113,9 @@ def sentence(
     when = times[int(rng.integers(len(times)))].rstrip(",")
     bed = ", ".join(spoken_name(e.sound) for e in events if e.role == "ambient")
     acts = [spoken_name(e.sound) for e in events if e.role == "foreground"]
-    told = acts[0] if len(acts) == 1 else f"{', then '.join(acts[:3])}"
+    happens = acts[0] if len(acts) == 1 else f"{', then '.join(acts[:3])}"
     more = " and more" if len(acts) > 3 else ""
-    return f"{when} {location}, over {bed}: {told}{more}."
+    return f"{when} {location}, over {bed}: {happens}{more}."
 
 
 @dataclass(frozen=True)

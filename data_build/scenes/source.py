@@ -123,11 +123,11 @@ class SceneSource:
 
 
 def _with_events(scene: Scene, grounded: Sequence[Grounded], seed: str) -> Scene:
-    """The scene with the events that have clips; where one is missing, told in new words."""
+    """The scene with the events that have clips; where one is missing, with a new sentence."""
     events = tuple(g.event for g in grounded)
     if len(events) == len(scene.events):
         return scene
-    words = sentence(scene.location, scene.time_of_day, events, rng_of("told", seed))
+    words = sentence(scene.location, scene.time_of_day, events, rng_of("sentence", seed))
     return replace(scene, events=events, sentence=words)
 
 

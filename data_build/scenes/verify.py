@@ -2,7 +2,7 @@
 
 ::
 
-    identity      is it the sound?           labels, caption, what a tagging model heard
+    identity      is it the sound?           labels, caption, what a tagging model detects
     cleanliness   is it only the sound?      floor noise, clipping, other labels
     duration      0.5x to 2x the plan        length
     continuity    is it whole?               gaps, edges
@@ -76,7 +76,7 @@ class Candidate:
     Attributes:
         samples: (n,) float32 at 16 kHz.
         measured: what the samples say.
-        tags: what a tagging model hears, class -> [0, 1]; empty without one.
+        tags: what a tagging model detects, class -> [0, 1]; empty without one.
         reprocessed: it went through TFJP once more already and cannot again.
     """
 
@@ -100,7 +100,7 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True)
 class RuleVerifier:
-    """Judges by labels, by measurements, and by what a tagging model heard where there is one."""
+    """Judges by labels, by measurements, and by what a tagging model detects where there is one."""
 
     limits: VerifyLimits = field(default_factory=VerifyLimits)
 
@@ -129,12 +129,12 @@ class RuleVerifier:
             if labelled:
                 return Finding("pass", by_label)
             return Finding("fail", "neither label nor caption names the sound")
-        if score >= self.limits.heard:
-            return Finding("pass", f"heard with {score:.2f}")
+        if score >= self.limits.detected:
+            return Finding("pass", f"detected with {score:.2f}")
         other, strength = contradiction(tags, sound, refined, world)
         if labelled and strength < self.limits.contradicted:
-            return Finding("pass", f"{by_label}; heard with {score:.2f}, as nothing else either")
-        return Finding("fail", f"heard as {other} with {strength:.2f}, itself with {score:.2f}")
+            return Finding("pass", f"{by_label}; nothing else is detected")
+        return Finding("fail", f"detected as {other} with {strength:.2f}, itself with {score:.2f}")
 
     def _cleanliness(
         self, candidate: Candidate, sound: SoundClass, refined: Refined, world: Ontology

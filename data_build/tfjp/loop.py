@@ -165,8 +165,8 @@ def _report(
     silence_samples = (last - first - len(source)) * hop
     inside_samples = min(last * hop, len(samples)) - first * hop  # the last hop may be cut short
     out_samples = len(clip) * hop
-    heard = float(clip.heard.sum())
-    taken = 1.0 - float(clip.power.sum()) / heard if heard else 0.0
+    observed = float(clip.observed.sum())
+    taken = 1.0 - float(clip.power.sum()) / observed if observed else 0.0
     return TfjpReport(
         in_samples=len(samples),
         out_samples=out_samples,

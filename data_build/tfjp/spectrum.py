@@ -32,15 +32,15 @@ class ClipSpectrum:
     Attributes:
         stft: (n, bins) complex64, as transformed; shared by every state of the clip.
         kept: (m,) which of the n frames stands at each place, or BLANK.
-        heard: (m, bins) float32, power of the frames as transformed.
-        power: (m, bins) float32, power that is left of it; never above ``heard``.
+        observed: (m, bins) float32, power of the frames, as transformed.
+        power: (m, bins) float32, power that is left of it; never above ``observed``.
         energy: (m,) float32, sum of ``power``.
         taper_samples: length of the Hann flanks at both ends.
     """
 
     stft: Complex64
     kept: Frames
-    heard: Float32
+    observed: Float32
     power: Float32
     energy: Float32
     taper_samples: int = 0
@@ -53,14 +53,14 @@ class ClipSpectrum:
         return replace(
             self,
             kept=self.kept[places],
-            heard=(heard := self.heard[places]),
-            power=heard if self.power is self.heard else self.power[places],
+            observed=(observed := self.observed[places]),
+            power=observed if self.power is self.observed else self.power[places],
             energy=self.energy[places],
         )
 
     @cached_property
     def ranked(self) -> Float32:
-        """Energies of the frames that were heard, ascending."""
+        """Energies of the source's frames, ascending."""
         return np.sort(self.energy[self.kept != BLANK])
 
     def energy_at(self, percentile: float) -> float:
@@ -81,9 +81,9 @@ def synthesise(clip: ClipSpectrum) -> Float32:
     """
     spectra = clip.stft[clip.kept]
     spectra[clip.kept == BLANK] = 0.0
-    if clip.power is not clip.heard:
-        heard = np.maximum(clip.heard, np.finfo(np.float32).tiny)
-        spectra *= np.sqrt(clip.power / heard)
+    if clip.power is not clip.observed:
+        observed = np.maximum(clip.observed, np.finfo(np.float32).tiny)
+        spectra *= np.sqrt(clip.power / observed)
     samples = istft(spectra, _WINDOW_SAMPLES, FRAME_SAMPLES)
     taper = min(clip.taper_samples, len(samples) // 2)
     if taper:
@@ -131,11 +131,11 @@ def noise_profile(clip: ClipSpectrum, config: TfjpConfig) -> Float32:
 def denoise(clip: ClipSpectrum, profile: Float32, config: TfjpConfig) -> ClipSpectrum:
     """Power spectral subtraction (Boll 1979) of ``gamma`` times the profile.
 
-    A bin keeps at least ``residual_db`` of what was heard in it, however often this is repeated.
+    A bin keeps at least ``residual_db`` of what was observed in it, however often this is repeated.
     """
     if not profile.any():
         return clip
-    residual = clip.heard * np.float32(_ratio(config.residual_db))
+    residual = clip.observed * np.float32(_ratio(config.residual_db))
     left = np.maximum(clip.power - np.float32(config.gamma) * profile, residual)
     power = np.minimum(left, clip.power)
     return replace(clip, power=power, energy=power.sum(axis=1))
@@ -188,12 +188,12 @@ def spec_smooth(clip: ClipSpectrum, config: TfjpConfig) -> ClipSpectrum:
 
 def _padded(clip: ClipSpectrum, n_frames: int) -> ClipSpectrum:
     blank = np.zeros((n_frames, clip.power.shape[1]), np.float32)
-    heard = np.concatenate((clip.heard, blank))
+    observed = np.concatenate((clip.observed, blank))
     return replace(
         clip,
         kept=np.concatenate((clip.kept, np.full(n_frames, BLANK))),
-        heard=heard,
-        power=heard if clip.power is clip.heard else np.concatenate((clip.power, blank)),
+        observed=observed,
+        power=observed if clip.power is clip.observed else np.concatenate((clip.power, blank)),
         energy=np.concatenate((clip.energy, blank[:, 0])),
     )
 

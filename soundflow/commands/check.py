@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
@@ -14,6 +14,9 @@ from soundflow.config.record import to_plain
 from soundflow.errors import UserError, nearest
 from soundflow.logs import OUT
 from soundflow.output import Output, examine
+
+if TYPE_CHECKING:
+    from data_build.scenes.config import ScenesConfig
 
 Plan = dict[str, str]
 
@@ -65,6 +68,8 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
         plan[f"sources[{number}]"] = f"{source.corpus} in {_present(Path(source.root))}"
     for number, texts in enumerate(recipe.texts):
         plan[f"texts[{number}]"] = _present(Path(texts))
+    if recipe.scenes.tagger or recipe.scenes.sentence_encoder:
+        plan["scenes"] = _scene_models(recipe.scenes)
     for name, split in recipe.splits.items():
         shards = -(-split.streams // recipe.streams_per_shard)
         hours = split.streams * longest_s / 3600
@@ -158,6 +163,16 @@ def _vocabulary(name: str) -> str:
     if name != "tiny" and not Path(name).exists():
         return f"{name}: not there yet"
     return f"{name}, {load_vocabulary(name)[1].vocab_size:,} ids"
+
+
+def _scene_models(config: ScenesConfig) -> str:
+    from data_build.scenes.source import open_models
+
+    try:
+        open_models(config)
+    except UserError as error:
+        return f"{error.message}: {error.hint}"
+    return " and ".join(name for name in (config.tagger, config.sentence_encoder) if name)
 
 
 def _present(path: Path) -> str:

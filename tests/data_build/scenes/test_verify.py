@@ -96,7 +96,7 @@ def test_what_a_tagger_hears_is_evidence_for_identity(labels, tags, decision):
 
 def test_a_contradiction_is_named():
     why = judge(barks(), tags={"Bark": 0.05, "Cat": 0.9, "Meow": 0.3}).why()
-    assert why == "identity: heard as Cat with 0.90, itself with 0.05"
+    assert why == "identity: detected as Cat with 0.90, itself with 0.05"
 
 
 def test_textures_may_be_steady_and_are_tiled():
@@ -151,5 +151,5 @@ def test_nan_is_refused_and_one_peak_is_not_clipping():
 def test_limits_are_checked():
     with pytest.raises(ValueError, match="shortest"):
         VerifyLimits(shortest=3.0)
-    with pytest.raises(ValueError, match="heard"):
-        VerifyLimits(heard=1.5)
+    with pytest.raises(ValueError, match="detected"):
+        VerifyLimits(detected=1.5)

@@ -128,7 +128,7 @@ def test_denoising_lowers_the_floor_and_keeps_the_voice(
     clip = analyse(clean + floor)
     left = denoise(clip, noise_profile(clip, config), config)
     assert (left.power <= clip.power).all()
-    assert (left.power >= clip.heard * np.float32(0.0099)).all()
+    assert (left.power >= clip.observed * np.float32(0.0099)).all()
     audio = synthesise(left)
     quiet, loud = slice(0, 7_000), slice(9_000, 31_000)
     assert rms_db(audio[quiet]) < rms_db(floor[quiet]) - (1.5 if gamma < 1 else 3.0)
