@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.report_curve import COLOURS
 from soundflow.errors import UserError
@@ -17,6 +19,9 @@ from soundflow.report.page import Section
 
 METRICS_FILE = "metrics.jsonl"
 SUMMARY_FILE = "summary.json"
+
+# For quantities without a colour of their own, least confusing first.
+_FREE_COLOURS = (5, 7, 6, 1, 0, 3, 4, 2)
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def _is_ratio(lines: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 def _series(lines: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Series]:
     names = [k.split("/", 1)[-1].removeprefix("event_").removeprefix("decision_") for k in keys]
-    free = [c for c in range(N_COLOURS) if c not in {COLOURS.get(n) for n in names}]
+    free = [c for c in _FREE_COLOURS if c not in {COLOURS.get(n) for n in names}]
     colours = [COLOURS[n] if n in COLOURS else free.pop(0) for n in names]
     return [
         Series(
@@ -105,8 +110,12 @@ def data_section(path: Path | None) -> list[Section]:
     """The splits of a build from its ``summary.json``; nothing where there is none."""
     if path is None:
         return []
-    summary = json.loads(path.read_bytes())
-    rows = [[name, *_split_cells(split)] for name, split in summary["splits"].items()]
+    try:
+        summary = json.loads(path.read_bytes())
+        rows = [[name, *_split_cells(split)] for name, split in summary["splits"].items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # The figures of an evaluation are worth more than this section.
+        return [Section("data", "Data", f"{path}: cannot be read ({error!r}).", Markup())]
     head = ["split", "streams", "hours", "events", "responses", "silences", "abilities"]
     drops = summary.get("drops") or {}
     dropped = ", ".join(f"{reason}: {n}" for reason, n in drops.items()) or "nothing"

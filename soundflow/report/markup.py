@@ -51,7 +51,13 @@ def table(
         strong: the row to set off from the others.
         words: the column that holds text instead of figures.
     """
-    header = tag("tr", join(tag("th", h, scope="col") for h in head))
+    header = tag(
+        "tr",
+        join(
+            tag("th", h, scope="col", class_="words" if column == words else None)
+            for column, h in enumerate(head)
+        ),
+    )
     body = []
     for index, row in enumerate(rows):
         cells = [tag("th", row[0], scope="row")]

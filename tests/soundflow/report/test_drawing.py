@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -129,3 +130,15 @@ def test_a_page_is_written_whole(tmp_path):
     assert '<a href="#one">One</a>' in text
     assert text.rstrip().endswith("</html>")
     assert list(tmp_path.iterdir()) == [tmp_path / "r.html"]
+
+
+def test_a_log_axis_has_decades_and_a_place_for_zero():
+    series = [Series("a", [(0.0, 0.1), (1.0, 0.5), (1000.0, 0.9)])]
+    chart = str(line_chart(series, "x", "y", x_range=(0.1, 1000.0), log_x=True, y_range=(0.0, 1.0)))
+    labels = re.findall(r'class="tick middle">([^<]*)<', chart) or re.findall(
+        r">([\d.k]+)</text>", chart
+    )
+    assert {"0.1", "1", "10", "100", "1000"} <= set(labels)
+    at = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', chart)]
+    left, right = 52.0, 506.0  # zero stands where the axis begins
+    assert at == pytest.approx([left, left + (right - left) / 4, right], abs=0.1)
