@@ -40,7 +40,7 @@ def test_what_became_of_each_kind():
 
 def test_a_reply_before_any_event_stands_at_none():
     truth = Truth("c", 30 * S, (event("dog", 20, "A dog."),))
-    (none, dog) = by_kind([truth], [Outcome((Onset(S, "Well."),))], windows_of(TIME, 2.0))
+    (dog, none) = by_kind([truth], [Outcome((Onset(S, "Well."),))], windows_of(TIME, 2.0))
     assert (none.kind, none.strays) == ("no event", 1)
     assert (dog.kind, dog.misses, dog.strays) == ("dog", 1, 0)
 
