@@ -209,10 +209,12 @@ class ShardSet:
         try:
             index = unsealed(path.read_bytes())
         except FileNotFoundError as error:
-            what = "is not finished (no index)" if self.folder.is_dir() else "no such folder"
-            raise UserError(
-                f"{self.folder}: {what}", "run `soundflow build-data` with its recipe"
-            ) from error
+            build = "run `soundflow build-data` with its recipe"
+            if self.folder.is_dir():
+                raise UserError(f"{self.folder}: is not finished (no index)", build) from error
+            others = sorted(p.parent.name for p in self.folder.parent.glob(f"*/{INDEX_NAME}"))
+            hint = f"this build has the splits {', '.join(others)}" if others else build
+            raise UserError(f"{self.folder}: no such folder", hint) from error
         except (OSError, ValueError) as error:
             raise UserError(f"damaged index {path}: {error}", _REMEDY) from error
         if index.get("schema") != SCHEMA_VERSION:

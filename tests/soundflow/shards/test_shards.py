@@ -140,6 +140,9 @@ def test_damage_is_named_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         ShardSet(tmp_path / "nowhere")
     folder = write(tmp_path / "data")
+    with pytest.raises(UserError) as caught:
+        ShardSet(tmp_path / "vaild")
+    assert caught.value.hint == "this build has the splits data"
     tar = folder / "000001.tar"
     whole = tar.read_bytes()
 
