@@ -39,8 +39,15 @@ _HELD_S = 3600.0
 
 def clip_key(recipe: dict[str, Any]) -> str:
     """40 hex digits of the canonical JSON of everything that the samples depend on."""
-    canonical = json.dumps(recipe, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:40]
+    return hashlib.sha256(_canonical(recipe)).hexdigest()[:40]
+
+
+def _canonical(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _checksum(flac: bytes, n_samples: int, notes: dict[str, Any]) -> str:
+    return hashlib.sha256(flac + _canonical({"n_samples": n_samples, "notes": notes})).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -82,14 +89,14 @@ class ClipCache:
         self._written_bytes = 0
 
     def get(self, key: str) -> CachedClip | None:
-        """The clip, marked as just used; None if it is not there (or is damaged)."""
+        """The clip, marked as just used; None if it is not there, or any byte of it is damaged."""
         path, notes_path = self._paths(key)
         try:
             os.utime(path)
-            notes = json.loads(notes_path.read_text("utf-8"))
-            n_samples, n_bytes = notes.pop("n_samples"), notes.pop("n_bytes")
-            whole = path.stat().st_size == n_bytes and soundfile.info(path).frames == n_samples
-        except (OSError, ValueError, KeyError, soundfile.LibsndfileError):
+            stored = json.loads(notes_path.read_bytes())
+            n_samples, notes = stored["n_samples"], stored["notes"]
+            whole = stored["sha256"] == _checksum(path.read_bytes(), n_samples, notes)
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return CachedClip(path, n_samples, notes) if whole else None
 
@@ -109,10 +116,10 @@ class ClipCache:
         pcm = quantise(samples)
         path, notes_path = self._paths(key)
         flac = flac_bytes(pcm, sample_rate_hz)
-        kept = {**(notes or {}), "n_samples": len(pcm), "n_bytes": len(flac)}
+        checksum = _checksum(flac, len(pcm), notes or {})
+        stored = {"n_samples": len(pcm), "notes": notes or {}, "sha256": checksum}
         # Notes first: a clip counts as there once its audio is.
-        text = json.dumps(kept, ensure_ascii=False, sort_keys=True)
-        write_text(notes_path, text, synced=False)
+        write_text(notes_path, json.dumps(stored, ensure_ascii=False), synced=False)
         with atomic_write(path, synced=False) as file:
             file.write(flac)
         self._written_bytes += len(flac)

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pydantic.dataclasses
 from pydantic import PositiveFloat
-from soundfile import LibsndfileError
 
 from data_build.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.drops import Drop, Dropped
@@ -266,17 +265,9 @@ def _at_peak(samples: Float32) -> Float32:
     )
 
 
-def _from_cache(kept: CachedClip) -> PreparedClip | None:
-    """The clip as it lies in the cache; None if the file was damaged since.
-
-    Always from the cached PCM: the first use has the same bits as every later one.
-    """
-    try:
-        samples = kept.read()
-    except LibsndfileError:
-        return None
-    if len(samples) != kept.n_samples:
-        return None
+def _from_cache(kept: CachedClip) -> PreparedClip:
+    """The clip as it lies in the cache: the first use has the same bits as every later one."""
+    samples = kept.read()
     samples.setflags(write=False)
     notes = kept.notes
     cuts, report = notes["cuts"], notes["report"]

@@ -44,11 +44,15 @@ def test_a_damaged_clip_is_not_there(tmp_path: Path) -> None:
     cache = ClipCache(tmp_path)
     stored = cache.put("ab" * 20, _noise(2))
     whole = stored.path.read_bytes()
-    for part in (0, 40, len(whole) - 100):
-        stored.path.write_bytes(whole[:part])
+    flipped = bytes([*whole[:300], whole[300] ^ 1, *whole[301:]])
+    for damaged in (b"", whole[:40], whole[:-100], flipped):
+        stored.path.write_bytes(damaged)
         assert cache.get("ab" * 20) is None
-    cache.put("ab" * 20, _noise(2))
+    cache.put("ab" * 20, _noise(2), {"take": 1})
     assert cache.get("ab" * 20) is not None
+    notes = stored.path.with_suffix(".json")
+    notes.write_text(notes.read_text().replace('"take": 1', '"take": 2'))
+    assert cache.get("ab" * 20) is None
 
 
 def test_processes_that_make_the_same_clip_agree(tmp_path: Path) -> None:
