@@ -11,53 +11,54 @@ from pydantic.dataclasses import dataclass
 
 from data_build.chat.use import ChatUse
 from data_build.compose.config import ComposeConfig
-from data_build.pools.config import PoolsConfig
 from data_build.pools.prepare import PrepareConfig
 from data_build.scenes.config import ScenesConfig
 from data_build.sources.catalogue import corpus_named
 from data_build.sources.source import SourceConfig
 from data_build.speech.setup import SpeechConfig
-from data_build.tasks.config import AbilitiesConfig, CueConfig
-from data_build.tasks.taxonomy import FORMS, TASKS
+from data_build.synth.config import SyntheticConfig
+from data_build.tasks.config import CueConfig, TasksConfig
+from data_build.tasks.table import FORMS, TASKS
 from soundflow.config.record import to_plain
 from soundflow.config.settings import SETTINGS, Fraction, Seed, SplitName, Workers
 from soundflow.errors import UserError, nearest
 from soundflow.protocol.stream_config import StreamConfig
+from soundflow.protocol.timebase import SLOT_SAMPLES, to_seconds
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class SplitConfig:
-    """One sub-folder of the output. Splits share no voice, no take, no speaker and no noise.
+    """One sub-folder of the output. Splits share no voice, no take, no recording and no speaker.
 
     Attributes:
         streams: how many streams to make.
-        voices: how many voices speak each phrase.
+        voices: how many voices speak in it.
         takes: how many takes there are of each synthesised sound (a quarter of it of each noise).
-        share: which share of the recordings falls to this split.
-        tasks: task -> share of the streams.
-        offline: form of an offline sample (a_t_t, a_t, t_t) -> share, in the same measure.
+        weight: of this split among the recordings and texts.
+        tasks: task -> weight among the streams.
+        offline: form of an offline sample (a_t_t, a_t, t_t) -> weight, in the same measure.
     """
 
     streams: PositiveInt
     voices: PositiveInt = 8
     takes: PositiveInt = 8
-    share: NonNegativeFloat = 1.0
+    weight: NonNegativeFloat = 1.0
     tasks: dict[str, NonNegativeFloat] = field(default_factory=lambda: {"answer_cues": 1.0})
     offline: dict[str, NonNegativeFloat] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for field_name, known in (("tasks", TASKS), ("offline", tuple(FORMS))):
+        for field_name, known in (("tasks", tuple(TASKS)), ("offline", tuple(FORMS))):
             for name in getattr(self, field_name):
                 if name not in known:
                     close = nearest(name, known)
                     tail = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
                     raise ValueError(f"{field_name}.{name} is unknown; {tail}")
-        if sum(self.shares.values()) <= 0:
-            raise ValueError(f"tasks: one share must be positive, got {self.shares}")
+        if sum(self.weights.values()) <= 0:
+            raise ValueError(f"tasks: one weight must be positive, got {self.weights}")
 
     @property
-    def shares(self) -> dict[str, float]:
-        """Task or form -> share of the samples."""
+    def weights(self) -> dict[str, float]:
+        """Task or form -> weight among the samples."""
         return {**self.tasks, **self.offline}
 
     def content(self) -> Any:
@@ -71,18 +72,23 @@ class BuildRecipe:
 
     Attributes:
         output: folder that takes one sub-folder a split, the tables and the clip cache.
-        sources: corpora to read recordings from; none are needed where everything is made.
-        texts: files of sentences and dialogues to be spoken (`data_build.pools.texts`).
+        sources: corpora to read recordings from; none are needed where everything is synthesised.
+        texts: files of sentences and dialogues to be spoken (`data_build.collect.texts`).
         cues: what can be heard, and what it makes the assistant say.
+        synthetic: sounds that are synthesised.
+        noise_labels: labels of recordings that serve as noise, beside those whose kind is noise.
         vocabulary: "tiny", or the folder of a tokenizer.
         stream: how long a chunk is and how features are scaled; shards, checkpoint and engine
             take it from here.
         system: the text of the online prefix.
         speech: how texts are spoken and how renderings are checked.
         scenes: how scenes are planned and what grounds them.
+        prepare: what a recording has to be, and what is done to it.
+        tasks: how much a stream of each task holds.
+        compose: gaps, levels and noise.
         llm: a chat model and which decisions it takes; by default the rules take all.
         workers: processes; 0 is one a core.
-        max_dropped_share: above this share of dropped items the build fails.
+        max_dropped_share: above this share of lost items the build fails.
     """
 
     output: Annotated[str, MinLen(1)]
@@ -90,16 +96,17 @@ class BuildRecipe:
     sources: tuple[SourceConfig, ...] = ()
     texts: tuple[str, ...] = ()
     cues: tuple[CueConfig, ...] = ()
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    noise_labels: tuple[str, ...] = ()
     seed: Seed = 0
     vocabulary: str = "tiny"
     stream: StreamConfig = field(default_factory=StreamConfig)
     system: str = ""
-    material: PoolsConfig = field(default_factory=PoolsConfig)
-    prepare: PrepareConfig = field(default_factory=PrepareConfig)
-    abilities: AbilitiesConfig = field(default_factory=AbilitiesConfig)
-    compose: ComposeConfig = field(default_factory=ComposeConfig)
     speech: SpeechConfig = field(default_factory=SpeechConfig)
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    tasks: TasksConfig = field(default_factory=TasksConfig)
+    compose: ComposeConfig = field(default_factory=ComposeConfig)
     llm: ChatUse | None = None
     streams_per_shard: PositiveInt = 100
     workers: Workers = 0
@@ -109,16 +116,24 @@ class BuildRecipe:
         names = [c.name for c in self.cues]
         if len(set(names)) < len(names):
             raise ValueError(f"cues: names must be unique, got {sorted(names)}")
-        if not (self.cues or self.sources or self.texts or self.material.sounds):
-            raise ValueError("cues, sources, texts, material.sounds: there is nothing to hear")
+        if not (self.cues or self.sources or self.texts or self.synthetic.sounds):
+            raise ValueError("cues, sources, texts, synthetic.sounds: there is nothing to hear")
         for number, source in enumerate(self.sources):
             try:
                 corpus_named(source.corpus)
             except UserError as error:
                 raise ValueError(f"sources.{number}: {error.message}") from None
+        if not any(split.weight > 0 for split in self.splits.values()):
+            raise ValueError("splits: one weight must be positive")
         counted = any(s.tasks.get("count_sounds", 0) > 0 for s in self.splits.values())
-        if counted and self.abilities.counting.sound not in names:
-            raise ValueError(f"counting.sound names no cue: {self.abilities.counting.sound!r}")
+        if counted and self.tasks.counting.sound not in names:
+            raise ValueError(f"tasks.counting.sound names no cue: {self.tasks.counting.sound!r}")
+
+    @property
+    def longest_speech_s(self) -> float:
+        """What fits a stream behind the longest gap; longer recordings of speech are cut to it."""
+        gap_s = self.compose.gap_slots[1] * to_seconds(SLOT_SAMPLES)
+        return min(self.prepare.max_s, self.compose.max_chunks * self.stream.chunk_s - gap_s)
 
     def content(self) -> Any:
         """The settings that every stream depends on; where and how fast it is made is not."""

@@ -2,8 +2,8 @@
 
 ::
 
-    sources, phrases, sounds ─▶ tables ─▶ jobs ─▶ shards ─▶ index ─▶ self-check ─▶ summary
-                                          (clips are read or made when a stream needs them)
+    sources, texts, cues ─▶ collect ─▶ tables ─▶ jobs ─▶ shards ─▶ index ─▶ self-check ─▶ summary
+                                                 (clips are read or made when a stream needs them)
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from data_build.collect.collect import Collected, collect, collected_before
+from data_build.context import MATERIAL, BuildContext, build_context
 from data_build.drops import Drop, count_drops
-from data_build.pools.pools import Collected, collect, collected_before
 from data_build.processes import n_workers, spread
 from data_build.recipe import BuildRecipe
 from data_build.report.documents import write_documents
@@ -23,26 +24,24 @@ from data_build.report.summary import BuildSummary, SplitSummary, summarise
 from data_build.scenes.source import open_models
 from data_build.selfcheck import self_check
 from data_build.shard_job import (
-    MATERIAL,
-    BuildContext,
     ShardJob,
-    build_context,
     build_shard,
     build_stream,
     counted,
     plan_jobs,
     set_up,
+    stream_id,
 )
 from data_build.sources.source import ALL_ROWS, WorkerShard
 from data_build.statistics import merged
 from soundflow.atomic import write_text
 from soundflow.config.record import record
 from soundflow.errors import UserError
-from soundflow.shards.schema import StreamSample
 from soundflow.shards.sidecar import ShardInfo
 from soundflow.shards.writer import INDEX_NAME, finished_shard, write_index, write_shard
 
 Progress = Callable[[str, int, int], None]
+_REASONS_SHOWN, _REASON_LETTERS = 3, 160
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,9 @@ def build_part(
 
     known = None if part == ALL_ROWS else collected_before(recipe, output / MATERIAL)
     collected = known or collect(recipe, output / MATERIAL)
-    bench = build_context(recipe)
-    jobs = plan_jobs(bench)
+    require_material(recipe, collected)
+    context = build_context(recipe)
+    jobs = plan_jobs(context)
     mine = [u for i, u in enumerate(jobs) if part.takes(i)]
     shards, made = build_jobs(recipe, mine, progress or _nobody)
     others = [u for u in jobs if u not in shards]
@@ -109,13 +109,25 @@ def build_part(
     summary = None
     if not waiting:
         shards = {u: shards[u] for u in jobs}
-        summary = finish(recipe, bench, collected, shards, set(made), started)
+        summary = finish(context, collected, shards, set(made), started)
     return PartDone(len(made), len(mine) - len(made), waiting, summary)
 
 
+def require_material(recipe: BuildRecipe, collected: Collected) -> None:
+    """Stops a build that cannot end well before any shard is made; what was dropped is on record.
+
+    Raises:
+        UserError: if a task finds nothing to be made from, or the sources alone have lost more
+            items than the recipe allows.
+    """
+    drops = write_drops(Path(recipe.output) / "drops.jsonl", list(collected.drops))
+    if collected.problems:
+        raise UserError("; ".join(collected.problems), _most_often(recipe, drops))
+    require_few_losses(recipe, collected, drops)
+
+
 def finish(
-    recipe: BuildRecipe,
-    bench: BuildContext,
+    context: BuildContext,
     collected: Collected,
     shards: dict[ShardJob, ShardInfo],
     made: set[ShardJob],
@@ -126,16 +138,16 @@ def finish(
     Raises:
         UserError: if more items were dropped than the recipe allows.
     """
-    output = Path(recipe.output)
+    recipe, output = context.recipe, Path(context.recipe.output)
     by_shard = {u: counted(info) for u, info in shards.items()}
     dropped = [*collected.drops, *(d for _, drops in by_shard.values() for d in drops)]
     dropped = write_drops(output / "drops.jsonl", dropped)
-    require_few_losses(recipe, dropped, collected.clips + sum(u.count for u in shards))
+    require_few_losses(recipe, collected, dropped)
 
-    spec = bench.vocabulary.spec
+    spec = context.vocabulary.spec
     for split in recipe.splits:
         write_index(output / split, spec, [info for u, info in shards.items() if u.split == split])
-        self_check(output / split, bench.vocabulary)
+        self_check(output / split, context.vocabulary)
 
     by_split = {n: [i for u, i in shards.items() if u.split == n] for n in recipe.splits}
     statistics = {
@@ -156,7 +168,7 @@ def finish(
     return summary
 
 
-def rebuild(recipe: BuildRecipe, stream_id: str) -> Path:
+def rebuild(recipe: BuildRecipe, name: str) -> Path:
     """One stream of a build alone, the same bytes, from its id.
 
     Returns:
@@ -165,24 +177,19 @@ def rebuild(recipe: BuildRecipe, stream_id: str) -> Path:
     Raises:
         UserError: if the recipe has no such stream, or it was dropped.
     """
-    sample, job, bench = _rebuilt(recipe, stream_id)
-    folder = Path(recipe.output) / "only" / stream_id
-    shard = write_shard(folder, 0, job.shard_key, [sample], bench.vocabulary.spec)
-    write_index(folder, bench.vocabulary.spec, [shard])
+    split, _, number = name.rpartition("-")
+    streams = recipe.splits[split].streams if split in recipe.splits else 0
+    if not number.isdecimal() or int(number) >= streams or stream_id(split, int(number)) != name:
+        raise UserError(f"the recipe makes no stream {name!r}", "ids read like train-000123")
+    require_material(recipe, collect(recipe, Path(recipe.output) / MATERIAL))
+    context = build_context(recipe)
+    sample, drops = build_stream(context, split, int(number))
+    if sample is None:
+        raise UserError(f"{name} was dropped: {drops[-1].reason}")
+    folder = Path(recipe.output) / "only" / name
+    shard = write_shard(folder, 0, name, [sample], context.vocabulary.spec)
+    write_index(folder, context.vocabulary.spec, [shard])
     return folder
-
-
-def _rebuilt(recipe: BuildRecipe, stream_id: str) -> tuple[StreamSample, ShardJob, BuildContext]:
-    collect(recipe, Path(recipe.output) / MATERIAL)
-    bench = build_context(recipe)
-    for job in plan_jobs(bench):
-        for number in range(job.first, job.first + job.count):
-            if f"{job.split}-{number:06d}" == stream_id:
-                sample, drops = build_stream(bench, job.split, number)
-                if sample is None:
-                    raise UserError(f"{stream_id} was dropped: {drops[-1].reason}")
-                return sample, job, bench
-    raise UserError(f"the recipe makes no stream {stream_id!r}", "ids read like train-000123")
 
 
 def build_jobs(
@@ -222,21 +229,30 @@ def write_drops(path: Path, drops: list[Drop]) -> list[Drop]:
     return unique
 
 
-def require_few_losses(recipe: BuildRecipe, drops: list[Drop], items: int) -> None:
-    """Checks the share of lost items, of all clips and streams, against the recipe's ceiling.
+def require_few_losses(recipe: BuildRecipe, collected: Collected, drops: list[Drop]) -> None:
+    """Checks the share of lost items, of all rows and streams, against the recipe's ceiling.
 
     Raises:
         UserError: if it is above; what a policy sets aside is not counted.
     """
-    lost = count_drops(d for d in drops if d.kind == "loss")
-    dropped = sum(lost.values())
-    if dropped > recipe.max_dropped_share * items:
-        worst = next(iter(lost))
+    lost = [drop for drop in drops if drop.kind == "loss"]
+    rows = collected.clips + sum(drop.kind == "loss" for drop in collected.drops)
+    items = rows + sum(split.streams for split in recipe.splits.values())
+    if len(lost) > recipe.max_dropped_share * items:
         raise UserError(
-            f"{dropped} of {items} clips and streams were dropped, more than max_dropped_share="
-            f"{recipe.max_dropped_share:g}; most often: {worst}",
-            f"see {recipe.output}/drops.jsonl; mend the sources, or raise max_dropped_share",
+            f"{len(lost)} of {items} rows and streams were dropped, more than max_dropped_share="
+            f"{recipe.max_dropped_share:g} allows",
+            f"{_most_often(recipe, lost)}; fix the sources, or raise max_dropped_share",
         )
+
+
+def _most_often(recipe: BuildRecipe, drops: list[Drop]) -> str:
+    """The most frequent reasons, and where all of them stand."""
+    if not drops:
+        return "add sources, texts, cues or synthetic sounds that give it, or leave the tasks out"
+    counts = list(count_drops(drops).items())[:_REASONS_SHOWN]
+    reasons = "; ".join(f"{reason[:_REASON_LETTERS]} ({n})" for reason, n in counts)
+    return f"most often dropped: {reasons}; all of them stand in {recipe.output}/drops.jsonl"
 
 
 def _nobody(stage: str, done: int, total: int) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from data_build.compose.config import ComposeConfig
 from data_build.compose.mix import source_of, taper
-from data_build.compose.stream import Prepare
+from data_build.compose.stream import STEP, Prepare
+from data_build.drops import Drop, Dropped
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, between
 from data_build.records import OfflinePlan
@@ -29,12 +30,15 @@ def compose_offline(
     """The sample of ``plan``; a sound longer than a stream may be is cut.
 
     Raises:
-        Dropped: if the recording cannot be used.
+        Dropped: if the recording cannot be used, or is speech that is longer.
     """
     time = vocabulary.spec.time
     samples, items = np.zeros(0, np.float32), tuple[MixedItem, ...]()
     if plan.clip is not None:
         clip = prepare(plan.clip)
+        if plan.clip.kind == "speech" and time.chunks_in(len(clip.samples)) > config.max_chunks:
+            reason = f"speech is longer than a stream may be (max_chunks: {config.max_chunks})"
+            raise Dropped(Drop(STEP, plan.clip.id, reason))
         samples, gain_db = _levelled(clip, config, time, seed)
         report = clip.report
         items = (

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from data_build.compose.mix import Placed
+from data_build.drops import Drop, Dropped
 from data_build.records import Item, PlannedReply
 from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event, Reply
@@ -33,7 +34,7 @@ def responses(
             of the decision shows that something has ended. It moves replies, never the truth.
 
     Raises:
-        ValueError: if a reply finds no free chunk before the end of the stream.
+        Dropped: if a reply finds no free chunk before the end of the stream.
     """
     events: list[Event] = []
     replies: dict[int, Reply] = {}
@@ -48,7 +49,8 @@ def responses(
             while chunk in replies:
                 chunk += 1
             if chunk >= time.chunks_in(n_samples):
-                raise ValueError(f"no chunk is left for the reply {planned.text!r}")
+                reason = "no chunk is left for a reply before the stream ends"
+                raise Dropped(Drop("compose", item.clip.id, reason))
             replies[chunk] = Reply(chunk, planned.text, planned.emotion)
             on = min(ready, where.end_samples - 1)
         if not item.replies:

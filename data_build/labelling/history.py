@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from data_build.drops import Drop
+from data_build.drops import Drop, Dropped
 from data_build.labelling.facts import Fact, facts
 from data_build.records import Dialogue, DialogueTurn
 
@@ -81,8 +81,12 @@ def earliest_late(n_rounds: int) -> int:
     return math.ceil(LATE_SHARE * n_rounds)
 
 
-def rule_probe(dialogue: Dialogue, rng: np.random.Generator) -> Probe | Drop:
-    """A probe made by rules: an entity if there is one, at a random late place."""
+def rule_probe(dialogue: Dialogue, rng: np.random.Generator) -> Probe:
+    """A probe made by rules: an entity if there is one, at a random late place.
+
+    Raises:
+        Dropped: if nothing was said that could be asked about.
+    """
     n = len(dialogue.turns)
     fair: list[Probe] = []
     for fact in facts(dialogue):
@@ -91,9 +95,7 @@ def rule_probe(dialogue: Dialogue, rng: np.random.Generator) -> Probe | Drop:
             if problem(dialogue, probe) is None:
                 fair.append(probe)
     if not fair:
-        return Drop(
-            STEP, dialogue.id, "nothing personal was said three rounds before the end", "choice"
-        )
+        raise _unfit(dialogue.id, "nothing personal was said three rounds before the end")
     best = min(_tier(p.kind) for p in fair)
     about = sorted({(p.source_round, p.question) for p in fair if _tier(p.kind) == best})
     chosen = about[int(rng.integers(len(about)))]
@@ -101,24 +103,31 @@ def rule_probe(dialogue: Dialogue, rng: np.random.Generator) -> Probe | Drop:
     return places[int(rng.integers(len(places)))]
 
 
-def heard_first(
-    dialogue_id: str, sounds: Sequence[str], rng: np.random.Generator
-) -> tuple[int, str, str] | Drop:
+@dataclass(frozen=True)
+class FirstHeard:
+    """A question about which sound came first, asked once ``at`` sounds were heard."""
+
+    at: int
+    question: str
+    answer: str
+
+
+def first_heard(dialogue_id: str, sounds: Sequence[str], rng: np.random.Generator) -> FirstHeard:
     """The same for sounds: asks which one came first, once three more were heard.
 
     Args:
         sounds: what was heard, in order, in words that fit after "It was" ("a dog barking").
 
-    Returns:
-        How many sounds precede the question, the question, and its answer.
+    Raises:
+        Dropped: if there were too few sounds since the first, or it came again.
     """
     if len(sounds) <= ROUNDS_BETWEEN:
-        return Drop(STEP, dialogue_id, "fewer than three sounds since the first", "choice")
+        raise _unfit(dialogue_id, "fewer than three sounds since the first")
     if sounds[0] in sounds[1:]:
-        return Drop(STEP, dialogue_id, "the first sound was heard again", "choice")
+        raise _unfit(dialogue_id, "the first sound was heard again")
     earliest = max(1 + ROUNDS_BETWEEN, earliest_late(len(sounds)))
     at = int(rng.integers(earliest, len(sounds) + 1))
-    return at, "Which sound did I hear first?", f"It was {sounds[0]}."
+    return FirstHeard(at, "Which sound did I hear first?", f"It was {sounds[0]}.")
 
 
 def insert(dialogue: Dialogue, probe: Probe) -> Dialogue:
@@ -126,6 +135,10 @@ def insert(dialogue: Dialogue, probe: Probe) -> Dialogue:
     turn = DialogueTurn(probe.question, probe.answer)
     turns = (*dialogue.turns[: probe.at], turn, *dialogue.turns[probe.at :])
     return replace(dialogue, turns=turns)
+
+
+def _unfit(item: str, reason: str) -> Dropped:
+    return Dropped(Drop(STEP, item, reason, "choice"))
 
 
 def _probe(fact: Fact, at: int) -> Probe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from data_build.labelling.silence_policy import STEP, Judgement
 from data_build.records import Clip, PlannedReply
 from soundflow.protocol.tokens import EMOTIONS
 
+Report = Callable[[Drop], None]
 PROMPT = Path(__file__).parent / "prompts" / "intervention.v1.md"
 _LANGUAGES = {"en": "English", "zh": "Mandarin Chinese"}
 
@@ -34,39 +35,36 @@ SCHEMA: dict[str, Any] = {
 
 
 def model_judgements(
-    clips: Iterable[Clip], client: ChatClient, language: str = "en"
-) -> Iterator[Judgement | Drop]:
-    """A verdict or the reason why there is none for every clip, in their order.
+    clips: Iterable[Clip], client: ChatClient, report: Report, language: str = "en"
+) -> Iterator[tuple[Clip, Judgement]]:
+    """Every clip with the model's judgement, in their order; many are asked about at once.
 
     Speech, and clips that nothing is known about, are dropped without asking.
+
+    Args:
+        report: gets a drop for every clip that is left out.
     """
-    waiting: deque[Clip | Drop] = deque()
+    waiting: deque[Clip] = deque()
 
     def requests() -> Iterator[ChatRequest]:
         for clip in clips:
-            refused = _refused(clip)
-            waiting.append(refused or clip)
-            if refused is None:
+            if clip.kind == "speech":
+                report(Drop(STEP, clip.id, "speech is not for this policy", "choice"))
+            elif not clip.labels and not clip.caption:
+                report(Drop(STEP, clip.id, "neither label nor caption", "choice"))
+            else:
+                waiting.append(clip)
                 yield _request(clip, language)
 
     for answer in client.map_json(requests()):
-        while isinstance(waiting[0], Drop):
-            yield waiting.popleft()  # type: ignore[misc]
         clip = waiting.popleft()
-        assert isinstance(clip, Clip)
         if isinstance(answer, CallFailure):
-            yield answer.drop(STEP, clip.id)
+            report(answer.drop(STEP, clip.id))
+        elif answer["verdict"] == "borderline":
+            # The model's reasons are all different; together they are one.
+            report(Drop(STEP, f"{clip.id}: {answer['reason']}", "borderline", "choice"))
         else:
-            yield _judgement(clip, answer)
-    yield from (left for left in waiting if isinstance(left, Drop))
-
-
-def _refused(clip: Clip) -> Drop | None:
-    if clip.kind == "speech":
-        return Drop(STEP, clip.id, "speech is not for this policy", "choice")
-    if not clip.labels and not clip.caption:
-        return Drop(STEP, clip.id, "neither label nor caption", "choice")
-    return None
+            yield clip, _judgement(answer)
 
 
 def _request(clip: Clip, language: str) -> ChatRequest:
@@ -79,10 +77,8 @@ def _request(clip: Clip, language: str) -> ChatRequest:
     return ChatRequest(read_prompt(PROMPT), variables, SCHEMA)
 
 
-def _judgement(clip: Clip, answer: Answer) -> Judgement | Drop:
+def _judgement(answer: Answer) -> Judgement:
     stamp = read_prompt(PROMPT).stamp()
-    if answer["verdict"] == "borderline":
-        return Drop(STEP, clip.id, f"borderline: {answer['reason']}", "choice")
     if answer["verdict"] == "silent":
         return Judgement(None, None, (answer["reason"],), stamp)
     reply = PlannedReply(answer["reply"].strip(), answer["emotion"])

@@ -7,25 +7,22 @@
                                                           (no row)   silent
 
 Where labels disagree the clip is discarded rather than labelled: a film's gunshot, children who
-scream at play, a label that the tagger was not sure of.
+scream at play.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from data_build.drops import Drop
+from data_build.drops import Drop, Dropped
 from data_build.records import Clip, PlannedReply
 from data_build.scenes.ontology import Ontology, SoundClass, ontology
 
 STEP = "silence_policy"
-SURE = 0.5  # a label with at least this confidence counts as heard,
-DOUBTFUL = 0.2  # one between the two as doubtful, one below not at all
 
 Category = Literal["distress", "hazard", "damage", "safety"]
 Verdict = Literal["respond", "borderline", "silent"]
@@ -53,10 +50,6 @@ class Judgement:
         if (self.category is None) != (self.reply is None):
             raise ValueError(f"category and reply come together, got {self}")
 
-    @property
-    def replies(self) -> tuple[PlannedReply, ...]:
-        return (self.reply,) if self.reply else ()
-
 
 @dataclass(frozen=True)
 class _Row:
@@ -66,56 +59,40 @@ class _Row:
     texts: dict[str, str]
 
 
-def judge(
-    clip: Clip, language: str = "en", confidence: Mapping[str, float] | None = None
-) -> Judgement | Drop:
-    """The rule-based verdict on a clip by its labels.
+def judge(clip: Clip, language: str = "en") -> Judgement:
+    """The rule-based judgement on a clip by its labels.
 
-    Args:
-        confidence: what a tagger hears, class -> [0, 1]; labels without one count as sure.
+    Raises:
+        Dropped: if the labels do not decide it.
     """
     if clip.kind == "speech":
-        return Drop(STEP, clip.id, "speech is not for this policy", "choice")
-    confidence = confidence or {}
-    sure: list[SoundClass] = []
-    doubtful: list[SoundClass] = []
+        raise _undecided(clip, "speech is not for this policy")
     known = ontology()
-    for label in dict.fromkeys((*clip.labels, *confidence)):
-        sound, p = known.find(label), float(confidence.get(label, 1.0))
-        if sound is not None and p >= DOUBTFUL:
-            (sure if p >= SURE else doubtful).append(sound)
-    if not sure:
-        return Drop(
-            STEP, clip.id, f"no label that is known and sure: {list(clip.labels)}", "choice"
-        )
-    if any(known.is_a(s.name, "Speech") for s in sure):
-        return Drop(STEP, clip.id, "holds speech", "choice")
-    return _verdict(clip, sure, doubtful, language)
-
-
-def _verdict(
-    clip: Clip, sure: list[SoundClass], doubtful: list[SoundClass], language: str
-) -> Judgement | Drop:
-    alarming = [s for s in sure if verdict(s) == "respond"]
-    names = tuple(s.name for s in alarming)
+    named = (known.find(label) for label in dict.fromkeys(clip.labels))
+    sounds = [sound for sound in named if sound is not None]
+    if not sounds:
+        raise _undecided(clip, f"no label that is known: {list(clip.labels)}")
+    if any(known.is_a(sound.name, "Speech") for sound in sounds):
+        raise _undecided(clip, "holds speech")
+    alarming = [sound for sound in sounds if verdict(sound) == "respond"]
     if not alarming:
-        unclear = [s.name for s in sure if verdict(s) == "borderline"]
-        unclear += [f"perhaps {s.name}" for s in doubtful if verdict(s) != "silent"]
+        unclear = [sound.name for sound in sounds if verdict(sound) == "borderline"]
         if unclear:
-            return Drop(STEP, clip.id, f"borderline: {', '.join(unclear)}", "choice")
-        return Judgement(None, None, tuple(s.name for s in sure))
-    company = [s.name for s in (*sure, *doubtful) if _harmless(s)]
+            raise _undecided(clip, f"borderline: {', '.join(unclear)}")
+        return Judgement(None, None, tuple(sound.name for sound in sounds))
+    names = tuple(sound.name for sound in alarming)
+    company = [sound.name for sound in sounds if _harmless(sound)]
     if company:
-        return Drop(
-            STEP, clip.id, f"borderline: {', '.join(names)} amid {', '.join(company)}", "choice"
-        )
+        raise _undecided(clip, f"borderline: {', '.join(names)} amid {', '.join(company)}")
     rows = [row for sound in alarming if (row := _row(sound))]
     if len({row.category for row in rows}) > 1:
-        return Drop(
-            STEP, clip.id, f"borderline: {', '.join(names)} call for different words", "choice"
-        )
+        raise _undecided(clip, f"borderline: {', '.join(names)} call for different words")
     text = rows[0].texts.get(language.split("-")[0], rows[0].texts["en"])
     return Judgement(rows[0].category, PlannedReply(text, rows[0].emotion), names)
+
+
+def _undecided(clip: Clip, reason: str) -> Dropped:
+    return Dropped(Drop(STEP, clip.id, reason, "choice"))
 
 
 def verdict(sound: SoundClass) -> Verdict:

@@ -19,13 +19,7 @@ from pydantic import PositiveFloat
 
 from data_build.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.drops import Drop, Dropped
-from data_build.records import (
-    Clip,
-    Prepared,
-    Recorded,
-    SyntheticSound,
-    Unspoken,
-)
+from data_build.records import Clip, Prepared, Recorded, SyntheticSound, Unspoken
 from data_build.sources.tar_members import audio_source
 from data_build.synth.clips import SYNTH_VERSION, make
 from data_build.tfjp.config import TfjpConfig
@@ -83,6 +77,7 @@ class PreparedClip:
         cuts: where the times of the recording went; None if nothing was cut.
         report: what TFJP did, for the provenance.
         skipped_samples: cut off the front since, at a junction.
+        source_samples: length before preprocessing; None: as ``samples``.
     """
 
     samples: Float32
@@ -90,6 +85,12 @@ class PreparedClip:
     cuts: CutMap | None = None
     report: TfjpReport | None = None
     skipped_samples: int = 0
+    source_samples: int | None = None
+
+    @property
+    def source_s(self) -> float:
+        """How long the clip was before it was preprocessed."""
+        return to_seconds(self.source_samples or len(self.samples))
 
     def at(self, seconds: float) -> int:
         """Sample that corresponds to a time in the original recording."""
@@ -99,7 +100,7 @@ class PreparedClip:
 
 
 class Preparer:
-    """Prepares clips, remembering the newest in memory and all on disk."""
+    """Prepares clips, remembering the newest in memory and all on disk (``clips``)."""
 
     def __init__(self, folder: Path, config: PrepareConfig) -> None:
         self.clips = ClipCache(folder, int(config.cache_gb * 2**30))
@@ -140,11 +141,7 @@ class Preparer:
             raise RuntimeError(f"{clip.id} reached a stream without a voice")
         if isinstance(audio, SyntheticSound):
             return clip_key(
-                {
-                    "synthetic": asdict(audio),
-                    "maker": SYNTH_VERSION,
-                    "version": PREPARE_VERSION,
-                }
+                {"synthetic": asdict(audio), "synth": SYNTH_VERSION, "version": PREPARE_VERSION}
             )
         path = Path(audio.path)
         try:
@@ -183,6 +180,7 @@ class Preparer:
             "ready_samples": made.ready_samples,
             "cuts": asdict(made.cuts) if made.cuts else None,
             "report": asdict(made.report) if made.report else None,
+            "source_samples": made.source_samples,
         }
         # The first use has the same bits as every later one, which come from PCM16.
         samples = quantise(made.samples).astype(np.float32) / PCM_SCALE
@@ -208,7 +206,12 @@ class Preparer:
         done = tfjp(samples, settings)
         if is_silent(done.samples):
             raise _dropped(clip, "is nothing but noise")
-        return PreparedClip(_at_peak(done.samples), None, done.cuts, done.report)
+        return PreparedClip(
+            _at_peak(done.samples),
+            cuts=done.cuts,
+            report=done.report,
+            source_samples=len(samples),
+        )
 
     def _read(self, clip: Clip, audio: Recorded, limit_s: float | None = None) -> Float32:
         try:
@@ -276,5 +279,9 @@ def _from_cache(kept: CachedClip) -> PreparedClip:
             tuple(cuts["source"]), tuple(cuts["place"]), tuple(cuts["length"]), cuts["hop_samples"]
         )
     return PreparedClip(
-        samples, notes["ready_samples"], cuts, TfjpReport(**report) if report else None
+        samples,
+        notes["ready_samples"],
+        cuts,
+        TfjpReport(**report) if report else None,
+        source_samples=notes["source_samples"],
     )

@@ -156,7 +156,7 @@ def _audio_from_json(data: dict[str, Any]) -> ClipAudio:
         case "Prepared":
             return Prepared(**about)
         case other:
-            raise ValueError(f"{other!r} is no kind of clip audio")
+            raise ValueError(f"{other!r} is not a kind of clip audio")
 
 
 def dialogue_from_json(data: dict[str, Any]) -> Dialogue:

@@ -14,7 +14,7 @@ from data_build.report.streams import figures
 from data_build.report.summary import BuildSummary
 from data_build.report.tfjp import pictures
 from data_build.statistics import SILENCE_BIN_PERCENT, ClipCount, Statistics, TaskCount
-from data_build.tasks.taxonomy import FORMS
+from data_build.tasks.table import FORMS
 from soundflow.config.record import recipe_hash
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.timebase import TimeBase
@@ -197,7 +197,7 @@ def _drops(recipe: BuildRecipe, summary: BuildSummary) -> Section:
     )
     lead = (
         f"{summary.clips:,} clips in the tables; every dropped item with its reason stands in "
-        f"drops.jsonl.{missing}"
+        f"drops.jsonl.{missing} {' '.join(summary.notes)}"
     )
     return Section("drops", "Dropped", lead, body)
 

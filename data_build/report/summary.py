@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from data_build.collect.collect import Collected
 from data_build.drops import Drop, count_drops
-from data_build.pools.pools import Collected
 from data_build.statistics import Statistics
 from soundflow.protocol.timebase import TimeBase
 
@@ -52,6 +52,7 @@ class BuildSummary:
         drops: "step: reason" -> how many different items, most frequent first.
         clips: in the tables of all splits.
         missing: "split/cue" of the cues without a clip in a split.
+        notes: what a reader of the data should know.
         seconds: wall-clock time of this run; shards that were there already cost none.
         speed: seconds of stream made a second, over the shards made in this run.
         bytes_per_hour: of the shards, per hour of stream.
@@ -61,6 +62,7 @@ class BuildSummary:
     drops: dict[str, int]
     clips: int
     missing: tuple[str, ...]
+    notes: tuple[str, ...]
     shards_made: int
     shards_kept: int
     seconds: float
@@ -97,6 +99,7 @@ def summarise(
         drops=count_drops(drops),
         clips=collected.clips,
         missing=collected.missing,
+        notes=collected.notes,
         shards_made=made,
         shards_kept=kept,
         seconds=round(seconds, 2),

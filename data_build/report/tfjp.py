@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from markupsafe import Markup
 
-from data_build.pools.table import clip_from_json
+from data_build.pools.pools import open_pools
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Recorded
 from data_build.sources.tar_members import audio_source
@@ -52,9 +51,10 @@ def pictures(recipe: BuildRecipe) -> Markup | None:
 
 
 def recordings(recipe: BuildRecipe) -> Iterator[tuple[Clip, Recorded]]:
-    """Recorded speech and events in the library of the first split, of each table in turn."""
-    folder = Path(recipe.output) / "material" / next(iter(recipe.splits))
-    tables = [_recorded(path) for path in sorted(folder.glob("*.jsonl"))]
+    """Recorded speech and events of the first split, of each of its tables in turn."""
+    pools = open_pools(Path(recipe.output) / "material" / next(iter(recipe.splits)))
+    pool_clips = (*(cue.clips for cue in pools.cues), pools.speech, pools.sounds)
+    tables = [_recorded(clips) for clips in pool_clips]
     while tables:
         for one in list(tables):
             clip = next(one, None)
@@ -64,15 +64,10 @@ def recordings(recipe: BuildRecipe) -> Iterator[tuple[Clip, Recorded]]:
                 yield clip
 
 
-def _recorded(path: Path) -> Iterator[tuple[Clip, Recorded]]:
-    with path.open("rb") as lines:
-        for line in lines:
-            data = json.loads(line)
-            if data.get("kind") not in ("speech", "event"):
-                return  # a table holds items of one use
-            clip = clip_from_json(data)
-            if isinstance(clip.audio, Recorded):
-                yield clip, clip.audio
+def _recorded(clips: Iterable[Clip]) -> Iterator[tuple[Clip, Recorded]]:
+    for clip in clips:
+        if isinstance(clip.audio, Recorded) and clip.kind in ("speech", "event"):
+            yield clip, clip.audio
 
 
 def _picture(clip: Clip, samples: Float32, result: TfjpResult) -> Markup:

@@ -1,4 +1,4 @@
-"""What deserves a reply and what does not, as data."""
+"""The settings of the tasks: what deserves a reply, and how much a stream holds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from annotated_types import MinLen
 from pydantic import PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from data_build.records import PlannedReply
 from soundflow.config.settings import SETTINGS, Fraction, Ordered
 from soundflow.protocol.tokens import EMOTIONS
 
@@ -20,7 +21,7 @@ class CueConfig:
     """Something that can be heard, and what it makes the assistant say (nothing by default).
 
     Exactly one of ``say`` (spoken by the voices), ``sound`` (a kind that can be synthesised) and
-    ``label`` (clips of a manifest) says what is heard.
+    ``label`` (clips of a source) says what is heard.
 
     Attributes:
         language: of ``say``.
@@ -40,17 +41,26 @@ class CueConfig:
     ready_s: PositiveFloat | None = None
 
     def __post_init__(self) -> None:
-        heard = [f for f in ("say", "sound", "label") if getattr(self, f) is not None]
-        if len(heard) != 1:
-            raise ValueError(f"cue {self.name!r}: needs one of say, sound, label; has {heard}")
+        given = [f for f in ("say", "sound", "label") if getattr(self, f) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"cue {self.name!r}: expected one of say, sound and label, got {given or 'none'}"
+            )
         if self.emotion not in EMOTIONS:
             raise ValueError(f"cue {self.name!r}: emotion {self.emotion!r} is not in {EMOTIONS}")
         if self.answers and self.reply is None:
             raise ValueError(f"cue {self.name!r}: answers without a reply")
 
+    @property
+    def planned(self) -> PlannedReply | None:
+        """The reply as a plan holds it; None: the cue deserves none."""
+        if self.reply is None:
+            return None
+        return PlannedReply(self.reply, self.emotion, self.ready_s, self.answers)
+
 
 @dataclass(frozen=True, config=SETTINGS)
-class SceneConfig:
+class CueStreamConfig:
     """How many cues a stream holds, and the share of them that deserves a reply."""
 
     items: Range = (2, 5)
@@ -141,10 +151,10 @@ class MixInConfig:
 
 
 @dataclass(frozen=True, config=SETTINGS)
-class AbilitiesConfig:
+class TasksConfig:
     """One block of settings for each group of tasks."""
 
-    scene: SceneConfig = field(default_factory=SceneConfig)
+    cues: CueStreamConfig = field(default_factory=CueStreamConfig)
     counting: CountingConfig = field(default_factory=CountingConfig)
     transcription: TranscriptionConfig = field(default_factory=TranscriptionConfig)
     translation: TranslationConfig = field(default_factory=TranslationConfig)

@@ -4,61 +4,54 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
-from data_build.pools.pools import Library
 from data_build.records import Item, PlannedReply
-from data_build.tasks.config import AbilitiesConfig
-from data_build.tasks.dialogues import leading, spoken_turns
-from data_build.tasks.drawing import Planned, asked, draw, how_many, phrase, pick
-from data_build.tasks.mixins import scattered
-from data_build.tasks.wording import sound_name
+from data_build.tasks.context import Planned, PlannerContext, silent
+from data_build.tasks.wording import phrase, sound_name
 
 _WATCH = ("Tell me when you hear this: {}.", "Let me know as soon as you hear this: {}.")
 _QUIET = ("Please be quiet for now.", "Do not answer me for a while.")
 _GO_ON = ("You can talk again.", "Please answer me again.")
 
 
-def plan_alert(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
+def plan_alert(ctx: PlannerContext) -> Planned:
     """One kind of sound is to be reported; the same sounds mean nothing where another was named."""
-    target = draw(library.sounds, "sound", rng)
+    sounds = ctx.pools.sounds
+    target = ctx.any_of(sounds, "sound")
     name = sound_name(target)
-    other = pick(library.sounds, lambda c: sound_name(c) != name, "sound of another name", rng)
-    instructed = rng.random() >= config.sounds.uninstructed_share
+    other = ctx.pick(sounds, lambda c: sound_name(c) != name, "sound of another name")
+    instructed = not ctx.chance(ctx.config.sounds.uninstructed_share)
     named = name if instructed else sound_name(other)
-    said = phrase(_WATCH, rng).format(named)
-    request = asked(library, said, rng, PlannedReply("I will tell you."))
-    heard = Item(target, name, replies=(PlannedReply(f"That was it: {name}."),))
-    if not instructed:
-        heard = replace(heard, replies=())
+    said = phrase(_WATCH, ctx.rng).format(named)
+    request = ctx.say(said, PlannedReply("I will tell you."))
+    reply = PlannedReply(f"That was it: {name}.")
+    watched = replace(silent(target), replies=(reply,) if instructed else ())
     others = [
-        pick(library.sounds, lambda c: sound_name(c) not in (name, named), "other sound", rng)
-        for _ in range(how_many(config.sounds.others, rng))
+        silent(ctx.pick(sounds, lambda c: sound_name(c) not in (name, named), "other sound"))
+        for _ in range(ctx.how_many(ctx.config.sounds.others))
     ]
-    times = [heard] * how_many((1, 2), rng)
-    items = scattered(times, [Item(c, sound_name(c)) for c in others], rng)
+    items = ctx.scattered([watched] * ctx.how_many((1, 2)), others)
     return Planned((request, *items), {"watched": named, "target": name})
 
 
-def plan_hold(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
+def plan_hold(ctx: PlannerContext) -> Planned:
     """Turns are answered, not answered, and answered again, as the user asks."""
-    first, second = (draw(library.dialogues, "dialogue", rng) for _ in range(2))
+    first, second = (ctx.any_of(ctx.pools.dialogues, "dialogue") for _ in range(2))
     held = replace(first, id=f"{first.id}+{second.id}", turns=(first.turns[0], second.turns[-1]))
-    unanswered, answered = spoken_turns(library, config, held, rng)
-    quiet = asked(library, phrase(_QUIET, rng), rng, PlannedReply("All right."))
-    go_on = asked(library, phrase(_GO_ON, rng), rng, PlannedReply("I am back."))
+    unanswered, answered = ctx.turns(held)
+    quiet = ctx.say(phrase(_QUIET, ctx.rng), PlannedReply("All right."))
+    go_on = ctx.say(phrase(_GO_ON, ctx.rng), PlannedReply("I am back."))
     items = (quiet, replace(unanswered, replies=()), go_on, answered)
     return Planned(items, {"dialogues": [first.id, second.id]}, whole=True)
 
 
-def plan_carry_out(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
+def plan_carry_out(ctx: PlannerContext) -> Planned:
     """Instructions of a text corpus, with somebody else's talk between them."""
-    dialogue = leading(draw(library.dialogues, "dialogue", rng), config, rng)
-    turns = spoken_turns(library, config, dialogue, rng)
+    dialogue = ctx.leading(ctx.any_of(ctx.pools.dialogues, "dialogue"))
+    turns = ctx.turns(dialogue)
     by = turns[0].clip.speaker
     talk = []
-    for _ in range(int(rng.integers(0, 3))):
-        clip = library.spoken(draw(library.speech, "speech", rng), rng)
+    for _ in range(ctx.how_many((0, 2))):
+        clip = ctx.spoken(ctx.any_of(ctx.pools.speech, "speech"))
         if clip.speaker != by:
             talk.append(Item(clip, "somebody else"))
-    return Planned(scattered(turns, talk, rng), {"dialogue": dialogue.id})
+    return Planned(ctx.scattered(turns, talk), {"dialogue": dialogue.id})

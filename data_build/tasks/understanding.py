@@ -2,65 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from data_build.pools.pools import Library
-from data_build.records import Clip, Item, PlannedReply
-from data_build.tasks.config import AbilitiesConfig
-from data_build.tasks.drawing import Planned, asked, draw, how_many, phrase, pick
-from data_build.tasks.wording import as_sentence, described, number_word, sound_name
+from data_build.records import Clip, PlannedReply
+from data_build.tasks.context import Planned, PlannerContext, silent
+from data_build.tasks.wording import as_sentence, described, number_word, phrase, sound_name
 
 _OPEN = ("What was that sound?", "What did you just hear?", "Tell me what made that noise.")
 _DESCRIBE = ("Describe every sound you hear.", "Tell me about the sounds around me.")
-_LISTENING = PlannedReply("I am listening.")
 
 
-def plan_open(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
+def plan_open(ctx: PlannerContext) -> Planned:
     """Sounds, then a question about the last one; the corpus' own question where it has one."""
-    clips = _different(library, how_many(config.sounds.others, rng), rng)
-    question, answers = question_about(clips[-1], rng)
-    items = [Item(clip, sound_name(clip)) for clip in clips]
-    reply = PlannedReply(answers[0], answers=answers[1:])
-    return Planned((*items, asked(library, question, rng, reply)), {"asked": question}, whole=True)
+    clips = _different(ctx, ctx.how_many(ctx.config.sounds.others))
+    question, answers = question_about(clips[-1], ctx.rng)
+    asked = ctx.say(question, PlannedReply(answers[0], answers=answers[1:]))
+    return Planned((*map(silent, clips), asked), {"asked": question}, whole=True)
 
 
-def plan_choice(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
+def plan_choice(ctx: PlannerContext) -> Planned:
     """One sound, then two to four names of which one is right."""
     names: list[str] = []
-    heard, *_ = _different(library, 1, rng)
+    heard, *_ = _different(ctx, 1)
     right = sound_name(heard)
-    for _ in range(how_many(config.sounds.others, rng)):
-        other = _other(library, {right, *names}, rng)
-        names.append(sound_name(other))
-    names.insert(int(rng.integers(len(names) + 1)), right)
+    for _ in range(ctx.how_many(ctx.config.sounds.others)):
+        names.append(sound_name(_other(ctx, {right, *names})))
+    names.insert(int(ctx.rng.integers(len(names) + 1)), right)
     question = f"Was it {', '.join(names[:-1])} or {names[-1]}?"
-    reply = PlannedReply(as_sentence(right))
-    items = (Item(heard, right), asked(library, question, rng, reply))
-    return Planned(items, {"asked": question, "choices": names}, whole=True)
+    asked = ctx.say(question, PlannedReply(as_sentence(right)))
+    return Planned((silent(heard), asked), {"asked": question, "choices": names}, whole=True)
 
 
-def plan_description(
-    library: Library, config: AbilitiesConfig, rng: np.random.Generator
-) -> Planned:
+def plan_description(ctx: PlannerContext) -> Planned:
     """A request early on; after it every sound is described when it ends."""
-    request = phrase(_DESCRIBE, rng)
-    first = asked(library, request, rng, _LISTENING)
-    clips = _different(library, how_many(config.sounds.others, rng), rng)
-    items = [Item(c, sound_name(c), replies=(PlannedReply(described(c)),)) for c in clips]
+    request = phrase(_DESCRIBE, ctx.rng)
+    first = ctx.say(request, PlannedReply("I am listening."))
+    clips = _different(ctx, ctx.how_many(ctx.config.sounds.others))
+    items = [replace(silent(clip), replies=(PlannedReply(described(clip)),)) for clip in clips]
     return Planned((first, *items), {"asked": request})
 
 
-def plan_count(library: Library, config: AbilitiesConfig, rng: np.random.Generator) -> Planned:
+def plan_count(ctx: PlannerContext) -> Planned:
     """A sound several times among others, then how often it came."""
-    counted, *others = _different(library, 1 + how_many(config.sounds.others, rng), rng)
-    times = how_many(config.sounds.counted, rng)
-    items = [Item(counted, sound_name(counted))] * times
-    for other in others:
-        items.insert(int(rng.integers(len(items) + 1)), Item(other, sound_name(other)))
+    counted, *others = _different(ctx, 1 + ctx.how_many(ctx.config.sounds.others))
+    times = ctx.how_many(ctx.config.sounds.counted)
+    items = ctx.scattered([silent(counted)] * times, [silent(other) for other in others])
     question = f"How many times did you hear this: {sound_name(counted)}?"
     reply = PlannedReply(as_sentence(number_word(times)), answers=(str(times),))
     notes = {"asked": question, "times": times}
-    return Planned((*items, asked(library, question, rng, reply)), notes, whole=True)
+    return Planned((*items, ctx.say(question, reply)), notes, whole=True)
 
 
 def question_about(clip: Clip, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
@@ -71,13 +63,13 @@ def question_about(clip: Clip, rng: np.random.Generator) -> tuple[str, tuple[str
     return phrase(_OPEN, rng), tuple(dict.fromkeys(said))
 
 
-def _different(library: Library, count: int, rng: np.random.Generator) -> list[Clip]:
+def _different(ctx: PlannerContext, count: int) -> list[Clip]:
     """Clips of different names."""
-    clips = [draw(library.sounds, "sound", rng)]
+    clips = [ctx.any_of(ctx.pools.sounds, "sound")]
     while len(clips) < count:
-        clips.append(_other(library, {sound_name(clip) for clip in clips}, rng))
+        clips.append(_other(ctx, {sound_name(clip) for clip in clips}))
     return clips
 
 
-def _other(library: Library, names: set[str], rng: np.random.Generator) -> Clip:
-    return pick(library.sounds, lambda c: sound_name(c) not in names, "sound of another name", rng)
+def _other(ctx: PlannerContext, names: set[str]) -> Clip:
+    return ctx.pick(ctx.pools.sounds, lambda c: sound_name(c) not in names, "sound of another name")

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+import numpy as np
 
 from data_build.records import Clip
 from data_build.scenes.ontology import ontology, spoken_name
 
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
+
+
+def phrase(phrases: Sequence[str], rng: np.random.Generator) -> str:
+    """Any of ``phrases``."""
+    return phrases[int(rng.integers(len(phrases)))]
 
 
 def sound_name(clip: Clip) -> str:

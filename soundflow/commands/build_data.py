@@ -10,12 +10,12 @@ from pathlib import Path
 
 from rich.table import Table
 
+from data_build.context import CACHE, MATERIAL
 from data_build.recipe import BuildRecipe
 from data_build.report.documents import CARD_FILE, CREDITS_FILE, MANIFEST_FILE
 from data_build.report.page import REPORT_FILE
 from data_build.report.summary import BuildSummary
 from data_build.run import build_part, rebuild
-from data_build.shard_job import CACHE, MATERIAL
 from data_build.sources.source import ALL_ROWS, WorkerShard
 from soundflow.atomic import remove_abandoned
 from soundflow.commands.progress import stages
@@ -36,11 +36,11 @@ NAMES = (
 
 def run(args: argparse.Namespace) -> None:
     recipe = load(args.recipe, BuildRecipe, args.overrides, command="build-data")
+    part = part_of(args.part) if args.part else ALL_ROWS
     claim(Path(recipe.output), output_of(recipe), replace=args.replace)
     if args.only:
         OUT.print(str(rebuild(recipe, args.only)))
         return
-    part = part_of(args.part) if args.part else ALL_ROWS
     try:
         with stages() as tell:
             done = build_part(recipe, part, progress=tell)
@@ -107,6 +107,8 @@ def show(summary: BuildSummary, output: str) -> None:
         tasks.add_row(task.replace("/", " / "), *map(str, counts))
     OUT.print(totals)
     OUT.print(tasks)
+    for note in summary.notes:
+        OUT.print(note, soft_wrap=True)
     speed = f"{summary.speed:g}x real time" if summary.speed else "nothing was left to make"
     OUT.print(
         f"{dropped(summary.drops, output)}\n{summary.shards_made} shards made and "

@@ -16,6 +16,7 @@ from soundflow.logs import OUT
 from soundflow.output import Output, examine
 
 if TYPE_CHECKING:
+    from data_build.recipe import BuildRecipe
     from data_build.scenes.config import ScenesConfig
 
 Plan = dict[str, str]
@@ -70,6 +71,8 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
         plan[f"texts[{number}]"] = _present(Path(texts))
     if recipe.scenes.tagger or recipe.scenes.sentence_encoder:
         plan["scenes"] = _scene_models(recipe.scenes)
+    if all(Path(name).exists() for name in (*(s.root for s in recipe.sources), *recipe.texts)):
+        plan |= _material(recipe)
     for name, split in recipe.splits.items():
         shards = -(-split.streams // recipe.streams_per_shard)
         hours = split.streams * longest_s / 3600
@@ -80,6 +83,26 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     beyond = f": more than the {cores} cores here, which makes it slower" if workers > cores else ""
     plan["workers"] = f"{workers}{beyond}"
     return recipe, plan
+
+
+def _material(recipe: BuildRecipe) -> Plan:
+    """What the sources and texts give, read as the build will read them; no audio is opened.
+
+    Raises:
+        UserError: if the tasks of the recipe cannot be built from it.
+    """
+    from data_build.collect.collect import survey
+    from data_build.drops import count_drops
+
+    found = survey(recipe)
+    drops = count_drops(found.drops)
+    most = f"most often {next(iter(drops))}" if drops else "no row is dropped"
+    if found.problems:
+        raise UserError("; ".join(found.problems), most)
+    plan = {"material": f"{found.clips:,} rows; {len(found.drops):,} dropped, {most}"}
+    if found.missing:
+        plan["no clip for"] = ", ".join(found.missing)
+    return plan | {f"note {n}": note for n, note in enumerate(found.notes, 1)}
 
 
 def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:

@@ -19,10 +19,11 @@ cues:
 splits:
   train: {{streams: 10, voices: 2, takes: 4, tasks: {{answer_cues: 0.6, count_sounds: 0.4}}}}
   test: {{streams: 4, voices: 2, takes: 4, tasks: {{stay_silent: 0.5, answer_cues: 0.5}}}}
-material:
+synthetic:
   event_noise: [typing]
   ambient_noise: [rain]
   noise_s: 3.0
+speech: {{pool: {{voices: ["pico:en-US", "pico:en-GB", "hibari:heart"]}}, asr_models: {{}}}}
 compose: {{gap_slots: [5, 10], tail_slots: [5, 10]}}
 """
 

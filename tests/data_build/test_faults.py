@@ -37,7 +37,7 @@ def chat_recipe(folder: Path, output: Path) -> Path:
         "splits: {train: {streams: 12, voices: 1, tasks: {answer_facts: 1.0}}}\n"
         "speech: {pool: {voices: ['pico:en-US']}, asr_models: {}}\n"
         "llm: {decisions: [rewrite]}\n"
-        "abilities: {dialogue: {turns: [1, 1]}}\n"
+        "tasks: {dialogue: {turns: [1, 1]}}\n"
     )
     return path
 
@@ -128,7 +128,7 @@ def test_a_chat_model_plans_refines_and_verifies_the_scenes_of_a_build(
     path = tmp_path / "scenes.yaml"
     path.write_text(
         f"output: {tmp_path / 'data'}\nworkers: 1\n"
-        "material: {sounds: [door_bell, footsteps, rain]}\n"
+        "synthetic: {sounds: [door_bell, footsteps, rain]}\n"
         "splits: {train: {streams: 3, voices: 1, tasks: {ask_about_scene: 1.0}}}\n"
         "speech: {pool: {voices: ['pico:en-US']}, asr_models: {}}\n"
         "llm: {decisions: [plan, refine, verify]}\n"

@@ -38,8 +38,8 @@ splits:
   train: {{streams: 4, takes: 4}}
   valid: {{streams: 2, takes: 4}}
   test: {{streams: 2, takes: 4}}
-abilities: {{scene: {{items: [1, 1]}}}}
-material: {{event_noise: [typing], ambient_noise: [rain], noise_s: 2.0}}
+tasks: {{cues: {{items: [1, 1]}}}}
+synthetic: {{event_noise: [typing], ambient_noise: [rain], noise_s: 2.0}}
 compose: {{gap_slots: [4, 8], tail_slots: [25, 30], max_chunks: {max_chunks}}}
 """
 

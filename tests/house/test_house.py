@@ -36,8 +36,8 @@ def test_no_literal_control_id_outside_the_token_table(path: Path) -> None:
 OWN_RATES = {
     "data_build/speech/engines/pico.py": "the rate of its engine",
     "data_build/speech/whisper.py": "the rate of its model",
+    "data_build/scenes/onnx_models.py": "rate and hop of its model",
     "soundflow/audio/containers.py": "the rates that MPEG audio may have",
-    "data_build/scenes/yamnet.py": "rate and hop of its model",
 }
 
 
@@ -117,3 +117,21 @@ def test_data_is_built_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_provenance_is_written_and_never_read_back(path: Path) -> None:
+    """Whatever a program needs is a typed field; provenance and notes are for people."""
+    read = [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)
+            and _is_note(node.value))
+        or (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("get", "pop") and _is_note(node.func.value))
+    ]  # fmt: skip
+    assert not read
+
+
+def _is_note(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in ("provenance", "notes")

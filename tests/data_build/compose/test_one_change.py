@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from data_build.compose.config import ComposeConfig, NoiseConfig
+from data_build.compose.offline import compose_offline
 from data_build.compose.stream import compose
 from data_build.drops import Dropped
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, between, generator, whole_between
-from data_build.records import Clip, Item, StreamPlan
+from data_build.records import Clip, Item, OfflinePlan, StreamPlan
 from data_build.synth.clips import synthesised_clip
 from data_build.synth.kinds import generate
 from data_build.tokenize import read_vocabulary
@@ -99,3 +100,13 @@ def test_a_stream_is_never_empty_by_accident() -> None:
     with pytest.raises(Dropped, match="must be whole") as dropped:
         made(replace(CONFIG, max_chunks=4), replace(PLAN, whole=True))
     assert dropped.value.drop.kind == "choice"
+
+
+def test_an_offline_answer_claims_no_speech_that_was_cut_off() -> None:
+    clip = replace(NOISE[0], kind="speech", text="a long sentence")
+    plan = OfflinePlan("s", "real_time_asr", "a_t", "", clip, None, clip.text)
+    seed = StreamSeed(1, "train", 0)
+    whole = compose_offline(plan, prepare, CONFIG, VOCABULARY, seed, {})
+    assert whole.record.n_samples == 5 * 6_400
+    with pytest.raises(Dropped, match="longer than a stream may be"):
+        compose_offline(plan, prepare, replace(CONFIG, max_chunks=1), VOCABULARY, seed, {})

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from data_build.compose.mix import Placed
 from data_build.compose.responses import responses
+from data_build.drops import Dropped
 from data_build.pools.prepare import PreparedClip
 from data_build.records import Item, PlannedReply
 from data_build.synth.clips import synthesised_clip
@@ -70,7 +71,7 @@ def test_another_clips_reply_waits_for_the_next_free_chunk() -> None:
     item = Item(CLIP, "bark", replies=(PlannedReply("Quiet!"),))
     _, replies = responses([item, item], [at(0, 2_000), at(3_000, 2_000)], 12_800, TIME)
     assert [r.chunk for r in replies] == [0, 1]
-    with pytest.raises(ValueError, match="no chunk is left"):
+    with pytest.raises(Dropped, match="no chunk is left"):
         responses([item, item], [at(0, 2_000), at(3_000, 2_000)], 6_400, TIME)
 
 

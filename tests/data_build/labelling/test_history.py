@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 
 from data_build.chat.client import ChatClient, ChatConfig
 from data_build.chat.prompts import read_prompt
-from data_build.drops import Drop
+from data_build.drops import Drop, Dropped
 from data_build.http_calls import Endpoint
 from data_build.labelling.facts import facts
 from data_build.labelling.history import (
     Probe,
     earliest_late,
-    heard_first,
+    first_heard,
     insert,
     problem,
     rule_probe,
 )
-from data_build.labelling.history_llm import PROMPT, model_probes
+from data_build.labelling.history_llm import PROMPT, model_probe
 from data_build.records import Dialogue, DialogueTurn, Origin
 from tests.data_build.chat_server import Raw, Say
 
@@ -72,11 +72,19 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+def outcome(talk: Dialogue, draws: np.random.Generator) -> Probe | Drop:
+    """The probe by rule, or why there is none."""
+    try:
+        return rule_probe(talk, draws)
+    except Dropped as dropped:
+        return dropped.drop
+
+
 @pytest.mark.parametrize(("said", "kind", "question", "answer"), PERSONAL)
 def test_a_personal_statement_becomes_a_question(
     said: str, kind: str, question: str, answer: str
 ) -> None:
-    probe = rule_probe(dialogue(said, *SMALL_TALK), rng())
+    probe = outcome(dialogue(said, *SMALL_TALK), rng())
     assert isinstance(probe, Probe)
     assert (probe.kind, probe.question, probe.answer) == (kind, question, answer)
     assert probe.source_round == 0
@@ -84,7 +92,7 @@ def test_a_personal_statement_becomes_a_question(
 
 @pytest.mark.parametrize(("said", "question", "answer"), MANDARIN)
 def test_mandarin_statements_too(said: str, question: str, answer: str) -> None:
-    probe = rule_probe(dialogue(said, *["好的，谢谢。"] * 4, language="zh"), rng())
+    probe = outcome(dialogue(said, *["好的，谢谢。"] * 4, language="zh"), rng())
     assert isinstance(probe, Probe)
     assert (probe.question, probe.answer) == (question, answer)
 
@@ -94,7 +102,7 @@ def test_mandarin_statements_too(said: str, question: str, answer: str) -> None:
 )
 def test_what_is_not_personal_is_no_fact(said: str) -> None:
     assert facts(dialogue(said)) == []
-    assert isinstance(rule_probe(dialogue(said, *SMALL_TALK), rng()), Drop)
+    assert isinstance(outcome(dialogue(said, *SMALL_TALK), rng()), Drop)
 
 
 @given(
@@ -108,7 +116,7 @@ def test_every_probe_is_late_and_three_rounds_after_its_answer(
     where = min(where, n_rounds - 1)
     said[where] = PERSONAL[which][0]
     talk = dialogue(*said)
-    probe = rule_probe(talk, rng(seed))
+    probe = outcome(talk, rng(seed))
     if where + 3 > n_rounds:
         assert isinstance(probe, Drop)
         return
@@ -121,14 +129,14 @@ def test_every_probe_is_late_and_three_rounds_after_its_answer(
     assert longer.turns[probe.at] == DialogueTurn(probe.question, probe.answer)
     rest = (*longer.turns[: probe.at], *longer.turns[probe.at + 1 :])
     assert rest == talk.turns
-    assert rule_probe(talk, rng(seed)) == probe
+    assert outcome(talk, rng(seed)) == probe
 
 
 def test_entities_come_before_things() -> None:
     talk = dialogue(
         "I'm allergic to peanuts.", "My room number is 12.", "I have 3 cats.", *SMALL_TALK
     )
-    kinds = {rule_probe(talk, rng(seed)).kind for seed in range(20)}  # type: ignore[union-attr]
+    kinds = {outcome(talk, rng(seed)).kind for seed in range(20)}  # type: ignore[union-attr]
     assert kinds == {"number"}
 
 
@@ -136,25 +144,25 @@ def test_the_assistants_word_counts_where_it_is_about_the_speaker() -> None:
     talk = dialogue("Book it.", *SMALL_TALK, answer="Fine.")
     booked = DialogueTurn("Book it.", "Done. Your order number is 4471.")
     talk = Dialogue("d", (booked, *talk.turns[1:]), ORIGIN)
-    probe = rule_probe(talk, rng())
+    probe = outcome(talk, rng())
     assert isinstance(probe, Probe)
     assert probe.answer == "Your order number is 4471."
 
 
 def test_a_fact_that_changed_is_asked_for_as_it_is_now() -> None:
     talk = dialogue("My name is Anna.", "Sorry, my name is Bella.", *SMALL_TALK)
-    probe = rule_probe(talk, rng())
+    probe = outcome(talk, rng())
     assert isinstance(probe, Probe)
     assert probe.answer == "Your name is Bella."
 
 
 def test_what_was_heard_again_is_no_test_of_memory() -> None:
     talk = dialogue("My name is Anna.", "Fine.", "Fine.", "They call me Anna at work.", "Fine.")
-    assert isinstance(rule_probe(talk, rng()), Drop)
+    assert isinstance(outcome(talk, rng()), Drop)
 
 
 def test_without_anything_personal_the_first_topic_serves() -> None:
-    probe = rule_probe(dialogue("What is the boiling point of lead?", *SMALL_TALK), rng())
+    probe = outcome(dialogue("What is the boiling point of lead?", *SMALL_TALK), rng())
     assert isinstance(probe, Probe)
     assert probe.answer == "You asked about the boiling point of lead."
 
@@ -188,11 +196,14 @@ def test_an_unfair_probe_is_named_as_such(change: dict[str, object], wrong: str 
 def test_sounds_can_be_asked_for_too() -> None:
     sounds = ["a dog barking", "a doorbell", "rain", "footsteps", "a doorbell"]
     for seed in range(20):
-        at, question, answer = heard_first("s", sounds, rng(seed))  # type: ignore[misc]
-        assert at in (4, 5)
-        assert (question, answer) == ("Which sound did I hear first?", "It was a dog barking.")
-    assert isinstance(heard_first("s", sounds[:3], rng()), Drop)
-    assert isinstance(heard_first("s", [*sounds, "a dog barking"], rng()), Drop)
+        asked = first_heard("s", sounds, rng(seed))
+        assert asked.at in (4, 5)
+        assert asked.question == "Which sound did I hear first?"
+        assert asked.answer == "It was a dog barking."
+    with pytest.raises(Dropped, match="fewer than three"):
+        first_heard("s", sounds[:3], rng())
+    with pytest.raises(Dropped, match="heard again"):
+        first_heard("s", [*sounds, "a dog barking"], rng())
 
 
 # the chat model
@@ -219,13 +230,15 @@ def test_the_models_probe_is_held_to_the_same_rules(chat_server) -> None:
         ChatConfig(Endpoint(server.url, timeout_s=5, item_limit_s=5, retries=0, concurrency=1))
     )
     with client:
-        made = list(model_probes(talks, client, seed=1))
-    assert isinstance(made[0], Probe)
-    assert problem(talks[0], made[0]) is None
-    assert made[0].made_by == read_prompt(PROMPT).stamp()
-    reasons = [m.reason for m in made[1:] if isinstance(m, Drop)]
-    items = [m.item for m in made[1:] if isinstance(m, Drop)]
-    assert items == ["d1", "d2", "d3: HTTP 400: {}"]
+        made = model_probe(talks[0], client, rng())
+        reasons = []
+        for talk in talks[1:]:
+            with pytest.raises(Dropped) as dropped:
+                model_probe(talk, client, rng())
+            assert dropped.value.drop.item.startswith(talk.id)
+            reasons.append(dropped.value.drop.reason)
+    assert problem(talks[0], made) is None
+    assert made.made_by == read_prompt(PROMPT).stamp()
     assert "points back" in reasons[0]
     assert "found nothing" in reasons[1]
     assert "refused" in reasons[2]
@@ -235,8 +248,6 @@ def test_the_models_probe_is_held_to_the_same_rules(chat_server) -> None:
 
 def test_a_model_that_breaks_the_schema_costs_the_item_not_the_build(chat_server) -> None:
     server = chat_server(lambda n, body: Say({"found": True, "source_round": 0}))
-    with client_of(server.url) as client:
-        (made,) = model_probes([dialogue("My name is Anna.", *SMALL_TALK)], client, seed=1)
-    assert isinstance(made, Drop)
-    assert "wrong_schema" in made.reason
+    with client_of(server.url) as client, pytest.raises(Dropped, match="wrong_schema"):
+        model_probe(dialogue("My name is Anna.", *SMALL_TALK), client, rng())
     assert len(server.bodies) == 2  # asked once more

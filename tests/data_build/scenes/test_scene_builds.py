@@ -40,7 +40,7 @@ def test_every_snippet_of_the_page_is_a_recipe(snippet: str) -> None:
     base = {
         "output": "x",
         "splits": {"train": {"streams": 1, "tasks": {"ask_about_scene": 1.0}}},
-        "material": {"sounds": ["rain"]},
+        "synthetic": {"sounds": ["rain"]},
     }
     validated(BuildRecipe, base | yaml.safe_load(snippet), "docs/scenes.md")
 
@@ -124,7 +124,7 @@ def test_a_missing_model_is_named_before_any_work(tmp_path: Path) -> None:
         {
             "output": str(tmp_path / "data"),
             "splits": {"train": {"streams": 1, "tasks": {"ask_about_scene": 1.0}}},
-            "material": {"sounds": ["rain"]},
+            "synthetic": {"sounds": ["rain"]},
             "scenes": {"tagger": str(tmp_path / "nowhere")},
         },
         "here",

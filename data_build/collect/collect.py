@@ -1,0 +1,192 @@
+"""Reads the corpora and writes the tables of every split; clips are not opened."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from data_build.chat.client import ChatClient
+from data_build.chat.use import asked_for, chat_client
+from data_build.collect.feasible import label_problems, split_problems
+from data_build.collect.material import Assigned, Seen, material, speakers
+from data_build.drops import Drop
+from data_build.pools.pools import CueEntry, PoolsIndex, TableEntry
+from data_build.pools.table import ClipTable, TableWriter
+from data_build.randomness import digest
+from data_build.recipe import BuildRecipe
+from data_build.scenes.retrieval import write_clip_library
+from data_build.tasks.table import needs_of
+from soundflow.atomic import write_text
+from soundflow.config.record import to_plain
+
+Place = tuple[str, str, bool]  # split, table, and whether that is one of a cue
+_COLLECTED = "collected.json"
+CHAT_CACHE = "chat"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `collect` found.
+
+    Attributes:
+        clips: in the tables of all splits.
+        drops: rows of the sources that could not be used.
+        missing: "split/cue" of the cues without a clip in a split.
+        problems: why the tasks of the recipe cannot be built from this.
+        notes: what a reader of the data should know.
+    """
+
+    clips: int
+    drops: tuple[Drop, ...]
+    missing: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def collect(recipe: BuildRecipe, folder: Path) -> Collected:
+    """Writes the tables of every split below ``folder``.
+
+    Raises:
+        UserError: if a source is missing or the tables cannot be written.
+    """
+    client = asked_for("silence", recipe.llm, chat_client(recipe.llm, folder / CHAT_CACHE))
+    look = _Look.at(recipe)
+    with ExitStack() as stack:
+        writers: dict[Place, TableWriter] = {}
+        for row in look.material(client):
+            at = (row.split, row.table, row.is_cue)
+            if at not in writers:
+                file = folder / row.split / _file(row.table, row.is_cue)
+                writers[at] = stack.enter_context(TableWriter(file))
+            writers[at].add(row.item)
+    found = look.found(
+        {
+            at: TableEntry(_file(at[1], at[2]), len(writer), writer.sha256)
+            for at, writer in writers.items()
+        }
+    )
+    for split, index in found.indices.items():
+        _write_scene_library(recipe, folder, split, index)
+        index.write(folder / split)
+    marked = {"recipe": _recipe_digest(recipe), **asdict(found.collected)}
+    write_text(folder / _COLLECTED, json.dumps(marked, indent=1, sort_keys=True))
+    return found.collected
+
+
+def survey(recipe: BuildRecipe) -> Collected:
+    """What `collect` would find, by the rules alone; nothing is written and no model asked.
+
+    Raises:
+        UserError: if a source is missing.
+    """
+    look = _Look.at(recipe)
+    rows = Counter((row.split, row.table, row.is_cue) for row in look.material(None))
+    return look.found({at: TableEntry("", n, "") for at, n in rows.items()}).collected
+
+
+def collected_before(recipe: BuildRecipe, folder: Path) -> Collected | None:
+    """What an earlier `collect` of the same recipe found, or None.
+
+    Array tasks share one reading of the corpora; a run of the whole build reads them anew.
+    """
+    try:
+        data = json.loads((folder / _COLLECTED).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if data.pop("recipe") != _recipe_digest(recipe):
+        return None
+    return Collected(
+        data["clips"],
+        tuple(Drop(**drop) for drop in data["drops"]),
+        *(tuple(data[name]) for name in ("missing", "problems", "notes")),
+    )
+
+
+def scene_library(folder: Path, index: PoolsIndex) -> Path:
+    """Where the searchable library over the sounds of a split lies."""
+    return folder / f"library-{index.tables['sounds'].sha256[:12]}"
+
+
+def _speakers(recipe: BuildRecipe) -> tuple[bool, tuple[str, ...]]:
+    """Whether splits must share speakers, and the note that says so."""
+    splits = [name for name, split in recipe.splits.items() if split.weight > 0]
+    if len(splits) < 2 or not recipe.sources:
+        return False, ()
+    count = speakers(recipe, len(splits))
+    if not 0 < count < len(splits):
+        return False, ()
+    who = "one speaker" if count == 1 else f"{count} speakers"
+    note = f"The sources have {who} for {len(splits)} splits: speech is divided by recording."
+    return True, (note,)
+
+
+def _file(table: str, is_cue: bool) -> str:
+    # The name of a cue may be anything, also one that no file can have.
+    return f"cue-{digest(table)[:12]}.jsonl" if is_cue else f"{table}.jsonl"
+
+
+@dataclass(frozen=True)
+class _Found:
+    collected: Collected
+    indices: dict[str, PoolsIndex]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One look through the material of a recipe, with what is noticed on the way."""
+
+    recipe: BuildRecipe
+    by_recording: bool
+    notes: tuple[str, ...]
+    drops: list[Drop]
+    seen: Seen
+
+    @staticmethod
+    def at(recipe: BuildRecipe) -> _Look:
+        return _Look(recipe, *_speakers(recipe), [], Seen(Counter(), Counter()))
+
+    def material(self, client: ChatClient | None) -> Iterator[Assigned]:
+        return material(self.recipe, client, self.by_recording, self.drops.append, self.seen)
+
+    def found(self, entries: Mapping[Place, TableEntry]) -> _Found:
+        """What came of it, once the material is through."""
+        recipe, missing = self.recipe, list[str]()
+        problems = label_problems(recipe, self.seen.labels)
+        indices = {split: _index(recipe, split, entries) for split in recipe.splits}
+        for split, index in indices.items():
+            present = {cue.name for cue in index.cues}
+            missing += [f"{split}/{cue.name}" for cue in recipe.cues if cue.name not in present]
+            problems += split_problems(recipe, split, index, self.seen.rows)
+        clips = sum(entry.rows for entry in entries.values())
+        collected = Collected(clips, tuple(self.drops), tuple(missing), tuple(problems), self.notes)
+        return _Found(collected, indices)
+
+
+def _index(recipe: BuildRecipe, split: str, entries: Mapping[Place, TableEntry]) -> PoolsIndex:
+    return PoolsIndex(
+        {
+            table: entry
+            for (name, table, is_cue), entry in entries.items()
+            if name == split and not is_cue
+        },
+        tuple(
+            CueEntry(cue.name, cue.planned, entries[split, cue.name, True])
+            for cue in recipe.cues
+            if (split, cue.name, True) in entries
+        ),
+    )
+
+
+def _write_scene_library(recipe: BuildRecipe, folder: Path, split: str, index: PoolsIndex) -> None:
+    config = recipe.splits[split]
+    if "sounds" in index.tables and "scenes" in needs_of(config.tasks, config.offline):
+        sounds = ClipTable(folder / split / index.tables["sounds"].file)
+        write_clip_library(scene_library(folder / split, index), sounds)
+
+
+def _recipe_digest(recipe: BuildRecipe) -> str:
+    return digest(recipe.content(), to_plain(recipe.splits), to_plain(recipe.sources))

@@ -1,0 +1,81 @@
+"""Whether the tasks of a recipe can be built from what was collected, told before shards are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from data_build.pools.pools import PoolsIndex
+from data_build.recipe import BuildRecipe
+from data_build.tasks.table import Need, needs_of
+from soundflow.errors import nearest
+
+# What a task needs -> the tables that must not be empty.
+_TABLES: dict[Need, tuple[str, ...]] = {
+    "speech": ("speech",),
+    "translated": ("translated",),
+    "dialogues": ("dialogues",),
+    "sounds": ("sounds",),
+    "scenes": ("sounds",),
+    "judged": ("alarms", "benign"),
+}
+_WORDS = {
+    "speech": "speech with a text",
+    "translated": "speech with a translation",
+    "dialogues": "dialogues",
+    "sounds": "sounds with a name",
+    "alarms": "sounds that call for help",
+    "benign": "sounds that deserve no reply",
+}
+
+
+def label_problems(recipe: BuildRecipe, labels: Mapping[str, int]) -> list[str]:
+    """Cues whose label no clip of the sources has."""
+    problems = []
+    for cue in recipe.cues:
+        if cue.label is not None and recipe.sources and cue.label not in labels:
+            close = nearest(cue.label, labels)
+            tail = f"did you mean {close!r}?" if close else _known(labels)
+            problems.append(f"cue {cue.name!r}: no clip has the label {cue.label!r}; {tail}")
+    return problems
+
+
+def split_problems(
+    recipe: BuildRecipe, split: str, index: PoolsIndex, rows: Mapping[str, int]
+) -> list[str]:
+    """What the tasks of a split need and do not find in its tables.
+
+    Args:
+        rows: how many items came for each table, over all splits.
+    """
+    config = recipe.splits[split]
+    needs = needs_of(config.tasks, config.offline)
+    tables = dict.fromkeys(t for need in sorted(needs) for t in _TABLES.get(need, ()))
+    problems = [
+        f"split {split!r} needs {_WORDS[table]}: {_why(table, rows)}"
+        for table in tables
+        if table not in index.tables
+    ]
+    if "cues" in needs and not index.cues:
+        problems.append(f"split {split!r} needs cues: no clip of any cue lies in it")
+    silent = any(cue.reply is None for cue in index.cues) or "benign" in index.tables
+    if "silence" in needs and not silent:
+        problems.append(
+            f"split {split!r} needs something that deserves no reply: add a cue without one"
+        )
+    counted = recipe.tasks.counting.sound
+    if config.tasks.get("count_sounds", 0) > 0 and counted not in {c.name for c in index.cues}:
+        problems.append(f"split {split!r} counts {counted!r}: no clip of that cue lies in it")
+    return problems
+
+
+def _why(table: str, rows: Mapping[str, int]) -> str:
+    if table in ("alarms", "benign"):
+        return "none of its sounds is one by the intervention policy"
+    if rows.get(table, 0) == 0:
+        return "no source, text or synthetic sound gives any"
+    return f"all {rows[table]} went to other splits (see their weights, speakers and groups)"
+
+
+def _known(labels: Mapping[str, int]) -> str:
+    most = sorted(labels, key=lambda label: -labels[label])[:12]
+    return f"the sources have: {', '.join(most)}" if most else "no clip of the sources has a label"

@@ -1,0 +1,236 @@
+"""Everything that streams are made of, one item after another, each with its split and table.
+
+::
+
+    sources ─▶ recordings, dialogues ─┐
+    texts   ─▶ sentences, dialogues  ─┼─▶ Assigned(split, table, item)
+    cues    ─▶ phrases, takes        ─┤      sounds ─▶ judged ─▶ alarms, benign
+    synthetic sounds ─▶ takes        ─┘
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from data_build.chat.client import ChatClient
+from data_build.collect.split_assignment import SplitAssignment
+from data_build.collect.texts import read_texts
+from data_build.drops import Drop, Dropped
+from data_build.labelling.silence_llm import model_judgements
+from data_build.labelling.silence_policy import Judgement, judge
+from data_build.recipe import BuildRecipe
+from data_build.records import Clip, Dialogue, Intervention, Unspoken
+from data_build.sources.catalogue import read
+from data_build.speech.speech_source import OWN_PHRASES
+from data_build.synth.clips import synthesised_clip
+from data_build.synth.kinds import sound_kind
+from data_build.tasks.config import CueConfig
+from data_build.tasks.table import needs_of, uses_judged_sounds
+
+Report = Callable[[Drop], None]
+_JUDGED_TOGETHER = 1_000
+_MOST_LABELS = 100_000
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """An item for a table of a split: one of `data_build.pools.pools.TABLES`, or a cue's."""
+
+    split: str
+    table: str
+    item: Clip | Dialogue
+    is_cue: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the sources hold, counted while they are read.
+
+    Attributes:
+        labels: how many clips have each label.
+        rows: how many items came for each table, over all splits.
+    """
+
+    labels: Counter[str]
+    rows: Counter[str]
+
+
+def material(
+    recipe: BuildRecipe, client: ChatClient | None, by_recording: bool, report: Report, seen: Seen
+) -> Iterator[Assigned]:
+    """Everything that the tasks of the recipe draw from.
+
+    Args:
+        client: judges which sounds deserve a word; None: the rules do.
+        report: gets a drop for every item that is left out.
+
+    Raises:
+        UserError: if a source or text is missing.
+    """
+    needed = {name: _tables(recipe, name) for name in recipe.splits}
+    answered = {cue.label for cue in recipe.cues if cue.reply is not None}
+    sounds: list[tuple[str, Clip]] = []
+    for assigned in _all(recipe, by_recording, report, seen):
+        if not assigned.is_cue:
+            seen.rows[assigned.table] += 1
+            if assigned.table == "sounds" and "alarms" in needed[assigned.split]:
+                assert isinstance(assigned.item, Clip)
+                # What a cue of the recipe answers is not for the policy to be silent about.
+                if answered.isdisjoint(assigned.item.labels):
+                    sounds.append((assigned.split, assigned.item))
+                if len(sounds) == _JUDGED_TOGETHER:
+                    yield from _judged(sounds, client, report)
+                    sounds = []
+        if assigned.is_cue or assigned.table in needed[assigned.split]:
+            yield assigned
+    yield from _judged(sounds, client, report)
+
+
+def speakers(recipe: BuildRecipe, enough: int) -> int:
+    """How many speakers the sources have; stops to read when there are ``enough``."""
+    found: set[str] = set()
+    for source in recipe.sources:
+        for item in read(source, lambda _: None):
+            if isinstance(item, Clip) and item.kind == "speech" and item.speaker:
+                found.add(item.speaker)
+                if len(found) >= enough:
+                    return len(found)
+    return len(found)
+
+
+def _tables(recipe: BuildRecipe, split: str) -> frozenset[str]:
+    """The tables that the tasks of a split draw from."""
+    config = recipe.splits[split]
+    needs = needs_of(config.tasks, config.offline)
+    # Recordings of speech and noise are always kept: they cost a line each.
+    tables = {"speech", "event_noise", "ambient_noise"}
+    tables |= {need for need in needs if need in ("translated", "dialogues", "sounds")}
+    if "scenes" in needs:
+        tables.add("sounds")
+    if uses_judged_sounds(config.tasks):
+        tables |= {"alarms", "benign"}
+    return frozenset(tables)
+
+
+def _all(recipe: BuildRecipe, by_recording: bool, report: Report, seen: Seen) -> Iterator[Assigned]:
+    weights = {name: split.weight for name, split in recipe.splits.items()}
+    splits = SplitAssignment(weights, by_recording=by_recording)
+    recorded = _recorded(recipe, splits, report, seen)
+    return chain(recorded, _texts(recipe, splits, report), _cues(recipe), _synthetic(recipe))
+
+
+def _recorded(
+    recipe: BuildRecipe, splits: SplitAssignment, report: Report, seen: Seen
+) -> Iterator[Assigned]:
+    cues: dict[str, list[str]] = {}
+    for cue in recipe.cues:
+        if cue.label is not None:
+            cues.setdefault(cue.label, []).append(cue.name)
+    for source in recipe.sources:
+        for item in read(source, report):
+            if isinstance(item, Dialogue):
+                yield Assigned(splits.next_of("dialogues"), "dialogues", item)
+                continue
+            if len(seen.labels) < _MOST_LABELS:
+                seen.labels.update(item.labels)
+            tables = tables_of(item, recipe.noise_labels)
+            named = [name for label in item.labels for name in cues.get(label, ())]
+            if tables or named:
+                split = splits.clip(item, f"{tables[:1]}{named or item.labels[:1]}")
+                yield from (Assigned(split, name, item, is_cue=True) for name in named)
+                yield from (Assigned(split, table, item) for table in tables)
+
+
+def tables_of(clip: Clip, noise_labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The tables that a recording belongs to."""
+    if clip.kind == "speech":
+        if not clip.text:
+            return ()
+        return ("speech", "translated") if clip.translation else ("speech",)
+    if clip.kind == "noise" or set(clip.labels) & set(noise_labels):
+        return ("event_noise",) if clip.texture == "event" else ("ambient_noise",)
+    return ("sounds",) if clip.labels or clip.caption or clip.question else ()
+
+
+def _texts(recipe: BuildRecipe, splits: SplitAssignment, report: Report) -> Iterator[Assigned]:
+    """Sentences and dialogues of text files; a text stays on one side."""
+    for name in recipe.texts:
+        for item in read_texts(Path(name), report):
+            split = splits.text(item)
+            if isinstance(item, Dialogue):
+                yield Assigned(split, "dialogues", item)
+            else:
+                for table in tables_of(item, ()):
+                    yield Assigned(split, table, item)
+
+
+def _cues(recipe: BuildRecipe) -> Iterator[Assigned]:
+    """Phrases still to be spoken, and takes of the sounds that are synthesised."""
+    for split, config in recipe.splits.items():
+        for cue in recipe.cues:
+            if cue.say is not None:
+                yield Assigned(split, cue.name, _phrase(cue, cue.say), is_cue=True)
+            elif cue.sound is not None:
+                for take in range(config.takes):
+                    clip = synthesised_clip(cue.sound, recipe.seed, split, cue.name, take)
+                    yield Assigned(split, cue.name, clip, is_cue=True)
+
+
+def _phrase(cue: CueConfig, text: str) -> Clip:
+    return Clip(
+        f"cue/{cue.name}", "speech", Unspoken(), OWN_PHRASES, text=text, language=cue.language
+    )
+
+
+def _synthetic(recipe: BuildRecipe) -> Iterator[Assigned]:
+    synthetic, seed = recipe.synthetic, recipe.seed
+    for split, config in recipe.splits.items():
+        for table in ("event_noise", "ambient_noise"):
+            for kind in getattr(synthetic, table):
+                for take in range(max(1, config.takes // 4)):
+                    about = (seed, split, table, take)
+                    clip = synthesised_clip(kind, *about, seconds=synthetic.noise_s)
+                    yield Assigned(split, table, clip)
+        for kind in synthetic.sounds:
+            texture = sound_kind(kind).role != "foreground"
+            seconds = synthetic.noise_s / 2 if texture else None
+            for take in range(config.takes):
+                clip = synthesised_clip(kind, seed, split, "sounds", take, seconds=seconds)
+                yield Assigned(split, "sounds", clip)
+
+
+def _judged(
+    sounds: list[tuple[str, Clip]], client: ChatClient | None, report: Report
+) -> Iterator[Assigned]:
+    """Sounds sorted by the intervention policy: those that call for help, and those that do not.
+
+    What lies between is discarded (paper, section 2.5), a drop by choice.
+    """
+    for split in dict.fromkeys(split for split, _ in sounds):
+        clips = [clip for home, clip in sounds if home == split]
+        judgements = (
+            _by_rule(clips, report) if client is None else model_judgements(clips, client, report)
+        )
+        for clip, judgement in judgements:
+            if judgement.reply is None:
+                yield Assigned(split, "benign", clip)
+            else:
+                warning = Intervention(
+                    judgement.category or "",
+                    judgement.reply.text,
+                    judgement.reply.emotion,
+                    judgement.made_by,
+                )
+                yield Assigned(split, "alarms", replace(clip, intervention=warning))
+
+
+def _by_rule(clips: list[Clip], report: Report) -> Iterator[tuple[Clip, Judgement]]:
+    for clip in clips:
+        try:
+            yield clip, judge(clip)
+        except Dropped as dropped:
+            report(dropped.drop)

@@ -1,0 +1,90 @@
+"""What all shards of a build share: its recipe, the pools of each split, what makes material."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_build.chat.client import ChatClient
+from data_build.chat.use import asked_for, chat_client
+from data_build.collect.collect import CHAT_CACHE, scene_library
+from data_build.pools.pools import Pools, PoolsIndex, open_pools
+from data_build.pools.prepare import Preparer
+from data_build.recipe import BuildRecipe
+from data_build.scenes.source import SceneChat, SceneSource, scene_source
+from data_build.speech.rewriting.rewriter import ChatRewriter
+from data_build.speech.setup import speech_sources
+from data_build.tasks.context import Makers
+from data_build.tasks.table import needs_of
+from data_build.tfjp.config import TfjpConfig
+from data_build.tokenize import Vocabulary, read_vocabulary
+
+MATERIAL, CACHE = "material", "cache"  # folders beside the splits
+SCENE_CLIPS = "kept"  # what scenes have generated or reprocessed
+
+
+@dataclass(frozen=True)
+class SplitContext:
+    """A split: its data, and what makes material for it."""
+
+    pools: Pools
+    makers: Makers
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What every job of a build shares; made once in each process."""
+
+    recipe: BuildRecipe
+    splits: dict[str, SplitContext]
+    vocabulary: Vocabulary
+    preparer: Preparer
+
+
+def build_context(recipe: BuildRecipe) -> BuildContext:
+    """Opens what `collect` left in the output folder; engines and models load at first use."""
+    output = Path(recipe.output)
+    preparer = Preparer(output / CACHE, recipe.prepare)
+    client = chat_client(recipe.llm, output / MATERIAL / CHAT_CACHE)
+    rewriter = asked_for("rewrite", recipe.llm, client)
+    speech = speech_sources(
+        recipe.speech,
+        {name: split.voices for name, split in recipe.splits.items()},
+        recipe.seed,
+        preparer.clips,
+        ChatRewriter(rewriter) if rewriter else None,
+    )
+    splits: dict[str, SplitContext] = {}
+    for name in recipe.splits:
+        pools = open_pools(output / MATERIAL / name)
+        makers = Makers(
+            speech=speech[name],
+            prepare=preparer.prepare,
+            scenes=_scenes(recipe, name, pools, preparer, client),
+            probes=asked_for("probe", recipe.llm, client),
+        )
+        splits[name] = SplitContext(pools, makers)
+    return BuildContext(recipe, splits, read_vocabulary(recipe.vocabulary, recipe.stream), preparer)
+
+
+def _scenes(
+    recipe: BuildRecipe, split: str, pools: Pools, preparer: Preparer, client: ChatClient | None
+) -> SceneSource | None:
+    """What plans scenes over the sounds of a split, where a task needs them."""
+    config = recipe.splits[split]
+    if "scenes" not in needs_of(config.tasks, config.offline):
+        return None
+    folder = Path(recipe.output) / MATERIAL
+    return scene_source(
+        recipe.scenes,
+        pools.sounds,
+        scene_library(folder / split, PoolsIndex.read(folder / split)),
+        folder / SCENE_CLIPS,
+        lambda clip: preparer.prepare(clip).samples,
+        recipe.prepare.tfjp or TfjpConfig(),
+        SceneChat(
+            asked_for("plan", recipe.llm, client),
+            asked_for("refine", recipe.llm, client),
+            asked_for("verify", recipe.llm, client),
+        ),
+    )

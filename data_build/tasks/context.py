@@ -1,0 +1,201 @@
+"""What a planner may use, and what every planner shares: a drawn clip, a spoken turn, an item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from data_build.chat.client import ChatClient
+from data_build.drops import Drop, Dropped
+from data_build.pools.fit import fitted
+from data_build.pools.pools import Cue, Pools
+from data_build.pools.prepare import PreparedClip
+from data_build.randomness import StreamSeed
+from data_build.records import Clip, Dialogue, Item, PlannedReply, Unspoken
+from data_build.scenes.source import CuratedScene, SceneSource
+from data_build.speech.speech_source import SpeechSource
+from data_build.tasks.config import TasksConfig
+from data_build.tasks.wording import shortened, sound_name
+
+T = TypeVar("T")
+STEP = "plan"
+TURN = "user turn"  # name of what the user says to the assistant
+_TRIES, _SCANNED = 32, 2_000
+
+
+@dataclass(frozen=True)
+class Makers:
+    """What makes material for a split when a plan asks for it.
+
+    Attributes:
+        prepare: gives the samples of a clip.
+        scenes: None where no task of the split needs scenes.
+        probes: the chat model that writes late questions; None: the rules do.
+    """
+
+    speech: SpeechSource
+    prepare: Callable[[Clip], PreparedClip]
+    scenes: SceneSource | None = None
+    probes: ChatClient | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The items of a stream, in order, and what its provenance should remember.
+
+    A ``whole`` one makes no sense without its last item.
+    """
+
+    items: tuple[Item, ...]
+    notes: dict[str, Any] = field(default_factory=dict)
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class PlannerContext:
+    """What a planner may use to plan one stream.
+
+    Attributes:
+        longest_s: recorded speech that is longer is cut to it, where its words have times.
+        rng: decides what happens. Which take of it and in which voice is drawn apart
+            (``takes``, ``voices``), so that other voices or more takes leave the plan as it is.
+    """
+
+    pools: Pools
+    makers: Makers
+    config: TasksConfig
+    longest_s: float
+    rng: np.random.Generator
+    takes: np.random.Generator
+    voices: np.random.Generator
+
+    @staticmethod
+    def of(
+        pools: Pools, makers: Makers, config: TasksConfig, longest_s: float, seed: StreamSeed
+    ) -> PlannerContext:
+        draws = (seed.generator("plan"), seed.generator("clips"), seed.generator("speech"))
+        return PlannerContext(pools, makers, config, longest_s, *draws)
+
+    def how_many(self, bounds: tuple[int, int]) -> int:
+        """A number of ``bounds``, both included."""
+        return int(self.rng.integers(bounds[0], bounds[1] + 1))
+
+    def chance(self, share: float) -> bool:
+        return float(self.rng.random()) < share
+
+    def any_of(self, pool: Sequence[T], what: str) -> T:
+        """Any item of ``pool``.
+
+        Raises:
+            Dropped: if the pool is empty; ``what`` names it.
+        """
+        return self.pick(pool, lambda _: True, what)
+
+    def pick(self, pool: Sequence[T], fits: Callable[[T], bool], what: str) -> T:
+        """Any item of ``pool`` that ``fits``; looks at a bounded number of them.
+
+        Raises:
+            Dropped: if none does; ``what`` names it.
+        """
+        if len(pool):
+            for _ in range(_TRIES):
+                item = pool[int(self.rng.integers(len(pool)))]
+                if fits(item):
+                    return item
+            start = int(self.rng.integers(len(pool)))
+            for step in range(min(len(pool), _SCANNED)):
+                item = pool[(start + step) % len(pool)]
+                if fits(item):
+                    return item
+        raise Dropped(Drop(STEP, what, f"there is no {what} in this split"))
+
+    def cue(self, cue: Cue, *, replies: bool = True) -> Item:
+        """Any take of ``cue``, with its reply if it has one.
+
+        Raises:
+            Dropped: if it cannot be spoken.
+        """
+        clip = self.spoken(cue.clips[int(self.takes.integers(len(cue.clips)))])
+        return Item(clip, cue.name, replies=(cue.reply,) if replies and cue.reply else ())
+
+    def sound(self, pool: Sequence[Clip], what: str) -> Item:
+        """Any sound of ``pool``, without a reply.
+
+        Raises:
+            Dropped: if the pool is empty.
+        """
+        return silent(self.any_of(pool, what))
+
+    def spoken(self, clip: Clip) -> Clip:
+        """A clip with its audio: a text is spoken, long recorded speech cut with its text.
+
+        Raises:
+            Dropped: if it cannot be spoken well enough, or is too long and cannot be cut.
+        """
+        if isinstance(clip.audio, Unspoken):
+            return self.makers.speech.speak(clip, self.voices)
+        return fitted(clip, self.longest_s) if clip.kind == "speech" else clip
+
+    def say(self, text: str, reply: PlannedReply | None) -> Item:
+        """A spoken request or question of the user, answered at its end.
+
+        Raises:
+            Dropped: if it cannot be spoken.
+        """
+        clip = self.makers.speech.say(text, self.voices)
+        return Item(clip, TURN, replies=(reply,) if reply else ())
+
+    def turns(self, dialogue: Dialogue) -> tuple[Item, ...]:
+        """A dialogue spoken by one voice, every turn answered at its end.
+
+        Raises:
+            Dropped: if it cannot be spoken well enough.
+        """
+        limit = self.config.dialogue.max_reply_words
+        return tuple(
+            Item(t.clip, TURN, replies=(PlannedReply(shortened(t.assistant, limit), t.emotion),))
+            for t in self.makers.speech.converse(dialogue, self.voices)
+        )
+
+    def leading(self, dialogue: Dialogue) -> Dialogue:
+        """The first few turns, as many as a stream is to have."""
+        return replace(dialogue, turns=dialogue.turns[: self.how_many(self.config.dialogue.turns)])
+
+    def others(self) -> list[Item]:
+        """Sounds that a stream about something else holds besides; nobody answers them."""
+        count = self.how_many(self.config.sounds.others)
+        return [self.sound(self.pools.sounds, "sound") for _ in range(count)]
+
+    def scene(self) -> CuratedScene:
+        """A believable scene of the split's sounds.
+
+        Raises:
+            Dropped: if none could be made.
+        """
+        if self.makers.scenes is None:
+            raise RuntimeError("a task plans scenes without having named them as a need")
+        scene, _ = self.makers.scenes.scene(f"{int(self.rng.integers(1 << 62)):016x}", self.rng)
+        return scene
+
+    def scattered(self, items: Sequence[Item], among: Sequence[Item]) -> tuple[Item, ...]:
+        """``items`` in their order, ``among`` anywhere between them in theirs."""
+        places = np.sort(self.rng.integers(len(items) + 1, size=len(among)))
+        out: list[Item] = []
+        for number, item in enumerate([*items, None]):
+            out += [other for other, place in zip(among, places, strict=True) if place == number]
+            if item is not None:
+                out.append(item)
+        return tuple(out)
+
+
+def silent(clip: Clip) -> Item:
+    """A sound that nobody answers."""
+    return Item(clip, sound_name(clip))
+
+
+def behind(items: Sequence[Item]) -> tuple[Item, ...]:
+    """The same items on the background track."""
+    return tuple(replace(item, track="background") for item in items)

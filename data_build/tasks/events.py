@@ -1,0 +1,100 @@
+"""When to speak, decided from what is heard: a word at what deserves one, none at anything else.
+
+Two sources say what deserves a reply: the cues of a recipe, and the intervention policy, which has
+sorted the sounds of the sources (`data_build.labelling`). The plans are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from data_build.drops import Drop, Dropped
+from data_build.pools.pools import Cue
+from data_build.records import Item, PlannedReply
+from data_build.tasks.context import STEP, Planned, PlannerContext
+from data_build.tasks.mixins import alarm_item, intervention_of
+
+
+def plan_cues(ctx: PlannerContext) -> Planned:
+    """Cues in random order; about ``respond_share`` of them have a reply."""
+    answered, silent = ctx.pools.answered_cues, ctx.pools.silent_cues
+    items = []
+    for _ in range(ctx.how_many(ctx.config.cues.items)):
+        pool = answered if ctx.chance(ctx.config.cues.respond_share) else silent
+        items.append(_any_cue(ctx, pool or answered or silent))
+    return Planned(tuple(items))
+
+
+def plan_quiet(ctx: PlannerContext) -> Planned:
+    """Only what deserves nothing: a stream in which the right thing is to say nothing.
+
+    Without cues that have no reply, sounds that the silence policy is silent about.
+    """
+    count = ctx.how_many(ctx.config.cues.items)
+    return Planned(tuple(_silent(ctx) for _ in range(count)))
+
+
+def plan_single(ctx: PlannerContext) -> Planned:
+    """One sound that calls for help among everyday sounds."""
+    alarm = ctx.any_of(ctx.pools.alarms, "sound that calls for help")
+    items = ctx.scattered([alarm_item(alarm)], _harmless(ctx))
+    return Planned(items, {"category": intervention_of(alarm).category})
+
+
+def plan_several(ctx: PlannerContext) -> Planned:
+    """Sounds of one category of danger, each answered for itself, among everyday sounds."""
+    first = ctx.any_of(ctx.pools.alarms, "sound that calls for help")
+    category = intervention_of(first).category
+    alarms = [first] + [
+        ctx.pick(
+            ctx.pools.alarms,
+            lambda c: intervention_of(c).category == category,
+            f"sound of category {category}",
+        )
+        for _ in range(ctx.how_many(ctx.config.sounds.alarms) - 1)
+    ]
+    items = ctx.scattered([alarm_item(clip) for clip in alarms], _harmless(ctx))
+    return Planned(items, {"category": category})
+
+
+def plan_counting(ctx: PlannerContext) -> Planned:
+    """An early instruction, then the sound it is about one to n times, with silent cues between.
+
+    In a share of the streams a silent cue stands in for the instruction: then the same sounds
+    deserve nothing.
+    """
+    counting = ctx.config.counting
+    counted = next((c for c in ctx.pools.cues if c.name == counting.sound), None)
+    if counted is None:
+        raise Dropped(Drop(STEP, counting.sound, "there is no cue to count in this split"))
+    distractors = [c for c in ctx.pools.silent_cues if c is not counted]
+    instructed = not distractors or not ctx.chance(counting.uninstructed_share)
+    items: list[Item] = []
+    if instructed:
+        items.append(ctx.say(counting.instruction, PlannedReply(counting.reply)))
+    else:
+        items.append(_any_cue(ctx, distractors))
+    for number in range(ctx.how_many((1, len(counting.words)))):
+        if distractors and ctx.chance(counting.distractor_share):
+            items.append(_any_cue(ctx, distractors))
+        sound = ctx.cue(counted, replies=False)
+        if instructed:
+            sound = replace(sound, replies=(PlannedReply(counting.words[number]),))
+        items.append(sound)
+    return Planned(tuple(items), {"instructed": instructed})
+
+
+def _any_cue(ctx: PlannerContext, cues: Sequence[Cue]) -> Item:
+    return ctx.cue(ctx.any_of(cues, "cue"))
+
+
+def _silent(ctx: PlannerContext) -> Item:
+    if ctx.pools.silent_cues:
+        return _any_cue(ctx, ctx.pools.silent_cues)
+    return ctx.sound(ctx.pools.benign, "harmless sound")
+
+
+def _harmless(ctx: PlannerContext) -> list[Item]:
+    count = ctx.how_many(ctx.config.sounds.others)
+    return [ctx.sound(ctx.pools.benign, "harmless sound") for _ in range(count)]

@@ -1,0 +1,220 @@
+"""The tasks: what a recipe may ask for, of which ability, who plans it, and what it is made from.
+
+A new task is a function in a module of this package and a row here; docs/abilities.md shows the
+table, and a test keeps the page true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from data_build.records import StreamPlan
+from data_build.tasks import (
+    chat,
+    environment,
+    events,
+    instructions,
+    transcription,
+    translation,
+    understanding,
+)
+from data_build.tasks.context import Planned, PlannerContext
+
+# What a task draws from: cues of the recipe, recorded or spoken speech, speech with a translation,
+# dialogues, named sounds, sounds that the intervention policy has sorted, sounds or cues that
+# deserve no reply, planned scenes.
+Need = Literal["cues", "speech", "translated", "dialogues", "sounds", "judged", "silence", "scenes"]
+Form = Literal["a_t_t", "a_t", "t_t"]
+Planner = Callable[[PlannerContext], Planned]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        plan: makes the plan of a stream.
+        needs: what it draws from.
+        replies: where the replies fall and what they say, in one line.
+        interleaved: conversation into which the stage-4 mix-ins go.
+    """
+
+    name: str
+    ability: str
+    plan: Planner
+    needs: tuple[Need, ...]
+    replies: str
+    interleaved: bool = False
+
+
+_TABLE = (
+    # real time asr
+    Task(
+        "transcribe_words", "real_time_asr", transcription.plan_words, ("speech",),
+        "the words that ended in a chunk, after that chunk",
+    ),
+    Task(
+        "transcribe_utterances", "real_time_asr", transcription.plan_utterances, ("speech",),
+        "the transcript, when the utterance ends",
+    ),
+    Task(
+        "transcribe_in_noise", "real_time_asr", transcription.plan_words_in_noise,
+        ("speech", "sounds"),
+        "the words as they end, with other sounds behind the speech",
+    ),
+    Task(
+        "transcribe_speakers", "real_time_asr", transcription.plan_speakers, ("speech",),
+        "each utterance when it ends, with the number of its speaker",
+    ),
+    # streaming translation
+    Task(
+        "translate_segments", "streaming_translation", translation.plan_segments, ("translated",),
+        "the translation, when the segment ends",
+    ),
+    Task(
+        "translate_wait_k", "streaming_translation", translation.plan_wait_k, ("translated",),
+        "one word of the translation for each word heard, k words behind",
+    ),
+    Task(
+        "translate_on_request", "streaming_translation", translation.plan_on_request,
+        ("translated",),
+        "translations after a spoken request, nothing before it",
+    ),
+    Task(
+        "interpret_conversation", "streaming_translation", translation.plan_conversation,
+        ("translated",),
+        "what each of two languages says, in the other",
+    ),
+    # audio understanding
+    Task(
+        "answer_about_sound", "audio_understanding", understanding.plan_open, ("sounds",),
+        "the answer to an open question about a sound",
+    ),
+    Task(
+        "choose_sound", "audio_understanding", understanding.plan_choice, ("sounds",),
+        "the right one of the sounds that a question names",
+    ),
+    Task(
+        "describe_sound", "audio_understanding", understanding.plan_description, ("sounds",),
+        "a description after every sound, once asked for",
+    ),
+    Task(
+        "count_events", "audio_understanding", understanding.plan_count, ("sounds",),
+        "how often a sound came, when the question ends",
+    ),
+    # voice chat
+    Task(
+        "chat_multi_turn", "voice_chat", chat.plan_multi_turn, ("dialogues",),
+        "a reply after each turn of the user", True,
+    ),
+    Task(
+        "answer_facts", "voice_chat", chat.plan_facts, ("dialogues",),
+        "a short answer after each question",
+    ),
+    Task(
+        "chat_with_emotion", "voice_chat", chat.plan_emotion, ("dialogues",),
+        "replies in the emotion of the moment", True,
+    ),
+    Task(
+        "chat_over_background", "voice_chat", chat.plan_over_background, ("dialogues", "sounds"),
+        "replies after the turns, none to the sounds behind them", True,
+    ),
+    # instruction following
+    Task(
+        "count_sounds", "instruction_following", events.plan_counting, ("cues",),
+        "the running count of a sound, once asked to count it",
+    ),
+    Task(
+        "alert_on_sound", "instruction_following", instructions.plan_alert, ("sounds",),
+        "a word at the sound that was asked for, no other",
+    ),
+    Task(
+        "hold_replies", "instruction_following", instructions.plan_hold, ("dialogues",),
+        "no answers between 'be quiet' and 'go on'",
+    ),
+    Task(
+        "carry_out_instruction", "instruction_following", instructions.plan_carry_out,
+        ("dialogues", "speech"),
+        "what a spoken instruction asks for; nothing to bystanders",
+    ),
+    # proactive response
+    Task(
+        "answer_cues", "proactive_response", events.plan_cues, ("cues",),
+        "the reply of every cue that has one",
+    ),
+    Task(
+        "stay_silent", "proactive_response", events.plan_quiet, ("silence",),
+        "none: nothing in the stream deserves a word",
+    ),
+    Task(
+        "react_to_event", "proactive_response", events.plan_single, ("sounds", "judged"),
+        "a word at the one sound that calls for help",
+    ),
+    Task(
+        "react_to_events", "proactive_response", events.plan_several, ("sounds", "judged"),
+        "a word at each of several sounds of one kind of danger",
+    ),
+    # environment agent
+    Task(
+        "chat_in_scene", "environment_agent", environment.plan_chat,
+        ("dialogues", "sounds", "scenes"),
+        "replies to the turns inside a planned scene, none to its sounds", True,
+    ),
+    Task(
+        "ask_about_scene", "environment_agent", environment.plan_question, ("sounds", "scenes"),
+        "the answer to a late question about the scene around",
+    ),
+    Task(
+        "warn_in_conversation", "environment_agent", environment.plan_warning,
+        ("dialogues", "sounds", "judged"),
+        "a warning that breaks into a conversation",
+    ),
+    Task(
+        "recall_conversation", "environment_agent", environment.plan_recall,
+        ("dialogues", "sounds"),
+        "an answer from at least three rounds before",
+    ),
+)  # fmt: skip
+
+TASKS: dict[str, Task] = {task.name: task for task in _TABLE}
+
+# Offline samples (protocol, section 5): form -> (ability, what it is made from).
+FORMS: dict[Form, tuple[str, tuple[Need, ...]]] = {
+    "a_t_t": ("audio_understanding", ("sounds",)),
+    "a_t": ("real_time_asr", ("speech",)),
+    "t_t": ("voice_chat", ("dialogues",)),
+}
+
+
+def plan_stream(stream_id: str, task: str, system: str, ctx: PlannerContext) -> StreamPlan:
+    """The plan of one stream.
+
+    Raises:
+        Dropped: if an item that was drawn turns out to be unusable, or the split has none that
+            the plan could use.
+    """
+    about = TASKS[task]
+    planned = about.plan(ctx)
+    return StreamPlan(
+        stream_id, about.ability, task, system, planned.items, planned.notes, planned.whole
+    )
+
+
+def needs_of(tasks: Mapping[str, float], offline: Mapping[str, float]) -> frozenset[Need]:
+    """What the tasks and forms with a positive weight draw from."""
+    needed: set[Need] = set()
+    for name, weight in tasks.items():
+        needed.update(TASKS[name].needs if weight > 0 else ())
+    for form, (_, needs) in FORMS.items():
+        needed.update(needs if offline.get(form, 0) > 0 else ())
+    return frozenset(needed)
+
+
+def uses_judged_sounds(tasks: Mapping[str, float]) -> bool:
+    """Whether a task asks which sounds deserve a word."""
+    return any(
+        weight > 0 and ({"judged", "silence"} & set(TASKS[name].needs) or TASKS[name].interleaved)
+        for name, weight in tasks.items()
+    )
