@@ -17,7 +17,10 @@ from soundflow.errors import UserError
 
 MANIFEST_TREE = "manifest.jsonl, manifest.csv or manifest.tsv with at least a column path"
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
-_USUAL = ("manifest.jsonl", "manifest.json", "manifest.csv", "manifest.tsv", "metadata.csv")
+_USUAL = (
+    "manifest.jsonl", "manifest.json", "manifest.csv", "manifest.tsv", "manifest.parquet",
+    "metadata.jsonl", "metadata.csv",
+)  # fmt: skip
 
 
 def manifest(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
@@ -77,9 +80,12 @@ def _table(config: SourceConfig) -> Path:
         return root
     if not root.is_dir():
         raise UserError(f"manifest: {root}: no such file or folder", f"expected {MANIFEST_TREE}")
-    for name in _USUAL:
-        if (root / name).is_file():
-            return root / name
+    found = [root / name for name in _USUAL if (root / name).is_file()]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise UserError(f"manifest: {root} has {names}", "name the file that is meant as root")
+    if found:
+        return found[0]
     raise UserError(f"manifest: {root} has no {', '.join(_USUAL)}", f"expected {MANIFEST_TREE}")
 
 

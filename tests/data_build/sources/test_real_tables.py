@@ -313,3 +313,10 @@ def test_kaldi_columns_may_be_separated_by_tabs(tmp_path: Path, read_all: ReadAl
     items, drops = read_all(SourceConfig("kaldi", str(tmp_path)))
     assert texts(items) == ["hello  there"]
     assert not drops
+
+
+def test_two_tables_in_a_folder_are_not_chosen_from(tmp_path: Path, read_all: ReadAll) -> None:
+    for name in ("manifest.jsonl", "manifest.csv"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"manifest\.jsonl and manifest\.csv"):
+        read_all(SourceConfig("manifest", str(tmp_path)))
