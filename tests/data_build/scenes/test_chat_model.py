@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,21 +11,16 @@ import pytest
 
 from data_build.chat.client import ChatClient, ChatConfig
 from data_build.chat.prompts import read_prompt
-from data_build.drops import Dropped, ServerGone
+from data_build.drops import Dropped
 from data_build.http_calls import Endpoint
 from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.chat_model import PROMPTS, ChatPlanner, ChatRefiner, ChatVerifier
-from data_build.scenes.clip_store import ClipStore
-from data_build.scenes.ground import Grounder
 from data_build.scenes.measure import measure
 from data_build.scenes.ontology import ontology
-from data_build.scenes.plan import RulePlanner
 from data_build.scenes.refine import RuleRefiner, check_refined
-from data_build.scenes.retrieval import ClipLibrary, groundable, write_clip_library
 from data_build.scenes.scene import Annotation, Scene, SubEvent, check
-from data_build.scenes.source import SceneSource
-from data_build.scenes.verify import Candidate, RuleVerifier
-from tests.data_build.chat_server import Cut, Raw, Say
+from data_build.scenes.verify import Candidate
+from tests.data_build.chat_server import Say
 from tests.data_build.scenes.sounds import barks
 
 BAG = [
@@ -170,122 +164,3 @@ def test_identity_cannot_be_mended(chat_server, tmp_path):
         ChatVerifier(client_of(server, tmp_path)).verify(
             Candidate(clip, barks(), measure(barks())), BARK, RuleRefiner().refine(BARK, SCENE)
         )
-
-
-LABELS = ("dog_bark", "doorbell", "rain", "footsteps", "cough", "wind", "cat", "birds")
-
-
-def source_of(tmp_path, client: ChatClient | None) -> SceneSource:
-    """A source over synthetic clips; asks ``client`` at every stage that can."""
-    clips = [
-        Clip(f"{label}-{i}", "event", Recorded(label), Origin("t", "CC0"), labels=(label,))
-        for label in LABELS
-        for i in range(4)
-    ]
-    write_clip_library(tmp_path / "library", clips)
-    grounder = Grounder(
-        library=ClipLibrary(tmp_path / "library", clips),
-        verifier=ChatVerifier(client) if client else RuleVerifier(),
-        prepare=lambda clip: barks(3.0),
-        reprocess=lambda samples: samples,
-        store=ClipStore(tmp_path / "kept"),
-    )
-    if client:
-        return SceneSource(ChatPlanner(client), ChatRefiner(client), grounder, clips)
-    return SceneSource(RulePlanner(), RuleRefiner(), grounder, clips)
-
-
-def bag(i: int) -> list[Clip]:
-    rng = np.random.default_rng(i)
-    return [
-        Clip(f"{i}-{label}", "event", Recorded(label), Origin("t", "CC0"), 3.0, labels=(label,))
-        for label in rng.choice(LABELS, 5, replace=False)
-    ]
-
-
-def chat(n: int, body: dict[str, Any]) -> Any:
-    """A model that is right most of the time, on a server that fails in every way it can."""
-    faults = (Raw(500), Raw(429, headers={"Retry-After": "0"}), Say("{no json"), Cut(),
-              Say({"wrong": "schema"}), Raw(200, b"<html>"))  # fmt: skip
-    if n % 3 == 1:
-        return faults[n // 3 % len(faults)]
-    asked = body["messages"][1]["content"]
-    if asked.startswith("Wanted:"):
-        return Say(PASSES)
-    if asked.startswith("Scene:"):
-        (sound,) = re.findall(r"^Sound: (.*) \(", asked, re.MULTILINE)
-        return Say(
-            {
-                "query": f"{sound} sound heard here",
-                "caption": f"a sound of {sound}",
-                "tags": [sound],
-            }
-        )
-    return Say(
-        {
-            "scenes": [
-                GOOD_PLAN["scenes"][0]
-                | {"events": [e | {"source": None} for e in GOOD_PLAN["scenes"][0]["events"]]}
-            ]
-        }
-    )
-
-
-def test_scenes_survive_a_server_that_misbehaves_and_stop_when_it_dies(chat_server, tmp_path):
-    server = chat_server(chat)
-    client = client_of(server, tmp_path / "cache", retries=4)
-    source = source_of(tmp_path, client)
-    before = [source.scenes(bag(i), f"s{i}") for i in range(6)]
-    assert sum(len(scenes) for scenes, _ in before) >= 5
-    assert client.counts.retries > 5
-    for scenes, drops in before:
-        assert all(drop.kind == "choice" for drop in drops)
-        for scene in scenes:
-            assert {g.event.role for g in scene.grounded} >= {"foreground", "ambient"}
-            assert json.dumps(scene.provenance())  # plain data
-            assert [i.track for i in scene.items()] == [g.event.role for g in scene.grounded]
-    server.stop()
-    with pytest.raises(ServerGone):
-        source.scenes(bag(10), "t10")
-    # What was answered before is still known: the same bags again ask nothing.
-    again = [source.scenes(bag(i), f"s{i}") for i in range(6)]
-    assert [scenes for scenes, _ in again] == [scenes for scenes, _ in before]
-
-
-def test_by_rule_the_same_bag_gives_the_same_scenes(tmp_path):
-    source = source_of(tmp_path, None)
-    for i in range(10):
-        first = source.scenes(bag(i), f"s{i}")
-        assert first == source.scenes(bag(i), f"s{i}")
-        for scene in first[0]:
-            assert check(scene.scene, ontology()) == ()
-
-
-def test_a_scene_that_lost_an_event_is_told_without_it(tmp_path):
-    source = source_of(tmp_path, None)
-    lost = 0
-    for i in range(30):
-        sneeze = Clip(
-            f"{i}-sneeze", "event", Recorded("x"), Origin("t", "CC0"), 1.0, labels=("sneezing",)
-        )
-        scenes, drops = source.scenes([*bag(i), sneeze], f"s{i}")
-        for scene in scenes:
-            assert scene.scene.events == tuple(g.event for g in scene.grounded)
-            assert "sneeze" not in scene.scene.sentence
-            assert check(scene.scene, ontology()) == ()
-        lost += any("Sneeze" in drop.item for drop in drops)
-    assert lost > 10
-
-
-def test_a_scene_is_drawn_from_the_sounds_and_one_that_cannot_be_had_is_a_choice(tmp_path):
-    source = source_of(tmp_path, None)
-    available = groundable(source.grounder.library.classes)
-    source = replace(source, planner=RulePlanner(available=available))
-    drawn = [source.scene(f"s{i}", np.random.default_rng(i))[0] for i in range(5)]
-    again = [source.scene(f"s{i}", np.random.default_rng(i))[0] for i in range(5)]
-    assert drawn == again
-    assert len({scene.scene.sentence for scene in drawn}) > 1
-    unknown = Clip("x", "event", Recorded("x"), Origin("t", "CC0"), labels=("gibberish",))
-    with pytest.raises(Dropped) as dropped:
-        replace(source, sounds=[unknown]).scene("s", np.random.default_rng(0))
-    assert dropped.value.drop.kind == "choice"

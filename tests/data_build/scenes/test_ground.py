@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_build.drops import Drop, Dropped, ServerGone
-from data_build.http_calls import Endpoint
+from data_build.drops import Drop, Dropped
 from data_build.records import Clip, Origin, Prepared, Recorded, SyntheticSound
 from data_build.scenes.clip_store import ClipStore
-from data_build.scenes.config import HttpGeneratorConfig, VerifyLimits
-from data_build.scenes.generate import HttpGenerator, SynthGenerator
+from data_build.scenes.config import VerifyLimits
+from data_build.scenes.generate import SynthGenerator
 from data_build.scenes.ground import Grounded, Grounder
 from data_build.scenes.refine import RuleRefiner
 from data_build.scenes.retrieval import ClipLibrary, write_clip_library
@@ -22,9 +21,6 @@ from data_build.synth.clips import make
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import tfjp
 from soundflow.audio.files import read_audio
-from soundflow.shards.schema import quantise
-from soundflow.shards.writer import flac_bytes
-from tests.data_build.chat_server import ChatServer, Cut, Raw
 from tests.data_build.scenes.sounds import RATE, barks, with_noise
 
 SCENE = Scene("A yard at noon.", "in a yard", "out", "noon", 10.0, ())
@@ -165,12 +161,6 @@ def test_what_a_generator_makes_can_be_rejected(world):
     assert drop.reason == "neither a recording nor a generated clip passes"
 
 
-def test_what_has_no_procedural_sound_says_so():
-    sheep = SubEvent("Sheep", "foreground", 1.0, "a sheep")
-    with pytest.raises(Dropped, match="Sheep: no procedural sound"):
-        SynthGenerator().generate(sheep, RuleRefiner().refine(sheep, SCENE), "s")
-
-
 def test_a_tagger_judges_retrieved_and_generated_clips(world):
     class HearsCats:
         def tags(self, samples):
@@ -178,55 +168,3 @@ def test_a_tagger_judges_retrieved_and_generated_clips(world):
 
     drop = drop_of(world(SynthGenerator(), tagger=HearsCats(), a=barks()))
     assert drop.item.count("detected as Cat with 0.90") == 2
-
-
-def served(*actions) -> ChatServer:
-    return ChatServer(lambda n, body: actions[min(n, len(actions) - 1)])
-
-
-def generator_of(server: ChatServer, store: ClipStore) -> HttpGenerator:
-    endpoint = Endpoint(server.url, backoff_s=0.01, retries=2, timeout_s=5, item_limit_s=10)
-    return HttpGenerator(HttpGeneratorConfig(endpoint, licence="CC0"), store)
-
-
-def test_a_server_makes_the_sound_once(tmp_path, world):
-    audio = Raw(200, flac_bytes(quantise(barks()), RATE))
-    with served(Cut(), Raw(503), audio) as server:
-        generator = generator_of(server, ClipStore(tmp_path / "made"))
-        clip = generator.generate(BARK, REFINED, "s")
-        assert server.bodies[-1]["prompt"] == REFINED.caption
-        assert server.bodies[-1]["duration_s"] == 2.0
-        assert clip.origin.licence == "CC0"
-        assert isinstance(clip.audio, Prepared)
-        assert len(read_audio(clip.audio.path)) == 2 * RATE
-        assert generator.generate(BARK, REFINED, "s") == clip
-        assert (generator.counts.requests, generator.counts.cache_hits) == (3, 1)
-        found = ground(world(generator, q=barks(0.2)))
-        assert (found.how, found.clip) == ("generated", clip)
-        generator.close()
-
-
-@pytest.mark.parametrize("action", [Raw(200, b"RIFF no audio"), Raw(200, b""), Raw(500)])
-def test_a_server_that_gives_no_audio_costs_one_event(action, tmp_path, world):
-    with served(action) as server:
-        generator = generator_of(server, ClipStore(tmp_path / "made"))
-        drop = drop_of(world(generator, q=barks(0.2)))
-        assert drop.reason.startswith("no recording passes; no usable audio from the generator")
-        assert len(server.bodies) == 3
-        assert sum(generator.counts.failures.values()) == 1
-        generator.close()
-    assert not list((tmp_path / "made").rglob("*.flac"))
-
-
-def test_a_server_that_is_gone_stops_the_build(tmp_path, world):
-    with served(Cut()) as server:
-        generator = generator_of(server, ClipStore(tmp_path / "made"))
-        server.stop()
-        with pytest.raises(ServerGone):
-            world(generator, q=barks(0.2)).ground(BARK, REFINED, "s", lambda drop: None)
-        generator.close()
-
-
-def test_a_generator_without_a_licence_is_refused():
-    with pytest.raises(ValueError, match="licence"):
-        HttpGeneratorConfig(Endpoint("http://127.0.0.1:9"), licence=" ")
