@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 
 from inference.evaluate.report_origin import training_section
-from soundflow.commands.listening import held_out_listener
+from soundflow.commands.live_validation import live_validation
 from soundflow.config.load import load
 from soundflow.config.record import to_plain
 from soundflow.errors import Stopped
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
     recipe = load(args.recipe, TrainRecipe, args.overrides, command="train")
     first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
     try:
-        result = train(recipe, held_out_listener(recipe))
+        result = train(recipe, live_validation(recipe))
     except Stopped:
         if first:
             raise

@@ -13,12 +13,12 @@ from safetensors import safe_open
 
 from soundflow.interop.conversations import is_silent, read_offline
 from soundflow.interop.published import PUBLISHED_SYSTEM
-from soundflow.interop.reply_chunks import ReplyChunks, exact, published
 from soundflow.interop.training_rows import TrainingRow, read_training_rows
 from soundflow.model.weights import Checkpoint
 from soundflow.protocol import layout
 from soundflow.protocol.timebase import TimeBase
 from soundflow.text.tokenizer import TextTokenizer
+from tests.parity.reference.reply_chunks import ReplyChunks, exact, published
 from tests.parity.reference.rows import Row
 
 TIME = TimeBase()

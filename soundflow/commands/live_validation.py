@@ -7,7 +7,7 @@ from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import StreamValidate
 
 
-def held_out_listener(recipe: TrainRecipe) -> StreamValidate | None:
+def live_validation(recipe: TrainRecipe) -> StreamValidate | None:
     """The callable that `soundflow.train` is given, since no wing may import another."""
     if recipe.data.valid is None:
         return None

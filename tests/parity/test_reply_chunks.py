@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soundflow.interop.conversations import is_silent
-from soundflow.interop.reply_chunks import exact, published
 from soundflow.protocol.layout import parse_online
 from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.tokens import TokenTable
+from tests.parity.reference.reply_chunks import exact, published
 
 TIME = TimeBase()
 
