@@ -10,9 +10,10 @@ import pytest
 
 from data_build.recipe import BuildRecipe
 from data_build.run import build
+from inference.audio_frontend import open_frontend
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.run import evaluate
-from inference.streaming_encoder import StreamingEncoder
+from inference.profiles import OURS
 from soundflow.api import AudioInteraction, Decided
 from soundflow.audio.frontend import log_mel
 from soundflow.config.load import load
@@ -95,7 +96,9 @@ def test_a_chunk_from_the_recipe_to_the_report(tmp_path: Path, chunk_s: float) -
 
     model = AudioInteraction.from_pretrained(result.model_folder)
     assert model.spec == shards.spec
-    decided = [e for e in model.stream(sample.audio(), threshold=1.0) if isinstance(e, Decided)]
+    session = model.session(threshold=1.0)
+    events = session.push(sample.audio()) + session.close()
+    decided = [e for e in events if isinstance(e, Decided)]
     assert [e.chunk for e in decided] == list(range(shards.lengths[0].chunks))
 
     done = evaluate(recipe_of(EvaluateRecipe, EVALUATE, tmp_path))
@@ -121,26 +124,11 @@ def test_builder_trainer_and_engine_hear_the_same_bits(chunk_s: float) -> None:
     sample.validate(spec)
     built = log_mel(sample.audio(), spec.time, spec.front_end)
     trained = stream_features(sample, spec).mel
-    heard = Ear()
-    encoder = StreamingEncoder(heard, spec)  # type: ignore[arg-type]
-    for packet in np.array_split(sample.audio(), 37):
-        list(encoder.push(packet))
-    list(encoder.finish())
+    frontend = open_frontend(spec, OURS)
+    live = [c for packet in np.array_split(sample.audio(), 37) for c in frontend.push(packet)]
+    live += frontend.finish()
     assert built.shape == (n_chunks, 128, spec.time.frames_per_chunk)
     np.testing.assert_array_equal(trained, built)
-    np.testing.assert_array_equal(np.stack(heard.mels), built)
+    np.testing.assert_array_equal(np.stack(live), built)
     running = replace(spec.front_end, maximum="running")
     assert not np.array_equal(log_mel(sample.audio(), spec.time, running), built)
-
-
-class Ear:
-    """Stands where the model stands and notes what it is given to encode."""
-
-    device = "cpu"
-
-    def __init__(self) -> None:
-        self.mels: list[np.ndarray] = []
-
-    def encode(self, mel):
-        self.mels += [chunk.numpy() for chunk in mel]
-        return mel
