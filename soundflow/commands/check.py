@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
 def _resolve(path: Path, tree: dict[str, Any]) -> tuple[Any, Plan]:
     planners = {"build-data": _build, "train": _train, "infer": _infer, "evaluate": _evaluate}
     command = tree.pop("command", None)
-    if command not in planners:
+    if not isinstance(command, str) or command not in planners:
         close = nearest(str(command), planners)
         tail = f"did you mean {close!r}?" if close else f"known: {', '.join(planners)}"
         raise UserError(

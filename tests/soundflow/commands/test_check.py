@@ -1,0 +1,73 @@
+"""The plan says what a command would do, and what it would find, in a few lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from soundflow.cli import main
+from soundflow.output import MARKER
+
+RECIPE = """
+command: build-data
+output: {output}
+splits: {{train: {{streams: 250}}}}
+cues: [{{name: beep, sound: beep}}]
+texts: [nowhere.txt]
+sources: [{{corpus: musan, root: nowhere}}, {{corpus: musan, root: .}}]
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "build.yaml"
+    path.write_text(RECIPE.format(output=tmp_path / "data"))
+    return path
+
+
+def test_the_plan_is_a_few_lines_and_every_setting_on_demand(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(recipe)]) == 0
+    plan = capsys.readouterr().out
+    assert "split train  250 streams in 3 shards, at most 1.67 h" in plan
+    assert "sources[0]  musan in nowhere: not there yet" in plan
+    assert "sources[1]  musan in ." in plan
+    assert "texts[0]  nowhere.txt: not there yet" in plan
+    assert len(plan.splitlines()) < 15
+    assert main(["check", str(recipe), "--all"]) == 0
+    everything = capsys.readouterr().out
+    assert everything.startswith(plan.split("\n\n")[0])
+    assert "crossfade_s: 0.25" in everything
+    assert main(["check", "--json", str(recipe), "seed=7"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["recipe"]["seed"] == 7
+    assert found["plan"]["split train"].startswith("250 streams")
+
+
+def test_the_plan_says_what_the_command_would_find(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/note.txt").write_text("mine")
+    assert main(["check", str(recipe)]) == 0
+    assert "holds 'note.txt', which SoundFlow did not make" in capsys.readouterr().out
+    assert [p.name for p in (tmp_path / "data").iterdir()] == ["note.txt"]
+    assert main(["check", str(recipe), f"output={tmp_path / 'new'}"]) == 0
+    assert not (tmp_path / "new" / MARKER).exists()
+
+
+def test_more_workers_than_cores_are_said(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(recipe), "workers=4000"]) == 0
+    assert "4000: more than the" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["[train]", "trian", "null", "{a: 1}"])
+def test_a_recipe_says_what_it_is_for(
+    tmp_path: Path, command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.yaml").write_text(f"command: {command}")
+    assert main(["check", str(tmp_path / "r.yaml")]) == 2
+    assert "is not a command" in capfd.readouterr().err
