@@ -15,20 +15,16 @@ class Batch:
     Attributes:
         ids: (B, L) int64.
         roles: (B, L) int8, values of `soundflow.protocol.layout.Role`; CONTEXT where padded.
-        lengths: (B,) int64, tokens of each row before padding.
         mel: (n, n_mels, frames) float32: the chunks of all rows, in the order of their slots.
     """
 
     ids: Tensor
     roles: Tensor
-    lengths: Tensor
     mel: Tensor
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        return Batch(
-            *(t.to(device, non_blocking=non_blocking) for t in
-              (self.ids, self.roles, self.lengths, self.mel))
-        )  # fmt: skip
+        tensors = (self.ids, self.roles, self.mel)
+        return Batch(*(t.to(device, non_blocking=non_blocking) for t in tensors))
 
     def pin_memory(self) -> Batch:
-        return Batch(*(t.pin_memory() for t in (self.ids, self.roles, self.lengths, self.mel)))
+        return Batch(*(t.pin_memory() for t in (self.ids, self.roles, self.mel)))

@@ -56,7 +56,6 @@ def collate(rows: Sequence[StreamFeatures], spec: StreamSpec) -> Batch:
     return Batch(
         ids=_pad([torch.from_numpy(r.ids.astype(np.int64)) for r in rows], filler),
         roles=_pad([torch.from_numpy(r.roles) for r in rows], int(Role.CONTEXT)),
-        lengths=torch.tensor([len(r.ids) for r in rows]),
         mel=torch.from_numpy(np.concatenate([r.mel for r in rows])),
     )
 
