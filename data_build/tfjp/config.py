@@ -17,7 +17,8 @@ class TfjpConfig:
     """Settings of the six operators and of the loop around them.
 
     Published: ``silence_s`` (tau), ``gate_percentile``, ``noise_share``, ``gamma``,
-    ``boundary_samples`` (delta, half a chunk), ``taper_s`` (omega) and ``max_passes`` (K). Ours:
+    ``boundary_samples`` (delta, half of a chunk of 0.4 s), ``taper_s`` (omega) and ``max_passes``
+    (K). Ours:
 
     Attributes:
         gate_margin_db: the percentile estimates the floor of the recording; the frames of a steady

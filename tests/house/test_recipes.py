@@ -23,6 +23,21 @@ def test_a_recipe_resolves(
     assert json.loads(capsys.readouterr().out)["plan"]
 
 
+def test_check_shows_what_another_chunk_comes_to(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    recipe = "recipes/ablation/chunk.yaml"
+    assert main(["check", recipe, "stream.chunk_s=0.8", "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["recipe"]["stream"] == {
+        "chunk_s": 0.8, "maximum": "window", "window_chunks": 60,
+    }  # fmt: skip
+    assert main(["check", recipe, "stream.chunk_s=0.5"]) == 2
+    said = capfd.readouterr().err
+    assert "chunk_s must be a multiple of 0.04 s, got 0.5; nearest: 0.48 or 0.52" in said
+
+
 def test_a_misspelt_key_is_refused_before_any_work(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
