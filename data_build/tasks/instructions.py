@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from data_build.records import Item, PlannedReply
 from data_build.tasks.context import Planned, PlannerContext, silent
-from data_build.tasks.wording import phrase, sound_name
+from data_build.tasks.wording import phrase, sound_class, sound_name
 
 _WATCH = ("Tell me when you hear this: {}.", "Let me know as soon as you hear this: {}.")
 _QUIET = ("Please be quiet for now.", "Do not answer me for a while.")
@@ -17,16 +17,17 @@ def plan_alert(ctx: PlannerContext) -> Planned:
     """One kind of sound is to be reported; the same sounds mean nothing where another was named."""
     sounds = ctx.pools.sounds
     target = ctx.any_of(sounds, "sound")
-    name = sound_name(target)
-    other = ctx.pick(sounds, lambda c: sound_name(c) != name, "sound of another name")
+    name, kind = sound_name(target), sound_class(target)
+    other = ctx.pick(sounds, lambda c: sound_class(c) != kind, "other kind of sound")
     instructed = not ctx.chance(ctx.config.sounds.uninstructed_share)
     named = name if instructed else sound_name(other)
+    spared = {kind} if instructed else {kind, sound_class(other)}
     said = phrase(_WATCH, ctx.rng).format(named)
     request = ctx.say(said, PlannedReply("I will tell you."))
     reply = PlannedReply(f"That was it: {name}.")
     watched = replace(silent(target), replies=(reply,) if instructed else ())
     others = [
-        silent(ctx.pick(sounds, lambda c: sound_name(c) not in (name, named), "other sound"))
+        silent(ctx.pick(sounds, lambda c: sound_class(c) not in spared, "other kind of sound"))
         for _ in range(ctx.how_many(ctx.config.sounds.others))
     ]
     items = ctx.scattered([watched] * ctx.how_many((1, 2)), others)

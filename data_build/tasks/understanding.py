@@ -8,7 +8,14 @@ import numpy as np
 
 from data_build.records import Clip, PlannedReply
 from data_build.tasks.context import Planned, PlannerContext, silent
-from data_build.tasks.wording import as_sentence, described, number_word, phrase, sound_name
+from data_build.tasks.wording import (
+    as_sentence,
+    described,
+    number_word,
+    phrase,
+    sound_class,
+    sound_name,
+)
 
 _OPEN = ("What was that sound?", "What did you just hear?", "Tell me what made that noise.")
 _DESCRIBE = ("Describe every sound you hear.", "Tell me about the sounds around me.")
@@ -24,11 +31,8 @@ def plan_open(ctx: PlannerContext) -> Planned:
 
 def plan_choice(ctx: PlannerContext) -> Planned:
     """One sound, then two to four names of which one is right."""
-    names: list[str] = []
-    heard, *_ = _different(ctx, 1)
-    right = sound_name(heard)
-    for _ in range(ctx.how_many(ctx.config.sounds.others)):
-        names.append(sound_name(_other(ctx, {right, *names})))
+    heard, *others = _different(ctx, 1 + ctx.how_many(ctx.config.sounds.others))
+    right, names = sound_name(heard), [sound_name(other) for other in others]
     names.insert(int(ctx.rng.integers(len(names) + 1)), right)
     question = f"Was it {', '.join(names[:-1])} or {names[-1]}?"
     asked = ctx.say(question, PlannedReply(as_sentence(right)))
@@ -64,12 +68,12 @@ def question_about(clip: Clip, rng: np.random.Generator) -> tuple[str, tuple[str
 
 
 def _different(ctx: PlannerContext, count: int) -> list[Clip]:
-    """Clips of different names."""
+    """Clips of different kinds of sound."""
     clips = [ctx.any_of(ctx.pools.sounds, "sound")]
     while len(clips) < count:
-        clips.append(_other(ctx, {sound_name(clip) for clip in clips}))
+        clips.append(_other(ctx, {sound_class(clip) for clip in clips}))
     return clips
 
 
-def _other(ctx: PlannerContext, names: set[str]) -> Clip:
-    return ctx.pick(ctx.pools.sounds, lambda c: sound_name(c) not in names, "sound of another name")
+def _other(ctx: PlannerContext, kinds: set[str]) -> Clip:
+    return ctx.pick(ctx.pools.sounds, lambda c: sound_class(c) not in kinds, "other kind of sound")

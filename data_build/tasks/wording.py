@@ -11,6 +11,7 @@ from data_build.records import Clip
 from data_build.scenes.ontology import ontology, spoken_name
 
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_PLAIN = re.compile(r"[A-Za-z]+(?:[ _-][A-Za-z]+){0,3}")  # up to four words
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 
 
@@ -20,13 +21,36 @@ def phrase(phrases: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def sound_name(clip: Clip) -> str:
-    """The class of a clip in a word or two ("smoke detector"), or its own label."""
+    """What a clip's sound is called: its own label in plain words ("glass breaking").
+
+    A label that names a known class in other than plain words ("Smoke detector, smoke alarm") is
+    said as the first of them.
+    """
+    sound = _known(clip)
+    if sound is None:
+        label = clip.labels[0] if clip.labels else clip.caption or "sound"
+        return _words_of(label).strip(" .")
+    label, name = sound
+    return _words_of(label) if _PLAIN.fullmatch(label) else spoken_name(name)
+
+
+def sound_class(clip: Clip) -> str:
+    """Equal for clips of one kind of sound, whatever their corpora call it."""
+    sound = _known(clip)
+    return sound[1] if sound else sound_name(clip)
+
+
+def _known(clip: Clip) -> tuple[str, str] | None:
+    """The first label that names a class of the ontology, and that class."""
     for label in clip.labels:
-        sound = ontology().find(label)
-        if sound is not None:
-            return spoken_name(sound.name)
-    label = clip.labels[0] if clip.labels else clip.caption or "sound"
-    return label.replace("_", " ").strip(" .").lower()
+        found = ontology().find(label)
+        if found is not None:
+            return label, found.name
+    return None
+
+
+def _words_of(label: str) -> str:
+    return label.replace("_", " ").strip().lower()
 
 
 def described(clip: Clip) -> str:
