@@ -1,4 +1,4 @@
-"""Shares met without chance, from the first few things on."""
+"""Weights met without chance, from the first few things on."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections.abc import Mapping
 _GOLDEN = 0.6180339887498949
 
 
-def quota_key(shares: Mapping[str, float], number: int) -> str:
-    """The key that thing ``number`` belongs to; every run of things meets the shares closely.
+def quota_key(weights: Mapping[str, float], number: int) -> str:
+    """The key that thing ``number`` belongs to; every run of things meets the weights closely.
 
     Raises:
-        ValueError: if no share is positive.
+        ValueError: if no weight is positive.
     """
-    positive = {name: share for name, share in shares.items() if share > 0}
+    positive = {name: weight for name, weight in weights.items() if weight > 0}
     if not positive:
-        raise ValueError(f"no share is positive in {dict(shares)}")
+        raise ValueError(f"no weight is positive in {dict(weights)}")
     at = (0.5 + number * _GOLDEN) % 1.0 * sum(positive.values())
-    for name, share in positive.items():
-        at -= share
+    for name, weight in positive.items():
+        at -= weight
         if at < 0:
             return name
     return next(reversed(positive))
 
 
-def furthest_behind(shares: Mapping[str, float], counts: Mapping[str, int]) -> str:
-    """The key that is furthest behind its share of what was dealt so far (a quota method).
+def furthest_behind(weights: Mapping[str, float], counts: Mapping[str, int]) -> str:
+    """The key that is furthest behind its weight among what came so far (a quota method).
 
-    Of equal ones the smaller share comes first, so that a rare label reaches every split.
+    Of equal ones the smaller weight comes first, so that a rare label reaches every split.
     """
     total = sum(counts.values()) + 1
-    whole = sum(shares.values())
-    positive = [name for name, share in shares.items() if share > 0]
+    whole = sum(weights.values())
+    positive = [name for name, weight in weights.items() if weight > 0]
     if not positive:
-        raise ValueError(f"no share is positive in {dict(shares)}")
-    return min(positive, key=lambda n: (counts.get(n, 0) - total * shares[n] / whole, shares[n]))
+        raise ValueError(f"no weight is positive in {dict(weights)}")
+    return min(positive, key=lambda n: (counts.get(n, 0) - total * weights[n] / whole, weights[n]))

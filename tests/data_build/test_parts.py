@@ -11,7 +11,6 @@ import pytest
 
 from data_build.recipe import BuildRecipe
 from data_build.run import build, build_part
-from data_build.shard_job import ShardJob
 from data_build.sources.source import WorkerShard
 from soundflow.config.load import load
 from soundflow.shards.reader import ShardSet
@@ -71,12 +70,3 @@ def test_an_impossible_part_is_the_users_mistake(tmp_path: Path, words: str) -> 
     done = part(write_recipe(tmp_path, tmp_path / "data"), words)
     assert done.returncode == 2
     assert not (tmp_path / "data").exists()
-
-
-def test_shards_of_older_code_are_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = ShardJob("train", 0, 0, 4, "content")
-    before = job.shard_key
-    monkeypatch.setattr("data_build.shard_job.BUILD_VERSION", 99)
-    assert job.shard_key != before
