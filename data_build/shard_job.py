@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -118,19 +118,22 @@ def build_stream(
     bad: list[Drop] = []
     for attempt in range(_ATTEMPTS):
         try:
-            return _stream(context, StreamSeed(context.recipe.seed, split, number, attempt)), bad
+            seed = StreamSeed(context.recipe.seed, split, number, attempt)
+            return _stream(context, seed, bad.append), bad
         except Dropped as dropped:
             bad.append(dropped.drop)
     reason = f"none of {_ATTEMPTS} plans can be used; the last one: {bad[-1].reason}"
     return None, [*bad, Drop("compose", stream_id(split, number), reason)]
 
 
-def _stream(context: BuildContext, seed: StreamSeed) -> StreamSample:
+def _stream(
+    context: BuildContext, seed: StreamSeed, report: Callable[[Drop], None]
+) -> StreamSample:
     recipe, vocabulary = context.recipe, context.vocabulary
     split, prepare = context.splits[seed.split], context.preparer.prepare
     name, provenance = stream_id(seed.split, seed.number), asdict(seed)
     planning = PlannerContext.of(
-        split.pools, split.makers, recipe.tasks, recipe.longest_speech_s, seed
+        split.pools, split.makers, recipe.tasks, recipe.longest_speech_s, seed, report
     )
     task = quota_key(recipe.splits[seed.split].weights, seed.number)
     if task in FORMS:

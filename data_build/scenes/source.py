@@ -65,12 +65,14 @@ class SceneSource:
     grounder: Grounder
     sounds: Sequence[Clip]
 
-    def scene(self, seed: str, rng: np.random.Generator) -> tuple[CuratedScene, tuple[Drop, ...]]:
-        """A scene, and what was left out on the way to it.
+    def scene(self, seed: str, rng: np.random.Generator, report: Report) -> CuratedScene:
+        """One scene.
 
         Args:
             seed: names the scene in drops, and decides about takes and ties.
             rng: draws the clips that the scene is planned from, and which of its scenes it is.
+            report: takes the drops of damaged clips that were met. What did not fit into the scene
+                was not needed; it is no drop.
 
         Raises:
             Dropped: if the clips give none.
@@ -79,9 +81,12 @@ class SceneSource:
         count = min(BAG, len(self.sounds))
         drawn = [self.sounds[int(i)] for i in rng.integers(len(self.sounds), size=count)]
         scenes, drops = self.scenes(list({clip.id: clip for clip in drawn}.values()), seed)
+        for drop in drops:
+            if drop.kind == "loss":
+                report(drop)
         if not scenes:
             raise Dropped(drops[-1] if drops else Drop(PLAN_STEP, seed, "no scene", "choice"))
-        return scenes[int(rng.integers(len(scenes)))], drops
+        return scenes[int(rng.integers(len(scenes)))]
 
     def scenes(
         self, bag: Sequence[Clip], seed: str

@@ -60,6 +60,7 @@ class PlannerContext:
 
     Attributes:
         longest_s: recorded speech that is longer is cut to it, where its words have times.
+        report: takes the drops of what was met damaged, though the plan goes on without it.
         rng: decides what happens. Which take of it and in which voice is drawn apart
             (``takes``, ``voices``), so that other voices or more takes leave the plan as it is.
     """
@@ -68,16 +69,22 @@ class PlannerContext:
     makers: Makers
     config: TasksConfig
     longest_s: float
+    report: Callable[[Drop], None]
     rng: np.random.Generator
     takes: np.random.Generator
     voices: np.random.Generator
 
     @staticmethod
     def of(
-        pools: Pools, makers: Makers, config: TasksConfig, longest_s: float, seed: StreamSeed
+        pools: Pools,
+        makers: Makers,
+        config: TasksConfig,
+        longest_s: float,
+        seed: StreamSeed,
+        report: Callable[[Drop], None],
     ) -> PlannerContext:
         draws = (seed.generator("plan"), seed.generator("clips"), seed.generator("speech"))
-        return PlannerContext(pools, makers, config, longest_s, *draws)
+        return PlannerContext(pools, makers, config, longest_s, report, *draws)
 
     def how_many(self, bounds: tuple[int, int]) -> int:
         """A number of ``bounds``, both included."""
@@ -177,8 +184,8 @@ class PlannerContext:
         """
         if self.makers.scenes is None:
             raise RuntimeError("a task plans scenes without having named them as a need")
-        scene, _ = self.makers.scenes.scene(f"{int(self.rng.integers(1 << 62)):016x}", self.rng)
-        return scene
+        seed = f"{int(self.rng.integers(1 << 62)):016x}"
+        return self.makers.scenes.scene(seed, self.rng, self.report)
 
     def scattered(self, items: Sequence[Item], among: Sequence[Item]) -> tuple[Item, ...]:
         """``items`` in their order, ``among`` anywhere between them in theirs."""

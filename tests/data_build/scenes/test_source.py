@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from data_build.chat.client import ChatClient
-from data_build.drops import Dropped, ServerGone
+from data_build.drops import Drop, Dropped, ServerGone
 from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.chat_model import ChatPlanner, ChatRefiner, ChatVerifier
 from data_build.scenes.clip_store import ClipStore
@@ -136,11 +136,33 @@ def test_a_scene_is_drawn_from_the_sounds_and_one_that_cannot_be_had_is_a_choice
     source = source_of(tmp_path, None)
     available = groundable(source.grounder.library.classes)
     source = replace(source, planner=RulePlanner(available=available))
-    drawn = [source.scene(f"s{i}", np.random.default_rng(i))[0] for i in range(5)]
-    again = [source.scene(f"s{i}", np.random.default_rng(i))[0] for i in range(5)]
+    drawn = [source.scene(f"s{i}", np.random.default_rng(i), [].append) for i in range(5)]
+    again = [source.scene(f"s{i}", np.random.default_rng(i), [].append) for i in range(5)]
     assert drawn == again
     assert len({scene.scene.sentence for scene in drawn}) > 1
     unknown = Clip("x", "event", Recorded("x"), Origin("t", "CC0"), labels=("gibberish",))
     with pytest.raises(Dropped) as dropped:
-        replace(source, sounds=[unknown]).scene("s", np.random.default_rng(0))
+        replace(source, sounds=[unknown]).scene("s", np.random.default_rng(0), [].append)
     assert dropped.value.drop.kind == "choice"
+
+
+def test_damaged_clips_that_are_met_are_reported_and_nothing_else(tmp_path):
+    source = source_of(tmp_path, None)
+    available = groundable(source.grounder.library.classes)
+
+    def prepare(clip: Clip) -> np.ndarray:
+        if clip.id.endswith("-0"):
+            raise Dropped(Drop("prepare", clip.id, "is broken"))
+        return barks(3.0)
+
+    source = replace(
+        source,
+        planner=RulePlanner(available=available),
+        grounder=replace(source.grounder, prepare=prepare),
+    )
+    drops: list[Drop] = []
+    for i in range(5):
+        source.scene(f"s{i}", np.random.default_rng(i), drops.append)
+    assert drops
+    assert {drop.step for drop in drops} == {"prepare"}
+    assert all(drop.item.endswith("-0") for drop in drops)

@@ -111,7 +111,9 @@ def planned(
 ) -> StreamPlan:
     makers = Makers(cast(Any, Voices(voices)), prepare)
     seed = StreamSeed(1, "train", number)
-    return plan_stream(f"s{number}", task, "", PlannerContext.of(pools, makers, config, 20.0, seed))
+    return plan_stream(
+        f"s{number}", task, "", PlannerContext.of(pools, makers, config, 20.0, seed, [].append)
+    )
 
 
 def plans(task: str, count: int = 200) -> list[StreamPlan]:
