@@ -88,7 +88,8 @@ class ChunkDropped:
 class MemoryTrimmed:
     """The memory was full: its oldest blocks (a chunk and its answer each) were dropped.
 
-    ``chunk`` is the one that no longer fitted, ``blocks`` how many were dropped for it.
+    ``chunk`` is the one that no longer fitted, ``blocks`` how many were dropped for it: none where
+    a reply alone filled the memory, which then lost its middle.
     """
 
     chunk: int

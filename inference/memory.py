@@ -47,6 +47,11 @@ class SessionMemory:
         """Blocks dropped so far to stay within the limit."""
         return self._kv.dropped_blocks
 
+    @property
+    def trims(self) -> int:
+        """How often something was dropped: whole blocks, or the middle of a long reply."""
+        return self._kv.rebuilds
+
     def run(self, step: Step) -> Tensor:
         """One forward pass: (m, vocabulary) float32 at the newest m of ``step.read``."""
         with torch.inference_mode():

@@ -164,10 +164,11 @@ class Session:
                 at_s = self._time.end_s(dropped.index)
                 events.append(ChunkDropped(dropped.index, at_s, self._clock()))
             while (step := self._decoder.next_step(self._queue)) is not None:
-                before = self._memory.trimmed_blocks
+                trims, blocks = self._memory.trims, self._memory.trimmed_blocks
                 logits = self._memory.run(step)
-                if trimmed := self._memory.trimmed_blocks - before:
-                    events.append(MemoryTrimmed(chunk.index, time_s, trimmed, self._clock()))
+                if self._memory.trims > trims:
+                    blocks = self._memory.trimmed_blocks - blocks
+                    events.append(MemoryTrimmed(chunk.index, time_s, blocks, self._clock()))
                 events += self._decoder.take(logits)
             arrived_s = self._clock()  # chunks of one packet are worked on one after another
         return events

@@ -73,7 +73,8 @@ class Transcript:
         elif isinstance(event, ChunkDropped):
             self._note(f"{event.time_s:7.1f} s  DROPPED: the decoder is too far behind")
         elif isinstance(event, MemoryTrimmed):
-            self._note(f"           memory full: the oldest {event.blocks} chunks dropped")
+            what = f"the oldest {event.blocks} chunks" if event.blocks else "middle of the reply"
+            self._note(f"           memory full: {what} dropped")
         elif isinstance(event, SessionEnded):
             parts = [f"{event.chunks} chunks, {event.time_s:.1f} s received"]
             if event.dropped_chunks:

@@ -26,6 +26,7 @@ from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.positions import Positions, rotary_positions
 
 KEEP_SHARE = 0.5
+REPLY_HEAD = 2  # TEXT_BEGIN and the emotion
 
 
 class KvMemory:
@@ -111,7 +112,10 @@ class KvMemory:
             self._blocks.append([embeds[start:end]])
 
     def _trim(self) -> None:
-        """Drops the oldest blocks; of a newest block that alone is too long, its oldest part."""
+        """Drops the oldest blocks; of a newest block that alone is too long, its middle.
+
+        Its audio and the beginning of its reply stay, so that what is said goes on answering it.
+        """
         room = self._keep - len(self._prefix)
         sizes = [sum(map(len, block)) for block in self._blocks]
         held = sum(sizes)
@@ -122,7 +126,7 @@ class KvMemory:
         del self._blocks[:drop]
         self.dropped_blocks += drop
         if held > room:
-            self._blocks[0] = [torch.cat(self._blocks[0])[-room:]]
+            self._blocks[0] = _shortened(self._blocks[0], room)
 
     @torch.no_grad()
     def _forward(self, embeds: Tensor) -> Tensor:
@@ -132,3 +136,12 @@ class KvMemory:
         hidden = self._model.hidden(embeds.unsqueeze(0), turned, self._cache)[0]
         self._length = end
         return hidden
+
+
+def _shortened(block: list[Tensor], room: int) -> list[Tensor]:
+    """``room`` positions of a block: its first append, the start of its reply, its newest."""
+    audio, whole = len(block[0]), torch.cat(block)
+    head = audio + REPLY_HEAD
+    if head >= room:  # one append alone is more than is kept
+        return [whole[-room:]]
+    return [whole[:audio], whole[audio:head], whole[head - room :]]

@@ -84,6 +84,22 @@ def test_the_limit_holds_whatever_comes(appends: list[tuple[int, bool]]) -> None
         assert kept.cache.get_seq_length() == kept.length_positions
 
 
+def test_a_reply_that_outgrows_the_memory_keeps_its_audio_and_its_beginning() -> None:
+    kept = memory()
+    audio, reply = noise(6, 1), noise(60, 2)
+    kept.append(audio, (0,))
+    rebuilds = []
+    for i in range(60):
+        before = kept.rebuilds
+        last = kept.append(reply[i : i + 1])
+        if kept.rebuilds > before:
+            rebuilds.append(i)
+            # 24 positions are kept: the prefix, the audio, two tokens, and the newest 13.
+            whole = torch.cat([audio, reply[:2], reply[i - 12 : i + 1]])
+            torch.testing.assert_close(last, fresh(whole)[-1:], atol=1e-5, rtol=0)
+    assert len(rebuilds) == 2
+
+
 def test_a_prefix_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="prefix 3 < keep 3"):
         memory(keep=3)
