@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
@@ -90,6 +90,22 @@ def _open_soundfile(file: BinaryIO, end: Ending) -> _SoundfileSource | None:
         return None
 
 
+class _Tolerant:
+    """A file whose damaged headers may name impossible places: going there leads nowhere.
+
+    libsndfile is told by the place; an exception in its callback would only be printed.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read, self.readinto, self.tell = file.read, file.readinto, file.tell  # type: ignore[attr-defined]
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with suppress(ValueError, OSError, OverflowError):
+            self._file.seek(offset, whence)
+        return self._file.tell()
+
+
 class _SoundfileSource:
     tracks = 1
 
@@ -104,7 +120,7 @@ class _SoundfileSource:
 
     def _open(self) -> Any:
         self._file.seek(0)
-        return soundfile.SoundFile(self._file)
+        return soundfile.SoundFile(_Tolerant(self._file))
 
     def blocks(self, start: int, stop: int | None) -> Iterator[Float32]:
         last = self._frames if stop is None else min(stop, self._frames)

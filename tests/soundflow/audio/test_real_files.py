@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import correlate
 
 from soundflow.audio.files import AudioBlocks, AudioError, duration_s, read_audio, read_recording
 from soundflow.errors import UserError
@@ -64,8 +65,12 @@ def files(tmp_path_factory: pytest.TempPathFactory, signal: Float32) -> dict[str
     }
 
 
-def likeness(a: Float32, b: Float32) -> float:
-    return float(np.corrcoef(a, b)[0, 1])
+def likeness(audio: Float32, wanted: Float32) -> float:
+    """The highest correlation of ``wanted`` with any place of ``audio``."""
+    products = correlate(audio, wanted, "valid", "fft")
+    powers = np.cumsum(np.square(audio, dtype=np.float64))
+    spans = powers[len(wanted) - 1 :] - np.concatenate(([0.0], powers[: -len(wanted)]))
+    return float((products / np.sqrt(spans * np.square(wanted).sum())).max())
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -73,8 +78,7 @@ def test_read_to_the_end(name: str, files: dict[str, Path], signal: Float32) -> 
     audio = read_audio(files[name])
     assert 0 <= len(audio) - len(signal) <= FORMATS[name][3]
     # The encoder's delay moves the audio by at most its padding.
-    shifts = range(0, FORMATS[name][3] + 1, 1)
-    assert max(likeness(audio[s : s + 40_000], signal[:40_000]) for s in shifts) > 0.9
+    assert likeness(audio[: 40_000 + FORMATS[name][3]], signal[:40_000]) > 0.9
     assert duration_s(files[name]) == pytest.approx(len(audio) / RATE, abs=1e-4)
     assert np.array_equal(read_audio(files[name].read_bytes()), audio)
 
@@ -131,8 +135,7 @@ def test_joined_files_are_read_whole(name: str, tmp_path: Path, signal: Float32)
     audio = read_audio(joined)
     both = len(signal) + len(other)
     assert both - 2000 <= len(audio) <= both + 2 * extra + 2500  # a joint may cost a frame
-    tail, end = other[-20_000:-4_000], audio[-24_500:]
-    assert max(likeness(end[s : s + 16_000], tail) for s in range(0, 8_500, 1)) > 0.9
+    assert likeness(audio[-24_500:], other[-20_000:-4_000]) > 0.9
     late = read_audio(joined, start_s=7.0, end_s=9.0)
     inner = slice(200, -200)
     assert np.allclose(late[inner], audio[7 * RATE : 9 * RATE][inner], atol=1e-4)
@@ -285,15 +288,15 @@ def test_blocks_are_the_whole(rate_hz: int, tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
-    """12 minutes of stereo at 48 kHz are 276 MB of float32."""
+    """6 minutes of stereo at 48 kHz are 138 MB of float32."""
     path = tmp_path / "long.flac"
     with soundfile.SoundFile(path, "w", 48_000, 2) as file:
-        for _ in range(12):
+        for _ in range(6):
             file.write(np.zeros((48_000 * 60, 2), np.int16))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert sum(len(block) for block in AudioBlocks(path)) == 12 * 60 * RATE
-    assert len(read_audio(path, start_s=600.0, end_s=605.0)) == 5 * RATE
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 80_000  # kB
+    assert sum(len(block) for block in AudioBlocks(path)) == 6 * 60 * RATE
+    assert len(read_audio(path, start_s=300.0, end_s=305.0)) == 5 * RATE
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # kB
 
 
 def wav(samples: Float32, rate_hz: int = RATE) -> bytes:
@@ -356,3 +359,20 @@ def test_samples_out_of_range_are_refused(value: float, said: str, signal: Float
 def test_warnings_reach_the_log(signal: Float32, caplog: pytest.LogCaptureFixture) -> None:
     read_audio(wav(np.stack([signal, -signal], axis=1)), name="talk.wav")
     assert caplog.messages == ["talk.wav: its channels cancel each other: channel 1 is used alone"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_bytes_are_one_line_or_audio(
+    name: str, files: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    rng, said = np.random.default_rng(0), list[AudioError]()
+    for _ in range(8):
+        content = bytearray(files[name].read_bytes())
+        for place in (rng.integers(0, 200), rng.integers(0, len(content))):
+            content[place : place + 4] = rng.choice([b"\xff" * 4, b"\0" * 4, rng.bytes(4)])
+        try:
+            assert np.isfinite(read_audio(bytes(content))).all()
+        except AudioError as error:
+            said.append(error)
+    assert all("\n" not in error.message and error.fault and error.hint for error in said)
+    assert "Traceback" not in capfd.readouterr().err
