@@ -21,7 +21,7 @@ from soundflow.audio.level import audible_span, is_silent
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
-MARGIN_SAMPLES = 800  # 50 ms of the take (or of zeros) before and after what can be heard
+MARGIN_SAMPLES = 800  # 50 ms of the take (or of zeros) before and after what is audible
 
 
 def synthesise(text: str, voice: Voice, engine: SpeechEngine) -> Float32:
