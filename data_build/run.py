@@ -33,7 +33,7 @@ from data_build.shard_job import (
     stream_id,
 )
 from data_build.sources.source import ALL_ROWS, WorkerShard
-from data_build.statistics import merged
+from data_build.statistics import Statistics, merged
 from soundflow.atomic import write_text
 from soundflow.config.record import record
 from soundflow.errors import UserError
@@ -41,6 +41,7 @@ from soundflow.shards.sidecar import ShardInfo
 from soundflow.shards.writer import INDEX_NAME, finished_shard, write_index, write_shard
 
 Progress = Callable[[str, int, int], None]
+DROPS_FILE = "drops.jsonl"
 _REASONS_SHOWN, _REASON_LETTERS = 3, 160
 
 
@@ -95,12 +96,13 @@ def build_part(
 
     known = None if part == ALL_ROWS else collected_before(recipe, output / MATERIAL)
     collected = known or collect(recipe, output / MATERIAL)
+    write_drops(output / DROPS_FILE, list(collected.drops))
     require_material(recipe, collected)
     context = build_context(recipe)
     jobs = plan_jobs(context)
-    mine = [u for i, u in enumerate(jobs) if part.takes(i)]
+    mine = [job for i, job in enumerate(jobs) if part.takes(i)]
     shards, made = build_jobs(recipe, mine, progress or _nobody)
-    others = [u for u in jobs if u not in shards]
+    others = [job for job in jobs if job not in shards]
     found = finished_jobs(recipe, others, verify=False)
     if len(found) == len(others):  # this part finishes the build, so it looks at what is in them
         found = finished_jobs(recipe, others)
@@ -108,19 +110,19 @@ def build_part(
     waiting = len(jobs) - len(shards)
     summary = None
     if not waiting:
-        shards = {u: shards[u] for u in jobs}
+        shards = {job: shards[job] for job in jobs}
         summary = finish(context, collected, shards, set(made), started)
     return PartDone(len(made), len(mine) - len(made), waiting, summary)
 
 
 def require_material(recipe: BuildRecipe, collected: Collected) -> None:
-    """Stops a build that cannot end well before any shard is made; what was dropped is on record.
+    """Stops a build that cannot end well before any shard is made.
 
     Raises:
         UserError: if a task finds nothing to be made from, or the sources alone have lost more
             items than the recipe allows.
     """
-    drops = write_drops(Path(recipe.output) / "drops.jsonl", list(collected.drops))
+    drops = list(collected.drops)
     if collected.problems:
         raise UserError("; ".join(collected.problems), _most_often(recipe, drops))
     require_few_losses(recipe, collected, drops)
@@ -139,28 +141,30 @@ def finish(
         UserError: if more items were dropped than the recipe allows.
     """
     recipe, output = context.recipe, Path(context.recipe.output)
-    by_shard = {u: counted(info) for u, info in shards.items()}
-    dropped = [*collected.drops, *(d for _, drops in by_shard.values() for d in drops)]
-    dropped = write_drops(output / "drops.jsonl", dropped)
-    require_few_losses(recipe, collected, dropped)
-
     spec = context.vocabulary.spec
-    for split in recipe.splits:
-        write_index(output / split, spec, [info for u, info in shards.items() if u.split == split])
+    drops, statistics = list(collected.drops), {split: Statistics() for split in recipe.splits}
+    for job, info in shards.items():
+        in_shard, lost = counted(info)
+        statistics[job.split].merge(in_shard)
+        drops += lost
+    drops = write_drops(output / DROPS_FILE, drops)
+    require_few_losses(recipe, collected, drops)
+
+    by_split = {
+        split: [info for job, info in shards.items() if job.split == split]
+        for split in recipe.splits
+    }
+    for split, infos in by_split.items():
+        write_index(output / split, spec, infos)
         self_check(output / split, context.vocabulary)
 
-    by_split = {n: [i for u, i in shards.items() if u.split == n] for n in recipe.splits}
-    statistics = {
-        n: merged(counted for u, (counted, _) in by_shard.items() if u.split == n)
-        for n in recipe.splits
-    }
     splits = {
-        n: SplitSummary.of(statistics[n], sum(i.n_bytes for i in by_split[n]), spec.time)
-        for n in recipe.splits
+        split: SplitSummary.of(statistics[split], sum(i.n_bytes for i in infos), spec.time)
+        for split, infos in by_split.items()
     }
     summary = summarise(
-        splits, collected, dropped, (len(made), len(shards) - len(made)),
-        spec.time.seconds(sum(e.n_samples for u in made for e in shards[u].samples)),
+        splits, collected, drops, (len(made), len(shards) - len(made)),
+        spec.time.seconds(sum(e.n_samples for job in made for e in shards[job].samples)),
         time.monotonic() - started,
     )  # fmt: skip
     write_text(output / "summary.json", json.dumps(asdict(summary), indent=1))
@@ -197,14 +201,16 @@ def build_jobs(
 ) -> tuple[dict[ShardJob, ShardInfo], list[ShardJob]]:
     """Every shard, and which of them were made now."""
     shards = finished_jobs(recipe, jobs)
-    todo = [u for u in jobs if u not in shards]
-    for split in {u.split for u in todo}:  # until it is finished again, nothing calls it finished
+    todo = [job for job in jobs if job not in shards]
+    for split in {
+        job.split for job in todo
+    }:  # until it is finished again, nothing calls it finished
         (Path(recipe.output) / split / INDEX_NAME).unlink(missing_ok=True)
     progress("shards", len(shards), len(jobs))
     for position, info in spread(build_shard, todo, n_workers(recipe.workers), set_up, (recipe,)):
         shards[todo[position]] = info
         progress("shards", len(shards), len(jobs))
-    return {u: shards[u] for u in jobs}, todo
+    return {job: shards[job] for job in jobs}, todo
 
 
 def finished_jobs(
@@ -217,9 +223,10 @@ def finished_jobs(
     """
     output = Path(recipe.output)
     found = {
-        u: finished_shard(output / u.split, u.number, u.shard_key, verify=verify) for u in jobs
+        job: finished_shard(output / job.split, job.number, job.shard_key, verify=verify)
+        for job in jobs
     }
-    return {u: info for u, info in found.items() if info is not None}
+    return {job: info for job, info in found.items() if info is not None}
 
 
 def write_drops(path: Path, drops: list[Drop]) -> list[Drop]:
@@ -252,7 +259,7 @@ def _most_often(recipe: BuildRecipe, drops: list[Drop]) -> str:
         return "add sources, texts, cues or synthetic sounds that give it, or leave the tasks out"
     counts = list(count_drops(drops).items())[:_REASONS_SHOWN]
     reasons = "; ".join(f"{reason[:_REASON_LETTERS]} ({n})" for reason, n in counts)
-    return f"most often dropped: {reasons}; all of them stand in {recipe.output}/drops.jsonl"
+    return f"most often dropped: {reasons}; all of them stand in {recipe.output}/{DROPS_FILE}"
 
 
 def _nobody(stage: str, done: int, total: int) -> None:

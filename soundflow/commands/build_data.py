@@ -15,7 +15,7 @@ from data_build.recipe import BuildRecipe
 from data_build.report.documents import CARD_FILE, CREDITS_FILE, MANIFEST_FILE
 from data_build.report.page import REPORT_FILE
 from data_build.report.summary import BuildSummary
-from data_build.run import build_part, rebuild
+from data_build.run import DROPS_FILE, build_part, rebuild
 from data_build.sources.source import ALL_ROWS, WorkerShard
 from soundflow.atomic import remove_abandoned
 from soundflow.commands.progress import stages
@@ -26,7 +26,6 @@ from soundflow.logs import OUT
 from soundflow.output import Output, claim
 
 SHOWN_REASONS = 5
-DROPS_FILE = "drops.jsonl"
 # What a build writes at the top of its output, beside its splits.
 NAMES = (
     "recipe.yaml", DROPS_FILE, "summary.json", "only", MATERIAL, CACHE,
