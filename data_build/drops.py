@@ -18,7 +18,9 @@ from typing import Literal
 
 from soundflow.errors import UserError
 
-# A loss counts against the ceiling of a build; a choice is what a policy sets aside on purpose.
+# A loss counts against the ceiling of a build: a row or clip that cannot be used, a stream that no
+# plan could make. A choice is what a policy or a setting leaves out, and a plan that was given up
+# for another.
 DropKind = Literal["loss", "choice"]
 
 

@@ -38,7 +38,7 @@ def compose_offline(
         clip = prepare(plan.clip)
         if plan.clip.kind == "speech" and time.chunks_in(len(clip.samples)) > config.max_chunks:
             reason = f"speech is longer than a stream may be (max_chunks: {config.max_chunks})"
-            raise Dropped(Drop(STEP, plan.clip.id, reason))
+            raise Dropped(Drop(STEP, plan.clip.id, reason, "choice"))
         samples, gain_db = _levelled(clip, config, time, seed)
         report = clip.report
         items = (

@@ -50,7 +50,7 @@ def responses(
                 chunk += 1
             if chunk >= time.chunks_in(n_samples):
                 reason = "no chunk is left for a reply before the stream ends"
-                raise Dropped(Drop("compose", item.clip.id, reason))
+                raise Dropped(Drop("compose", item.clip.id, reason, "choice"))
             replies[chunk] = Reply(chunk, planned.text, planned.emotion)
             on = min(ready, where.end_samples - 1)
         if not item.replies:

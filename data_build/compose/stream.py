@@ -53,7 +53,8 @@ def compose(
     timeline = lay_out([len(clip.samples) for clip in clips], config, time, drawn)
     fitting = len(timeline.starts_samples)
     if front and not fitting:
-        raise Dropped(Drop(STEP, plan.id, f"its first sound is longer than {_limit(config)}"))
+        reason = f"its first sound is longer than {_limit(config)}"
+        raise Dropped(Drop(STEP, plan.id, reason, "choice"))
     if plan.whole and fitting < len(front):
         reason = f"a plan of {plan.task} that must be whole is longer than {_limit(config)}"
         raise Dropped(Drop(STEP, plan.id, reason, "choice"))

@@ -52,4 +52,4 @@ def _leading(clip: Clip, count: int) -> str:
 
 
 def _dropped(clip: Clip, reason: str) -> Dropped:
-    return Dropped(Drop("prepare", clip.id, reason))
+    return Dropped(Drop("prepare", clip.id, reason, "choice"))

@@ -197,7 +197,8 @@ class Preparer:
         if is_silent(samples):
             raise _dropped(clip, "is silent")
         if clip.kind == "speech" and len(samples) > to_samples(config.max_s):
-            raise _dropped(clip, f"is speech of more than {config.max_s:g} s (prepare.max_s)")
+            reason = f"is speech of more than {config.max_s:g} s (prepare.max_s)"
+            raise Dropped(replace(_dropped(clip, reason).drop, kind="choice"))
         _require_stated_length(clip, audio, samples)
         samples = samples[: to_samples(config.max_s)]
         settings = self._tfjp(clip)

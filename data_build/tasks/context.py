@@ -117,7 +117,7 @@ class PlannerContext:
                 item = pool[(start + step) % len(pool)]
                 if fits(item):
                     return item
-        raise Dropped(Drop(STEP, what, f"there is no {what} in this split"))
+        raise Dropped(Drop(STEP, what, f"there is no {what} in this split", "choice"))
 
     def cue(self, cue: Cue, *, replies: bool = True) -> Item:
         """Any take of ``cue``, with its reply if it has one.

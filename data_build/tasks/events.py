@@ -67,7 +67,9 @@ def plan_counting(ctx: PlannerContext) -> Planned:
     counting = ctx.config.counting
     counted = next((c for c in ctx.pools.cues if c.name == counting.sound), None)
     if counted is None:
-        raise Dropped(Drop(STEP, counting.sound, "there is no cue to count in this split"))
+        raise Dropped(
+            Drop(STEP, counting.sound, "there is no cue to count in this split", "choice")
+        )
     distractors = [c for c in ctx.pools.silent_cues if c is not counted]
     instructed = not distractors or not ctx.chance(counting.uninstructed_share)
     items: list[Item] = []

@@ -46,7 +46,7 @@ def plan_speakers(ctx: PlannerContext) -> Planned:
         text = f"Speaker {known.index(speaker) + 1}: {clip.text}"
         items.append(Item(clip, SPEECH, replies=(PlannedReply(text),)))
         if len(items) > _MOST_UTTERANCES:
-            raise Dropped(Drop(STEP, clip.id, "no second speaker was found"))
+            raise Dropped(Drop(STEP, clip.id, "no second speaker was found", "choice"))
     return Planned(tuple(items), {"speakers": known})
 
 

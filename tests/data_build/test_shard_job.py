@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from data_build.collect.collect import collect
 from data_build.context import MATERIAL, build_context
 from data_build.drops import Drop
 from data_build.recipe import BuildRecipe
+from data_build.run import build
 from data_build.shard_job import ShardJob, build_stream, plan_jobs
 from soundflow.config.load import load
+from soundflow.errors import UserError
 from soundflow.shards.schema import StreamRecord, StreamSample
 
 RECIPE = """
@@ -93,6 +97,46 @@ def test_a_stream_that_cannot_be_made_is_a_loss_with_its_reason(tmp_path: Path) 
     assert drops[-1] == Drop("compose", "train-000000", drops[-1].reason)
     assert "longer than a stream may be" in drops[-1].reason
     assert drops[-1].kind == "loss"
+
+
+def long_speech(tmp_path: Path, *, words: bool) -> BuildRecipe:
+    """Two recordings of 40 s, of one word a second."""
+    tone = (np.sin(np.arange(640_000) / 9) * 0.3).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", tone, 16_000)
+    soundfile.write(tmp_path / "b.wav", tone[::-1], 16_000)
+    times = [{"text": f"w{i}", "start": i + 0.1, "end": i + 0.9} for i in range(40)]
+    rows = [
+        {"path": name, "kind": "speech", "text": " ".join(w["text"] for w in times),
+         **({"words": times} if words else {})}
+        for name in ("a.wav", "b.wav")
+    ]  # fmt: skip
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = tmp_path / "long.yaml"
+    path.write_text(
+        f"output: {tmp_path / 'data'}\nsources: [{{corpus: manifest, root: {tmp_path}}}]\n"
+        "splits: {train: {streams: 2, tasks: {transcribe_utterances: 1}}}\n"
+        "prepare: {tfjp: null}\nworkers: 1\ntasks: {transcription: {utterances: [1, 1]}}\n"
+    )
+    return load(path, BuildRecipe)
+
+
+def test_long_speech_is_cut_with_its_text(tmp_path: Path) -> None:
+    settings = long_speech(tmp_path, words=True)
+    collect(settings, Path(settings.output) / MATERIAL)
+    sample, drops = build_stream(build_context(settings), "train", 0)
+    assert sample is not None
+    assert drops == []
+    (item,) = sample.record.items
+    (reply,) = sample.record.replies
+    count = int(settings.longest_speech_s)
+    assert reply.text == item.text == " ".join(f"w{i}" for i in range(count))
+    assert count - 0.1 <= item.n_samples / 16_000 <= settings.longest_speech_s
+
+
+def test_long_speech_without_word_times_is_not_made_into_empty_streams(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="2 of 4 rows and streams were dropped") as error:
+        build(long_speech(tmp_path, words=False))
+    assert "is speech of more than" in error.value.hint
 
 
 def test_what_is_kept_depends_on_every_setting_of_its_content(tmp_path: Path) -> None:

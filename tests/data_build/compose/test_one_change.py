@@ -94,7 +94,7 @@ def test_numbers_are_quantiles_of_their_range() -> None:
 def test_a_stream_is_never_empty_by_accident() -> None:
     with pytest.raises(Dropped, match="first sound is longer than a stream may be") as dropped:
         made(replace(CONFIG, max_chunks=1))
-    assert dropped.value.drop.kind == "loss"
+    assert dropped.value.drop.kind == "choice"  # another plan may fit
     short = made(replace(CONFIG, max_chunks=4))
     assert 0 < sum(i.track == "foreground" for i in short.record.items) < 3
     with pytest.raises(Dropped, match="must be whole") as dropped:
