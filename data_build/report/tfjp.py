@@ -11,9 +11,9 @@ from markupsafe import Markup
 from data_build.pools.pools import open_pools
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Recorded
+from data_build.report.spectrograms import png
 from data_build.sources.tar_members import audio_source
 from data_build.tfjp.loop import TfjpResult, tfjp
-from data_build.tfjp.picture import png
 from soundflow.audio.files import read_audio
 from soundflow.audio.stft import Float32
 from soundflow.errors import UserError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +11,10 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from data_build.tfjp import loop, spectrum
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import TfjpResult, divided, tfjp
-from data_build.tfjp.picture import kept_frames, png
 from soundflow.text.wer import count_errors
 from tests.data_build.tfjp.made_clips import Float32, noise, rms_db, silence, voiced
 
@@ -190,20 +187,6 @@ def test_an_offset_makes_no_difference(offset: float) -> None:
 def test_an_empty_clip_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         tfjp(np.zeros(0, np.float32), CONFIG)
-
-
-def test_the_picture_shows_both_and_marks_what_went() -> None:
-    clip = np.concatenate((voiced(0.8), silence(1.0), voiced(0.8)))
-    result = tfjp(clip, CONFIG)
-    image = Image.open(io.BytesIO(png(clip, result)))
-    assert image.size == (260, 201 * 2 + 6)
-    gone = ~kept_frames(result, 260)
-    assert gone.sum() == pytest.approx(70, abs=4)
-    pixels = np.asarray(image)
-    tinted = pixels[:201, :, 0] > pixels[:201, :, 2]
-    assert tinted[:, gone].all()
-    assert not tinted[:, ~gone].any()
-    assert Image.open(io.BytesIO(png(clip, result, max_width=100))).width == 100
 
 
 def _real(shared: Path) -> list[tuple[dict[str, object], Float32]]:
