@@ -25,7 +25,6 @@ synthetic:
   noise_s: 3.0
 speech: {{pool: {{voices: ["pico:en-US", "pico:en-GB", "hibari:heart"]}}, asr_models: {{}}}}
 compose: {{gap_slots: [5, 10], tail_slots: [5, 10]}}
-speech: {{asr_models: {{}}}}
 """
 
 
