@@ -34,6 +34,7 @@ from data_build.tasks.table import needs_of, uses_judged_sounds
 Report = Callable[[Drop], None]
 _JUDGED_TOGETHER = 1_000
 _MOST_LABELS = 100_000
+_UNNAMED = 10_000
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,24 @@ def material(
 
 
 def speakers(recipe: BuildRecipe, enough: int) -> int:
-    """How many speakers the sources have; stops to read when there are ``enough``."""
+    """How many speakers the sources have; reads no further once there are ``enough``.
+
+    A source that names nobody for ten thousand utterances is taken to name nobody at all.
+    """
     found: set[str] = set()
     for source in recipe.sources:
+        unnamed = 0
         for item in read(source, lambda _: None):
-            if isinstance(item, Clip) and item.kind == "speech" and item.speaker:
+            if not isinstance(item, Clip) or item.kind != "speech":
+                continue
+            if item.speaker:
                 found.add(item.speaker)
-                if len(found) >= enough:
-                    return len(found)
+            else:
+                unnamed += 1
+            if len(found) >= enough or (unnamed >= _UNNAMED and not found):
+                break
+        if len(found) >= enough:
+            break
     return len(found)
 
 

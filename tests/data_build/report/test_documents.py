@@ -7,22 +7,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from data_build.recipe import BuildRecipe
-from data_build.report.card import size_category
 from data_build.report.documents import credits_of
-from data_build.statistics import ClipCount, Statistics, TaskCount, merged, reply_lengths
+from data_build.statistics import ClipCount, reply_lengths
 from data_build.tokenize import read_vocabulary
-from soundflow.report.chart import histogram
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.schema import SourceClip, StreamRecord, StreamSample
 
@@ -133,47 +128,3 @@ def test_reply_lengths_are_those_of_the_texts(recipe: BuildRecipe) -> None:
     encode = read_vocabulary(recipe.vocabulary).tokenizer.encode
     for sample in everything(recipe):
         assert reply_lengths(sample) == [len(encode(r.text)) for r in sample.record.replies]
-
-
-counts = st.dictionaries(st.integers(0, 40), st.integers(1, 9), max_size=5)
-statistics = st.builds(
-    Statistics,
-    tasks=st.dictionaries(
-        st.sampled_from(["a/b", "a/c"]),
-        st.builds(TaskCount, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
-    ),
-    turns=counts, chunks=counts, silence=counts, snr=counts, reply_tokens=counts,
-    emotions=st.dictionaries(st.sampled_from(["normal", "urgent"]), st.integers(1, 5)),
-    clips=st.dictionaries(
-        st.sampled_from(["x", "y"]),
-        st.builds(ClipCount, st.just(SourceClip("c", "l", "a")), st.integers(0, 9)),
-    ),
-    events=st.integers(0, 9), silences=st.integers(0, 9), limited=st.integers(0, 9),
-    preprocessed=st.integers(0, 9), hit_limit=st.integers(0, 9),
-)  # fmt: skip
-
-
-@given(st.lists(statistics, max_size=4), st.randoms())
-def test_shards_add_up_in_any_order_and_through_json(
-    parts: list[Statistics], random: object
-) -> None:
-    whole = merged(parts)
-    stored = [Statistics.from_json(json.loads(json.dumps(asdict(p)))) for p in parts]
-    random.shuffle(stored)  # type: ignore[attr-defined]
-    assert merged(stored) == whole
-    assert whole.streams == sum(p.streams for p in parts)
-    assert sum(whole.turns.values()) == sum(sum(p.turns.values()) for p in parts)
-
-
-@given(st.dictionaries(st.integers(-30, 5_000), st.integers(0, 10**6), max_size=300))
-def test_a_histogram_keeps_every_count(drawn: dict[int, int]) -> None:
-    picture = str(histogram(drawn, "x", "y"))
-    shown = re.findall(r"<title>[^<]*: ([\d,]+)</title>", picture)
-    assert sum(int(n.replace(",", "")) for n in shown) == sum(drawn.values())
-    assert len(shown) <= 49
-
-
-def test_size_categories_of_the_hub() -> None:
-    assert [size_category(n) for n in (5, 1_000, 2_600_000, 10**8)] == [
-        "n<1K", "1K<n<10K", "1M<n<10M", "n>10M",
-    ]  # fmt: skip
