@@ -23,7 +23,6 @@ synthetic:
   event_noise: [typing]
   ambient_noise: [rain]
   noise_s: 3.0
-speech: {{pool: {{voices: ["pico:en-US", "pico:en-GB", "hibari:heart"]}}, asr_models: {{}}}}
 compose: {{gap_slots: [5, 10], tail_slots: [5, 10]}}
 """
 

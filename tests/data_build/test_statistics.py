@@ -39,17 +39,3 @@ def test_shards_add_up_in_any_order_and_through_json(
     assert merged(stored) == whole
     assert whole.streams == sum(p.streams for p in parts)
     assert sum(whole.turns.values()) == sum(sum(p.turns.values()) for p in parts)
-
-
-@given(st.dictionaries(st.integers(-30, 5_000), st.integers(0, 10**6), max_size=300))
-def test_a_histogram_keeps_every_count(drawn: dict[int, int]) -> None:
-    picture = str(histogram(drawn, "x", "y"))
-    shown = re.findall(r"<title>[^<]*: ([\d,]+)</title>", picture)
-    assert sum(int(n.replace(",", "")) for n in shown) == sum(drawn.values())
-    assert len(shown) <= 49
-
-
-def test_size_categories_of_the_hub() -> None:
-    assert [size_category(n) for n in (5, 1_000, 2_600_000, 10**8)] == [
-        "n<1K", "1K<n<10K", "1M<n<10M", "n>10M",
-    ]  # fmt: skip

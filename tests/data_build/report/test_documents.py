@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from data_build.recipe import BuildRecipe
+from data_build.report.card import size_category
 from data_build.report.documents import credits_of
 from data_build.statistics import ClipCount, reply_lengths
 from data_build.tokenize import read_vocabulary
+from soundflow.report.chart import histogram
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.schema import SourceClip, StreamRecord, StreamSample
 
@@ -128,3 +132,17 @@ def test_reply_lengths_are_those_of_the_texts(recipe: BuildRecipe) -> None:
     encode = read_vocabulary(recipe.vocabulary).tokenizer.encode
     for sample in everything(recipe):
         assert reply_lengths(sample) == [len(encode(r.text)) for r in sample.record.replies]
+
+
+@given(st.dictionaries(st.integers(-30, 5_000), st.integers(0, 10**6), max_size=300))
+def test_a_histogram_keeps_every_count(drawn: dict[int, int]) -> None:
+    picture = str(histogram(drawn, "x", "y"))
+    shown = re.findall(r"<title>[^<]*: ([\d,]+)</title>", picture)
+    assert sum(int(n.replace(",", "")) for n in shown) == sum(drawn.values())
+    assert len(shown) <= 49
+
+
+def test_size_categories_of_the_hub() -> None:
+    assert [size_category(n) for n in (5, 1_000, 2_600_000, 10**8)] == [
+        "n<1K", "1K<n<10K", "1M<n<10M", "n>10M",
+    ]  # fmt: skip
