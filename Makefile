@@ -1,5 +1,5 @@
-# Two commands do everything: `make quickstart` runs the whole chain, `make test` passes the tests.
-# Both make their own environment first; nothing is fetched but the packages.
+# `make quickstart` runs the whole workflow, `make test` all checks and tests. Both first create their own
+# environment; only Python packages are downloaded.
 
 VENV ?= .venv
 PYTHON ?= python3

@@ -5,7 +5,7 @@
 The ``# %%`` lines are cells for editors that show a script as a notebook.
 """
 
-# %% A checkpoint: one that was trained here, a published release, or the id of a hub repository.
+# %% A checkpoint: trained here, a published release, or the id of a hub repository.
 import sys
 
 import numpy as np
@@ -18,7 +18,7 @@ checkpoint, recording = sys.argv[1:]
 model = AudioInteraction.from_pretrained(checkpoint)
 print(f"takes {model.spec.time.sample_rate_hz} Hz, decides every {model.spec.time.chunk_s} s")
 
-# %% A file: every decision, and every word as it comes; the same as `soundflow infer` prints.
+# %% A file: every decision, and every word as it is produced; the same as `soundflow infer` prints.
 for event in model.stream(recording, temperature=0):
     match event:
         case Decided(time_s=time_s, p_response=p, speak=speak):
