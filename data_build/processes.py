@@ -80,7 +80,8 @@ def spread(
     except BrokenProcessPool as error:
         raise UserError(
             "a worker process was killed, perhaps for lack of memory",
-            "run the same command again; it goes on where it stopped (fewer workers need less)",
+            "run the same command again; it resumes where it stopped (fewer workers need less "
+            "memory)",
         ) from error
     except (KeyboardInterrupt, GeneratorExit):  # nobody waits for what is in the making
         _end(multiprocessing.active_children())

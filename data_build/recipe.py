@@ -117,7 +117,7 @@ class BuildRecipe:
         if len(set(names)) < len(names):
             raise ValueError(f"cues: names must be unique, got {sorted(names)}")
         if not (self.cues or self.sources or self.texts or self.synthetic.sounds):
-            raise ValueError("cues, sources, texts, synthetic.sounds: there is nothing to hear")
+            raise ValueError("cues, sources, texts, synthetic.sounds: at least one is needed")
         for number, source in enumerate(self.sources):
             try:
                 corpus_named(source.corpus)

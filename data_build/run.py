@@ -51,7 +51,7 @@ class PartDone:
 
     Attributes:
         made, kept: shards of this part made now, and there already.
-        waiting: shards of other parts that are not there yet.
+        waiting: shards of other parts that do not exist yet.
         summary: of the whole build, where this part found every shard there and finished it.
     """
 
@@ -184,7 +184,7 @@ def rebuild(recipe: BuildRecipe, name: str) -> Path:
     split, _, number = name.rpartition("-")
     streams = recipe.splits[split].streams if split in recipe.splits else 0
     if not number.isdecimal() or int(number) >= streams or stream_id(split, int(number)) != name:
-        raise UserError(f"the recipe makes no stream {name!r}", "ids read like train-000123")
+        raise UserError(f"the recipe makes no stream {name!r}", "ids look like train-000123")
     require_material(recipe, collect(recipe, Path(recipe.output) / MATERIAL))
     context = build_context(recipe)
     sample, drops = build_stream(context, split, int(number))

@@ -4,8 +4,8 @@
 
     packet ─check─▶ float32 ─▶ StreamingLogMel ─▶ mel (n_mels, frames), one for each chunk
 
-Under ``maximum: clip`` the maximum of the log-mel is that of a whole recording, so a packet has to
-be a whole recording there; `inference.feed` makes them so.
+Under ``maximum: clip`` the maximum of the log-mel is that of a whole recording, so each packet has
+to be a whole recording; `inference.feed` provides them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 class AudioFrontend(Protocol):
-    """The front end of one session. ``received_samples`` counts what was pushed."""
+    """The front end of one session. ``received_samples`` counts the samples pushed."""
 
     @property
     def received_samples(self) -> int: ...
@@ -75,7 +75,7 @@ class ClipFrontend:
 
 
 def open_frontend(spec: StreamSpec, profile: Profile) -> AudioFrontend:
-    """The front end of a new session, as the model was trained but for what the profile changes."""
+    """The front end of a new session: that of training, except for what the profile changes."""
     if profile.maximum == "clip":
         return ClipFrontend(spec.time, spec.front_end)
     maximum = profile.maximum or spec.front_end.maximum

@@ -1,13 +1,12 @@
-"""Many finished streams decoded side by side, for evaluation and validation.
+"""Decodes many finished streams in one batch, for evaluation and validation.
 
-The decisions are those of a `DialogueDecoder` for each stream; only the arithmetic is shared, and
-done ahead of time. The future of a finished stream is known except for what will be said, and most
-decisions are silence, so each pass computes the next few blocks as if they were all answered by
-silence::
+The decisions are those of a `DialogueDecoder` for each stream; only the forward passes are shared,
+and run ahead of time. The audio of a finished stream is known and most decisions are silence, so
+each pass computes the next few blocks as if they were all answered by silence::
 
     decoder asks for    block 3   block 4   block 5   block 6
     computed together   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓
-    the model speaks after block 4: its logits stand; 5 and 6 are thrown away
+    the model speaks after block 4: its logits are used; 5 and 6 are discarded
 
 A decoder gets computed logits only for exactly the step it asks for, so a wrong guess costs time
 and nothing else.
@@ -49,7 +48,8 @@ class BatchStream:
 class _Row:
     """One stream in progress.
 
-    ``length`` counts the positions its decoder has asked for; what is computed beyond is a guess.
+    ``length`` counts the positions its decoder has asked for; what is computed beyond is
+    speculative.
     """
 
     decoder: DialogueDecoder
@@ -61,7 +61,7 @@ class _Row:
     outgrown: bool = False
 
     def advance(self, limit_positions: int) -> None:
-        """Takes every guess that proves right; then ``step`` is what must be computed."""
+        """Uses every correct guess; afterwards ``step`` is what must be computed."""
         while True:
             self.step = self._next_step()
             if self.step is None:
@@ -92,8 +92,8 @@ def decode_batch(
 ) -> list[list[SessionEvent] | None]:
     """The events of every stream, as its own session would give them.
 
-    None stands for a stream that outgrew the positions that training saw: its session would have
-    to trim its memory, which a batch cannot; run a session for it.
+    None for a stream with more positions than in training: a session would trim its memory, which
+    a batch cannot; use a session for it.
     """
     rows = [
         _Row(
@@ -116,7 +116,7 @@ def decode_batch(
 
 
 def _pass(engine: Engine, cache: RaggedCache, rows: Sequence[_Row]) -> None:
-    """One forward pass: for rows that speak, while there are any; else for those that listen."""
+    """One forward pass: for the speaking rows while there are any, else for the listening ones."""
     speaking = any(row.step and not row.step.slots for row in rows)
     chains: list[list[Step]] = []
     for row in rows:
@@ -152,7 +152,7 @@ def _compute(
     lengths: Sequence[int],
     chains: Sequence[Sequence[Step]],
 ) -> list[list[Tensor]]:
-    """The logits of every step of every chain; a row without steps stands still."""
+    """The logits of every step of every chain; a row without steps is unchanged."""
     model, device = engine.model, engine.model.device
     ids = [[i for step in chain for i in step.ids] for chain in chains]
     width = max(map(len, ids))

@@ -16,7 +16,7 @@ class EncodedChunk:
     """One chunk after the encoder.
 
     Attributes:
-        index: its place in the stream, from 0.
+        index: its index in the stream, from 0.
         slots: encoder outputs, (slots, d).
         arrived_wall_s: when it was complete, in seconds since the session was opened.
     """
@@ -29,7 +29,7 @@ class EncodedChunk:
 class ChunkQueue:
     """Encoded chunks in order, at most ``capacity_chunks`` of them.
 
-    Beyond that the oldest go: a decoder that is so far behind would only write them to a memory
+    Beyond that the oldest are dropped: a decoder that far behind would only write them to a memory
     that drops them at once.
     """
 
@@ -43,13 +43,13 @@ class ChunkQueue:
         return len(self._chunks)
 
     def put(self, chunk: EncodedChunk) -> EncodedChunk | None:
-        """Appends a chunk; returns the one that had to go for it."""
+        """Appends a chunk; returns the one that was dropped for it."""
         dropped = self._chunks.popleft() if len(self._chunks) == self._capacity else None
         self._chunks.append(chunk)
         return dropped
 
     def drain(self) -> list[EncodedChunk]:
-        """Everything that waits, oldest first; the queue is empty afterwards."""
+        """All waiting chunks, oldest first; the queue is empty afterwards."""
         chunks = list(self._chunks)
         self._chunks.clear()
         return chunks

@@ -1,7 +1,7 @@
-"""Decisions and replies of one stream, without the arithmetic (protocol section 6).
+"""Decisions and replies of one stream, without running the model (protocol section 6).
 
-The decoder says what the language model has to append next and where its logits are wanted
-(`Step`); somebody computes it and hands the logits back::
+The decoder says what the language model has to append next and where its logits are needed
+(`Step`); the caller computes them and passes them back::
 
     step = decoder.next_step(queue)       LISTENING: one or more blocks    SPEAKING: one token
     logits = ...                          one forward pass                 one forward pass
@@ -43,7 +43,7 @@ class Step:
     Attributes:
         slots: encoder outputs for the PAD positions of ``ids``, one (slots, d) a listen block.
         block_starts: offsets at which a listen block begins.
-        read: ascending offsets whose logits are wanted; the last one is ``len(ids) - 1``.
+        read: ascending offsets whose logits are needed; the last one is ``len(ids) - 1``.
     """
 
     ids: tuple[int, ...]
@@ -63,7 +63,7 @@ class _Turn:
 
 
 class NonFiniteLogitsError(UserError):
-    """The model computed NaN or infinity: no decision can be taken from that."""
+    """The model computed NaN or infinity: no decision is possible."""
 
     def __init__(self, chunk: int) -> None:
         super().__init__(
@@ -109,8 +109,8 @@ class DialogueDecoder:
     def next_step(self, queue: ChunkQueue) -> Step | None:
         """What to compute next; None while LISTENING with an empty queue.
 
-        LISTENING drains the queue: chunks with newer ones behind them are answered by silence, as
-        training shows it, and the newest is decided on.
+        LISTENING drains the queue: chunks with newer ones waiting are answered by silence, as in
+        training, and the newest is decided on.
 
         Raises:
             RuntimeError: if the logits of the last step were not taken.
@@ -162,7 +162,7 @@ class DialogueDecoder:
         return self._decide(chunks, logits)
 
     def stop(self) -> list[SessionEvent]:
-        """Ends the turn in progress from outside; nothing happens while LISTENING.
+        """Ends the reply in progress; does nothing while LISTENING.
 
         Raises:
             RuntimeError: if the logits of the last step were not taken.

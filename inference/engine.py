@@ -27,13 +27,13 @@ UNCALIBRATED_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Engine:
-    """The model with everything that sessions have in common. Nothing of it ever changes.
+    """The model with everything that sessions share. Immutable.
 
     Attributes:
         system: the instruction prefix of training.
         threshold: p(response) from which it speaks: calibrated, or 0.5.
-        limit_positions: how many positions a memory may use: what training saw.
-        profile: how recordings are taken in and positions counted.
+        limit_positions: how many positions a memory may use: as many as in training.
+        profile: how recordings are padded and positions computed.
     """
 
     model: AudioInteractionModel
@@ -66,8 +66,8 @@ def load_precise(
     """A checkpoint in the precision asked for; ``auto`` measures both on the model itself.
 
     Args:
-        load: reads the checkpoint with weights of a dtype. It is called a second time only where
-            float32 proves the faster one.
+        load: reads the checkpoint with weights of a dtype. It is called a second time only if
+            float32 is faster.
     """
     loaded: list[Checkpoint] = []
 

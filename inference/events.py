@@ -1,4 +1,4 @@
-"""What a session tells its caller, as typed values with a JSON form (docs/events.md).
+"""The events of a session, as typed values with a JSON form (docs/events.md).
 
 ::
 
@@ -54,7 +54,7 @@ class ReplyStarted:
 
 @dataclass(frozen=True)
 class ReplyText:
-    """One text token, and the text that became complete with it (may be empty)."""
+    """One text token, and the text that it completes (may be empty)."""
 
     chunk: int
     time_s: float
@@ -65,7 +65,7 @@ class ReplyText:
 
 @dataclass(frozen=True)
 class ReplyEnded:
-    """A whole reply. ``reason``: the model ended it, the token limit, or a stop from outside."""
+    """A whole reply. ``reason``: ended by the model, by the token limit, or by the caller."""
 
     chunk: int
     time_s: float

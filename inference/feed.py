@@ -1,13 +1,13 @@
-"""Recordings into a session: the one way in for files, streams of built data, pipes and arrays.
+"""Feeds recordings into a session: files, streams of built data, pipes and arrays.
 
 ::
 
     a.wav ▓▓▓▓▓▓▓▓▓░ 1 s ░░░  b.wav ▓▓▓▓▓▓▓░ 1 s ░░░    one session, one count of chunks
           └ whole chunks ┘          └ whole chunks ┘
 
-`packets` turns a recording into what a session takes under a profile. The command line, the Python
-API, evaluation and the validation of training all call it, so the same recording is the same
-stream in all of them.
+`packets` turns a recording into packets for a session under a profile. The command line, the Python
+API, evaluation and the validation of training all use it, so a recording gives the same stream in
+all of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SessionOutput:
-    """What became known with one packet.
+    """The events that one packet caused.
 
     Attributes:
         begins: the recording whose first packet it is; None within one.
@@ -101,7 +101,7 @@ def feed(
         sleep, clock: how it waits, and monotonic seconds.
 
     Yields:
-        What became known with each packet; last, the end of the session.
+        The events of each packet; last, the end of the session.
 
     Raises:
         UserError: where a recording cannot be read on.

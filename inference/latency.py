@@ -1,8 +1,8 @@
-"""Whether the machine keeps up with the clock (timing protocol 1.6).
+"""Real-time performance (timing protocol 1.6).
 
 A session that is fed a file computes as fast as it can. From the time that each chunk took, the
-same session fed by a clock follows: a chunk arrives every 0.4 s and waits while the one before it
-is still being worked on::
+times of the same session fed in real time follow: a chunk arrives every 0.4 s and waits while the
+one before it is still being processed::
 
     arrives    |0      |1      |2      |3
     works       ▓▓      ▓▓▓▓▓▓▓▓▓▓▓ ▓▓  ▓▓
@@ -31,7 +31,7 @@ SPEECH_TOKENS_A_SECOND = 4.0
 
 @dataclass(frozen=True)
 class ChunkCost:
-    """Work on one chunk, in seconds: up to its decision, then every token of its reply."""
+    """Compute time of one chunk in seconds: up to its decision, then for each reply token."""
 
     decide_s: float
     token_s: tuple[float, ...] = ()
@@ -49,7 +49,7 @@ class Latency:
         first_chunk_s: end of the first chunk in the audio to its decision.
         decision_p50_s, decision_p95_s: the same over all chunks.
         missed_deadlines: share of chunks decided more than a chunk after they arrived.
-        real_time_factor: work over audio; below 1 keeps up.
+        real_time_factor: compute time over audio duration; below 1 is faster than real time.
         stall: share of speaking time with nothing to emit, at 4 tokens a second of speech.
         hardware: the machine, the threads and the library that the figures belong to.
     """
@@ -68,7 +68,7 @@ class Latency:
 
 
 def chunk_costs(events: Sequence[SessionEvent]) -> list[ChunkCost]:
-    """What each chunk cost, from the wall clock on the events; waiting for audio is not work."""
+    """Compute time of each chunk, from the wall clock of its events, without waiting for audio."""
     costs: list[ChunkCost] = []
     last = 0.0
     for event in events:

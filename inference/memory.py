@@ -18,11 +18,11 @@ CONTROL_TOKENS_PER_BLOCK = 5
 
 
 class SessionMemory:
-    """Everything a session has received and said, as far as it is remembered.
+    """The key/value memory of a session: the prefix and the newest blocks.
 
     Args:
         prefix_ids: the online prefix; never dropped.
-        limit_positions: the bound of the memory; older blocks go when it is reached.
+        limit_positions: the bound of the memory; the oldest blocks are dropped when it is reached.
 
     Raises:
         UserError: if the prefix and one answered chunk do not fit, naming the number needed.

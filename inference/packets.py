@@ -1,4 +1,4 @@
-"""Packets: the samples that arrive at once, checked, and converted to the rate of the stream."""
+"""Packets, the samples that arrive at once: checked and resampled to the rate of the stream."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def as_float32(packet: npt.ArrayLike) -> Float32:
 
 
 def scaled(samples: npt.NDArray[np.generic]) -> Float32:
-    """The same for any shape, which is kept."""
+    """As `as_float32`, for any shape."""
     if samples.dtype == np.int16:
         return samples.astype(np.float32) / PCM16_SCALE
     if samples.dtype.kind != "f" and samples.size:

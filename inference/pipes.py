@@ -1,4 +1,4 @@
-"""Audio out of a pipe: standard input, a FIFO or a process substitution, told apart by content.
+"""Audio from a pipe (standard input, a FIFO, a process substitution), read by its content.
 
 ::
 
@@ -37,7 +37,7 @@ class Source(Protocol):
 
 
 class _Head:
-    """A pipe whose first bytes were looked at."""
+    """A pipe with a look-ahead at its first bytes."""
 
     def __init__(self, pipe: BinaryIO) -> None:
         self._pipe = pipe
@@ -66,7 +66,7 @@ def pipe_blocks(
     """Mono samples at ``to_hz`` as they arrive, until the pipe ends.
 
     Args:
-        name: what to call the pipe in messages.
+        name: of the pipe, for messages.
         pcm_rate_hz: the rate of raw PCM; files bring their own.
 
     Raises:

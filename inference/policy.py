@@ -1,7 +1,7 @@
-"""Who takes the decisions: the model, or (teacher forcing) the truth.
+"""The decision policy: the model, or the ground truth (teacher forcing).
 
-The dialogue decoder asks its policy twice: whether to speak after a chunk, and which token comes
-next in a reply. Everything else (what is fed, what is legal, what is reported) is the decoder's.
+The dialogue decoder asks its policy whether to speak after a chunk, and which token comes next in a
+reply. Everything else (what is appended, what is legal, what is reported) is up to the decoder.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ModelPolicy:
 
 
 class ForcedPolicy:
-    """Says what it is told, whatever the model thinks: the live side of teacher forcing.
+    """Replies as given, independent of the model: teacher forcing in live decoding.
 
     Args:
         replies: chunk -> every token after TEXT_BEGIN: emotion, text, TEXT_END.

@@ -1,7 +1,7 @@
-"""Profiles: how an engine takes in recordings, by our choices or by the published ones.
+"""Profiles: how recordings are padded and positions computed, as in our code or the published one.
 
-A profile is data, chosen when an engine is loaded and fixed from then on. What it says is done in
-one place each: padding and silence in `inference.feed`, the maximum of the log-mel in
+A profile is data, chosen when an engine is loaded and fixed from then on. Each setting is applied
+in one place: padding and silence in `inference.feed`, the maximum of the log-mel in
 `inference.audio_frontend`, the positions in `soundflow.model.positions`.
 """
 
@@ -30,7 +30,7 @@ class Profile:
         trailing: whether the last, incomplete chunk of a recording is padded with zeros or dropped.
         positions: exact, or rounded to float16 as the published code has them.
         silence_s: silence after each recording, so that its last words can be answered. Streams of
-            built data end in silence of their own and get none.
+            built data end in silence already and get none.
     """
 
     maximum: Maximum | None = None
@@ -56,5 +56,5 @@ PROFILES: dict[ProfileName, Profile] = {
 
 
 def profile_of(choice: ProfileName | Profile) -> Profile:
-    """The profile, whether it was named or written out."""
+    """The profile, given by name or as settings."""
     return PROFILES[choice] if isinstance(choice, str) else choice

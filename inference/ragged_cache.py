@@ -3,7 +3,7 @@
 ::
 
     row 0   k k k k k k · ·        column = position in the stream
-    row 1   k k k · · · · ·        what lies beyond a row's length is never seen and is
+    row 1   k k k · · · · ·        positions beyond a row's length are never attended to and are
     row 2   k k k k k k k ·        overwritten when the row gets there
 """
 
@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache
 
 
 class RaggedCache(Cache):  # type: ignore[misc]
-    """A cache that writes where it is told, so that a row can be taken back or stand still."""
+    """A cache that writes at given positions, so that a row can be rewound or left unchanged."""
 
     def __init__(self) -> None:
         super().__init__(layers=[])
@@ -59,5 +59,5 @@ class RaggedCache(Cache):  # type: ignore[misc]
         return held[:, :, : self._used]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Positions are always given, so nobody counts on from here."""
+        """Unused: positions are always given explicitly."""
         return 0

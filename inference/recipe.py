@@ -24,14 +24,14 @@ class InferRecipe:
     Attributes:
         checkpoint: a checkpoint folder of any form.
         audio: recordings, in order: files, pipes, ``-`` (standard input: an audio file or raw mono
-            PCM16, told apart by content), or ``FOLDER#ID`` for a stream of a split of built data,
-            whose truth is then shown beside the decisions.
-        profile: how recordings are taken in: ours, or as in the published code; a name, or each
-            choice on its own.
-        pcm_rate_hz: the rate of raw PCM out of a pipe.
+            PCM16, recognised by content), or ``FOLDER#ID`` for a stream of a split of built data,
+            whose ground truth is then shown with the decisions.
+        profile: how recordings are padded and positions computed: ours, or as in the published
+            code; a name, or each setting.
+        pcm_rate_hz: the rate of raw PCM from a pipe.
         packet_s: how much audio arrives at once, in seconds.
         precision: of the weights; ``auto`` takes the faster of fp32 and bf16, measured.
-        real_time: wait for the clock, as a microphone would; otherwise as fast as it goes.
+        real_time: feed at the speed of a microphone; otherwise as fast as possible.
     """
 
     checkpoint: Path

@@ -1,4 +1,4 @@
-"""The recordings that a person names, opened, with their truth where it is known."""
+"""Opens recordings by name, with their ground truth where it is known."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Recording:
     Attributes:
         blocks: mono samples at the stream's rate, in blocks of any length, read when asked for.
         system: the instruction it was built with; None for plain recordings.
-        events: its truth, in samples from its own start; None where nobody knows.
+        events: the ground truth, in samples from its own start; None if unknown.
         ends_in_silence: whether it was built with silence at its end.
     """
 
@@ -51,12 +51,12 @@ class Recording:
 def open_recordings(
     names: Sequence[str], spec: StreamSpec, packet_s: float, pcm_rate_hz: int, pipe: BinaryIO
 ) -> list[Recording]:
-    """Opens every source before the session begins, so that a wrong name costs nothing.
+    """Opens every source before the session begins, so that a wrong name is found early.
 
     Args:
         names: files, ``FOLDER#STREAM`` (a stream of built data by position or id), FIFOs, or ``-``.
         packet_s: about how long a block is.
-        pcm_rate_hz: the rate of raw PCM out of a pipe.
+        pcm_rate_hz: the rate of raw PCM from a pipe.
         pipe: what ``-`` reads.
 
     Raises:
@@ -111,7 +111,7 @@ def _warn(name: str, warnings: Iterable[str]) -> None:
 
 
 def _is_pipe(path: Path) -> bool:
-    """A FIFO, a process substitution, a terminal or a socket: what can be read once, forward."""
+    """Whether it can be read only once: a FIFO, process substitution, terminal or socket."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -130,7 +130,7 @@ def _fifo(path: Path, to_hz: int, pcm_rate_hz: int, packet_s: float) -> Iterator
 
 
 def built_stream(sample: StreamSample, block_samples: int) -> Recording:
-    """A stream of built data with its instruction and its truth."""
+    """A stream of built data with its instruction and ground truth."""
     record = sample.record
     blocks = cut(sample.audio(), block_samples)
     return Recording(record.id, blocks, record.system, record.events, ends_in_silence=True)

@@ -1,4 +1,4 @@
-"""Recordings through one session, everything that happens shown as it happens."""
+"""`soundflow infer`: runs recordings through one session and shows its events as they happen."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def infer(
     """Runs the recordings of a recipe and prints a transcript, or one JSON event a line.
 
     Args:
-        open_engine: reads ``recipe.checkpoint``; the composition root hands in one that reads
-            checkpoints of every form.
+        open_engine: reads ``recipe.checkpoint``; the command passes one that reads checkpoints of
+            every form.
         pipe: where ``-`` reads from; standard input by default.
 
     Raises:
-        UserError: if the checkpoint or a recording cannot be read, or the session's limits do not
-            hold its instruction.
+        UserError: if the checkpoint or a recording cannot be read, or the instruction does not fit
+            into the session's limits.
     """
     profile = profile_of(recipe.profile)
     engine = open_engine(recipe.checkpoint, recipe.device, recipe.precision, profile)

@@ -39,7 +39,7 @@ def choose(logits: Tensor, legal: Legal, config: SamplingConfig, rng: np.random.
 
     Args:
         logits: (vocabulary,) float32.
-        rng: drawn from once a token, so that a session is a function of its seed.
+        rng: used once for each token, so that a session is a function of its seed.
     """
     masked = mask_illegal(logits, legal)
     if config.temperature == 0:

@@ -40,7 +40,7 @@ class SessionConfig:
     Attributes:
         system: instruction prefix; training's by default.
         threshold: p(response) from which the model speaks.
-        limit_positions: bound of the memory, at most what training saw.
+        limit_positions: bound of the memory, at most as in training.
     """
 
     system: str | None = None
@@ -53,7 +53,7 @@ class Session:
     """Takes packets until it is closed. Many may live in one process; each has its own memory.
 
     Args:
-        policy: who decides; the model unless given (teacher forcing gives the truth).
+        policy: who decides; by default the model (with teacher forcing, the ground truth).
         clock: monotonic seconds.
 
     Raises:
@@ -104,8 +104,8 @@ class Session:
             packet: (n,) float in [-1, 1], or int16.
 
         Returns:
-            What happened because of it: nothing, or the decisions of the chunks it completed and
-            the replies that followed.
+            The events that it caused: none, or the decisions of the chunks it completed and the
+            replies that followed.
 
         Raises:
             RuntimeError: after `close`.
@@ -185,8 +185,8 @@ def prefix_ids(engine: Engine, system: str | None = None) -> tuple[int, ...]:
 
 
 def warm_up(engine: Engine) -> None:
-    """Runs one chunk of zeros and a reply without words, so that the first real chunk does not pay
-    for what is loaded on first use.
+    """Runs one chunk of zeros and an empty reply, so that the first real chunk is not slowed by
+    what is loaded on first use.
     """
     table = engine.spec.tokens
     session = Session(engine, policy=ForcedPolicy({0: (table.normal, table.text_end)}))

@@ -20,8 +20,10 @@ from inference.packets import as_float32
 
 
 class StreamingEncoder:
-    """The audio side of one session. Chunks are encoded one at a time, so how the samples were cut
-    into packets never changes a bit.
+    """The audio side of one session.
+
+    Chunks are encoded one at a time, so the output does not depend on how the samples were cut into
+    packets.
     """
 
     def __init__(self, engine: Engine) -> None:

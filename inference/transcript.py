@@ -1,4 +1,4 @@
-"""The live transcript: one line a chunk for people, as a session goes on.
+"""The live transcript: one line for each chunk, printed as a session goes on.
 
 ::
 

@@ -75,7 +75,7 @@ BLOCK_S = 0.1
 
 
 class AudioInteraction:
-    """A loaded model. Open as many sessions as wanted; each has a memory of its own."""
+    """A loaded model. Open any number of sessions; each has a memory of its own."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -94,7 +94,7 @@ class AudioInteraction:
         Args:
             name: a folder (SoundFlow, the published release, Qwen2.5-Omni or its Thinker, a plain
                 transformers folder), or the id of a Hugging Face repository with one of these.
-            profile: how recordings are taken in and positions counted, fixed from here on:
+            profile: how recordings are padded and positions computed, fixed once loaded:
                 ``published`` as in the published code (docs/interoperability.md).
             precision: of the weights; ``auto`` takes the faster of fp32 and bf16, measured.
             device: as torch names it.

@@ -1,4 +1,4 @@
-"""The words of the command line, and the help that teaches them."""
+"""The arguments of the command line and their help."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ whether to stay silent or to speak. Four commands cover the whole workflow:
 
 SETTINGS = """\
 Any value of a recipe can be set from the command line: key=value, key.sub=value in a block,
-key.0.sub=value in the first entry of a list. Options and values may stand in any order.
+key.0.sub=value in the first entry of a list. Options and values may be given in any order.
 """
 
 EXIT_CODES = """\
-Exit codes: 0 done; 1 a defect of SoundFlow; 2 a mistake in what was given, named in one line;
+Exit codes: 0 done; 1 a bug in SoundFlow; 2 invalid input, named in one line;
 130, 143, 129 stopped by Ctrl-C, SIGTERM, SIGHUP.
 """
 
 
 class _AnyOrder(argparse.ArgumentParser):
-    """A command whose options may stand before, between and behind its other words."""
+    """A command whose options may come before, between and after its other arguments."""
 
     _inside = False
 
@@ -65,7 +65,7 @@ def _build_data(commands: _Commands) -> None:
     build = _command(
         commands, "build-data", "build streams from corpora",
         "Builds the shards a recipe describes. Run the same command again after an interruption: "
-        "finished shards are kept, the rest is made, the bytes are the same.",
+        "finished shards are kept, the rest are built, and the output is the same, byte for byte.",
         "soundflow build-data recipes/quickstart/build.yaml",
         "soundflow build-data recipes/quickstart/build.yaml splits.train.streams=500 output=data/s",
         "soundflow build-data recipes/quickstart/build.yaml --only test-000003",
@@ -76,7 +76,7 @@ def _build_data(commands: _Commands) -> None:
     alone.add_argument(
         "--part", metavar="I/N",
         help="build the I-th of N parts (I from 0), as one task of a job array; the task that "
-        "finds every shard there writes the index",
+        "finds all shards finished writes the index",
     )  # fmt: skip
     _replace(build, "build")
     _json(build, "print the summary as JSON")
@@ -85,7 +85,8 @@ def _build_data(commands: _Commands) -> None:
 def _train(commands: _Commands) -> None:
     train = _command(
         commands, "train", "train a model on streams",
-        "Trains what a recipe describes and writes a checkpoint folder. Run the same command "
+        "Trains the model that a recipe describes and writes a checkpoint folder. Run the same "
+        "command "
         "again to resume from the newest valid state.",
         "soundflow train recipes/quickstart/train.yaml",
         "soundflow train recipes/quickstart/train.yaml optim.updates=50 output=runs/short",
@@ -96,10 +97,10 @@ def _train(commands: _Commands) -> None:
 
 def _infer(commands: _Commands) -> None:
     infer = _command(
-        commands, "infer", "listen to audio and show every decision",
+        commands, "infer", "decode audio live and show every decision",
         "Runs the live engine over recordings, in one session, chunk by chunk. '-' reads raw "
-        "16 kHz mono PCM16 from standard input; FOLDER#ID is a stream of built data, shown beside "
-        "its truth.",
+        "16 kHz mono PCM16 from standard input; FOLDER#ID is a stream of built data, shown with "
+        "its ground truth.",
         "soundflow infer runs/quickstart/model talk.wav door.flac --json",
         "soundflow infer runs/quickstart/model talk.wav session.threshold=0.7",
         "soundflow infer runs/quickstart/model runs/quickstart/data/test#0",
@@ -112,14 +113,15 @@ def _infer(commands: _Commands) -> None:
         metavar="AUDIO | KEY.SUB=VALUE",
         help="recordings and overrides",
     )  # fmt: skip
-    _json(infer, "print one JSON event a line")
+    _json(infer, "print events as JSON, one on each line")
 
 
 def _evaluate(commands: _Commands) -> None:
     evaluate = _command(
         commands, "evaluate", "measure when a checkpoint speaks",
-        "Decodes a held-out split through the live engine, measures timing and replies beside "
-        "never / always / random / a silence timer, and writes results.json and report.html.",
+        "Decodes a held-out split with the live engine, measures timing and replies against the "
+        "baselines (never, always, random, a silence timer), and writes results.json and "
+        "report.html.",
         "soundflow evaluate recipes/quickstart/evaluate.yaml",
         "soundflow evaluate recipes/quickstart/evaluate.yaml max_streams=20 output=runs/quick-look",
     )  # fmt: skip
@@ -142,19 +144,19 @@ def _convert(commands: _Commands) -> None:
         "options", nargs="*", default=[], metavar="KEY=VALUE",
         help="to=soundflow (the default), release, thinker or plain; "
         "dtype=keep (the default), float32, bfloat16 or float16; "
-        "shard_gb=2.0, the most that a file holds; "
-        "base=CHECKPOINT, whose vision weights to=thinker takes; "
-        "verify=false leaves out the comparison",
+        "shard_gb=2.0, the maximum size of a file; "
+        "base=CHECKPOINT, the source of the vision weights for to=thinker; "
+        "verify=false skips the comparison",
     )  # fmt: skip
     _json(convert, "print what was done as JSON")
 
 
 def _export(commands: _Commands) -> None:
     export = _command(
-        commands, "export", "write built data in a form that others read",
+        commands, "export", "write built data in another format",
         "Writes every split of a finished build as StreamAudio-2M (JSON lines and WAV), as a "
         "Hugging Face dataset (Parquet) or as published training rows (token ids and encoder "
-        "outputs), with its card, counts and credits.",
+        "outputs), with data card, counts and credits.",
         "soundflow export runs/quickstart/data runs/exported",
         "soundflow export runs/quickstart/data runs/parquet --to huggingface",
     )  # fmt: skip
@@ -165,7 +167,7 @@ def _export(commands: _Commands) -> None:
         metavar="FORM", help="streamaudio (the default), huggingface, or rows",
     )  # fmt: skip
     export.add_argument(
-        "--model", metavar="CHECKPOINT", help="whose encoder makes the features of --to rows"
+        "--model", metavar="CHECKPOINT", help="the model that computes the features of --to rows"
     )
     _json(export, "print the counts as JSON")
 
@@ -180,7 +182,7 @@ def _check(commands: _Commands) -> None:
     )  # fmt: skip
     _recipe(check)
     much = check.add_mutually_exclusive_group()
-    much.add_argument("--all", action="store_true", help="print every setting, too")
+    much.add_argument("--all", action="store_true", help="also print every setting")
     _json(much, "print plan and settings as JSON")
 
 
@@ -230,7 +232,7 @@ def _recipe(command: argparse.ArgumentParser) -> None:
 def _replace(command: argparse.ArgumentParser, what: str) -> None:
     command.add_argument(
         "--replace", action="store_true",
-        help=f"remove the {what} that lies in the output folder, if it was made otherwise",
+        help=f"remove an earlier {what} with other settings from the output folder",
     )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]
     """A binary file that takes the name ``path`` only when the block ends without an error.
 
     Args:
-        synced: whether it survives a power cut too; a cache that checks what it reads need not.
+        synced: whether it also survives a power cut; not needed for a cache that verifies what it
+            reads.
 
     Raises:
         UserError: if the disk is full or the folder cannot be written.
@@ -70,7 +71,7 @@ def write_text(path: Path, text: str, *, synced: bool = True) -> None:
 
 
 def disk_error(error: OSError, path: Path) -> UserError:
-    """What an OSError while writing ``path`` means to the person who can put it right."""
+    """An OSError while writing ``path`` as a message for the user."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return UserError(f"{path}: the disk is full", "free some space; then run the command again")
     reason = error.strerror or type(error).__name__

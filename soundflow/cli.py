@@ -91,7 +91,7 @@ def _defect() -> int:
     from soundflow.logs import ERR
 
     traceback.print_exc()
-    ERR.print("this is a defect of SoundFlow; please report the lines above", style="bold red")
+    ERR.print("this is a bug in SoundFlow; please report the lines above", style="bold red")
     return EXIT_OURS
 
 

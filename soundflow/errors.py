@@ -1,6 +1,6 @@
-"""The one exception a person can cause, and its exit code.
+"""The exception for mistakes of the user, and its exit code.
 
-Everything else that escapes is our defect: it keeps its traceback and exits 1.
+Any other exception is a bug: it keeps its traceback and exits with 1.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class UserError(Exception):
 
 
 def not_installed(what: str, extra: str) -> UserError:
-    """What to say where an optional package is missing; ``extra`` is the one that brings it."""
+    """The error for a missing optional package; ``extra`` is the extra that installs it."""
     return UserError(
         f"{what} is not installed here",
         f"in the clone of SoundFlow: pip install --constraint constraints.txt '.[{extra}]'",
@@ -44,7 +44,7 @@ def not_installed(what: str, extra: str) -> UserError:
 
 
 class Stopped(Exception):
-    """A signal ended the work in good order.
+    """A signal ended the work cleanly.
 
     Args:
         number: of the signal; the exit code is 128 more.

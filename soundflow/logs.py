@@ -1,4 +1,4 @@
-"""Where people and machines read what happens: progress on stderr, results on stdout."""
+"""Consoles and logging: progress on stderr, results on stdout."""
 
 from __future__ import annotations
 

@@ -85,14 +85,16 @@ def examine(folder: Path, output: Output, *, replace: bool = False) -> Output | 
     if changed and not replace and any(folder.glob(output.results)):
         raise UserError(
             f"{folder}: was made with other settings: {listed(changed)}",
-            "choose another output, or give --replace to remove what is there",
+            "choose another output, or use --replace to remove the existing output",
         )
     return found
 
 
 def require_a_place(folder: Path) -> None:
-    """Raises:
-    UserError: if ``folder`` is no place for an output: a file, or a folder where people live.
+    """Checks that ``folder`` may hold an output.
+
+    Raises:
+        UserError: if it is a file, the current folder, the home folder or a root.
     """
     if folder.parts and folder.parts[0].startswith("~"):
         raise UserError(f"output: {str(folder)!r}: '~' is not expanded here", "write it in full")
@@ -100,15 +102,17 @@ def require_a_place(folder: Path) -> None:
     lived_in = {Path.cwd(): "the current folder", Path.home(): "the home folder"}
     for place, name in {**lived_in, Path(where.anchor): "the root of the file system"}.items():
         if where == place.resolve():
-            raise UserError(f"output: {str(folder)!r} is {name}", "name a folder of its own")
+            raise UserError(f"output: {str(folder)!r} is {name}", "choose a subfolder")
     for part in (folder, *folder.parents):
         if part.is_file():
-            raise UserError(f"{part}: is a file, the output is a folder", "choose another output")
+            raise UserError(f"{part}: is a file, not an output folder", "choose another output")
 
 
 def require_new(folder: Path) -> None:
-    """Raises:
-    UserError: if a result that appears as a whole cannot become ``folder``.
+    """Checks that ``folder`` can be created as a whole by a result.
+
+    Raises:
+        UserError: if it is no place for an output, or is not empty.
     """
     require_a_place(folder)
     if folder.is_dir() and any(folder.iterdir()):
@@ -116,7 +120,7 @@ def require_new(folder: Path) -> None:
 
 
 def _require_nothing_foreign(folder: Path, entries: list[Path], names: Sequence[str]) -> None:
-    """Outputs of other commands may lie within, unless they take one of ``names``."""
+    """Outputs of other commands may be in it, unless they use one of ``names``."""
     for entry in entries:
         ours = entry.name not in names and (entry / MARKER).is_file()
         if not ours and not entry.name.endswith(".partial"):
@@ -127,7 +131,7 @@ def _require_nothing_foreign(folder: Path, entries: list[Path], names: Sequence[
 
 
 def read_output(folder: Path) -> Output | None:
-    """What `claim` noted in a folder; None where it did not.
+    """What `claim` recorded in a folder; None if it recorded nothing.
 
     Raises:
         UserError: if the note is damaged.

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP end a command alike: by an exception, so that it tidies up."""
+"""SIGINT, SIGTERM and SIGHUP end a command by an exception, so that it cleans up."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def raised_signals() -> Iterator[None]:
-    """Within, the first signal raises `Interrupted`; later ones do not disturb the tidying up.
+    """Within, the first signal raises `Interrupted`; later ones do not interrupt the clean-up.
 
-    A signal that whoever started this process had ignored (`nohup`) stays ignored.
+    A signal that was ignored when this process started (`nohup`) stays ignored.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():

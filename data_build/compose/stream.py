@@ -56,7 +56,7 @@ def compose(
         reason = f"its first sound is longer than {_limit(config)}"
         raise Dropped(Drop(STEP, plan.id, reason, "choice"))
     if plan.whole and fitting < len(front):
-        reason = f"a plan of {plan.task} that must be whole is longer than {_limit(config)}"
+        reason = f"a plan of {plan.task} that must not be cut is longer than {_limit(config)}"
         raise Dropped(Drop(STEP, plan.id, reason, "choice"))
     fade = time.samples(config.fade_s)
     items = front[:fitting]

@@ -49,7 +49,7 @@ def model_judgements(
     def requests() -> Iterator[ChatRequest]:
         for clip in clips:
             if clip.kind == "speech":
-                report(Drop(STEP, clip.id, "speech is not for this policy", "choice"))
+                report(Drop(STEP, clip.id, "the policy does not cover speech", "choice"))
             elif not clip.labels and not clip.caption:
                 report(Drop(STEP, clip.id, "neither label nor caption", "choice"))
             else:

@@ -66,7 +66,7 @@ def judge(clip: Clip, language: str = "en") -> Judgement:
         Dropped: if the labels do not decide it.
     """
     if clip.kind == "speech":
-        raise _undecided(clip, "speech is not for this policy")
+        raise _undecided(clip, "the policy does not cover speech")
     known = ontology()
     named = (known.find(label) for label in dict.fromkeys(clip.labels))
     sounds = [sound for sound in named if sound is not None]

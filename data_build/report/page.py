@@ -40,10 +40,10 @@ def write_report(
         _abilities(statistics, spec.time),
         _distributions(statistics, spec.time),
         Section(
-            "streams", "Streams to listen to",
-            "One of every task first. Green boxes deserve a reply from the thick line on, grey "
-            "ones none; blue bars are the chunks after which the assistant speaks. Play one, or "
-            "click into it.",
+            "streams", "Sample streams",
+            "One of each task first. Green boxes are events that deserve a reply, from the "
+            "thick line on; grey boxes deserve none; blue bars are the chunks after which the "
+            "assistant speaks. Click into a stream to play it from there.",
             figures(output, list(recipe.splits)),
         ),
         *_tfjp(recipe, statistics),
@@ -56,7 +56,7 @@ def write_report(
         f"recipe {recipe_hash(recipe.content())}, stream spec {spec.fingerprint}"
     )
     path = output / REPORT_FILE
-    write_page(path, "What was built", subtitle, sections)
+    write_page(path, "Data build report", subtitle, sections)
     return path
 
 
@@ -70,13 +70,13 @@ def _headline(recipe: BuildRecipe, summary: BuildSummary, statistics: Statistics
         ("Responses", f"{replies:,}",
          f"{number(replies / summary.hours if summary.hours else None, 0)} an hour"),
         ("Silence", percent(silences / max(1, replies + silences), 1),
-         "of the chunks are answered by saying nothing"),
-        ("Dropped", f"{dropped:,}", f"ceiling: {percent(recipe.max_dropped_share, 1)} of all"),
+         "of the decisions are to stay silent"),
+        ("Dropped", f"{dropped:,}", f"limit: {percent(recipe.max_dropped_share, 1)} of all"),
         ("Disk", f"{per_hour / 1e6:,.0f} MB/h" if per_hour else MISSING, "audio, tokens, records"),
         ("Speed", f"{summary.speed:,.0f}×" if summary.speed else MISSING,
          f"real time; {summary.shards_made} shards made, {summary.shards_kept} kept"),
-        ("Limited", f"{limited:,}", "streams whose peak was brought down"),
-        ("K reached", percent(_hit_share(statistics), 1),
+        ("Limited", f"{limited:,}", "streams with a limited peak"),
+        ("Hit the pass limit", percent(_hit_share(statistics), 1),
          f"of {statistics.preprocessed:,} preprocessed clips in streams"),
     ]  # fmt: skip
     split_rows = [
@@ -86,7 +86,7 @@ def _headline(recipe: BuildRecipe, summary: BuildSummary, statistics: Statistics
     ]  # fmt: skip
     head = ["split", "streams", "hours", "events", "responses", "silent chunks", "size"]
     body = join((tiles(rows), tag("p", ""), table(head, split_rows)))
-    return Section("headline", "In short", "The whole build in figures, then split by split.", body)
+    return Section("headline", "Summary", "The whole build in figures, then split by split.", body)
 
 
 def _abilities(statistics: Statistics, time: TimeBase) -> Section:
@@ -169,10 +169,10 @@ def _tfjp(recipe: BuildRecipe, statistics: Statistics) -> list[Section]:
     if body is None:
         return []
     lead = (
-        "Recordings before (above) and after (below) the joint preprocessing: brightness is power, "
-        "80 dB deep; frequency runs upwards to 8 kHz; what is tinted was cut. "
+        "Recordings before (above) and after (below) joint preprocessing. Brightness is power "
+        "over 80 dB; frequency goes up to 8 kHz; tinted parts were cut. "
         f"{percent(_hit_share(statistics), 1)} of the clips in "
-        "streams still changed at the last pass allowed."
+        "streams hit the pass limit."
     )
     return [Section("tfjp", "Preprocessing, before and after", lead, body)]
 
@@ -196,8 +196,8 @@ def _drops(recipe: BuildRecipe, summary: BuildSummary) -> Section:
         f" No recording available for: {', '.join(summary.missing)}." if summary.missing else ""
     )
     lead = (
-        f"{summary.clips:,} clips in the tables; every dropped item with its reason stands in "
-        f"drops.jsonl.{missing} {' '.join(summary.notes)}"
+        f"{summary.clips:,} clips in the tables; drops.jsonl lists every dropped item with its "
+        f"reason.{missing} {' '.join(summary.notes)}"
     )
     return Section("drops", "Dropped", lead, body)
 
@@ -207,9 +207,9 @@ def _sources(statistics: Statistics) -> Section:
         [corpus, tag("span", licence, style="white-space:normal"), f"{clips:,}", f"{uses:,}"]
         for (corpus, licence), (clips, uses) in by_licence(statistics.clips.values()).items()
     ]
-    lead = "Who made every single clip stands in credits.tsv."
+    lead = "credits.tsv has the attribution of every clip."
     body = table(["corpus", "licence", "clips", "uses in streams"], rows)
-    return Section("sources", "Where it comes from", lead, body)
+    return Section("sources", "Sources", lead, body)
 
 
 def by_licence(counted: Iterable[ClipCount]) -> dict[tuple[str, str], tuple[int, int]]:
@@ -231,8 +231,8 @@ def _recipe(recipe: BuildRecipe, output: Path) -> Section:
         class_="panel",
     )
     lead = (
-        "Every value that was used. The same command with it makes the same bytes; with "
-        "--only and the name of a stream it makes that stream alone."
+        "All settings that were used. Building this recipe again gives the same bytes; --only "
+        "with the id of a stream builds that stream alone."
     )
     return Section("recipe", "Recipe", lead, body)
 

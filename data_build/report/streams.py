@@ -108,7 +108,7 @@ def _note(sample: StreamSample, spec: StreamSpec) -> str:
     parts = [record.id, f"{spec.time.seconds(record.n_samples):.1f} s", f"{len(sample.ids)} tokens"]
     offline = record.offline
     if offline:
-        parts += ["offline", f"asked: “{offline.user}”" if offline.user else "nothing asked"]
+        parts += ["offline", f"asked: “{offline.user}”" if offline.user else "no question"]
         parts.append(f"answered: “{offline.answer}”")
     if record.system:
         parts.append(f"instruction: “{record.system}”")

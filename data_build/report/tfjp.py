@@ -76,7 +76,7 @@ def _picture(clip: Clip, samples: Float32, result: TfjpResult) -> Markup:
     note = (
         f"{seconds(report.in_samples):.2f} s to {seconds(report.out_samples):.2f} s: "
         f"{seconds(report.silence_samples):.2f} s of silence and "
-        f"{seconds(report.outside_samples):.2f} s outside the core cut; denoising took "
+        f"{seconds(report.outside_samples):.2f} s outside the core cut; denoising removed "
         f"{percent(report.denoised_share, 1)} of the energy; {report.passes} passes"
     )
     image = tag(

@@ -98,7 +98,7 @@ class HttpGeneratorConfig:
 
     def __post_init__(self) -> None:
         if not self.licence.strip():
-            raise ValueError("licence: say under which licence the generated audio may be used")
+            raise ValueError("licence: expected the licence of the generated audio")
 
 
 @dataclass(frozen=True, config=SETTINGS)

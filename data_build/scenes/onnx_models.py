@@ -120,7 +120,7 @@ def open_tagger(where: str) -> YamnetTagger:
     if list(entry.shape[-2:]) != [_PATCH, _MELS] or out.shape[-1] != len(names):
         raise UserError(
             f"{where}: takes {entry.shape} and gives {out.shape}, with {len(names)} classes named",
-            f"a YAMNet takes [1, 1, {_PATCH}, {_MELS}] and gives one value a class",
+            f"expected input [1, 1, {_PATCH}, {_MELS}] and one output value for each class",
         )
     if entry.type == "tensor(float)":
         return YamnetTagger(session, names)
@@ -133,7 +133,7 @@ def _quantisation(path: Path) -> Quantisation:
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"{path}: no scales for an 8-bit model ({error})",
-            "it holds input_scale, input_zero_point, output_scale and output_zero_point",
+            "it needs input_scale, input_zero_point, output_scale and output_zero_point",
         ) from error
 
 
@@ -143,7 +143,7 @@ def _class_names(path: Path) -> list[str]:
             return [row["display_name"] for row in csv.DictReader(lines)]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"{path}: not the class map of a YAMNet ({error})", "it has a column display_name"
+            f"{path}: not the class map of a YAMNet ({error})", "it needs a column display_name"
         ) from error
 
 
@@ -272,7 +272,7 @@ def _pinned(path: Path, sha256: str, install: str) -> bytes:
     """The bytes of a model in somebody else's package, if they are those that were tested."""
     data = _existing(path).read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise UserError(f"{path}: another model than the one that was tested", install)
+        raise UserError(f"{path}: not the model that was tested", install)
     return data
 
 

@@ -46,7 +46,7 @@ def moss(row: Row) -> Messages:
     for number in range(1, len(chat) + 1):
         turn = chat.get(f"turn_{number}")
         if not isinstance(turn, dict):
-            raise BadRow("its chat misses a turn", f"turn_{number}")
+            raise BadRow("its chat lacks a turn", f"turn_{number}")
         for who in ("Human", "MOSS"):
             messages.append((who, _TAG.sub("", field_text(turn, who).strip())))
     return messages

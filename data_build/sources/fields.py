@@ -42,7 +42,7 @@ def span_of(config: SourceConfig, row: Row) -> tuple[float, float | None, float 
         raise BadRow("ends before or at its start", f"{start_s:g} s to {end_s:g} s")
     if length_s is not None and abs(end_s - start_s - length_s) > _ROUNDED_S:
         raise BadRow(
-            "its duration is not that from its start to its end",
+            "its duration differs from end - start",
             f"{length_s:g} s, but {start_s:g} s to {end_s:g} s",
         )
     return start_s, end_s, round(end_s - start_s, 6)
@@ -65,7 +65,7 @@ def _require_no_other_times(config: SourceConfig, row: Row) -> None:
             continue
         known = name in FIELDS["duration"] or name in config.columns.values()
         if not known and _LIKE_A_TIME.fullmatch(name) and _is_number(value):
-            raise BadRow(f"column {name!r} looks like a time; say which under columns")
+            raise BadRow(f"column {name!r} looks like a time; map it under columns")
 
 
 def _is_number(value: str | int | float) -> bool:
@@ -138,7 +138,7 @@ def _kind(config: SourceConfig, row: Row, said: str, labels: tuple[str, ...]) ->
         return "event"
     if any(name in row.data for name in names_of(config, "text")):
         raise BadRow("its text is empty")
-    raise BadRow("has neither text nor label nor caption; if it is noise, say so: kind: noise")
+    raise BadRow("has neither text nor label nor caption; for noise, set kind: noise")
 
 
 def _labels(config: SourceConfig, row: Row) -> tuple[str, ...]:
@@ -147,7 +147,7 @@ def _labels(config: SourceConfig, row: Row) -> tuple[str, ...]:
         value = row.data.get(name)
         if isinstance(value, list):
             if not all(isinstance(v, str) for v in value):
-                raise BadRow(f"{name} holds what is not text")
+                raise BadRow(f"{name} has a value that is not text")
             pieces = value
         else:
             pieces = row.text_or("", name).split(";")

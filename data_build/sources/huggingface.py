@@ -101,7 +101,7 @@ def _rows(dataset: Any, label: str, part: WorkerShard, report: Report) -> Iterat
                 break
             except Exception as error:  # damaged files raise whatever their decoder raises
                 where = f"{label} {shard}-{index + 1}"
-                report(BadRow("the shard breaks off", error).drop(where))
+                report(BadRow("the shard is truncated", error).drop(where))
                 break
             index += 1
             if rows_part.takes(index):
@@ -146,8 +146,8 @@ def _audio(
 def _materialised(config: SourceConfig, content: bytes) -> Path:
     if config.cache is None:
         raise UserError(
-            f"huggingface: the audio of {config.root} lies inside its database files",
-            "set cache to a folder where the recordings may be written",
+            f"huggingface: the audio of {config.root} is stored inside its data files",
+            "set cache to a folder for the extracted recordings",
         )
     digest = hashlib.sha256(content).hexdigest()
     suffix = next((s for magic, s in _MAGIC if content.startswith(magic)), ".audio")

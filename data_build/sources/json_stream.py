@@ -26,7 +26,7 @@ _decoder = json.JSONDecoder()
 
 
 class _Broken(Exception):
-    """The document stops being JSON; nothing after this place can be trusted."""
+    """The document becomes invalid JSON; nothing after this place can be trusted."""
 
 
 class _Scanner:
@@ -49,7 +49,7 @@ class _Scanner:
         except UnicodeDecodeError:
             raise _Broken("is not valid UTF-8") from None
         except BREAKS_OFF as error:
-            raise _Broken(f"the file breaks off: {error}") from None
+            raise _Broken(f"the file is truncated: {error}") from None
         self._ended = not block
         self.forgotten += self._at
         self._window = self._window[self._at :] + more
@@ -127,7 +127,7 @@ def array_items(path: Path, report: Report, key: str | None = None) -> Iterator[
                 yield index, scan.value()
                 index += 1
         except _Broken as error:
-            report(BadRow("stops being JSON", error).drop(str(path)))
+            report(BadRow("becomes invalid JSON", error).drop(str(path)))
 
 
 def object_items(path: Path, report: Report) -> Iterator[tuple[str, Any]]:
@@ -138,7 +138,7 @@ def object_items(path: Path, report: Report) -> Iterator[tuple[str, Any]]:
             for key in _keys(scan):
                 yield key, scan.value()
         except _Broken as error:
-            report(BadRow("stops being JSON", error).drop(str(path)))
+            report(BadRow("becomes invalid JSON", error).drop(str(path)))
 
 
 def documents(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
@@ -178,7 +178,7 @@ def _shape(path: Path, report: Report) -> tuple[str, dict[str, Any]]:
             # that spans lines, and that one is lost.
             if scan.first_line() != "{":
                 return "lines", {}
-            report(BadRow("stops being JSON", error).drop(str(path)))
+            report(BadRow("becomes invalid JSON", error).drop(str(path)))
             return "", {}
     if first:
         return "lines", {}

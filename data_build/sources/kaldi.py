@@ -105,7 +105,7 @@ def _sorted_pairs(path: Path, report: Report) -> Iterator[tuple[str, str]]:
         value = rest[0] if rest else ""
         if key.encode() < before:
             raise UserError(
-                f"{path}:{number}: {key!r} is not in sorted order",
+                f"{path}:{number}: {key!r} is out of order",
                 "sort the folder with LC_ALL=C (Kaldi: utils/fix_data_dir.sh)",
             )
         before = key.encode()

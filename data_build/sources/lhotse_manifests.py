@@ -97,7 +97,7 @@ def _utterances(path: Path, part: WorkerShard, report: Report) -> Iterator[_Utte
             whole = Row(row.where, {k: row.data.get(k) for k in ("id", "duration")})
             yield _Utterance(whole, row.data, spoken=False)
     else:
-        raise UserError(f"lhotse: {path} is no manifest by its name", f"expected {LHOTSE_TREE}")
+        raise UserError(f"lhotse: {path} is not named like a manifest", f"expected {LHOTSE_TREE}")
 
 
 def _cut_utterances(cut: Row) -> Iterator[_Utterance]:

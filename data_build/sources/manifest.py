@@ -62,7 +62,7 @@ def _rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
     if suffix in (".json", ".jsonl", ".ndjson"):
         return documents(table, report, part)
     raise UserError(
-        f"manifest: {table} is no table by its name", "save it as .jsonl, .csv, .tsv or .parquet"
+        f"manifest: {table} is not named like a table", "save it as .jsonl, .csv, .tsv or .parquet"
     )
 
 
@@ -83,7 +83,7 @@ def _table(config: SourceConfig) -> Path:
     found = [root / name for name in _USUAL if (root / name).is_file()]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
-        raise UserError(f"manifest: {root} has {names}", "name the file that is meant as root")
+        raise UserError(f"manifest: {root} has {names}", "set root to the file that is meant")
     if found:
         return found[0]
     raise UserError(f"manifest: {root} has no {', '.join(_USUAL)}", f"expected {MANIFEST_TREE}")

@@ -99,7 +99,7 @@ def _track_rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]
         if len(cells) != len(header):
             about = f"{len(cells)}, the header {len(header)}"
             report(
-                BadRow("has another number of columns than the header", about).drop(
+                BadRow("has a different number of columns than the header", about).drop(
                     f"{table}:{number}"
                 )
             )

@@ -166,13 +166,13 @@ def text_lines(
             try:
                 raw = file.readline(MAX_LINE_BYTES)
             except BREAKS_OFF as error:
-                report(BadRow("the file breaks off", error).drop(f"{path}:{number + 1}"))
+                report(BadRow("the file is truncated", error).drop(f"{path}:{number + 1}"))
                 return
             if not raw:
                 return
             number += 1
             if len(raw) == MAX_LINE_BYTES:
-                report(Drop(STEP, f"{path}:{number}", f"has no end in {MAX_LINE_BYTES} bytes"))
+                report(Drop(STEP, f"{path}:{number}", f"is longer than {MAX_LINE_BYTES} bytes"))
                 return
             if not part.takes(number - 1) or not raw.strip():
                 continue
@@ -221,7 +221,7 @@ def _named(
         where = f"{path}:{number}"
         if len(cells) != len(header):
             about = f"{len(cells)}, the header {len(header)}"
-            report(BadRow("has another number of columns than the header", about).drop(where))
+            report(BadRow("has a different number of columns than the header", about).drop(where))
             continue
         yield Row(where, dict(zip(header, cells, strict=True)))
 
@@ -287,7 +287,7 @@ class _Lines:
                 line = self._file.readline(MAX_LINE_BYTES)
             except BREAKS_OFF as error:
                 where = f"{self._path}:{self.first + self.taken}"
-                self._report(BadRow("the file breaks off", error).drop(where))
+                self._report(BadRow("the file is truncated", error).drop(where))
                 raise StopIteration from None
         if not line:
             raise StopIteration

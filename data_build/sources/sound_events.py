@@ -99,7 +99,7 @@ def _weak_rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
             continue
         where = f"{table}:{number}"
         if len(cells) != 4:
-            report(BadRow("has not the four columns of a segment", len(cells)).drop(where))
+            report(BadRow("does not have the four columns of a segment", len(cells)).drop(where))
             continue
         yield Row(where, dict(zip(("id", "start", "end", "mids"), cells, strict=True)))
 

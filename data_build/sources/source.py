@@ -93,7 +93,7 @@ class SourceConfig:
             if name not in FIELDS:
                 close = nearest(name, FIELDS)
                 tail = f"did you mean {close!r}?" if close else f"known: {', '.join(FIELDS)}"
-                raise ValueError(f"columns.{name} is no field of a clip; {tail}")
+                raise ValueError(f"columns.{name} is not a field of a clip; {tail}")
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def _words(line: str) -> tuple[Word, ...]:
     names, ends = found[2].split(","), found[3].split(",")
     if len(names) != len(ends):
         raise BadRow(
-            "its alignment has another number of words than of times", f"{len(names)}, {len(ends)}"
+            "its alignment has different numbers of words and times", f"{len(names)}, {len(ends)}"
         )
     words: list[Word] = []
     start_s = 0.0
@@ -101,9 +101,9 @@ def _words(line: str) -> tuple[Word, ...]:
         try:
             end_s = float(end)
         except ValueError:
-            raise BadRow("its alignment holds a time that is none", repr(end)) from None
+            raise BadRow("its alignment has an invalid time", repr(end)) from None
         if end_s < start_s:
-            raise BadRow("its alignment goes back", f"from {start_s} s to {end_s} s")
+            raise BadRow("its alignment is not in order of time", f"from {start_s} s to {end_s} s")
         if name:
             words.append(Word(name, start_s, end_s))
         start_s = end_s
@@ -173,7 +173,7 @@ def aishell(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
     if not folder.is_dir():
         raise UserError(f"aishell: {folder}: no such folder", f"expected {AISHELL_TREE}")
     if next(files_below(folder, report), None) is None:
-        raise UserError(f"aishell: {folder} holds no audio", "unpack wav/*.tar.gz in their place")
+        raise UserError(f"aishell: {folder} holds no audio", "unpack wav/*.tar.gz there")
     # 141 600 short lines: the only way to meet recordings in folder order without sorting both.
     texts = {}
     for number, line in text_lines(table, report):

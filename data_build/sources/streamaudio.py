@@ -19,9 +19,9 @@ from soundflow.errors import UserError
 from soundflow.interop.conversations import (
     CorpusItem,
     CorpusTurn,
-    HeardTurn,
     OfflineExample,
     OnlineConversation,
+    OnlineTurn,
 )
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ def _clips(
     row: Row,
     name: str,
     ability: str,
-    turns: Sequence[CorpusTurn | HeardTurn],
+    turns: Sequence[CorpusTurn | OnlineTurn],
 ) -> list[Clip]:
     base, origin, clips = _base(config, row), _origin(config), []
     for index, turn in enumerate(turns):
@@ -129,7 +129,7 @@ def _parsed(parse: Callable[[dict[str, object]], T], row: Row) -> T:
     try:
         return parse(dict(row.data))
     except ValueError as error:
-        raise BadRow("is no conversation of its form", error) from None
+        raise BadRow("is not a conversation of the expected form", error) from None
 
 
 def _base(config: SourceConfig, row: Row) -> Path:

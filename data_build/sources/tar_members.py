@@ -42,7 +42,7 @@ def read_member(path: Path, member: str) -> bytes:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: cannot be read ({reason})", "fetch the tar again") from error
     if len(content) < size:
-        raise UserError(f"{path}: breaks off inside {member!r}", "fetch the tar again")
+        raise UserError(f"{path}: is truncated inside {member!r}", "fetch the tar again")
     return content
 
 

@@ -91,8 +91,8 @@ def text_files(
         return found
     packed = next(files_below(folder, report, _PACKED), None)
     if packed is not None:
-        raise UserError(f"{config.corpus}: {packed} is an archive", "unpack it in its place")
-    wanted = f" whose path holds {config.split!r}" if config.split else ""
+        raise UserError(f"{config.corpus}: {packed} is an archive", "unpack it there")
+    wanted = f" whose path contains {config.split!r}" if config.split else ""
     raise UserError(
         f"{config.corpus}: {folder} has no {', '.join(sorted(suffixes))} file{wanted}",
         f"expected {expected}",
@@ -122,7 +122,7 @@ def parquet_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> It
                         yield Row(f"{path}[{index}]", record)
                     index += 1
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        report(BadRow("the file breaks off", error).drop(f"{path}[{index}]"))
+        report(BadRow("the file is truncated", error).drop(f"{path}[{index}]"))
 
 
 def row_id(row: Row, root: Path) -> str:

@@ -47,7 +47,7 @@ def covost2(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
     if not clips.is_dir():
         raise UserError(
             f"covost2: {clips}: no such folder",
-            "point audio_root at the Common Voice language folder that holds clips/",
+            "set audio_root to the Common Voice language folder that contains clips/",
         )
     pair = _pair(config, root)
     split = config.split or "train"
@@ -110,7 +110,7 @@ def _escaped_rows(path: Path, report: Report, part: WorkerShard) -> Iterator[Row
             continue
         if len(cells) != len(header):
             about = f"{len(cells)}, the header {len(header)}"
-            report(BadRow("has another number of columns than the header", about).drop(where))
+            report(BadRow("has a different number of columns than the header", about).drop(where))
             continue
         yield Row(where, dict(zip(header, cells, strict=True)))
     if header is None:

@@ -169,11 +169,11 @@ def _members(path: Path, report: Report) -> Iterator[_Member]:
                 if not info.isreg():
                     continue
                 if info.offset_data + info.size > size:
-                    report(BadRow("the tar breaks off inside it").drop(f"{path}:{info.name}"))
+                    report(BadRow("the tar is truncated inside it").drop(f"{path}:{info.name}"))
                     return
                 yield _member(info)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        report(BadRow("is not a whole tar", error).drop(str(path)))
+        report(BadRow("is not a complete tar", error).drop(str(path)))
 
 
 def _member(info: tarfile.TarInfo) -> _Member:

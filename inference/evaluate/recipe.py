@@ -1,4 +1,4 @@
-"""What an evaluation is asked for. One YAML file, loaded strictly."""
+"""The recipe of `soundflow evaluate`: one YAML file, loaded strictly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Threshold = Annotated[float, Interval(gt=0, lt=1)]
 
 @dataclass(frozen=True, config=SETTINGS)
 class ReportConfig:
-    """What the HTML report shows beside the figures.
+    """What the HTML report shows in addition to the tables.
 
     Attributes:
         streams: how many held-out streams are drawn with audio and decisions.
@@ -35,7 +35,7 @@ class ReportConfig:
 
 @dataclass(frozen=True, config=SETTINGS)
 class EvaluateRecipe:
-    """Held-out streams through the live engine, beside systems without a model.
+    """An evaluation of held-out streams with the live engine, against the baselines.
 
     Attributes:
         checkpoint: a checkpoint folder. The calibrated threshold is written into it, or into

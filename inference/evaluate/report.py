@@ -70,7 +70,7 @@ def _headline(results: Results) -> Section:
     ]  # fmt: skip
     lead = (
         f"A reply is correct if it starts within {window:g} s of t_ready, the time from which an "
-        "event can be answered. Small print: 95 % bootstrap intervals over streams."
+        "event can be answered. Intervals are 95 % bootstrap intervals over streams."
     )
     return Section("headline", "Summary", lead, tiles(rows))
 
@@ -89,7 +89,7 @@ def _streams(results: Results, spec: StreamSpec, drawn: Sequence[Drawn]) -> Sect
         "are decisions to speak, the dashed line is the threshold. Click into a stream to play it "
         "from there."
     )
-    body = join(figures) if figures else tag("p", "no stream was asked for", class_="empty")
+    body = join(figures) if figures else tag("p", "no streams requested", class_="empty")
     return Section("streams", "Streams", lead, body)
 
 
@@ -120,9 +120,9 @@ def _baselines(results: Results) -> Section:
     model = results.headline[MODEL]
     lead = (
         f"{number(model['wanted'].value, 0)} events to answer in {number(model['hours'].value)} h, "
-        f"of which {number(model['hours_negative'].value)} h hold nothing to answer. Early, "
+        f"of which {number(model['hours_negative'].value)} h in silence-only streams. Early, "
         "repeated and stray replies are all false triggers. The silence timer, tuned on the "
-        "calibration split, is the baseline to beat; the oracles show how the measure behaves."
+        "calibration split, is the baseline to beat; the oracles check the metrics themselves."
     )
     return Section("systems", "Baselines", lead, join(parts))
 
@@ -161,7 +161,7 @@ def _real_time(results: Results, spec: StreamSpec) -> Section:
         ["real-time factor", number(found.real_time_factor, 3)],
         ["stall (speaking, next token not ready)", percent(found.stall, 1)],
         ["peak memory", f"{found.peak_memory_mb:,.0f} MB"],
-        ["live sessions that gave the same events as the batch",
+        ["live sessions with the same events as batch decoding",
          f"{results.sessions_agree} of {results.sessions}"],
         ["streams that crashed", str(len(results.failures))],
     ]  # fmt: skip

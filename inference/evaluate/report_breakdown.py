@@ -1,4 +1,4 @@
-"""The sections that say where the mistakes are: by kind of event, and by task."""
+"""The report sections by kind of event and by task."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def kinds_section(results: Results) -> Section:
         "to ignore", "strays after it", "said instead",
     ]  # fmt: skip
     lead = (
-        "Those with most mistakes first. A stray is a reply that belongs to no event; it stands at "
-        "the latest event before it. “Said instead” names what the words of wrong replies would "
+        "Those with most mistakes first. A stray is a reply that belongs to no event; it is "
+        "counted at the latest event before it. “Said instead” lists what wrong replies would "
         "have answered."
     )
     body = table(head, [_kind_row(k) for k in results.kinds], words=len(head) - 1)

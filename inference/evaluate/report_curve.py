@@ -26,7 +26,7 @@ def curve_section(results: Results) -> Section:
     )
     chosen = results.calibration
     if results.calibration_path is None:
-        origin = f"The threshold {chosen.threshold:.3f} is the checkpoint's own."
+        origin = f"The threshold {chosen.threshold:.3f} comes from the checkpoint."
     else:
         origin = (
             f"The threshold {chosen.threshold:.3f} was chosen on the split “{chosen.split}” "
@@ -34,8 +34,8 @@ def curve_section(results: Results) -> Section:
             f"{results.calibration_path}."
         )
     lead = (
-        f"Best recall at so many false triggers an hour: {heads}. {origin} Every point is a "
-        "decoding of its own, because what was said stays in the context."
+        f"Best recall at a given number of false triggers per hour: {heads}. {origin} Every "
+        f"point is decoded separately, because replies stay in the context."
     )
     charts = join((_trade_off(results), _by_threshold(results)))
     return Section(
@@ -49,7 +49,7 @@ def _trade_off(results: Results) -> str:
     curve = sorted(_points(results.curve.values()))
     rates = [x for x, _ in curve + [p for points in lone.values() for p in points]]
     hours = systems[MODEL]["hours"].value or 1.0
-    # One false trigger in all the audio is the least that can be seen; zero stands at its half.
+    # One false trigger in all the audio is the lowest measurable rate; zero is drawn at half of it.
     floor = 0.5 / hours
     ceiling = 1.3 * max([10.0 * floor, *rates])
     return line_chart(

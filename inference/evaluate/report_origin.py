@@ -26,7 +26,7 @@ _FREE_COLOURS = (5, 7, 6, 1, 0, 3, 4, 2)
 
 @dataclass(frozen=True)
 class Origin:
-    """The files that tell about training and data; None where there is none."""
+    """The files about training and data; None where there is none."""
 
     training_metrics: Path | None
     data_summary: Path | None
@@ -71,7 +71,7 @@ def training_section(path: Path | None) -> list[Section]:
         )
         if keys
     ]
-    lead = "Loss by part, and held-out figures; false triggers only show in live decoding."
+    lead = "Loss components and held-out metrics; false triggers only show in live decoding."
     return [Section("training", "Training", lead, tag("div", join(charts), class_="charts"))]
 
 
@@ -99,7 +99,7 @@ def _series(lines: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Ser
 
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics file; the last one may be in the middle of being written."""
+    """The complete lines of a metrics file; the last one may still be being written."""
     lines = path.read_text().splitlines(keepends=True)
     return [
         json.loads(line) for line in lines if line.endswith("\n") and '"update": null' not in line

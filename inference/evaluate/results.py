@@ -1,4 +1,4 @@
-"""What an evaluation measured, as typed values with a JSON form."""
+"""The results of an evaluation, as typed values with a JSON form."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Results:
         systems: window in seconds -> system -> figures.
         curve: threshold -> figures at the headline window.
         tasks: figures of the model for each task of each ability, at the headline window.
-        kinds: what became of the events of each kind, at the headline window.
+        kinds: outcomes of the events of each kind, at the headline window.
         sessions_agree: of the streams that were also fed to a live session, how many gave the
             same decisions and replies.
     """

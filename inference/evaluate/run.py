@@ -4,9 +4,9 @@
 
     calibrate_on ─▶ threshold (stored with the checkpoint), silence timer's settings
     split ────────▶ the model at that threshold ┐
-                    the systems without a model ├─▶ the timing protocol, W = 2, 1, 5 s
+                    the baselines               ├─▶ the timing protocol, W = 2, 1, 5 s
                     the model at every threshold ─▶ curve
-                    a few live sessions ──────────▶ latency, and the same events as side by side
+                    a few live sessions ──────────▶ latency, and the same events as in a batch
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def _one_of_each_task(truths: Sequence[Truth]) -> list[int]:
 def _time_sessions(
     recipe: EvaluateRecipe, engine: Engine, swept: Swept, timed: Sequence[int], threshold: float
 ) -> tuple[Latency, int]:
-    """Feeds a few streams to sessions of their own; compares what they did with the batch."""
+    """Feeds a few streams to live sessions and compares their events with the batch."""
     costs, agree = [], 0
     time = engine.spec.time
     for index in timed:

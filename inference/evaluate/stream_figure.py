@@ -1,4 +1,4 @@
-"""One held-out stream for the report: its sound, its truth, the decisions and the replies."""
+"""A held-out stream for the report: audio, ground truth, decisions and replies."""
 
 from __future__ import annotations
 

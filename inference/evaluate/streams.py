@@ -1,4 +1,4 @@
-"""Held-out streams out of shards, encoded and ready to be decoded."""
+"""Reads held-out streams from shards and encodes them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read_groups(
 
 
 def encode_streams(engine: Engine, samples: Sequence[StreamSample]) -> list[TestStream]:
-    """The chunks of all streams through the encoder together; each chunk is still alone."""
+    """Encodes the chunks of all streams in one batch; each chunk is still encoded alone."""
     mels = [_mel(engine, sample) for sample in samples]
     slots = _encode(engine.model, np.concatenate(mels))
     parts = slots.split([len(m) for m in mels])  # type: ignore[no-untyped-call]
@@ -78,7 +78,7 @@ def encode_streams(engine: Engine, samples: Sequence[StreamSample]) -> list[Test
 
 
 def recording_of(engine: Engine, sample: StreamSample) -> Recording:
-    """A held-out stream as `soundflow infer FOLDER#STREAM` takes it in."""
+    """A held-out stream as `soundflow infer FOLDER#STREAM` reads it."""
     return built_stream(sample, engine.spec.time.chunk_samples)
 
 

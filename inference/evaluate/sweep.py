@@ -1,8 +1,8 @@
-"""Held-out streams through the engine, at one threshold or at many.
+"""Decodes held-out streams at one threshold or at many.
 
-A stream decoded at one threshold has answered for a whole range of them: as long as no p(response)
-lies between two thresholds, every decision, and so everything after it, is the same. Only streams
-outside their known ranges are decoded again; with a model that is sure of itself these are few.
+One decoding covers a range of thresholds: as long as no p(response) lies between two thresholds,
+every decision, and so everything after it, is the same. Only streams outside their known ranges are
+decoded again; with a confident model these are few.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Run:
 
 
 def outcome_of(run: Run, time: TimeBase) -> Outcome:
-    """Replies begin when the decision was possible: policy time, free of the machine's speed."""
+    """The outcome of a run; replies start at their decision in stream time, not compute time."""
     texts = {e.chunk: e.text for e in run.events if isinstance(e, ReplyEnded)}
     onsets = tuple(
         Onset(time.decision_time_samples(e.chunk), texts.get(e.chunk, ""))
@@ -80,7 +80,7 @@ def sweep(
 def decode(
     engine: Engine, streams: Sequence[TestStream], threshold: float, sampling: SamplingConfig
 ) -> list[Run]:
-    """All streams side by side; one by one where that fails, so that one crash costs one stream.
+    """Decodes all streams in one batch; one by one if that fails, so that a crash costs one stream.
 
     Raises:
         UserError: if memory runs out.
@@ -125,7 +125,7 @@ def run_alone(
 
 
 def _require_memory(error: Exception, doing: str) -> None:
-    """Running out of memory is no fault of a stream: it ends the evaluation."""
+    """Running out of memory is not a failure of one stream: it ends the evaluation."""
     # PyTorch's allocator of the CPU raises a plain RuntimeError.
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
         raise UserError(

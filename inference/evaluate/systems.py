@@ -1,4 +1,4 @@
-"""Systems without a model: theory says what each must score (timing protocol 1.8).
+"""Baselines and oracles, with the scores that theory predicts (timing protocol 1.8).
 
 ::
 
@@ -8,7 +8,7 @@
     oracle           everything 1, latency 0
     oracle_early     1.9 s too early: recall 0, all early, latency -1.9 s
     oracle_late      3 s too late: recall 0 at W = 2, 1 at W = 5
-    silence_timer    speaks whenever sound is followed by silence: what a learned decision must beat
+    silence_timer    speaks whenever sound is followed by silence: what a trained model must beat
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def random(truth: Truth, time: TimeBase, rate: float, seed: int) -> Outcome:
 
 
 def oracle(truth: Truth, time: TimeBase, shift_s: float = 0.0) -> Outcome:
-    """Answers every event rightly, ``shift_s`` after its ``ready``."""
+    """Answers every event correctly, ``shift_s`` after its ``ready``."""
     shift = time.samples(shift_s)
     onsets = [
         Onset(max(0, e.ready_samples + shift), e.answers[0]) for e in truth.events if e.must_respond
@@ -75,7 +75,7 @@ class SilenceTimer:
             raise ValueError(f"every setting must be positive, got {self}")
 
     def __call__(self, audio: Float32, time: TimeBase) -> Outcome:
-        """Args: audio (n,) float32 in [-1, 1]."""
+        """The replies to ``audio``, (n,) float32 in [-1, 1]."""
         levels = slot_levels_db(audio, time)
         if not levels.size:
             return Outcome()

@@ -30,8 +30,8 @@ class Onset:
 class Windows:
     """How late a reply may come, and how far before ``ready`` it still counts as early.
 
-    An onset is early when it lies between the event's start (or ``early_samples`` before
-    ``ready``, whichever is first) and ``ready``; earlier still it has nothing to do with the event.
+    An onset is early if it is between the event's start (or ``early_samples`` before
+    ``ready``, whichever is first) and ``ready``; an onset before that does not belong to the event.
     """
 
     late_samples: int

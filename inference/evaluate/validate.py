@@ -1,4 +1,4 @@
-"""Validation of a model in training by real streaming decoding, for the trainer's callable."""
+"""Validates a model during training by live decoding."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def stream_validation(
 ) -> Callable[[Checkpoint], dict[str, float]]:
     """A function that decodes a fixed choice of held-out streams and returns figures.
 
-    Nothing is forced: what the model says stays in its context, so false triggers and their
-    consequences show. Figures that have nothing to measure are left out.
+    No teacher forcing: replies of the model stay in its context, so false triggers and their
+    consequences show. Figures that cannot be measured are left out.
 
     Raises:
         UserError: if the split is missing or holds no online stream.

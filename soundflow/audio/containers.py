@@ -1,7 +1,7 @@
 """Whether a file ends where its container says, read from its headers alone.
 
-Decoders take the end of a file for the end of the audio; a download that broke off would be read
-short without a word. Containers that carry their lengths are walked here, chunk by chunk::
+Decoders take the end of a file for the end of the audio, so a truncated download would silently be
+read short. Containers that carry their lengths are walked here, chunk by chunk::
 
     RIFF  [fmt ][data ..................]        expected end > size of the file: cut short
     EBML  [Segment [Cluster][Cluster ...         unknown sizes (live): its blocks are walked
@@ -33,7 +33,7 @@ class Ending:
         cut: it ends inside a part whose length is known.
         chained: further streams follow the first one (concatenated Ogg, WebM, FLAC); times in it
             start again, so it cannot be read from the middle.
-        second_file: another file of the same kind follows, which no decoder would read.
+        second_file: another file of the same kind follows, which decoders ignore.
     """
 
     cut: bool = False

@@ -1,8 +1,8 @@
 """Samples of any audio file, a block at a time, from any place in it, to its real end.
 
 libsndfile reads what it knows exactly (linear PCM in WAV and its kin, FLAC); everything else is
-decoded by FFmpeg through PyAV. No length in a header is believed: files are decoded to their end,
-and `soundflow.audio.containers` tells an end from a break.
+decoded by FFmpeg through PyAV. No length in a header is trusted: files are decoded to their end,
+and `soundflow.audio.containers` distinguishes a complete file from a truncated one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EXACT = frozenset(
 )
 # Codecs forget what came before within some frames; a second is more than any needs.
 _LEAD_S = 1.0
-# What follows the audio of an MP3 or stands between two that were joined.
+# What follows the audio of an MP3 or separates two that were joined.
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"Xing", b"Info")
 
 
@@ -93,7 +93,7 @@ def _open_soundfile(file: BinaryIO, end: Ending) -> _SoundfileSource | None:
 class _Tolerant:
     """A file whose damaged headers may name impossible places: going there leads nowhere.
 
-    libsndfile is told by the place; an exception in its callback would only be printed.
+    libsndfile sees it from the position; an exception in its callback would only be printed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -291,7 +291,7 @@ class _FfmpegSource:
 
 
 def _decoded(packet: Any, head: bytes) -> Any:
-    """The frames of a packet; none where it is a tag that stands between frames."""
+    """The frames of a packet; none where it is a tag between frames."""
     try:
         return packet.decode()
     except ValueError:  # FFmpeg's InvalidDataError among them

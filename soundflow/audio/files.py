@@ -76,7 +76,7 @@ class AudioBlocks:
     """A recording as an iterator of (n,) float32 blocks, n >= 1; memory does not grow with it.
 
     Attributes:
-        name: what messages call it.
+        name: used in messages.
         warnings: as in `Recording`; complete once the blocks have been read.
 
     Raises:
@@ -156,7 +156,7 @@ class AudioBlocks:
         if ends_s < self.end_s - END_TOLERANCE_S:
             raise AudioError(
                 self.name,
-                "ends before the part that is wanted",
+                "ends before the requested part",
                 f"at {ends_s:.2f} s, before {self.end_s:g} s",
                 "correct its times, or remove it",
             )
@@ -177,13 +177,13 @@ def read_recording(
         source: a path (of a file or a pipe), or the bytes of a file.
         start_s, end_s: the part to read; None means to the end. It must be there: a file that
             ends more than 0.1 s before ``end_s`` is an error.
-        limit_s: read no more than so much, if there is so much.
+        limit_s: read at most this much.
         name: what messages call it.
 
     Raises:
-        AudioError: naming the file, if it is missing, unreadable, damaged, cut short, empty in
-            the wanted part, changes its rate midway, or holds NaN, infinity, or samples beyond
-            8 times full scale.
+        AudioError: naming the file, if it is missing, unreadable, damaged, cut short, empty in the
+            requested part, changes its rate midway, or holds NaN, infinity, or samples beyond 8
+            times full scale.
     """
     blocks = AudioBlocks(source, sample_rate_hz, start_s, end_s, limit_s, name)
     samples = np.concatenate(list(blocks))

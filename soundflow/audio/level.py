@@ -1,11 +1,12 @@
-"""The short-time level of a recording: how loud, where it can be heard, whether it is silent.
+"""The short-time level of a recording: its loudness, its audible part, and whether it is silent.
 
 ::
 
     samples ─▶ without DC ─▶ mean power of every 10 ms ─▶ audible: within 42 dB of the loudest,
                                                                    and above the silence floor
 
-The floor lies between what an empty 16-bit recording holds and the quietest speech. Measured as the
+The floor lies between the level of an empty 16-bit recording and the quietest speech. Measured as
+the
 level of the loudest 10 ms: nothing within +-1 LSB exceeds -90.3 dBFS, and noise of +-1 LSB decoded
 from MP3, AAC, Opus or ADPCM has -92 to -91; of 150 recordings of speech whose *peak* is at -80 dBFS
 the lowest has -89.8, half of them are above -86.
@@ -50,9 +51,9 @@ def is_silent(samples: Float32) -> bool:
 
 
 def audible_span(samples: Float32) -> tuple[int, int]:
-    """First and one past the last sample of what can be heard, on the 10 ms grid.
+    """First and one past the last audible sample, on the 10 ms grid.
 
-    A silent clip is all span.
+    For a silent clip, the span is the whole clip.
     """
     (loud,) = np.nonzero(_audible(block_power(samples)))
     if not len(loud):

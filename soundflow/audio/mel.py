@@ -49,7 +49,7 @@ def _filter_bands(
     """The non-zero run of every filter, laid end to end: (weights, bins, starts).
 
     Summing only those runs is less work than the dense product and, unlike a BLAS call, gives the
-    same bits whatever the number of threads.
+    same bits with any number of threads.
     """
     filters = mel_filters(sample_rate_hz, front_end)
     runs = []

@@ -1,4 +1,4 @@
-"""Which channels of a recording are mixed to one, and what a listener should be told about them.
+"""Which channels of a recording are mixed to mono, and warnings about them.
 
 Plain averaging turns a pair in opposite phase into silence, and halves the level where one channel
 is dead. Both are decided over the whole recording, so that its level never jumps.
@@ -40,8 +40,8 @@ class Mixdown:
 def choose_channels(blocks: Iterable[Float32], n_channels: int) -> Mixdown:
     """Looks at a whole recording, (n, channels) at a time.
 
-    A channel 60 dB below the loudest is left out. Where the average of the channels would lose
-    what they hold (their power falls 6 dB below that of unrelated channels), the loudest is used
+    A channel 60 dB below the loudest is left out. Where the average of the channels would cancel
+    their content (their power falls 6 dB below that of unrelated channels), the loudest is used
     alone.
     """
     if n_channels == 1:

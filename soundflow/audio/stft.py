@@ -1,6 +1,6 @@
 """A short-time Fourier transform whose frames can be cut out and rejoined.
 
-Frame ``i`` stands for the ``hop`` samples ``[hop * i, hop * (i + 1))``: its window is centred on
+Frame ``i`` represents the ``hop`` samples ``[hop * i, hop * (i + 1))``: its window is centred on
 their middle, so a clip of n frames is a clip of n hops, and leaving a frame out shortens the audio
 by exactly one hop while the overlapping windows cross-fade the joint::
 
@@ -59,7 +59,7 @@ def istft(spectra: Complex64, window_samples: int, hop_samples: int) -> Float32:
 
 
 def _lead(window_samples: int, hop_samples: int) -> int:
-    """Samples by which a window begins before the hop that it stands for."""
+    """Samples by which a window begins before the hop that it represents."""
     if (window_samples - hop_samples) % 2 or not 0 < hop_samples <= window_samples // 2:
         raise ValueError(
             f"the hop must be at most half the window and of the same parity, got hop "

@@ -58,12 +58,12 @@ def run(args: argparse.Namespace) -> None:
     else:
         OUT.print(
             f"part {args.part}: {done.made} shards made and {done.kept} kept; "
-            f"{done.waiting} of other parts are not there yet"
+            f"{done.waiting} of other parts do not exist yet"
         )
 
 
 def output_of(recipe: BuildRecipe) -> Output:
-    """What a build with this recipe is known by."""
+    """The `Output` of a build with this recipe."""
     plain = to_plain(recipe)
     settings = {
         **recipe.content(),
@@ -108,7 +108,7 @@ def show(summary: BuildSummary, output: str) -> None:
     OUT.print(tasks)
     for note in summary.notes:
         OUT.print(note, soft_wrap=True)
-    speed = f"{summary.speed:g}x real time" if summary.speed else "nothing was left to make"
+    speed = f"{summary.speed:g}x real time" if summary.speed else "everything was already built"
     OUT.print(
         f"{dropped(summary.drops, output)}\n{summary.shards_made} shards made and "
         f"{summary.shards_kept} kept in {summary.seconds:.0f} s ({speed})\n"
@@ -118,7 +118,7 @@ def show(summary: BuildSummary, output: str) -> None:
 
 
 def dropped(counted: Mapping[str, int], output: str) -> str:
-    """The reasons for which most items were dropped; a list of all lies in the output."""
+    """The most frequent reasons for drops; the full list is in the output."""
     if not counted:
         return "dropped: none"
     most = sorted(counted.items(), key=lambda pair: -pair[1])

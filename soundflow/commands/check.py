@@ -46,7 +46,7 @@ def _resolve(path: Path, tree: dict[str, Any]) -> tuple[Any, Plan]:
         tail = f"did you mean {close!r}?" if close else f"known: {', '.join(planners)}"
         raise UserError(
             f"{path}: command: {command!r} is not a command; {tail}",
-            "say at the top of the recipe what it is for, as in `command: train`",
+            "name the command at the top of the recipe, for example `command: train`",
         )
     recipe, plan = planners[command](tree, str(path))
     return recipe, {"command": f"soundflow {command}", **plan}
@@ -101,7 +101,7 @@ def _material(recipe: BuildRecipe) -> Plan:
         raise UserError("; ".join(found.problems), most)
     plan = {"material": f"{found.clips:,} rows; {len(found.drops):,} dropped, {most}"}
     if found.missing:
-        plan["no clip for"] = ", ".join(found.missing)
+        plan["no recording for"] = ", ".join(found.missing)
     return plan | {f"note {n}": note for n, note in enumerate(found.notes, 1)}
 
 
@@ -115,7 +115,7 @@ def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     recipe = build(TrainRecipe, tree, where)
     data, compute = recipe.data, recipe.compute
     streams = recipe.optim.updates * data.global_batch_size
-    parameters = f"those of {recipe.start_from}: not there yet"
+    parameters = f"those of {recipe.start_from}: does not exist yet"
     lacking: list[str] = []
     if recipe.start_from is None or recipe.start_from.is_dir():
         count = parameter_count(recipe, load_vocabulary(recipe.vocabulary)[1])
@@ -137,8 +137,9 @@ def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     intervals = recipe.intervals
     states = recipe.optim.updates // intervals.save_every
     looks = recipe.optim.updates // intervals.validate_every
-    plan["on the way"] = (
-        f"{states:,} states saved ({intervals.keep_last} kept), {looks:,} looks at {data.valid}"
+    plan["checkpoints"] = (
+        f"{states:,} states saved ({intervals.keep_last} kept), {looks:,} validations on "
+        f"{data.valid}"
     )
     if lacking:
         plan["this machine"] = "; ".join(lacking)
@@ -161,7 +162,7 @@ def _evaluate(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     from soundflow.commands.evaluate import output_of
 
     recipe = build(EvaluateRecipe, tree, where)
-    chosen = f"chosen on {recipe.calibrate_on}" if recipe.calibrate_on else "the checkpoint's own"
+    chosen = f"chosen on {recipe.calibrate_on}" if recipe.calibrate_on else "from the checkpoint"
     at_most = f"at most {recipe.max_streams} streams of " if recipe.max_streams else ""
     return recipe, {
         "output": _output(recipe.output, output_of(recipe)),
@@ -177,14 +178,14 @@ def _output(folder: Path, output: Output) -> str:
         found = examine(folder, output)
     except UserError as error:
         return f"{error.message}; {error.hint}"
-    return str(folder) if found is None else f"{folder}: goes on with what is there"
+    return str(folder) if found is None else f"{folder}: the existing output is resumed"
 
 
 def _vocabulary(name: str) -> str:
     from soundflow.text.presets import load_vocabulary
 
     if name != "tiny" and not Path(name).exists():
-        return f"{name}: not there yet"
+        return f"{name}: does not exist yet"
     return f"{name}, {load_vocabulary(name)[1].vocab_size:,} ids"
 
 
@@ -199,4 +200,4 @@ def _scene_models(config: ScenesConfig) -> str:
 
 
 def _present(path: Path) -> str:
-    return f"{path}" + ("" if path.exists() else ": not there yet")
+    return f"{path}" + ("" if path.exists() else ": does not exist yet")

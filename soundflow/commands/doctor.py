@@ -1,4 +1,4 @@
-"""`soundflow doctor`: what this machine has, tried rather than assumed."""
+"""`soundflow doctor`: what this machine has, tested rather than assumed."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def _try_format(form: tuple[str, str, str]) -> Finding:
             seconds = len(read_audio(path)) / SAMPLE_RATE_HZ
         except Exception as error:
             return Finding(f"decode {extension}", "broken", " ".join(str(error).split()))
-    return Finding(f"decode {extension}", "ok", f"{seconds:.2f} s of 1 s back, in a worker")
+    return Finding(
+        f"decode {extension}", "ok", f"{seconds:.2f} s of 1 s decoded in a worker process"
+    )
 
 
 def _encode_av(tone: np.ndarray[tuple[int], np.dtype[np.float32]], form: str, codec: str) -> bytes:

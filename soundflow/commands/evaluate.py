@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def output_of(recipe: EvaluateRecipe) -> Output:
-    """What an evaluation with this recipe is known by."""
+    """The `Output` of an evaluation with this recipe."""
     free = ("output", "report", "streams_at_once")
     settings = {k: v for k, v in to_plain(recipe).items() if k not in free}
     names = (RESULTS_FILE, REPORT_FILE, RECIPE_FILE, CALIBRATION_FILE)
@@ -57,7 +57,7 @@ def output_of(recipe: EvaluateRecipe) -> Output:
 
 
 def show(results: Results) -> None:
-    """The systems at the headline window; every interval stands in results.json and the report."""
+    """The systems at the headline window; all intervals are in results.json and the report."""
     systems = results.headline
     table = Table(
         title=f"{results.n_streams} held-out streams, replies within "
@@ -76,10 +76,10 @@ def show(results: Results) -> None:
         failed = f"{len(results.failures)} streams failed: {results.failures[0]}"
         OUT.print(failed, style="red", soft_wrap=True)
     if results.n_offline:
-        OUT.print(f"{results.n_offline} offline samples left out: evaluation is of streams")
+        OUT.print(f"{results.n_offline} offline samples skipped: only streams are evaluated")
     threshold = results.calibration.threshold
     if results.calibration_path is None:
-        OUT.print(f"threshold {threshold:.3f}, the checkpoint's own")
+        OUT.print(f"threshold {threshold:.3f}, from the checkpoint")
     else:
         OUT.print(
             f"threshold {threshold:.3f}, calibrated on {results.calibration.split}, stored in "
@@ -88,14 +88,14 @@ def show(results: Results) -> None:
         )
     if results.stored_beside_report:
         OUT.print(
-            "the checkpoint is read-only: give the threshold to sessions yourself, "
+            "the checkpoint is read-only: pass the threshold to sessions: "
             f"session.threshold={threshold:.3f}",
             style="yellow",
             soft_wrap=True,
         )
     OUT.print(
         f"{results.sessions_agree} of {results.sessions} live sessions gave the same events as "
-        "the batch",
+        f"batch decoding",
         soft_wrap=True,
     )
 

@@ -26,7 +26,7 @@ def _recipe(source: str, rest: list[str]) -> InferRecipe:
     for word in (source, *rest):
         if not word.isascii() and word != word.encode(errors="replace").decode():
             raise UserError(f"{word!r}: the name is not UTF-8", "rename the file")
-    # A file that exists is audio, whatever its name holds.
+    # A file that exists is audio, even with '=' in its name.
     audio = [word for word in rest if "=" not in word or Path(word).exists()]
     overrides = [word for word in rest if word not in audio]
     if Path(source).suffix in (".yaml", ".yml"):

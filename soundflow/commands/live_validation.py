@@ -1,4 +1,4 @@
-"""Where the engine meets the trainer: held-out streams decoded live while a model trains."""
+"""Connects engine and trainer: decodes held-out streams live while a model trains."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from soundflow.train.run import StreamValidate
 
 
 def live_validation(recipe: TrainRecipe) -> StreamValidate | None:
-    """The callable that `soundflow.train` is given, since no wing may import another."""
+    """The callable that is passed to `soundflow.train`, which may not import `inference`."""
     if recipe.data.valid is None:
         return None
     return stream_validation(recipe.data.folder / recipe.data.valid, seed=recipe.seed)

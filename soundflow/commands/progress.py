@@ -12,7 +12,7 @@ from soundflow.logs import ERR
 
 @contextmanager
 def stages() -> Iterator[Callable[[str, int, int], None]]:
-    """Yields ``tell(stage, done, total)``: one bar a stage, in the order they begin."""
+    """Yields ``show(stage, done, total)``: one bar for each stage, in the order they begin."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -22,9 +22,9 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=ERR) as bars:
         known = {}
 
-        def tell(stage: str, done: int, total: int) -> None:
+        def show(stage: str, done: int, total: int) -> None:
             if stage not in known:
                 known[stage] = bars.add_task(stage, total=total)
             bars.update(known[stage], completed=done, total=total)
 
-        yield tell
+        yield show

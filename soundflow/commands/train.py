@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
         show(result)
 
 
-# Of everything in metrics.jsonl, what tells a person whether it learns; absent ones are left out.
+# The metrics of metrics.jsonl that show whether the model learns; absent ones are left out.
 COLUMNS = {
     "loss": "loss",
     "loss_stream": "L_stream",
@@ -66,7 +66,7 @@ def curves_of(result: TrainResult) -> Path:
 
 
 def show(result: TrainResult) -> None:
-    """How the run went: every look at the held-out streams, then the result."""
+    """Shows every validation on the held-out streams, then the result."""
     rows = [row for row in read_metrics(result.metrics_file) if "valid/decision_accuracy" in row]
     named = [n for n in COLUMNS if any(f"valid/{n}" in row for row in rows)]
     table = Table(title="held-out streams", title_justify="left")
@@ -83,8 +83,8 @@ def show(result: TrainResult) -> None:
 def _how_it_went(result: TrainResult) -> str:
     if result.precision is None:
         return (
-            f"all {result.updates} updates were done before: nothing is left to train. To train "
-            f"further: output=ANOTHER model=null start_from={result.model_folder}"
+            f"all {result.updates} updates are already done. To train further: output=ANOTHER "
+            f"model=null start_from={result.model_folder}"
         )
     resumed = f", resumed at {result.resumed_at + 1}" if result.resumed_at else ""
     return (

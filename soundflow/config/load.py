@@ -1,8 +1,8 @@
 """YAML recipe -> frozen dataclasses, strictly; every mistake at once (spec: Config).
 
 A recipe is refused before any work starts when a key is unknown, a type is wrong or a value is
-impossible. OmegaConf reads the YAML and the overrides, pydantic holds the values against the
-types and bounds of the dataclass fields, `soundflow.config.mistakes` says what is wrong.
+impossible. OmegaConf reads the YAML and the overrides, pydantic checks the values against the types
+and bounds of the dataclass fields, `soundflow.config.mistakes` words the errors.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def load(
         schema: a frozen dataclass; its ``__post_init__`` may raise ValueError for values that do
             not go together.
         overrides: ``key.sub=value`` words from the command line, applied last.
-        command: the command that will run it; a recipe may say ``command:`` to be kept from
-            running under another.
+        command: the command that will run it; a recipe may set ``command:`` so that no other
+            command runs it.
 
     Raises:
         UserError: listing every mistake, one a line.
@@ -48,7 +48,10 @@ def load(
     tree = read_tree(file, overrides)
     meant = tree.pop("command", None)
     if meant is not None and command is not None and meant != command:
-        raise UserError(f"{file}: is a recipe for `soundflow {meant}`", f"not for `{command}`")
+        raise UserError(
+            f"{file}: is a recipe for `soundflow {meant}`, not for `{command}`",
+            f"run `soundflow {meant} {file}`",
+        )
     return build(schema, tree, str(file))
 
 
@@ -59,7 +62,7 @@ def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         UserError: if the file cannot be read, is no YAML mapping, or an override is none.
     """
     if path.is_dir():
-        raise UserError(f"{path}: is a folder, a recipe is a YAML file", "name the file")
+        raise UserError(f"{path}: is a folder; expected a YAML file", "name the file")
     try:
         tree = OmegaConf.load(path)
     except FileNotFoundError as error:
@@ -69,7 +72,7 @@ def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         raise UserError(f"{path}: {_reason(error)}", "correct the YAML") from error
     if not isinstance(tree, DictConfig):
-        raise UserError(f"{path}: a recipe is a mapping of keys to values", "see recipes/")
+        raise UserError(f"{path}: expected a mapping of keys to values", "see recipes/")
     return _resolved(tree, overrides, str(path))
 
 
@@ -79,7 +82,7 @@ def tree_of(overrides: Sequence[str], where: str) -> dict[str, Any]:
 
 
 def build(schema: type[T], tree: Mapping[str, Any], where: str, hint: str = _RECIPE_HINT) -> T:
-    """A dataclass from a plain tree. ``where`` stands before every mistake.
+    """A dataclass from a plain tree. ``where`` precedes every error message.
 
     Raises:
         UserError: listing every mistake, one a line.

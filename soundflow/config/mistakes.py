@@ -59,8 +59,8 @@ def mistakes(schema: type[Any], error: ValidationError) -> list[str]:
     for choice in (c for m in found for c in m.choices):
         if choice.at not in best or choice.reached > best[choice.at].reached:
             best[choice.at] = choice
-    told = [m for m in found if all(best[c.at].tag == c.tag for c in m.choices)]
-    return list(dict.fromkeys(map(_line, told)))
+    shown = [m for m in found if all(best[c.at].tag == c.tag for c in m.choices)]
+    return list(dict.fromkeys(map(_line, shown)))
 
 
 def _line(mistake: _Mistake) -> str:

@@ -1,4 +1,4 @@
-"""The resolved recipe beside every output, so that a run can be read and repeated."""
+"""Stores the resolved recipe with every output, so that a run can be read and repeated."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """How settings are declared: ``@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)``.
 
-Bounds stand with their fields, as pydantic's types (`PositiveInt` ...) or those below; numbers are
-finite. They hold for recipes and for settings made in Python alike. What relates fields to each
-other is left to ``__post_init__``.
+Bounds are part of the field types: pydantic's (`PositiveInt` ...) or those below; numbers are
+finite. They apply to recipes and to settings made in Python alike. ``__post_init__`` checks how
+fields relate to each other.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _ordered(bounds: tuple[Any, Any]) -> tuple[Any, Any]:
     return bounds
 
 
-# Of a range (low, high); what its ends may be stands in the types of the pair.
+# Of a range (low, high); the types of the pair bound its ends.
 Ordered = AfterValidator(_ordered)
 
 

@@ -82,8 +82,8 @@ def recognise(folder: Path) -> Form:
     if kind not in known:
         raise UserError(
             f"{folder}: not a checkpoint that can be read (model_type {kind!r})",
-            f"wanted: {MODEL_CONFIG} (published release), {SPEC} (SoundFlow), or a config.json of "
-            + ", ".join(map(str, known)),
+            f"expected: {MODEL_CONFIG} (published release), {SPEC} (SoundFlow), or a "
+            f"config.json of " + ", ".join(map(str, known)),
         )
     return known[kind]
 
@@ -136,7 +136,7 @@ def _foreign_facts(form: Form, model: ModelConfig) -> TrainingFacts:
 def _require_tokenizer(folder: Path, spec: StreamSpec, tokenizer: TextTokenizer) -> None:
     if spec.tokenizer != tokenizer.fingerprint:
         raise UserError(
-            f"{folder}: tokenizer {tokenizer.fingerprint}, the spec wants {spec.tokenizer}",
+            f"{folder}: tokenizer {tokenizer.fingerprint}, the spec expects {spec.tokenizer}",
             "do not mix the files of two checkpoints",
         )
 
@@ -149,7 +149,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})", "fetch it again") from error
     if not isinstance(data, dict):
-        raise UserError(f"{path}: wants a JSON object", "fetch it again")
+        raise UserError(f"{path}: expected a JSON object", "fetch it again")
     return data
 
 
@@ -185,7 +185,7 @@ def _release(folder: Path) -> _Parts:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{file}: cannot be read ({error})", "fetch it again") from error
     if not isinstance(data, dict):
-        raise UserError(f"{file}: wants a mapping", "fetch it again")
+        raise UserError(f"{file}: expected a mapping", "fetch it again")
     tower = sizes.tower_from(audio_file, audio, data.get("n_embd"))
     stored = from_safetensors(folder) | prefixed(names.TOWER, from_pth(_tower_file(folder)))
     return sizes.from_release(file, data, tower), stored
@@ -196,7 +196,7 @@ def _tower_file(folder: Path) -> Path:
     if len(found) != 1:
         what = f"{len(found)} of them are there" if found else "none is there"
         raise UserError(
-            f"{folder}: wants the audio tower as {' or '.join(TOWER_FILES)}; {what}",
+            f"{folder}: expected the audio tower as {' or '.join(TOWER_FILES)}; {what}",
             "fetch the release again, or remove the one that does not belong to it",
         )
     return found[0]
@@ -224,7 +224,7 @@ def _plain(folder: Path) -> _Parts:
     if not audio_folder.is_dir():
         raise UserError(
             f"{folder}: a language model without an audio tower",
-            f"put a Qwen2_5OmniAudioEncoder beside it as {TOWER_FOLDER}/",
+            f"add a Qwen2_5OmniAudioEncoder as {TOWER_FOLDER}/",
         )
     file = folder / CONFIG
     data = read_json(file)

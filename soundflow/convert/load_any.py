@@ -1,4 +1,4 @@
-"""A checkpoint of any form straight into memory, for whoever does not want to convert it first."""
+"""Loads a checkpoint of any form into memory without converting it first."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Sizes in every form's own words, to ours and back.
+"""Model sizes between the config of every form and ours.
 
-What our model cannot be is refused by name: a config that is read by half gives a model that
-speaks, and speaks nonsense.
+A setting that our model does not support is refused by name: ignoring it would give a model that
+runs but produces nonsense.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def lm_from(file: Path, data: Mapping[str, Any], tied: bool) -> tuple[LmConfig, 
     theta = rope.get("rope_theta", data.get("rope_theta", 1_000_000.0))
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", "mrope"):
-        raise UserError(f"{file}: rope_type {kind!r} is not run", "use a model with plain RoPE")
+        raise UserError(f"{file}: rope_type {kind!r} is not supported", "use plain RoPE")
     lm = LmConfig(
         width=fields.integer("hidden_size"),
         layers=fields.integer("num_hidden_layers"),

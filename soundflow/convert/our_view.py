@@ -29,7 +29,7 @@ class OurView:
     """Our names over stored tensors.
 
     Attributes:
-        rows: where each of our tensors lies.
+        rows: where each of our tensors is stored.
         dropped: how many stored tensors of each prefix we have no place for, by declaration of
             the form.
     """
@@ -84,7 +84,7 @@ def match(
         if stored[name].shape != wanted:
             raise UserError(
                 f"{stored[name].file}: {name} has shape {stored[name].shape}, "
-                f"the config wants {wanted}",
+                f"the config expects {wanted}",
                 "the config and the weights belong to different models",
             )
         for our, end, size in zip(ours, accumulate(sizes), sizes, strict=True):

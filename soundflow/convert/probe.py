@@ -41,7 +41,7 @@ Layer = Callable[[int, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Probe:
-    """What is heard and said. ids (L,) int64, mel (chunks, n_mels, frames), read: positions."""
+    """The input of a probe. ids (L,) int64, mel (chunks, n_mels, frames), read: positions."""
 
     ids: Tensor
     mel: Tensor
@@ -136,8 +136,8 @@ def _release_layer(source: Opened) -> Layer:
         q, k, v = (t.view(len(x), -1, size).transpose(0, 1) for t in (q, k, v))
         q, k = _rotate(q, lm.rope_theta), _rotate(k, lm.rope_theta)
         k, v = k.repeat_interleave(group, dim=0), v.repeat_interleave(group, dim=0)
-        heard = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + heard.transpose(0, 1).reshape(len(x), -1) @ get("attn.proj.weight").T
+        attended = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + attended.transpose(0, 1).reshape(len(x), -1) @ get("attn.proj.weight").T
         normed = _rms_norm(x, get("norm_2.weight"), lm.norm_eps)
         gate = functional.silu(normed @ get("mlp.fc_1.weight").T)
         return x + (gate * (normed @ get("mlp.fc_2.weight").T)) @ get("mlp.proj.weight").T

@@ -56,8 +56,8 @@ class ConvertOptions:
     Attributes:
         to: form of the result.
         dtype: of every tensor; ``keep`` leaves each as it is.
-        shard_gb: most bytes of a shard, and with one tensor more, of the memory used.
-        base: where a Thinker takes its eyes from (the checkpoint that training began with).
+        shard_gb: maximum size of a shard; memory use is this and one tensor more.
+        base: the checkpoint from which a Thinker takes its vision weights.
         verify: compare the logits of source and result on a probe.
     """
 
@@ -137,7 +137,8 @@ def convert(
     """Converts a checkpoint. ``dest`` appears whole, verified, or not at all.
 
     Args:
-        progress: called with the bytes to do; what it returns hears of every tensor's bytes.
+        progress: called with the bytes to do; returns a function that is called with every tensor's
+            bytes.
 
     Raises:
         UserError: if the source is damaged or not what its config says, the destination is taken,
@@ -256,4 +257,4 @@ def _sha256(file: Path) -> str:
 
 
 def _ignore(n_bytes: int) -> None:
-    """Nobody watches."""
+    """No progress is shown."""

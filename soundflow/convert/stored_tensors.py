@@ -1,4 +1,4 @@
-"""Tensors on disk by name, whatever files they lie in: safetensors shards or a ``.pth``.
+"""Tensors on disk by name, stored as safetensors shards or as a ``.pth``.
 
 Nothing is read before it is asked for, and nothing is kept: a 12 GB checkpoint is walked through
 with one tensor in memory at a time. A ``.pth`` is read with ``weights_only=True``: tensors and
@@ -34,7 +34,7 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies, and what it is, without its values."""
+    """The place, shape and dtype of a stored tensor, without its values."""
 
     file: Path
     shape: tuple[int, ...]
@@ -90,7 +90,7 @@ def from_pth(file: Path) -> dict[str, StoredTensor]:
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{file}: holds more than tensors, so it is not opened",
-            "a state dict is wanted: torch.save(model.state_dict(), path)",
+            "expected a state dict: torch.save(model.state_dict(), path)",
         ) from error
     except (RuntimeError, OSError, EOFError) as error:
         raise UserError(
@@ -126,7 +126,7 @@ def _open_safetensors(file: Path) -> dict[str, StoredTensor]:
                 if dtype is None:
                     raise UserError(
                         f"{file}: {name} has the type {part.get_dtype()}",
-                        f"weights of {', '.join(_DTYPES)} are read; quantised ones are not",
+                        f"supported: {', '.join(_DTYPES)}; quantised weights are not",
                     )
                 found[name] = StoredTensor(
                     file, tuple(part.get_shape()), dtype, partial(_read, file, name)

@@ -1,4 +1,4 @@
-"""The files of each form beside and around the weights."""
+"""Writes the files of each checkpoint form."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def write_release(folder: Path, source: forms.Opened, target: Target, limit_byte
 
 
 def write_plain(folder: Path, source: forms.Opened, target: Target, limit_bytes: int) -> None:
-    """``AutoModelForCausalLM.from_pretrained(folder)`` reads the language model; the tower
-    stands beside it as ``audio_tower/``."""
+    """``AutoModelForCausalLM.from_pretrained(folder)`` reads the language model; the audio tower
+    is in ``audio_tower/``."""
     write_shards(folder, target, names.plain_names(source.shapes), limit_bytes, _PT)
     config = source.model.lm.for_transformers(source.spec.tokens.vocab_size)
     config.architectures = ["Qwen2ForCausalLM"]
@@ -87,30 +87,29 @@ def write_plain(folder: Path, source: forms.Opened, target: Target, limit_bytes:
 def write_thinker(
     folder: Path, source: forms.Opened, target: Target, limit_bytes: int, base: Path | None
 ) -> str:
-    """Qwen2.5-Omni's Thinker. Returns where its eyes come from, in words.
+    """Qwen2.5-Omni's Thinker. Returns a sentence about its vision weights.
 
-    Our model has no eyes. They are taken from ``base``, the checkpoint that training began with;
-    without one, a tower of zeros of the smallest size takes their place, so that transformers
-    finds every key.
+    Our model has none. They are taken from ``base``, the checkpoint that training started from;
+    without one, they are zeros of the smallest size, so that transformers finds every key.
     """
     table = names.thinker_names(source.shapes)
     write_shards(folder, target, table, limit_bytes, _PT, always_index=True)
     if base is None:
         config = _thinker_config(source, _STAND_IN)
-        eyes = _blind_eyes(config)
-        words = f"{len(eyes)} visual tensors of zeros: images are not understood (no base=)"
+        tensors = _zero_vision(config)
+        words = f"{len(tensors)} vision tensors of zeros: images are not supported (no base=)"
     else:
-        vision, eyes = _eyes_of(base, source.model)
+        vision, tensors = _vision_of(base, source.model)
         config = _thinker_config(source, vision)
-        words = f"{len(eyes)} visual tensors taken from {base}"
-    _append(folder, eyes)
+        words = f"{len(tensors)} vision tensors taken from {base}"
+    _append(folder, tensors)
     config.architectures = ["Qwen2_5OmniThinkerForConditionalGeneration"]
     config.save_pretrained(folder)
     return words
 
 
 def write_vocabulary(folder: Path, source: forms.Opened, into: forms.Form) -> None:
-    """The tokenizer, and beside foreign weights what they cannot say of themselves."""
+    """The tokenizer and, for other forms than ours, the metadata that they cannot hold."""
     source.tokenizer.save(folder)
     if into == "soundflow":
         return
@@ -141,11 +140,11 @@ def _thinker_config(source: forms.Opened, vision: dict[str, Any]) -> Qwen2_5Omni
             "mrope_section": mrope_section(lm),
         },
     )
-    eyes = Qwen2_5OmniVisionEncoderConfig(**{**vision, "out_hidden_size": lm.width})
+    vision_config = Qwen2_5OmniVisionEncoderConfig(**{**vision, "out_hidden_size": lm.width})
     config = Qwen2_5OmniThinkerConfig(
         audio_config=model.audio_encoder.for_transformers(lm.width).to_dict(),
         text_config=text.to_dict(),
-        vision_config=eyes.to_dict(),
+        vision_config=vision_config.to_dict(),
         audio_token_index=tokens.audio_pad,
         audio_start_token_id=tokens.audio_begin,
         audio_end_token_id=tokens.audio_end,
@@ -154,13 +153,13 @@ def _thinker_config(source: forms.Opened, vision: dict[str, Any]) -> Qwen2_5Omni
     return config
 
 
-def _blind_eyes(config: Qwen2_5OmniThinkerConfig) -> dict[str, torch.Tensor]:
+def _zero_vision(config: Qwen2_5OmniThinkerConfig) -> dict[str, torch.Tensor]:
     with torch.device("meta"):
         visual = Qwen2_5OmniThinkerForConditionalGeneration(config).model.visual
     return {f"visual.{k}": torch.zeros(v.shape) for k, v in visual.state_dict().items()}
 
 
-def _eyes_of(base: Path, model: ModelConfig) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _vision_of(base: Path, model: ModelConfig) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Vision config and tensors of a Thinker (or a whole Omni) that fits ``model``."""
     form = forms.recognise(base)
     if form not in ("thinker", "omni"):
@@ -171,16 +170,18 @@ def _eyes_of(base: Path, model: ModelConfig) -> tuple[dict[str, Any], dict[str, 
     if width != model.lm.width:
         raise UserError(
             f"base={base}: hidden_size {width}, the model has {model.lm.width}",
-            "name the checkpoint that training began with",
+            "name the checkpoint that training started from",
         )
     prefix = "thinker.visual." if form == "omni" else "visual."
     stored = from_safetensors(base)
-    eyes = {k.removeprefix("thinker."): t.read() for k, t in stored.items() if k.startswith(prefix)}
-    return thinker["vision_config"], eyes
+    tensors = {
+        k.removeprefix("thinker."): t.read() for k, t in stored.items() if k.startswith(prefix)
+    }
+    return thinker["vision_config"], tensors
 
 
 def _append(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """One more shard behind those that stand in the index."""
+    """Adds one more shard to the index."""
     file = "model-visual.safetensors"
     write_tensors(folder / file, tensors, _PT)
     index_file = folder / "model.safetensors.index.json"

@@ -24,11 +24,11 @@ OnBytes = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Target:
-    """The tensors of a result: ours, under a form's names, in the wanted dtype.
+    """The tensors of a result: ours, under a form's names, in the requested dtype.
 
     Attributes:
         dtype: None keeps what each tensor has.
-        on_bytes: hears the size of every tensor that is done.
+        on_bytes: called with the size of every tensor that is done.
     """
 
     view: OurView
@@ -47,7 +47,7 @@ class Target:
         """Ours, stacked by rows and cast.
 
         Raises:
-            UserError: if a value does not fit the wanted dtype.
+            UserError: if a value does not fit the requested dtype.
         """
         wanted = self._dtype(ours[0])
         parts = [self.view.read(o) for o in ours]

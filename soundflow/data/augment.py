@@ -1,4 +1,4 @@
-"""Small distortions of what is heard; what is said, and when, stays as it is.
+"""Small distortions of the input features; replies and their times stay as they are.
 
 Masks follow SpecAugment (Park et al., 2019, section 2). The gain is exact for the log-mel up to its
 floor: ``g`` dB of level add ``g / 10`` to log10 power and ``g / 40`` after Whisper's scaling.
@@ -21,7 +21,7 @@ AUGMENT = 1  # purpose key of the random stream
 class AugmentConfig:
     """Strengths; all zero switches augmentation off.
 
-    ``gain_db`` is the largest change of level, ``tilt_db`` the largest change of colour (from the
+    ``gain_db`` is the largest change of level, ``tilt_db`` the largest spectral tilt (from the
     lowest to the highest bin), ``noise`` the largest standard deviation of white noise on the
     features, ``bands`` and ``gaps`` the masks a stream gets in frequency and in time.
     """

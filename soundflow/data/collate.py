@@ -1,7 +1,7 @@
 """Streams to a batch: the features of the live engine, the tokens of the builder, padding.
 
 Nothing is laid out here: ids and roles come from the shard as `soundflow.protocol.layout` made
-them, and the mel comes from the same function that hears a live stream.
+them, and the mel comes from the same function as in a live session.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def stream_features(sample: StreamSample, spec: StreamSpec) -> StreamFeatures:
     )
 
 
-def first_chunks(heard: StreamFeatures, n_chunks: int, spec: StreamSpec) -> StreamFeatures:
-    """An online stream as it was after ``n_chunks``: everything heard and said up to there."""
-    (starts,) = np.nonzero(heard.ids == spec.tokens.audio_begin)
+def first_chunks(features: StreamFeatures, n_chunks: int, spec: StreamSpec) -> StreamFeatures:
+    """An online stream cut after ``n_chunks``: all audio and replies up to there."""
+    (starts,) = np.nonzero(features.ids == spec.tokens.audio_begin)
     if len(starts) <= n_chunks:
-        return heard
+        return features
     end = int(starts[n_chunks])
-    return StreamFeatures(heard.ids[:end], heard.roles[:end], heard.mel[:n_chunks])
+    return StreamFeatures(features.ids[:end], features.roles[:end], features.mel[:n_chunks])
 
 
 def collate(rows: Sequence[StreamFeatures], spec: StreamSpec) -> Batch:

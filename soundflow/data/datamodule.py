@@ -52,8 +52,8 @@ class DataConfig:
 class ResumableLoader:
     """Updates ``start`` and later, under the length of the whole run.
 
-    Lightning counts the batches of a resumed epoch from where it was left, so the length it is
-    told stays that of the whole.
+    Lightning counts the batches of a resumed epoch from where it was left, so it is given the
+    length of the whole run.
     """
 
     def __init__(self, updates: TrainUpdates, start: int, workers: int) -> None:

@@ -33,13 +33,13 @@ class FeatureCache:
         if stream in self._held:
             self._held.move_to_end(stream)
             return self._held[stream]
-        heard = stream_features(self._shards.read(stream), self._shards.spec)
-        self._held[stream] = heard
-        self._bytes += heard.mel.nbytes
+        features = stream_features(self._shards.read(stream), self._shards.spec)
+        self._held[stream] = features
+        self._bytes += features.mel.nbytes
         while self._bytes > self._limit:
             _, oldest = self._held.popitem(last=False)
             self._bytes -= oldest.mel.nbytes
-        return heard
+        return features
 
 
 class TrainUpdates(Dataset[tuple[Batch, ...]]):
@@ -96,11 +96,13 @@ class TrainUpdates(Dataset[tuple[Batch, ...]]):
         return int(self._shards.lengths.tokens[stream])
 
     def _features(self, row: Row, limit_chunks: int | None) -> StreamFeatures:
-        heard = self._cache[row.stream]
+        features = self._cache[row.stream]
         if limit_chunks is not None and self._shards.lengths[row.stream].kind == "online":
-            heard = first_chunks(heard, limit_chunks, self._shards.spec)
+            features = first_chunks(features, limit_chunks, self._shards.spec)
         rng = row.generator(self._schedule.seed, AUGMENT)
-        return StreamFeatures(heard.ids, heard.roles, augment(heard.mel, self._augmentation, rng))
+        return StreamFeatures(
+            features.ids, features.roles, augment(features.mel, self._augmentation, rng)
+        )
 
 
 class HeldOut(Dataset[Batch]):

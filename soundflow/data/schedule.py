@@ -9,7 +9,7 @@
     one update, 2 ranks, micro-batches of 2:   sorted by length  a b c d e f g h
         rank 0: (a c) (e g)      rank 1: (b d) (f h)
 
-Neither the number of ranks nor of workers changes what an update learns from, and the position
+Neither the number of ranks nor of workers changes the streams of an update, and the position
 after any number of updates is known without replaying them.
 """
 
@@ -73,8 +73,8 @@ class Schedule:
 class LengthWarmUp:
     """Early updates see only the beginning of each stream, growing from ``from_chunks``.
 
-    Nothing is learnt at first but where to look, and that is found sooner among fewer positions,
-    at a fraction of the cost (Li et al., 2022, "The stability-efficiency dilemma").
+    At first the model only learns where to attend, which is quicker with fewer positions, at a
+    fraction of the cost (Li et al., 2022, "The stability-efficiency dilemma").
 
     ``updates`` 0 switches it off; the last one of them reaches ``to_chunks``.
     """

@@ -1,4 +1,4 @@
-"""A finished build in a form that others read."""
+"""Exports a finished build to other formats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FORMS: dict[Form, str] = {
     "streamaudio": """\
 One JSON object a line in `SPLIT/streams.jsonl`, in the form of StreamAudio-2M, and one 16 kHz WAV
 a turn below `SPLIT/audio/`. The WAVs of a line, joined, are the stream; every reply belongs to the
-last 0.4 s of its WAV; `<no need to response>` stands for saying nothing. Times of events, tokens
+last 0.4 s of its WAV; `<no need to response>` means that nothing is said. Times of events, tokens
 and offline samples are not in this form.
 """,
     "huggingface": """\

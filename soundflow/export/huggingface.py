@@ -1,4 +1,4 @@
-"""Our streams as a Hugging Face dataset: Parquet files in the layout that hubs read.
+"""Our streams as a Hugging Face dataset: Parquet files in the layout that the hub reads.
 
 ::
 
@@ -6,8 +6,8 @@
     data/test-00000-of-00001.parquet
 
 Nothing is lost: a row holds a whole sample, and `sample_of` gives it back. Audio is declared
-undecoded, so that a row can be read without any audio package of the reader's; who wants arrays
-casts the column: ``data.cast_column("audio", datasets.Audio(16_000))``.
+undecoded, so that a row can be read without audio packages; to get arrays, cast the column:
+``data.cast_column("audio", datasets.Audio(16_000))``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Our streams as StreamAudio-2M: one line a stream, one WAV a turn.
+"""Our streams as StreamAudio-2M: one line for each stream, one WAV for each turn.
 
-A stream is cut behind every chunk that is answered. What lies between two cuts is what the
-assistant heard before it spoke, so it is the audio of that turn; behind the last answer the rest
-of the stream becomes a turn without response. Nothing is lost: the WAVs of a line, joined, are the
-stream, and every reply belongs to the last chunk of its WAV::
+A stream is cut after every chunk that is answered. The audio between two cuts is the audio of that
+turn; after the last answer, the rest of the stream becomes a turn without response. Nothing is
+lost: the WAVs of a line, joined, are the stream, and every reply belongs to the last chunk of its
+WAV::
 
     stream   |--0--|--1--|--2--|--3--|--4--|--5--|     replies after chunks 1 and 4
     turns    |    0.wav  |      1.wav      |2.wav|     "...", "...", <no need to response>
@@ -41,12 +41,12 @@ def turns_of(sample: StreamSample, time: TimeBase) -> Iterator[tuple[slice, Corp
     start = 0
     for reply in sorted(record.replies, key=lambda r: r.chunk):
         end = time.decision_time_samples(reply.chunk)
-        heard = _heard(record.events, start, end)
-        yield slice(start, end), CorpusTurn(heard, reply.text, reply.emotion, record.task, "")
+        events = _event_names(record.events, start, end)
+        yield slice(start, end), CorpusTurn(events, reply.text, reply.emotion, record.task, "")
         start = end
     if start < record.n_samples:
-        heard = _heard(record.events, start, record.n_samples)
-        silent = CorpusTurn(heard, NO_RESPONSE, "normal", record.task, "")
+        events = _event_names(record.events, start, record.n_samples)
+        silent = CorpusTurn(events, NO_RESPONSE, "normal", record.task, "")
         yield slice(start, record.n_samples), silent
 
 
@@ -67,6 +67,6 @@ def _items(shards: ShardSet, folder: Path) -> Iterator[CorpusItem]:
         yield CorpusItem(sample.record.id, sample.record.ability, tuple(turns))
 
 
-def _heard(events: tuple[Event, ...], start: int, end: int) -> str:
+def _event_names(events: tuple[Event, ...], start: int, end: int) -> str:
     """What happens in a turn, by the names that the stream gives its events."""
     return "; ".join(e.kind for e in events if start < e.end_samples <= end)

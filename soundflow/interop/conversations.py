@@ -1,4 +1,4 @@
-"""The published conversation forms: what was heard, what is answered.
+"""The published conversation formats: the user's audio and what is answered.
 
 ::
 
@@ -35,12 +35,12 @@ OfflineTask = Literal["A_T_T", "A_T", "T_T"]
 
 
 def is_silent(assistant: str) -> bool:
-    """Whether an ``assistant`` field stands for saying nothing."""
+    """Whether an ``assistant`` field means that nothing is said."""
     return assistant.strip().lower() in _NO_RESPONSE_MARKERS
 
 
 def emotion_of(name: object) -> str:
-    """One of our six emotions; any case is read, and what is unknown is normal, as published."""
+    """One of our six emotions, read in any case; an unknown one becomes normal, as published."""
     lower = name.strip().lower() if isinstance(name, str) else ""
     return lower if lower in EMOTIONS else "normal"
 
@@ -78,8 +78,10 @@ class CorpusItem:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> CorpusItem:
-        """Raises:
-        ValueError: if a field is missing or ``num_turns`` disagrees with ``turns``.
+        """A conversation from one line of the file.
+
+        Raises:
+            ValueError: if a field is missing or ``num_turns`` disagrees with ``turns``.
         """
         identity = data.get("id")
         if not isinstance(identity, str | int) or isinstance(identity, bool):
@@ -100,7 +102,7 @@ class CorpusItem:
 
 
 @dataclass(frozen=True)
-class HeardTurn:
+class OnlineTurn:
     """A clip and what is said after it."""
 
     audio_path: str
@@ -117,21 +119,23 @@ class OnlineConversation:
     """Clips that follow one another in one stream."""
 
     index: int
-    turns: tuple[HeardTurn, ...]
+    turns: tuple[OnlineTurn, ...]
 
     @staticmethod
     def from_json(index: int, data: dict[str, Any]) -> OnlineConversation:
-        """Raises:
-        ValueError: if the line has neither a conversation nor the shorthand of one turn.
+        """A conversation from one line of the file.
+
+        Raises:
+            ValueError: if the line has neither a conversation nor the shorthand of one turn.
         """
         if data.get("conversation"):
             rows, path_key = _objects(data, "conversation"), "audio_path"
         elif "merge_path" in data:
             rows, path_key = [data], "merge_path"
         else:
-            raise ValueError("wants 'conversation', or 'merge_path' and 'assistant'")
+            raise ValueError("expected 'conversation', or 'merge_path' and 'assistant'")
         turns = tuple(
-            HeardTurn(
+            OnlineTurn(
                 audio_path=text_field(row, path_key),
                 assistant=text_field(row, "assistant"),
                 emotion=emotion_of(row.get("emotion")),
@@ -166,8 +170,10 @@ class OfflineExample:
 
     @staticmethod
     def from_json(index: int, data: dict[str, Any]) -> OfflineExample:
-        """Raises:
-        ValueError: if there is no answer, or neither audio nor text to answer.
+        """An example from one line of the file.
+
+        Raises:
+            ValueError: if there is no answer, or neither audio nor text to answer.
         """
         rows = _objects(data, "conversation") if data.get("conversation") else [data]
         first = rows[0]
@@ -182,7 +188,7 @@ class OfflineExample:
             further_turns=len(rows) - 1,
         )
         if example.user is None and example.audio_path is None:
-            raise ValueError("wants 'user' or 'audio_path'")
+            raise ValueError("expected 'user' or 'audio_path'")
         return example
 
     def to_json(self) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""One JSON object a line: the carrier of every published form.
+"""One JSON object on each line: the format of all published data.
 
-What is wrong in a line is said with file and line number, because such files are written by hand
-and by other people's scripts.
+Errors name file and line, because such files are written by hand and by other people's scripts.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ def read_lines(
 
     Args:
         parse: (index of the object, counted from 0 without blank lines; the object) -> record; it
-            raises ValueError for a line that is not of its form.
-        on_bad: takes (line number, reason) of a bad line, which is then passed over. Without it
-            the first bad line ends the reading.
+            raises ValueError for an invalid line.
+        on_bad: takes (line number, reason) of a bad line, which is then skipped. Without it reading
+            ends at the first bad line.
 
     Raises:
         UserError: if the file cannot be read, or at a bad line where there is no ``on_bad``.
@@ -43,7 +42,7 @@ def read_lines(
                 except ValueError as error:  # JSON and UTF-8 errors are ValueErrors as well
                     if on_bad is None:
                         raise UserError(
-                            f"{path}:{number}: {error}", "mend or remove the line"
+                            f"{path}:{number}: {error}", "fix or remove the line"
                         ) from error
                     on_bad(number, str(error))
                 index += 1
@@ -69,7 +68,7 @@ def _object(raw: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as error:  # its own line number would be that within the line
         raise ValueError(f"not JSON, {error.msg} (column {error.colno})") from error
     if not isinstance(data, dict):
-        raise ValueError(f"wants a JSON object, got {type(data).__name__}")
+        raise ValueError(f"expected a JSON object, got {type(data).__name__}")
     return data
 
 

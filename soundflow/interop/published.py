@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # The instruction of every published training sample, letter by letter: with any other, the
-# released weights hear a prefix that they have never seen.
+# released weights get a prefix that they have never seen.
 PUBLISHED_SYSTEM = (
     "You are a helpful assistant. When there is no user text, if the audio contains a question, "
     "please answer it. If it is a sound effect, determine based on the sound whether help is "

@@ -58,8 +58,10 @@ class TrainingRow:
         return roles
 
     def validate(self, table: TokenTable) -> None:
-        """Raises:
-        ValueError: if lengths differ, a label is neither its id nor -100, an id is outside the
+        """Checks a row against itself and the token table.
+
+        Raises:
+            ValueError: if lengths differ, a label is neither its id nor -100, an id is outside the
             vocabulary, or the spans are not exactly the audio slots.
         """
         if len(self.ids) != len(self.labels):
@@ -91,8 +93,10 @@ class TrainingRow:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> TrainingRow:
-        """Raises:
-        ValueError: if a field is missing or of another type.
+        """A row from one line of the file.
+
+        Raises:
+            ValueError: if a field is missing or of another type.
         """
         kind = data.get("tasks")
         if kind not in ("online", "offline"):

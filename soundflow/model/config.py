@@ -34,7 +34,8 @@ class AudioEncoderConfig:
     """The audio tower: two convolutions, then ``layers`` pre-norm blocks over 20 positions a chunk.
 
     ``max_positions`` is the length of the sinusoid table (published: 1500). ``init_std`` is the
-    spread of random weights; a narrow tower needs a larger one, or the sinusoids drown the sound.
+    spread of random weights; a narrow tower needs a larger one, or the sinusoids dominate the
+    audio.
     """
 
     mel_bins: Width = 128
@@ -118,7 +119,7 @@ class ModelConfig:
         return asdict(self)
 
     def least_parameters(self, vocab_size: int) -> int:
-        """Parameters of the matrices alone: what any weights of these sizes hold at the least."""
+        """Parameters of the matrices alone: a lower bound for weights of these sizes."""
         tower, lm = self.audio_encoder, self.lm
         kv_width = lm.width // lm.heads * lm.kv_heads
         attention = 2 * lm.width * (lm.width + kv_width)
@@ -131,8 +132,10 @@ class ModelConfig:
         )
 
     def require_chunk(self, time: TimeBase, where: str) -> None:
-        """Raises:
-        UserError: if a chunk has more frames than the audio tower has positions.
+        """Checks that a chunk fits into the positions of the audio tower.
+
+        Raises:
+            UserError: if a chunk has more frames than the audio tower has positions.
         """
         frames, positions = time.frames_per_chunk // 2, self.audio_encoder.max_positions
         if frames > positions:

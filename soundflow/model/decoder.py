@@ -1,4 +1,4 @@
-"""Calling `Qwen2ForCausalLM` right: embeddings in, hidden states out, logits only where asked.
+"""Calls `Qwen2ForCausalLM`: embeddings in, hidden states out, logits only where needed.
 
 Two rules that fail silently when broken: no 2-D mask beside a cache (a mask that covers only the
 new tokens is taken for one of the whole context), and no cache object in a forward that must not

@@ -61,8 +61,8 @@ def _attend(attention: Qwen2_5OmniAudioAttention, x: Tensor) -> Tensor:
     query = attention.q_proj(x).view(shape).transpose(1, 2)
     key = attention.k_proj(x).view(shape).transpose(1, 2)
     value = attention.v_proj(x).view(shape).transpose(1, 2)
-    heard = functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
-    out: Tensor = attention.out_proj(heard.transpose(1, 2).reshape(n, frames, width))
+    attended = functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
+    out: Tensor = attention.out_proj(attended.transpose(1, 2).reshape(n, frames, width))
     return out
 
 

@@ -1,4 +1,4 @@
-"""What a training run tells whoever loads its weights."""
+"""Facts about a training run, stored with its weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`AudioInteractionModel`: what hears and speaks, for training and live alike.
+"""`AudioInteractionModel`: audio tower and language model, for training and live decoding alike.
 
 ::
 
@@ -90,7 +90,7 @@ class AudioInteractionModel(nn.Module):
         """Hidden states of whole rows, the training path.
 
         The tower always runs, on a chunk of zeros where no row has audio: every rank then reduces
-        the same gradients, whatever its rows hold.
+        the same gradients, with or without audio in its rows.
 
         Args:
             ids: (B, L) int64, padded on the right.

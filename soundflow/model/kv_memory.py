@@ -1,4 +1,4 @@
-"""A bounded memory for sessions without end (protocol section 6).
+"""A bounded memory for sessions of any length (protocol section 6).
 
 ::
 

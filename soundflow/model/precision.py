@@ -47,7 +47,7 @@ def choose_dtype(
 
 
 def precision_name(dtype: torch.dtype) -> str:
-    """How recipes and results call a dtype."""
+    """The name of a dtype in recipes and results."""
     return next(name for name, known in DTYPES.items() if known == dtype)
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint folder: weights as safetensors, and beside them all that gives them meaning.
+"""A checkpoint folder: weights as safetensors, with everything needed to use them.
 
 ::
 
@@ -45,7 +45,7 @@ TIED_KEY = "lm.lm_head.weight"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with everything a session needs beside it."""
+    """A model with everything else that a session needs."""
 
     model: AudioInteractionModel
     tokenizer: TextTokenizer
@@ -106,7 +106,7 @@ def load_checkpoint(
 
 
 def read_facts(folder: Path) -> tuple[ModelConfig, TrainingFacts, StreamSpec]:
-    """All that a checkpoint says of itself, held against the size of its weights.
+    """The metadata of a checkpoint, checked against the size of its weights.
 
     Raises:
         UserError: if the folder is no checkpoint, or its files contradict themselves or each other.
@@ -115,7 +115,7 @@ def read_facts(folder: Path) -> tuple[ModelConfig, TrainingFacts, StreamSpec]:
     data = _read_json(path)
     if data.get("format") != FORMAT_VERSION:
         raise UserError(
-            f"{path}: format {data.get('format')}, this reads {FORMAT_VERSION}",
+            f"{path}: format {data.get('format')}, this version reads {FORMAT_VERSION}",
             "load it with the version that wrote it",
         )
     spec = _read_spec(folder)
@@ -145,7 +145,7 @@ def require_parameters(config: ModelConfig, vocab_size: int, stored: int, where:
     least = config.least_parameters(vocab_size)
     if least > 2 * stored:
         raise UserError(
-            f"{where}: model: its sizes ask for {least:.3g} parameters or more, the weights hold "
+            f"{where}: model: its sizes need at least {least:.3g} parameters, the weights have "
             f"{stored:.3g}",
             "the config and the weights belong to different models",
         )
@@ -186,7 +186,7 @@ def load_tensors(model: AudioInteractionModel, folder: Path, spec: StreamSpec) -
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """A synced safetensors file that whoever may read its folder can read.
+    """Writes and syncs a safetensors file, readable by everyone who may read its folder.
 
     Raises:
         OSError, SafetensorError: if it cannot be written.

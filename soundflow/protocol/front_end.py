@@ -15,8 +15,8 @@ class FrontEnd:
     ``maximum`` chooses over what M in ``max(log_mel, M - 8)`` is taken:
 
     * ``window``: the newest ``window_chunks`` chunks, this one included. Causal, and one click does
-      not hide what is quiet for the rest of a session.
-    * ``running``: everything heard up to the end of the chunk. Causal; forgets nothing. The same
+    not mask quiet sounds for the rest of a session.
+    * ``running``: everything received up to the end of the chunk. Causal; forgets nothing. The same
       as ``window`` up to ``window_chunks`` chunks.
     * ``clip``: the whole clip (Whisper's; only possible once the clip is finished).
     """

@@ -75,7 +75,7 @@ def offline_prefix(table: TokenTable, system_ids: Sequence[int]) -> Piece:
 
 
 def listen(table: TokenTable, slots: int) -> Piece:
-    """One chunk heard. Its ``slots`` PAD positions take the encoder outputs of the chunk."""
+    """One chunk of audio. Its ``slots`` PAD positions take the encoder outputs of the chunk."""
     return _context(table.audio_begin, *(table.pad,) * slots, table.assistant)
 
 

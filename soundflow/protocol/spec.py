@@ -39,8 +39,10 @@ class StreamSpec:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> StreamSpec:
-        """Raises:
-        UserError: if a field is missing, unknown or impossible.
+        """A spec from its JSON form.
+
+        Raises:
+            UserError: if a field is missing, unknown or impossible.
         """
         try:
             return StreamSpec(
@@ -64,8 +66,10 @@ class StreamSpec:
         ]
 
     def require_same(self, other: StreamSpec, mine: str, theirs: str) -> None:
-        """Raises:
-        UserError: naming both places and every differing field, if the specs differ.
+        """Checks that two specs are the same.
+
+        Raises:
+            UserError: naming both places and every differing field, if the specs differ.
         """
         lines = self.diff(other)
         if lines:

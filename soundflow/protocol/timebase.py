@@ -7,9 +7,9 @@
     slot     |-----------------------|           640 samples  (40 ms, one encoder output)
     chunk    |=== 10 slots = 40 frames ===|      6400 samples (0.4 s, one decision)
 
-Rate, frame and slot are those of the audio encoder and the same everywhere: code that needs no more
-than these takes the constants below. The chunk is a choice of each data set, made in the
-``stream:`` block of its build recipe, and is only ever taken from the `StreamSpec` at hand.
+Rate, frame and slot are those of the audio encoder and the same everywhere: code that needs only
+these uses the constants below. The chunk is set for each data set, in the ``stream:`` block of its
+build recipe, and is always taken from the `StreamSpec`.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class TimeBase:
         return (chunk + 1) * self.chunk_samples
 
     def end_s(self, chunk: int) -> float:
-        """The same in seconds: where ``chunk`` ends."""
+        """Stream time in seconds at which ``chunk`` ends."""
         return self.seconds(self.decision_time_samples(chunk))
 
     def seconds(self, n_samples: int) -> float:

@@ -1,9 +1,9 @@
-"""What a stream says and when: the truth that builder, trainer and evaluation share.
+"""Events and replies of a stream: the ground truth that builder, trainer and evaluation share.
 
 ::
 
     audio     ~~~~~~[ event ]~~~~~~~~~~~~~[ event ]~~~~
-                    on   end              (no answer wanted)
+                    on   end              (no reply expected)
     chunks    |--0--|--1--|--2--|--3--|--4--|--5--|--6--|
     replies               ^ Reply(chunk=1)
 """
@@ -34,9 +34,9 @@ class Reply:
 class Event:
     """Something that happens in the stream, in samples from its start (timing protocol 1.1).
 
-    ``ready_samples`` is the first moment at which a careful listener could know; it lies in
-    ``(on_samples, end_samples]``. ``answers`` holds every reply that counts as right and is empty
-    for an event that deserves none.
+    ``ready_samples`` is the first moment at which a careful listener could know that a reply is
+    due; it is in ``(on_samples, end_samples]``. ``answers`` holds every reply that counts as right
+    and is empty for an event that deserves none.
     """
 
     kind: str

@@ -97,7 +97,7 @@ def line_chart(
 
     Args:
         log_x: an x axis by decades; it needs ``x_range``, and draws what is below it at its start.
-        x_mark: where a dashed vertical line stands.
+        x_mark: position of a dashed vertical line.
     """
     width, height = LINE_SIZE
     kept = [(s, [p for p in s.points if all(map(math.isfinite, p))]) for s in series]
@@ -140,7 +140,7 @@ def histogram(
     joined, bin_width = _joined(counts, bin_width)
     x = Scale(min(joined), max(joined) + bin_width, LEFT, width - RIGHT)
     y = Scale(0, max(joined.values()) * 1.05, height - BOTTOM, TOP)
-    # A bar of width one stands for its number, a wider one begins at it.
+    # A bar of width one is centred on its number, a wider one begins at it.
     offset = 0.5 if bin_width == 1 else 0.0
     parts = [_axes(x, y, x_name, y_name, height, whole=bin_width == 1, offset=offset)]
     for edge, n in sorted(joined.items()):

@@ -1,4 +1,4 @@
-"""Bytes inside the page: a report is one file that asks the network for nothing."""
+"""Embeds bytes in the page: a report is one file that loads nothing from the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A matrix as a picture: spectrograms, before and after, attention, whatever is rectangular."""
+"""A matrix as a PNG image, for example a spectrogram."""
 
 from __future__ import annotations
 

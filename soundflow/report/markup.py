@@ -1,4 +1,4 @@
-"""Escaped HTML and SVG from Python, and how figures are written."""
+"""Escaped HTML and SVG from Python, and number formats."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MISSING = "–"
 def tag(name: str, content: str | Markup | None = None, /, **attributes: object) -> Markup:
     """One element. ``class_`` is class, ``stroke_width`` is stroke-width; values are escaped.
 
-    Floats are rounded to hundredths, since nobody sees less in a drawing.
+    Floats are rounded to hundredths, since less is not visible in a drawing.
     """
     parts = [name]
     for key, value in attributes.items():

@@ -1,4 +1,4 @@
-"""The page around the figures: one HTML file with its style and script inside."""
+"""The HTML page of a report: one file that contains its style and script."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Section:
-    """``anchor`` is its address in the page; ``lead`` says in a sentence what is to be seen."""
+    """``anchor`` is its address in the page; ``lead`` is a sentence that introduces it."""
 
     anchor: str
     title: str

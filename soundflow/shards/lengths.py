@@ -1,12 +1,12 @@
-"""How long every stream of a split is: one memory-mapped table, a row a stream.
+"""The lengths of all streams of a split: one memory-mapped table, one row for each stream.
 
 ::
 
     train/streams.npy    (n_streams,) of ROW, in the order of the shards; codes of kind and task
     train/index.json     the names behind the codes, and the checksum of the table
 
-What training plans with (the length of millions of rows) is read from here in no time; the sidecars
-of the shards are for reading single streams.
+Training reads the lengths of millions of streams from here at once; the sidecars of the shards
+serve to read single streams.
 """
 
 from __future__ import annotations

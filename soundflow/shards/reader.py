@@ -1,8 +1,8 @@
 """Reads a folder of shards by position: finite, of exact length, O(1) to any sample.
 
 Order is the reader's business, not the file's: training permutes positions, so resuming never
-replays an epoch. Whatever is read is compared with the checksum it was written with, so a damaged
-shard is named and never believed.
+replays an epoch. Everything read is verified against the checksum it was written with, so a damaged
+shard is always detected and named.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ShardSet:
 
     @property
     def ends(self) -> tuple[int, ...]:
-        """The position behind the last sample of each shard."""
+        """The position after the last sample of each shard."""
         return tuple(self._ends)
 
     @property
@@ -219,7 +219,8 @@ class ShardSet:
             raise UserError(f"damaged index {path}: {error}", _REMEDY) from error
         if index.get("schema") != SCHEMA_VERSION:
             raise UserError(
-                f"{path}: schema version {index.get('schema')}, this reads {SCHEMA_VERSION}",
+                f"{path}: schema version {index.get('schema')}, this version reads "
+                f"{SCHEMA_VERSION}",
                 "build the data again with this version",
             )
         return index
@@ -240,5 +241,5 @@ def _load_sidecar(path: Path, sha256: str) -> ShardInfo:
     """Cached by content: a folder may be built anew while this process lives."""
     info = ShardInfo.read(path)
     if info.sha256 != sha256:
-        raise ValueError("it belongs to another build than the index")
+        raise ValueError("it belongs to a different build than the index")
     return info

@@ -1,4 +1,4 @@
-"""One stream as it lies on disk (schema version 2).
+"""One stream as stored on disk (schema version 2).
 
 A shard is a WebDataset tar; a stream is three members of it::
 
@@ -28,7 +28,7 @@ Pcm = npt.NDArray[np.int16]
 
 @dataclass(frozen=True)
 class SourceClip:
-    """A clip that a stream is made of, and under which terms."""
+    """A clip that a stream is made of, with its licence."""
 
     id: str
     corpus: str
@@ -38,7 +38,7 @@ class SourceClip:
 
 @dataclass(frozen=True)
 class MixedItem:
-    """One clip as it lies in a stream.
+    """One clip as mixed into a stream.
 
     Attributes:
         what: its name in the timeline ("user turn", "smoke alarm", ...).
@@ -104,7 +104,7 @@ class StreamRecord:
 
     @property
     def clips(self) -> dict[str, SourceClip]:
-        """Every clip that is heard, by id."""
+        """Every clip in the mix, by id."""
         noise = [clip for track in self.noise for clip in track.clips]
         return {clip.id: clip for clip in (*(item.clip for item in self.items), *noise)}
 
@@ -175,8 +175,10 @@ class StreamSample:
         return self.pcm.astype(np.float32) / PCM_SCALE
 
     def validate(self, spec: StreamSpec) -> None:
-        """Raises:
-        ValueError: if lengths disagree, or the audio slots in ``ids`` do not fit the audio.
+        """Checks the parts of a sample against each other.
+
+        Raises:
+            ValueError: if lengths disagree, or the audio slots in ``ids`` do not fit the audio.
         """
         time, table = spec.time, spec.tokens
         if len(self.pcm) != self.record.n_samples or len(self.pcm) % time.chunk_samples:

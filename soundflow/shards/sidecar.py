@@ -1,6 +1,6 @@
-"""What stands beside a shard: who made it, its checksum, and where every sample lies in it.
+"""The sidecar of a shard: what made it, its checksum, and the position of every sample in it.
 
-A sidecar carries a checksum of itself, so that a damaged one is never believed.
+A sidecar carries a checksum of itself, so that a damaged one is detected.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ class ShardInfo:
 
     @staticmethod
     def read(path: Path) -> ShardInfo:
-        """Raises:
-        OSError: if there is none.
-        ValueError: if it is damaged.
+        """Reads a sidecar.
+
+        Raises:
+            OSError: if there is none.
+            ValueError: if it is damaged.
         """
         data = unsealed(path.read_bytes())
         try:

@@ -3,7 +3,7 @@
 ::
 
     train/000000.tar    WebDataset tar, members in a fixed order with fixed headers
-    train/000000.json   sidecar: sha256 of the tar, work key, and where every sample lies in it
+    train/000000.json   sidecar: sha256 of the tar, work key, and the position of every sample
     train/streams.npy   lengths of all streams (`soundflow.shards.lengths`)
     train/index.json    written last: the spec, its fingerprint and the totals of all shards
 
@@ -84,8 +84,7 @@ def finished_shard(folder: Path, number: int, key: str, *, verify: bool = True) 
     """The sidecar of a shard that this very work finished earlier, or None.
 
     A shard of other work, or with a damaged sidecar, counts as not there. So does one whose tar
-    differs from its sidecar: that is set aside as ``NNNNNN.tar.damaged``, for whoever wants to
-    know what happened to it.
+    differs from its sidecar: that is set aside as ``NNNNNN.tar.damaged``, for inspection.
 
     Args:
         verify: whether the tar is read and its checksum compared, or only its size.
@@ -158,7 +157,7 @@ def _add_sample(tar: tarfile.TarFile, sample: StreamSample, spec: StreamSpec) ->
         header = tarfile.TarInfo(f"{sample.record.id}.{extension}")
         header.size = len(data)
         tar.addfile(header, io.BytesIO(data))
-        # After addfile the stream stands behind the padded data.
+        # After addfile the stream is positioned after the padded data.
         padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         members[extension] = Member(int(tar.offset) - padded, len(data), zlib.crc32(data))
     return SampleEntry(

@@ -1,4 +1,4 @@
-"""One text form for comparing what was said with what was heard; the normaliser of every WER here.
+"""Text normalisation for comparing a reference with a transcript, used for every WER.
 
 English follows Whisper's normaliser (Radford et al. 2022, appendix C), in the implementation that
 transformers ships: case, punctuation, fillers and contractions levelled, numerals written as
@@ -17,7 +17,7 @@ from soundflow.text.mandarin_numbers import NUMERAL, read_number, say_digits
 VERSION = 1  # printed beside every score: another version is another ruler
 BY_CHARACTER = frozenset({"zh", "ja", "yue"})
 
-# Spelling that asr_models choose by accent, not by what they hear. Both sides are mapped, so a
+# Spelling that ASR models choose by accent, not by sound. Both sides are mapped, so a
 # rule that also hits an innocent word does no harm unless it makes two words alike.
 _SPELLING = (
     (re.compile(r"\b(col|fav|hon|lab|neighb|behavi|flav|harb|hum|rum|vap|splend)our"), r"\1or"),
@@ -41,7 +41,7 @@ def _whisper_english() -> Any:
 
 
 def normalise(text: str, language: str = "en") -> str:
-    """The text without what is not heard; words (or, by character, characters) apart by a space.
+    """The text without what is not pronounced; words (or single characters) separated by spaces.
 
     Args:
         language: ISO 639-1 code; a region ("en-GB") is ignored.

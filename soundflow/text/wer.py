@@ -12,7 +12,7 @@ from soundflow.text.normalize import units
 
 @dataclass(frozen=True)
 class ErrorCount:
-    """Edits between what was said and what was heard. Sum them, then take the rate."""
+    """Edits between a reference and a transcript. Sum them, then take the rate."""
 
     substitutions: int = 0
     deletions: int = 0
@@ -25,7 +25,7 @@ class ErrorCount:
 
     @property
     def rate(self) -> float | None:
-        """Errors a reference unit (may exceed 1); None where there is no reference."""
+        """Errors per reference unit (may exceed 1); None where there is no reference."""
         return self.errors / self.reference_units if self.reference_units else None
 
     def __add__(self, other: ErrorCount) -> ErrorCount:

@@ -1,12 +1,12 @@
-"""The state of a run, so that it can be killed at any moment and goes on where it was.
+"""The saved state of a run, so that it can be killed at any moment and resumed.
 
 ::
 
     output/resume/update-000000500.ckpt    Lightning's state: weights, optimiser, schedule, progress
     output/resume/update-000000500.json    written after it: size and sha256
 
-A state without its note, or that differs from it, does not count; the newest that counts is taken.
-States are read with ``weights_only=True``: tensors and plain values, nothing that runs.
+A state without its JSON file, or that differs from it, does not count; the newest valid one is
+used. States are read with ``weights_only=True``: tensors and plain values, nothing that runs.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def update_of(state: Path) -> int:
 
 
 def is_whole(state: Path) -> bool:
-    """Whether a state is exactly what was noted when it was saved."""
+    """Whether a state has the size and checksum recorded when it was saved."""
     try:
         note = json.loads(state.with_suffix(".json").read_bytes())
         if state.stat().st_size != note["n_bytes"]:

@@ -1,4 +1,5 @@
-"""Whose run an output folder holds, so that a changed recipe does not resume a foreign state."""
+"""Which run an output folder belongs to, so that a changed recipe does not resume another run's
+state."""
 
 from __future__ import annotations
 
@@ -24,10 +25,10 @@ FREE_OF_DATA = ("folder", "valid", "micro_batch_size", "workers", "cache_mb")
 
 
 def claim(recipe: TrainRecipe, content_hash: str) -> bool:
-    """Notes that ``output`` holds this run; whether it did already.
+    """Records that ``output`` holds this run; returns whether it did already.
 
     Args:
-        content_hash: of the training data, wherever they lie.
+        content_hash: of the training data, independent of its path.
 
     Raises:
         UserError: if it holds another run, naming the keys that differ, or anything foreign.

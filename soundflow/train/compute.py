@@ -1,6 +1,6 @@
 """How a run computes: number format, threads and attention kernel, chosen by measurement.
 
-One forward and backward pass of the real model on a real batch tells. Without hardware for
+One forward and backward pass of the real model on a real batch is timed. Without hardware for
 bfloat16 products an update takes ten times as long in bfloat16; on a machine that others use, two
 threads can be slower than one, because every parallel region waits for the slower of them.
 """

@@ -1,4 +1,4 @@
-"""What a recipe asks of the machine it runs on, held against what is there."""
+"""Checks what a recipe needs against the machine it runs on."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ class ComputeConfig:
 
 @dataclass(frozen=True, config=SETTINGS)
 class TrainerIntervals:
-    """When to look and to save, in updates. ``wandb`` names a project; it works offline too."""
+    """When to log, validate and save, in updates. ``wandb`` names a project; it works offline
+    too."""
 
     log_every: PositiveInt = 10
     validate_every: PositiveInt = 100
@@ -43,7 +44,7 @@ class TrainerIntervals:
 
 @dataclass(frozen=True, config=SETTINGS)
 class TrainRecipe:
-    """A run. ``output`` identifies it: the same command again resumes what lies there.
+    """A run. ``output`` identifies it: the same command again resumes the run in it.
 
     ``vocabulary`` is "tiny" or a folder with tokenizer.json, the one the data was built with.
     ``start_from`` is a checkpoint folder of ours whose weights and sizes the run starts with;

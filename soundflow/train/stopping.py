@@ -51,10 +51,10 @@ class StopFlag:
         raise Stopped(number, together=True)
 
     def stop_at_once(self) -> None:
-        """From here on nobody reads the flag.
+        """From here on the flag is no longer read.
 
         Raises:
-            Stopped: if a signal came that nobody has read.
+            Stopped: if a signal came that was not read yet.
         """
         self._at_once = self._first_process
         if self.asked is not None and self._at_once:

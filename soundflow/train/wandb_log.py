@@ -16,8 +16,10 @@ OFFLINE = ("offline", "disabled", "dryrun")
 
 
 def require_login(recipe: TrainRecipe) -> None:
-    """Raises:
-    UserError: if the recipe names a project and nobody is logged in.
+    """Checks that the user is logged in to Weights & Biases, if the recipe names a project.
+
+    Raises:
+        UserError: if not.
     """
     if recipe.intervals.wandb is None or os.environ.get("WANDB_MODE") in OFFLINE:
         return

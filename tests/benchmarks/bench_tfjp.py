@@ -112,7 +112,7 @@ def main() -> None:
     print(f"  the shared STFT is {naive_s / ours_s:.1f} times as fast")
     print(
         f"passes {np.mean([r.passes for r in reports]):.2f} a clip; "
-        f"K reached by {np.mean([r.hit_limit for r in reports]):.1%}"
+        f"pass limit hit by {np.mean([r.hit_limit for r in reports]):.1%}"
     )
 
 

@@ -37,7 +37,7 @@ def test_every_build_recipe_resolves(path: Path) -> None:
         ("prepare.tfjp.gamma=-1", "gamma"),
         ("max_dropped_share=2", "max_dropped_share"),
         ("cues=[{name: a, say: x, sound: rain}]", "one of say, sound and label"),
-        ("cues=[]", "nothing to hear"),
+        ("cues=[]", "at least one is needed"),
         ("workers=-1", "workers"),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_defect_keeps_its_traceback(
     assert main(["doctor"]) == 1
     said = capfd.readouterr().err
     assert "KeyError: 'lost'" in said
-    assert "a defect of SoundFlow" in said
+    assert "a bug in SoundFlow" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -83,9 +83,9 @@ def test_librispeech_words_end_where_the_alignment_says(
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('19-198-0000 "A,B" "0.1"', "another number of words"),
-        ('19-198-0000 "A,B" "0.5,0.1"', "goes back"),
-        ('19-198-0000 "A" "1.2.3"', "a time that is none"),
+        ('19-198-0000 "A,B" "0.1"', "different numbers of words"),
+        ('19-198-0000 "A,B" "0.5,0.1"', "not in order of time"),
+        ('19-198-0000 "A" "1.2.3"', "an invalid time"),
         ("19-198-0000 A B", "cannot be read"),
     ],
 )

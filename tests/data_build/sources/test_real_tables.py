@@ -59,7 +59,7 @@ def test_names_with_dots_never_lend_their_text_to_others(tmp_path: Path, read_al
     items, drops = read_all(tar_of(tmp_path / "b.tar", [names[0], names[3]]))
     assert not items
     assert [d.reason for d in drops] == [
-        "has neither text nor label nor caption; if it is noise, say so: kind: noise",
+        "has neither text nor label nor caption; for noise, set kind: noise",
         "has no audio member of its name",
     ]
 
@@ -145,7 +145,7 @@ def test_times_under_their_usual_names(
         ({"segment_start": 0.5, "segment_end": 1.0}, "looks like a time"),
         ({"xmin": 0.5, "xmax": "1"}, "looks like a time"),
         ({"start_sample": 800}, "looks like a time"),
-        ({"start": 0.5, "end": 1.0, "duration": 1.0}, "duration is not that"),
+        ({"start": 0.5, "end": 1.0, "duration": 1.0}, "duration differs"),
         ({"start": 0.5, "end": 0.5}, "before or at its start"),
         ({"start": "00:01"}, "not a number"),
         ({"end": float("nan")}, "not a time"),
@@ -302,7 +302,7 @@ def test_tables_that_data_frames_write(tmp_path: Path, read_all: ReadAll) -> Non
         assert texts(items) == said[:2], name
         assert [d.reason for d in drops] == ["its text is empty"], name
     (tmp_path / "t.xlsx").write_bytes(b"PK")
-    with pytest.raises(UserError, match="no table by its name"):
+    with pytest.raises(UserError, match="not named like a table"):
         read_all(SourceConfig("manifest", str(tmp_path / "t.xlsx")))
 
 
