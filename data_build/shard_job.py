@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,17 @@ from data_build.compose.offline import compose_offline
 from data_build.compose.stream import compose
 from data_build.context import BuildContext, build_context
 from data_build.drops import Drop, Dropped
-from data_build.quota import quota_key
 from data_build.randomness import StreamSeed, digest
 from data_build.recipe import BuildRecipe
 from data_build.statistics import Statistics
 from data_build.tasks.context import PlannerContext
-from data_build.tasks.offline import plan_offline
-from data_build.tasks.table import FORMS, plan_stream
+from data_build.tasks.table import FORMS, plan_offline, plan_stream
 from soundflow.shards.schema import StreamSample
 from soundflow.shards.sidecar import ShardInfo
 from soundflow.shards.writer import write_shard
 
 _ATTEMPTS = 16
+_GOLDEN = 0.6180339887498949
 # Raise when the code composes other streams or writes other sidecars from the same recipe: shards
 # of the code before are then made anew instead of being kept.
 BUILD_VERSION = 2
@@ -142,3 +141,20 @@ def _stream(
     plan = plan_stream(name, task, recipe.system, planning)
     noise = (split.pools.event_noise, split.pools.ambient_noise)
     return compose(plan, noise, prepare, recipe.compose, vocabulary, seed, provenance)[0]
+
+
+def quota_key(weights: Mapping[str, float], number: int) -> str:
+    """What stream ``number`` is, without chance: every run of streams meets the weights closely.
+
+    Raises:
+        ValueError: if no weight is positive.
+    """
+    positive = {name: weight for name, weight in weights.items() if weight > 0}
+    if not positive:
+        raise ValueError(f"no weight is positive in {dict(weights)}")
+    at = (0.5 + number * _GOLDEN) % 1.0 * sum(positive.values())
+    for name, weight in positive.items():
+        at -= weight
+        if at < 0:
+            return name
+    return next(reversed(positive))

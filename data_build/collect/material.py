@@ -20,8 +20,7 @@ from data_build.chat.client import ChatClient
 from data_build.collect.split_assignment import SplitAssignment
 from data_build.collect.texts import read_texts
 from data_build.drops import Drop, Dropped
-from data_build.labelling.silence_llm import model_judgements
-from data_build.labelling.silence_policy import Judgement, judge
+from data_build.labelling.silence_policy import Judgement, judge, model_judgements
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, Intervention, Unspoken
 from data_build.sources.catalogue import read

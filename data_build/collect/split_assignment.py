@@ -12,7 +12,6 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from data_build.quota import furthest_behind
 from data_build.randomness import digest
 from data_build.records import Clip, Dialogue, Recorded
 
@@ -72,3 +71,16 @@ class SplitAssignment:
 def _small(key: str) -> int:
     """Eight bytes in place of a long path: there is one for every recording of a corpus."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
+
+
+def furthest_behind(weights: Mapping[str, float], counts: Mapping[str, int]) -> str:
+    """The key that is furthest behind its weight among what came so far (a quota method).
+
+    Of equal ones the smaller weight comes first, so that a rare label reaches every split.
+    """
+    total = sum(counts.values()) + 1
+    whole = sum(weights.values())
+    positive = [name for name, weight in weights.items() if weight > 0]
+    if not positive:
+        raise ValueError(f"no weight is positive in {dict(weights)}")
+    return min(positive, key=lambda n: (counts.get(n, 0) - total * weights[n] / whole, weights[n]))

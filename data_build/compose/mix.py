@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_build.compose.config import ComposeConfig, NoiseConfig
-from data_build.compose.noise_bed import noise_bed
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, between, generator
 from data_build.records import Clip, TrackRole
@@ -153,6 +152,40 @@ def _noise(
         beds.append(bed)
         tracks.append(NoiseTrack(tuple(source_of(clip) for clip in used), round(snr_db, 3)))
     return beds, tracks
+
+
+def noise_bed(
+    n_samples: int,
+    pool: Sequence[Clip],
+    read: Callable[[Clip], Float32],
+    crossfade_samples: int,
+    rng: np.random.Generator,
+) -> tuple[Float32, tuple[Clip, ...]]:
+    """Noise of ``n_samples`` and its clips.
+
+    Clips are drawn with replacement, each entered at a random point, and joined with equal-power
+    cross-fades (the power of uncorrelated noises stays level through the join).
+    """
+    out = np.zeros(n_samples, np.float32)
+    used: list[Clip] = []
+    at = 0
+    while at < n_samples:
+        clip = pool[int(rng.integers(len(pool)))]
+        samples = read(clip)
+        # Entered in its first half: long clips give other stretches, short ones are not eaten up.
+        piece = samples[int(rng.integers(len(samples) // 2 + 1)) :]
+        fade = min(crossfade_samples, at, len(piece) - 1, n_samples - at)
+        start = at - fade
+        piece = piece[: n_samples - start].copy()
+        fade = min(fade, len(piece))
+        if fade:
+            angle = (np.arange(fade, dtype=np.float32) + 0.5) * np.float32(np.pi / 2 / fade)
+            piece[:fade] *= np.sin(angle)
+            out[start:at] *= np.cos(angle)
+        out[start : start + len(piece)] += piece
+        used.append(clip)
+        at = max(start + len(piece), at + 1)
+    return out, tuple(used)
 
 
 def source_of(clip: Clip) -> SourceClip:

@@ -1,24 +1,29 @@
-"""A planned stream becomes a sample: timeline, mix, responses, PCM, tokens."""
+"""A planned stream becomes a sample: timeline, mix, responses, PCM, tokens.
+
+::
+
+    gap     item 0      gap    item 1  tail   to the chunk boundary
+    ~~~~~~[=========]~~~~~~~~~[=====]~~~~~~~~~~~~~|
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from data_build.compose.config import ComposeConfig
-from data_build.compose.junctions import at_junction
 from data_build.compose.mix import Mix, Placed, mix, place, source_of
 from data_build.compose.responses import responses
-from data_build.compose.timeline import lay_out
 from data_build.drops import Drop, Dropped
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, whole_between
 from data_build.records import Clip, Item, StreamPlan
 from data_build.tokenize import Vocabulary, online_sample
-from soundflow.audio.level import Float32
+from soundflow.audio.level import Float32, audible_span
+from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.schema import MixedItem, StreamRecord, StreamSample, quantise
 
 STEP = "compose"
@@ -102,6 +107,58 @@ def compose(
         },
     )
     return online_sample(record, quantise(mixed.audio), vocabulary), mixed
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Start of every foreground item that fits, and the length of the stream (whole chunks)."""
+
+    starts_samples: tuple[int, ...]
+    n_samples: int
+
+
+def lay_out(
+    lengths_samples: Sequence[int], config: ComposeConfig, time: TimeBase, rng: np.random.Generator
+) -> Timeline:
+    """Lays items one after another with drawn gaps between.
+
+    Gaps are drawn in samples, so that items fall anywhere in a chunk. The first item that would
+    end beyond ``max_chunks`` is left out, with everything after it.
+    """
+    limit = config.max_chunks * time.chunk_samples
+    (tail,) = _draw(rng, config.tail_slots, time, 1)
+    gaps = _draw(rng, config.gap_slots, time, len(lengths_samples))
+    starts: list[int] = []
+    end = 0
+    for gap, length in zip(gaps, lengths_samples, strict=True):
+        if end + gap + length > limit:
+            break
+        starts.append(end + gap)
+        end += gap + length
+    total = min(end + tail, limit)
+    return Timeline(tuple(starts), max(1, time.chunks_in(total)) * time.chunk_samples)
+
+
+def _draw(
+    rng: np.random.Generator, slots: tuple[int, int], time: TimeBase, count: int
+) -> list[int]:
+    low, high = (s * time.slot_samples for s in slots)
+    return [whole_between((low, high), rng) for _ in range(count)]
+
+
+def at_junction(clip: PreparedClip, silence_samples: int) -> PreparedClip:
+    """A preprocessed recording with at most half of ``silence_samples`` at either end.
+
+    At a junction the end of one clip, the gap and the beginning of the next make one silence, of
+    which the gap alone is meant (method, section 2.4); silence_cut works inside a clip only.
+    Clips that were made for their length (renderings, synthesised sounds) stay as they are.
+    """
+    if clip.report is None:
+        return clip
+    on, end = audible_span(clip.samples)
+    start = max(0, on - silence_samples // 2)
+    stop = min(len(clip.samples), end + silence_samples // 2)
+    return replace(clip, samples=clip.samples[start:stop], skipped_samples=start)
 
 
 def _limit(config: ComposeConfig) -> str:

@@ -13,12 +13,16 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data_build.chat.client import ChatClient, ChatRequest
+from data_build.chat.prompts import read_prompt
 from data_build.drops import Drop, Dropped
-from data_build.labelling.facts import Fact, facts
+from data_build.http_calls import CallFailure
+from data_build.labelling.facts import facts
 from data_build.records import Dialogue, DialogueTurn
 
 STEP = "history_review"
@@ -34,6 +38,25 @@ _SCAFFOLDING = re.compile(
     re.IGNORECASE,
 )
 _PERSONAL = re.compile(r"\b(?:i|i'm|my|me|mine|we|our|us)\b|我|咱", re.IGNORECASE)
+
+
+PROMPT = Path(__file__).parent / "prompts" / "history_probe.v1.md"
+_LANGUAGES = {"en": "English", "zh": "Mandarin Chinese"}
+
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "found": {"type": "boolean"},
+        "source_round": {"type": "integer", "minimum": 0},
+        "kind": {"enum": ["name", "number", "choice", "time", "place", "thing"]},
+        "value": {"type": "string", "maxLength": 80},
+        "question": {"type": "string", "maxLength": 200},
+        "answer": {"type": "string", "maxLength": 200},
+    },
+    "required": ["found"],
+    "if": {"properties": {"found": {"const": True}}},
+    "then": {"required": ["source_round", "kind", "value", "question", "answer"]},
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +114,7 @@ def rule_probe(dialogue: Dialogue, rng: np.random.Generator) -> Probe:
     fair: list[Probe] = []
     for fact in facts(dialogue):
         for at in range(max(fact.round + ROUNDS_BETWEEN, earliest_late(n)), n + 1):
-            probe = _probe(fact, at)
+            probe = Probe(at, fact.round, fact.kind, fact.value, fact.question, fact.answer)
             if problem(dialogue, probe) is None:
                 fair.append(probe)
     if not fair:
@@ -101,6 +124,45 @@ def rule_probe(dialogue: Dialogue, rng: np.random.Generator) -> Probe:
     chosen = about[int(rng.integers(len(about)))]
     places = [p for p in fair if (p.source_round, p.question) == chosen]
     return places[int(rng.integers(len(places)))]
+
+
+def model_probe(dialogue: Dialogue, client: ChatClient, rng: np.random.Generator) -> Probe:
+    """A probe that a chat model writes, held to the same rules as ours.
+
+    Its place is drawn, so the same answer gives the same probe.
+
+    Raises:
+        Dropped: if the model finds nothing to ask about, or its question is not fair.
+    """
+    (answer,) = client.map_json([_request(dialogue)])
+    if isinstance(answer, CallFailure):
+        raise Dropped(answer.drop(STEP, dialogue.id))
+    if not answer["found"]:
+        raise _unfit(dialogue.id, "the model found nothing to ask about")
+    n = len(dialogue.turns)
+    earliest = max(answer["source_round"] + ROUNDS_BETWEEN, earliest_late(n))
+    probe = Probe(
+        at=int(rng.integers(earliest, max(earliest, n) + 1)),
+        source_round=answer["source_round"],
+        kind=answer["kind"],
+        value=answer["value"].strip(),
+        question=answer["question"].strip(),
+        answer=answer["answer"].strip(),
+        made_by=read_prompt(PROMPT).stamp(),
+    )
+    wrong = problem(dialogue, probe) if probe.value else "no value"
+    if wrong:
+        raise _unfit(dialogue.id, f"unfair probe: {wrong}")
+    return probe
+
+
+def _request(dialogue: Dialogue) -> ChatRequest:
+    variables = {
+        "turns": dialogue.turns,
+        "language": _LANGUAGES.get(dialogue.language, dialogue.language),
+        "last_source_round": max(0, len(dialogue.turns) - ROUNDS_BETWEEN),
+    }
+    return ChatRequest(read_prompt(PROMPT), variables, _SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -139,10 +201,6 @@ def insert(dialogue: Dialogue, probe: Probe) -> Dialogue:
 
 def _unfit(item: str, reason: str) -> Dropped:
     return Dropped(Drop(STEP, item, reason, "choice"))
-
-
-def _probe(fact: Fact, at: int) -> Probe:
-    return Probe(at, fact.round, fact.kind, fact.value, fact.question, fact.answer)
 
 
 def _tier(kind: str) -> int:

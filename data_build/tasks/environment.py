@@ -6,14 +6,9 @@ from data_build.drops import Dropped
 from data_build.labelling.history import ROUNDS_BETWEEN, first_heard
 from data_build.records import Item, PlannedReply
 from data_build.scenes.source import CuratedScene
+from data_build.tasks.chat import ended_by, probe_of, with_mixins
 from data_build.tasks.context import Planned, PlannerContext, behind
-from data_build.tasks.mixins import (
-    alarm_item,
-    ended_by,
-    intervention_of,
-    probe_of,
-    with_mixins,
-)
+from data_build.tasks.events import alarm_item, intervention_of
 from data_build.tasks.wording import as_sentence, described, phrase, sound_name
 
 _WHERE = ("Where do you think I am?", "What kind of place is this?")

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from data_build.drops import Drop, Dropped
 from data_build.pools.pools import Cue
-from data_build.records import Item, PlannedReply
+from data_build.records import Clip, Intervention, Item, PlannedReply
 from data_build.tasks.context import STEP, Planned, PlannerContext
-from data_build.tasks.mixins import alarm_item, intervention_of
+from data_build.tasks.wording import sound_name
 
 
 def plan_cues(ctx: PlannerContext) -> Planned:
@@ -85,6 +85,19 @@ def plan_counting(ctx: PlannerContext) -> Planned:
             sound = replace(sound, replies=(PlannedReply(counting.words[number]),))
         items.append(sound)
     return Planned(tuple(items), {"instructed": instructed})
+
+
+def alarm_item(clip: Clip) -> Item:
+    """A sound that the intervention policy answers, with its answer."""
+    warning = intervention_of(clip)
+    return Item(clip, sound_name(clip), replies=(PlannedReply(warning.text, warning.emotion),))
+
+
+def intervention_of(clip: Clip) -> Intervention:
+    """What the policy says to a clip of the pool of alarms."""
+    if clip.intervention is None:
+        raise RuntimeError(f"{clip.id} lies among the alarms without an intervention")
+    return clip.intervention
 
 
 def _any_cue(ctx: PlannerContext, cues: Sequence[Cue]) -> Item:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from data_build.records import StreamPlan
+from data_build.records import OfflinePlan, StreamPlan
+from data_build.speech.rewriting.rewriter import strip_markup
 from data_build.tasks import (
     chat,
     environment,
@@ -21,6 +22,7 @@ from data_build.tasks import (
     understanding,
 )
 from data_build.tasks.context import Planned, PlannerContext
+from data_build.tasks.wording import shortened
 
 # What a task draws from: cues of the recipe, recorded or spoken speech, speech with a translation,
 # dialogues, named sounds, sounds that the intervention policy has sorted, sounds or cues that
@@ -180,7 +182,10 @@ _TABLE = (
 
 TASKS: dict[str, Task] = {task.name: task for task in _TABLE}
 
-# Offline samples (protocol, section 5): form -> (ability, what it is made from).
+# Offline samples, one answer to a whole recording (protocol, section 5): form -> ability, needs.
+#     a_t_t   audio, question in text ─▶ answer
+#     a_t     audio ─▶ transcript
+#     t_t     question in text ─▶ answer
 FORMS: dict[Form, tuple[str, tuple[Need, ...]]] = {
     "a_t_t": ("audio_understanding", ("sounds",)),
     "a_t": ("real_time_asr", ("speech",)),
@@ -200,6 +205,28 @@ def plan_stream(stream_id: str, task: str, system: str, ctx: PlannerContext) -> 
     return StreamPlan(
         stream_id, about.ability, task, system, planned.items, planned.notes, planned.whole
     )
+
+
+def plan_offline(sample_id: str, form: Form, system: str, ctx: PlannerContext) -> OfflinePlan:
+    """The plan of one offline sample.
+
+    Raises:
+        Dropped: if the split has nothing that the form could use, or a text cannot be spoken.
+    """
+    ability, _ = FORMS[form]
+    if form == "t_t":
+        dialogue = ctx.any_of(ctx.pools.dialogues, "dialogue")
+        turn = dialogue.turns[0]
+        reply = strip_markup(turn.assistant, dialogue.language).text
+        answer = shortened(reply, ctx.config.dialogue.max_reply_words)
+        notes = {"dialogue": dialogue.id, "licence": dialogue.origin.licence}
+        return OfflinePlan(sample_id, ability, form, system, None, turn.user, answer, notes)
+    if form == "a_t":
+        clip = ctx.spoken(ctx.any_of(ctx.pools.speech, "speech"))
+        return OfflinePlan(sample_id, ability, form, system, clip, None, clip.text)
+    clip = ctx.any_of(ctx.pools.sounds, "sound")
+    question, answers = understanding.question_about(clip, ctx.rng)
+    return OfflinePlan(sample_id, ability, form, system, clip, question, answers[0])
 
 
 def needs_of(tasks: Mapping[str, float], offline: Mapping[str, float]) -> frozenset[Need]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from data_build.context import MATERIAL, build_context
 from data_build.drops import Drop
 from data_build.recipe import BuildRecipe
 from data_build.run import build
-from data_build.shard_job import ShardJob, build_stream, plan_jobs
+from data_build.shard_job import ShardJob, build_stream, plan_jobs, quota_key
 from soundflow.config.load import load
 from soundflow.errors import UserError
 from soundflow.shards.schema import StreamRecord, StreamSample
@@ -155,3 +156,13 @@ def test_shards_of_older_code_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> 
     before = job.shard_key
     monkeypatch.setattr("data_build.shard_job.BUILD_VERSION", 99)
     assert job.shard_key != before
+
+
+def test_tasks_meet_their_shares_from_the_first_streams_on() -> None:
+    shares = {"a": 0.55, "b": 0.2, "c": 0.25, "never": 0.0}
+    for n in (20, 160, 1_000):
+        counts = Counter(quota_key(shares, i) for i in range(n))
+        for name, share in shares.items():
+            assert abs(counts[name] - share * n) <= 2 + 0.01 * n
+    with pytest.raises(ValueError):
+        quota_key({"a": 0.0}, 3)

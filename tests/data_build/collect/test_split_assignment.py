@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from data_build.collect.split_assignment import SplitAssignment
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_build.collect.split_assignment import SplitAssignment, furthest_behind
 from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Recorded
 
 OWN = Origin("test", "CC0-1.0")
@@ -54,3 +58,15 @@ def test_texts_are_spread_within_their_kind() -> None:
     long = [Dialogue(f"e{i}", (DialogueTurn("a", "b"),) * 3, OWN) for i in range(8)]
     homes = [splits.text(d) for pair in zip(short, long, strict=True) for d in pair]
     assert Counter(homes[::2]) == Counter(homes[1::2]) == {"train": 6, "test": 2}
+
+
+@given(st.integers(4, 200))
+def test_rare_things_reach_every_split(n: int) -> None:
+    shares = {"train": 0.75, "test": 0.25}
+    counts: Counter[str] = Counter()
+    for _ in range(n):
+        counts[furthest_behind(shares, counts)] += 1
+    assert counts["test"] >= 1
+    assert abs(counts["train"] - 0.75 * n) <= 1
+    with pytest.raises(ValueError):
+        furthest_behind({"a": 0.0}, {})

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_build.compose.config import ComposeConfig, NoiseConfig
-from data_build.compose.mix import foreground_power, mix, place, taper
-from data_build.compose.noise_bed import noise_bed
+from data_build.compose.mix import foreground_power, mix, noise_bed, place, taper
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, generator
 from data_build.records import Clip

@@ -13,14 +13,15 @@ from data_build.drops import Drop, Dropped
 from data_build.http_calls import Endpoint
 from data_build.labelling.facts import facts
 from data_build.labelling.history import (
+    PROMPT,
     Probe,
     earliest_late,
     first_heard,
     insert,
+    model_probe,
     problem,
     rule_probe,
 )
-from data_build.labelling.history_llm import PROMPT, model_probe
 from data_build.records import Dialogue, DialogueTurn, Origin
 from tests.data_build.chat_server import Raw, Say
 

@@ -13,8 +13,13 @@ from data_build.chat.client import ChatClient, ChatConfig
 from data_build.chat.prompts import read_prompt
 from data_build.drops import Drop, Dropped
 from data_build.http_calls import Endpoint
-from data_build.labelling.silence_llm import PROMPT, model_judgements
-from data_build.labelling.silence_policy import Judgement, judge, verdict
+from data_build.labelling.silence_policy import (
+    PROMPT,
+    Judgement,
+    judge,
+    model_judgements,
+    verdict,
+)
 from data_build.records import Clip, ClipKind, Origin, PlannedReply, Recorded
 from data_build.scenes.ontology import ontology
 from tests.data_build.chat_server import Raw, Say

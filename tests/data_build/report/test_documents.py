@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from data_build.recipe import BuildRecipe
-from data_build.report.card import size_category
-from data_build.report.documents import credits_of
+from data_build.report.documents import credits_of, size_category
 from data_build.statistics import ClipCount, reply_lengths
 from data_build.tokenize import read_vocabulary
 from soundflow.report.chart import histogram

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_build.report.spectrograms import kept_frames, png
+from data_build.report.tfjp import kept_frames, png
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import tfjp
 from tests.data_build.tfjp.made_clips import silence, voiced
