@@ -1,7 +1,7 @@
-"""The tasks: what a recipe may ask for, of which ability, who plans it, and what it is made from.
+"""The tasks that a recipe may name: ability, planner, and the material that each needs.
 
 A new task is a function in a module of this package and a row here; docs/abilities.md shows the
-table, and a test keeps the page true.
+table, and a test checks the page.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Task:
     Attributes:
         plan: makes the plan of a stream.
         needs: what it draws from.
-        replies: where the replies fall and what they say, in one line.
+        replies: what the assistant says, and when, in one line.
         interleaved: conversation into which the stage-4 mix-ins go.
     """
 
@@ -77,7 +77,7 @@ _TABLE = (
     ),
     Task(
         "translate_wait_k", "streaming_translation", translation.plan_wait_k, ("translated",),
-        "one word of the translation for each word heard, k words behind",
+        "one word of the translation for each source word, k words behind",
     ),
     Task(
         "translate_on_request", "streaming_translation", translation.plan_on_request,
@@ -87,7 +87,7 @@ _TABLE = (
     Task(
         "interpret_conversation", "streaming_translation", translation.plan_conversation,
         ("translated",),
-        "what each of two languages says, in the other",
+        "each utterance of two languages, translated into the other",
     ),
     # audio understanding
     Task(
@@ -100,11 +100,11 @@ _TABLE = (
     ),
     Task(
         "describe_sound", "audio_understanding", understanding.plan_description, ("sounds",),
-        "a description after every sound, once asked for",
+        "a description after every sound, once requested",
     ),
     Task(
         "count_events", "audio_understanding", understanding.plan_count, ("sounds",),
-        "how often a sound came, when the question ends",
+        "how often a sound occurred, when the question ends",
     ),
     # voice chat
     Task(
@@ -117,11 +117,11 @@ _TABLE = (
     ),
     Task(
         "chat_with_emotion", "voice_chat", chat.plan_emotion, ("dialogues",),
-        "replies in the emotion of the moment", True,
+        "replies with the emotion that fits the turn", True,
     ),
     Task(
         "chat_over_background", "voice_chat", chat.plan_over_background, ("dialogues", "sounds"),
-        "replies after the turns, none to the sounds behind them", True,
+        "replies after the turns, none to the background sounds", True,
     ),
     # instruction following
     Task(
@@ -130,7 +130,7 @@ _TABLE = (
     ),
     Task(
         "alert_on_sound", "instruction_following", instructions.plan_alert, ("sounds",),
-        "a word at the sound that was asked for, no other",
+        "an alert at the requested sound, at no other",
     ),
     Task(
         "hold_replies", "instruction_following", instructions.plan_hold, ("dialogues",),
@@ -139,7 +139,7 @@ _TABLE = (
     Task(
         "carry_out_instruction", "instruction_following", instructions.plan_carry_out,
         ("dialogues", "speech"),
-        "what a spoken instruction asks for; nothing to bystanders",
+        "what a spoken instruction asks for; no reply to bystanders",
     ),
     # proactive response
     Task(
@@ -148,15 +148,15 @@ _TABLE = (
     ),
     Task(
         "stay_silent", "proactive_response", events.plan_quiet, ("silence",),
-        "none: nothing in the stream deserves a word",
+        "nothing: no event in the stream deserves a reply",
     ),
     Task(
         "react_to_event", "proactive_response", events.plan_single, ("sounds", "judged"),
-        "a word at the one sound that calls for help",
+        "a warning at the one sound that calls for help",
     ),
     Task(
         "react_to_events", "proactive_response", events.plan_several, ("sounds", "judged"),
-        "a word at each of several sounds of one kind of danger",
+        "a warning at each of several sounds of one kind of danger",
     ),
     # environment agent
     Task(
@@ -166,7 +166,7 @@ _TABLE = (
     ),
     Task(
         "ask_about_scene", "environment_agent", environment.plan_question, ("sounds", "scenes"),
-        "the answer to a late question about the scene around",
+        "the answer to a late question about the surrounding scene",
     ),
     Task(
         "warn_in_conversation", "environment_agent", environment.plan_warning,
@@ -240,7 +240,7 @@ def needs_of(tasks: Mapping[str, float], offline: Mapping[str, float]) -> frozen
 
 
 def uses_judged_sounds(tasks: Mapping[str, float]) -> bool:
-    """Whether a task asks which sounds deserve a word."""
+    """Whether a task needs to know which sounds deserve a reply."""
     return any(
         weight > 0 and ({"judged", "silence"} & set(TASKS[name].needs) or TASKS[name].interleaved)
         for name, weight in tasks.items()
