@@ -1,4 +1,4 @@
-"""Clips that cost something to make, kept on disk under the hash of what they were made from.
+"""A disk cache of prepared clips, keyed by the hash of everything they are made from.
 
 ::
 
@@ -52,7 +52,7 @@ def _checksum(flac: bytes, n_samples: int, notes: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class CachedClip:
-    """A clip on disk: mono PCM16 FLAC, and what its maker noted about it."""
+    """A clip on disk: mono PCM16 FLAC, and the notes of its maker."""
 
     path: Path
     n_samples: int

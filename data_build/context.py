@@ -1,4 +1,4 @@
-"""What all shards of a build share: its recipe, the pools of each split, what makes material."""
+"""What all shards of a build share: recipe, pools of each split, and the sources of material."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCENE_CLIPS = "kept"  # what scenes have generated or reprocessed
 
 @dataclass(frozen=True)
 class SplitContext:
-    """A split: its data, and what makes material for it."""
+    """A split: its data and its sources of speech and scenes."""
 
     pools: Pools
     makers: Makers
@@ -42,7 +42,7 @@ class BuildContext:
 
 
 def build_context(recipe: BuildRecipe) -> BuildContext:
-    """Opens what `collect` left in the output folder; engines and models load at first use."""
+    """Opens what `collect` wrote to the output folder; engines and models load at first use."""
     output = Path(recipe.output)
     preparer = Preparer(output / CACHE, recipe.prepare)
     client = chat_client(recipe.llm, output / MATERIAL / CHAT_CACHE)
@@ -70,7 +70,7 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
 def _scenes(
     recipe: BuildRecipe, split: str, pools: Pools, preparer: Preparer, client: ChatClient | None
 ) -> SceneSource | None:
-    """What plans scenes over the sounds of a split, where a task needs them."""
+    """The scene source of a split, if a task needs scenes."""
     config = recipe.splits[split]
     if "scenes" not in needs_of(config.tasks, config.offline):
         return None

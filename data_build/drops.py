@@ -1,12 +1,12 @@
-"""Items that do not make it into a build: what is dropped, where, and why.
+"""Dropped items: what a build leaves out, where, and why.
 
 ::
 
     raise Dropped(Drop(...))     one item cannot be used: the build goes on, and drops.jsonl says it
-    raise ServerGone(...)        nothing can be used now: the build stops, and can be resumed
+    raise ServerGone(...)        a server is down: the build stops, and can be resumed
 
-There is no third way: code that finds an item unusable raises `Dropped`, and code that goes on
-without it reports the `Drop` that the exception carries.
+Code that finds an item unusable raises `Dropped`; code that continues without it reports the `Drop`
+that the exception carries.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ DropKind = Literal["loss", "choice"]
 
 @dataclass(frozen=True)
 class Drop:
-    """An item that did not make it.
+    """A dropped item.
 
     Attributes:
         step: the step of the build that found it.
         item: the item's id, or file and line where it has none yet.
         reason: equal for all items with the same fault, so that a report can count them; numbers
-            and names that differ from item to item belong into ``item``.
+            and names that differ from item to item belong in ``item``.
         kind: whether the item is lost, or was left out by choice.
     """
 
@@ -54,13 +54,13 @@ class Dropped(Exception):
 
 
 class ServerGone(UserError):
-    """A server that the recipe names has stopped answering.
+    """A server that the recipe names has stopped responding.
 
-    No item may be dropped for it: what a build makes must not depend on when a server was away.
+    No item is dropped for it: the result of a build must not depend on when a server was down.
 
     Args:
         server: its base URL.
-        detail: what the last call came to.
+        detail: the outcome of the last call.
     """
 
     def __init__(self, server: str, detail: str) -> None:

@@ -1,4 +1,4 @@
-"""Calls to a server that may be slow, busy, wrong or gone: retried, limited, counted, never hung.
+"""Calls to a server with retries, time limits and counts.
 
 ::
 
@@ -7,10 +7,10 @@
                              └── back-off, jitter ┘  (busy, broken or unusable answer)
                                  until the retries or the item's time limit are used up
 
-httpx sends and tenacity retries. Ours is what a build needs beside: every wait has an end (one
+httpx sends and tenacity retries. This module adds what a build needs: every wait is bounded (one
 request has ``timeout_s``, an item with all its retries ``item_limit_s`` from the moment it holds a
 slot), everything is counted, and a server that cannot be reached stops the build instead of
-dropping its items, so that what is built never depends on when the server was away.
+dropping its items, so that the result never depends on when the server was down.
 """
 
 from __future__ import annotations
@@ -49,13 +49,14 @@ MAX_ANSWER_BYTES = 64 * 2**20
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class Endpoint:
-    """Where a server is, and how patient to be with it.
+    """The address of a server, and its time limits and retries.
 
     Attributes:
         api_key_env: the environment variable that holds the key (never the key itself).
         timeout_s: limit of one request.
         item_limit_s: limit of an item with all its retries.
-        gone_after: this many items that fail in a row for the server's sake mean that it is gone.
+        gone_after: after this many consecutive items that fail because of the server, it counts as
+            gone.
     """
 
     base_url: str
@@ -85,7 +86,7 @@ Body = dict[str, Any] | Form
 
 
 class CallFailure(Exception):
-    """One item that the server did not answer usefully, after all retries.
+    """An item without a usable answer of the server after all retries.
 
     ``kind`` is one of connection (cut in the middle), timeout, time_limit, server_error, busy,
     refused (another 4xx), or the kind of a `BadAnswer`.
@@ -117,7 +118,7 @@ class BadAnswer(Exception):
 
 @dataclass(frozen=True)
 class CallCounts:
-    """What the calls to one server came to."""
+    """Counts of the calls to one server."""
 
     items: int = 0
     requests: int = 0
@@ -223,7 +224,7 @@ class EndpointCaller:
             raise CallFailure("time_limit", f"no usable answer within {limit_s:g} s") from None
 
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
-        """What the server asks for, else exponential back-off with jitter."""
+        """The wait that the server asks for, else exponential back-off with jitter."""
         last = state.outcome.exception() if state.outcome else None
         if isinstance(last, _Again) and last.after_s is not None:
             return last.after_s

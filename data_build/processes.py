@@ -1,4 +1,4 @@
-"""Work spread over processes: same results, same order, whatever their number."""
+"""Runs work in processes: same results and order for any number of them."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def spread(
             "run the same command again; it resumes where it stopped (fewer workers need less "
             "memory)",
         ) from error
-    except (KeyboardInterrupt, GeneratorExit):  # nobody waits for what is in the making
+    except (KeyboardInterrupt, GeneratorExit):  # work in progress is no longer needed
         _end(multiprocessing.active_children())
         raise
     finally:
@@ -104,7 +104,7 @@ def _start_tracker() -> None:
 
 
 def _end(workers: list[BaseProcess]) -> None:
-    """Ends processes: each may remove its unfinished files, but none may keep us waiting."""
+    """Ends processes: each may remove its unfinished files, but none may delay the exit."""
     for worker in workers:
         worker.terminate()
     until = time.monotonic() + _GRACE_S
@@ -122,7 +122,7 @@ _working = False
 
 
 def _run(work: Callable[[In], Out], task: In) -> Out:
-    """``work(task)`` in a worker; told to end, it leaves through every `finally` on the way."""
+    """``work(task)`` in a worker; on SIGTERM it leaves through every `finally`."""
     global _working
     _working = True
     try:

@@ -1,7 +1,7 @@
-"""Random generators from content: the same words give the same draws on any machine.
+"""Random generators seeded by content: the same parts give the same draws on any machine.
 
-There is no global generator. Whoever needs chance names what it is for, and gets a stream of its
-own: the order of the work, the number of workers and what was built before never matter.
+There is no global generator. Each use of randomness names its purpose and gets a generator of its
+own: the order of the work, the number of workers and what was built before make no difference.
 
 A stream draws for each purpose from a generator of its own, and numbers within a range as
 quantiles of it. So one setting changes one thing: with another range of SNR the same plan, voices,
@@ -40,7 +40,7 @@ def generator(*parts: object) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class StreamSeed:
-    """What all chance in one stream depends on; ``attempt`` counts the plans that were given up."""
+    """The seed of one stream; ``attempt`` counts the plans that were discarded."""
 
     seed: int
     split: str

@@ -1,4 +1,4 @@
-"""What a build is told: one recipe, plain data, checked before any work begins."""
+"""The recipe of a build: plain data, checked before any work begins."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SplitConfig:
 
     Attributes:
         streams: how many streams to make.
-        voices: how many voices speak in it.
+        voices: how many voices it has.
         takes: how many takes there are of each synthesised sound (a quarter of it of each noise).
         weight: of this split among the recordings and texts.
         tasks: task -> weight among the streams.
@@ -74,7 +74,7 @@ class BuildRecipe:
         output: folder that takes one sub-folder a split, the tables and the clip cache.
         sources: corpora to read recordings from; none are needed where everything is synthesised.
         texts: files of sentences and dialogues to be spoken (`data_build.collect.texts`).
-        cues: what can be heard, and what it makes the assistant say.
+        cues: named sounds and phrases, with the reply that each deserves.
         synthetic: sounds that are synthesised.
         noise_labels: labels of recordings that serve as noise, beside those whose kind is noise.
         vocabulary: "tiny", or the folder of a tokenizer.
@@ -83,11 +83,11 @@ class BuildRecipe:
         system: the text of the online prefix.
         speech: how texts are spoken and how renderings are checked.
         scenes: how scenes are planned and what grounds them.
-        prepare: what a recording has to be, and what is done to it.
-        tasks: how much a stream of each task holds.
+        prepare: requirements on recordings, and their preprocessing.
+        tasks: settings of the tasks.
         compose: gaps, levels and noise.
-        llm: a chat model and which decisions it takes; by default the rules take all.
-        workers: processes; 0 is one a core.
+        llm: a chat model and the decisions that it makes; by default the rules make all.
+        workers: processes; 0 is one for each core.
         max_dropped_share: above this share of lost items the build fails.
     """
 
@@ -131,12 +131,13 @@ class BuildRecipe:
 
     @property
     def longest_speech_s(self) -> float:
-        """What fits a stream behind the longest gap; longer recordings of speech are cut to it."""
+        """The longest speech that fits a stream after the longest gap; longer recordings are cut to
+        it."""
         gap_s = self.compose.gap_slots[1] * to_seconds(SLOT_SAMPLES)
         return min(self.prepare.max_s, self.compose.max_chunks * self.stream.chunk_s - gap_s)
 
     def content(self) -> Any:
-        """The settings that every stream depends on; where and how fast it is made is not."""
+        """The settings that every stream depends on, without output folder and workers."""
         operational = ("output", "workers", "max_dropped_share", "splits", "sources", "texts")
         plain = {k: v for k, v in to_plain(self).items() if k not in operational}
         if plain["llm"] is not None:  # where the model runs changes nothing that it says

@@ -1,4 +1,4 @@
-"""What flows through a build: immutable records; audio is read only where it is mixed.
+"""The immutable records of a build; audio is read only when it is mixed.
 
 ::
 
@@ -54,7 +54,7 @@ VOICE_LIMITS = {"warp": (0.75, 1.35), "pitch": (0.6, 1.6), "rate": (0.5, 2.0)}
 
 @dataclass(frozen=True)
 class Voice:
-    """Who speaks: an engine's voice, bent by three factors. 1 is the engine's own.
+    """A voice: that of an engine, changed by three factors; 1 leaves it unchanged.
 
     Attributes:
         engine: "pico", "hibari", or the name of a voice server in the recipe.
@@ -81,7 +81,7 @@ class Voice:
 
     @property
     def id(self) -> str:
-        """The speaker (not the take): the same id sounds like the same person."""
+        """Identifies the speaker (not the take)."""
         return f"{self.engine}:{self.name}:w{self.warp:g}:p{self.pitch:g}"
 
 
@@ -92,7 +92,7 @@ class Unspoken:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A file that is used as it is: checked and processed by whoever made it."""
+    """A file that is used as it is: already checked and processed."""
 
     path: str
 
@@ -117,7 +117,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Intervention:
-    """What the assistant says about a sound unasked, and the kind of danger that it is."""
+    """The unprompted reply of the assistant to a sound, and the kind of danger."""
 
     category: str
     text: str
@@ -213,7 +213,7 @@ class StreamPlan:
 
     Made by an ability (`data_build.tasks`) from a seeded generator; mixed by
     `data_build.compose`. ``notes`` goes into the provenance of the sample. A plan that is ``whole``
-    makes no sense without its last item (a question about what was heard before).
+    makes no sense without its last item (a question about earlier sounds).
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""The whole build, in order. Running the same command again is the recovery.
+"""The whole build, in order. To recover from an interruption, run the same command again.
 
 ::
 
@@ -47,7 +47,7 @@ _REASONS_SHOWN, _REASON_LETTERS = 3, 160
 
 @dataclass(frozen=True)
 class PartDone:
-    """What one part of a build came to.
+    """The result of one part of a build.
 
     Attributes:
         made, kept: shards of this part made now, and there already.
@@ -82,7 +82,7 @@ def build_part(
 ) -> PartDone:
     """Builds every ``part.of``-th shard, as one of many tasks that share the output folder.
 
-    A shard is the same whoever makes it, so the number of parts may change from run to run. The
+    A shard is the same in any process, so the number of parts may change from run to run. The
     part that finds all shards there writes index and summary; two that do so at once write the
     same files.
 
@@ -116,10 +116,10 @@ def build_part(
 
 
 def require_material(recipe: BuildRecipe, collected: Collected) -> None:
-    """Stops a build that cannot end well before any shard is made.
+    """Stops a build that cannot succeed before any shard is made.
 
     Raises:
-        UserError: if a task finds nothing to be made from, or the sources alone have lost more
+        UserError: if a task has no material, or the sources alone have lost more
             items than the recipe allows.
     """
     drops = list(collected.drops)
@@ -216,7 +216,7 @@ def build_jobs(
 def finished_jobs(
     recipe: BuildRecipe, jobs: list[ShardJob], *, verify: bool = True
 ) -> dict[ShardJob, ShardInfo]:
-    """The shards that lie there already, whoever made them.
+    """The finished shards, from any run.
 
     Args:
         verify: whether each is read through; a damaged one is set aside and does not count.
@@ -237,7 +237,7 @@ def write_drops(path: Path, drops: list[Drop]) -> list[Drop]:
 
 
 def require_few_losses(recipe: BuildRecipe, collected: Collected, drops: list[Drop]) -> None:
-    """Checks the share of lost items, of all rows and streams, against the recipe's ceiling.
+    """Checks the share of lost items, of all rows and streams, against the recipe's limit.
 
     Raises:
         UserError: if it is above; what a policy sets aside is not counted.
@@ -254,7 +254,7 @@ def require_few_losses(recipe: BuildRecipe, collected: Collected, drops: list[Dr
 
 
 def _most_often(recipe: BuildRecipe, drops: list[Drop]) -> str:
-    """The most frequent reasons, and where all of them stand."""
+    """The most frequent reasons, and the file with all of them."""
     if not drops:
         return "add sources, texts, cues or synthetic sounds that give it, or leave the tasks out"
     counts = list(count_drops(drops).items())[:_REASONS_SHOWN]
@@ -263,4 +263,4 @@ def _most_often(recipe: BuildRecipe, drops: list[Drop]) -> str:
 
 
 def _nobody(stage: str, done: int, total: int) -> None:
-    """No one watches."""
+    """No progress is shown."""

@@ -1,4 +1,4 @@
-"""After the build: a few streams are read back, and their tokens proved against the protocol."""
+"""The self-check of a build: reads a few streams back and checks them against the protocol."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _STREAMS = 3
 
 
 def self_check(folder: Path, vocabulary: Vocabulary, streams: int = _STREAMS) -> None:
-    """Reads the first, a middle and the last stream of a split again.
+    """Checks the first, a middle and the last stream of a split.
 
     Raises:
-        UserError: if what lies on disk is not what the protocol says.
+        UserError: if the files on disk do not follow the protocol.
     """
     shards = ShardSet(folder)
     shards.spec.require_same(vocabulary.spec, str(folder), "this build")

@@ -1,4 +1,4 @@
-"""The work job: one shard, from its number to its bytes."""
+"""The job that builds one shard, from its number to its bytes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ShardJob:
 
     @property
     def shard_key(self) -> str:
-        """What a finished shard is known by: its content and the code that composed it."""
+        """The key of a finished shard: its content and the version of the code."""
         return f"{self.key}-v{BUILD_VERSION}"
 
 
@@ -80,7 +80,7 @@ def build_shard(job: ShardJob) -> ShardInfo:
 
 
 def _samples(context: BuildContext, job: ShardJob, extra: dict[str, Any]) -> Iterator[StreamSample]:
-    """The streams of a job; what was counted and dropped on the way is in ``extra`` at the end."""
+    """The streams of a job; counts and drops are in ``extra`` at the end."""
     statistics, drops = Statistics(), list[Drop]()
     for number in range(job.first, job.first + job.count):
         sample, bad = build_stream(context, job.split, number)
@@ -108,11 +108,11 @@ def build_stream(
 ) -> tuple[StreamSample | None, list[Drop]]:
     """One stream, from (seed, split, number) alone, and the items that failed.
 
-    A plan that meets an unusable item is drawn anew, a few times; then the stream is dropped.
+    A plan with an unusable item is drawn again, a few times; then the stream is dropped.
 
     Raises:
         ServerGone: if a server that the recipe names has stopped answering: what is built stays,
-            and the same command goes on once it answers again.
+            and the same command resumes once it responds again.
     """
     bad: list[Drop] = []
     for attempt in range(_ATTEMPTS):

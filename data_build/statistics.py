@@ -1,4 +1,4 @@
-"""What is counted of every stream: small enough for the sidecar of a shard, and added up exactly.
+"""Counts over streams: small enough for the sidecar of a shard, and exactly additive.
 
 Each shard counts its own streams while it is made, so the summary of a build of any size reads
 sidecars alone. All numbers are integers; sums do not depend on the order of the shards.
@@ -25,7 +25,7 @@ _AROUND_ANSWER = 3  # an offline answer: ASSISTANT and TEXT_BEGIN before its tex
 
 @dataclass
 class TaskCount:
-    """What came of one task."""
+    """Counts of one task."""
 
     streams: int = 0
     samples: int = 0
@@ -55,8 +55,9 @@ class Statistics:
         reply_tokens: text tokens of a reply.
         emotions: emotion -> replies.
         clips: id -> the clip and its streams.
-        limited: streams whose peak had to be brought down.
-        preprocessed: clips in streams that TFJP saw; ``hit_limit`` those that it left at K passes.
+        limited: streams whose peak was limited.
+        preprocessed: clips in streams that TFJP saw; ``hit_limit`` those that hit the limit of K
+            passes.
     """
 
     tasks: dict[str, TaskCount] = field(default_factory=dict)
@@ -156,7 +157,7 @@ def merged(parts: Iterable[Statistics]) -> Statistics:
 
 
 def reply_lengths(sample: StreamSample) -> list[int]:
-    """Text tokens of each reply, in order: runs of REPLY targets without what stands around."""
+    """Text tokens of each reply, in order: runs of REPLY targets without emotion and end."""
     around = _AROUND_REPLY if sample.record.kind == "online" else _AROUND_ANSWER
     said = np.concatenate(([0], (sample.roles == int(Role.REPLY)).astype(np.int8), [0]))
     edges = np.diff(said)

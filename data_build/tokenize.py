@@ -1,4 +1,4 @@
-"""Records to token ids: nothing but the protocol's own layout, with a text vocabulary."""
+"""Turns records into token ids, with the layout of the protocol and a text vocabulary."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Answers of a chat model on disk: the same question is paid for once, also by other processes.
+"""Caches the answers of a chat model on disk, shared by all processes.
 
-A file an answer, renamed into place, is safe over the shared file system of a cluster, where the
-SQLite file of `diskcache` is not; and it can be read by eye.
+One file for each answer, renamed into place, is safe on the shared file system of a cluster, where
+the SQLite file of `diskcache` is not; and it is human-readable.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def cache_key(question: dict[str, Any]) -> str:
 
 
 class ChatCache:
-    """One JSON file an answer: ``<folder>/<prompt>.v<version>/<ab>/<key>.json``."""
+    """One JSON file for each answer: ``<folder>/<prompt>.v<version>/<ab>/<key>.json``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -30,7 +30,7 @@ class ChatCache:
         return self._folder / prompt_id / key[:2] / f"{key}.json"
 
     def get(self, prompt_id: str, key: str) -> dict[str, Any] | None:
-        """The stored answer, or None; a damaged entry counts as none and is written anew."""
+        """The stored answer, or None; a damaged entry counts as missing and is written again."""
         try:
             entry = json.loads(self.path(prompt_id, key).read_bytes())
         except (OSError, ValueError):

@@ -6,7 +6,7 @@
                                      │            (retried)                                │
                                      └──────────────────────◀──────────────────────────────┘
 
-The cache on disk is what makes a build with a chat model repeatable: the second build asks nothing.
+The cache on disk makes a build with a chat model repeatable: the second build sends no request.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 class ChatConfig:
     """Which model to ask, and how.
 
-    ``temperature`` 0.7 is the published setting of planner, refiner and verifier. ``seed`` goes
-    into the request and the cache key: another seed is another answer.
+    ``temperature`` 0.7 is the published setting of planner, refiner and verifier. ``seed`` is part
+    of the request and the cache key: another seed gives another answer.
     """
 
     endpoint: Endpoint = field(default_factory=lambda: Endpoint("http://127.0.0.1:8000/v1"))
@@ -94,13 +94,13 @@ class ChatClient:
         return self._begin(ChatRequest(prompt, variables, schema)).result()
 
     def map_json(self, requests: Iterable[ChatRequest]) -> Iterator[Answer | CallFailure]:
-        """Asks many at once; answers come in the order of the requests.
+        """Asks many at once; yields answers or failures in the order of the requests.
 
-        At most twice the endpoint's concurrency is under way or waiting to be taken, whatever
-        the number of requests.
+        At most twice the endpoint's concurrency is in progress or waiting to be read, for any
+        number of requests.
 
         Raises:
-            ServerGone, UserError: as `ask_json`; no answer stands in the place of the request.
+            ServerGone, UserError: as `ask_json`.
         """
         window = 2 * self.config.endpoint.concurrency
         waiting: deque[Future[Answer]] = deque()

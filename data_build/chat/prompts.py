@@ -1,4 +1,4 @@
-"""Prompts as versioned files: what is asked of a chat model, and the stamp it leaves on data.
+"""Prompts for a chat model as versioned files, with a stamp for the provenance of data.
 
 A prompt is a Markdown file ``<name>.v<version>.md``: a YAML head (name, version, purpose), then
 the sections ``## system`` and ``## user``, both Jinja templates. Editing a prompt means a new
@@ -44,7 +44,7 @@ class Prompt:
     sha256: str
 
     def stamp(self) -> dict[str, Any]:
-        """What a sample's provenance says about the prompt that made it."""
+        """The entry for this prompt in a sample's provenance."""
         return {"name": self.name, "version": self.version, "sha256": self.sha256}
 
     def messages(self, variables: Mapping[str, Any]) -> list[dict[str, str]]:

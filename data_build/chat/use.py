@@ -1,4 +1,4 @@
-"""Which decisions of a build a chat model takes; the rules take all others."""
+"""Which decisions of a build a chat model makes; the rules make all others."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Decision = Literal["rewrite", "plan", "refine", "verify", "probe", "silence"]
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class ChatUse:
-    """A chat model and what it is asked for.
+    """A chat model and the decisions that it makes.
 
     Attributes:
         decisions: rewrite (text fit to be spoken), plan, refine and verify (scenes), probe (late
-            questions), silence (which sounds deserve a word).
+            questions), silence (which sounds deserve a reply).
     """
 
     chat: ChatConfig = field(default_factory=ChatConfig)
@@ -37,5 +37,5 @@ def chat_client(use: ChatUse | None, cache: Path) -> ChatClient | None:
 def asked_for(
     decision: Decision, use: ChatUse | None, client: ChatClient | None
 ) -> ChatClient | None:
-    """The client where ``decision`` is the model's, else None."""
+    """The client if the model makes ``decision``, else None."""
     return client if use is not None and decision in use.decisions else None

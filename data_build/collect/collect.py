@@ -1,4 +1,4 @@
-"""Reads the corpora and writes the tables of every split; clips are not opened."""
+"""Reads the corpora and writes the tables of every split, without opening any audio."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Collected:
         drops: rows of the sources that could not be used.
         missing: "split/cue" of the cues without a clip in a split.
         problems: why the tasks of the recipe cannot be built from this.
-        notes: what a reader of the data should know.
+        notes: what a user of the data should know.
     """
 
     clips: int
@@ -78,7 +78,7 @@ def collect(recipe: BuildRecipe, folder: Path) -> Collected:
 
 
 def survey(recipe: BuildRecipe) -> Collected:
-    """What `collect` would find, by the rules alone; nothing is written and no model asked.
+    """What `collect` would find, by the rules alone; writes nothing and asks no model.
 
     Raises:
         UserError: if a source is missing.
@@ -107,12 +107,12 @@ def collected_before(recipe: BuildRecipe, folder: Path) -> Collected | None:
 
 
 def scene_library(folder: Path, index: PoolsIndex) -> Path:
-    """Where the searchable library over the sounds of a split lies."""
+    """The folder of the search index over the sounds of a split."""
     return folder / f"library-{index.tables['sounds'].sha256[:12]}"
 
 
 def _speakers(recipe: BuildRecipe) -> tuple[bool, tuple[str, ...]]:
-    """Whether splits must share speakers, and the note that says so."""
+    """Whether splits must share speakers, and the note about it."""
     splits = [name for name, split in recipe.splits.items() if split.weight > 0]
     if len(splits) < 2 or not recipe.sources:
         return False, ()
@@ -137,7 +137,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Look:
-    """One look through the material of a recipe, with what is noticed on the way."""
+    """One pass over the material of a recipe, with its findings."""
 
     recipe: BuildRecipe
     by_recording: bool
@@ -153,7 +153,7 @@ class _Look:
         return material(self.recipe, client, self.by_recording, self.drops.append, self.seen)
 
     def found(self, entries: Mapping[Place, TableEntry]) -> _Found:
-        """What came of it, once the material is through."""
+        """The result, once all material is read."""
         recipe, missing = self.recipe, list[str]()
         problems = label_problems(recipe, self.seen.labels)
         indices = {split: _index(recipe, split, entries) for split in recipe.splits}

@@ -1,4 +1,4 @@
-"""Whether the tasks of a recipe can be built from what was collected, told before shards are."""
+"""Checks that the tasks of a recipe can be built from what was collected, before any shard is."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def label_problems(recipe: BuildRecipe, labels: Mapping[str, int]) -> list[str]:
 def split_problems(
     recipe: BuildRecipe, split: str, index: PoolsIndex, rows: Mapping[str, int]
 ) -> list[str]:
-    """What the tasks of a split need and do not find in its tables.
+    """What the tasks of a split need but its tables lack.
 
     Args:
-        rows: how many items came for each table, over all splits.
+        rows: how many items each table has, over all splits.
     """
     config = recipe.splits[split]
     needs = needs_of(config.tasks, config.offline)
@@ -56,7 +56,7 @@ def split_problems(
         if table not in index.tables
     ]
     if "cues" in needs and not index.cues:
-        problems.append(f"split {split!r} needs cues: no clip of any cue lies in it")
+        problems.append(f"split {split!r} needs cues: it has no clip of any cue")
     silent = any(cue.reply is None for cue in index.cues) or "benign" in index.tables
     if "silence" in needs and not silent:
         problems.append(
@@ -64,13 +64,13 @@ def split_problems(
         )
     counted = recipe.tasks.counting.sound
     if config.tasks.get("count_sounds", 0) > 0 and counted not in {c.name for c in index.cues}:
-        problems.append(f"split {split!r} counts {counted!r}: no clip of that cue lies in it")
+        problems.append(f"split {split!r} counts {counted!r}: it has no clip of that cue")
     return problems
 
 
 def _why(table: str, rows: Mapping[str, int]) -> str:
     if table in ("alarms", "benign"):
-        return "none of its sounds is one by the intervention policy"
+        return "the intervention policy selects none of its sounds"
     if rows.get(table, 0) == 0:
         return "no source, text or synthetic sound gives any"
     return f"all {rows[table]} went to other splits (see their weights, speakers and groups)"

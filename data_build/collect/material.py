@@ -1,4 +1,4 @@
-"""Everything that streams are made of, one item after another, each with its split and table.
+"""All material for streams, item by item, each with its split and table.
 
 ::
 
@@ -48,11 +48,11 @@ class Assigned:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the sources hold, counted while they are read.
+    """The contents of the sources, counted while they are read.
 
     Attributes:
         labels: how many clips have each label.
-        rows: how many items came for each table, over all splits.
+        rows: how many items each table has, over all splits.
     """
 
     labels: Counter[str]
@@ -65,7 +65,7 @@ def material(
     """Everything that the tasks of the recipe draw from.
 
     Args:
-        client: judges which sounds deserve a word; None: the rules do.
+        client: judges which sounds deserve a reply; None: the rules do.
         report: gets a drop for every item that is left out.
 
     Raises:
@@ -93,7 +93,7 @@ def material(
 def speakers(recipe: BuildRecipe, enough: int) -> int:
     """How many speakers the sources have; reads no further once there are ``enough``.
 
-    A source that names nobody for ten thousand utterances is taken to name nobody at all.
+    A source that names no speaker in ten thousand utterances is taken to name none at all.
     """
     found: set[str] = set()
     for source in recipe.sources:
@@ -167,7 +167,7 @@ def tables_of(clip: Clip, noise_labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _texts(recipe: BuildRecipe, splits: SplitAssignment, report: Report) -> Iterator[Assigned]:
-    """Sentences and dialogues of text files; a text stays on one side."""
+    """Sentences and dialogues of text files; each text is in one split."""
     for name in recipe.texts:
         for item in read_texts(Path(name), report):
             split = splits.text(item)
@@ -218,7 +218,7 @@ def _judged(
 ) -> Iterator[Assigned]:
     """Sounds sorted by the intervention policy: those that call for help, and those that do not.
 
-    What lies between is discarded (paper, section 2.5), a drop by choice.
+    Borderline sounds are dropped by choice (paper, section 2.5).
     """
     for split in dict.fromkeys(split for split, _ in sounds):
         clips = [clip for home, clip in sounds if home == split]

@@ -1,4 +1,4 @@
-"""Which split a recording belongs to: what belongs together stays together.
+"""Assigns items to splits: related items stay in one split.
 
 ::
 
@@ -19,8 +19,8 @@ from data_build.records import Clip, Dialogue, Recorded
 class SplitAssignment:
     """Assigns items to splits, in the order in which they come.
 
-    Two rows of one recording, of one group or of one speaker never part: neither a voice nor a
-    file is on two sides. Where groups and speakers cross, the recording decides.
+    Rows of one recording, of one group or of one speaker stay together: no voice and no file is in
+    two splits. Where groups and speakers conflict, the recording decides.
 
     Args:
         weights: split -> share of the items, of each kind.
@@ -34,7 +34,7 @@ class SplitAssignment:
         self._known: dict[int, str] = {}
 
     def clip(self, clip: Clip, kind: str) -> str:
-        """The split of a clip; every ``kind`` is spread by the weights."""
+        """The split of a clip; every ``kind`` is divided by the weights."""
         together = self._together(clip)
         home = next((self._known[key] for key in together if key in self._known), None)
         if home is None:
@@ -57,7 +57,7 @@ class SplitAssignment:
         return home
 
     def _together(self, clip: Clip) -> list[int]:
-        """What a clip shares with others that must go where it goes, the closest tie first."""
+        """The keys that a clip shares with related clips, the closest relation first."""
         keys: list[tuple[str, str]] = []
         if isinstance(clip.audio, Recorded):
             keys.append(("recording", f"{clip.audio.path}\0{clip.audio.member or ''}"))
@@ -69,7 +69,7 @@ class SplitAssignment:
 
 
 def _small(key: str) -> int:
-    """Eight bytes in place of a long path: there is one for every recording of a corpus."""
+    """Eight bytes instead of a long path, since there is one for every recording."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
 
 

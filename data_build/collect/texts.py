@@ -1,4 +1,4 @@
-"""Texts to be spoken, one JSON object a line: sentences, with a translation or not, and dialogues.
+"""Texts to be synthesised, one JSON object on each line: sentences and dialogues.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The numbers of composition; defaults are the published ones (method, section 2.4)."""
+"""Settings of composition; defaults are the published ones (method, section 2.4)."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class ComposeConfig:
     Attributes:
         gap_slots: range of the gap before every foreground item.
         tail_slots: range of the gap after the last one; the stream then runs to the chunk's end.
-        max_chunks: longest stream, in chunks whatever their length: 60 are 24 s of 0.4 s, so a
-            recipe with another ``stream.chunk_s`` sets it too. Items that end beyond are left out.
+        max_chunks: longest stream, in chunks of any length: 60 are 24 s at 0.4 s, so a recipe with
+            another ``stream.chunk_s`` sets it too. Items that end beyond are left out.
         junction_silence_s: silence of their own that two recordings may have where they meet (tau).
         fade_s: taper at both ends of every item (omega).
         level_db: range of the foreground's level, power of its audible part against full scale.
         spread_db: each foreground item deviates from that level by up to this much.
-        reaction_s: what is heard beyond the end of an event before its reply is due (published: 0).
+        reaction_s: time after the end of an event before its reply is due (published: 0).
         background_db, ambient_db: role gains against the foreground.
         peak: the loudest sample allowed; a louder mix is scaled down as a whole, and counted.
     """

@@ -1,4 +1,4 @@
-"""Tracks to one waveform: levels, role gains, noise at a drawn SNR, the peak under its limit."""
+"""Mixes tracks to one waveform: levels, role gains, noise at a drawn SNR, peak limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Placed:
     Attributes:
         start_samples: in the stream.
         samples: (n,) float32, faded, not scaled yet.
-        on_samples, end_samples: the part that can be heard, in the stream.
+        on_samples, end_samples: the audible part, in the stream.
     """
 
     role: TrackRole
@@ -58,7 +58,7 @@ class Mix:
 
 
 def place(clip: PreparedClip, start: int, role: TrackRole, fade_samples: int) -> Placed:
-    """Fades a clip at both ends and finds what can be heard of it."""
+    """Fades a clip at both ends and finds its audible part."""
     faded = taper(clip.samples, fade_samples)
     on, end = audible_span(faded)
     return Placed(role, start, clip, faded, start + on, start + end)
@@ -189,7 +189,7 @@ def noise_bed(
 
 
 def source_of(clip: Clip) -> SourceClip:
-    """A clip as a record names it."""
+    """A clip as named in a record."""
     return SourceClip(clip.id, clip.origin.corpus, clip.origin.licence, clip.origin.attribution)
 
 

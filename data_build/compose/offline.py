@@ -1,4 +1,4 @@
-"""An offline plan becomes a sample: its recording as it is, at a common level, and its tokens."""
+"""Composes an offline sample: its recording, at a common level, and its tokens."""
 
 from __future__ import annotations
 

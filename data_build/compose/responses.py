@@ -1,7 +1,7 @@
-"""What is heard becomes truth (events) and what is said becomes replies, on the chunk grid.
+"""Derives events (ground truth) and replies of a stream, on the chunk grid.
 
 A reply belongs to the chunk that holds the last sample a listener needs (protocol: `reply_chunk`).
-At most one turn begins in a chunk. Words of one clip that fall due in the same chunk are one reply
+At most one turn begins in a chunk. Words of one clip that are due in the same chunk are one reply
 (a partial transcript); the reply to another clip waits for the next free chunk.
 """
 
@@ -30,8 +30,8 @@ def responses(
     """Events and replies of the foreground items, in order.
 
     Args:
-        reaction_samples: how much is heard beyond t_ready before a reply is due, so that the chunk
-            of the decision shows that something has ended. It moves replies, never the truth.
+        reaction_samples: audio after t_ready before a reply is due, so that the chunk of the
+            decision shows that something has ended. It moves replies, never the ground truth.
 
     Raises:
         Dropped: if a reply finds no free chunk before the end of the stream.
@@ -61,8 +61,8 @@ def responses(
 def due(item: Item, where: Placed, time: TimeBase) -> list[tuple[int, PlannedReply]]:
     """The replies of an item with the sample of the stream after which each is due, in order.
 
-    A reply without a time of its own is due where the maker of the clip says that it can be known,
-    or else when nothing more can be heard of it.
+    A reply without a time of its own is due at the ready time of the clip, if it has one, otherwise
+    at the end of its audible part.
     """
     dated: list[tuple[int, PlannedReply]] = []
     for planned in item.replies:

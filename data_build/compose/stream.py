@@ -1,4 +1,4 @@
-"""A planned stream becomes a sample: timeline, mix, responses, PCM, tokens.
+"""Composes a planned stream: timeline, mix, responses, PCM, tokens.
 
 ::
 
@@ -44,11 +44,11 @@ def compose(
     Args:
         noise: event-like and ambient noise clips.
         prepare: gives the samples of a clip.
-        provenance: what the caller knows about the sample; what is drawn here is added.
+        provenance: what the caller records about the sample; what is drawn here is added.
 
     Raises:
-        Dropped: if a clip cannot be used; if no foreground item fits, or not all of a plan that
-            must be whole.
+        Dropped: if a clip cannot be used; if no foreground item fits, or a plan that must not be
+            cut does not fit.
     """
     time = vocabulary.spec.time
     front = [i for i in plan.items if i.track == "foreground"]

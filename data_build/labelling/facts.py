@@ -1,4 +1,4 @@
-"""What a speaker lets drop about themself: names, numbers, choices, times, places. Plain rules.
+"""Facts that a speaker mentions: names, numbers, choices, times, places, found by rules.
 
 Only personal statements count ("my sister Anna", "I need three eggs", "your order number is 4471"),
 so that a question about one is never answered by common knowledge.

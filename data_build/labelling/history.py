@@ -1,4 +1,4 @@
-"""History review: a late question that only somebody who listened all along can answer.
+"""History review: a late question that can only be answered from memory.
 
 ::
 
@@ -77,7 +77,7 @@ class Probe:
 
 
 def problem(dialogue: Dialogue, probe: Probe) -> str | None:
-    """Why a probe is not a fair test of memory, or None if it is one."""
+    """Why a probe is not a valid test of memory, or None if it is."""
     rounds = [f"{turn.user}\n{turn.assistant}" for turn in dialogue.turns]
     if not 0 <= probe.source_round < len(rounds):
         return "points at a round that does not exist"
@@ -92,7 +92,7 @@ def problem(dialogue: Dialogue, probe: Probe) -> str | None:
     if _holds(probe.question, probe.value):
         return "the question gives the answer away"
     if any(_holds(text, probe.value) for text in rounds[probe.at - ROUNDS_BETWEEN + 1 : probe.at]):
-        return "the answer was heard again within three rounds"
+        return "the answer was repeated within three rounds"
     if _SCAFFOLDING.search(probe.question):
         return "the question points back at the conversation"
     if not _PERSONAL.search(probe.question):
@@ -108,7 +108,7 @@ def rule_probe(dialogue: Dialogue, rng: np.random.Generator) -> Probe:
     """A probe made by rules: an entity if there is one, at a random late place.
 
     Raises:
-        Dropped: if nothing was said that could be asked about.
+        Dropped: if the dialogue has nothing to ask about.
     """
     n = len(dialogue.turns)
     fair: list[Probe] = []
@@ -167,7 +167,7 @@ def _request(dialogue: Dialogue) -> ChatRequest:
 
 @dataclass(frozen=True)
 class FirstHeard:
-    """A question about which sound came first, asked once ``at`` sounds were heard."""
+    """A question about which sound came first, asked after ``at`` sounds."""
 
     at: int
     question: str
@@ -175,18 +175,18 @@ class FirstHeard:
 
 
 def first_heard(dialogue_id: str, sounds: Sequence[str], rng: np.random.Generator) -> FirstHeard:
-    """The same for sounds: asks which one came first, once three more were heard.
+    """A probe about sounds: asks which one came first, after at least three more.
 
     Args:
-        sounds: what was heard, in order, in words that fit after "It was" ("a dog barking").
+        sounds: names of the sounds, in order, in words that fit after "It was" ("a dog barking").
 
     Raises:
-        Dropped: if there were too few sounds since the first, or it came again.
+        Dropped: if there were too few sounds since the first, or it occurred again.
     """
     if len(sounds) <= ROUNDS_BETWEEN:
         raise _unfit(dialogue_id, "fewer than three sounds since the first")
     if sounds[0] in sounds[1:]:
-        raise _unfit(dialogue_id, "the first sound was heard again")
+        raise _unfit(dialogue_id, "the first sound was repeated")
     earliest = max(1 + ROUNDS_BETWEEN, earliest_late(len(sounds)))
     at = int(rng.integers(earliest, len(sounds) + 1))
     return FirstHeard(at, "Which sound did I hear first?", f"It was {sounds[0]}.")
@@ -208,7 +208,7 @@ def _tier(kind: str) -> int:
 
 
 def _holds(text: str, value: str) -> bool:
-    """Whether ``value`` stands in ``text`` as whole words, whatever the case."""
+    """Whether ``text`` contains ``value`` as whole words, in any case."""
     pattern = re.escape(value.strip().lower())
     if value.isascii():
         pattern = rf"(?<!\w){pattern}(?!\w)"

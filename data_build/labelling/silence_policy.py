@@ -1,4 +1,4 @@
-"""When a sound that is not speech deserves a word: almost never (paper section "Silence").
+"""The intervention policy: which sounds deserve a reply (paper section "Silence").
 
 ::
 
@@ -61,7 +61,7 @@ _SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Judgement:
-    """What to do about a clip: speak (``category`` and ``reply`` are set) or stay silent.
+    """The judgement on a clip: respond (``category`` and ``reply`` are set) or stay silent.
 
     ``evidence`` names the classes that decided it; ``made_by`` the rules or the prompt.
     """
@@ -172,7 +172,7 @@ def _undecided(clip: Clip, reason: str) -> Dropped:
 
 
 def verdict(sound: SoundClass) -> Verdict:
-    """What the policy says of a class by itself."""
+    """The policy's verdict on a class by itself."""
     row = _row(sound)
     return row.verdict if row else "silent"
 

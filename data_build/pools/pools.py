@@ -1,4 +1,4 @@
-"""What the streams of one split are made of: tables of clips on disk, read one row at a time."""
+"""The pools of one split: tables of clips on disk, read one row at a time."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ INDEX = "pools.json"
 
 @dataclass(frozen=True)
 class Cue:
-    """Something that can be heard, under its name in the recipe, and what is said to it.
+    """A cue: a named set of clips of the recipe, and the reply to them.
 
     Attributes:
-        reply: None: it deserves none.
+        reply: None if it deserves none.
         clips: its takes, recordings, or the text that is still to be spoken.
     """
 
@@ -91,7 +91,7 @@ class CueEntry:
 
 @dataclass(frozen=True)
 class PoolsIndex:
-    """What lies in the folder of a split; written when all of its tables are whole."""
+    """The index of the folder of a split; written when all of its tables are complete."""
 
     tables: dict[str, TableEntry] = field(default_factory=dict)
     cues: tuple[CueEntry, ...] = ()
@@ -109,7 +109,7 @@ class PoolsIndex:
 
 
 def open_pools(folder: Path) -> Pools:
-    """The pools that lie in ``folder``."""
+    """The pools in ``folder``."""
     index = PoolsIndex.read(folder)
     clips = {
         name: ClipTable(folder / index.tables[name].file)

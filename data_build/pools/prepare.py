@@ -46,12 +46,12 @@ STEP = "prepare"
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class PrepareConfig:
-    """What a recording has to be, and what is done to it.
+    """Requirements on a recording, and its preprocessing.
 
     Attributes:
         tfjp: settings of the preprocessing; null leaves recordings as they are.
         min_s, max_s: a shorter recording is dropped. A longer one is cut, but for speech, which is
-            dropped where its words have no times to cut it by: a text must be heard whole.
+            dropped if it has no word times to cut it by, since audio and text must match.
         cache_gb: limit of the cache on disk.
         memory_mb: limit of the decoded clips that each process keeps.
     """
@@ -73,8 +73,8 @@ class PreparedClip:
 
     Attributes:
         samples: (n,) float32, read-only.
-        ready_samples: where a listener could know what it is, where the maker knows; else None.
-        cuts: where the times of the recording went; None if nothing was cut.
+        ready_samples: first moment at which a listener could recognise it; None if unknown.
+        cuts: the map from times of the recording; None if nothing was cut.
         report: what TFJP did, for the provenance.
         skipped_samples: cut off the front since, at a junction.
         source_samples: length before preprocessing; None: as ``samples``.
@@ -160,7 +160,7 @@ class Preparer:
         return clip_key(about)
 
     def _tfjp(self, clip: Clip) -> TfjpConfig | None:
-        # Noise and music are wanted as they are: denoising them would leave nothing of them. What
+        # Noise and music are used as they are: denoising would remove most of them. What
         # curation kept was prepared by it already.
         if clip.kind not in ("speech", "event") or isinstance(clip.audio, Prepared):
             return None
@@ -248,7 +248,7 @@ def _dropped(clip: Clip, reason: str, about: str = "") -> Dropped:
 
 
 def _require_stated_length(clip: Clip, audio: Recorded, samples: Float32) -> None:
-    """Drops speech whose corpus gives it another length: its text is not that of this audio."""
+    """Drops speech whose length differs from that in its corpus: its text would not match."""
     length_s, stated_s = to_seconds(len(samples)), _stated_s(clip, audio)
     if stated_s is None:
         return
@@ -270,7 +270,7 @@ def _at_peak(samples: Float32) -> Float32:
 
 
 def _from_cache(kept: CachedClip) -> PreparedClip:
-    """The clip as it lies in the cache: the first use has the same bits as every later one."""
+    """The clip as read from the cache, so that every use has the same bits."""
     samples = kept.read()
     samples.setflags(write=False)
     notes = kept.notes

@@ -1,4 +1,4 @@
-"""Clips or dialogues as a file of lines: any number, any one at once, nothing held in memory."""
+"""Tables of clips or dialogues on disk, with random access and nothing held in memory."""
 
 from __future__ import annotations
 

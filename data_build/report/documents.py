@@ -1,11 +1,11 @@
-"""What lies beside the shards of a finished build, for whoever gets the folder.
+"""The documents of a finished build, next to its shards.
 
 ::
 
     manifest.json   counts, checksums, licences; for programs
-    credits.tsv     every clip that is heard: corpus, licence, attribution, in how many streams
-    README.md       the card of the data set; for people and for hubs
-    report.html     the same to look at and to listen to
+    credits.tsv     every clip that is used: corpus, licence, attribution, in how many streams
+    README.md       the data card; for people and for hubs
+    report.html     statistics and sample streams with audio
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Streams of a build to listen to and look at: sound, events, turns and decisions."""
+"""Sample streams of a build for the report: audio, events, turns and decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build made, in numbers: kept as JSON beside the data, printed at the end."""
+"""The summary of a build: stored as JSON with the data, printed at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SplitSummary:
     Attributes:
         abilities: "ability/task" -> streams.
         silences: chunks answered by KEEP_SILENCE.
-        limited: streams whose peak had to be brought down.
+        limited: streams whose peak was limited.
     """
 
     streams: int
@@ -52,8 +52,8 @@ class BuildSummary:
         drops: "step: reason" -> how many different items, most frequent first.
         clips: in the tables of all splits.
         missing: "split/cue" of the cues without a clip in a split.
-        notes: what a reader of the data should know.
-        seconds: wall-clock time of this run; shards that were there already cost none.
+        notes: what a user of the data should know.
+        seconds: wall-clock time of this run; shards that existed already take none.
         speed: seconds of stream made a second, over the shards made in this run.
         bytes_per_hour: of the shards, per hour of stream.
     """

@@ -1,4 +1,4 @@
-"""Recordings of a build before and after preprocessing, to look at and to listen to."""
+"""Recordings of a build before and after preprocessing, as spectrograms and audio."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LOOKED_AT, _SHORTEST_S, _LONGEST_S = 32, 1.5, 12.0
 
 
 def pictures(recipe: BuildRecipe) -> Markup | None:
-    """The recordings, of a few, of which preprocessing took most; None where it saw none."""
+    """The recordings, among a few, that preprocessing changed most; None if there are none."""
     config = recipe.prepare.tfjp
     if config is None:
         return None

@@ -119,7 +119,7 @@ def test_a_misspelt_label_is_refused_with_the_nearest_one(tmp_path: Path) -> Non
          "'test' needs speech with a text: all 1 went to other splits"),
         ([{"path": "a.wav", "kind": "event", "label": "rain"}],
          "splits: {train: {streams: 1, tasks: {react_to_event: 1}}}\n",
-         "'train' needs sounds that call for help: none of its sounds is one"),
+         "'train' needs sounds that call for help: the intervention policy selects none"),
         ([{"path": "a.wav", "kind": "event", "label": "rain"}],
          "splits: {train: {streams: 1, tasks: {stay_silent: 1}}}\n"
          "cues: [{name: r, label: rain, reply: Rain.}]\n", "deserves no reply"),

@@ -97,7 +97,7 @@ def test_a_stream_is_never_empty_by_accident() -> None:
     assert dropped.value.drop.kind == "choice"  # another plan may fit
     short = made(replace(CONFIG, max_chunks=4))
     assert 0 < sum(i.track == "foreground" for i in short.record.items) < 3
-    with pytest.raises(Dropped, match="must be whole") as dropped:
+    with pytest.raises(Dropped, match="must not be cut") as dropped:
         made(replace(CONFIG, max_chunks=4), replace(PLAN, whole=True))
     assert dropped.value.drop.kind == "choice"
 

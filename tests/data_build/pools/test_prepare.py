@@ -174,9 +174,9 @@ def test_a_length_that_the_audio_contradicts_is_dropped(tmp_path: Path) -> None:
     for bad in (5.0, 1.0, 2000.0):
         with pytest.raises(Dropped, match="another length than its corpus states"):
             preparer.prepare(clip(bad))
-    with pytest.raises(Dropped, match="ends before the part") as caught:
+    with pytest.raises(Dropped, match="ends before the requested part") as caught:
         preparer.prepare(clip(1.0, start_s=1.5, end_s=2.5))
-    assert caught.value.drop.reason == "ends before the part that is wanted"
+    assert caught.value.drop.reason == "ends before the requested part"
     assert "at 2.00 s, before 2.5 s" in caught.value.drop.item
 
 
