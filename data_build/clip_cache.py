@@ -8,7 +8,7 @@
 Any number of processes on one machine may share a folder: a clip appears by renaming a finished
 file, and a clip that two processes make at once is written twice with the same bytes. The clips
 used longest ago go when the folder outgrows its limit, but never one used within the last hour,
-since a build may still be about to read it.
+since a build may still be about to read it. A `ClipStore` beside it forgets nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from data_build.records import Clip, Prepared
 from soundflow.atomic import atomic_write, write_text
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
@@ -156,6 +157,45 @@ class ClipCache:
     def _paths(self, key: str) -> tuple[Path, Path]:
         base = self.folder / key[:2] / key
         return base.with_suffix(".flac"), base.with_suffix(".json")
+
+
+@dataclass(frozen=True)
+class ClipStore:
+    """A folder of clips that a build cannot make again from their source: nothing is deleted.
+
+    The audio of a stored clip is `Prepared`: its samples are to be used as they are.
+    """
+
+    folder: Path
+
+    def get(self, clip: Clip, key: str) -> Clip | None:
+        """The clip with its stored audio; None if there is none (or it is damaged)."""
+        path = self._path(key)
+        try:
+            info = soundfile.info(path)
+        except (OSError, soundfile.LibsndfileError):
+            return None
+        notes = {**clip.notes, "made_from": asdict(clip.audio)}
+        duration_s = info.frames / info.samplerate
+        return replace(clip, audio=Prepared(str(path)), duration_s=duration_s, notes=notes)
+
+    def put(self, clip: Clip, samples: Float32, key: str) -> Clip:
+        """Stores (n,) float32 samples at 16 kHz, brought down to a peak of 1 where they exceed it.
+
+        Raises:
+            UserError: if the disk is full or not writable.
+        """
+        peak = max(float(np.abs(samples).max(initial=0.0)), 1.0)
+        pcm = quantise((samples / np.float32(peak)).astype(np.float32))
+        with atomic_write(self._path(key)) as file:
+            file.write(flac_bytes(pcm, SAMPLE_RATE_HZ))
+        stored = self.get(clip, key)
+        if stored is None:
+            raise RuntimeError(f"{self._path(key)} cannot be read back")
+        return stored
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.flac"
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_build.chat.client import ChatClient
-from data_build.chat.use import asked_for, chat_client
+from data_build.chat.client import ChatClient, asked_for, chat_client
 from data_build.collect.collect import CHAT_CACHE, scene_library
 from data_build.pools.pools import Pools, PoolsIndex, open_pools
 from data_build.pools.prepare import Preparer

@@ -9,14 +9,14 @@ from annotated_types import MinLen
 from pydantic import NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from data_build.chat.use import ChatUse
+from data_build.chat.client import ChatUse
 from data_build.compose.config import ComposeConfig
 from data_build.pools.prepare import PrepareConfig
 from data_build.scenes.config import ScenesConfig
 from data_build.sources.catalogue import corpus_named
 from data_build.sources.source import SourceConfig
 from data_build.speech.setup import SpeechConfig
-from data_build.synth.config import SyntheticConfig
+from data_build.synth.kinds import SyntheticConfig
 from data_build.tasks.config import CueConfig, TasksConfig
 from data_build.tasks.table import FORMS, TASKS
 from soundflow.config.record import to_plain

@@ -11,27 +11,30 @@ The cache on disk makes a build with a chat model repeatable: the second build s
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import jsonschema
 import pydantic.dataclasses
 from annotated_types import Interval
 from pydantic import PositiveInt
 
-from data_build.chat.cache import ChatCache, cache_key
 from data_build.chat.prompts import Prompt
 from data_build.http_calls import BadAnswer, CallCounts, CallFailure, Endpoint, EndpointCaller
+from soundflow.atomic import write_text
 from soundflow.config.settings import SETTINGS, Seed
 
 Schema = Mapping[str, Any]
 Answer = dict[str, Any]
+# What a chat model may decide; the rules make all other decisions.
+Decision = Literal["rewrite", "plan", "refine", "verify", "probe", "silence"]
 
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 
@@ -50,6 +53,19 @@ class ChatConfig:
     max_tokens: PositiveInt = 2048
     seed: Seed = 0
     cache_dir: str | None = None
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class ChatUse:
+    """A chat model and the decisions that it makes.
+
+    Attributes:
+        decisions: rewrite (text fit to be spoken), plan, refine and verify (scenes), probe (late
+            questions), silence (which sounds deserve a reply).
+    """
+
+    chat: ChatConfig = field(default_factory=ChatConfig)
+    decisions: tuple[Decision, ...] = get_args(Decision)
 
 
 @dataclass(frozen=True)
@@ -157,6 +173,60 @@ class ChatClient:
             "seed": self.config.seed,
             "messages": messages,
         }
+
+
+def cache_key(question: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of everything that determines an answer."""
+    canonical = json.dumps(question, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class ChatCache:
+    """One JSON file an answer: ``<folder>/<prompt>.v<version>/<ab>/<key>.json``.
+
+    Renamed into place, it is safe on the shared file system of a cluster, where the SQLite file of
+    `diskcache` is not.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, prompt_id: str, key: str) -> Path:
+        return self._folder / prompt_id / key[:2] / f"{key}.json"
+
+    def get(self, prompt_id: str, key: str) -> dict[str, Any] | None:
+        """The stored answer, or None; a damaged entry counts as missing and is written again."""
+        try:
+            entry = json.loads(self.path(prompt_id, key).read_bytes())
+        except (OSError, ValueError):
+            return None
+        answer = entry.get("answer") if isinstance(entry, dict) else None
+        return answer if isinstance(answer, dict) else None
+
+    def put(
+        self, prompt_id: str, key: str, question: dict[str, Any], answer: dict[str, Any]
+    ) -> None:
+        """Stores an answer with its question; readers see the whole entry or none.
+
+        Raises:
+            UserError: if the disk is full or the folder cannot be written.
+        """
+        entry = {"question": question, "answer": answer}
+        write_text(self.path(prompt_id, key), json.dumps(entry, ensure_ascii=False))
+
+
+def chat_client(use: ChatUse | None, cache: Path) -> ChatClient | None:
+    """The client of a recipe, its answers kept under ``cache`` unless the recipe says where."""
+    if use is None:
+        return None
+    return ChatClient(use.chat if use.chat.cache_dir else replace(use.chat, cache_dir=str(cache)))
+
+
+def asked_for(
+    decision: Decision, use: ChatUse | None, client: ChatClient | None
+) -> ChatClient | None:
+    """The client if the model makes ``decision``, else None."""
+    return client if use is not None and decision in use.decisions else None
 
 
 def _answer_or_failure(future: Future[Answer]) -> Answer | CallFailure:

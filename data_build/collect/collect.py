@@ -9,8 +9,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from data_build.chat.client import ChatClient
-from data_build.chat.use import asked_for, chat_client
+from data_build.chat.client import ChatClient, asked_for, chat_client
 from data_build.collect.feasible import label_problems, split_problems
 from data_build.collect.material import Assigned, Seen, material, speakers
 from data_build.drops import Drop

@@ -25,8 +25,7 @@ from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, Intervention, Unspoken
 from data_build.sources.catalogue import read
 from data_build.speech.speech_source import OWN_PHRASES
-from data_build.synth.clips import synthesised_clip
-from data_build.synth.kinds import sound_kind
+from data_build.synth.kinds import sound_kind, synthesised_clip
 from data_build.tasks.config import CueConfig
 from data_build.tasks.table import needs_of, uses_judged_sounds
 

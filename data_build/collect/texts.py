@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Unspoken
-from data_build.sources.rows import Row, json_lines, usable
+from data_build.sources.json_stream import json_lines
+from data_build.sources.rows import Row, usable
 from data_build.sources.source import ALL_ROWS, BadRow, Report
 from soundflow.errors import UserError
 from soundflow.protocol.tokens import EMOTIONS

@@ -19,9 +19,10 @@ from pydantic import PositiveFloat
 
 from data_build.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.drops import Drop, Dropped
+from data_build.randomness import generator
 from data_build.records import Clip, Prepared, Recorded, SyntheticSound, Unspoken
-from data_build.sources.tar_members import audio_source
-from data_build.synth.clips import SYNTH_VERSION, make
+from data_build.sources.audio_refs import audio_source
+from data_build.synth.kinds import SYNTH_VERSION, take
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import TfjpReport, tfjp
 from data_build.tfjp.spans import CutMap
@@ -171,7 +172,8 @@ class Preparer:
         if isinstance(audio, Prepared):
             return PreparedClip(self._read(clip, Recorded(audio.path)))
         if isinstance(audio, SyntheticSound):
-            made = PreparedClip(*make(audio))
+            sound = take(audio.kind, generator(*audio.seed), audio.seconds)
+            made = PreparedClip(sound.samples, sound.ready_samples)
         elif isinstance(audio, Recorded):
             made = self._recording(clip, audio)
         else:

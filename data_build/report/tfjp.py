@@ -15,7 +15,7 @@ from PIL import Image
 from data_build.pools.pools import open_pools
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Recorded
-from data_build.sources.tar_members import audio_source
+from data_build.sources.audio_refs import audio_source
 from data_build.tfjp.loop import TfjpResult, tfjp
 from data_build.tfjp.spectrum import analyse
 from soundflow.audio.files import read_audio

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from data_build.clip_cache import ClipStore
 from data_build.drops import Drop, Dropped
-from data_build.http_calls import BadAnswer, CallCounts, CallFailure, EndpointCaller
+from data_build.http_calls import BadAnswer, CallFailure, EndpointCaller
 from data_build.randomness import digest
 from data_build.records import Clip, Origin, Unspoken
-from data_build.scenes.clip_store import ClipStore
 from data_build.scenes.config import HttpGeneratorConfig
 from data_build.scenes.ontology import ontology
 from data_build.scenes.refine import Refined
 from data_build.scenes.scene import SubEvent
-from data_build.synth.clips import synthesised_clip
-from data_build.synth.kinds import KINDS
+from data_build.synth.kinds import KINDS, synthesised_clip
 from soundflow.audio.files import read_audio
 from soundflow.errors import UserError
 
@@ -56,14 +55,7 @@ class HttpGenerator:
     def __init__(self, config: HttpGeneratorConfig, store: ClipStore) -> None:
         self._config = config
         self._store = store
-        self._caller = EndpointCaller(config.endpoint)
-
-    @property
-    def counts(self) -> CallCounts:
-        return self._caller.counts
-
-    def close(self) -> None:
-        self._caller.close()
+        self.caller = EndpointCaller(config.endpoint)
 
     def generate(self, event: SubEvent, refined: Refined, seed: str) -> Clip:
         """A clip from the store or the server.
@@ -90,10 +82,10 @@ class HttpGenerator:
         )
         stored = self._store.get(clip, key)
         if stored is not None:
-            self._caller.count(cache_hits=1)
+            self.caller.count(cache_hits=1)
             return stored
         try:
-            samples = self._caller.call(self._config.path, request, _audio)
+            samples = self.caller.call(self._config.path, request, _audio)
         except CallFailure as failure:
             reason = f"no usable audio from the generator ({failure.kind})"
             raise Dropped(

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
+from data_build.clip_cache import ClipStore
 from data_build.drops import Drop, Dropped
 from data_build.randomness import digest
 from data_build.records import Clip
-from data_build.scenes.clip_store import ClipStore
 from data_build.scenes.generate import Generator
 from data_build.scenes.measure import Float32, measure
 from data_build.scenes.refine import Refined

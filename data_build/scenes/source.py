@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from data_build.chat.client import ChatClient
+from data_build.clip_cache import ClipStore
 from data_build.drops import Drop, Dropped
 from data_build.randomness import generator as rng_of
 from data_build.records import Clip, Item
 from data_build.scenes.chat_model import ChatPlanner, ChatRefiner, ChatVerifier
-from data_build.scenes.clip_store import ClipStore
 from data_build.scenes.config import ScenesConfig
 from data_build.scenes.generate import Generator, HttpGenerator, SynthGenerator
 from data_build.scenes.ground import Grounded, Grounder, Report, Tagger

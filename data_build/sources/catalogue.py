@@ -10,19 +10,16 @@ from dataclasses import replace
 from data_build.drops import Drop
 from data_build.records import Clip, Dialogue, Recorded
 from data_build.sources import (
+    audioset,
+    common_voice,
     dialogue,
     huggingface,
     kaldi,
     lhotse_manifests,
-    long_speech,
     manifest,
-    music,
-    noise,
-    questions,
-    sound_events,
+    sounds,
     speech,
     streamaudio,
-    translation,
     webdataset_tars,
 )
 from data_build.sources.source import (
@@ -37,8 +34,8 @@ from data_build.sources.source import (
 from soundflow.errors import UserError, nearest
 
 _FAMILIES = (
-    speech, long_speech, translation, sound_events, music, noise, dialogue, questions, manifest,
-    webdataset_tars, huggingface, kaldi, lhotse_manifests, streamaudio,
+    speech, common_voice, audioset, sounds, dialogue, manifest, webdataset_tars, huggingface, kaldi,
+    lhotse_manifests, streamaudio,
 )  # fmt: skip
 CORPORA: dict[str, Corpus] = {
     name: corpus for family in _FAMILIES for name, corpus in family.CORPORA.items()

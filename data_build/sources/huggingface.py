@@ -10,8 +10,8 @@ from typing import Any
 
 from data_build.records import Clip, Dialogue, Origin, Recorded
 from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file, written_path
+from data_build.sources.dialogue import question_and_answer
 from data_build.sources.fields import clip_of, span_of
-from data_build.sources.questions import question_and_answer
 from data_build.sources.rows import Row, usable
 from data_build.sources.source import (
     AS_STATED,
@@ -22,7 +22,7 @@ from data_build.sources.source import (
     SourceConfig,
     WorkerShard,
 )
-from data_build.sources.turns import dialogue, messages_of
+from data_build.sources.text_files import dialogue, messages_of
 from soundflow.atomic import atomic_write
 from soundflow.errors import UserError
 

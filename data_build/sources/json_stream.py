@@ -1,4 +1,4 @@
-"""JSON documents far larger than memory, one element at a time.
+"""JSON lines, and JSON documents far larger than memory, one element at a time.
 
 The corpora below ship their index as one JSON document of up to several gigabytes (GigaSpeech,
 WebQA, DuReader); the standard library only reads whole documents.
@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from data_build.sources.rows import BREAKS_OFF, Row, json_lines, open_binary
-from data_build.sources.source import ALL_ROWS, BadRow, Report, WorkerShard
+from data_build.drops import Drop
+from data_build.sources.rows import BREAKS_OFF, Row, open_binary, text_lines
+from data_build.sources.source import ALL_ROWS, STEP, BadRow, Report, WorkerShard
 
 BLOCK_BYTES = 1 << 16
 # One element of the corpora above is at most some megabytes; a larger one means that its end is
@@ -139,6 +140,29 @@ def object_items(path: Path, report: Report) -> Iterator[tuple[str, Any]]:
                 yield key, scan.value()
         except _Broken as error:
             report(BadRow("becomes invalid JSON", error).drop(str(path)))
+
+
+def json_lines(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
+    """The objects of a JSON-lines file (also ``.gz``)."""
+    for number, line in text_lines(path, report, part):
+        where = f"{path}:{number}"
+        value = parse_json(line, where, report)
+        if isinstance(value, dict):
+            yield Row(where, value)
+        elif value is not None:
+            report(Drop(STEP, where, f"is not a JSON object but {type(value).__name__}"))
+
+
+def parse_json(text: str | bytes, where: str, report: Report) -> Any:
+    """The value, or None after reporting why there is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        report(BadRow("is not JSON", error).drop(where))
+        return None
+    if value is None:
+        report(Drop(STEP, where, "is null"))
+    return value
 
 
 def documents(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:

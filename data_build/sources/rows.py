@@ -9,10 +9,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import math
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
@@ -215,6 +214,17 @@ def _named(
         raise UserError(
             f"{path}: names the column {min(twice)!r} twice", "give every column its own name"
         )
+    yield from named_rows(path, header, lines, report, part)
+
+
+def named_rows(
+    path: Path,
+    header: Sequence[str],
+    lines: Iterable[tuple[int, Sequence[str]]],
+    report: Report,
+    part: WorkerShard,
+) -> Iterator[Row]:
+    """Rows of numbered cells; one with more or fewer cells than the header is reported."""
     for index, (number, cells) in enumerate(lines):
         if not part.takes(index):
             continue
@@ -303,29 +313,6 @@ class _Lines:
         """Only the first line of the record is done; the others are read again."""
         self._again += reversed(self._held[1:])
         self._held = self._held[:1]
-
-
-def json_lines(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
-    """The objects of a JSON-lines file (also ``.gz``)."""
-    for number, line in text_lines(path, report, part):
-        where = f"{path}:{number}"
-        value = parse_json(line, where, report)
-        if isinstance(value, dict):
-            yield Row(where, value)
-        elif value is not None:
-            report(Drop(STEP, where, f"is not a JSON object but {type(value).__name__}"))
-
-
-def parse_json(text: str | bytes, where: str, report: Report) -> Any:
-    """The value, or None after reporting why there is none."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        report(BadRow("is not JSON", error).drop(where))
-        return None
-    if value is None:
-        report(Drop(STEP, where, "is null"))
-    return value
 
 
 def _text(raw: IO[bytes]) -> IO[str]:

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Question
 from data_build.sources.audio_refs import audio_file
-from data_build.sources.rows import Row, encodable, json_lines, usable
+from data_build.sources.json_stream import json_lines
+from data_build.sources.rows import Row, encodable, usable
 from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig, WorkerShard
-from data_build.sources.text_files import row_id, text_files, text_root
-from data_build.sources.turns import language_of
+from data_build.sources.text_files import language_of, row_id, text_files, text_root
 from soundflow.errors import UserError
 from soundflow.interop.conversations import (
     CorpusItem,

@@ -102,14 +102,11 @@ class HttpAsr:
 
     def __init__(self, config: HttpAsrConfig) -> None:
         self.config = config
-        self._caller = EndpointCaller(config.endpoint)
+        self.caller = EndpointCaller(config.endpoint)
 
     @property
     def id(self) -> str:
         return f"http-{self.config.model}"
-
-    def close(self) -> None:
-        self._caller.close()
 
     def transcribe(self, samples: Float32, language: str) -> str:
         form = Form(
@@ -123,7 +120,7 @@ class HttpAsr:
                 "file": ("clip.flac", flac_bytes(quantise(samples), SAMPLE_RATE_HZ), "audio/flac")
             },
         )
-        return self._caller.call("audio/transcriptions", form, _transcript)
+        return self.caller.call("audio/transcriptions", form, _transcript)
 
 
 def _transcript(content: bytes) -> str:

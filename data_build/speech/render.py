@@ -23,8 +23,7 @@ from data_build.speech.asr import AsrModel
 from data_build.speech.engines.engine import STEP, SpeechEngine, unspeakable
 from data_build.speech.gate import GateConfig, check
 from data_build.speech.rewriting.rewriter import Rewriter, Rewritten
-from data_build.speech.synthesis import synthesise
-from data_build.speech.voices import fitted
+from data_build.speech.voices import fitted, synthesise
 from data_build.speech.word_times import Aligner
 
 VERSION = 1  # raise when a rendering of the same text and voice changes

@@ -1,9 +1,16 @@
-"""Who may speak, and which of the possible speakers each split gets.
+"""Many voices from few engines: which speakers each split gets, and one text as one of them.
 
 ::
 
     pool: voices × warp × pitch × rate ─▶ draw, per split and language ─▶ speakers of the split
                                           (no speaker in two splits)
+
+    text ─▶ engine (own rate and pitch) ─▶ vocal-tract warp ─▶ 16 kHz ─▶ silence trimmed
+            rate / warp, pitch / warp      played ``warp`` times faster    known margins
+
+Playing a recording faster scales formants, pitch and pace together; asking the engine for the
+inverse pitch and pace first leaves a change of the formants alone, which is what another head size
+does (vocal-tract length perturbation: Jaitly & Hinton 2013; factors 0.8-1.2 cover adults).
 """
 
 from __future__ import annotations
@@ -12,15 +19,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated
 
+import numpy as np
+import soxr
 from annotated_types import MinLen
 from pydantic.dataclasses import dataclass
 
 from data_build.randomness import generator
 from data_build.records import VOICE_LIMITS, Voice
-from data_build.speech.engines.engine import SpeechEngine
+from data_build.speech.engines.engine import Float32, SpeechEngine, unspeakable
+from soundflow.audio.level import audible_span, is_silent
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
+from soundflow.protocol.timebase import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
+MARGIN_SAMPLES = 800  # 50 ms of the take (or of zeros) before and after what is audible
 _DRAWS = 500  # tries at a speaker that nobody has yet
 
 
@@ -118,3 +130,44 @@ def _language(voice: str, engines: Mapping[str, SpeechEngine]) -> str:
     if name not in known:
         raise UserError(f"engine {engine!r} has no voice {name!r}", f"one of {', '.join(known)}")
     return known[name]
+
+
+def synthesise(text: str, voice: Voice, engine: SpeechEngine) -> Float32:
+    """Speaks ``text``; a pure function of its arguments, the same bytes in every process.
+
+    Args:
+        engine: the one that ``voice.engine`` names.
+
+    Returns:
+        (n_samples,) float32 mono at the rate of every clip, in [-1, 1]: speech (10 ms grid) with
+        exactly `MARGIN_SAMPLES` before it and after it.
+
+    Raises:
+        UserError: if the engine cannot do what the voice asks for (see `fitted`).
+        Dropped: if the engine gives no sound for this text.
+    """
+    # Rounded, so that a pitch drawn equal to the warp leaves an engine without pitch alone.
+    asked = {"rate": round(voice.rate / voice.warp, 4), "pitch": round(voice.pitch / voice.warp, 4)}
+    for control, factor in asked.items():
+        if factor != 1.0 and control not in engine.controls:
+            raise UserError(
+                f"{engine.id} cannot change {control}, voice {voice.id!r} asks for {factor:g}",
+                f"set {control} equal to warp: it then moves with the formants",
+            )
+    spoken = engine.speak(
+        text, voice.name, rate=asked["rate"], pitch=asked["pitch"], take=voice.take
+    )
+    played_at_hz = engine.sample_rate_hz * voice.warp
+    if played_at_hz != SAMPLE_RATE_HZ:
+        spoken = soxr.resample(spoken, played_at_hz, SAMPLE_RATE_HZ, quality="HQ")
+    if is_silent(spoken[: len(spoken) // FRAME_SAMPLES * FRAME_SAMPLES]):
+        raise unspeakable(text, f"{engine.id} gives silence")
+    return np.clip(trim_silence(spoken), -1.0, 1.0).astype(np.float32)
+
+
+def trim_silence(samples: Float32) -> Float32:
+    """Cuts, or pads with zeros, so that `MARGIN_SAMPLES` lie before and after what is audible."""
+    on, off = audible_span(samples[: len(samples) // FRAME_SAMPLES * FRAME_SAMPLES])
+    start, end = on - MARGIN_SAMPLES, off + MARGIN_SAMPLES
+    before, after = max(0, -start), max(0, end - len(samples))
+    return np.pad(samples[max(0, start) : end], (before, after))

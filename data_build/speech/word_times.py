@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_build.records import Word
-from data_build.speech.synthesis import MARGIN_SAMPLES
+from data_build.speech.voices import MARGIN_SAMPLES
 from data_build.speech.whisper import Whisper
 from soundflow.audio.level import block_power
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ

@@ -1,4 +1,4 @@
-"""The table of sounds that can be synthesised, and the one call that makes a take.
+"""The table of sounds that can be synthesised, as clips that are made when a stream needs them.
 
 Labels are AudioSet display names, so a synthesised clip is judged by the same ontology as a
 recorded one.
@@ -7,14 +7,20 @@ recorded one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import pydantic.dataclasses
+from pydantic import PositiveFloat
 
-from data_build.records import TrackRole
+from data_build.randomness import digest
+from data_build.records import Clip, ClipKind, Origin, SyntheticSound, TrackRole
 from data_build.synth import events, textures
 from data_build.synth.signals import Float32, finish, seconds_to_samples
+from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError, nearest
+
+SYNTH_VERSION = 1  # raise when the same description is synthesised differently
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,22 @@ KINDS: dict[str, SoundKind] = {
 }
 
 
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class SyntheticConfig:
+    """Kinds of sound that are synthesised; none by default.
+
+    Attributes:
+        sounds: join the sounds of the sources.
+        event_noise, ambient_noise: join the recordings of the two noise tracks.
+        noise_s: length of a noise, twice that of a texture among the sounds.
+    """
+
+    sounds: tuple[str, ...] = ()
+    event_noise: tuple[str, ...] = ()
+    ambient_noise: tuple[str, ...] = ()
+    noise_s: PositiveFloat = 12.0
+
+
 def sound_kind(kind: str) -> SoundKind:
     """Raises:
     UserError: with the nearest right name, if there is no such kind.
@@ -122,6 +144,21 @@ def take(kind: str, rng: np.random.Generator, seconds: float | None = None) -> T
     return Take(samples, ready)
 
 
-def generate(kind: str, rng: np.random.Generator, seconds: float | None = None) -> Float32:
-    """The samples of one take; the fallback when no recorded clip can be found."""
-    return take(kind, rng, seconds).samples
+def synthesised_clip(kind: str, *seed: str | int, seconds: float | None = None) -> Clip:
+    """A take of a kind of sound; ``seed`` tells it from every other take.
+
+    Raises:
+        UserError: if there is no such kind.
+    """
+    about = sound_kind(kind)
+    audio = SyntheticSound(kind, seed, seconds)
+    role: ClipKind = "event" if about.role == "foreground" else "noise"
+    return Clip(
+        id=f"{kind}/{digest(asdict(audio), SYNTH_VERSION)[:16]}",
+        kind=role,
+        audio=audio,
+        origin=Origin("synthesised sound", "Apache-2.0"),
+        duration_s=seconds,
+        labels=(about.label,),
+        caption=about.caption,
+    )

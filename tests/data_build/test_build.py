@@ -21,7 +21,7 @@ from data_build.randomness import generator
 from data_build.recipe import BuildRecipe
 from data_build.run import build, rebuild
 from data_build.selfcheck import self_check
-from data_build.synth.kinds import generate
+from data_build.synth.kinds import take
 from data_build.tokenize import read_vocabulary
 from soundflow.config.load import load
 from soundflow.errors import UserError
@@ -239,18 +239,18 @@ def folder_recipe(tmp_path: Path, *, bad: bool) -> Path:
     clips.mkdir()
     rows = []
     for i in range(8):
-        sound = generate("dog_bark", generator(i), 0.8)
+        sound = take("dog_bark", generator(i), 0.8).samples
         soundfile.write(clips / f"bark{i}.wav", sound, 16_000)
         rows.append({"path": f"bark{i}.wav", "kind": "event", "label": "dog"})
-    soundfile.write(clips / "rain.wav", generate("rain", generator(0), 4.0), 16_000)
+    soundfile.write(clips / "rain.wav", take("rain", generator(0), 4.0).samples, 16_000)
     rows.append({"path": "rain.wav", "kind": "noise", "label": "rain"})
     if bad:
         (clips / "corrupt.wav").write_bytes(os.urandom(2_000))
-        broken = generate("dog_bark", generator(9), 0.8)
+        broken = take("dog_bark", generator(9), 0.8).samples
         broken[7] = np.nan
         soundfile.write(clips / "nan.wav", broken, 16_000, subtype="FLOAT")
         soundfile.write(clips / "one.wav", broken[:1], 16_000)
-        eight = np.repeat(generate("dog_bark", generator(10), 0.8)[:, None], 8, axis=1)
+        eight = np.repeat(take("dog_bark", generator(10), 0.8).samples[:, None], 8, axis=1)
         soundfile.write(clips / "eight.wav", eight, 16_000)
         soundfile.write(clips / "fast.wav", np.repeat(eight[:, 0], 12), 192_000)
         (clips / "empty.wav").touch()

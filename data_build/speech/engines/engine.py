@@ -43,7 +43,7 @@ class SpeechEngine(Protocol):
     """One synthesiser. `speak` is a pure function of its arguments: same bytes in any process.
 
     Engines give what they were made for; silence trimming, vocal-tract warp and resampling happen
-    once for all of them in `data_build.speech.synthesis.synthesise`.
+    once for all of them in `data_build.speech.voices.synthesise`.
     """
 
     @property

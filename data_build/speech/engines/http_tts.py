@@ -27,7 +27,6 @@ from data_build.drops import Dropped
 from data_build.http_calls import (
     BadAnswer,
     Body,
-    CallCounts,
     CallFailure,
     Endpoint,
     EndpointCaller,
@@ -62,7 +61,7 @@ class HttpVoices:
 
     def __init__(self, config: HttpVoicesConfig) -> None:
         self.config = config
-        self._caller = EndpointCaller(config.endpoint)
+        self.caller = EndpointCaller(config.endpoint)
 
     @property
     def sample_rate_hz(self) -> int:
@@ -80,20 +79,13 @@ class HttpVoices:
     def id(self) -> str:
         return f"http-{self.config.dialect}-{self.config.model}"
 
-    @property
-    def counts(self) -> CallCounts:
-        return self._caller.counts
-
-    def close(self) -> None:
-        self._caller.close()
-
     def speak(self, text: str, name: str, *, rate: float, pitch: float, take: int) -> Float32:
         """As `SpeechEngine.speak`; no usable answer for a text drops it."""
         if name not in self.voices:
             raise UserError(f"no voice {name!r} at this server", f"one of {', '.join(self.voices)}")
         path, body = self._request(text, name, rate, take)
         try:
-            samples = self._caller.call(path, body, self._read)
+            samples = self.caller.call(path, body, self._read)
         except CallFailure as failure:
             raise Dropped(failure.drop(STEP, repr(text))) from failure
         if not samples.any():

@@ -22,8 +22,7 @@ from data_build.speech.rewriting.english import english_rules
 from data_build.speech.rewriting.european import LANGUAGES as EUROPEAN
 from data_build.speech.rewriting.european import european_rules
 from data_build.speech.rewriting.mandarin import mandarin_rules
-from data_build.speech.rewriting.markup import markup_rules, spacing_rules
-from data_build.speech.rewriting.rules import Change, Rule, apply_rules
+from data_build.speech.rewriting.rules import Change, Rule, apply_rules, markup_rules, spacing_rules
 
 VERSION = 1  # raise when a rule changes what it makes of a text
 

@@ -14,8 +14,7 @@ from data_build.compose.mix import foreground_power, mix, noise_bed, place, tape
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, generator
 from data_build.records import Clip
-from data_build.synth.clips import synthesised_clip
-from data_build.synth.kinds import generate
+from data_build.synth.kinds import synthesised_clip, take
 from soundflow.audio.level import Float32, active_power, db
 
 
@@ -23,12 +22,14 @@ def noises(seed: int) -> tuple[tuple[Clip, ...], Callable[[Clip], Float32]]:
     """Two short noise clips and their reader."""
     clips = (synthesised_clip("rain", seed), synthesised_clip("pink_noise", seed))
     kinds = ("rain", "wind")
-    sound = {c.id: generate(k, generator(seed, k), 1.3) for c, k in zip(clips, kinds, strict=True)}
+    sound = {
+        c.id: take(k, generator(seed, k), 1.3).samples for c, k in zip(clips, kinds, strict=True)
+    }
     return clips, lambda clip: sound[clip.id]
 
 
 def speech_like(seed: int, seconds: float = 1.2) -> PreparedClip:
-    return PreparedClip(generate("dog_bark", generator(seed), seconds))
+    return PreparedClip(take("dog_bark", generator(seed), seconds).samples)
 
 
 @settings(max_examples=25, deadline=None)
@@ -66,7 +67,7 @@ def test_role_gains_are_measured_on_what_is_mixed() -> None:
 
 
 def test_a_loud_mix_is_scaled_as_a_whole_and_marked() -> None:
-    placed = [place(PreparedClip(generate("glass_break", generator(3))), 0, "foreground", 320)]
+    placed = [place(PreparedClip(take("glass_break", generator(3)).samples), 0, "foreground", 320)]
     config = ComposeConfig(level_db=(-6.0, -6.0), peak=0.5, noise=NoiseConfig(share=0.0))
     mixed = mix(32_000, placed, ((), ()), lambda c: c, config, StreamSeed(0, "test", 0))  # type: ignore[arg-type,return-value]
     assert mixed.limited is True

@@ -14,8 +14,7 @@ from data_build.drops import Dropped
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, between, generator, whole_between
 from data_build.records import Clip, Item, OfflinePlan, StreamPlan
-from data_build.synth.clips import synthesised_clip
-from data_build.synth.kinds import generate
+from data_build.synth.kinds import synthesised_clip, take
 from data_build.tokenize import read_vocabulary
 from soundflow.shards.schema import StreamSample
 
@@ -31,7 +30,7 @@ PLAN = StreamPlan(
 
 def prepare(clip: Clip) -> PreparedClip:
     kind = "dog_bark" if clip in CLIPS else "rain"
-    return PreparedClip(generate(kind, generator(clip.id), 0.5 if clip in CLIPS else 2.0))
+    return PreparedClip(take(kind, generator(clip.id), 0.5 if clip in CLIPS else 2.0).samples)
 
 
 def made(config: ComposeConfig, plan: StreamPlan = PLAN) -> StreamSample:

@@ -12,7 +12,7 @@ from data_build.compose.responses import responses
 from data_build.drops import Dropped
 from data_build.pools.prepare import PreparedClip
 from data_build.records import Item, PlannedReply
-from data_build.synth.clips import synthesised_clip
+from data_build.synth.kinds import synthesised_clip
 from data_build.tfjp.spans import CutMap
 from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event, Reply

@@ -14,8 +14,7 @@ from data_build.drops import Dropped
 from data_build.pools.prepare import PrepareConfig, Preparer
 from data_build.randomness import generator
 from data_build.records import Clip, ClipKind, Origin, Recorded
-from data_build.synth.clips import synthesised_clip
-from data_build.synth.kinds import generate, take
+from data_build.synth.kinds import synthesised_clip, take
 
 
 def clip_at(path: Path, kind: ClipKind = "event") -> Clip:
@@ -27,7 +26,7 @@ def preparer(tmp_path: Path, **settings: object) -> Preparer:
 
 
 def bark(seconds: float = 1.0) -> np.ndarray:
-    return generate("dog_bark", generator(1), seconds)
+    return take("dog_bark", generator(1), seconds).samples
 
 
 def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:

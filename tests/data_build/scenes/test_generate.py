@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from data_build.clip_cache import ClipStore
 from data_build.drops import Dropped, ServerGone
 from data_build.http_calls import Endpoint
 from data_build.records import Prepared
-from data_build.scenes.clip_store import ClipStore
 from data_build.scenes.config import HttpGeneratorConfig
 from data_build.scenes.generate import HttpGenerator, SynthGenerator
 from data_build.scenes.ontology import ontology
@@ -61,8 +61,8 @@ def test_a_server_makes_the_sound_once(tmp_path):
         assert isinstance(clip.audio, Prepared)
         assert len(read_audio(clip.audio.path)) == 2 * RATE
         assert generator.generate(BARK, REFINED, "s") == clip
-        assert (generator.counts.requests, generator.counts.cache_hits) == (3, 1)
-        generator.close()
+        assert (generator.caller.counts.requests, generator.caller.counts.cache_hits) == (3, 1)
+        generator.caller.close()
 
 
 @pytest.mark.parametrize("action", [Raw(200, b"RIFF no audio"), Raw(200, b""), Raw(500)])
@@ -73,8 +73,8 @@ def test_a_server_that_gives_no_audio_costs_one_event(action, tmp_path):
             generator.generate(BARK, REFINED, "s")
         assert dropped.value.drop.kind == "choice"
         assert len(server.bodies) == 3
-        assert sum(generator.counts.failures.values()) == 1
-        generator.close()
+        assert sum(generator.caller.counts.failures.values()) == 1
+        generator.caller.close()
     assert not list((tmp_path / "made").rglob("*.flac"))
 
 
@@ -84,7 +84,7 @@ def test_a_server_that_is_gone_stops_the_build(tmp_path):
         server.stop()
         with pytest.raises(ServerGone):
             generator.generate(BARK, REFINED, "s")
-        generator.close()
+        generator.caller.close()
 
 
 def test_a_generator_without_a_licence_is_refused():

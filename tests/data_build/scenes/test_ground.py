@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_build import randomness
+from data_build.clip_cache import ClipStore
 from data_build.drops import Drop, Dropped
 from data_build.records import Clip, Origin, Prepared, Recorded, SyntheticSound
-from data_build.scenes.clip_store import ClipStore
 from data_build.scenes.config import VerifyLimits
 from data_build.scenes.generate import SynthGenerator
 from data_build.scenes.ground import Grounded, Grounder
@@ -17,7 +18,7 @@ from data_build.scenes.refine import RuleRefiner
 from data_build.scenes.retrieval import ClipLibrary, write_clip_library
 from data_build.scenes.scene import Scene, SubEvent
 from data_build.scenes.verify import RuleVerifier
-from data_build.synth.clips import make
+from data_build.synth.kinds import take
 from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import tfjp
 from soundflow.audio.files import read_audio
@@ -39,7 +40,8 @@ def world(tmp_path):
     def build(generator=None, limits=None, tagger=None, **sounds: np.ndarray) -> Grounder:
         def prepare(clip: Clip) -> np.ndarray:
             if isinstance(clip.audio, SyntheticSound):
-                return make(clip.audio)[0]
+                sound = clip.audio
+                return take(sound.kind, randomness.generator(*sound.seed), sound.seconds).samples
             if clip.id not in sounds:
                 return read_audio(clip.audio.path)
             if len(sounds[clip.id]) == 0:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from data_build.chat.client import ChatClient
+from data_build.clip_cache import ClipStore
 from data_build.drops import Drop, Dropped, ServerGone
 from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.chat_model import ChatPlanner, ChatRefiner, ChatVerifier
-from data_build.scenes.clip_store import ClipStore
 from data_build.scenes.ground import Grounder
 from data_build.scenes.ontology import ontology
 from data_build.scenes.plan import RulePlanner

@@ -8,9 +8,9 @@ import pytest
 
 from data_build.drops import Drop
 from data_build.records import Clip, Dialogue, DialogueTurn, Word
+from data_build.sources.audio_refs import audio_source
 from data_build.sources.catalogue import CORPORA
 from data_build.sources.source import SourceConfig
-from data_build.sources.tar_members import audio_source
 from soundflow.audio.files import read_audio
 from soundflow.errors import UserError
 from tests.data_build.sources import miniatures

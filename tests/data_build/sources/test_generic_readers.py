@@ -14,8 +14,8 @@ import pytest
 from data_build.drops import Dropped
 from data_build.pools.prepare import PrepareConfig, Preparer
 from data_build.records import Clip, Dialogue, Question, Recorded, Word
+from data_build.sources.audio_refs import read_member
 from data_build.sources.source import SourceConfig
-from data_build.sources.tar_members import read_member
 from soundflow.errors import UserError
 from tests.data_build.sources import miniatures
 from tests.data_build.sources.miniatures import ReadAll, tone, tone_bytes, write, write_json_lines

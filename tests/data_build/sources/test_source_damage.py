@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from data_build.drops import Drop
 from data_build.records import Clip
 from data_build.sources import rows
+from data_build.sources.audio_refs import audio_source
 from data_build.sources.catalogue import CORPORA, read
-from data_build.sources.json_stream import array_items, documents, object_items
-from data_build.sources.rows import csv_rows, json_lines, tsv_rows, usable
+from data_build.sources.json_stream import array_items, documents, json_lines, object_items
+from data_build.sources.rows import csv_rows, tsv_rows, usable
 from data_build.sources.source import SourceConfig
-from data_build.sources.tar_members import audio_source
 from soundflow.errors import UserError
 
 Corpora = dict[str, SourceConfig]

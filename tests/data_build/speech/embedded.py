@@ -9,7 +9,7 @@ import numpy as np
 from data_build.records import Voice
 from data_build.speech.engines.engine import SpeechEngine
 from data_build.speech.setup import SpeechConfig, make_engine
-from data_build.speech.synthesis import synthesise
+from data_build.speech.voices import synthesise
 
 
 @cache

@@ -132,7 +132,7 @@ def test_a_transcription_server_hears_the_very_samples(
     with AudioServer(answer) as server:
         asr_model = _recogniser(server.url + "/v1")
         result = check(rendering, TEXT, "en-GB", 1.0, asr_model, GateConfig())
-        asr_model.close()
+        asr_model.caller.close()
     assert result.passed
     assert server.asked[0].path == "/v1/audio/transcriptions"
     assert server.asked[0].fields["model"] == "tiny"
@@ -148,12 +148,12 @@ def test_a_transcription_server_that_fails_is_asked_again_then_given_up(bad: Ans
     with AudioServer(lambda n, asked: bad if n == 0 else good) as server:
         asr_model = _recogniser(server.url)
         assert asr_model.transcribe(silence, "en") == "hello"
-        asr_model.close()
+        asr_model.caller.close()
     with AudioServer(lambda n, asked: bad) as server:
         asr_model = _recogniser(server.url)
         with pytest.raises(CallFailure):
             asr_model.transcribe(silence, "en")
-        asr_model.close()
+        asr_model.caller.close()
 
 
 def test_any_local_transformers_model_can_listen(tmp_path: Path, rendering: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from data_build.drops import Dropped
 from data_build.http_calls import Endpoint
 from data_build.records import Voice
 from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
-from data_build.speech.synthesis import synthesise
+from data_build.speech.voices import synthesise
 from soundflow.errors import UserError
 from tests.data_build.speech.audio_server import Answer, Asked, AudioServer
 from tests.data_build.speech.embedded import speech
@@ -51,7 +51,7 @@ def test_openai_speech_comes_back_as_sent_and_at_the_pace_asked_for() -> None:
     with AudioServer(answer) as server:
         engine = voices_of(server.url + "/v1", sample_rate_hz=16_000)
         samples = engine.speak(TEXT, "anna", rate=1.2, pitch=1.0, take=3)
-        engine.close()
+        engine.caller.close()
     np.testing.assert_allclose(samples, spoken(rate=1.2), atol=1e-4)
     (asked,) = server.asked
     assert asked.path == "/v1/audio/speech"
@@ -67,7 +67,7 @@ def test_cosyvoice_takes_a_form_and_gives_bare_pcm_at_its_own_rate() -> None:
         faster = synthesise(TEXT, voice, engine)
         with pytest.raises(UserError, match="cannot change rate"):
             synthesise(TEXT, Voice("cosy", "anna", warp=1.1), engine)
-        engine.close()
+        engine.caller.close()
     assert server.asked[0].path == "/inference_sft"
     assert server.asked[0].fields == {"tts_text": TEXT, "spk_id": "anna"}
     # Plain resampling: 1.1 times as fast.
@@ -79,7 +79,7 @@ def test_another_rate_is_resampled() -> None:
     with AudioServer(lambda n, asked: Answer(wav(tone, 48_000))) as server:
         engine = voices_of(server.url, sample_rate_hz=24_000)
         assert len(engine.speak("la", "anna", rate=1.0, pitch=1.0, take=0)) == 24_000
-        engine.close()
+        engine.caller.close()
 
 
 SPOKEN = wav(spoken())
@@ -100,10 +100,10 @@ def test_a_bad_answer_is_asked_for_again(name: str) -> None:
     with AudioServer(lambda n, asked: BAD[name]() if n == 0 else Answer(SPOKEN)) as server:
         engine = voices_of(server.url, sample_rate_hz=16_000, impatient=name == "slow")
         samples = engine.speak(TEXT, "anna", rate=1.0, pitch=1.0, take=0)
-        engine.close()
+        engine.caller.close()
     assert len(server.asked) == 2
     assert len(samples) == len(spoken())
-    assert engine.counts.retries == 1
+    assert engine.caller.counts.retries == 1
 
 
 @pytest.mark.parametrize("name", ["server error", "truncated file", "slow"])
@@ -112,9 +112,9 @@ def test_a_server_that_stays_bad_fails_the_rendering(name: str) -> None:
         engine = voices_of(server.url, impatient=name == "slow")
         with pytest.raises(Dropped):
             engine.speak(TEXT, "anna", rate=1.0, pitch=1.0, take=0)
-        engine.close()
+        engine.caller.close()
     assert len(server.asked) == 3
-    assert sum(engine.counts.failures.values()) == 1
+    assert sum(engine.caller.counts.failures.values()) == 1
 
 
 def test_silence_and_unknown_voices_are_refused() -> None:
@@ -124,7 +124,7 @@ def test_silence_and_unknown_voices_are_refused() -> None:
             engine.speak(TEXT, "anna", rate=1.0, pitch=1.0, take=0)
         with pytest.raises(UserError, match="'otto'"):
             engine.speak(TEXT, "otto", rate=1.0, pitch=1.0, take=0)
-        engine.close()
+        engine.caller.close()
 
 
 def test_impossible_settings_are_named() -> None:

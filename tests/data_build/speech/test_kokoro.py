@@ -14,8 +14,7 @@ from data_build.drops import Dropped
 from data_build.records import Voice
 from data_build.speech.gate import GateConfig, check
 from data_build.speech.setup import SpeechConfig, make_engine
-from data_build.speech.synthesis import synthesise
-from data_build.speech.voices import fitted
+from data_build.speech.voices import fitted, synthesise
 from data_build.speech.whisper import Whisper
 from soundflow.errors import UserError
 
@@ -45,7 +44,7 @@ def test_mandarin_is_spoken_as_written_and_repeats_itself(voices_folder: str) ->
         "import sys, numpy as np\n"
         "from data_build.speech.engines.kokoro import Kokoro\n"
         "from data_build.records import Voice\n"
-        "from data_build.speech.synthesis import synthesise\n"
+        "from data_build.speech.voices import synthesise\n"
         f"samples = synthesise({TEXT!r}, {voice!r}, Kokoro({voices_folder!r}))\n"
         "sys.stdout.buffer.write(samples.tobytes())\n"
     )

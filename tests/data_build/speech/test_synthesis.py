@@ -11,7 +11,7 @@ import pytest
 from data_build.drops import Dropped
 from data_build.records import Voice
 from data_build.speech.setup import SpeechConfig, make_engine
-from data_build.speech.synthesis import MARGIN_SAMPLES, synthesise, trim_silence
+from data_build.speech.voices import MARGIN_SAMPLES, synthesise, trim_silence
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from tests.data_build.speech.embedded import speech

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_build.records import Voice
-from data_build.speech.synthesis import MARGIN_SAMPLES
+from data_build.speech.voices import MARGIN_SAMPLES
 from data_build.speech.whisper import Whisper
 from data_build.speech.word_times import UniformAligner, WhisperAligner, spoken_units
 from tests.data_build.speech.embedded import speech

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_build.randomness import generator
-from data_build.synth.kinds import KINDS, generate, take
+from data_build.synth.kinds import KINDS, take
 from soundflow.errors import UserError
 
 
@@ -26,7 +26,7 @@ def test_every_kind_repeats_itself_and_varies_with_the_seed(kind: str) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(KINDS)), st.floats(0.05, 4.0), st.integers(0, 2**31))
 def test_a_take_is_exactly_as_long_as_asked(kind: str, seconds: float, seed: int) -> None:
-    samples = generate(kind, generator(seed), seconds)
+    samples = take(kind, generator(seed), seconds).samples
     assert len(samples) == round(seconds * 16_000)
     assert np.isfinite(samples).all()
 
@@ -50,5 +50,5 @@ def _first_pulse_s(kind: str, seed: int) -> float:
 
 def test_an_unknown_kind_names_the_nearest() -> None:
     with pytest.raises(UserError, match="smoke_alrm") as error:
-        generate("smoke_alrm", generator(0))
+        take("smoke_alrm", generator(0))
     assert "smoke_alarm" in error.value.hint

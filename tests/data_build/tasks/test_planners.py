@@ -27,7 +27,7 @@ from data_build.records import (
     Unspoken,
     Word,
 )
-from data_build.synth.clips import synthesised_clip
+from data_build.synth.kinds import synthesised_clip
 from data_build.tasks.config import (
     CountingConfig,
     CueStreamConfig,

@@ -1,4 +1,4 @@
-"""Labelled sounds: AudioSet (weak and strong labels) and ESC-50."""
+"""AudioSet: labelled sounds, with weak and strong labels."""
 
 from __future__ import annotations
 
@@ -27,13 +27,11 @@ AUDIOSET = Origin(
     "CC-BY-4.0 (labels), CC-BY-SA-4.0 (ontology); audio under its uploader's terms",
     "Google; Gemmeke et al. 2017",
 )
-ESC50 = Origin("ESC-50", "CC-BY-NC-3.0", "Piczak 2015; freesound.org contributors")
 
 AUDIOSET_TREE = (
     "{balanced_train,unbalanced_train,eval}_segments.csv, class_labels_indices.csv or "
     "ontology.json, and audio/[<table>/]<YouTube id>.wav"
 )
-ESC50_TREE = "ESC-50-master/{meta/esc50.csv, audio/*.wav}"
 
 _WEAK = ("balanced_train", "unbalanced_train", "eval")
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
@@ -185,49 +183,9 @@ def _display_names(config: SourceConfig, root: Path, report: Report) -> dict[str
     return names
 
 
-def esc50(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
-    """ESC-50 (github.com/karolpiczak/ESC-50)::
-
-        ESC-50-master/meta/esc50.csv     filename,fold,target,category,esc10,src_file,take
-                      audio/1-100032-A-0.wav
-
-    A split is a fold, "1" to "5". Ten of the classes (ESC-10) are CC-BY-3.0, the rest
-    non-commercial; each clip carries its own. A unit of work is a row.
-    """
-    root = find_folder(config, ("ESC-50-master", "ESC-50", ""), ESC50_TREE)
-    table = find_file(config, root / "meta", ("esc50.csv",), ESC50_TREE)
-    rows = (
-        row
-        for row in csv_rows(table, report, part)
-        if config.split is None or row.data.get("fold") == config.split
-    )
-
-    def make(row: Row) -> Clip:
-        path = root / "audio" / row.text("filename")
-        free = row.text_or("", "esc10") == "True"
-        return Clip(
-            id=path.stem,
-            kind="event",
-            audio=audio_file(path),
-            origin=replace(
-                ESC50,
-                licence="CC-BY-3.0" if free else ESC50.licence,
-                attribution=f"freesound.org clip {row.text_or('?', 'src_file')}; Piczak 2015",
-            ),
-            duration_s=5.0,
-            labels=(row.text("category").replace("_", " "),),
-            notes={"fold": row.text_or("", "fold")},
-        )
-
-    yield from usable(rows, make, report)
-
-
 CORPORA = {
     "audioset": Corpus(
         audioset, ("event",), AUDIOSET.licence, AUDIOSET_TREE,
         "research.google.com/audioset; the audio you fetch yourself",
-    ),
-    "esc50": Corpus(
-        esc50, ("event",), ESC50.licence, ESC50_TREE, "github.com/karolpiczak/ESC-50",
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Speech with a translation: CoVoST 2."""
+"""Common Voice, and CoVoST 2: its recordings with a translation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file
-from data_build.sources.rows import Row, text_lines, tsv_rows, usable
+from data_build.sources.rows import Row, named_rows, text_lines, tsv_rows, usable
 from data_build.sources.source import (
     BadRow,
     Corpus,
@@ -20,6 +20,55 @@ from data_build.sources.source import (
     find_folder,
 )
 from soundflow.errors import UserError
+
+COMMON_VOICE = Origin("Common Voice", "CC0-1.0", "Mozilla Common Voice contributors")
+COMMON_VOICE_TREE = "cv-corpus-<version>/<language>/{<split>.tsv, clips/}"
+
+
+def common_voice(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+    """Common Voice (commonvoice.mozilla.org), releases 1 to today::
+
+        cv-corpus-17.0-2024-03-15/en/train.tsv    client_id  path  sentence_id  sentence ...
+                                     clips/common_voice_en_123.mp3
+
+    Columns came and went (``accent`` became ``accents``); ``client_id``, ``path`` and ``sentence``
+    are in all. The first releases left ``.mp3`` off the path. Splits: train (default), dev, test,
+    validated, other, invalidated. A unit of work is a row.
+    """
+    folder = _common_voice_language(config)
+    table = find_file(config, folder, (f"{config.split or 'train'}.tsv",), COMMON_VOICE_TREE)
+    clips = folder / "clips"
+
+    def make(row: Row) -> Clip:
+        name = row.text("path")
+        path = clips / (name if Path(name).suffix else f"{name}.mp3")
+        return Clip(
+            id=path.stem,
+            kind="speech",
+            audio=audio_file(path),
+            origin=COMMON_VOICE,
+            text=row.text("sentence"),
+            language=row.text_or(folder.name, "locale"),
+            speaker=row.text_or("", "client_id"),
+        )
+
+    yield from usable(tsv_rows(table, report, part), make, report)
+
+
+def _common_voice_language(config: SourceConfig) -> Path:
+    root = find_folder(config, ("",), COMMON_VOICE_TREE)
+    if config.language and root.name != config.language:
+        return find_folder(config, (config.language,), COMMON_VOICE_TREE)
+    if (root / "clips").is_dir():
+        return root
+    languages = sorted(p.parent.name for p in root.glob("*/clips") if p.is_dir())
+    if len(languages) != 1:
+        found = ", ".join(languages) or "none"
+        raise UserError(
+            f"common_voice: {root} holds the languages: {found}", "choose one: language: en"
+        )
+    return root / languages[0]
+
 
 COVOST2 = Origin("CoVoST 2", "CC0-1.0", "Common Voice contributors; Wang et al. 2020")
 COVOST2_TREE = (
@@ -93,28 +142,21 @@ def _pair(config: SourceConfig, root: Path) -> str:
 
 def _escaped_rows(path: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
     """Tab-separated rows in which a backslash takes the next character literally."""
-    header: list[str] | None = None
-    for number, line in text_lines(path, report):
-        if header is None:
-            header = line.split("\t")
-            continue
-        if not part.takes(number):
-            continue
-        where = f"{path}:{number}"
-        try:
-            cells = next(
-                csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
-            )
-        except csv.Error as error:
-            report(BadRow("cannot be read", error).drop(where))
-            continue
-        if len(cells) != len(header):
-            about = f"{len(cells)}, the header {len(header)}"
-            report(BadRow("has a different number of columns than the header", about).drop(where))
-            continue
-        yield Row(where, dict(zip(header, cells, strict=True)))
-    if header is None:
+    lines = text_lines(path, report)
+    _, header = next(lines, (0, ""))
+    if not header:
         raise UserError(f"{path}: has no header line", "fetch the file again")
+
+    def cells() -> Iterator[tuple[int, list[str]]]:
+        for number, line in lines:
+            try:
+                reader = csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
+                yield number, next(reader)
+            except csv.Error as error:
+                if part.takes(number):
+                    report(BadRow("cannot be read", error).drop(f"{path}:{number}"))
+
+    yield from named_rows(path, header.split("\t"), cells(), report, part)
 
 
 def _joined(
@@ -135,6 +177,10 @@ def _joined(
 
 
 CORPORA = {
+    "common_voice": Corpus(
+        common_voice, ("speech",), COMMON_VOICE.licence, COMMON_VOICE_TREE,
+        "commonvoice.mozilla.org/datasets",
+    ),
     "covost2": Corpus(
         covost2, ("speech",), COVOST2.licence, COVOST2_TREE,
         "github.com/facebookresearch/covost and Common Voice 4",
