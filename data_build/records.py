@@ -10,7 +10,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 ClipKind = Literal["speech", "event", "music", "noise"]
 TrackRole = Literal["foreground", "background", "ambient"]
@@ -37,6 +39,7 @@ class Recorded:
     member: str | None = None
     start_s: float = 0.0
     end_s: float | None = None
+    type: Literal["Recorded"] = "Recorded"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class SyntheticSound:
     kind: str
     seed: tuple[str | int, ...]
     seconds: float | None = None
+    type: Literal["SyntheticSound"] = "SyntheticSound"
 
 
 # What the factors of a voice may be: beyond, engines and resampling give no voice any more.
@@ -89,15 +93,19 @@ class Voice:
 class Unspoken:
     """The clip's text, still to be spoken: `data_build.speech` gives it a voice and its audio."""
 
+    type: Literal["Unspoken"] = "Unspoken"
+
 
 @dataclass(frozen=True)
 class Prepared:
     """A file that is used as it is: already checked and processed."""
 
     path: str
+    type: Literal["Prepared"] = "Prepared"
 
 
-ClipAudio = Recorded | SyntheticSound | Unspoken | Prepared
+# ``type`` tells them apart in the tables.
+ClipAudio = Annotated[Recorded | SyntheticSound | Unspoken | Prepared, Field(discriminator="type")]
 
 
 @dataclass(frozen=True)

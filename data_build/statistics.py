@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from soundflow.protocol.layout import Role
 from soundflow.protocol.timebase import TimeBase
@@ -134,18 +135,7 @@ class Statistics:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Statistics:
         """The inverse of ``dataclasses.asdict``, also after JSON, which makes the keys text."""
-        binned = ("turns", "chunks", "silence", "snr", "reply_tokens")
-        return Statistics(
-            **{
-                **data,
-                "tasks": {name: TaskCount(**task) for name, task in data["tasks"].items()},
-                "clips": {
-                    name: ClipCount(SourceClip(**about["clip"]), about["streams"])
-                    for name, about in data["clips"].items()
-                },
-                **{name: {int(v): n for v, n in data[name].items()} for name in binned},
-            }
-        )
+        return TypeAdapter(Statistics).validate_python(data)
 
 
 def merged(parts: Iterable[Statistics]) -> Statistics:

@@ -9,14 +9,17 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from data_build.chat.client import ChatClient, asked_for, chat_client
 from data_build.collect.feasible import label_problems, split_problems
 from data_build.collect.material import Assigned, Seen, material, speakers
 from data_build.drops import Drop
 from data_build.pools.pools import CueEntry, PoolsIndex, TableEntry
-from data_build.pools.table import ClipTable, TableWriter
+from data_build.pools.table import Table, TableWriter
 from data_build.randomness import digest
 from data_build.recipe import BuildRecipe
+from data_build.records import Clip
 from data_build.scenes.retrieval import write_clip_library
 from data_build.tasks.table import needs_of
 from soundflow.atomic import write_text
@@ -98,11 +101,7 @@ def collected_before(recipe: BuildRecipe, folder: Path) -> Collected | None:
         return None
     if data.pop("recipe") != _recipe_digest(recipe):
         return None
-    return Collected(
-        data["clips"],
-        tuple(Drop(**drop) for drop in data["drops"]),
-        *(tuple(data[name]) for name in ("missing", "problems", "notes")),
-    )
+    return TypeAdapter(Collected).validate_python(data)
 
 
 def scene_library(folder: Path, index: PoolsIndex) -> Path:
@@ -183,7 +182,7 @@ def _index(recipe: BuildRecipe, split: str, entries: Mapping[Place, TableEntry])
 def _write_scene_library(recipe: BuildRecipe, folder: Path, split: str, index: PoolsIndex) -> None:
     config = recipe.splits[split]
     if "sounds" in index.tables and "scenes" in needs_of(config.tasks, config.offline):
-        sounds = ClipTable(folder / split / index.tables["sounds"].file)
+        sounds = Table(folder / split / index.tables["sounds"].file, Clip)
         write_clip_library(scene_library(folder / split, index), sounds)
 
 

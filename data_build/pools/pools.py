@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from data_build.pools.table import ClipTable, DialogueTable
+from pydantic import TypeAdapter
+
+from data_build.pools.table import Table
 from data_build.randomness import digest
 from data_build.records import Clip, Dialogue, PlannedReply
 from soundflow.atomic import write_text
@@ -101,30 +102,21 @@ class PoolsIndex:
 
     @staticmethod
     def read(folder: Path) -> PoolsIndex:
-        data: dict[str, Any] = json.loads((folder / INDEX).read_bytes())
-        return PoolsIndex(
-            {name: TableEntry(**entry) for name, entry in data["tables"].items()},
-            tuple(_cue(cue) for cue in data["cues"]),
-        )
+        return TypeAdapter(PoolsIndex).validate_json((folder / INDEX).read_bytes())
 
 
 def open_pools(folder: Path) -> Pools:
     """The pools in ``folder``."""
     index = PoolsIndex.read(folder)
     clips = {
-        name: ClipTable(folder / index.tables[name].file)
+        name: Table(folder / index.tables[name].file, Clip)
         for name in CLIP_TABLES
         if name in index.tables
     }
-    cues = tuple(Cue(cue.name, cue.reply, ClipTable(folder / cue.table.file)) for cue in index.cues)
+    cues = tuple(
+        Cue(cue.name, cue.reply, Table(folder / cue.table.file, Clip)) for cue in index.cues
+    )
     dialogues: Sequence[Dialogue] = ()
     if "dialogues" in index.tables:
-        dialogues = DialogueTable(folder / index.tables["dialogues"].file)
+        dialogues = Table(folder / index.tables["dialogues"].file, Dialogue)
     return Pools(key=digest(asdict(index)), cues=cues, dialogues=dialogues, **clips)
-
-
-def _cue(data: dict[str, Any]) -> CueEntry:
-    reply = data["reply"]
-    if reply is not None:
-        reply = PlannedReply(**{**reply, "answers": tuple(reply["answers"])})
-    return CueEntry(data["name"], reply, TableEntry(**data["table"]))

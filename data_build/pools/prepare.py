@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pydantic.dataclasses
-from pydantic import PositiveFloat
+from pydantic import PositiveFloat, TypeAdapter
 
 from data_build.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.drops import Drop, Dropped
@@ -40,8 +40,8 @@ _LOOK_AHEAD_S = 1.0  # tells a recording that is longer than the limit
 # Stated lengths are rounded, and those of compressed files lack the padding.
 _STATED_S, _STATED_SHARE = 0.15, 0.02
 _PEAK = 0.7  # recordings are kept at this peak, so that quiet ones do not lose bits to PCM16
-
-
+_CUTS: TypeAdapter[CutMap | None] = TypeAdapter(CutMap | None)
+_REPORT: TypeAdapter[TfjpReport | None] = TypeAdapter(TfjpReport | None)
 STEP = "prepare"
 
 
@@ -276,15 +276,10 @@ def _from_cache(kept: CachedClip) -> PreparedClip:
     samples = kept.read()
     samples.setflags(write=False)
     notes = kept.notes
-    cuts, report = notes["cuts"], notes["report"]
-    if cuts:
-        cuts = CutMap(
-            tuple(cuts["source"]), tuple(cuts["place"]), tuple(cuts["length"]), cuts["hop_samples"]
-        )
     return PreparedClip(
         samples,
         notes["ready_samples"],
-        cuts,
-        TfjpReport(**report) if report else None,
+        _CUTS.validate_python(notes["cuts"]),
+        _REPORT.validate_python(notes["report"]),
         source_samples=notes["source_samples"],
     )

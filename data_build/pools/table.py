@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, overload
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from data_build.records import (
-    Clip,
-    ClipAudio,
-    Dialogue,
-    DialogueTurn,
-    Intervention,
-    Origin,
-    Prepared,
-    Question,
-    Recorded,
-    SyntheticSound,
-    Unspoken,
-    Word,
-)
+from data_build.records import Clip, Dialogue
 from soundflow.atomic import atomic_write
 
 T = TypeVar("T")
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {of: TypeAdapter(of) for of in (Clip, Dialogue)}
 
 
 class TableWriter(AbstractContextManager["TableWriter"]):
@@ -46,7 +33,7 @@ class TableWriter(AbstractContextManager["TableWriter"]):
         return self
 
     def add(self, item: Clip | Dialogue) -> None:
-        line = json.dumps(_plain(item), sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        line = _ADAPTERS[type(item)].dump_json(item) + b"\n"
         self._file.write(line)
         self._digest.update(line)
         self._offsets.append(self._offsets[-1] + len(line))
@@ -66,11 +53,11 @@ class TableWriter(AbstractContextManager["TableWriter"]):
 
 
 class Table(Sequence[T]):
-    """Reads what `TableWriter` wrote."""
+    """Reads what `TableWriter` wrote: items ``of`` one type."""
 
-    def __init__(self, path: Path, parse: Callable[[dict[str, Any]], T]) -> None:
+    def __init__(self, path: Path, of: type[T]) -> None:
         self._path = path
-        self._parse = parse
+        self._parse: Callable[[bytes], T] = _ADAPTERS[of].validate_json
         self._offsets = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
         self._file: BinaryIO | None = None
 
@@ -90,76 +77,9 @@ class Table(Sequence[T]):
             self._file = self._path.open("rb")
         start, end = int(self._offsets[position]), int(self._offsets[position + 1])
         self._file.seek(start)
-        return self._parse(json.loads(self._file.read(end - start)))
+        return self._parse(self._file.read(end - start))
 
     def __iter__(self) -> Iterator[T]:
         with self._path.open("rb") as file:
             for line in file:
-                yield self._parse(json.loads(line))
-
-
-class ClipTable(Table[Clip]):
-    """A table of clips."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, clip_from_json)
-
-
-class DialogueTable(Table[Dialogue]):
-    """A table of dialogues."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, dialogue_from_json)
-
-
-def _plain(item: Clip | Dialogue) -> dict[str, Any]:
-    """What ``asdict`` gives, without its deep copies."""
-    if isinstance(item, Dialogue):
-        return asdict(item)
-    return {
-        **vars(item),
-        "audio": {"type": type(item.audio).__name__, **vars(item.audio)},
-        "origin": vars(item.origin),
-        "words": [vars(word) for word in item.words],
-        "question": asdict(item.question) if item.question else None,
-        "intervention": vars(item.intervention) if item.intervention else None,
-    }
-
-
-def clip_from_json(data: dict[str, Any]) -> Clip:
-    """The inverse of what `TableWriter` writes."""
-    question, intervention = data["question"], data["intervention"]
-    if question is not None:
-        question = Question(question["text"], tuple(question["answers"]))
-    return Clip(
-        **{
-            **data,
-            "audio": _audio_from_json(data["audio"]),
-            "origin": Origin(**data["origin"]),
-            "labels": tuple(data["labels"]),
-            "words": tuple(Word(**w) for w in data["words"]),
-            "question": question,
-            "intervention": None if intervention is None else Intervention(**intervention),
-        }
-    )
-
-
-def _audio_from_json(data: dict[str, Any]) -> ClipAudio:
-    about = {name: value for name, value in data.items() if name != "type"}
-    match data["type"]:
-        case "Recorded":
-            return Recorded(**about)
-        case "SyntheticSound":
-            return SyntheticSound(about["kind"], tuple(about["seed"]), about["seconds"])
-        case "Unspoken":
-            return Unspoken()
-        case "Prepared":
-            return Prepared(**about)
-        case other:
-            raise ValueError(f"{other!r} is not a kind of clip audio")
-
-
-def dialogue_from_json(data: dict[str, Any]) -> Dialogue:
-    """The inverse of ``asdict(dialogue)``."""
-    turns = tuple(DialogueTurn(**turn) for turn in data["turns"])
-    return Dialogue(**{**data, "turns": turns, "origin": Origin(**data["origin"])})
+                yield self._parse(line)

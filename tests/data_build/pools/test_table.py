@@ -6,8 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from data_build.pools.table import ClipTable, TableWriter
-from data_build.records import Clip, Origin, Recorded, Word
+from data_build.pools.table import Table, TableWriter
+from data_build.records import (
+    Clip,
+    Dialogue,
+    DialogueTurn,
+    Intervention,
+    Origin,
+    Prepared,
+    Question,
+    Recorded,
+    SyntheticSound,
+    Unspoken,
+    Word,
+)
+
+OWN = Origin("corpus", "CC0-1.0")
 
 
 def clips(count: int) -> list[Clip]:
@@ -30,7 +44,7 @@ def test_any_clip_comes_back_as_it_was(tmp_path: Path) -> None:
     with TableWriter(tmp_path / "t.jsonl") as writer:
         for clip in clips(50):
             writer.add(clip)
-    table = ClipTable(tmp_path / "t.jsonl")
+    table = Table(tmp_path / "t.jsonl", Clip)
     assert len(table) == 50
     assert [table[i] for i in (49, 0, 17)] == [clips(50)[i] for i in (49, 0, 17)]
     assert list(table) == clips(50)
@@ -58,3 +72,22 @@ def test_an_interrupted_table_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         interrupted()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        Clip("r", "noise", Recorded("a.tar", "b.wav"), OWN, texture="ambient"),
+        Clip("s", "event", SyntheticSound("bark", (3, "train", 0), 1.5), OWN),
+        Clip("u", "speech", Unspoken(), OWN, text="Hallo", question=Question("Who?", ("I", "me"))),
+        Clip(
+            "p", "event", Prepared("c.flac"), OWN,
+            intervention=Intervention("hazard", "Fire!", "urgent", {"name": "rules"}),
+        ),
+        Dialogue("d", (DialogueTurn("Hi", "Hello", "happy"), DialogueTurn("So?", "So.")), OWN),
+    ],
+)  # fmt: skip
+def test_every_kind_of_item_comes_back(item: Clip | Dialogue, tmp_path: Path) -> None:
+    with TableWriter(tmp_path / "t.jsonl") as writer:
+        writer.add(item)
+    assert list(Table(tmp_path / "t.jsonl", type(item))) == [item]
