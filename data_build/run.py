@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data_build.collect.collect import Collected, collect, collected_before
+from data_build.collect.feasible import REMEDY
 from data_build.context import MATERIAL, BuildContext, build_context
 from data_build.drops import Drop, count_drops
 from data_build.processes import n_workers, spread
@@ -184,7 +185,11 @@ def rebuild(recipe: BuildRecipe, name: str) -> Path:
     split, _, number = name.rpartition("-")
     streams = recipe.splits[split].streams if split in recipe.splits else 0
     if not number.isdecimal() or int(number) >= streams or stream_id(split, int(number)) != name:
-        raise UserError(f"the recipe makes no stream {name!r}", "ids look like train-000123")
+        ids = [
+            f"{stream_id(split, 0)} to {stream_id(split, config.streams - 1)}"
+            for split, config in recipe.splits.items()
+        ]
+        raise UserError(f"the recipe makes no stream {name!r}", f"it makes {', '.join(ids)}")
     require_material(recipe, collect(recipe, Path(recipe.output) / MATERIAL))
     context = build_context(recipe)
     sample, drops = build_stream(context, split, int(number))
@@ -256,7 +261,7 @@ def require_few_losses(recipe: BuildRecipe, collected: Collected, drops: list[Dr
 def _most_often(recipe: BuildRecipe, drops: list[Drop]) -> str:
     """The most frequent reasons, and the file with all of them."""
     if not drops:
-        return "add sources, texts, cues or synthetic sounds that give it, or leave the tasks out"
+        return REMEDY
     counts = list(count_drops(drops).items())[:_REASONS_SHOWN]
     reasons = "; ".join(f"{reason[:_REASON_LETTERS]} ({n})" for reason, n in counts)
     return f"most often dropped: {reasons}; all of them stand in {recipe.output}/{DROPS_FILE}"

@@ -48,6 +48,19 @@ class Recording:
     ends_in_silence: bool = False
 
 
+def require_present(names: Sequence[str]) -> None:
+    """Checks that every named file exists: reading a checkpoint first may take minutes.
+
+    Raises:
+        UserError: if one does not.
+    """
+    for name in names:
+        folder, mark, _ = name.rpartition("#")
+        built = mark and Path(folder).is_dir()
+        if name != STANDARD_INPUT and not built and not Path(name).exists():
+            raise UserError(f"{name}: no such file", "check the path")
+
+
 def open_recordings(
     names: Sequence[str], spec: StreamSpec, packet_s: float, pcm_rate_hz: int, pipe: BinaryIO
 ) -> list[Recording]:

@@ -17,7 +17,7 @@ from inference.feed import SessionOutput, feed
 from inference.latency import Latency, chunk_costs, measure
 from inference.profiles import Profile, profile_of
 from inference.recipe import InferRecipe
-from inference.recordings import Recording, open_recordings
+from inference.recordings import Recording, open_recordings, require_present
 from inference.session import Session, SessionConfig, warm_up
 from inference.transcript import Transcript
 from soundflow.model.precision import Precision
@@ -44,6 +44,7 @@ def infer(
             into the session's limits.
     """
     profile = profile_of(recipe.profile)
+    require_present(recipe.audio)
     engine = open_engine(recipe.checkpoint, recipe.device, recipe.precision, profile)
     outputs = run_session(engine, recipe, pipe or sys.stdin.buffer)
     return _print_json(engine, outputs) if as_json else _print_transcript(engine, outputs)

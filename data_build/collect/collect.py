@@ -28,6 +28,10 @@ from soundflow.config.record import to_plain
 Place = tuple[str, str, bool]  # split, table, and whether that is one of a cue
 _COLLECTED = "collected.json"
 CHAT_CACHE = "chat"
+_NO_SPEAKER = (
+    "The sources name no speaker: speech is divided by recording, and one voice may be in more "
+    "than one split."
+)
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,10 @@ def _speakers(recipe: BuildRecipe) -> tuple[bool, tuple[str, ...]]:
     if len(splits) < 2 or not recipe.sources:
         return False, ()
     count = speakers(recipe, len(splits))
-    if not 0 < count < len(splits):
+    if count is None or count >= len(splits):
         return False, ()
+    if count == 0:
+        return False, (_NO_SPEAKER,)
     who = "one speaker" if count == 1 else f"{count} speakers"
     note = f"The sources have {who} for {len(splits)} splits: speech is divided by recording."
     return True, (note,)

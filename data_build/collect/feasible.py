@@ -27,6 +27,8 @@ _WORDS = {
     "benign": "sounds that deserve no reply",
 }
 
+REMEDY = "correct the label, add sources, texts, cues or synthetic sounds, or leave the tasks out"
+
 
 def label_problems(recipe: BuildRecipe, labels: Mapping[str, int]) -> list[str]:
     """Cues whose label no clip of the sources has."""

@@ -89,17 +89,22 @@ def material(
     yield from _judged(sounds, client, report)
 
 
-def speakers(recipe: BuildRecipe, enough: int) -> int:
-    """How many speakers the sources have; reads no further once there are ``enough``.
+def speakers(recipe: BuildRecipe, enough: int) -> int | None:
+    """How many speakers the sources name; reads no further once there are ``enough``.
 
     A source that names no speaker in ten thousand utterances is taken to name none at all.
+
+    Returns:
+        None if the sources hold no speech.
     """
     found: set[str] = set()
+    has_speech = False
     for source in recipe.sources:
         unnamed = 0
         for item in read(source, lambda _: None):
             if not isinstance(item, Clip) or item.kind != "speech":
                 continue
+            has_speech = True
             if item.speaker:
                 found.add(item.speaker)
             else:
@@ -108,7 +113,7 @@ def speakers(recipe: BuildRecipe, enough: int) -> int:
                 break
         if len(found) >= enough:
             break
-    return len(found)
+    return len(found) if has_speech else None
 
 
 def _tables(recipe: BuildRecipe, split: str) -> frozenset[str]:

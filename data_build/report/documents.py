@@ -96,6 +96,7 @@ def manifest_of(
             {"corpus": corpus, "licence": licence, "clips": clips, "uses": uses}
             for (corpus, licence), (clips, uses) in by_licence(statistics.clips.values()).items()
         ],
+        "notes": list(summary.notes),
     }
 
 

@@ -92,14 +92,16 @@ def _material(recipe: BuildRecipe) -> Plan:
         UserError: if the tasks of the recipe cannot be built from it.
     """
     from data_build.collect.collect import survey
+    from data_build.collect.feasible import REMEDY
     from data_build.drops import count_drops
 
     found = survey(recipe)
     drops = count_drops(found.drops)
-    most = f"most often {next(iter(drops))}" if drops else "no row is dropped"
+    most = f", most often {next(iter(drops))}" if drops else ""
+    dropped = f"{len(found.drops):,} dropped{most}"
     if found.problems:
-        raise UserError("; ".join(found.problems), most)
-    plan = {"material": f"{found.clips:,} rows; {len(found.drops):,} dropped, {most}"}
+        raise UserError("; ".join(found.problems), f"rows: {dropped}" if drops else REMEDY)
+    plan = {"material": f"{found.clips:,} rows; {dropped}"}
     if found.missing:
         plan["no recording for"] = ", ".join(found.missing)
     return plan | {f"note {n}": note for n, note in enumerate(found.notes, 1)}

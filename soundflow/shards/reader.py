@@ -210,6 +210,12 @@ class ShardSet:
             index = unsealed(path.read_bytes())
         except FileNotFoundError as error:
             build = "run `soundflow build-data` with its recipe"
+            inside = sorted(p.parent.name for p in self.folder.glob(f"*/{INDEX_NAME}"))
+            if inside:
+                raise UserError(
+                    f"{self.folder}: is a whole build, not one of its splits",
+                    f"name one of its folders: {', '.join(inside)}",
+                ) from error
             if self.folder.is_dir():
                 raise UserError(f"{self.folder}: is not finished (no index)", build) from error
             others = sorted(p.parent.name for p in self.folder.parent.glob(f"*/{INDEX_NAME}"))

@@ -175,8 +175,9 @@ def test_one_stream_is_rebuilt_alone_byte_for_byte(built: Path, tmp_path: Path) 
     assert np.array_equal(alone.pcm, whole.pcm)
     assert np.array_equal(alone.ids, whole.ids)
     assert not (tmp_path / "data" / "drops.jsonl").exists()  # those of the build stay
-    with pytest.raises(UserError, match="no stream 'train-000010'"):
+    with pytest.raises(UserError, match="no stream 'train-000010'") as refused:
         rebuild(load(path, BuildRecipe), "train-000010")
+    assert refused.value.hint.startswith("it makes train-000000 to train-000009")
 
 
 def test_what_was_built_is_what_the_protocol_says(built: Path) -> None:

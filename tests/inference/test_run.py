@@ -125,6 +125,14 @@ def test_wrong_names_are_refused_before_anything_is_fed(place, name, message):
         events_of(place, str(place / "a.wav"), str(place / name))
 
 
+def test_a_missing_file_is_told_before_the_checkpoint_is_read(place):
+    def read(*_):
+        raise AssertionError("the checkpoint was read first")
+
+    with pytest.raises(UserError, match=r"nothing\.wav: no such file"):
+        infer(recipe(place, str(place / "nothing.wav")), open_engine=read)
+
+
 def test_no_audio_and_twice_standard_input_are_refused(place):
     with pytest.raises(UserError, match="no audio"):
         events_of(place)

@@ -70,6 +70,18 @@ def test_a_corpus_of_one_speaker_is_divided_by_recording_and_says_so(tmp_path: P
     assert used["test"]
     assert not used["train"] & used["test"]
     assert "divided by recording" in (tmp_path / "data" / "report.html").read_text()
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert summary.notes[0] in card
+    assert "Splits share no named speaker" not in card
+
+
+def test_recordings_without_a_speaker_are_not_said_to_share_none(tmp_path: Path) -> None:
+    rows = [{k: v for k, v in row.items() if k != "speaker"} for row in speech_rows(tmp_path, 8)]
+    summary = build(recipe(tmp_path, rows, TWO_SPLITS))
+    assert "name no speaker" in summary.notes[0]
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert summary.notes[0] in card
+    assert "Splits share no named speaker" not in card
 
 
 def test_enough_speakers_are_not_divided(tmp_path: Path) -> None:

@@ -170,6 +170,13 @@ def test_damage_is_named_with_a_remedy(tmp_path: Path) -> None:
         ShardSet(folder)
 
 
+def test_the_folder_of_a_build_is_told_from_an_unfinished_split(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "train")
+    with pytest.raises(UserError, match="a whole build, not one of its splits") as found:
+        ShardSet(tmp_path / "data")
+    assert found.value.hint == "name one of its folders: train"
+
+
 def flip(path: Path, at: int) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 0x01
