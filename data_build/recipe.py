@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Annotated, Any
 
 from annotated_types import MinLen
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 from pydantic.dataclasses import dataclass
 
 from data_build.chat.client import ChatUse
@@ -20,7 +20,7 @@ from data_build.synth.kinds import SyntheticConfig
 from data_build.tasks.config import CueConfig, TasksConfig
 from data_build.tasks.table import FORMS, TASKS
 from soundflow.config.record import to_plain
-from soundflow.config.settings import SETTINGS, Fraction, Seed, SplitName, Workers
+from soundflow.config.settings import SETTINGS, Count, Fraction, Seed, SplitName, Workers
 from soundflow.errors import UserError, nearest
 from soundflow.protocol.stream_config import StreamConfig
 from soundflow.protocol.timebase import SLOT_SAMPLES, to_seconds
@@ -39,9 +39,9 @@ class SplitConfig:
         offline: form of an offline sample (a_t_t, a_t, t_t) -> weight, in the same measure.
     """
 
-    streams: PositiveInt
-    voices: PositiveInt = 8
-    takes: PositiveInt = 8
+    streams: Count
+    voices: Count = 8
+    takes: Count = 8
     weight: NonNegativeFloat = 1.0
     tasks: dict[str, NonNegativeFloat] = field(default_factory=lambda: {"answer_cues": 1.0})
     offline: dict[str, NonNegativeFloat] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class BuildRecipe:
     tasks: TasksConfig = field(default_factory=TasksConfig)
     compose: ComposeConfig = field(default_factory=ComposeConfig)
     llm: ChatUse | None = None
-    streams_per_shard: PositiveInt = 100
+    streams_per_shard: Count = 100
     workers: Workers = 0
     max_dropped_share: Fraction = 0.05
 

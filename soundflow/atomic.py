@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,9 +26,7 @@ def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]
         UserError: if the disk is full or the folder cannot be written.
         OSError: if the block itself fails over another file.
     """
-    # Machines that share a folder may hand out the same process number.
-    writer = f"{socket.gethostname()}.{os.getpid()}"
-    temporary = path.with_name(f".{path.name}.{writer}.partial")
+    temporary = unfinished(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w+b") as file:
@@ -47,11 +46,21 @@ def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]
             temporary.unlink(missing_ok=True)
 
 
+def unfinished(path: Path) -> Path:
+    """The name beside ``path`` under which this process writes what will become it."""
+    # Machines that share a folder may hand out the same process number.
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+
+
 def remove_abandoned(folder: Path) -> None:
-    """Removes the unfinished files below ``folder`` whose writers on this machine are gone."""
-    for path in folder.rglob(f".*.{socket.gethostname()}.*.partial"):
+    """Removes what is unfinished below ``folder`` and whose writers on this machine are gone."""
+    for path in list(folder.rglob(f".*.{socket.gethostname()}.*.partial")):
         pid = path.name.split(".")[-2]
-        if pid.isdigit() and not _is_alive(int(pid)):
+        if not pid.isdigit() or _is_alive(int(pid)):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from soundflow.atomic import write_text
+from soundflow.atomic import remove_abandoned, write_text
 from soundflow.errors import UserError
 
 MARKER = "soundflow.json"
@@ -56,6 +56,8 @@ def claim(folder: Path, output: Output, *, replace: bool = False) -> bool:
         UserError: as `examine`; with ``replace`` other settings are no reason.
     """
     found = examine(folder, output, replace=replace)
+    if found is not None:
+        remove_abandoned(folder)
     if found is not None and differences(found.settings, output.settings, output.may_grow):
         _remove(folder, found)
     noted = {k: getattr(output, k) for k in _NOTED}
@@ -98,13 +100,18 @@ def require_a_place(folder: Path) -> None:
     """
     if folder.parts and folder.parts[0].startswith("~"):
         raise UserError(f"output: {str(folder)!r}: '~' is not expanded here", "write it in full")
-    where = folder.resolve()
+    try:
+        where = folder.resolve()
+    except (OSError, RuntimeError) as error:  # a link that leads to itself
+        raise UserError(f"output: {str(folder)!r} cannot be reached", "name another") from error
     lived_in = {Path.cwd(): "the current folder", Path.home(): "the home folder"}
     for place, name in {**lived_in, Path(where.anchor): "the root of the file system"}.items():
         if where == place.resolve():
             raise UserError(f"output: {str(folder)!r} is {name}", "choose a subfolder")
     for part in (folder, *folder.parents):
-        if part.is_file():
+        if part.is_symlink() and not part.exists():
+            raise UserError(f"{part}: is a link to what is not there", "remove or correct the link")
+        if part.exists() and not part.is_dir():
             raise UserError(f"{part}: is a file, not an output folder", "choose another output")
 
 

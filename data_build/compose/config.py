@@ -6,10 +6,19 @@ from dataclasses import field
 from typing import Annotated
 
 from annotated_types import Interval
-from pydantic import NonNegativeFloat, NonNegativeInt, NonPositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from soundflow.config.settings import SETTINGS, Fraction, Ordered
+from soundflow.config.settings import (
+    SETTINGS,
+    Decibels,
+    Few,
+    FewOrNone,
+    Fraction,
+    Level,
+    Ordered,
+    Seconds,
+    Spread,
+)
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -23,9 +32,9 @@ class NoiseConfig:
         share: share of the streams that have each track.
     """
 
-    snr_db: Annotated[tuple[float, float], Ordered] = (5.0, 20.0)
-    ambient_offset_db: float = -5.0
-    crossfade_s: NonNegativeFloat = 0.25
+    snr_db: Annotated[tuple[Decibels, Decibels], Ordered] = (5.0, 20.0)
+    ambient_offset_db: Decibels = -5.0
+    crossfade_s: Seconds = 0.25
     share: Fraction = 1.0
 
 
@@ -47,15 +56,15 @@ class ComposeConfig:
         peak: the loudest sample allowed; a louder mix is scaled down as a whole, and counted.
     """
 
-    gap_slots: Annotated[tuple[NonNegativeInt, NonNegativeInt], Ordered] = (20, 60)
-    tail_slots: Annotated[tuple[NonNegativeInt, NonNegativeInt], Ordered] = (20, 60)
-    max_chunks: PositiveInt = 60
-    junction_silence_s: NonNegativeFloat = 0.3
-    fade_s: NonNegativeFloat = 0.02
-    level_db: Annotated[tuple[NonPositiveFloat, NonPositiveFloat], Ordered] = (-32.0, -20.0)
-    spread_db: NonNegativeFloat = 2.0
-    reaction_s: NonNegativeFloat = 0.0
-    background_db: float = -6.0
-    ambient_db: float = -12.0
+    gap_slots: Annotated[tuple[FewOrNone, FewOrNone], Ordered] = (20, 60)
+    tail_slots: Annotated[tuple[FewOrNone, FewOrNone], Ordered] = (20, 60)
+    max_chunks: Few = 60
+    junction_silence_s: Seconds = 0.3
+    fade_s: Seconds = 0.02
+    level_db: Annotated[tuple[Level, Level], Ordered] = (-32.0, -20.0)
+    spread_db: Spread = 2.0
+    reaction_s: Seconds = 0.0
+    background_db: Decibels = -6.0
+    ambient_db: Decibels = -12.0
     peak: Annotated[float, Interval(gt=0, le=1)] = 0.98
     noise: NoiseConfig = field(default_factory=NoiseConfig)

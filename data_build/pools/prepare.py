@@ -29,7 +29,7 @@ from data_build.tfjp.spans import CutMap
 from soundflow.audio.files import AudioError, read_recording
 from soundflow.audio.level import Float32, is_silent
 from soundflow.config.record import to_plain
-from soundflow.config.settings import SETTINGS
+from soundflow.config.settings import SETTINGS, PositiveSeconds
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import to_samples, to_seconds
 from soundflow.shards.schema import PCM_SCALE, quantise
@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 _LOOK_AHEAD_S = 1.0  # tells a recording that is longer than the limit
 # Stated lengths are rounded, and those of compressed files lack the padding.
 _STATED_S, _STATED_SHARE = 0.15, 0.02
+_LETTERS_PER_S = 60  # twice what the fastest speakers reach (about 600 words a minute)
 _PEAK = 0.7  # recordings are kept at this peak, so that quiet ones do not lose bits to PCM16
 _CUTS: TypeAdapter[CutMap | None] = TypeAdapter(CutMap | None)
 _REPORT: TypeAdapter[TfjpReport | None] = TypeAdapter(TfjpReport | None)
@@ -58,8 +59,8 @@ class PrepareConfig:
     """
 
     tfjp: TfjpConfig | None = field(default_factory=TfjpConfig)
-    min_s: PositiveFloat = 0.1
-    max_s: PositiveFloat = 24.0
+    min_s: PositiveSeconds = 0.1
+    max_s: PositiveSeconds = 24.0
     cache_gb: PositiveFloat = 20.0
     memory_mb: PositiveFloat = 256.0
 
@@ -119,6 +120,11 @@ class Preparer:
             Dropped: if the clip cannot be used.
             UserError: if an engine is missing, or the cache cannot be written.
         """
+        prepared = self._prepared(clip)
+        _require_time_to_say(clip, prepared.source_s)
+        return prepared
+
+    def _prepared(self, clip: Clip) -> PreparedClip:
         key = self._key(clip)
         if key in self._bad:
             raise Dropped(self._bad[key])
@@ -257,6 +263,17 @@ def _require_stated_length(clip: Clip, audio: Recorded, samples: Float32) -> Non
     if abs(length_s - stated_s) > max(_STATED_S, _STATED_SHARE * stated_s):
         about = f"{length_s:.2f} s, stated {stated_s:g} s"
         raise _dropped(clip, "has another length than its corpus states", about)
+
+
+def _require_time_to_say(clip: Clip, length_s: float) -> None:
+    """Drops recorded speech with more text than anybody says in its time."""
+    if clip.kind != "speech" or not isinstance(clip.audio, Recorded):
+        return
+    letters = sum(not c.isspace() for c in clip.text)
+    if letters > _LETTERS_PER_S * (length_s + 1.0):
+        raise _dropped(
+            clip, "has more text than can be said in it", f"{letters} letters in {length_s:.2f} s"
+        )
 
 
 def _stated_s(clip: Clip, audio: Recorded | Prepared) -> float | None:

@@ -6,12 +6,12 @@ from dataclasses import field
 from typing import Annotated
 
 from annotated_types import Interval
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import NonNegativeInt, PositiveFloat
 from pydantic.dataclasses import dataclass
 
 from data_build.http_calls import Endpoint
 from data_build.scenes.scene import MAX_EVENTS, MIN_EVENTS
-from soundflow.config.settings import SETTINGS, Fraction
+from soundflow.config.settings import SETTINGS, Decibels, Fraction, Seconds
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -27,8 +27,8 @@ class PlanConfig:
     """
 
     max_events: Annotated[int, Interval(ge=MIN_EVENTS, le=MAX_EVENTS)] = MAX_EVENTS
-    max_duration_s: float = 24.0
-    gap_s: NonNegativeFloat = 1.6
+    max_duration_s: Seconds = 24.0
+    gap_s: Seconds = 1.6
     background_share: Fraction = 0.3
 
     def __post_init__(self) -> None:
@@ -62,12 +62,12 @@ class VerifyLimits:
 
     shortest: PositiveFloat = 0.5
     longest: float = 2.0
-    min_snr_db: float = 15.0
+    min_snr_db: Decibels = 15.0
     noise_flatness: Fraction = 0.25
     max_clipped_share: Fraction = 0.002
-    max_gap_s: NonNegativeFloat = 1.0
-    max_texture_gap_s: NonNegativeFloat = 0.3
-    min_loud_dbfs: float = -60.0
+    max_gap_s: Seconds = 1.0
+    max_texture_gap_s: Seconds = 0.3
+    min_loud_dbfs: Decibels = -60.0
     max_other_labels: NonNegativeInt = 2
     detected: Fraction = 0.1
     contradicted: Fraction = 0.3

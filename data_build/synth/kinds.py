@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pydantic.dataclasses
-from pydantic import PositiveFloat
+
 
 from data_build.randomness import digest
 from data_build.records import Clip, ClipKind, Origin, SyntheticSound, TrackRole
 from data_build.synth import events, textures
 from data_build.synth.signals import Float32, finish, seconds_to_samples
-from soundflow.config.settings import SETTINGS
+from soundflow.config.settings import SETTINGS, PositiveSeconds
 from soundflow.errors import UserError, nearest
 
 SYNTH_VERSION = 1  # raise when the same description is synthesised differently
@@ -122,7 +122,7 @@ class SyntheticConfig:
     sounds: tuple[str, ...] = ()
     event_noise: tuple[str, ...] = ()
     ambient_noise: tuple[str, ...] = ()
-    noise_s: PositiveFloat = 12.0
+    noise_s: PositiveSeconds = 12.0
 
 
 def sound_kind(kind: str) -> SoundKind:

@@ -6,14 +6,13 @@ from dataclasses import field
 from typing import Annotated
 
 from annotated_types import MinLen
-from pydantic import PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from data_build.records import PlannedReply
-from soundflow.config.settings import SETTINGS, Fraction, Ordered
+from soundflow.config.settings import SETTINGS, Few, Fraction, Ordered, PositiveSeconds
 from soundflow.protocol.tokens import EMOTIONS
 
-Range = Annotated[tuple[PositiveInt, PositiveInt], Ordered]
+Range = Annotated[tuple[Few, Few], Ordered]
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -38,7 +37,7 @@ class CueConfig:
     reply: str | None = None
     emotion: str = "normal"
     answers: tuple[str, ...] = ()
-    ready_s: PositiveFloat | None = None
+    ready_s: PositiveSeconds | None = None
 
     def __post_init__(self) -> None:
         given = [f for f in ("say", "sound", "label") if getattr(self, f) is not None]
@@ -103,7 +102,7 @@ class TranslationConfig:
     """
 
     utterances: Range = (1, 3)
-    wait_k: PositiveInt = 3
+    wait_k: Few = 3
     uninstructed_share: Fraction = 0.25
 
 
@@ -132,7 +131,7 @@ class DialogueConfig:
     """
 
     turns: Range = (2, 6)
-    max_reply_words: PositiveInt = 60
+    max_reply_words: Few = 60
 
 
 @dataclass(frozen=True, config=SETTINGS)

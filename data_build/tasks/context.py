@@ -219,7 +219,7 @@ def fitted(clip: Clip, longest_s: float) -> Clip:
     length_s = clip.words[-1].end_s if clip.words else 0.0
     if max(length_s, clip.duration_s or 0.0) <= longest_s:
         return clip
-    reason = f"is speech of more than {longest_s:g} s"
+    reason = f"is stated to be speech of more than {longest_s:g} s"
     if not isinstance(clip.audio, Recorded) or not clip.words:
         raise _too_long(clip, f"{reason}, without word times to cut it by")
     if clip.translation:

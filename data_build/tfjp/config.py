@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from annotated_types import Ge, Interval, MultipleOf
-from pydantic import NegativeFloat, NonNegativeFloat, PositiveFloat, PositiveInt
+from annotated_types import Interval, MultipleOf
+from pydantic import NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from soundflow.config.settings import SETTINGS
+from soundflow.config.settings import SETTINGS, Few, PositiveSeconds, Seconds, Spread
 from soundflow.protocol.timebase import FRAME_SAMPLES
 
 
@@ -32,16 +32,16 @@ class TfjpConfig:
         window_s: longer clips are processed in windows of at most this length.
     """
 
-    silence_s: PositiveFloat = 0.3
+    silence_s: PositiveSeconds = 0.3
     gate_percentile: Annotated[float, Interval(gt=0, lt=50)] = 10.0
-    gate_margin_db: NonNegativeFloat = 6.0
-    silence_below_db: PositiveFloat = 30.0
+    gate_margin_db: Spread = 6.0
+    silence_below_db: Annotated[float, Interval(gt=0, le=200)] = 30.0
     noise_share: Annotated[float, Interval(gt=0, lt=1)] = 0.05
-    noise_below_db: NonNegativeFloat = 15.0
+    noise_below_db: Spread = 15.0
     gamma: NonNegativeFloat = 1.0
-    residual_db: NegativeFloat = -20.0
+    residual_db: Annotated[float, Interval(ge=-200, lt=0)] = -20.0
     core_threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.25
     boundary_samples: Annotated[PositiveInt, MultipleOf(FRAME_SAMPLES)] = 3_200
-    taper_s: NonNegativeFloat = 0.02
-    max_passes: PositiveInt = 3
-    window_s: Annotated[float, Ge(1)] = 60.0
+    taper_s: Seconds = 0.02
+    max_passes: Few = 3
+    window_s: Annotated[float, Interval(ge=1, le=86_400)] = 60.0

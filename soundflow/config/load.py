@@ -68,7 +68,9 @@ def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such recipe", "see the folder recipes/") from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})", "check the path") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror or error})", "check the path"
+        ) from error
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         raise UserError(f"{path}: {_reason(error)}", "correct the YAML") from error
     if not isinstance(tree, DictConfig):
@@ -122,7 +124,9 @@ def _override(tree: DictConfig, word: str) -> None:
     if not equals or not all(key.split(".")):
         raise UserError(f"override {word!r} is not key=value", _OVERRIDE_HINT)
     try:
-        value = OmegaConf.from_dotlist([f"value={text}"])["value"]
+        words = OmegaConf.from_dotlist([f"value={text}"])
+        # What it refers to may stand in the recipe, so it is resolved there.
+        value = OmegaConf.to_container(words, resolve=False, throw_on_missing=True)["value"]  # type: ignore[index,call-overload]
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         raise UserError(f"override {word!r}: {_reason(error)}", _OVERRIDE_HINT) from error
     try:

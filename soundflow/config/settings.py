@@ -21,6 +21,15 @@ ProperFraction = Annotated[float, Interval(ge=0, lt=1)]
 Seed = Annotated[int, Interval(ge=0, lt=2**63)]
 # More processes or threads than any one machine has cores are a slip of the finger.
 Workers = Annotated[int, Interval(ge=0, le=4096)]
+# So are numbers beyond these: what is computed from them overflows, or never ends.
+Seconds = Annotated[float, Interval(ge=0, le=86_400)]
+PositiveSeconds = Annotated[float, Interval(gt=0, le=86_400)]
+Decibels = Annotated[float, Interval(ge=-200, le=200)]
+Level = Annotated[float, Interval(ge=-200, le=0)]  # against full scale, in decibels
+Spread = Annotated[float, Interval(ge=0, le=200)]  # of levels, in decibels
+Count = Annotated[int, Interval(gt=0, le=1_000_000_000)]  # of what a data set holds
+Few = Annotated[int, Interval(gt=0, le=10_000)]  # of what a stream holds
+FewOrNone = Annotated[int, Interval(ge=0, le=10_000)]
 
 
 def _ordered(bounds: tuple[Any, Any]) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import NonNegativeFloat, NonNegativeInt
 from pydantic.dataclasses import dataclass
 
-from soundflow.config.settings import SETTINGS
+from soundflow.config.settings import SETTINGS, Spread
 
 Float32 = npt.NDArray[np.float32]
 AUGMENT = 1  # purpose key of the random stream
@@ -26,8 +26,8 @@ class AugmentConfig:
     features, ``bands`` and ``gaps`` the masks a stream gets in frequency and in time.
     """
 
-    gain_db: NonNegativeFloat = 0.0
-    tilt_db: NonNegativeFloat = 0.0
+    gain_db: Spread = 0.0
+    tilt_db: Spread = 0.0
     noise: NonNegativeFloat = 0.0
     bands: NonNegativeInt = 0
     band_bins: NonNegativeInt = 16

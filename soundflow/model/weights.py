@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers.initialization import no_init_weights
 
-from soundflow.atomic import disk_error, write_text
+from soundflow.atomic import disk_error, unfinished, write_text
 from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
@@ -67,7 +67,7 @@ def save_checkpoint(
     """
     target = Path(folder)
     _require_tokenizer(spec, tokenizer, target)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = unfinished(target)
     try:
         partial.mkdir(parents=True, exist_ok=True)
         metadata = {"format": "pt", "spec_fingerprint": spec.fingerprint}
@@ -290,7 +290,7 @@ def _write_json(path: Path, data: dict[str, Any]) -> None:
 
 def _replace_folder(partial: Path, target: Path) -> None:
     """A folder cannot be renamed over another that has files in it: the old one steps aside."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}.old")
+    aside = unfinished(target.with_name(f"{target.name}.old"))
     if target.exists():
         target.replace(aside)
     partial.replace(target)

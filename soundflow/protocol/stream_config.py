@@ -10,6 +10,8 @@ from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.timebase import DEFAULT_CHUNK_S, SAMPLE_RATE_HZ, SLOT_SAMPLES, TimeBase
 from soundflow.protocol.tokens import TokenTable
 
+_LONGEST_S = 60.0  # a system that decides less often is no stream
+
 
 @dataclass(frozen=True)
 class StreamConfig:
@@ -30,8 +32,10 @@ class StreamConfig:
 
     def __post_init__(self) -> None:
         slots = self.chunk_s * SAMPLE_RATE_HZ / SLOT_SAMPLES
-        if not (math.isfinite(slots) and slots > 0):
-            raise ValueError(f"chunk_s must be positive, got {self.chunk_s}")
+        if not 0 < self.chunk_s <= _LONGEST_S:
+            raise ValueError(
+                f"chunk_s must be positive and at most {_LONGEST_S:g}, got {self.chunk_s}"
+            )
         if abs(slots - round(slots)) > 1e-6 or round(slots) < 1:
             slot_s, below = SLOT_SAMPLES / SAMPLE_RATE_HZ, math.floor(slots)
             near = [f"{n * slot_s:g}" for n in (below, below + 1) if n]

@@ -39,6 +39,13 @@ def test_every_build_recipe_resolves(path: Path) -> None:
         ("cues=[{name: a, say: x, sound: rain}]", "one of say, sound and label"),
         ("cues=[]", "at least one is needed"),
         ("workers=-1", "workers"),
+        # finite, but nothing that could be computed or would ever end
+        ("compose.noise.snr_db=[1e30,1e31]", "must be less than or equal to 200"),
+        ("compose.background_db=-1e30", "must be greater than or equal to -200"),
+        ("cues.0.ready_s=1e308", "must be less than or equal to 86400"),
+        ("splits.train.streams=1000000000000", "must be less than or equal to 1000000000"),
+        ("tasks.cues.items=[2,1000000000000]", "must be less than or equal to 10000"),
+        ("stream.chunk_s=1e9", "at most 60"),
     ],
 )
 def test_a_mistake_is_refused_by_key_and_value(tmp_path: Path, override: str, says: str) -> None:

@@ -59,5 +59,9 @@ def test_what_dead_writers_left_is_removed(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
+    folder = tmp_path / f".model.{host}.{gone.pid}.partial"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
     remove_abandoned(tmp_path)
+    assert not folder.exists()
     assert {name: (tmp_path / name).exists() for name in names} == names

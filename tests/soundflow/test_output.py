@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +41,15 @@ def folder(tmp_path: Path) -> Path:
 def test_the_same_command_again_goes_on(folder: Path) -> None:
     assert claim(folder, BUILD)
     assert (folder / "train/0.tar").exists()
+
+
+def test_what_a_killed_command_left_is_removed(folder: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left = folder / "train" / f".1.tar.{socket.gethostname()}.{gone.pid}.partial"
+    left.write_text("x")
+    assert claim(folder, BUILD)
+    assert not left.exists()
 
 
 def test_other_settings_are_refused_by_name(folder: Path) -> None:
@@ -113,6 +124,16 @@ def test_where_people_live_is_no_output(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(UserError, match=said):
             claim(Path(place), BUILD)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "gone").symlink_to(tmp_path / "nothing")
+    for name, said in (("loop", "cannot be reached"), ("gone", "a link to what is not there")):
+        for folder in (tmp_path / name, tmp_path / name / "below"):
+            with pytest.raises(UserError, match=said):
+                claim(folder, BUILD)
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_damaged_marker_is_named_and_leads_nowhere_else(folder: Path) -> None:

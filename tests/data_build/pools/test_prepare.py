@@ -179,6 +179,16 @@ def test_a_length_that_the_audio_contradicts_is_dropped(tmp_path: Path) -> None:
     assert "at 2.00 s, before 2.5 s" in caught.value.drop.item
 
 
+def test_more_text_than_can_be_said_is_dropped(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", bark()[:16_000], 16_000)
+    said = clip_at(tmp_path / "a.wav", "speech")
+    prepare = preparer(tmp_path, tfjp=None).prepare
+    assert prepare(replace(said, text="word " * 25)).samples.size
+    with pytest.raises(Dropped, match="more text than can be said"):
+        prepare(replace(said, text="word " * 100))
+    assert prepare(replace(said, kind="event", text="word " * 100)).samples.size
+
+
 def test_a_long_noise_is_read_only_as_far_as_it_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

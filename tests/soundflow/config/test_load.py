@@ -198,6 +198,13 @@ def test_an_override_is_read_as_yaml(tmp_path: Path, word: str, value: int | Non
     assert value in (recipe.limit, recipe.updates)
 
 
+def test_an_override_may_refer_to_the_recipe(tmp_path: Path) -> None:
+    recipe = load(write(tmp_path, "data: x\nupdates: 7"), Recipe, ["data=run/${updates}"])
+    assert recipe.data == Path("run/7")
+    with pytest.raises(UserError, match="nothing"):
+        load(write(tmp_path, "data: x"), Recipe, ["data=${nothing}"])
+
+
 def test_a_mapping_adds_to_what_is_there_and_an_empty_one_empties_it(tmp_path: Path) -> None:
     path = write(tmp_path, "data: x\noptimiser: {learning_rate: 0.5, schedule: constant}")
     assert load(path, Recipe, ["optimiser={schedule: cosine}"]).optimiser.learning_rate == 0.5
