@@ -79,8 +79,8 @@ def _usable(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
         met += 1
         if isinstance(item, Dialogue):
             yield item
-        elif item.kind == "speech" and not item.text:
-            report(Drop(STEP, shortened(item.id), "is speech without a text"))
+        elif (fault := _fault(item)) is not None:
+            report(Drop(STEP, shortened(item.id), fault))
         else:
             yield replace(item, group=item.group or _recording(item))
     if not met and part == ALL_ROWS:
@@ -88,6 +88,15 @@ def _usable(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
         raise UserError(
             f"{config.corpus}: {config.root} holds no row{chosen}", "check root, split and subset"
         )
+
+
+def _fault(clip: Clip) -> str | None:
+    """What is wrong with the text of a clip, if anything is."""
+    if any(ord(c) < 32 and not c.isspace() for c in clip.text):
+        return "its text holds control characters"
+    if clip.kind != "speech" or any(c.isalnum() for c in clip.text):
+        return None
+    return "its text has no letter or digit" if clip.text else "is speech without a text"
 
 
 def _recording(clip: Clip) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
 from data_build.drops import Drop
-from data_build.sources.source import ALL_ROWS, STEP, BadRow, Report, WorkerShard
+from data_build.sources.source import ALL_ROWS, STEP, BadRow, Report, WorkerShard, shortened
 from soundflow.errors import UserError
 
 T = TypeVar("T")
@@ -32,11 +32,31 @@ class Located(Protocol):
 
 L = TypeVar("L", bound=Located)
 
+_COLUMNS_SHOWN = 8
+
 # No record is longer; a file without line ends must not be read into memory whole.
 MAX_LINE_BYTES = 1 << 26
 
+# No recording is longer than a year, in whatever unit its times are.
+_LONGEST_S = 1000.0 * 366 * 86_400
+
 # What data frames write where there is no value.
 NOT_A_VALUE = frozenset(("nan", "NaN", "<NA>", "None", "NaT"))
+
+# The first bytes of what people name like a table although it is none.
+_OTHER_FILES = {
+    b"PK\x03\x04": "a spreadsheet or a zip archive",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet",
+    b"\x1f\x8b": "compressed (gzip)",
+    b"BZh": "compressed (bzip2)",
+    b"\xfd7zXZ\x00": "compressed (xz)",
+    b"\x28\xb5\x2f\xfd": "compressed (zstd)",
+    b"PAR1": "Parquet",
+    b"SQLite ": "a database",
+    b"%PDF": "a PDF",
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+}
 
 # What reading a cut or damaged file (also a gzip) raises.
 BREAKS_OFF = (OSError, EOFError, zlib.error)
@@ -56,9 +76,12 @@ class Row:
             BadRow: if none is, or it is not text.
         """
         found = self.text_or("", *names)
-        if not found:
-            raise BadRow(f"{' / '.join(names)} is missing or empty")
-        return found
+        if found:
+            return found
+        if self.data and not any(name in self.data for name in names):
+            others = ", ".join(list(self.data)[:_COLUMNS_SHOWN])
+            raise BadRow(f"has no {' / '.join(names)}, but {shortened(others)}")
+        raise BadRow(f"{' / '.join(names)} is missing or empty")
 
     def text_or(self, default: str, *names: str) -> str:
         for name in names:
@@ -89,7 +112,7 @@ class Row:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
             raise BadRow(f"{name} is not a number", _short(value)) from None
-        if isinstance(value, bool) or not math.isfinite(number) or number < 0:
+        if isinstance(value, bool) or not 0 <= number <= _LONGEST_S:  # False for NaN
             raise BadRow(f"{name} is not a time in seconds", _short(value))
         return number / 1000 if name.endswith("_ms") else number
 
@@ -131,7 +154,7 @@ def open_binary(path: Path) -> IO[bytes]:
     """Opens a file of text, unpacking ``.gz``.
 
     Raises:
-        UserError: if it cannot be opened, or is UTF-16.
+        UserError: if it cannot be opened, or its first bytes are not those of UTF-8 text.
     """
     try:
         file = path.open("rb")
@@ -142,14 +165,26 @@ def open_binary(path: Path) -> IO[bytes]:
         raise UserError(f"{path}: cannot be read ({reason})", "check permissions") from error
     opened: IO[bytes] = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file  # type: ignore[assignment]
     try:
-        head = opened.read(4)
+        head = opened.read(8)
         opened.seek(0)
+    except gzip.BadGzipFile as error:
+        raise UserError(f"{path}: is not compressed", "take .gz off its name") from error
     except BREAKS_OFF:
         return opened  # said where it is read
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:2].count(0) == head[2:].count(0) == 1:
+    found = _not_text(head)
+    if found is not None:
         opened.close()
-        raise UserError(f"{path}: is UTF-16, not UTF-8", "save it as UTF-8")
+        raise UserError(f"{path}: is {found}, not UTF-8 text", "save it as UTF-8 text")
     return opened
+
+
+def _not_text(head: bytes) -> str | None:
+    """What a file is that begins so, where that is no text in UTF-8."""
+    for magic, name in _OTHER_FILES.items():
+        if head.startswith(magic):
+            return name
+    marked = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return "UTF-16" if marked or head[:2].count(0) == head[2:4].count(0) == 1 else None
 
 
 def text_lines(

@@ -93,7 +93,8 @@ def _open_soundfile(file: BinaryIO, end: Ending) -> _SoundfileSource | None:
 class _Tolerant:
     """A file whose damaged headers may name impossible places: going there leads nowhere.
 
-    libsndfile sees it from the position; an exception in its callback would only be printed.
+    Both decoders see it from the position: libsndfile would only print an exception of its
+    callback, FFmpeg would pass one on that says nothing of the damage.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -180,7 +181,7 @@ class _FfmpegSource:
 
         self._file.seek(0)
         try:
-            container = av.open(self._file)
+            container = av.open(_Tolerant(self._file))
         except (av.FFmpegError, ValueError) as error:
             raise _nothing(self._end, _line(error)) from error
         with container:

@@ -100,7 +100,7 @@ class AudioBlocks:
         try:
             with _opened(self.source) as file:
                 yield from self._blocks(open_source(file))
-        except DecodeError as error:
+        except (DecodeError, OSError) as error:
             raise _named(self.name, error) from error
 
     def _blocks(self, source: Source) -> Iterator[Float32]:
@@ -147,7 +147,7 @@ class AudioBlocks:
     def _require_enough(self, n: int, rate_hz: int) -> None:
         if n == 0:
             whole = (self.start_s, self.end_s) == (0.0, None)
-            part = "" if whole else f"between {self.start_s:g} s and {self.end_s or 'its end'}"
+            part = "" if whole else f"from {self.start_s:g} s to {_end(self.end_s)}"
             raise AudioError(self.name, "holds no audio", part, "remove it or correct its times")
         limited = self.limit_s is not None and self.start_s + self.limit_s < (self.end_s or 1e30)
         if self.end_s is None or limited:
@@ -160,6 +160,10 @@ class AudioBlocks:
                 f"at {ends_s:.2f} s, before {self.end_s:g} s",
                 "correct its times, or remove it",
             )
+
+
+def _end(end_s: float | None) -> str:
+    return "its end" if end_s is None else f"{end_s:g} s"
 
 
 def read_recording(
@@ -218,11 +222,13 @@ def duration_s(source: str | Path | bytes) -> float:
         with _opened(source) as file:
             decoder = open_source(file)
             return sum(len(b) for b in decoder.blocks(0, None)) / decoder.rate_hz
-    except DecodeError as error:
+    except (DecodeError, OSError) as error:
         raise _named(name, error) from error
 
 
-def _named(name: str, error: DecodeError) -> AudioError:
+def _named(name: str, error: DecodeError | OSError) -> AudioError:
+    if isinstance(error, OSError):  # of the disk or the network, midway
+        return AudioError(name, f"cannot be read ({error.strerror or error})", "", "fetch it again")
     if isinstance(error, CutShort):
         hint = "fetch it again, or convert what there is to WAV or FLAC"
         return AudioError(name, "is cut short", str(error), hint)

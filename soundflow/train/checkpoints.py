@@ -125,5 +125,5 @@ def is_whole(state: Path) -> bool:
         with state.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return bool(digest == note["sha256"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False

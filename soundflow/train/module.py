@@ -70,6 +70,9 @@ class StreamingModule(LightningModule):
 
         Gradients are averaged over ranks by the strategy, hence the factor ``world_size`` on a
         loss that is already divided by the counts of all ranks.
+
+        Raises:
+            FloatingPointError: if loss or gradient is not finite, before the weights are changed.
         """
         optimizer = cast(LightningOptimizer, self.optimizers())
         schedule = cast(LambdaLR, self.lr_schedulers())
@@ -83,12 +86,14 @@ class StreamingModule(LightningModule):
                 self.manual_backward(loss)
             total += torch.stack([sums.stream.detach(), sums.reply.detach()]).double().cpu()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._optim.grad_norm)
+        parts = self._over_ranks(total).cpu() / counts.cpu().clamp(min=1)
+        values = self._figures(parts, norm, float(schedule.get_last_lr()[0]))
         optimizer.step()
         optimizer.zero_grad()
-        lr = float(schedule.get_last_lr()[0])
         schedule.step()
-        parts = self._over_ranks(total).cpu() / counts.cpu().clamp(min=1)
-        self._log_update(parts, norm, lr)
+        self.last_update = values
+        if self.global_step % self._log_every == 0:
+            self._write(values | {"train/bf16": float(self.compute.dtype == torch.bfloat16)})
 
     @torch.no_grad()
     def measure_held_out(self, batches: Iterable[Batch]) -> None:
@@ -119,7 +124,7 @@ class StreamingModule(LightningModule):
         self.stop_signal = next((n for n, on in zip(SIGNALS, stops, strict=True) if on), None)
         return reduced[:2]
 
-    def _log_update(self, parts: Tensor, norm: Tensor, lr: float) -> None:
+    def _figures(self, parts: Tensor, norm: Tensor, lr: float) -> dict[str, float]:
         stream, reply = parts.tolist()
         values = {
             "train/loss": reply + self._loss.stream_weight * stream,
@@ -129,10 +134,9 @@ class StreamingModule(LightningModule):
             "train/lr": lr,
         }
         if not all(map(math.isfinite, values.values())):
-            raise FloatingPointError(f"update {self.global_step}: {values}")
-        self.last_update = values
-        if self.global_step % self._log_every == 0:
-            self._write(values | {"train/bf16": float(self.compute.dtype == torch.bfloat16)})
+            told = ", ".join(f"{name.removeprefix('train/')} {v:g}" for name, v in values.items())
+            raise FloatingPointError(told)
+        return values
 
     def _write(self, values: dict[str, float]) -> None:
         for logger in self.loggers:

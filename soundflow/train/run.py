@@ -58,6 +58,8 @@ from soundflow.train.wandb_log import require_login, wandb_logger
 
 StreamValidate = Callable[[Checkpoint], dict[str, float]]
 
+_STREAMS_SHOWN = 8
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -162,6 +164,14 @@ def _fit(trainer: Trainer, module: StreamingModule, data: StreamData, state: Pat
     except Stopped as stop:
         agreed = stop.together
         raise
+    except FloatingPointError as error:
+        updates = data.train_updates(trainer.global_rank, trainer.world_size)
+        streams = ", ".join(updates.stream_ids(trainer.global_step)[:_STREAMS_SHOWN])
+        raise UserError(
+            f"update {trainer.global_step + 1}: its loss or gradient is not finite ({error}); "
+            f"streams: {streams}",
+            "take a smaller optim.lr or a longer optim.warmup_ratio, or look at these streams",
+        ) from error
     except BaseException:
         agreed = False
         raise

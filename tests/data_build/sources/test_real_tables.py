@@ -95,6 +95,27 @@ def test_speech_without_a_text_never_becomes_noise(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("\u200b\u200d\ufeff", "has no letter or digit"),
+        (" ... ", "has no letter or digit"),
+        ("\U0001f600", "has no letter or digit"),
+        ("bell \a and \x1b[31mred", "control characters"),
+    ],
+)
+def test_texts_that_nobody_can_say(
+    text: str, reason: str, tmp_path: Path, read_all: ReadAll
+) -> None:
+    tone(tmp_path / "a.wav")
+    items, drops = read_all(manifest(tmp_path, {"path": "a.wav", "text": text}))
+    assert not items
+    assert reason in drops[0].reason
+    for said in ("\u0645\u0631\u062d\u0628\u0627", "\u4eca\u5929", "12:30", "tab\tand\nline"):
+        (clip,), drops = read_all(manifest(tmp_path, {"path": "a.wav", "text": said}))
+        assert (clip.text, drops) == (said, [])  # type: ignore[union-attr]
+
+
 def test_empty_texts_of_kaldi_and_lhotse(tmp_path: Path, read_all: ReadAll) -> None:
     tone(tmp_path / "a.wav", 0.5)
     recording = {"id": "r", "sources": [{"type": "file", "source": str(tmp_path / "a.wav")}],
@@ -149,6 +170,8 @@ def test_times_under_their_usual_names(
         ({"start": 0.5, "end": 0.5}, "before or at its start"),
         ({"start": "00:01"}, "not a number"),
         ({"end": float("nan")}, "not a time"),
+        ({"start": 1e308}, "not a time"),
+        ({"duration": "inf"}, "not a time"),
     ],
 )
 def test_times_that_cannot_be_believed_are_dropped(
@@ -251,6 +274,32 @@ def test_csv_of_any_separator(mark: str, tmp_path: Path, read_all: ReadAll) -> N
 def test_utf16_is_named(encoding: str, tmp_path: Path, read_all: ReadAll) -> None:
     with pytest.raises(UserError, match=r"t\.csv: is UTF-16"):
         read_all(csv_file(tmp_path, "path,text\na.wav,x\n", encoding))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("t.csv", b"PK\x03\x04[Content_Types].xml", "is a spreadsheet or a zip archive"),
+        ("t.csv", b"\x1f\x8b\x08\x00", r"is compressed \(gzip\)"),
+        ("t.jsonl", b"PAR1\x15\x04", "is Parquet"),
+        ("t.tsv", "path\ttext\n".encode("utf-32"), "is UTF-32"),
+        ("t.csv.gz", b"path,text\na.wav,x\n", "is not compressed"),
+    ],
+)
+def test_other_files_under_the_name_of_a_table(
+    name: str, content: bytes, said: str, tmp_path: Path, read_all: ReadAll
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name}: {said}"):
+        read_all(SourceConfig("manifest", str(tmp_path / name)))
+
+
+def test_a_table_without_the_column_says_which_it_has(tmp_path: Path, read_all: ReadAll) -> None:
+    items, drops = read_all(csv_file(tmp_path, "Path,text\na.wav,x\nb.wav,y\n"))
+    assert not items
+    assert len({d.reason for d in drops}) == 1
+    assert drops[0].reason.startswith("has no path / audio /")
+    assert drops[0].reason.endswith("but Path, text")
 
 
 @pytest.mark.parametrize(

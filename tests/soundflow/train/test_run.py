@@ -95,6 +95,9 @@ def test_a_damaged_state_is_passed_over(recipe: Recipes, monkeypatch: pytest.Mon
     older = newest_state(output)
     assert older is not None
     assert update_of(older) == 2
+    for damaged in ("null", "[]", '{"n_bytes": "1"}', ""):
+        older.with_suffix(".json").write_text(damaged)
+        assert newest_state(output) is None
     older.with_suffix(".json").unlink()
     assert newest_state(output) is None
 
@@ -187,6 +190,19 @@ def test_nothing_held_out(recipe: Recipes) -> None:
     result = run(replace(base, data=replace(base.data, valid=None)))
     assert result.metrics == {}
     assert not any("valid/loss" in row for row in read_metrics(result.metrics_file))
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change(recipe: Recipes) -> None:
+    """The step after an enormous one: the state of the update before it is the newest."""
+    base = recipe()
+    intervals = replace(base.intervals, save_every=1)
+    optim = replace(base.optim, lr=1e30, warmup_ratio=0.0)
+    with pytest.raises(UserError, match="streams: text0001, tone") as told:
+        run(replace(base, intervals=intervals, optim=optim))
+    assert "optim.lr" in told.value.hint
+    newest = newest_state(base.output)
+    assert newest is not None
+    assert update_of(newest) == 1
 
 
 def test_a_full_disk_is_one_line(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
