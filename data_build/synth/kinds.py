@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pydantic.dataclasses
 
-
 from data_build.randomness import digest
 from data_build.records import Clip, ClipKind, Origin, SyntheticSound, TrackRole
 from data_build.synth import events, textures
