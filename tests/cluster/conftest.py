@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-UP_S, DOWN_S = 60, 60
+UP_S, DOWN_S = 240, 60  # with the packages of SLURM to be installed, where they are missing
+# Continuous integration installs what the cluster needs: there a missing package is a failure.
+IN_CI = bool(os.environ.get("CI"))
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +22,13 @@ def slurm(shared: Path) -> Iterator[dict[str, str]]:
     scripts = shared / "slurm-cluster"
     if not (scripts / "up").is_file():
         pytest.skip("the scripts of the SLURM cluster are not beside the project")
-    if os.geteuid() != 0 or shutil.which("sbatch") is None:
+    if not IN_CI and (os.geteuid() != 0 or shutil.which("sbatch") is None):
         pytest.skip("needs root and the packages of SLURM")
     folder = tempfile.mkdtemp(prefix="sf-slurm-")  # short: its sockets have no room for more
     settings = {
         "SLURM_CLUSTER_DIR": folder,
         "SLURM_CLUSTER_NODES": "3",
-        "SLURM_CLUSTER_INSTALL": "0",
+        "SLURM_CLUSTER_INSTALL": str(int(IN_CI)),
     }
     environment = {**os.environ, **settings}
     try:
