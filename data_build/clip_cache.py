@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,13 +100,7 @@ class ClipCache:
             return None
         return CachedClip(path, n_samples, notes) if whole else None
 
-    def put(
-        self,
-        key: str,
-        samples: Float32,
-        notes: dict[str, Any] | None = None,
-        sample_rate_hz: int = SAMPLE_RATE_HZ,
-    ) -> CachedClip:
+    def put(self, key: str, samples: Float32, notes: dict[str, Any] | None = None) -> CachedClip:
         """Stores a clip, (n,) float32 in [-1, 1], as PCM16; what `CachedClip.read` gives is it.
 
         Raises:
@@ -116,7 +109,7 @@ class ClipCache:
         """
         pcm = quantise(samples)
         path, notes_path = self._paths(key)
-        flac = flac_bytes(pcm, sample_rate_hz)
+        flac = flac_bytes(pcm, SAMPLE_RATE_HZ)
         checksum = _checksum(flac, len(pcm), notes or {})
         stored = {"n_samples": len(pcm), "notes": notes or {}, "sha256": checksum}
         # Notes first: a clip counts as there once its audio is.
@@ -133,16 +126,16 @@ class ClipCache:
         self._written_bytes = 0
         now = time.time()
         clips: list[tuple[float, int, Path]] = []
-        for entry in _files(self.folder):
+        for path in self.folder.rglob("*"):
             try:
-                facts = entry.stat()
+                facts = path.stat()
             except FileNotFoundError:
                 continue
-            if entry.name.endswith(".partial"):
+            if path.suffix == ".partial":
                 if now - facts.st_mtime > _HELD_S:
-                    Path(entry).unlink(missing_ok=True)  # left by a process that was killed
-            elif entry.name.endswith(".flac"):
-                clips.append((facts.st_mtime, facts.st_size, Path(entry)))
+                    path.unlink(missing_ok=True)  # left by a process that was killed
+            elif path.suffix == ".flac":
+                clips.append((facts.st_mtime, facts.st_size, path))
         excess = sum(size for _, size, _ in clips) - self.limit_bytes
         gone = 0
         for used, size, path in sorted(clips):
@@ -196,12 +189,3 @@ class ClipStore:
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.flac"
-
-
-def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry))
-            else:
-                yield entry

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from data_build.tfjp.spans import runs
 from soundflow.audio.level import block_power, db, without_dc
 from soundflow.protocol.timebase import FRAME_SAMPLES, to_seconds
 
@@ -62,7 +63,7 @@ def measure(samples: Float32) -> Measured:
     loud_db = float(np.percentile(level_db, 95))
     audible = level_db > max(loud_db - GAP_BELOW_DB, _QUIET_DB + 1.0)
     first, last = _span(audible)
-    gaps = _runs(~audible[first:last])
+    gaps = [len(gap) for gap in runs(~audible[first:last])]
     # Digital silence around or inside a clip says nothing about the noise under the sound.
     live = level_db > _DIGITAL_SILENCE_DB
     floor_db = float(np.percentile(level_db[live], 10)) if live.any() else _QUIET_DB
@@ -73,7 +74,7 @@ def measure(samples: Float32) -> Measured:
         snr_db=round(min(loud_db - floor_db, 60.0), 2),
         floor_flatness=round(_flatness(quiet), 3),
         clipped_share=round(_clipped_share(samples), 6),
-        longest_gap_s=to_seconds(int(gaps.max(initial=0)) * FRAME_SAMPLES),
+        longest_gap_s=to_seconds(max(gaps, default=0) * FRAME_SAMPLES),
         cut_start=bool(level_db[0] > loud_db - 6.0),
         cut_end=bool(level_db[-1] > loud_db - 6.0),
     )
@@ -93,13 +94,6 @@ def _span(audible: npt.NDArray[np.bool_]) -> tuple[int, int]:
     return (int(at[0]), int(at[-1]) + 1) if at.size else (0, 0)
 
 
-def _runs(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Lengths of the runs of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
-    lengths: npt.NDArray[np.int64] = edges[1::2] - edges[::2]
-    return lengths
-
-
 def _clipped_share(samples: Float32) -> float:
     """Flat tops only: a single sample at full scale is a peak, three in a row were cut off."""
     if not len(samples):
@@ -107,5 +101,5 @@ def _clipped_share(samples: Float32) -> float:
     peak = float(np.abs(samples).max())
     if peak < CLIPPED_LEVEL:
         return 0.0
-    runs = _runs(np.abs(samples) >= 0.999 * peak)
-    return float(runs[runs >= 3].sum()) / len(samples)
+    tops = (len(top) for top in runs(np.abs(samples) >= 0.999 * peak))
+    return sum(top for top in tops if top >= 3) / len(samples)

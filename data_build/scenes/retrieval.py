@@ -52,10 +52,18 @@ _HEAD = "library.json"
 
 @dataclass(frozen=True)
 class SearchResult:
-    """A clip and how well it fits the query (any scale; higher is better)."""
+    """A clip and how well it fits the query (any scale; higher is better).
+
+    ``misfit``: its length is not the wanted one; ``draw`` orders what is equally good.
+    """
 
     clip: Clip
     score: float
+    misfit: bool
+    draw: str
+
+    def order(self) -> tuple[float, bool, str]:
+        return -self.score, self.misfit, self.draw
 
 
 class Reranker(Protocol):
@@ -182,32 +190,21 @@ class ClipLibrary:
             return []
         pool = max(k, among)
         statistics = _statistics(words, self._segments)
-        scored: list[_Scored] = []
+        scored: list[SearchResult] = []
         for segment in self._segments:
             for row in segment.propose(words, pool, generator("search", seed, segment.first)):
                 clip = self._clips[row]
                 score = statistics.score(tokens(clip_text(clip)))
                 fits = length_s is None or 0.5 <= (clip.duration_s or 0.0) / length_s <= 2.0
-                scored.append(_Scored(round(score, 6), not fits, digest(seed, clip.id), clip))
-        best = sorted(scored, key=_Scored.order)[:pool]
+                scored.append(SearchResult(clip, round(score, 6), not fits, digest(seed, clip.id)))
+        best = sorted(scored, key=SearchResult.order)[:pool]
         if self._reranker is not None and best:
             texts = [clip_text(candidate.clip) for candidate in best]
             best = _fused(best, self._reranker.scores(query, texts))
-        return [SearchResult(candidate.clip, candidate.score) for candidate in best[:k]]
+        return best[:k]
 
 
-@dataclass(frozen=True)
-class _Scored:
-    score: float
-    misfit: bool
-    draw: str
-    clip: Clip
-
-    def order(self) -> tuple[float, bool, str]:
-        return -self.score, self.misfit, self.draw
-
-
-def _fused(best: Sequence[_Scored], meaning: npt.NDArray[np.float32]) -> list[_Scored]:
+def _fused(best: Sequence[SearchResult], meaning: npt.NDArray[np.float32]) -> list[SearchResult]:
     """Reciprocal rank fusion (Cormack, Clarke & Büttcher 2009, k = 60) of both rankings."""
     place = np.empty(len(best), int)
     place[np.lexsort((np.arange(len(best)), -meaning))] = np.arange(len(best))
@@ -215,7 +212,7 @@ def _fused(best: Sequence[_Scored], meaning: npt.NDArray[np.float32]) -> list[_S
         replace(candidate, score=1.0 / (60 + rank) + 1.0 / (60 + int(place[rank])))
         for rank, candidate in enumerate(best)
     ]
-    return sorted(fused, key=_Scored.order)
+    return sorted(fused, key=SearchResult.order)
 
 
 @dataclass(frozen=True)

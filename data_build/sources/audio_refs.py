@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_build.records import Recorded
-from data_build.sources.source import ALL_ROWS, BadRow, Report, WorkerShard, shortened
+from data_build.sources.source import ALL_ROWS, BadRow, Report, WorkerShard, ignore, shortened
 from soundflow.errors import UserError
 
 AUDIO_SUFFIXES = frozenset(
@@ -99,7 +99,7 @@ def audio_below(
     folder: Path, report: Report, part: WorkerShard = ALL_ROWS
 ) -> Iterator[tuple[Path, Recorded]]:
     """(path, reference) of the audio files of ``part``; one that cannot be used is reported."""
-    for index, path in enumerate(files_below(folder, report if part.takes(0) else _nobody)):
+    for index, path in enumerate(files_below(folder, report if part.takes(0) else ignore)):
         if not part.takes(index):
             continue
         try:
@@ -195,7 +195,3 @@ def _other_forms(path: Path) -> list[Path]:
         return []
     forms = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
     return [Path(form) for form in forms if form != text]
-
-
-def _nobody(drop: object) -> None:
-    """Another part reports it."""

@@ -29,6 +29,7 @@ from data_build.sources.source import (
     Report,
     SourceConfig,
     WorkerShard,
+    ignore,
     shortened,
 )
 from soundflow.errors import UserError, nearest
@@ -62,7 +63,7 @@ def read(
         yield from _usable(config, share, report)
         return
     # Every part reads the same beginning; only the first one may report its drops.
-    first = report if part == 0 else _ignore
+    first = report if part == 0 else ignore
     items = itertools.islice(_usable(config, ALL_ROWS, first), config.limit)
     yield from itertools.islice(items, share.index, None, share.of)
 
@@ -117,7 +118,3 @@ def corpus_named(name: str) -> Corpus:
     close = nearest(name, CORPORA)
     tail = f"did you mean {close!r}?" if close else f"known: {', '.join(CORPORA)}"
     raise UserError(f"corpus {name!r} is unknown; {tail}", "see docs/sources.md")
-
-
-def _ignore(drop: Drop) -> None:
-    """Another part reports it."""

@@ -18,6 +18,7 @@ from data_build.sources.source import (
     WorkerShard,
     find_file,
     find_folder,
+    the_only,
 )
 from soundflow.errors import UserError
 
@@ -62,12 +63,7 @@ def _common_voice_language(config: SourceConfig) -> Path:
     if (root / "clips").is_dir():
         return root
     languages = sorted(p.parent.name for p in root.glob("*/clips") if p.is_dir())
-    if len(languages) != 1:
-        found = ", ".join(languages) or "none"
-        raise UserError(
-            f"common_voice: {root} holds the languages: {found}", "choose one: language: en"
-        )
-    return root / languages[0]
+    return root / the_only(config, root, "languages", languages, "choose one: language: en")
 
 
 COVOST2 = Origin("CoVoST 2", "CC0-1.0", "Common Voice contributors; Wang et al. 2020")
@@ -132,12 +128,7 @@ def _pair(config: SourceConfig, root: Path) -> str:
         return config.language
     names = (_TABLE.fullmatch(p.name) for p in sorted(root.glob("covost_v2.*.tsv")))
     pairs = sorted({f"{m[1]}_{m[2]}" for m in names if m})
-    if len(pairs) != 1:
-        raise UserError(
-            f"covost2: {root} holds the pairs: {', '.join(pairs) or 'none'}",
-            "choose one: language: en_zh-CN",
-        )
-    return pairs[0]
+    return the_only(config, root, "pairs", pairs, "choose one: language: en_zh-CN")
 
 
 def _escaped_rows(path: Path, report: Report, part: WorkerShard) -> Iterator[Row]:

@@ -176,6 +176,10 @@ def shortened(text: str, most: int = 200) -> str:
     return safe if len(safe) <= most else f"{safe[: most // 2]}...{safe[-most // 2 :]}"
 
 
+def ignore(drop: Drop) -> None:
+    """Reports nothing: another part, or an earlier pass, does."""
+
+
 def find_folder(config: SourceConfig, names: Sequence[str], expected: str) -> Path:
     """The first of ``names`` under the root that is a folder; "" stands for the root itself.
 
@@ -194,6 +198,18 @@ def find_folder(config: SourceConfig, names: Sequence[str], expected: str) -> Pa
         f"{config.corpus}: {root} holds none of {', '.join(repr(n) for n in names)}",
         f"expected {expected}",
     )
+
+
+def the_only(config: SourceConfig, root: Path, what: str, found: Sequence[str], hint: str) -> str:
+    """The one element of ``found``.
+
+    Raises:
+        UserError: listing what there is, if it is not one.
+    """
+    if len(found) != 1:
+        there = ", ".join(found) or "none"
+        raise UserError(f"{config.corpus}: {root} holds the {what}: {there}", hint)
+    return found[0]
 
 
 def find_file(config: SourceConfig, folder: Path, names: Sequence[str], expected: str) -> Path:

@@ -19,6 +19,8 @@ from data_build.sources.source import (
     WorkerShard,
     find_file,
     find_folder,
+    ignore,
+    the_only,
 )
 from soundflow.errors import UserError
 
@@ -44,7 +46,11 @@ def librispeech(config: SourceConfig, part: WorkerShard, report: Report) -> Iter
     """
     root = find_folder(config, ("LibriSpeech", ""), LIBRISPEECH_TREE)
     folder = root / config.split if config.split else root
-    chapters = [p for p in files_below(folder, report, frozenset((".txt",))) if _is_transcript(p)]
+    chapters = [
+        p
+        for p in files_below(folder, report, frozenset((".txt",)))
+        if p.name.endswith(".trans.txt")
+    ]
     if not chapters:
         raise UserError(
             f"librispeech: {folder} holds no *.trans.txt", f"expected {LIBRISPEECH_TREE}"
@@ -71,10 +77,6 @@ def librispeech(config: SourceConfig, part: WorkerShard, report: Report) -> Iter
             )
 
         yield from usable(rows, make, report)
-
-
-def _is_transcript(path: Path) -> bool:
-    return path.name.endswith(".trans.txt")
 
 
 def _alignments(chapter: Path, report: Report) -> dict[str, str]:
@@ -139,7 +141,7 @@ def aishell(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
         texts[name] = "".join(words.split())
     rows = (
         Row(str(path), {"path": path})
-        for index, path in enumerate(files_below(folder, lambda drop: None))
+        for index, path in enumerate(files_below(folder, ignore))
         if part.takes(index)
     )
 
@@ -266,12 +268,7 @@ def voxpopuli(config: SourceConfig, part: WorkerShard, report: Report) -> Iterat
     root = find_folder(config, names, VOXPOPULI_TREE)
     if root.name == "transcribed_data":
         languages = sorted(p.name for p in root.iterdir() if p.is_dir())
-        if len(languages) != 1:
-            raise UserError(
-                f"voxpopuli: {root} holds the languages: {', '.join(languages) or 'none'}",
-                "choose one: language: en",
-            )
-        root = root / languages[0]
+        root /= the_only(config, root, "languages", languages, "choose one: language: en")
     table = find_file(config, root, (f"asr_{config.split or 'train'}.tsv",), VOXPOPULI_TREE)
 
     def make(row: Row) -> Clip:

@@ -42,21 +42,14 @@ class Aligner(Protocol):
 
 
 class UniformAligner:
-    """Spreads the words over what lies between the margins of a rendering.
-
-    Args:
-        margin_samples: silence before and after the speech.
-    """
+    """Spreads the words over what lies between the margins of a rendering."""
 
     id = "uniform"
-
-    def __init__(self, margin_samples: int = MARGIN_SAMPLES) -> None:
-        self._margin_s = margin_samples / SAMPLE_RATE_HZ
 
     def align(self, samples: Float32, text: str, language: str) -> WordTimes:
         targets = spoken_units(text, language)
         duration_s = len(samples) / SAMPLE_RATE_HZ
-        margin_s = min(self._margin_s, duration_s / 4)
+        margin_s = min(MARGIN_SAMPLES / SAMPLE_RATE_HZ, duration_s / 4)
         # One more than the letters: short words take longer a letter.
         letters = np.array([0, *(1 + sum(c.isalnum() for c in t) for t in targets)])
         share = np.cumsum(letters) / max(letters.sum(), 1)
