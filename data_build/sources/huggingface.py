@@ -11,7 +11,7 @@ from typing import Any
 from data_build.records import Clip, Dialogue, Origin, Recorded
 from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file, written_path
 from data_build.sources.dialogue import question_and_answer
-from data_build.sources.fields import clip_of, span_of
+from data_build.sources.manifest import clip_of, span_of
 from data_build.sources.rows import Row, usable
 from data_build.sources.source import (
     AS_STATED,

@@ -9,8 +9,8 @@ from typing import Any
 
 from data_build.records import Clip, Origin, Recorded, Word
 from data_build.sources.audio_refs import audio_file, files_below, written_path
-from data_build.sources.fields import plain
 from data_build.sources.json_stream import json_lines
+from data_build.sources.manifest import plain
 from data_build.sources.rows import Row, usable
 from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig, WorkerShard
 from soundflow.errors import UserError

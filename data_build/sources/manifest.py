@@ -1,17 +1,29 @@
-"""A plain table of recordings: the way to use any folder of audio of your own."""
+"""A plain table of recordings, and how the columns of any generic corpus make a clip.
+
+The way to use any folder of audio of your own; tars and databases have the same columns.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, cast, get_args
 
-from data_build.records import Clip, Origin
+from data_build.records import Clip, ClipKind, Origin, Recorded, Word
 from data_build.sources.audio_refs import audio_file, written_path
-from data_build.sources.fields import clip_of, names_of, span_of
 from data_build.sources.json_stream import documents
-from data_build.sources.rows import Row, csv_rows, tsv_rows, usable
-from data_build.sources.source import AS_STATED, Corpus, Report, SourceConfig, WorkerShard
+from data_build.sources.rows import Row, csv_rows, encodable, tsv_rows, usable
+from data_build.sources.source import (
+    AS_STATED,
+    FIELDS,
+    BadRow,
+    Corpus,
+    Report,
+    SourceConfig,
+    WorkerShard,
+)
 from data_build.sources.text_files import parquet_rows
 from soundflow.errors import UserError
 
@@ -21,6 +33,15 @@ _USUAL = (
     "manifest.jsonl", "manifest.json", "manifest.csv", "manifest.tsv", "manifest.parquet",
     "metadata.jsonl", "metadata.csv",
 )  # fmt: skip
+# Columns that nobody would give to anything but a time; to pass over one would pair the text of a
+# part with the whole file.
+_LIKE_A_TIME = re.compile(
+    r"(?:(?:seg|segment|utt|utterance|clip|audio|speech|event|t|x|ts)_?)?"
+    r"(?:start|begin|onset|offset|stop|end|min|max)"
+    r"(?:_?(?:time|s|sec|secs|seconds|ms|sample|samples|frame|frames|timestamp))*",
+    re.IGNORECASE,
+)
+_ROUNDED_S = 0.1
 
 
 def manifest(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
@@ -87,6 +108,183 @@ def _table(config: SourceConfig) -> Path:
     if found:
         return found[0]
     raise UserError(f"manifest: {root} has no {', '.join(_USUAL)}", f"expected {MANIFEST_TREE}")
+
+
+def names_of(config: SourceConfig, field: str) -> tuple[str, ...]:
+    """The columns in which to look for a field: the recipe's choice, or the usual names."""
+    chosen = config.columns.get(field)
+    return (chosen,) if chosen else FIELDS[field]
+
+
+def span_of(config: SourceConfig, row: Row) -> tuple[float, float | None, float | None]:
+    """(start, end, duration) in seconds; end None = to the end of the file.
+
+    A row with a start and a duration but no end (NeMo's form) gets its end from them.
+
+    Raises:
+        BadRow: if a time is not one, the end does not lie behind the start, the times contradict
+            each other, or a column looks like a time but has no name that is known.
+    """
+    begin_s, end_s = _seconds(config, row, "start"), _seconds(config, row, "end")
+    if end_s is None and "onset" in row.data and "offset" in row.data:
+        end_s = row.seconds_or_none("offset")  # of sound events; elsewhere it is where they begin
+    length_s = _seconds(config, row, "duration")
+    if begin_s is None and end_s is None:
+        _require_no_other_times(config, row)
+    start_s = begin_s or 0.0
+    if end_s is None and length_s is not None and begin_s is not None:
+        end_s = round(start_s + length_s, 6)
+    if end_s is None:
+        return start_s, None, length_s
+    if end_s <= start_s:
+        raise BadRow("ends before or at its start", f"{start_s:g} s to {end_s:g} s")
+    if length_s is not None and abs(end_s - start_s - length_s) > _ROUNDED_S:
+        raise BadRow(
+            "its duration differs from end - start",
+            f"{length_s:g} s, but {start_s:g} s to {end_s:g} s",
+        )
+    return start_s, end_s, round(end_s - start_s, 6)
+
+
+def _require_no_other_times(config: SourceConfig, row: Row) -> None:
+    for name, value in row.data.items():
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            continue
+        known = name in FIELDS["duration"] or name in config.columns.values()
+        if not known and _LIKE_A_TIME.fullmatch(name) and _is_number(value):
+            raise BadRow(f"column {name!r} looks like a time; map it under columns")
+
+
+def _is_number(value: str | int | float) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except (ValueError, OverflowError):
+        return False
+
+
+def clip_of(
+    config: SourceConfig,
+    row: Row,
+    audio: Recorded,
+    name: str,
+    default_origin: Origin,
+    duration_s: float | None,
+) -> Clip:
+    """A clip with every field that the row has; what is not a field goes to ``notes``.
+
+    Raises:
+        BadRow: if a field has a value it cannot have.
+    """
+
+    def text(field: str) -> str:
+        return row.text_or("", *names_of(config, field))
+
+    labels = _labels(config, row)
+    said = text("text")
+    return Clip(
+        id=text("id") or name,
+        kind=_kind(config, row, said, labels),
+        audio=audio,
+        origin=Origin(
+            text("corpus") or default_origin.corpus,
+            text("licence") or config.licence or default_origin.licence,
+            text("attribution") or default_origin.attribution,
+        ),
+        duration_s=duration_s,
+        text=said,
+        language=text("language") or config.language or "",
+        speaker=text("speaker"),
+        labels=labels,
+        caption=text("caption"),
+        translation=text("translation"),
+        words=_words(config, row),
+        notes=_notes(config, row),
+    )
+
+
+def _seconds(config: SourceConfig, row: Row, field: str) -> float | None:
+    for name in names_of(config, field):
+        found = row.seconds_or_none(name)
+        if found is not None:
+            return found
+    return None
+
+
+def _kind(config: SourceConfig, row: Row, said: str, labels: tuple[str, ...]) -> ClipKind:
+    """What the row or the recipe says it is, else what it says about itself."""
+    written = row.text_or("", *names_of(config, "kind"))
+    if written:
+        if written not in get_args(ClipKind):
+            raise BadRow(f"kind is not one of {', '.join(get_args(ClipKind))}", repr(written))
+        return cast(ClipKind, written)
+    if config.kind:
+        return config.kind
+    if said:
+        return "speech"
+    if labels or row.text_or("", *names_of(config, "caption")):
+        return "event"
+    if any(name in row.data for name in names_of(config, "text")):
+        raise BadRow("its text is empty")
+    raise BadRow("has neither text nor label nor caption; for noise, set kind: noise")
+
+
+def _labels(config: SourceConfig, row: Row) -> tuple[str, ...]:
+    """One label, several with ";" between them, or a list."""
+    for name in names_of(config, "label"):
+        value = row.data.get(name)
+        if isinstance(value, list):
+            if not all(isinstance(v, str) for v in value):
+                raise BadRow(f"{name} has a value that is not text")
+            pieces = value
+        else:
+            pieces = row.text_or("", name).split(";")
+        found = tuple(encodable(p.strip(), name) for p in pieces if p.strip())
+        if found:
+            return found
+    return ()
+
+
+def _words(config: SourceConfig, row: Row) -> tuple[Word, ...]:
+    """Word times: a list of {text (or word), start, end} in seconds from the clip's start."""
+    for name in names_of(config, "words"):
+        if not isinstance(row.data.get(name), list):
+            continue
+        words = tuple(
+            Word(w.text("text", "word"), w.seconds("start"), w.seconds("end"))
+            for w in row.children(name)
+        )
+        if any(w.end_s < w.start_s for w in words):
+            raise BadRow(f"{name} holds a word that ends before it starts")
+        return words
+    return ()
+
+
+def _notes(config: SourceConfig, row: Row) -> dict[str, Any]:
+    used = {name for field in FIELDS for name in names_of(config, field)}
+    return {key: plain(v) for key, v in row.data.items() if key not in used and v is not None}
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """``value`` as JSON can hold it, since it travels in a sample's record.
+
+    Raises:
+        BadRow: if it is nested too deeply or holds text that is not UTF-8.
+    """
+    if depth > 8:
+        raise BadRow("a further column is nested too deeply")
+    if isinstance(value, str):
+        return encodable(value, "a further column")
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, Mapping):
+        return {
+            encodable(str(k), "a further column"): plain(v, depth + 1) for k, v in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [plain(v, depth + 1) for v in value]
+    return encodable(str(value), "a further column")
 
 
 CORPORA = {

@@ -11,8 +11,8 @@ from typing import Any
 
 from data_build.records import Clip, Origin, Recorded
 from data_build.sources.audio_refs import AUDIO_SUFFIXES, files_below
-from data_build.sources.fields import clip_of, span_of
 from data_build.sources.json_stream import parse_json
+from data_build.sources.manifest import clip_of, span_of
 from data_build.sources.rows import Row, encodable, usable
 from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig, WorkerShard
 from soundflow.errors import UserError
