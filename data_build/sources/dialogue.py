@@ -7,20 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_build.records import Dialogue, Origin
-from data_build.sources.json_stream import array_items, documents, object_items
-from data_build.sources.rows import BREAKS_OFF, Row, open_binary, usable
-from data_build.sources.source import BadRow, Corpus, Report, SourceConfig, WorkerShard
+from data_build.records import Origin
+from data_build.sources.json_stream import array_items, object_items
+from data_build.sources.rows import BREAKS_OFF, Row, open_binary
+from data_build.sources.source import BadRow, Report, WorkerShard
 from data_build.sources.text_files import (
-    JSON_SUFFIXES,
     alternating,
-    dialogue,
     dialogue_corpus,
     field_text,
     messages_of,
-    row_id,
-    text_files,
-    text_root,
+    text_rows,
 )
 
 Messages = list[tuple[str, str]]
@@ -128,12 +124,6 @@ def _rounds(instruction: str) -> Messages:
     return rounds
 
 
-DUREADER = Origin("DuReader", "Apache-2.0", "Baidu; He et al. 2018, Tang et al. 2021")
-WEBQA = Origin("WebQA", "research use only", "Baidu; Li et al. 2016")
-
-DUREADER_TREE = "dureader_robust-data/{train,dev}.json or raw/trainset/{search,zhidao}.train.json"
-WEBQA_TREE = "WebQA.v1.0/me_train.json, me_validation.ann.json, me_test.ann.json"
-
 _QUESTION = ("question", "query", "utterance", "RawQuestion")
 _ANSWERS = ("answer", "answers", "targetValue", "response")
 _NO_ANSWER = frozenset(("no_answer", "no answer", "noanswer", "无答案"))
@@ -155,7 +145,7 @@ def question_and_answer(row: Row) -> list[tuple[str, str]]:
     return [("user", row.text(*_QUESTION)), ("assistant", answers[0])]
 
 
-def dureader(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
+def dureader_questions(path: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
     """DuReader (github.com/baidu/DuReader)::
 
         dureader_robust-data/train.json         {"data": [{"paragraphs": [{"context", "qas":
@@ -163,21 +153,10 @@ def dureader(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
         raw/trainset/zhidao.train.json          one a line: {"question_id", "question",
                                                  "question_type", "answers": [...], "documents"}
 
-    ``split`` picks files by name. Questions without an answer (the test sets) are reported.
+    Questions without an answer (the test sets) are reported.
     """
-    root = text_root(config)
-    paths = text_files(config, DUREADER_TREE, report, JSON_SUFFIXES)
-    for path, rows_part in part.share(paths):
-        rows = (
-            _squad_questions(path, rows_part, report)
-            if _is_squad(path)
-            else documents(path, report, rows_part)
-        )
-        yield from usable(
-            rows,
-            lambda row: dialogue(row_id(row, root), question_and_answer(row), DUREADER),
-            report,
-        )
+    squad = _is_squad(path)
+    return _squad_questions(path, part, report) if squad else text_rows(path, report, part)
 
 
 def _is_squad(path: Path) -> bool:
@@ -210,28 +189,20 @@ def _squad_questions(path: Path, part: WorkerShard, report: Report) -> Iterator[
                 report(error.drop(paragraph.where))
 
 
-def webqa(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
+def webqa_questions(path: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
     """WebQA (Baidu, 2016), one object a file::
 
-        me_train.json             {"Q_TRN_000001": {"question", "evidences": {"Q_TRN_000001#00":
-                                    {"answer": ["..."], "evidence": "..."}, ...}}, ...}
-        me_validation.ann.json    the same; "no_answer" marks evidence that does not tell
-
-    The answer that most of the evidence gives is taken. A unit of work is a question.
+    me_train.json             {"Q_TRN_000001": {"question", "evidences": {"Q_TRN_000001#00":
+                                {"answer": ["..."], "evidence": "..."}, ...}}, ...}
+    me_validation.ann.json    the same; "no_answer" marks evidence that does not tell
     """
-    root = text_root(config)
-    for path, rows_part in part.share(text_files(config, WEBQA_TREE, report, JSON_SUFFIXES)):
-        rows = (
-            Row(f"{path}:{key}", value if isinstance(value, dict) else {})
-            for index, (key, value) in enumerate(object_items(path, report))
-            if rows_part.takes(index)
-        )
-        yield from usable(
-            rows, lambda row: dialogue(row_id(row, root), _most_given(row), WEBQA), report
-        )
+    for index, (key, value) in enumerate(object_items(path, report)):
+        if part.takes(index):
+            yield Row(f"{path}:{key}", _mapping(value))
 
 
-def _most_given(row: Row) -> list[tuple[str, str]]:
+def most_given_answer(row: Row) -> list[tuple[str, str]]:
+    """The answer that most of the evidence of a question of WebQA gives."""
     evidences = row.data.get("evidences")
     if not isinstance(evidences, dict):
         raise BadRow("has no evidences")
@@ -302,11 +273,19 @@ CORPORA = {
         "hub: rubenroy/GammaCorpus-Fact-QA-450k",
         question_and_answer,
     ),
-    "dureader": Corpus(
-        dureader, ("dialogue",), DUREADER.licence, DUREADER_TREE, "github.com/baidu/DuReader"
+    "dureader": dialogue_corpus(
+        Origin("DuReader", "Apache-2.0", "Baidu; He et al. 2018, Tang et al. 2021"),
+        "dureader_robust-data/{train,dev}.json or raw/trainset/{search,zhidao}.train.json",
+        "github.com/baidu/DuReader",
+        question_and_answer,
+        dureader_questions,
     ),
-    "webqa": Corpus(
-        webqa, ("dialogue",), WEBQA.licence, WEBQA_TREE, "Baidu WebQA 1.0 (arXiv 1607.06275)"
+    "webqa": dialogue_corpus(
+        Origin("WebQA", "research use only", "Baidu; Li et al. 2016"),
+        "WebQA.v1.0/me_train.json, me_validation.ann.json, me_test.ann.json",
+        "Baidu WebQA 1.0 (arXiv 1607.06275)",
+        most_given_answer,
+        webqa_questions,
     ),
     "qa_json": dialogue_corpus(
         None,

@@ -14,7 +14,7 @@ from data_build.sources.audio_refs import audio_file
 from data_build.sources.json_stream import json_lines
 from data_build.sources.rows import Row, encodable, usable
 from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig, WorkerShard
-from data_build.sources.text_files import language_of, row_id, text_files, text_root
+from data_build.sources.text_files import JSON_SUFFIXES, language_of, row_id, text_files, text_root
 from soundflow.errors import UserError
 from soundflow.interop.conversations import (
     CorpusItem,
@@ -28,8 +28,6 @@ T = TypeVar("T")
 
 STREAMAUDIO = Origin("StreamAudio-2M", "see its card", "Audio-Interaction authors, 2026")
 STREAMAUDIO_TREE = "*.jsonl, with audio_path relative to the file's folder or to audio_root"
-
-_SUFFIXES = frozenset((".jsonl", ".json", ".gz"))
 
 
 def streamaudio(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
@@ -56,7 +54,7 @@ def streamaudio(config: SourceConfig, part: WorkerShard, report: Report) -> Iter
         online = _parsed(lambda data: OnlineConversation.from_json(0, data), row)
         return _clips(config, row, name, "", online.turns)
 
-    for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, report, _SUFFIXES)):
+    for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, report, JSON_SUFFIXES)):
         for clips in usable(json_lines(path, report, rows_part), make, report):
             yield from clips
 
@@ -90,7 +88,7 @@ def offline_conversation(
             notes={"form": example.task},
         )
 
-    for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, report, _SUFFIXES)):
+    for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, report, JSON_SUFFIXES)):
         yield from usable(json_lines(path, report, rows_part), make, report)
 
 

@@ -32,11 +32,19 @@ _HAN = re.compile(r"[㐀-鿿]")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
+def text_rows(path: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
+    """The records of a file, in order."""
+    if path.suffix == ".parquet":
+        return parquet_rows(path, report, part)
+    return documents(path, report, part)
+
+
 def dialogue_corpus(
     origin: Origin | None,
     tree: str,
     download: str,
     parse: Callable[[Row], Sequence[tuple[str, str]]],
+    rows_of: Callable[[Path, Report, WorkerShard], Iterator[Row]] = text_rows,
     repeats: str = "",
 ) -> Corpus:
     """A corpus of conversations, a record each: ``parse`` gives its (role, text) pairs.
@@ -55,7 +63,8 @@ def dialogue_corpus(
 
         paths = text_files(config, tree, report)
         paths = [p for p in paths if p.name != repeats] or paths
-        yield from usable(text_rows(paths, part, report), make, report)
+        for path, rows_part in part.share(paths):
+            yield from usable(rows_of(path, report, rows_part), make, report)
 
     return Corpus(read, ("dialogue",), origin.licence if origin else AS_STATED, tree, download)
 
@@ -101,15 +110,6 @@ def text_files(
         f"{config.corpus}: {folder} has no {', '.join(sorted(suffixes))} file{wanted}",
         f"expected {expected}",
     )
-
-
-def text_rows(paths: Sequence[Path], part: WorkerShard, report: Report) -> Iterator[Row]:
-    """The records of all files, in order."""
-    for path, rows in part.share(paths):
-        if path.suffix == ".parquet":
-            yield from parquet_rows(path, report, rows)
-        else:
-            yield from documents(path, report, rows)
 
 
 def parquet_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
