@@ -15,7 +15,7 @@ from data_build.speech.rewriting.rewriter import ChatRewriter
 from data_build.speech.setup import speech_sources
 from data_build.tasks.context import Makers
 from data_build.tasks.table import needs_of
-from data_build.tfjp.config import TfjpConfig
+from data_build.tfjp.spectrum import TfjpConfig
 from data_build.tokenize import Vocabulary, read_vocabulary
 
 MATERIAL, CACHE = "material", "cache"  # folders beside the splits

@@ -23,9 +23,9 @@ from data_build.randomness import generator
 from data_build.records import Clip, Prepared, Recorded, SyntheticSound, Unspoken
 from data_build.sources.audio_refs import audio_source
 from data_build.synth.kinds import SYNTH_VERSION, take
-from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import TfjpReport, tfjp
 from data_build.tfjp.spans import CutMap
+from data_build.tfjp.spectrum import TfjpConfig
 from soundflow.audio.files import AudioError, read_recording
 from soundflow.audio.level import Float32, is_silent
 from soundflow.config.record import to_plain

@@ -32,8 +32,8 @@ from data_build.scenes.retrieval import ClipLibrary, Reranker, groundable
 from data_build.scenes.scene import MIN_EVENTS, Annotation, Scene, sentence
 from data_build.scenes.verify import RuleVerifier
 from data_build.synth.kinds import KINDS
-from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import tfjp
+from data_build.tfjp.spectrum import TfjpConfig
 
 BAG = 10  # clips that a scene is planned from
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.spans import BLANK, CutMap
 from data_build.tfjp.spectrum import (
     ClipSpectrum,
+    TfjpConfig,
     analyse,
     boundary_norm,
     core_locate,

@@ -21,9 +21,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import soundfile
 
-from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import STABLE_SHARE, tfjp
 from data_build.tfjp.spectrum import (
+    TfjpConfig,
     analyse,
     boundary_norm,
     core_locate,

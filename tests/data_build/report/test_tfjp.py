@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from data_build.report.tfjp import kept_frames, png
-from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import tfjp
+from data_build.tfjp.spectrum import TfjpConfig
 from tests.data_build.tfjp.made_clips import silence, voiced
 
 

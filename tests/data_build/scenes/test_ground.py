@@ -19,8 +19,8 @@ from data_build.scenes.retrieval import ClipLibrary, write_clip_library
 from data_build.scenes.scene import Scene, SubEvent
 from data_build.scenes.verify import RuleVerifier
 from data_build.synth.kinds import take
-from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import tfjp
+from data_build.tfjp.spectrum import TfjpConfig
 from soundflow.audio.files import read_audio
 from tests.data_build.scenes.sounds import RATE, barks, with_noise
 

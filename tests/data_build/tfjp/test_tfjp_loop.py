@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_build.tfjp import loop, spectrum
-from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.loop import TfjpResult, divided, tfjp
+from data_build.tfjp.spectrum import TfjpConfig
 from soundflow.text.wer import count_errors
 from tests.data_build.tfjp.made_clips import Float32, noise, rms_db, silence, voiced
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_build.tfjp.config import TfjpConfig
 from data_build.tfjp.spans import BLANK, Span, runs
 from data_build.tfjp.spectrum import (
+    TfjpConfig,
     active_frames,
     analyse,
     boundary_norm,
