@@ -33,13 +33,13 @@ def self_check(folder: Path, vocabulary: Vocabulary, streams: int = _STREAMS) ->
 
 def check_sample(sample: StreamSample, vocabulary: Vocabulary) -> None:
     """Ids and roles from the record again, turns from the ids back, features in other packets."""
-    if sample.record.kind == "offline":
-        check_offline(sample, vocabulary)
-        return
     spec, record = vocabulary.spec, sample.record
-    again = online_sample(record, sample.pcm, vocabulary)
+    lay_out = offline_sample if record.kind == "offline" else online_sample
+    again = lay_out(record, sample.pcm, vocabulary)
     same = np.array_equal(again.ids, sample.ids) and np.array_equal(again.roles, sample.roles)
     _require(same, record.id, "its tokens differ from its record")
+    if record.kind == "offline":
+        return
     parsed = parse_online(spec.tokens, spec.time.slots_per_chunk, sample.ids.tolist())
     said = [(t.chunk, t.emotion, vocabulary.tokenizer.decode(t.text_ids)) for t in parsed.turns]
     truth = [(r.chunk, r.emotion, r.text) for r in record.replies]
@@ -54,14 +54,6 @@ def check_sample(sample: StreamSample, vocabulary: Vocabulary) -> None:
         record.id,
         "its features depend on the packet size",
     )
-
-
-def check_offline(sample: StreamSample, vocabulary: Vocabulary) -> None:
-    """Ids and roles of an offline sample from its record again."""
-    record = sample.record
-    again = offline_sample(record, sample.pcm, vocabulary)
-    same = np.array_equal(again.ids, sample.ids) and np.array_equal(again.roles, sample.roles)
-    _require(same, record.id, "its tokens differ from its record")
 
 
 def _require(holds: bool, sample_id: str, what: str) -> None:

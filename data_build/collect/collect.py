@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from data_build.chat.client import ChatClient, asked_for, chat_client
+from data_build.chat.client import asked_for, chat_client
 from data_build.collect.feasible import label_problems, split_problems
-from data_build.collect.material import Assigned, Seen, material, speakers
+from data_build.collect.material import Seen, material, speakers
 from data_build.drops import Drop
 from data_build.pools.pools import CueEntry, PoolsIndex, TableEntry
 from data_build.pools.table import Table, TableWriter
@@ -60,27 +60,28 @@ def collect(recipe: BuildRecipe, folder: Path) -> Collected:
         UserError: if a source is missing or the tables cannot be written.
     """
     client = asked_for("silence", recipe.llm, chat_client(recipe.llm, folder / CHAT_CACHE))
-    look = _Look.at(recipe)
+    by_recording, notes = _speakers(recipe)
+    drops, seen = list[Drop](), Seen(Counter(), Counter())
     with ExitStack() as stack:
         writers: dict[Place, TableWriter] = {}
-        for row in look.material(client):
+        for row in material(recipe, client, by_recording, drops.append, seen):
             at = (row.split, row.table, row.is_cue)
             if at not in writers:
                 file = folder / row.split / _file(row.table, row.is_cue)
                 writers[at] = stack.enter_context(TableWriter(file))
             writers[at].add(row.item)
-    found = look.found(
-        {
-            at: TableEntry(_file(at[1], at[2]), len(writer), writer.sha256)
-            for at, writer in writers.items()
-        }
-    )
-    for split, index in found.indices.items():
+    entries = {
+        at: TableEntry(_file(at[1], at[2]), len(writer), writer.sha256)
+        for at, writer in writers.items()
+    }
+    indices = {split: _index(recipe, split, entries) for split in recipe.splits}
+    for split, index in indices.items():
         _write_scene_library(recipe, folder, split, index)
         index.write(folder / split)
-    marked = {"recipe": _recipe_digest(recipe), **asdict(found.collected)}
+    collected = _collected(recipe, indices, seen, drops, notes)
+    marked = {"recipe": _recipe_digest(recipe), **asdict(collected)}
     write_text(folder / _COLLECTED, json.dumps(marked, indent=1, sort_keys=True))
-    return found.collected
+    return collected
 
 
 def survey(recipe: BuildRecipe) -> Collected:
@@ -89,9 +90,15 @@ def survey(recipe: BuildRecipe) -> Collected:
     Raises:
         UserError: if a source is missing.
     """
-    look = _Look.at(recipe)
-    rows = Counter((row.split, row.table, row.is_cue) for row in look.material(None))
-    return look.found({at: TableEntry("", n, "") for at, n in rows.items()}).collected
+    by_recording, notes = _speakers(recipe)
+    drops, seen = list[Drop](), Seen(Counter(), Counter())
+    rows = Counter(
+        (row.split, row.table, row.is_cue)
+        for row in material(recipe, None, by_recording, drops.append, seen)
+    )
+    entries = {at: TableEntry("", n, "") for at, n in rows.items()}
+    indices = {split: _index(recipe, split, entries) for split in recipe.splits}
+    return _collected(recipe, indices, seen, drops, notes)
 
 
 def collected_before(recipe: BuildRecipe, folder: Path) -> Collected | None:
@@ -133,41 +140,22 @@ def _file(table: str, is_cue: bool) -> str:
     return f"cue-{digest(table)[:12]}.jsonl" if is_cue else f"{table}.jsonl"
 
 
-@dataclass(frozen=True)
-class _Found:
-    collected: Collected
-    indices: dict[str, PoolsIndex]
-
-
-@dataclass(frozen=True)
-class _Look:
-    """One pass over the material of a recipe, with its findings."""
-
-    recipe: BuildRecipe
-    by_recording: bool
-    notes: tuple[str, ...]
-    drops: list[Drop]
-    seen: Seen
-
-    @staticmethod
-    def at(recipe: BuildRecipe) -> _Look:
-        return _Look(recipe, *_speakers(recipe), [], Seen(Counter(), Counter()))
-
-    def material(self, client: ChatClient | None) -> Iterator[Assigned]:
-        return material(self.recipe, client, self.by_recording, self.drops.append, self.seen)
-
-    def found(self, entries: Mapping[Place, TableEntry]) -> _Found:
-        """The result, once all material is read."""
-        recipe, missing = self.recipe, list[str]()
-        problems = label_problems(recipe, self.seen.labels)
-        indices = {split: _index(recipe, split, entries) for split in recipe.splits}
-        for split, index in indices.items():
-            present = {cue.name for cue in index.cues}
-            missing += [f"{split}/{cue.name}" for cue in recipe.cues if cue.name not in present]
-            problems += split_problems(recipe, split, index, self.seen.rows)
-        clips = sum(entry.rows for entry in entries.values())
-        collected = Collected(clips, tuple(self.drops), tuple(missing), tuple(problems), self.notes)
-        return _Found(collected, indices)
+def _collected(
+    recipe: BuildRecipe,
+    indices: Mapping[str, PoolsIndex],
+    seen: Seen,
+    drops: Sequence[Drop],
+    notes: tuple[str, ...],
+) -> Collected:
+    """The result, once all material is read."""
+    clips, missing, problems = 0, list[str](), label_problems(recipe, seen.labels)
+    for split, index in indices.items():
+        tables = (*index.tables.values(), *(cue.table for cue in index.cues))
+        clips += sum(table.rows for table in tables)
+        present = {cue.name for cue in index.cues}
+        missing += [f"{split}/{cue.name}" for cue in recipe.cues if cue.name not in present]
+        problems += split_problems(recipe, split, index, seen.rows)
+    return Collected(clips, tuple(drops), tuple(missing), tuple(problems), notes)
 
 
 def _index(recipe: BuildRecipe, split: str, entries: Mapping[Place, TableEntry]) -> PoolsIndex:

@@ -53,131 +53,69 @@ class Task:
 
 _TABLE = (
     # real time asr
-    Task(
-        "transcribe_words", "real_time_asr", transcription.plan_words, ("speech",),
-        "the words that ended in a chunk, after that chunk",
-    ),
-    Task(
-        "transcribe_utterances", "real_time_asr", transcription.plan_utterances, ("speech",),
-        "the transcript, when the utterance ends",
-    ),
-    Task(
-        "transcribe_in_noise", "real_time_asr", transcription.plan_words_in_noise,
-        ("speech", "sounds"),
-        "the words as they end, with other sounds behind the speech",
-    ),
-    Task(
-        "transcribe_speakers", "real_time_asr", transcription.plan_speakers, ("speech",),
-        "each utterance when it ends, with the number of its speaker",
-    ),
+    Task("transcribe_words", "real_time_asr", transcription.plan_words, ("speech",),
+         "the words that ended in a chunk, after that chunk"),
+    Task("transcribe_utterances", "real_time_asr", transcription.plan_utterances, ("speech",),
+         "the transcript, when the utterance ends"),
+    Task("transcribe_in_noise", "real_time_asr", transcription.plan_words_in_noise,
+         ("speech", "sounds"), "the words as they end, with other sounds behind the speech"),
+    Task("transcribe_speakers", "real_time_asr", transcription.plan_speakers, ("speech",),
+         "each utterance when it ends, with the number of its speaker"),
     # streaming translation
-    Task(
-        "translate_segments", "streaming_translation", translation.plan_segments, ("translated",),
-        "the translation, when the segment ends",
-    ),
-    Task(
-        "translate_wait_k", "streaming_translation", translation.plan_wait_k, ("translated",),
-        "one word of the translation for each source word, k words behind",
-    ),
-    Task(
-        "translate_on_request", "streaming_translation", translation.plan_on_request,
-        ("translated",),
-        "translations after a spoken request, nothing before it",
-    ),
-    Task(
-        "interpret_conversation", "streaming_translation", translation.plan_conversation,
-        ("translated",),
-        "each utterance of two languages, translated into the other",
-    ),
+    Task("translate_segments", "streaming_translation", translation.plan_segments, ("translated",),
+         "the translation, when the segment ends"),
+    Task("translate_wait_k", "streaming_translation", translation.plan_wait_k, ("translated",),
+         "one word of the translation for each source word, k words behind"),
+    Task("translate_on_request", "streaming_translation", translation.plan_on_request,
+         ("translated",), "translations after a spoken request, nothing before it"),
+    Task("interpret_conversation", "streaming_translation", translation.plan_conversation,
+         ("translated",), "each utterance of two languages, translated into the other"),
     # audio understanding
-    Task(
-        "answer_about_sound", "audio_understanding", understanding.plan_open, ("sounds",),
-        "the answer to an open question about a sound",
-    ),
-    Task(
-        "choose_sound", "audio_understanding", understanding.plan_choice, ("sounds",),
-        "the right one of the sounds that a question names",
-    ),
-    Task(
-        "describe_sound", "audio_understanding", understanding.plan_description, ("sounds",),
-        "a description after every sound, once requested",
-    ),
-    Task(
-        "count_events", "audio_understanding", understanding.plan_count, ("sounds",),
-        "how often a sound occurred, when the question ends",
-    ),
+    Task("answer_about_sound", "audio_understanding", understanding.plan_open, ("sounds",),
+         "the answer to an open question about a sound"),
+    Task("choose_sound", "audio_understanding", understanding.plan_choice, ("sounds",),
+         "the right one of the sounds that a question names"),
+    Task("describe_sound", "audio_understanding", understanding.plan_description, ("sounds",),
+         "a description after every sound, once requested"),
+    Task("count_events", "audio_understanding", understanding.plan_count, ("sounds",),
+         "how often a sound occurred, when the question ends"),
     # voice chat
-    Task(
-        "chat_multi_turn", "voice_chat", chat.plan_multi_turn, ("dialogues",),
-        "a reply after each turn of the user", True,
-    ),
-    Task(
-        "answer_facts", "voice_chat", chat.plan_facts, ("dialogues",),
-        "a short answer after each question",
-    ),
-    Task(
-        "chat_with_emotion", "voice_chat", chat.plan_emotion, ("dialogues",),
-        "replies with the emotion that fits the turn", True,
-    ),
-    Task(
-        "chat_over_background", "voice_chat", chat.plan_over_background, ("dialogues", "sounds"),
-        "replies after the turns, none to the background sounds", True,
-    ),
+    Task("chat_multi_turn", "voice_chat", chat.plan_multi_turn, ("dialogues",),
+         "a reply after each turn of the user", True),
+    Task("answer_facts", "voice_chat", chat.plan_facts, ("dialogues",),
+         "a short answer after each question"),
+    Task("chat_with_emotion", "voice_chat", chat.plan_emotion, ("dialogues",),
+         "replies with the emotion that fits the turn", True),
+    Task("chat_over_background", "voice_chat", chat.plan_over_background, ("dialogues", "sounds"),
+         "replies after the turns, none to the background sounds", True),
     # instruction following
-    Task(
-        "count_sounds", "instruction_following", events.plan_counting, ("cues",),
-        "the running count of a sound, once asked to count it",
-    ),
-    Task(
-        "alert_on_sound", "instruction_following", instructions.plan_alert, ("sounds",),
-        "an alert at the requested sound, at no other",
-    ),
-    Task(
-        "hold_replies", "instruction_following", instructions.plan_hold, ("dialogues",),
-        "no answers between 'be quiet' and 'go on'",
-    ),
-    Task(
-        "carry_out_instruction", "instruction_following", instructions.plan_carry_out,
-        ("dialogues", "speech"),
-        "what a spoken instruction asks for; no reply to bystanders",
-    ),
+    Task("count_sounds", "instruction_following", events.plan_counting, ("cues",),
+         "the running count of a sound, once asked to count it"),
+    Task("alert_on_sound", "instruction_following", instructions.plan_alert, ("sounds",),
+         "an alert at the requested sound, at no other"),
+    Task("hold_replies", "instruction_following", instructions.plan_hold, ("dialogues",),
+         "no answers between 'be quiet' and 'go on'"),
+    Task("carry_out_instruction", "instruction_following", instructions.plan_carry_out,
+         ("dialogues", "speech"), "what a spoken instruction asks for; no reply to bystanders"),
     # proactive response
-    Task(
-        "answer_cues", "proactive_response", events.plan_cues, ("cues",),
-        "the reply of every cue that has one",
-    ),
-    Task(
-        "stay_silent", "proactive_response", events.plan_quiet, ("silence",),
-        "nothing: no event in the stream deserves a reply",
-    ),
-    Task(
-        "react_to_event", "proactive_response", events.plan_single, ("sounds", "judged"),
-        "a warning at the one sound that calls for help",
-    ),
-    Task(
-        "react_to_events", "proactive_response", events.plan_several, ("sounds", "judged"),
-        "a warning at each of several sounds of one kind of danger",
-    ),
+    Task("answer_cues", "proactive_response", events.plan_cues, ("cues",),
+         "the reply of every cue that has one"),
+    Task("stay_silent", "proactive_response", events.plan_quiet, ("silence",),
+         "nothing: no event in the stream deserves a reply"),
+    Task("react_to_event", "proactive_response", events.plan_single, ("sounds", "judged"),
+         "a warning at the one sound that calls for help"),
+    Task("react_to_events", "proactive_response", events.plan_several, ("sounds", "judged"),
+         "a warning at each of several sounds of one kind of danger"),
     # environment agent
-    Task(
-        "chat_in_scene", "environment_agent", environment.plan_chat,
-        ("dialogues", "sounds", "scenes"),
-        "replies to the turns inside a planned scene, none to its sounds", True,
-    ),
-    Task(
-        "ask_about_scene", "environment_agent", environment.plan_question, ("sounds", "scenes"),
-        "the answer to a late question about the surrounding scene",
-    ),
-    Task(
-        "warn_in_conversation", "environment_agent", environment.plan_warning,
-        ("dialogues", "sounds", "judged"),
-        "a warning that breaks into a conversation",
-    ),
-    Task(
-        "recall_conversation", "environment_agent", environment.plan_recall,
-        ("dialogues", "sounds"),
-        "an answer from at least three rounds before",
-    ),
+    Task("chat_in_scene", "environment_agent", environment.plan_chat,
+         ("dialogues", "sounds", "scenes"),
+         "replies to the turns inside a planned scene, none to its sounds", True),
+    Task("ask_about_scene", "environment_agent", environment.plan_question, ("sounds", "scenes"),
+         "the answer to a late question about the surrounding scene"),
+    Task("warn_in_conversation", "environment_agent", environment.plan_warning,
+         ("dialogues", "sounds", "judged"), "a warning that breaks into a conversation"),
+    Task("recall_conversation", "environment_agent", environment.plan_recall,
+         ("dialogues", "sounds"), "an answer from at least three rounds before"),
 )  # fmt: skip
 
 TASKS: dict[str, Task] = {task.name: task for task in _TABLE}
