@@ -13,7 +13,7 @@ from data_build.recipe import BuildRecipe
 from data_build.scenes.source import SceneChat, SceneSource, scene_source
 from data_build.speech.rewriting.rewriter import ChatRewriter
 from data_build.speech.setup import speech_sources
-from data_build.tasks.context import Makers
+from data_build.tasks.context import PlannerResources
 from data_build.tasks.table import needs_of
 from data_build.tfjp.spectrum import TfjpConfig
 from data_build.tokenize import Vocabulary, read_vocabulary
@@ -27,7 +27,7 @@ class SplitContext:
     """A split: its data and its sources of speech and scenes."""
 
     pools: Pools
-    makers: Makers
+    resources: PlannerResources
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
     splits: dict[str, SplitContext] = {}
     for name in recipe.splits:
         pools = open_pools(output / MATERIAL / name)
-        makers = Makers(
+        resources = PlannerResources(
             speech=speech[name],
             prepare=preparer.prepare,
             scenes=_scenes(recipe, name, pools, preparer, client),
             probes=asked_for("probe", recipe.llm, client),
         )
-        splits[name] = SplitContext(pools, makers)
+        splits[name] = SplitContext(pools, resources)
     return BuildContext(recipe, splits, read_vocabulary(recipe.vocabulary, recipe.stream), preparer)
 
 

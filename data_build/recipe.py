@@ -142,8 +142,8 @@ class BuildRecipe:
         plain = {k: v for k, v in to_plain(self).items() if k not in operational}
         if plain["llm"] is not None:  # where the model runs changes nothing that it says
             chat = plain["llm"]["chat"]
-            said_by = {k: v for k, v in chat.items() if k not in ("endpoint", "cache_dir")}
-            plain["llm"] = {**plain["llm"], "chat": said_by}
+            model = {k: v for k, v in chat.items() if k not in ("endpoint", "cache_dir")}
+            plain["llm"] = {**plain["llm"], "chat": model}
         if self.scenes.generator is not None:  # nor what a generator makes
             made_by = {k: v for k, v in plain["scenes"]["generator"].items() if k != "endpoint"}
             plain["scenes"] = {**plain["scenes"], "generator": made_by}

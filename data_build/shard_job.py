@@ -132,7 +132,7 @@ def _stream(
     split, prepare = context.splits[seed.split], context.preparer.prepare
     name, provenance = stream_id(seed.split, seed.number), asdict(seed)
     planning = PlannerContext.of(
-        split.pools, split.makers, recipe.tasks, recipe.longest_speech_s, seed, report
+        split.pools, split.resources, recipe.tasks, recipe.longest_speech_s, seed, report
     )
     task = quota_key(recipe.splits[seed.split].weights, seed.number)
     if task in FORMS:

@@ -166,7 +166,7 @@ def _request(dialogue: Dialogue) -> ChatRequest:
 
 
 @dataclass(frozen=True)
-class FirstHeard:
+class FirstSoundProbe:
     """A question about which sound came first, asked after ``at`` sounds."""
 
     at: int
@@ -174,7 +174,9 @@ class FirstHeard:
     answer: str
 
 
-def first_heard(dialogue_id: str, sounds: Sequence[str], rng: np.random.Generator) -> FirstHeard:
+def first_sound_probe(
+    dialogue_id: str, sounds: Sequence[str], rng: np.random.Generator
+) -> FirstSoundProbe:
     """A probe about sounds: asks which one came first, after at least three more.
 
     Args:
@@ -189,7 +191,7 @@ def first_heard(dialogue_id: str, sounds: Sequence[str], rng: np.random.Generato
         raise _unfit(dialogue_id, "the first sound was repeated")
     earliest = max(1 + ROUNDS_BETWEEN, earliest_late(len(sounds)))
     at = int(rng.integers(earliest, len(sounds) + 1))
-    return FirstHeard(at, "Which sound did I hear first?", f"It was {sounds[0]}.")
+    return FirstSoundProbe(at, "Which sound did I hear first?", f"It was {sounds[0]}.")
 
 
 def insert(dialogue: Dialogue, probe: Probe) -> Dialogue:

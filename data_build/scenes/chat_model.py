@@ -6,8 +6,8 @@
                           ▲                              │
                           └──── what is wrong with it ───┘  at most `ROUNDS` times ─▶ Dropped
 
-The types and the rules are those of `plan`, `refine` and `verify`: a model is never trusted more
-than the ontology.
+The types and the rules are those of `plan`, `refine` and `verify`: the answers of a model have to
+obey the ontology.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class _Question:
         parse: Callable[[Answer], T],
         faults: Callable[[T], Sequence[str]],
     ) -> T:
-        """The first answer without faults; a faulty one goes back with what is wrong with it.
+        """The first answer without faults; a faulty one is sent back with its errors.
 
         Raises:
             Dropped: when the model gives no answer, or none without faults.
@@ -144,7 +144,7 @@ class _Question:
         return Dropped(Drop(self.step, item, reason, "choice"))
 
     def made_by(self, role: str) -> dict[str, Any]:
-        """What the provenance says of something that the model decided."""
+        """The entry in the provenance for a decision of the model."""
         return {role: "chat", "model": self.client.config.model, "prompt": self.prompt.stamp()}
 
 
@@ -256,7 +256,7 @@ class ChatRefiner:
 
 
 def _near(name: str, world: Ontology) -> list[str]:
-    """What is evidence for a class, and its siblings: what it may be confused with."""
+    """The evidence for a class, and its siblings, with which it may be confused."""
     parent = world.classes[name].lineage[min(1, len(world.classes[name].lineage) - 1)]
     near = dict.fromkeys((*world.evidence(name), *world.under(parent)))
     return list(near)[:40]
@@ -264,7 +264,7 @@ def _near(name: str, world: Ontology) -> list[str]:
 
 @dataclass(frozen=True)
 class ChatVerifier:
-    """A `Verifier` that asks a chat model; what follows from its findings is decided here."""
+    """A `Verifier` that asks a chat model; the consequences of its findings are decided here."""
 
     client: ChatClient
 

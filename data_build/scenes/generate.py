@@ -1,4 +1,4 @@
-"""When no recording fits: a clip made from the fallback caption (paper: Clip grounding).
+"""Generates a clip from the fallback caption if no recording fits (paper: Clip grounding).
 
 Two generators: the project's own procedural sounds, and any server that turns a caption into audio.
 """
@@ -28,7 +28,7 @@ class Generator(Protocol):
     """Makes a clip for an event; the same ``seed`` gives the same clip."""
 
     def generate(self, event: SubEvent, refined: Refined, seed: str) -> Clip:
-        """A clip that is meant to be the event.
+        """A clip generated for the event.
 
         Raises:
             Dropped: if there is none.
@@ -50,7 +50,7 @@ class SynthGenerator:
 
 
 class HttpGenerator:
-    """Asks a server for audio and stores what it sends; asked once for the same thing."""
+    """Requests audio from a server and stores it; each clip is requested once."""
 
     def __init__(self, config: HttpGeneratorConfig, store: ClipStore) -> None:
         self._config = config

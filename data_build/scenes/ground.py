@@ -1,4 +1,4 @@
-"""Finds the audio of a planned event: retrieve, verify, reprocess once, or make (paper: Clip
+"""Grounds a planned event in audio: retrieve, verify, reprocess once, or generate (paper: Clip
 grounding).
 
 ::
@@ -36,7 +36,7 @@ Report = Callable[[Drop], None]
 
 
 class Tagger(Protocol):
-    """Says what a clip sounds like; see `data_build.scenes.onnx_models`."""
+    """Classifies the sounds of a clip; see `data_build.scenes.onnx_models`."""
 
     def tags(self, samples: Float32) -> dict[str, float]:
         """Ontology class -> score in [0, 1], of (n,) float32 samples at 16 kHz."""
@@ -44,7 +44,7 @@ class Tagger(Protocol):
 
 @dataclass(frozen=True)
 class Attempt:
-    """A clip that was tried on the way, for the provenance."""
+    """A clip that was tried, for the provenance."""
 
     clip: str
     how: How
@@ -55,7 +55,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Grounded:
-    """An event with its clip, where the clip comes from, and what was tried before."""
+    """An event with its clip, the origin of the clip, and what was tried before."""
 
     event: SubEvent
     refined: Refined
@@ -84,7 +84,7 @@ class Grounder:
         prepare: the samples of a clip as a stream uses them, (n,) float32 at 16 kHz; raises
             `Dropped` for a damaged one.
         reprocess: TFJP once more, (n,) float32 -> (m,) float32.
-        store: where reprocessed audio stays.
+        store: for reprocessed audio.
         generator: None: an event without a recording is dropped.
         tagger: its scores are evidence for the verifier; None: there are none.
     """
@@ -101,7 +101,7 @@ class Grounder:
         """The clip for an event.
 
         Args:
-            seed: tells takes and ties apart.
+            seed: decides takes and ties.
             report: takes the drops of damaged clips that were met.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What can be measured of a clip without knowing what it is: floor, clipping, gaps, edges."""
+"""Measurements of a clip that need no knowledge of its content: floor, clipping, gaps, edges."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Measured:
         snr_db: loud frames over the floor (10th percentile of what is not digital silence), at
             most 60: where a sound never pauses, a lower bound of its SNR.
         floor_flatness: spectral flatness of the quietest tenth of the frames, 0 (tones) to 1 (white
-            noise): tells a floor of noise from a sound that never pauses.
+            noise): distinguishes a noise floor from a sound that never pauses.
         clipped_share: share of samples in runs of three or more at full scale.
         longest_gap_s: longest inner stretch that is silent.
         cut_start, cut_end: whether the clip begins or ends in the middle of a loud sound.

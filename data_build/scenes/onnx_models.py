@@ -240,7 +240,7 @@ def _tokenizer(path: Path) -> Any:
 
 
 def _session(model: Path | bytes, where: str, weights: dict[str, bytes] | None = None) -> Any:
-    """An onnxruntime session on one thread: the same numbers on every machine of a kind."""
+    """An onnxruntime session on one thread: the same numbers on machines of the same kind."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -261,7 +261,7 @@ def _session(model: Path | bytes, where: str, weights: dict[str, bytes] | None =
 
 
 def _package_folder(package: str, install: str) -> Path:
-    """Where a package lies; it is not imported, since its code and what that needs are not used."""
+    """The folder of a package, without importing it: its code and dependencies are not used."""
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise UserError(f"the package {package.replace('_', '-')} is not installed", install)
@@ -269,7 +269,7 @@ def _package_folder(package: str, install: str) -> Path:
 
 
 def _pinned(path: Path, sha256: str, install: str) -> bytes:
-    """The bytes of a model in somebody else's package, if they are those that were tested."""
+    """The bytes of a model in a third-party package, if they are the tested ones."""
     data = _existing(path).read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(f"{path}: not the model that was tested", install)

@@ -1,4 +1,4 @@
-"""What sounds there are, where they belong, and which go together: the AudioSet ontology as data.
+"""The AudioSet ontology as data: classes of sounds, their places, and which go together.
 
 ::
 
@@ -35,7 +35,7 @@ class SoundClass:
     Attributes:
         id: AudioSet's machine id, "" for a class that only groups others.
         place: where such a sound occurs.
-        roles: the tracks it may lie on.
+        roles: the tracks that it may be on.
         seconds: shortest and longest usual length.
         doorway: whether it leads from inside to outside or back.
         lineage: its own name and those of its parents, upwards.
@@ -88,7 +88,7 @@ class Ontology:
         return not set(self.classes[name].lineage).isdisjoint(branches)
 
     def related(self, one: str, other: str) -> bool:
-        """Whether one is the other or lies under it."""
+        """Whether one is the other or a descendant of it."""
         return self.is_a(one, other) or self.is_a(other, one)
 
     def under(self, branch: str) -> tuple[str, ...]:
@@ -183,7 +183,7 @@ def ontology() -> Ontology:
 
 @dataclass(frozen=True)
 class Material:
-    """What a class sounds like, in words for a sound generator."""
+    """The sound of a class in words, for a sound generator."""
 
     material: str
     surface: str
@@ -199,7 +199,7 @@ def _materials() -> dict[str, Material]:
 
 
 def material(sound: SoundClass) -> Material:
-    """That of the nearest class upwards that has one."""
+    """The material of the nearest ancestor that has one."""
     table = _materials()
     return next(table[name] for name in sound.lineage if name in table)
 

@@ -1,11 +1,11 @@
-"""Plans believable scenes from a bag of loose clip annotations (paper: Scenario planning).
+"""Plans plausible scenes from a bag of loose clip annotations (paper: Scenario planning).
 
 ::
 
     bag ─▶ a setting that suits most of it ─▶ an ambient texture
-        ─▶ every sound that neither the setting nor a sound already in refuses
+        ─▶ every sound that fits the setting and the sounds already chosen
         ─▶ tracks, order, lengths, words ─▶ scene
-    what was refused ─▶ the same once more ─▶ a second scene
+    the rest ─▶ the same once more ─▶ a second scene
 
 Here the ontology decides and no server is asked; `data_build.scenes.chat_model` plans with a chat
 model. The scenes of both pass `scene.check`.

@@ -1,6 +1,6 @@
-"""From a planned sound to what grounds it in audio (paper: Event refinement).
+"""Refines a planned sound into a search query, a caption and tags (paper: Event refinement).
 
-A refined event has a retrieval query of 4-12 words that tells near confusables apart, a caption
+A refined event has a retrieval query of 4-12 words that separates similar sounds, a caption
 for a sound generator (material, surface, intensity) and the tags whose presence is evidence. Here
 the ontology decides; `data_build.scenes.chat_model` refines with a chat model.
 """
@@ -21,7 +21,7 @@ MAX_CAPTION_WORDS = 40
 
 @dataclass(frozen=True)
 class Refined:
-    """What to look for, what to synthesise when nothing is found, and what proves it.
+    """The search query, the caption for a generator, and the tags that count as evidence.
 
     ``tags`` are ontology classes. ``made_by`` as in `Scene`.
     """
@@ -36,15 +36,15 @@ class Refiner(Protocol):
     """Refines one event of a scene."""
 
     def refine(self, event: SubEvent, scene: Scene) -> Refined:
-        """What to look for; it passes `check_refined`.
+        """The refined event; it passes `check_refined`.
 
         Raises:
-            Dropped: if no refinement can be had.
+            Dropped: if there is no valid refinement.
         """
 
 
 def check_refined(refined: Refined, event: SubEvent, world: Ontology) -> tuple[str, ...]:
-    """What is wrong with a refinement; empty for a usable one."""
+    """The faults of a refinement; empty for a usable one."""
     problems: list[str] = []
     words = len(refined.query.split())
     if not MIN_QUERY_WORDS <= words <= MAX_QUERY_WORDS:
@@ -81,11 +81,11 @@ class RuleRefiner:
 def _query(sound: SoundClass, event: SubEvent, source: str, world: Ontology) -> str:
     """The class's own names first, then what it is described as, its kind and what makes it.
 
-    Words of one class rank before words it shares with its siblings, which is what tells "smoke
+    Words of one class rank before words it shares with its siblings, which is what separates "smoke
     alarm" from "alarm clock".
     """
     described = event.description.rsplit(",", 1)[0]  # without where the sound is
-    # Classes without an id only group others; nobody describes a recording by them.
+    # Classes without an id only group others; no recording is described by them.
     kinds = [name for name in sound.lineage[1:] if world.classes[name].id]
     words: dict[str, None] = {}
     for text in (sound.name, described, *kinds[:1], source, *kinds[1:], "sound recording clip"):

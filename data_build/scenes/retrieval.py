@@ -73,7 +73,7 @@ class Reranker(Protocol):
 
 
 def clip_text(clip: Clip) -> str:
-    """What a clip is searched by: caption, transcript, labels, their classes and what those are."""
+    """The search text of a clip: caption, transcript, labels, classes and their ancestors."""
     world = ontology()
     names: dict[str, None] = {}
     for label in clip.labels:
@@ -217,7 +217,7 @@ def _fused(best: Sequence[SearchResult], meaning: npt.NDArray[np.float32]) -> li
 
 @dataclass(frozen=True)
 class _Statistics:
-    """What BM25 knows of a query in the whole library."""
+    """The BM25 statistics of a query over the whole library."""
 
     idf: dict[str, float]
     mean_words: float

@@ -1,4 +1,4 @@
-"""A planned scene: its sounds, its words, and what makes it believable.
+"""A planned scene: its sounds, its description, and the rules that make it plausible.
 
 ::
 
@@ -48,7 +48,7 @@ Rule = Literal[
 
 @dataclass(frozen=True)
 class Annotation:
-    """What is known of one loose clip: its id, labels, caption and length."""
+    """The annotation of one clip: id, labels, caption and length."""
 
     id: str
     labels: tuple[str, ...]
@@ -92,7 +92,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a planner made of a bag: scenes, and why the rest of the bag is in none of them."""
+    """The result of a planner: scenes, and why each other clip is in none of them."""
 
     scenes: tuple[Scene, ...]
     unused: tuple[tuple[Annotation, str], ...] = ()
@@ -128,7 +128,7 @@ class Violation:
 
 
 def check(scene: Scene, world: Ontology) -> tuple[Violation, ...]:
-    """Everything that is wrong with a scene; empty for a believable one."""
+    """The faults of a scene; empty for a plausible one."""
     unknown = [e.sound for e in scene.events if e.sound not in world.classes]
     if unknown:
         return tuple(Violation("known", f"{sound!r} is no class") for sound in unknown)
@@ -178,7 +178,7 @@ def _durations(scene: Scene, world: Ontology) -> Iterator[Violation]:
 
 
 def _order(scene: Scene, world: Ontology) -> Iterator[Violation]:
-    """Of a pair with an order both must be in the foreground: only there is there an order."""
+    """An ordered pair must both be in the foreground, since only the foreground has an order."""
     for at, event in enumerate(scene.events):
         for other in scene.events[at + 1 :]:
             if world.precedes(other.sound, event.sound):
@@ -214,7 +214,7 @@ def _places(scene: Scene, world: Ontology) -> Iterator[Violation]:
 
 
 def _roles(scene: Scene, world: Ontology) -> Iterator[Violation]:
-    """A sound lies on a track that suits it, and on one track only."""
+    """Every sound is on one track only, and one that suits it."""
     for at, event in enumerate(scene.events):
         if event.role not in world.classes[event.sound].roles:
             yield Violation("role", f"{event.sound} in the {event.role}")

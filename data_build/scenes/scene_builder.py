@@ -114,7 +114,7 @@ class SceneBuilder:
         return 1.0 if self._world.is_any(proposed.name, self._setting.welcome) else 0.25
 
     def complete(self) -> None:
-        """Adds what a scene cannot do without: an ambient texture and enough sounds."""
+        """Adds what a scene must have: an ambient texture and enough sounds."""
         if self._ambient is None:
             self._add_ambient()
         pool = [
@@ -178,7 +178,7 @@ class SceneBuilder:
         return propose(self._world.classes[name], None, self._config, self._rng)
 
     def _compatible(self, new: ProposedSound) -> bool:
-        """Whether neither the setting nor any sound that is in already refuses it."""
+        """Whether it fits the setting and all sounds already added."""
         if self._world.is_any(new.name, self._setting.unwelcome):
             return False
         for other in self.sounds:
@@ -195,7 +195,7 @@ class SceneBuilder:
         return True
 
     def _suits_as_ambient(self, new: ProposedSound) -> bool:
-        """Whether it can lie under the whole scene; also in front, if the setting names it."""
+        """Whether it can be the ambient track; also a foreground sound, if the setting names it."""
         return (
             "ambient" in new.sound.roles
             and (not new.in_sequence or self._world.is_any(new.name, self._setting.ambient))
@@ -213,7 +213,7 @@ class SceneBuilder:
         return sound.place in ("any", self._setting.place)
 
     def _bound(self, one: str, other: str) -> bool:
-        """Whether two sounds have to lie on the same track, or in an order."""
+        """Whether two sounds have to be on the same track, or in an order."""
         return self._world.related(one, other) or self._world.ordered(one, other)
 
     def _order(
@@ -256,7 +256,7 @@ class SceneBuilder:
         return 0 if sound.place == self._setting.place else 2
 
     def _may_go_behind(self, proposed: ProposedSound) -> bool:
-        """Whether nothing hangs on the place that a foreground sound has in the sequence."""
+        """Whether no rule depends on the position of a foreground sound."""
         sequenced = (*self._foreground, *self._background)
         return (
             "background" in proposed.sound.roles

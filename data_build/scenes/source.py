@@ -1,4 +1,4 @@
-"""Believable scenes from the sounds of a split: plan, refine, ground (paper: section 2.2).
+"""Plausible scenes from the sounds of a split: plan, refine, ground (paper: section 2.2).
 
 ::
 
@@ -46,7 +46,7 @@ class CuratedScene:
     grounded: tuple[Grounded, ...]
 
     def items(self) -> tuple[Item, ...]:
-        """What a stream plan is made of: no event makes the assistant say anything by itself."""
+        """What a stream plan is made of: no event has a reply of its own."""
         return tuple(Item(g.clip, g.event.sound, track=g.event.role) for g in self.grounded)
 
     def provenance(self) -> dict[str, Any]:
@@ -71,12 +71,12 @@ class SceneSource:
         Args:
             seed: names the scene in drops, and decides about takes and ties.
             rng: draws the clips that the scene is planned from, and which of its scenes it is.
-            report: takes the drops of damaged clips that were met. What did not fit into the scene
-                was not needed; it is no drop.
+            report: takes the drops of damaged clips that were met. Clips that did not fit into the
+                scene are no drops.
 
         Raises:
-            Dropped: if the clips give none.
-            ServerGone: if a server that the recipe names has stopped answering.
+            Dropped: if the clips allow none.
+            ServerGone: if a server that the recipe names has stopped responding.
         """
         count = min(BAG, len(self.sounds))
         drawn = [self.sounds[int(i)] for i in rng.integers(len(self.sounds), size=count)]
@@ -91,7 +91,7 @@ class SceneSource:
     def scenes(
         self, bag: Sequence[Clip], seed: str
     ) -> tuple[tuple[CuratedScene, ...], tuple[Drop, ...]]:
-        """All scenes of a bag, and a drop for everything that did not make it.
+        """All scenes of a bag of clips, and a drop for every clip that is left out.
 
         A scene survives the loss of an event as long as it has three, one of them in the
         foreground and one ambient.

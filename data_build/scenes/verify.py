@@ -1,4 +1,4 @@
-"""Judges whether a clip is what a scene asked for (paper: Clip grounding).
+"""Verifies that a clip is the sound that a scene needs (paper: Clip grounding).
 
 ::
 
@@ -37,7 +37,7 @@ _SURROUNDINGS = ("Channel, environment and background", "Silence")
 
 @dataclass(frozen=True)
 class Finding:
-    """What one criterion says of a clip, and why."""
+    """The finding of one criterion on a clip, and the reason."""
 
     outcome: Outcome
     reason: str
@@ -61,7 +61,7 @@ class Verification:
         return "reprocess" if "reprocess" in outcomes else "accept"
 
     def why(self) -> str:
-        """What stands in the way, in one line; empty for an accepted clip."""
+        """The reasons against the clip, in one line; empty for an accepted clip."""
         pairs = zip(CRITERIA, self._all(), strict=True)
         return "; ".join(f"{name}: {f.reason}" for name, f in pairs if f.outcome != "pass")
 
@@ -71,13 +71,13 @@ class Verification:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A clip as it would be used, and everything a verifier may judge it by.
+    """A clip as it would be used, with everything that a verifier may use.
 
     Attributes:
         samples: (n,) float32 at 16 kHz.
-        measured: what the samples say.
+        measured: measurements of the samples.
         tags: what a tagging model detects, class -> [0, 1]; empty without one.
-        reprocessed: it went through TFJP once more already and cannot again.
+        reprocessed: it already went through TFJP once more.
     """
 
     clip: Clip
@@ -94,7 +94,7 @@ class Verifier(Protocol):
         """The findings of the four criteria.
 
         Raises:
-            Dropped: if none can be had.
+            Dropped: if there are none.
         """
 
 
@@ -161,7 +161,7 @@ class RuleVerifier:
         return Finding("reprocess", f"noise {floor}") if noisy else Finding("pass", floor)
 
     def _duration(self, measured: Measured, event: SubEvent) -> Finding:
-        """A texture is tiled or cut to the scene, so only a lower bound of its own holds for it."""
+        """A texture is tiled or cut to the scene, so it only has a lower bound."""
         planned_s, length_s = event.duration_s, measured.duration_s
         lengths = f"{length_s:.1f} s for {planned_s:.1f} s"
         if event.role == "ambient":
@@ -203,7 +203,7 @@ def contradiction(
 
 
 def is_texture(sound: SoundClass) -> bool:
-    """Whether a sound may go on without pause, so that its own noise is no flaw."""
+    """Whether a sound is continuous, so that its own noise is no fault."""
     return "ambient" in sound.roles
 
 

@@ -1,4 +1,4 @@
-"""Where the audio of a row lies, looked up in the file system; and the bytes of a tar's member."""
+"""Audio files of rows: looked up in the file system; and the bytes of a member of a tar."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def existing_audio(places: Sequence[Path]) -> Path:
 
 
 def written_path(written: str, base: Path | None) -> Path:
-    """A path as a table has it: relative to ``base``; only ``~/`` stands for the home folder."""
+    """A path from a table, relative to ``base``; a leading ``~/`` is the home folder."""
     path = Path(written)
     if written.startswith("~/"):
         path = path.expanduser()
@@ -65,7 +65,7 @@ def files_below(
 ) -> Iterator[Path]:
     """Files with one of ``suffixes`` under ``folder``, in sorted order, folder by folder.
 
-    Hidden entries and the litter of archive tools are passed over. A folder is read once, however
+    Hidden entries and leftovers of archive tools are skipped. A folder is read once, however
     many links lead to it (also from inside itself). A subfolder that cannot be listed is reported.
 
     Raises:

@@ -50,7 +50,7 @@ def read(
 
     The parts 0 .. of-1 hold every item exactly once. A ``limit`` cuts the whole corpus first, so
     that the parts together are the same items for any ``of``. Clips of one recording carry the
-    same `Clip.group`, whatever the corpus says about speakers.
+    same `Clip.group`, independent of speakers.
 
     Args:
         report: takes a `Drop` for every row that cannot be used, with its file and line.
@@ -101,7 +101,7 @@ def _fault(clip: Clip) -> str | None:
 
 
 def _recording(clip: Clip) -> str:
-    """The recording that a clip is, or is a part of, by whatever name it was found."""
+    """The recording that a clip is, or is a part of."""
     if not isinstance(clip.audio, Recorded):
         return ""
     return "#".join(filter(None, (os.path.realpath(clip.audio.path), clip.audio.member)))

@@ -34,7 +34,7 @@ def moss(row: Row) -> Messages:
         003          {"conversation_id", "meta_instruction", "num_turns", "category", "chat":
                       {"turn_1": {"Human": "<|Human|>: ...<eoh>\\n", "Inner Thoughts", "Commands",
                                   "Tool Responses", "MOSS": "<|MOSS|>: ...<eom>\\n"}, ...}}
-        003, mended  {"conversation_id", "category",
+        003, fixed   {"conversation_id", "category",
                       "conversation": [{"human", "assistant"}, ...]}
 
     as JSON lines, as one array, or one conversation a file. ``split`` picks files by name

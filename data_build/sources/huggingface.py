@@ -42,7 +42,7 @@ def huggingface(
     A row with audio becomes a clip: columns by their usual names or by ``columns``, class labels
     by name, the rest in ``notes``. A row of text becomes a dialogue: ``messages`` (role, content),
     ``conversations`` (from, value), or a question with its answer. Audio is never decoded here;
-    what lies inside a database file is written once to ``cache`` under the hash of its bytes. A
+    audio inside a Parquet or Arrow file is written once to ``cache`` under the hash of its bytes. A
     unit of work is one of the dataset's shards.
     """
     dataset = _open(config)

@@ -27,7 +27,7 @@ _decoder = json.JSONDecoder()
 
 
 class _Broken(Exception):
-    """The document becomes invalid JSON; nothing after this place can be trusted."""
+    """The document becomes invalid JSON; nothing after this place can be used."""
 
 
 class _Scanner:
@@ -71,7 +71,7 @@ class _Scanner:
         found = self.peek()
         if found != wanted:
             got = repr(found) if found else "the end of the file"
-            raise _Broken(f"wants {wanted!r} at character {self.place}, got {got}")
+            raise _Broken(f"expected {wanted!r} at character {self.place}, got {got}")
         self._at += 1
 
     def first_line(self) -> str:
@@ -104,16 +104,16 @@ class _Scanner:
 
 
 def _cut_short(error: ValueError, window_chars: int) -> bool:
-    """Whether more text could mend the error: it lies at the end, or a string has no end yet."""
+    """Whether more text could fix the error: it is at the end, or a string has no end yet."""
     if not isinstance(error, json.JSONDecodeError):
         return False
     return error.msg.startswith("Unterminated") or error.pos + _LONGEST_LITERAL >= window_chars
 
 
 def array_items(path: Path, report: Report, key: str | None = None) -> Iterator[tuple[int, Any]]:
-    """(index, element) of the array that is the document, or that lies under ``key`` in it.
+    """(index, element) of the array that is the document, or that is under ``key`` in it.
 
-    Where the document breaks off, that is reported and the iteration ends.
+    If the document is truncated, that is reported and the iteration ends.
     """
     with open_binary(path) as file:
         scan = _Scanner(file)
@@ -132,7 +132,7 @@ def array_items(path: Path, report: Report, key: str | None = None) -> Iterator[
 
 
 def object_items(path: Path, report: Report) -> Iterator[tuple[str, Any]]:
-    """(key, value) of the object that is the document; as `array_items` where it breaks off."""
+    """(key, value) of the object that is the document; as `array_items` if it is truncated."""
     with open_binary(path) as file:
         scan = _Scanner(file)
         try:
@@ -220,7 +220,7 @@ def _keys(scan: _Scanner) -> Iterator[str]:
         first = False
         key = scan.value()
         if not isinstance(key, str):
-            raise _Broken(f"wants a key at character {scan.place}, got {key!r:.40}")
+            raise _Broken(f"expected a key at character {scan.place}, got {key!r:.40}")
         scan.take(":")
         yield key
 

@@ -46,10 +46,10 @@ def lhotse(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[
 
 @dataclass(frozen=True)
 class _Utterance:
-    """A supervision (or a stretch without one) and the recording that it lies in.
+    """A supervision (or a part without one) and its recording.
 
     ``offset_s`` is where its times count from; ``cut_type`` None outside a cut; ``spoken`` False
-    where nobody says what is in it.
+    if it has no annotation.
     """
 
     row: Row

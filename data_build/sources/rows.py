@@ -96,8 +96,10 @@ class Row:
         return default
 
     def seconds(self, name: str) -> float:
-        """Raises:
-        BadRow: if the field is missing, not a number, negative or not finite.
+        """A time in seconds.
+
+        Raises:
+            BadRow: if the field is missing, not a number, negative or not finite.
         """
         found = self.seconds_or_none(name)
         if found is None:
@@ -192,7 +194,7 @@ def text_lines(
 ) -> Iterator[tuple[int, str]]:
     """(line number from 1, line without its end) for the non-empty lines of ``part``.
 
-    A line that is not UTF-8 is reported; a file that breaks off (gzip) is reported where it does.
+    A line that is not UTF-8 is reported; a truncated file (gzip) is reported at its end.
     """
     number = 0
     with open_binary(path) as file:
@@ -285,8 +287,8 @@ def csv_cells(
 ) -> Iterator[tuple[int, list[str]]]:
     """(number of its first line, cells) of the records of a CSV; quoted cells may span lines.
 
-    A quote that is never closed would swallow the lines behind it: then its own line alone is
-    reported, and reading goes on with the next.
+    An unclosed quote would swallow the lines after it: only its own line is reported, and reading
+    continues with the next.
     """
     with open_binary(path) as raw, _text(raw) as file:
         lines = _Lines(path, file, report)

@@ -1,4 +1,4 @@
-"""What a recipe says about a corpus, and what every reader of one looks like.
+"""The settings of a corpus in a recipe, and the interface of a reader.
 
 ::
 
@@ -67,8 +67,8 @@ class SourceConfig:
         subset: a further choice inside the corpus: a Hugging Face configuration, a folder.
         language: a language code, or "en_zh-CN" for a translation pair.
         limit: at most so many items, counted in corpus order.
-        audio_root: where the audio lies when it is not under ``root``.
-        cache: a folder for audio that exists only inside a database file (``huggingface``).
+        audio_root: where the audio is, if not under ``root``.
+        cache: a folder for audio that is stored inside Parquet or Arrow files (``huggingface``).
         kind, licence: for the generic readers, whose rows may not say it themselves.
         columns: for the generic readers: our field -> the name it has in the corpus.
 
@@ -131,7 +131,7 @@ Reader = Callable[[SourceConfig, WorkerShard, Report], Iterator[Clip | Dialogue]
 
 @dataclass(frozen=True)
 class Corpus:
-    """A reader and what a person has to know about its corpus.
+    """A reader and facts about its corpus.
 
     Attributes:
         yields: clip kinds, and "dialogue".
@@ -155,7 +155,7 @@ class BadRow(ValueError):
     Args:
         reason: becomes the reason of its `Drop`; the same words for the same fault, so that
             drops can be counted by it.
-        about: what is particular about this row (a file name, a value); goes beside its place.
+        about: what is specific to this row (a file name, a value); added to its place.
     """
 
     def __init__(self, reason: str, about: object = "") -> None:
@@ -181,7 +181,7 @@ def ignore(drop: Drop) -> None:
 
 
 def find_folder(config: SourceConfig, names: Sequence[str], expected: str) -> Path:
-    """The first of ``names`` under the root that is a folder; "" stands for the root itself.
+    """The first of ``names`` under the root that is a folder; "" means the root itself.
 
     Raises:
         UserError: if the root is missing or none is there; ``expected`` describes the tree.

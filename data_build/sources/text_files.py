@@ -51,7 +51,7 @@ def dialogue_corpus(
 
     ``parse`` raises `BadRow` for a record without them; its docstring says how the record looks.
     Without an ``origin`` the corpus is named after its folder, and the recipe says its licence.
-    A file called ``repeats`` holds the others once more: it is read only where it stands alone.
+    A file called ``repeats`` repeats the others: it is read only if it is the only one.
     """
 
     def read(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
@@ -86,7 +86,7 @@ def text_files(
     ``subset`` names a folder under the root; ``split`` is a part of the file's path below it.
 
     Raises:
-        UserError: if there is none; an archive that was not unpacked is pointed out.
+        UserError: if there is none; the message names an archive that was not unpacked.
     """
     root = Path(config.root).expanduser()
     if root.is_file():
@@ -130,7 +130,7 @@ def parquet_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> It
 
 
 def row_id(row: Row, root: Path) -> str:
-    """The place of a row relative to the corpus: unique, and the same wherever the corpus lies."""
+    """The place of a row relative to the root of the corpus: a unique and stable id."""
     return row.where.removeprefix(f"{root}/")
 
 

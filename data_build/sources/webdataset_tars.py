@@ -23,7 +23,7 @@ WEBDATASET_TREE = "*.tar with members <key>.{wav,flac,mp3,ogg} and <key>.{json,t
 _MAX_TEXT_BYTES = 1 << 20
 _TEXT_SUFFIXES = {".txt": "text", ".lab": "text", ".cls": "label", ".caption": "caption"}
 _USED_SUFFIXES = AUDIO_SUFFIXES | {".json", *_TEXT_SUFFIXES}
-# What stands between key and suffix where a sample has several files of a kind (utt.en.txt).
+# What is between key and suffix if a sample has several files of a kind (utt.en.txt).
 _PART_NAME = re.compile(r"[A-Za-z][\w-]*")
 
 
@@ -58,8 +58,8 @@ def webdataset(config: SourceConfig, part: WorkerShard, report: Report) -> Itera
     together. Names with dots ("Track 2.0 (Live).wav") share a key with others: there audio and
     text belong together only where their names are the same up to the last dot, and what is left
     over is reported. Compressed tars cannot be read at a place in the middle and are refused.
-    ``split`` picks tars by name. A unit of work is a tar; a tar that breaks off gives the samples
-    before that place.
+    ``split`` picks tars by name. A unit of work is a tar; a truncated tar gives the samples before
+    that place.
     """
     for path in part.files(_tars(config, report)):
         origin = Origin(path.parent.name or "webdataset", config.licence or "not stated")

@@ -26,7 +26,7 @@ class AsrModel(Protocol):
 
     @property
     def id(self) -> str:
-        """Model and version: what another id transcribes is another transcript."""
+        """Model and version; transcripts of different ids may differ."""
 
     def transcribe(self, samples: Float32, language: str) -> str:
         """What is said in ``samples``, (n,) float32 mono at 16 kHz.
@@ -34,7 +34,7 @@ class AsrModel(Protocol):
         Raises:
             UserError: if the model does not know ``language``.
             CallFailure: if it is a server and gives no usable answer.
-            ServerGone: if it is a server that has stopped answering.
+            ServerGone: if it is a server that has stopped responding.
         """
 
 

@@ -1,8 +1,8 @@
-"""Is what was rendered what was written? Its length first, then the transcript of an ASR model.
+"""The gate: checks a rendering by its length, then by the transcript of an ASR model.
 
 A text-to-speech engine may repeat, drop or invent words; a rendering passes when its length is
-plausible for its text and its word error rate against the text is at most ``tau_wer``. What sounds
-the same is no error: 7:30 or 730, mail box or mailbox.
+plausible for its text and its word error rate against the text is at most ``tau_wer``. Spellings
+that sound the same are no error: 7:30 or 730, mail box or mailbox.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Float32 = npt.NDArray[np.float32]
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class GateConfig:
-    """When a rendering passes, and how often another is tried.
+    """When a rendering passes, and how often it is retried.
 
     Attributes:
         tau_wer: highest word (or character) error rate that passes; 0.10 is published.
         retries: further renderings after one that fails; 2 is published.
         letters_per_s: plausible pace of alphabetic scripts, from slowest to fastest.
         characters_per_s: the same for scripts counted by character.
-        slack_s: what a rendering may last longer (margins, pauses between sentences).
+        slack_s: extra duration allowed (margins, pauses between sentences).
     """
 
     tau_wer: Fraction = 0.10
@@ -45,7 +45,7 @@ class GateConfig:
 
 @dataclass(frozen=True)
 class GateResult:
-    """What the gate found.
+    """The result of the gate.
 
     Attributes:
         reason: why the rendering is refused; empty where it passed.

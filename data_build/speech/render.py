@@ -1,4 +1,4 @@
-"""A text to a clip on disk: rewritten, spoken by one voice, checked, timed.
+"""Renders a text to a clip on disk: rewritten, spoken by one voice, checked, with word times.
 
 ::
 
@@ -33,7 +33,7 @@ _PACES = (1.0, 0.93, 1.06, 0.88)
 
 @dataclass(frozen=True)
 class Rendering:
-    """A text as it was said.
+    """A rendered text.
 
     Attributes:
         said: the text as it was rewritten for speech, and how.
@@ -83,8 +83,8 @@ class Renderer:
         Raises:
             Dropped: if no take passes the gate, nothing is left to speak, or a server gives no
                 usable answer for this text.
-            ServerGone: if a server has stopped answering.
-            UserError: if an engine lacks what the voice asks for.
+            ServerGone: if a server has stopped responding.
+            UserError: if an engine does not support the settings of the voice.
         """
         try:
             said = self._rewriter.rewrite(written, voice.language)

@@ -1,4 +1,4 @@
-"""From the speech part of a recipe to who speaks in each split."""
+"""Creates the speech sources of all splits from the recipe."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class SpeechConfig:
     """How text becomes speech.
 
     Attributes:
-        pool: who may speak.
+        pool: the voices to draw from.
         gate: when a rendering passes.
         asr_models: language -> "tiny.en", "base", a CTranslate2 folder, ``transformers:FOLDER``
             or ``http``; languages that are not named are checked by length alone.
         word_times: "whisper" aligns with the ASR model of the language where that is Whisper.
         kokoro_voices: folder of Kokoro's voice files.
         servers: engine name -> TTS server, besides the embedded engines.
-        asr_server: what ``http`` stands for.
+        asr_server: the server behind ``http``.
     """
 
     pool: VoicePool = field(default_factory=VoicePool)
@@ -68,11 +68,11 @@ def speech_sources(
     clips: ClipCache,
     rewriter: Rewriter | None = None,
 ) -> dict[str, SpeechSource]:
-    """Split -> who speaks in it. Engines and models are loaded when the first text is spoken.
+    """Split -> its speech source. Engines and models are loaded when the first text is spoken.
 
     Args:
         counts: number of voices of every split.
-        clips: where renderings are kept.
+        clips: the cache for renderings.
         rewriter: by default the rules.
     """
 

@@ -1,4 +1,4 @@
-"""Speaks the texts of a split, by voices that no other split has.
+"""Speaks the texts of a split with voices that no other split has.
 
 ::
 
@@ -41,8 +41,8 @@ class SpeechSource:
 
     Args:
         counts: number of voices of every split of the build; voices are drawn for all of them.
-        renderer: makes the renderer, or returns it; called when the first text is spoken, since
-            engines take a moment to load and a build may have nothing to say.
+        renderer: returns the renderer; called when the first text is spoken, since engines are slow
+            to load and a build may need none.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class SpeechSource:
 
         Raises:
             Dropped: if it cannot be spoken well enough.
-            ServerGone: if a server has stopped answering.
+            ServerGone: if a server has stopped responding.
         """
         if not isinstance(clip.audio, Unspoken):
             return clip
@@ -101,7 +101,7 @@ class SpeechSource:
         voice: Voice | None = None,
         language: str = "en",
     ) -> Clip:
-        """A phrase of ours (an instruction, a question).
+        """A phrase of the builder (an instruction, a question).
 
         Raises:
             Dropped, ServerGone: as `speak`.

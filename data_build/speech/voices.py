@@ -1,4 +1,4 @@
-"""Many voices from few engines: which speakers each split gets, and one text as one of them.
+"""The pool of voices, the draw of speakers for each split, and speech by one voice.
 
 ::
 
@@ -33,7 +33,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 MARGIN_SAMPLES = 800  # 50 ms of the take (or of zeros) before and after what is audible
-_DRAWS = 500  # tries at a speaker that nobody has yet
+_DRAWS = 500  # tries to find a speaker that is still free
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -77,7 +77,7 @@ def draw_voices(
 
     Raises:
         UserError: if an engine or a voice of the pool is unknown, none speaks the language, or the
-            ranges do not hold enough different speakers.
+            ranges do not give enough different speakers.
     """
     code = language.split("-")[0].lower()
     names = [voice for voice in pool.voices if _language(voice, engines) == code]

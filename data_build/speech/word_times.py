@@ -1,4 +1,4 @@
-"""When each word of a rendering is said: found by an aligner, or spread evenly and marked so."""
+"""Word times of a rendering: found by an aligner, or spread evenly and marked as such."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.text.normalize import BY_CHARACTER
 
 Float32 = npt.NDArray[np.float32]
-_PAUSE_DB = -38.0  # below the loudest 10 ms: nobody speaks
+_PAUSE_DB = -38.0  # below the loudest 10 ms: no speech
 TimedBy = Literal["source", "engine", "aligner", "uniform"]
 
 
@@ -25,7 +25,7 @@ TimedBy = Literal["source", "engine", "aligner", "uniform"]
 class WordTimes:
     """Words in order with rising times, and where the times come from.
 
-    ``uniform`` is a guess: words share the duration by their number of letters.
+    ``uniform`` is an estimate: words share the duration by their number of letters.
     """
 
     words: tuple[Word, ...]
@@ -42,7 +42,7 @@ class Aligner(Protocol):
 
 
 class UniformAligner:
-    """Spreads the words over what lies between the margins of a rendering."""
+    """Spreads the words evenly between the margins of a rendering."""
 
     id = "uniform"
 

@@ -24,7 +24,7 @@ SYNTH_VERSION = 1  # raise when the same description is synthesised differently
 
 @dataclass(frozen=True)
 class SoundKind:
-    """What a kind of sound is called elsewhere and which track it belongs on."""
+    """The label of a kind of sound and the track that it belongs on."""
 
     make: Callable[[np.random.Generator, float | None], events.Made]
     label: str
@@ -125,8 +125,10 @@ class SyntheticConfig:
 
 
 def sound_kind(kind: str) -> SoundKind:
-    """Raises:
-    UserError: with the nearest right name, if there is no such kind.
+    """The kind of this name.
+
+    Raises:
+        UserError: naming the closest kind, if there is none of this name.
     """
     if kind not in KINDS:
         close = nearest(kind, KINDS)

@@ -1,4 +1,4 @@
-"""Conversation by voice: dialogues of a text corpus, spoken turn by turn, and what is mixed in.
+"""Voice chat tasks: dialogues of a text corpus, spoken turn by turn, with additions.
 
 ::
 
@@ -99,9 +99,9 @@ def probe_of(ctx: PlannerContext, dialogue: Dialogue) -> Probe:
         Dropped: if there is nothing fair to ask.
         ServerGone: if the server of the chat model has stopped answering.
     """
-    if ctx.makers.probes is None:
+    if ctx.resources.probes is None:
         return rule_probe(dialogue, ctx.rng)
-    return model_probe(dialogue, ctx.makers.probes, ctx.rng)
+    return model_probe(dialogue, ctx.resources.probes, ctx.rng)
 
 
 def ended_by(dialogue: Dialogue, probe: Probe) -> Dialogue:

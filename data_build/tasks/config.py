@@ -1,4 +1,4 @@
-"""The settings of the tasks: what deserves a reply, and how much a stream holds."""
+"""Settings of the tasks: what deserves a reply, and how many items a stream has."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Range = Annotated[tuple[Few, Few], Ordered]
 
 @dataclass(frozen=True, config=SETTINGS)
 class CueConfig:
-    """Something that can be heard, and what it makes the assistant say (nothing by default).
+    """A sound or phrase, and the reply that it deserves (none by default).
 
     Exactly one of ``say`` (spoken by the voices), ``sound`` (a kind that can be synthesised) and
-    ``label`` (clips of a source) says what is heard.
+    ``label`` (clips of a source) is given.
 
     Attributes:
         language: of ``say``.
         answers: further texts that count as right.
-        ready_s: how far into the sound a listener could know; by default its end, or what the
-            synthesis knows about the kind.
+        ready_s: time into the sound at which a listener could recognise it; by default its end, or
+            a time given by the synthesis.
     """
 
     name: str
@@ -52,7 +52,7 @@ class CueConfig:
 
     @property
     def planned(self) -> PlannedReply | None:
-        """The reply as a plan holds it; None: the cue deserves none."""
+        """The reply for a plan; None: the cue deserves none."""
         if self.reply is None:
             return None
         return PlannedReply(self.reply, self.emotion, self.ready_s, self.answers)
@@ -68,7 +68,7 @@ class CueStreamConfig:
 
 @dataclass(frozen=True, config=SETTINGS)
 class CountingConfig:
-    """An early instruction that makes a sound count, which otherwise means nothing.
+    """An early instruction to count a sound that otherwise deserves no reply.
 
     Attributes:
         sound: name of the cue to be counted.
@@ -96,9 +96,9 @@ class TranslationConfig:
     """How many utterances are translated, and how far a simultaneous one lags.
 
     Attributes:
-        wait_k: words (characters, where there are none) heard before the first is translated
+        wait_k: source words (or characters) before the first translated one
             (Ma et al. 2019).
-        uninstructed_share: share of the streams on request in which nobody asks.
+        uninstructed_share: share of the ``translate_on_request`` streams without a request.
     """
 
     utterances: Range = (1, 3)
@@ -123,7 +123,7 @@ class SoundsConfig:
 
 @dataclass(frozen=True, config=SETTINGS)
 class DialogueConfig:
-    """How much of a dialogue a stream takes, and how long a reply may be.
+    """How many turns of a dialogue a stream uses, and how long a reply may be.
 
     Attributes:
         turns: range of the user's turns; a dialogue of fewer is left as it is.
@@ -136,12 +136,12 @@ class DialogueConfig:
 
 @dataclass(frozen=True, config=SETTINGS)
 class MixInConfig:
-    """Chances of what is mixed into conversations; published for stage 4 (method, section 2.4).
+    """Probabilities of additions to conversations; published for stage 4 (method, section 2.4).
 
     Attributes:
         history: a late question about something said at least three rounds before.
-        silent: a sound that deserves no word.
-        proactive: a sound that deserves one, although nobody asks.
+        silent: a sound that deserves no reply.
+        proactive: a sound that deserves an unprompted reply.
     """
 
     history: Fraction = 0.30

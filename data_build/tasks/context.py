@@ -1,4 +1,4 @@
-"""What a planner may use, and what every planner shares: a drawn clip, a spoken turn, an item."""
+"""The context of the planners: draws clips, spoken turns and scenes of a split."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _AFTER_S = 0.05  # kept behind the last word of speech that is cut, if nothing f
 
 
 @dataclass(frozen=True)
-class Makers:
-    """What makes material for a split when a plan asks for it.
+class PlannerResources:
+    """The sources of speech, scenes and samples of a split.
 
     Attributes:
         prepare: gives the samples of a clip.
@@ -44,7 +44,7 @@ class Makers:
 
 @dataclass(frozen=True)
 class Planned:
-    """The items of a stream, in order, and what its provenance should remember.
+    """The items of a stream, in order, and notes for its provenance.
 
     A ``whole`` one makes no sense without its last item.
     """
@@ -56,17 +56,17 @@ class Planned:
 
 @dataclass(frozen=True)
 class PlannerContext:
-    """What a planner may use to plan one stream.
+    """Everything that a planner uses to plan one stream.
 
     Attributes:
         longest_s: recorded speech that is longer is cut to it, where its words have times.
-        report: takes the drops of what was met damaged, though the plan goes on without it.
-        rng: decides what happens. Which take of it and in which voice is drawn apart
+        report: takes the drops of damaged items that the plan does without.
+        rng: decides what happens. Takes and voices have generators of their own
             (``takes``, ``voices``), so that other voices or more takes leave the plan as it is.
     """
 
     pools: Pools
-    makers: Makers
+    resources: PlannerResources
     config: TasksConfig
     longest_s: float
     report: Callable[[Drop], None]
@@ -77,14 +77,14 @@ class PlannerContext:
     @staticmethod
     def of(
         pools: Pools,
-        makers: Makers,
+        resources: PlannerResources,
         config: TasksConfig,
         longest_s: float,
         seed: StreamSeed,
         report: Callable[[Drop], None],
     ) -> PlannerContext:
         draws = (seed.generator("plan"), seed.generator("clips"), seed.generator("speech"))
-        return PlannerContext(pools, makers, config, longest_s, report, *draws)
+        return PlannerContext(pools, resources, config, longest_s, report, *draws)
 
     def how_many(self, bounds: tuple[int, int]) -> int:
         """A number of ``bounds``, both included."""
@@ -143,7 +143,7 @@ class PlannerContext:
             Dropped: if it cannot be spoken well enough, or is too long and cannot be cut.
         """
         if isinstance(clip.audio, Unspoken):
-            return self.makers.speech.speak(clip, self.voices)
+            return self.resources.speech.speak(clip, self.voices)
         return fitted(clip, self.longest_s) if clip.kind == "speech" else clip
 
     def say(self, text: str, reply: PlannedReply | None) -> Item:
@@ -152,7 +152,7 @@ class PlannerContext:
         Raises:
             Dropped: if it cannot be spoken.
         """
-        clip = self.makers.speech.say(text, self.voices)
+        clip = self.resources.speech.say(text, self.voices)
         return Item(clip, TURN, replies=(reply,) if reply else ())
 
     def turns(self, dialogue: Dialogue) -> tuple[Item, ...]:
@@ -164,7 +164,7 @@ class PlannerContext:
         limit = self.config.dialogue.max_reply_words
         return tuple(
             Item(t.clip, TURN, replies=(PlannedReply(shortened(t.assistant, limit), t.emotion),))
-            for t in self.makers.speech.converse(dialogue, self.voices)
+            for t in self.resources.speech.converse(dialogue, self.voices)
         )
 
     def leading(self, dialogue: Dialogue) -> Dialogue:
@@ -172,20 +172,20 @@ class PlannerContext:
         return replace(dialogue, turns=dialogue.turns[: self.how_many(self.config.dialogue.turns)])
 
     def others(self) -> list[Item]:
-        """Sounds that a stream about something else holds besides; nobody answers them."""
+        """Additional sounds without a reply, for a stream about something else."""
         count = self.how_many(self.config.sounds.others)
         return [self.sound(self.pools.sounds, "sound") for _ in range(count)]
 
     def scene(self) -> CuratedScene:
-        """A believable scene of the split's sounds.
+        """A plausible scene of the split's sounds.
 
         Raises:
             Dropped: if none could be made.
         """
-        if self.makers.scenes is None:
+        if self.resources.scenes is None:
             raise RuntimeError("a task plans scenes without having named them as a need")
         seed = f"{int(self.rng.integers(1 << 62)):016x}"
-        return self.makers.scenes.scene(seed, self.rng, self.report)
+        return self.resources.scenes.scene(seed, self.rng, self.report)
 
     def scattered(self, items: Sequence[Item], among: Sequence[Item]) -> tuple[Item, ...]:
         """``items`` in their order, ``among`` anywhere between them in theirs."""
@@ -199,7 +199,7 @@ class PlannerContext:
 
 
 def silent(clip: Clip) -> Item:
-    """A sound that nobody answers."""
+    """A sound without a reply."""
     return Item(clip, sound_name(clip))
 
 

@@ -1,9 +1,9 @@
-"""An assistant that knows what goes on around: speech inside planned scenes of sounds."""
+"""Tasks inside planned scenes: conversations and questions among sounds."""
 
 from __future__ import annotations
 
 from data_build.drops import Dropped
-from data_build.labelling.history import ROUNDS_BETWEEN, first_heard
+from data_build.labelling.history import ROUNDS_BETWEEN, first_sound_probe
 from data_build.records import Item, PlannedReply
 from data_build.scenes.source import CuratedScene
 from data_build.tasks.chat import ended_by, probe_of, with_mixins
@@ -49,7 +49,7 @@ def plan_warning(ctx: PlannerContext) -> Planned:
 
 
 def plan_recall(ctx: PlannerContext) -> Planned:
-    """A long conversation that ends with a question only an attentive listener can answer."""
+    """A long conversation that ends with a question about something said early on."""
     dialogue = ctx.pick(
         ctx.pools.dialogues,
         lambda d: len(d.turns) >= ROUNDS_BETWEEN,
@@ -65,10 +65,10 @@ def plan_recall(ctx: PlannerContext) -> Planned:
 def _question(
     ctx: PlannerContext, scene: CuratedScene, front: list[Item]
 ) -> tuple[list[Item], str, str, str]:
-    """What is heard before the question, what it is about, the question and its answer."""
+    """The sounds before the question, what it is about, the question and its answer."""
     try:
         names = [sound_name(item.clip) for item in front]
-        first = first_heard(scene.scene.sentence, names, ctx.rng)
+        first = first_sound_probe(scene.scene.sentence, names, ctx.rng)
     except Dropped:
         first = None  # too few sounds to have a first one
     if first is not None and ctx.chance(0.5):

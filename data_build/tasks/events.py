@@ -1,7 +1,7 @@
-"""When to speak, decided from what is heard: a word at what deserves one, none at anything else.
+"""Tasks about events: a reply to events that deserve one, silence at all others.
 
-Two sources say what deserves a reply: the cues of a recipe, and the intervention policy, which has
-sorted the sounds of the sources (`data_build.labelling`). The plans are the same.
+What deserves a reply is set by the cues of a recipe and by the intervention policy, which
+classifies the sounds of the sources (`data_build.labelling`). The plans are the same.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def plan_cues(ctx: PlannerContext) -> Planned:
 
 
 def plan_quiet(ctx: PlannerContext) -> Planned:
-    """Only what deserves nothing: a stream in which the right thing is to say nothing.
+    """A stream in which no event deserves a reply.
 
-    Without cues that have no reply, sounds that the silence policy is silent about.
+    It uses cues without a reply, or else sounds that need no reply by the policy.
     """
     count = ctx.how_many(ctx.config.cues.items)
     return Planned(tuple(_silent(ctx) for _ in range(count)))
@@ -43,7 +43,7 @@ def plan_single(ctx: PlannerContext) -> Planned:
 
 
 def plan_several(ctx: PlannerContext) -> Planned:
-    """Sounds of one category of danger, each answered for itself, among everyday sounds."""
+    """Sounds of one category of danger, each with its own reply, among everyday sounds."""
     first = ctx.any_of(ctx.pools.alarms, "sound that calls for help")
     category = intervention_of(first).category
     alarms = [first] + [
@@ -61,8 +61,8 @@ def plan_several(ctx: PlannerContext) -> Planned:
 def plan_counting(ctx: PlannerContext) -> Planned:
     """An early instruction, then the sound it is about one to n times, with silent cues between.
 
-    In a share of the streams a silent cue stands in for the instruction: then the same sounds
-    deserve nothing.
+    In a share of the streams a silent cue replaces the instruction: then the same sounds deserve no
+    reply.
     """
     counting = ctx.config.counting
     counted = next((c for c in ctx.pools.cues if c.name == counting.sound), None)

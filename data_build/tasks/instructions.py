@@ -1,4 +1,4 @@
-"""A spoken instruction that governs what deserves a reply afterwards."""
+"""Tasks in which a spoken instruction decides what deserves a reply afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GO_ON = ("You can talk again.", "Please answer me again.")
 
 
 def plan_alert(ctx: PlannerContext) -> Planned:
-    """One kind of sound is to be reported; the same sounds mean nothing where another was named."""
+    """An alert at one kind of sound; the same sounds deserve no reply if another was named."""
     sounds = ctx.pools.sounds
     target = ctx.any_of(sounds, "sound")
     name, kind = sound_name(target), sound_class(target)
@@ -46,7 +46,7 @@ def plan_hold(ctx: PlannerContext) -> Planned:
 
 
 def plan_carry_out(ctx: PlannerContext) -> Planned:
-    """Instructions of a text corpus, with somebody else's talk between them."""
+    """Instructions of a text corpus, with speech of bystanders between them."""
     dialogue = ctx.leading(ctx.any_of(ctx.pools.dialogues, "dialogue"))
     turns = ctx.turns(dialogue)
     by = turns[0].clip.speaker

@@ -1,4 +1,4 @@
-"""Speech becomes text while it is spoken: word by word, or at the end of every utterance."""
+"""Transcription tasks: word by word, or at the end of every utterance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data_build.records import Clip, Item, PlannedReply, Word
 from data_build.speech.word_times import spoken_units
 from data_build.tasks.context import STEP, Planned, PlannerContext, behind
 
-SPEECH = "speech"  # name of speech that nobody addresses to the assistant
+SPEECH = "speech"  # name of speech that is not addressed to the assistant
 _MOST_UTTERANCES = 12
 
 
@@ -35,7 +35,7 @@ def plan_words_in_noise(ctx: PlannerContext) -> Planned:
 
 
 def plan_speakers(ctx: PlannerContext) -> Planned:
-    """Utterances of at least two voices; each transcript begins with the number of its speaker."""
+    """Utterances of at least two speakers; each transcript begins with a speaker number."""
     items: list[Item] = []
     known: list[str] = []
     while len(known) < 2 or len(items) < ctx.config.transcription.utterances[1]:
@@ -58,7 +58,7 @@ def word_times(ctx: PlannerContext, clip: Clip) -> tuple[tuple[Word, ...], str]:
     """
     if clip.words:
         return clip.words, clip.words_by or "source"
-    return evenly_spread(clip, ctx.makers.prepare(clip).source_s), "even"
+    return evenly_spread(clip, ctx.resources.prepare(clip).source_s), "even"
 
 
 def evenly_spread(clip: Clip, length_s: float) -> tuple[Word, ...]:

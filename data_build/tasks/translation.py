@@ -1,4 +1,4 @@
-"""What is said in one language appears in another: after a segment, or a few words behind it."""
+"""Translation tasks: after each segment, or simultaneously, a few words behind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plan_wait_k(ctx: PlannerContext) -> Planned:
 
 
 def plan_on_request(ctx: PlannerContext) -> Planned:
-    """Foreign speech means nothing to do until somebody asks for a translation."""
+    """Foreign speech needs no reply until the user asks for a translation."""
     clips = _utterances(ctx)
     before = Item(_foreign(ctx), SPEECH)
     if ctx.chance(ctx.config.translation.uninstructed_share):

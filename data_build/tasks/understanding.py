@@ -1,4 +1,4 @@
-"""What was heard, asked for in speech: openly, by choice, as a description, as a number."""
+"""Spoken questions about sounds: open, multiple choice, description, count."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def plan_open(ctx: PlannerContext) -> Planned:
 
 def plan_choice(ctx: PlannerContext) -> Planned:
     """One sound, then two to four names of which one is right."""
-    heard, *others = _different(ctx, 1 + ctx.how_many(ctx.config.sounds.others))
-    right, names = sound_name(heard), [sound_name(other) for other in others]
+    asked_about, *others = _different(ctx, 1 + ctx.how_many(ctx.config.sounds.others))
+    right, names = sound_name(asked_about), [sound_name(other) for other in others]
     names.insert(int(ctx.rng.integers(len(names) + 1)), right)
     question = f"Was it {', '.join(names[:-1])} or {names[-1]}?"
     asked = ctx.say(question, PlannedReply(as_sentence(right)))
-    return Planned((silent(heard), asked), {"asked": question, "choices": names}, whole=True)
+    return Planned((silent(asked_about), asked), {"asked": question, "choices": names}, whole=True)
 
 
 def plan_description(ctx: PlannerContext) -> Planned:
@@ -49,7 +49,7 @@ def plan_description(ctx: PlannerContext) -> Planned:
 
 
 def plan_count(ctx: PlannerContext) -> Planned:
-    """A sound several times among others, then how often it came."""
+    """A sound several times among others, then a question how often it occurred."""
     counted, *others = _different(ctx, 1 + ctx.how_many(ctx.config.sounds.others))
     times = ctx.how_many(ctx.config.sounds.counted)
     items = ctx.scattered([silent(counted)] * times, [silent(other) for other in others])

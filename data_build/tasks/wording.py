@@ -35,7 +35,7 @@ def sound_name(clip: Clip) -> str:
 
 
 def sound_class(clip: Clip) -> str:
-    """Equal for clips of one kind of sound, whatever their corpora call it."""
+    """Equal for clips of one kind of sound, however their corpora name it."""
     sound = _known(clip)
     return sound[1] if sound else sound_name(clip)
 

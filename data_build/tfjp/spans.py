@@ -11,7 +11,7 @@ import numpy.typing as npt
 Frames = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-BLANK = -1  # a frame that no source frame stands behind: padding
+BLANK = -1  # a frame without a source frame: padding
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class ClipSpectrum:
 
     Attributes:
         stft: (n, bins) complex64, as transformed; shared by every state of the clip.
-        kept: (m,) which of the n frames stands at each place, or BLANK.
+        kept: (m,) which of the n frames is at each place, or BLANK.
         observed: (m, bins) float32, power of the frames, as transformed.
         power: (m, bins) float32, power that is left of it; never above ``observed``.
         energy: (m,) float32, sum of ``power``.
@@ -209,7 +209,7 @@ def boundary_norm(clip: ClipSpectrum, core: Span, config: TfjpConfig) -> tuple[C
     """Cuts to ``core``, its ends snapped to half-chunks; blank frames where the clip is shorter.
 
     Returns:
-        The clip, and where the core lies in it.
+        The clip, and the position of the core in it.
     """
     step_frames = config.boundary_samples // FRAME_SAMPLES
     span = snap(core, active_frames(clip, config), step_frames)

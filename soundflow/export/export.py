@@ -146,7 +146,7 @@ def card_for(card: str, to: Form, files: dict[str, str]) -> str:
             "data_files": [{"split": split, "path": path} for split, path in files.items()],
         }
     ]
-    before, _, rest = body.partition("## Form\n")
+    before, _, rest = body.partition("## Format\n")
     _, _, after = rest.partition("## Licences\n")
     text = OmegaConf.to_yaml(OmegaConf.create(about))
-    return f"---\n{text}---\n{before}## Form\n\n{_FORMS[to]}\n## Licences\n{after}"
+    return f"---\n{text}---\n{before}## Format\n\n{_FORMS[to]}\n## Licences\n{after}"

@@ -1,4 +1,4 @@
-"""What a speech engine is to the rest of the build: text in, samples out, nothing remembered."""
+"""The interface of a speech engine: text in, samples out, no state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEP = "speech"
 
 
 def unspeakable(text: str, reason: str, detail: str = "") -> Dropped:
-    """What is raised for a text that cannot be spoken well enough.
+    """The exception for a text that cannot be synthesised well enough.
 
     Args:
         reason: equal for all texts with the same fault.
@@ -27,7 +27,7 @@ def unspeakable(text: str, reason: str, detail: str = "") -> Dropped:
 
 
 def require_latin(text: str, engine: str) -> None:
-    """What engines for Latin scripts need: they skip other letters without a word.
+    """Refuses letters that an engine for Latin scripts would silently skip.
 
     Raises:
         Dropped: if nothing in ``text`` is spoken, or some letter would be left out.
@@ -60,7 +60,7 @@ class SpeechEngine(Protocol):
 
     @property
     def id(self) -> str:
-        """Engine and version: renderings with another id are other renderings."""
+        """Engine and version: renderings of different ids may differ."""
 
     def speak(self, text: str, name: str, *, rate: float, pitch: float, take: int) -> Float32:
         """Speaks ``text`` with the voice ``name``.
@@ -68,8 +68,8 @@ class SpeechEngine(Protocol):
         Args:
             rate: 1 is the engine's own pace, 2 twice as fast.
             pitch: factor on the fundamental frequency, formants unchanged.
-            take: another number is another rendering of the same words, where the engine has
-                anything random to vary.
+            take: another number gives another rendering of the same words, if the engine has any
+                randomness.
 
         Returns:
             (n_samples,) float32 mono in [-1, 1].

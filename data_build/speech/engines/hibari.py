@@ -7,7 +7,7 @@ input of the network. Pitch is not offered, but the vocoder takes the F0 curve a
 of the pulses. That filter is only meaningful at the harmonics it was made for, so a changed pitch
 needs both: F0 scaled, and the filter resampled from the old harmonics (see `_between_harmonics`).
 
-Only the voice that lies in the wheel is listed: the others would be fetched on first use.
+Only the voice inside the wheel is listed: the others would be fetched on first use.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ dialect        request                                     answer
 ``cosyvoice``  form ``inference_sft``: tts_text, spk_id    bare PCM16 at ``sample_rate_hz``
 =============  ==========================================  =====================================
 
-A server is asked for the same words again on every retry; whether it then gives the same samples
-is its own affair, so renderings are kept in the clip cache, and a build repeats itself from there.
+A server is asked for the same words again on every retry; it may then give other samples, so
+renderings are kept in the clip cache, from which a build can be repeated.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class HttpVoices:
         return f"http-{self.config.dialect}-{self.config.model}"
 
     def speak(self, text: str, name: str, *, rate: float, pitch: float, take: int) -> Float32:
-        """As `SpeechEngine.speak`; no usable answer for a text drops it."""
+        """As `SpeechEngine.speak`; a text without a usable answer is dropped."""
         if name not in self.voices:
             raise UserError(f"no voice {name!r} at this server", f"one of {', '.join(self.voices)}")
         path, body = self._request(text, name, rate, take)

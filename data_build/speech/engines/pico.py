@@ -7,7 +7,7 @@ What the package does (read in its C source and measured):
   in steps of 0.01 and independent of each other.
 * The text is read as Pico mark-up, so ``<`` opens a tag. A lone "!!!" is read out by name.
 * At its own volume some words clip; 0.6 leaves about 2 dB.
-* It synthesises out of a block from ``malloc`` that nobody clears, so the last bits of the samples
+* It synthesises from an uninitialised ``malloc`` block, so the last bits of the samples
   depend on what the process did before. See `_zeroed_malloc`.
 """
 

@@ -83,7 +83,7 @@ class Rewriter(Protocol):
 
         Raises:
             CallFailure: if the rewriter is a server and gives no usable answer.
-            ServerGone: if it is a server that has stopped answering.
+            ServerGone: if it is a server that has stopped responding.
         """
 
 
@@ -103,8 +103,8 @@ class RuleRewriter:
 class ChatRewriter:
     """Asks only where the rules find something to change, and checks the answer with them.
 
-    So a clean sentence stays as it is whatever the model would say, costs no call, and mark-up
-    that the model left in does not reach the engine.
+    So a clean sentence stays as it is and needs no call, and mark-up that the model left in does
+    not reach the engine.
     """
 
     def __init__(self, client: ChatClient) -> None:
@@ -129,9 +129,9 @@ class ChatRewriter:
 
 
 def strip_markup(text: str, language: str) -> Rewritten:
-    """Only what is never spoken goes (Markdown, URLs, code, emoji); numbers and symbols stay.
+    """Removes only what is never spoken (Markdown, URLs, code, emoji).
 
-    For replies: they are read, but as a transcript of speech.
+    For replies: they are text, but read like a transcript of speech.
     """
     code, formula, stop = _omitted(language)
     said, changes = apply_rules(text, [*markup_rules(code, formula, stop), *spacing_rules()])

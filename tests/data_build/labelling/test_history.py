@@ -16,7 +16,7 @@ from data_build.labelling.history import (
     PROMPT,
     Probe,
     earliest_late,
-    first_heard,
+    first_sound_probe,
     insert,
     model_probe,
     problem,
@@ -197,14 +197,14 @@ def test_an_unfair_probe_is_named_as_such(change: dict[str, object], wrong: str 
 def test_sounds_can_be_asked_for_too() -> None:
     sounds = ["a dog barking", "a doorbell", "rain", "footsteps", "a doorbell"]
     for seed in range(20):
-        asked = first_heard("s", sounds, rng(seed))
+        asked = first_sound_probe("s", sounds, rng(seed))
         assert asked.at in (4, 5)
         assert asked.question == "Which sound did I hear first?"
         assert asked.answer == "It was a dog barking."
     with pytest.raises(Dropped, match="fewer than three"):
-        first_heard("s", sounds[:3], rng())
+        first_sound_probe("s", sounds[:3], rng())
     with pytest.raises(Dropped, match="first sound was repeated"):
-        first_heard("s", [*sounds, "a dog barking"], rng())
+        first_sound_probe("s", [*sounds, "a dog barking"], rng())
 
 
 # the chat model

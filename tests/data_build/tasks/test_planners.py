@@ -34,7 +34,7 @@ from data_build.tasks.config import (
     TasksConfig,
     TranscriptionConfig,
 )
-from data_build.tasks.context import Makers, PlannerContext
+from data_build.tasks.context import PlannerContext, PlannerResources
 from data_build.tasks.table import TASKS, plan_stream
 from data_build.tasks.transcription import evenly_spread
 
@@ -109,10 +109,10 @@ def prepare(clip: Clip) -> PreparedClip:
 def planned(
     task: str, number: int, voices: int = 4, pools: Pools = POOLS, config: TasksConfig = CONFIG
 ) -> StreamPlan:
-    makers = Makers(cast(Any, Voices(voices)), prepare)
+    resources = PlannerResources(cast(Any, Voices(voices)), prepare)
     seed = StreamSeed(1, "train", number)
     return plan_stream(
-        f"s{number}", task, "", PlannerContext.of(pools, makers, config, 20.0, seed, [].append)
+        f"s{number}", task, "", PlannerContext.of(pools, resources, config, 20.0, seed, [].append)
     )
 
 

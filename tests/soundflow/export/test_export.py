@@ -69,7 +69,7 @@ def test_the_card_of_an_export_names_files_that_exist(
     about = OmegaConf.to_container(OmegaConf.create(head))
     for one in about["configs"][0]["data_files"]:
         assert list(dest.glob(one["path"])), one
-    assert body.count("\n## Form\n") == 1
+    assert body.count("\n## Format\n") == 1
     assert body.count("\n## Licences\n") == 1
     assert "WebDataset" not in body
     assert (dest / "credits.tsv").is_file()
