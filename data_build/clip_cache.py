@@ -173,7 +173,7 @@ class ClipStore:
         return replace(clip, audio=Prepared(str(path)), duration_s=duration_s, notes=notes)
 
     def put(self, clip: Clip, samples: Float32, key: str) -> Clip:
-        """Stores (n,) float32 samples at 16 kHz, brought down to a peak of 1 where they exceed it.
+        """Stores (n,) float32 samples at 16 kHz, scaled to a peak of 1 if they exceed it.
 
         Raises:
             UserError: if the disk is full or not writable.

@@ -132,7 +132,7 @@ def model_probe(dialogue: Dialogue, client: ChatClient, rng: np.random.Generator
     Its place is drawn, so the same answer gives the same probe.
 
     Raises:
-        Dropped: if the model finds nothing to ask about, or its question is not fair.
+        Dropped: if the model finds nothing to ask about, or its question breaks the rules.
     """
     (answer,) = client.map_json([_request(dialogue)])
     if isinstance(answer, CallFailure):

@@ -119,9 +119,9 @@ def judge(clip: Clip, language: str = "en") -> Judgement:
 def model_judgements(
     clips: Iterable[Clip], client: ChatClient, report: Report, language: str = "en"
 ) -> Iterator[tuple[Clip, Judgement]]:
-    """Every clip with the model's judgement, in their order; many are asked about at once.
+    """Every clip with the model's judgement, in order; many requests run at once.
 
-    Speech, and clips that nothing is known about, are dropped without asking.
+    Speech, and clips without label and caption, are dropped without asking.
 
     Args:
         report: gets a drop for every clip that is left out.

@@ -159,7 +159,7 @@ def data_card(recipe: BuildRecipe, manifest: Mapping[str, Any], statistics: Stat
 
 
 def size_category(streams: int) -> str:
-    """The hub's word for a number of rows."""
+    """The hub's size category for a number of rows."""
     steps = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"),
              (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))  # fmt: skip
     return next((name for limit, name in steps if streams < limit), "n>10M")

@@ -126,7 +126,7 @@ def read_member(path: Path, member: str) -> bytes:
     """The bytes of a regular member of an uncompressed tar.
 
     Raises:
-        UserError: naming tar and member, if the tar cannot be read, breaks off before the
+        UserError: naming tar and member, if the tar cannot be read, is truncated before the
             member's end, or has no such member.
     """
     try:

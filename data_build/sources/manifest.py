@@ -33,7 +33,7 @@ _USUAL = (
     "manifest.jsonl", "manifest.json", "manifest.csv", "manifest.tsv", "manifest.parquet",
     "metadata.jsonl", "metadata.csv",
 )  # fmt: skip
-# Columns that nobody would give to anything but a time; to pass over one would pair the text of a
+# Columns whose name can only mean a time; to pass over one would pair the text of a
 # part with the whole file.
 _LIKE_A_TIME = re.compile(
     r"(?:(?:seg|segment|utt|utterance|clip|audio|speech|event|t|x|ts)_?)?"
@@ -122,7 +122,7 @@ def span_of(config: SourceConfig, row: Row) -> tuple[float, float | None, float 
     A row with a start and a duration but no end (NeMo's form) gets its end from them.
 
     Raises:
-        BadRow: if a time is not one, the end does not lie behind the start, the times contradict
+        BadRow: if a time is not one, the end is not after the start, the times contradict
             each other, or a column looks like a time but has no name that is known.
     """
     begin_s, end_s = _seconds(config, row, "start"), _seconds(config, row, "end")
@@ -211,7 +211,7 @@ def _seconds(config: SourceConfig, row: Row, field: str) -> float | None:
 
 
 def _kind(config: SourceConfig, row: Row, said: str, labels: tuple[str, ...]) -> ClipKind:
-    """What the row or the recipe says it is, else what it says about itself."""
+    """The kind in the row or the recipe, else the one that its fields imply."""
     written = row.text_or("", *names_of(config, "kind"))
     if written:
         if written not in get_args(ClipKind):

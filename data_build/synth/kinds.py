@@ -146,7 +146,7 @@ def take(kind: str, rng: np.random.Generator, seconds: float | None = None) -> T
 
 
 def synthesised_clip(kind: str, *seed: str | int, seconds: float | None = None) -> Clip:
-    """A take of a kind of sound; ``seed`` tells it from every other take.
+    """A take of a kind of sound; ``seed`` identifies the take.
 
     Raises:
         UserError: if there is no such kind.

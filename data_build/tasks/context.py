@@ -211,7 +211,7 @@ def behind(items: Sequence[Item]) -> tuple[Item, ...]:
 def fitted(clip: Clip, longest_s: float) -> Clip:
     """A clip of speech of at most ``longest_s``: a longer one ends after the last word that fits.
 
-    A clip of unknown length is left as it is; who decodes it knows.
+    A clip of unknown length is left as it is until it is decoded.
 
     Raises:
         Dropped: if it is longer and has no word times, or a translation, which cannot be cut.

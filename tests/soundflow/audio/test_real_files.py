@@ -267,7 +267,9 @@ def test_names_that_cannot_be_opened_are_said_in_one_line(tmp_path: Path) -> Non
 
 def test_a_part_beyond_the_end_is_refused(files: dict[str, Path]) -> None:
     assert len(read_audio(files["wav"], start_s=5.0, end_s=6.05)) == RATE  # rounded up
-    with pytest.raises(UserError, match=r"before the part .*\(at 6\.00 s, before 6\.5 s\)"):
+    with pytest.raises(
+        UserError, match=r"before the requested part .*\(at 6\.00 s, before 6\.5 s\)"
+    ):
         read_audio(files["wav"], start_s=5.0, end_s=6.5)
     with pytest.raises(UserError, match=r"holds no audio \(from 7 s to 8 s"):
         read_audio(files["wav"], start_s=7.0, end_s=8.0)
