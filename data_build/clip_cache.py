@@ -31,6 +31,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.shards.schema import PCM_SCALE, Pcm, quantise
 from soundflow.shards.writer import flac_bytes
+from soundflow.stored_json import parsed
 
 Float32 = npt.NDArray[np.float32]
 
@@ -93,7 +94,7 @@ class ClipCache:
         path, notes_path = self._paths(key)
         try:
             os.utime(path)
-            stored = json.loads(notes_path.read_bytes())
+            stored = parsed(notes_path.read_bytes())
             n_samples, notes = stored["n_samples"], stored["notes"]
             whole = stored["sha256"] == _checksum(path.read_bytes(), n_samples, notes)
         except (OSError, ValueError, KeyError, TypeError):

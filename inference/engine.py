@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +13,16 @@ import torch
 from inference.profiles import OURS, Profile
 from soundflow.errors import UserError
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.precision import Precision, choose_dtype, chunk_seconds, precision_name
+from soundflow.model.precision import (
+    Precision,
+    choose_dtype,
+    chunk_seconds,
+    precision_name,
+    require_device,
+)
 from soundflow.model.weights import Checkpoint, cast_parameters, load_checkpoint
 from soundflow.protocol.spec import StreamSpec
+from soundflow.stored_json import parsed
 from soundflow.text.tokenizer import TextTokenizer
 
 log = logging.getLogger(__name__)
@@ -68,7 +74,11 @@ def load_precise(
     Args:
         load: reads the checkpoint with weights of a dtype. It is called a second time only if
             float32 is faster.
+
+    Raises:
+        UserError: if there is no such device here.
     """
+    require_device(device)
     loaded: list[Checkpoint] = []
 
     def seconds(dtype: torch.dtype) -> float:
@@ -112,7 +122,7 @@ def read_calibration(checkpoint: Path) -> float:
     if not path.is_file():
         return UNCALIBRATED_THRESHOLD
     try:
-        threshold = float(json.loads(path.read_bytes())["threshold"])
+        threshold = float(parsed(path.read_bytes())["threshold"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: is not a calibration ({error})", "delete it and run `soundflow evaluate`"

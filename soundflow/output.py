@@ -15,6 +15,7 @@ from typing import Any
 
 from soundflow.atomic import remove_abandoned, write_text
 from soundflow.errors import UserError
+from soundflow.stored_json import parsed
 
 MARKER = "soundflow.json"
 _NOTED = ("command", "settings", "names", "kept")
@@ -147,7 +148,7 @@ def read_output(folder: Path) -> Output | None:
     if not file.is_file():
         return None
     try:
-        data = json.loads(file.read_bytes())
+        data = parsed(file.read_bytes())
         return Output(
             str(data["command"]), dict(data["settings"]), tuple(data["names"]), tuple(data["kept"])
         )

@@ -24,6 +24,7 @@ from data_build.scenes.retrieval import write_clip_library
 from data_build.tasks.table import needs_of
 from soundflow.atomic import write_text
 from soundflow.config.record import to_plain
+from soundflow.stored_json import parsed
 
 Place = tuple[str, str, bool]  # split, table, and whether that is one of a cue
 _COLLECTED = "collected.json"
@@ -107,12 +108,12 @@ def collected_before(recipe: BuildRecipe, folder: Path) -> Collected | None:
     Array tasks share one reading of the corpora; a run of the whole build reads them anew.
     """
     try:
-        data = json.loads((folder / _COLLECTED).read_bytes())
-    except (OSError, ValueError):
-        return None
-    if data.pop("recipe") != _recipe_digest(recipe):
-        return None
-    return TypeAdapter(Collected).validate_python(data)
+        data = parsed((folder / _COLLECTED).read_bytes())
+        if data.pop("recipe") != _recipe_digest(recipe):
+            return None
+        return TypeAdapter(Collected).validate_python(data)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        return None  # damaged: it is made anew
 
 
 def scene_library(folder: Path, index: PoolsIndex) -> Path:

@@ -11,7 +11,6 @@ soundflow   our own
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import CONFIG, SPEC, read_facts, require_parameters
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.tokens import TokenTable
+from soundflow.stored_json import parsed
 from soundflow.text.presets import TABLE_FILE
 from soundflow.text.tokenizer import TextTokenizer
 
@@ -143,7 +143,7 @@ def _require_tokenizer(folder: Path, spec: StreamSpec, tokenizer: TextTokenizer)
 
 def read_json(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_bytes())
+        data = parsed(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file", "fetch the checkpoint again") from error
     except (OSError, ValueError) as error:

@@ -33,6 +33,7 @@ from soundflow.convert.stored_tensors import files_of
 from soundflow.convert.write_shards import OnBytes, Target
 from soundflow.errors import UserError
 from soundflow.output import require_new
+from soundflow.stored_json import parsed
 
 RECORD = "conversion.json"
 WritableForm = Literal["soundflow", "release", "thinker", "plain"]
@@ -174,7 +175,11 @@ def verify_record(folder: Path) -> None:
     record = folder / RECORD
     if not record.is_file():
         return
-    for name, digest in json.loads(record.read_bytes())["sha256"].items():
+    try:
+        digests = dict(parsed(record.read_bytes())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{record}: cannot be read ({error})", "copy it again") from error
+    for name, digest in digests.items():
         if not (folder / name).is_file() or _sha256(folder / name) != digest:
             raise UserError(
                 f"{folder / name}: differs from its checksum in {RECORD}",

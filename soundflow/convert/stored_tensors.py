@@ -7,7 +7,6 @@ nothing that could run.
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from soundflow.errors import UserError
+from soundflow.stored_json import parsed
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -149,7 +149,7 @@ def _read(file: Path, name: str) -> Tensor:
 
 def _read_index(path: Path) -> dict[str, str]:
     try:
-        placed: dict[str, str] = json.loads(path.read_bytes())["weight_map"]
+        placed: dict[str, str] = parsed(path.read_bytes())["weight_map"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({error})", "fetch it again") from error
     return placed

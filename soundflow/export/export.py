@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from soundflow.export.training_rows import ROWS_FILE, export_training_rows
 from soundflow.output import require_new
 from soundflow.protocol.front_end import Maximum
 from soundflow.shards.reader import ShardSet
+from soundflow.stored_json import parsed
 
 Form = Literal["streamaudio", "huggingface", "rows"]
 
@@ -114,9 +114,9 @@ def finished_splits(data: Path) -> list[str]:
         UserError: if the build is not finished.
     """
     try:
-        manifest = json.loads((data / MANIFEST_FILE).read_bytes())
+        manifest = parsed((data / MANIFEST_FILE).read_bytes())
         return list(manifest["order"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{data}: is no finished build ({MANIFEST_FILE} cannot be read)",
             "run `soundflow build-data` with its recipe until it ends without an error",

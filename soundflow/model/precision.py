@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 
+from soundflow.errors import UserError
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.spec import StreamSpec
 
@@ -22,6 +23,23 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MARGIN = 0.1  # by how much bfloat16 must be faster to be worth its rounding
 BUDGET_S = 2.0
 CONTEXT_POSITIONS = 256
+
+
+def require_device(device: str) -> None:
+    """Checks that a model can run on ``device``, as torch names it.
+
+    Raises:
+        UserError: if torch knows no such device, or there is none here.
+    """
+    try:
+        found = torch.zeros(1, device=device).tolist()
+    except (RuntimeError, AssertionError, NotImplementedError):  # a torch without CUDA asserts
+        found = []
+    if not found:
+        raise UserError(
+            f"device={device}: there is no such device here",
+            "device=cpu works everywhere; `soundflow doctor` shows what this machine has",
+        )
 
 
 def choose_dtype(

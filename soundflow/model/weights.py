@@ -33,6 +33,7 @@ from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.spec import StreamSpec
+from soundflow.stored_json import parsed
 from soundflow.text.tokenizer import TextTokenizer
 
 FORMAT_VERSION = 2
@@ -212,6 +213,11 @@ def _fill(wanted: Mapping[str, Tensor], name: str, value: Tensor, file: Path) ->
         raise UserError(
             f"{file}: tensor {name}: {why}", "the config and the weights belong to different models"
         )
+    if not value.is_floating_point():
+        raise UserError(
+            f"{file}: tensor {name}: expected floating-point numbers, got {value.dtype}",
+            "take the weights before they were quantised",
+        )
     own.copy_(value)  # state_dict() shares storage with the parameters
 
 
@@ -262,7 +268,10 @@ def _require_tokenizer(spec: StreamSpec, tokenizer: TextTokenizer, where: Path) 
 
 def _read_spec(folder: Path) -> StreamSpec:
     data = _read_json(folder / SPEC)
-    spec = StreamSpec.from_json(data.get("spec", {}))
+    try:
+        spec = StreamSpec.from_json(data.get("spec", {}))
+    except UserError as error:
+        raise UserError(f"{folder / SPEC}: {error.message}", error.hint) from error
     if spec.fingerprint != data.get("fingerprint"):
         raise UserError(
             f"{folder / SPEC}: fingerprint {data.get('fingerprint')}, its content has "
@@ -274,7 +283,7 @@ def _read_spec(folder: Path) -> StreamSpec:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_bytes())
+        data = parsed(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file", "name a checkpoint folder") from error
     except (OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from soundflow.shards.lengths import StreamLengths
+from soundflow.stored_json import parsed
 
 
 class Member(NamedTuple):
@@ -86,7 +87,7 @@ def unsealed(text: bytes) -> dict[str, Any]:
     Raises:
         ValueError: if a byte differs from what was written.
     """
-    whole = json.loads(text)
+    whole = parsed(text)
     try:
         data: dict[str, Any] = whole["content"]
         same = whole["checksum"] == _checksum(data)

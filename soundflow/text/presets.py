@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.stream_config import StreamConfig
 from soundflow.protocol.tokens import TokenTable
+from soundflow.stored_json import parsed
 from soundflow.text.tiny import tiny_tokenizer
 from soundflow.text.tokenizer import TextTokenizer
 
@@ -46,6 +46,6 @@ def _read_table(path: Path) -> TokenTable:
     if not path.is_file():
         return TokenTable()
     try:
-        return TokenTable(**{**asdict(TokenTable()), **json.loads(path.read_bytes())})
+        return TokenTable(**{**asdict(TokenTable()), **parsed(path.read_bytes())})
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}: {error}", "fix the token table") from error

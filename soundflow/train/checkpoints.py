@@ -23,6 +23,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch import nn
 
 from soundflow.atomic import atomic_write, write_text
+from soundflow.stored_json import parsed
 
 FOLDER = "resume"
 
@@ -119,7 +120,7 @@ def update_of(state: Path) -> int:
 def is_whole(state: Path) -> bool:
     """Whether a state has the size and checksum recorded when it was saved."""
     try:
-        note = json.loads(state.with_suffix(".json").read_bytes())
+        note = parsed(state.with_suffix(".json").read_bytes())
         if state.stat().st_size != note["n_bytes"]:
             return False
         with state.open("rb") as file:

@@ -7,9 +7,16 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.precision import choose_dtype, chunk_seconds, precision_name, step_seconds
+from soundflow.model.precision import (
+    choose_dtype,
+    chunk_seconds,
+    precision_name,
+    require_device,
+    step_seconds,
+)
 from soundflow.protocol.spec import StreamSpec
 
 
@@ -27,6 +34,13 @@ def unasked(dtype: torch.dtype) -> float:
 )
 def test_bf16_must_win_clearly(fp32: float, bf16: float, chosen: str) -> None:
     assert precision_name(choose_dtype("auto", "cpu", taking(fp32, bf16))) == chosen
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta", ""])
+def test_a_device_that_is_not_here_is_named(device: str) -> None:
+    require_device("cpu")
+    with pytest.raises(UserError, match=f"device={device}: there is no such device here"):
+        require_device(device)
 
 
 def test_what_is_named_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:

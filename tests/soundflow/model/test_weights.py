@@ -112,6 +112,11 @@ def _drop_a_tensor(folder: Path) -> None:
     save_file(tensors, folder / WEIGHTS)
 
 
+def _quantised(folder: Path) -> None:
+    tensors = {name: t.to(torch.int8) for name, t in load_file(folder / WEIGHTS).items()}
+    save_file(tensors, folder / WEIGHTS)
+
+
 def _wider(folder: Path) -> None:
     def edit(data: dict) -> None:
         data["model"]["lm"]["ffn_width"] += 8
@@ -135,6 +140,7 @@ def _unknown_key(folder: Path) -> None:
     [
         (_truncate, "cannot be read"),
         (_drop_a_tensor, "missing, first encoder.proj.bias"),
+        (_quantised, "expected floating-point numbers, got torch.int8"),
         (_wider, "shape"),
         (_other_front_end, "fingerprint"),
         (_unknown_key, "depth"),
@@ -142,6 +148,8 @@ def _unknown_key(folder: Path) -> None:
         (lambda f: (f / "config.json").unlink(), "config.json: no such file"),
         (lambda f: (f / WEIGHTS).unlink(), "no such file"),
         (lambda f: (f / "spec.json").write_text("{"), "cannot be read"),
+        (lambda f: (f / "spec.json").write_text('{"spec": []}'), "spec.json: stream spec cannot"),
+        (lambda f: (f / "config.json").write_text("[" * 100_000), "nested too deeply"),
     ],
 )
 def test_damage_is_named(
