@@ -13,5 +13,5 @@ def test_what_is_json_is_read() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff\xfe", '{"a":' * 100_000])
 def test_what_is_none_is_a_value_error(text: str | bytes) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         parsed(text)
