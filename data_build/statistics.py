@@ -135,7 +135,10 @@ class Statistics:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Statistics:
         """The inverse of ``dataclasses.asdict``, also after JSON, which makes the keys text."""
-        return TypeAdapter(Statistics).validate_python(data)
+        return _ADAPTER.validate_python(data)
+
+
+_ADAPTER = TypeAdapter(Statistics)  # made once: a build reads the sidecars of all its shards
 
 
 def merged(parts: Iterable[Statistics]) -> Statistics:

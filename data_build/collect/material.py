@@ -37,7 +37,7 @@ _UNNAMED = 10_000
 
 @dataclass(frozen=True)
 class Assigned:
-    """An item for a table of a split: one of `data_build.pools.pools.TABLES`, or a cue's."""
+    """An item for a table of a split: a field of `data_build.pools.pools.Pools`, or a cue."""
 
     split: str
     table: str

@@ -69,7 +69,6 @@ class Pools:
 CLIP_TABLES = (
     "speech", "translated", "sounds", "alarms", "benign", "event_noise", "ambient_noise",
 )  # fmt: skip
-TABLES = (*CLIP_TABLES, "dialogues")
 
 
 @dataclass(frozen=True)
