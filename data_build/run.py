@@ -20,7 +20,7 @@ from data_build.context import MATERIAL, BuildContext, build_context
 from data_build.drops import Drop, count_drops
 from data_build.processes import n_workers, spread
 from data_build.recipe import BuildRecipe
-from data_build.report.documents import write_documents
+from data_build.report.documents import RECIPE_FILE, write_documents
 from data_build.report.summary import BuildSummary, SplitSummary, summarise
 from data_build.scenes.source import open_models
 from data_build.selfcheck import self_check
@@ -93,7 +93,7 @@ def build_part(
     started = time.monotonic()
     output = Path(recipe.output)
     open_models(recipe.scenes)  # what is missing is said before any work begins
-    record(output / "recipe.yaml", recipe)
+    record(output / RECIPE_FILE, recipe)
 
     known = None if part == ALL_ROWS else collected_before(recipe, output / MATERIAL)
     collected = known or collect(recipe, output / MATERIAL)

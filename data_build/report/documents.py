@@ -30,6 +30,7 @@ from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.sidecar import ShardInfo
 
 MANIFEST_FILE, CREDITS_FILE, CARD_FILE = "manifest.json", "credits.tsv", "README.md"
+RECIPE_FILE = "recipe.yaml"  # every setting; the card says how to build from it again
 MANIFEST_VERSION = 1
 _TEMPLATE = "card_template.md"
 _ATTRIBUTIONS = 40  # names on the card; credits.tsv has all

@@ -66,9 +66,9 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
         "stream": f"chunks of {chunk_s:g} s, at most {longest_s:g} s",
     }
     for number, source in enumerate(recipe.sources):
-        plan[f"sources[{number}]"] = f"{source.corpus} in {_present(Path(source.root))}"
+        plan[f"sources[{number}]"] = f"{source.corpus} in {_input(Path(source.root))}"
     for number, texts in enumerate(recipe.texts):
-        plan[f"texts[{number}]"] = _present(Path(texts))
+        plan[f"texts[{number}]"] = _input(Path(texts))
     if recipe.scenes.tagger or recipe.scenes.sentence_encoder:
         plan["scenes"] = _scene_models(recipe.scenes)
     if all(Path(name).exists() for name in (*(s.root for s in recipe.sources), *recipe.texts)):
@@ -199,6 +199,12 @@ def _scene_models(config: ScenesConfig) -> str:
     except UserError as error:
         return f"{error.message}: {error.hint}"
     return " and ".join(name for name in (config.tagger, config.sentence_encoder) if name)
+
+
+def _input(path: Path) -> str:
+    """A file of the user: where a relative path is missing, this folder may be the wrong one."""
+    relative = not path.exists() and not path.is_absolute()
+    return _present(path) + (f", seen from {Path.cwd()}" if relative else "")
 
 
 def _present(path: Path) -> str:

@@ -45,12 +45,12 @@ def run(args: argparse.Namespace) -> None:
 # The metrics of metrics.jsonl that show whether the model learns; absent ones are left out.
 COLUMNS = {
     "loss": "loss",
-    "loss_stream": "L_stream",
-    "loss_reply": "L_LM",
-    "decision_accuracy": "decided",
-    "reply_token_accuracy": "tokens",
+    "loss_stream": "loss stream",
+    "loss_reply": "loss reply",
+    "decision_accuracy": "decision accuracy",
+    "reply_token_accuracy": "token accuracy",
     "event_f1": "F1",
-    "event_reply_exact": "exact",
+    "event_reply_exact": "reply exact",
     "event_false_per_hour": "false/h",
 }
 
@@ -75,7 +75,8 @@ def show(result: TrainResult) -> None:
     for row in rows:
         values = (row.get(f"valid/{name}") for name in named)
         table.add_row(str(row["update"]), *("" if v is None else f"{v:.2f}" for v in values))
-    OUT.print(table)
+    if rows:
+        OUT.print(table)
     OUT.print(f"{result.parameters / 1e6:.1f} M parameters, {_how_it_went(result)}")
     OUT.print(f"checkpoint: {result.model_folder}\ncurves: {curves_of(result)}", soft_wrap=True)
 

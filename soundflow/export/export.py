@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from data_build.report.documents import CARD_FILE, CREDITS_FILE, MANIFEST_FILE
+from data_build.report.documents import CARD_FILE, CREDITS_FILE, MANIFEST_FILE, RECIPE_FILE
 from soundflow.atomic import disk_error, write_text
 from soundflow.convert.load_any import load_any, locate
 from soundflow.errors import UserError
@@ -124,7 +124,7 @@ def finished_splits(data: Path) -> list[str]:
 
 
 def _copy_documents(data: Path, folder: Path, to: Form, splits: list[str]) -> None:
-    for name in (CREDITS_FILE, MANIFEST_FILE):
+    for name in (CREDITS_FILE, MANIFEST_FILE, RECIPE_FILE):
         shutil.copyfile(data / name, folder / name)
     pattern = {
         "streamaudio": f"{{split}}/{CORPUS_FILE}",

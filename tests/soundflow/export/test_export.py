@@ -73,6 +73,7 @@ def test_the_card_of_an_export_names_files_that_exist(
     assert body.count("\n## Licences\n") == 1
     assert "WebDataset" not in body
     assert (dest / "credits.tsv").is_file()
+    assert (dest / "recipe.yaml").read_bytes() == (Path(recipe.output) / "recipe.yaml").read_bytes()
 
 
 @pytest.mark.parametrize("form", ["huggingface", "rows"])
