@@ -68,14 +68,14 @@ def _headline(recipe: BuildRecipe, summary: BuildSummary, statistics: Statistics
     rows = [
         ("Streams", f"{summary.streams:,}", f"{number(summary.hours)} h in {len(splits)} splits"),
         ("Responses", f"{replies:,}",
-         f"{number(replies / summary.hours if summary.hours else None, 0)} an hour"),
+         f"{number(replies / summary.hours if summary.hours else None, 0)} per hour"),
         ("Silence", percent(silences / max(1, replies + silences), 1),
          "of the decisions are to stay silent"),
         ("Dropped", f"{dropped:,}", f"limit: {percent(recipe.max_dropped_share, 1)} of all"),
         ("Disk", f"{per_hour / 1e6:,.0f} MB/h" if per_hour else MISSING, "audio, tokens, records"),
         ("Speed", f"{summary.speed:,.0f}×" if summary.speed else MISSING,
          f"real time; {summary.shards_made} shards made, {summary.shards_kept} kept"),
-        ("Limited", f"{limited:,}", "streams with a limited peak"),
+        ("Peak-limited", f"{limited:,}", "streams scaled down to the peak limit"),
         ("Hit the pass limit", percent(_hit_share(statistics), 1),
          f"of {statistics.preprocessed:,} preprocessed clips in streams"),
     ]  # fmt: skip
@@ -110,7 +110,7 @@ def _abilities(statistics: Statistics, time: TimeBase) -> Section:
             bars = cell_bar(task.samples / longest), cell_bar(task.replies / most, 1)
             indented = tag("span", name, style="padding-left:1.3em")
             rows.append([indented, *_task_cells(task, time, *bars)])
-    head = ["ability and tasks", "streams", "hours", "responses", "responses an hour"]
+    head = ["ability and tasks", "streams", "hours", "responses", "responses per hour"]
     streamed = sum(short not in FORMS for tasks in abilities.values() for short, _ in tasks)
     lead = f"{len(abilities)} abilities, {streamed} tasks."
     return Section("abilities", "Abilities and tasks", lead, table(head, rows))
@@ -134,7 +134,7 @@ def _distributions(statistics: Statistics, time: TimeBase) -> Section:
     for chunks, n in statistics.chunks.items():
         lengths[chunks * chunk_tenths // 10] += n
     charts = [
-        ("Turns", "foreground sounds a stream", histogram(
+        ("Turns", "foreground sounds per stream", histogram(
             statistics.turns, "turns", "streams")),
         ("Length", "of a stream", histogram(
             lengths, "seconds", "streams", colour=2)),

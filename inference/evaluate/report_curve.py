@@ -59,7 +59,7 @@ def _trade_off(results: Results) -> str:
             Series("silence timer", lone[TIMER], COLOURS[TIMER], marks_only=True),
             Series("random", lone["random"], COLOURS["random"], marks_only=True),
         ],
-        f"false triggers an hour (log scale; 0 is drawn at {floor:.2g})", "recall",
+        f"false triggers per hour (log scale; 0 is drawn at {floor:.2g})", "recall",
         y_range=(0.0, 1.0), x_range=(floor, ceiling), log_x=True, title="Trade-off",
     )  # fmt: skip
 
