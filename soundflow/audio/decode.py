@@ -33,6 +33,8 @@ _EXACT = frozenset(
 )
 # Codecs forget what came before within some frames; a second is more than any needs.
 _LEAD_S = 1.0
+_LOWEST_HZ, _HIGHEST_HZ = 1_000, 6_144_000
+_GAP_S = 0.1  # decoders round the length of first and last frames, never by so much
 # What follows the audio of an MP3 or separates two that were joined.
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"Xing", b"Info")
 
@@ -74,13 +76,20 @@ def open_source(file: BinaryIO) -> Source:
     # What libsndfile reads of MP3 is not exact, and its decoder talks to the terminal.
     exact = None if is_mpeg_audio(file) else _open_soundfile(file, end)
     if exact is not None and exact.exact and not end.chained:
-        return exact
+        return _with_a_rate(exact)
     try:
-        return _FfmpegSource(file, end)
+        return _with_a_rate(_FfmpegSource(file, end))
     except DecodeError:
         if exact is None or end.cut:
             raise
-        return exact
+        return _with_a_rate(exact)
+
+
+def _with_a_rate(source: Source) -> Source:
+    """An impossible rate in a header would make hours of a second, or nothing of an hour."""
+    if not _LOWEST_HZ <= source.rate_hz <= _HIGHEST_HZ:
+        raise DecodeError(f"its header says {source.rate_hz} samples a second")
+    return source
 
 
 def _open_soundfile(file: BinaryIO, end: Ending) -> _SoundfileSource | None:
@@ -123,6 +132,11 @@ class _SoundfileSource:
         self._file.seek(0)
         return soundfile.SoundFile(_Tolerant(self._file))
 
+    def _goes_on(self) -> bool:
+        """Whether frames of FLAC follow the last sample that the header counts."""
+        rest = self._file.read()
+        return b"\xff\xf8" in rest or b"\xff\xf9" in rest
+
     def blocks(self, start: int, stop: int | None) -> Iterator[Float32]:
         last = self._frames if stop is None else min(stop, self._frames)
         at = min(start, last)
@@ -137,6 +151,8 @@ class _SoundfileSource:
                     at += len(block)
                     if len(block) < count:
                         raise CutShort(_breaks_off(at, self.rate_hz))
+            if self._flac and (stop is None or stop > last) and self._goes_on():
+                yield from _FfmpegSource(self._file, Ending()).blocks(at, stop)
         except (soundfile.LibsndfileError, CutShort) as error:
             if not self._flac:
                 raise error if isinstance(error, CutShort) else DecodeError(_line(error)) from error
@@ -241,6 +257,7 @@ class _FfmpegSource:
                         settled = True
                         continue
                     at = self._place(frame) if at is None else at
+                    self._require_no_gap(frame, at)
                     self._require_same(frame, at)
                     samples = _as_float(frame)
                     yield at, samples
@@ -268,6 +285,15 @@ class _FfmpegSource:
         steps = round((exact - self._first.samples) / size)
         on_grid = self._first.samples + steps * size
         return on_grid if abs(on_grid - exact) <= tick else round(exact)
+
+    def _require_no_gap(self, frame: Any, at: int) -> None:
+        """Ogg gives the position of what follows a damaged page, which FFmpeg passes over."""
+        if self._format != "ogg" or self._end.chained or frame.pts is None:
+            return
+        if self._first.pts is None or self._place(frame) - at <= _GAP_S * self.rate_hz:
+            return
+        missing_s = (self._place(frame) - at) / self.rate_hz
+        raise DecodeError(f"is damaged: {missing_s:.2f} s are missing at {at / self.rate_hz:.2f} s")
 
     def _require_same(self, frame: Any, at: int) -> None:
         now = (int(frame.sample_rate), len(frame.layout.channels))

@@ -378,3 +378,31 @@ def test_damaged_bytes_are_one_line_or_audio(
             said.append(error)
     assert all("\n" not in error.message and error.fault and error.hint for error in said)
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("stated", [0, 1, 1000, 40_000])
+def test_a_flac_that_understates_its_length_is_read_to_its_end(tmp_path: Path, stated: int) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 48_000)
+    soundfile.write(tmp_path / "a.flac", samples, 16_000)
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    about = int.from_bytes(data[18:26], "big")
+    data[18:26] = (about >> 36 << 36 | stated).to_bytes(8, "big")
+    found = read_recording(bytes(data)).samples
+    assert len(found) == 48_000
+    assert np.abs(found - samples).max() < 1e-4
+
+
+def test_a_damaged_page_of_ogg_is_not_passed_over(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.ogg", np.random.default_rng(0).normal(0, 0.1, 96_000), 16_000)
+    data = bytearray((tmp_path / "a.ogg").read_bytes())
+    assert len(read_recording(bytes(data)).samples) == 96_000
+    data[len(data) // 2] ^= 0x55
+    with pytest.raises(AudioError, match=r"is damaged: .* s are missing at"):
+        read_recording(bytes(data))
+
+
+@pytest.mark.parametrize("rate_hz", [1, 2_000_000_000])
+def test_an_impossible_rate_is_refused(tmp_path: Path, rate_hz: int) -> None:
+    soundfile.write(tmp_path / "a.wav", np.full(1000, 0.1), rate_hz)
+    with pytest.raises(AudioError, match=f"its header says {rate_hz} samples a second"):
+        read_recording(tmp_path / "a.wav")
