@@ -16,11 +16,13 @@ from torch import Tensor
 from soundflow.atomic import disk_error, write_text
 from soundflow.data.batch import Batch
 from soundflow.model.interaction import AudioInteractionModel
+from soundflow.model.precision import Precision
 from soundflow.protocol.layout import Role
 from soundflow.train.loss import head_cross_entropy
 
 FILE_NAME = "metrics.jsonl"
 VALID = "valid/"
+BF16 = "train/bf16"  # whether an update was computed in bfloat16
 
 # Columns of `held_out_counts`, all sums, so that batches and ranks add up.
 COUNTS = (
@@ -119,6 +121,14 @@ def newest_measurement(path: Path) -> tuple[int, dict[str, float]]:
         if found:
             return row["update"], found
     return 0, {}
+
+
+def recorded_precision(path: Path) -> Precision | None:
+    """The number format of the last update on record; None where there is none."""
+    for row in reversed(read_metrics(path)):
+        if BF16 in row:
+            return "bf16" if row[BF16] else "fp32"
+    return None
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

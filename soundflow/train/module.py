@@ -17,7 +17,7 @@ from soundflow.data.batch import Batch
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.train.compute import Compute, computing
 from soundflow.train.loss import LossConfig, loss_sums, target_counts
-from soundflow.train.metrics import COUNTS, VALID, held_out_counts, held_out_metrics
+from soundflow.train.metrics import BF16, COUNTS, VALID, held_out_counts, held_out_metrics
 from soundflow.train.optim import OptimConfig, build_optimizer, build_schedule
 from soundflow.train.stopping import SIGNALS, StopFlag
 
@@ -93,7 +93,7 @@ class StreamingModule(LightningModule):
         schedule.step()
         self.last_update = values
         if self.global_step % self._log_every == 0:
-            self._write(values | {"train/bf16": float(self.compute.dtype == torch.bfloat16)})
+            self._write(values | {BF16: float(self.compute.dtype == torch.bfloat16)})
 
     @torch.no_grad()
     def measure_held_out(self, batches: Iterable[Batch]) -> None:

@@ -49,7 +49,7 @@ from soundflow.train.claim import MODEL_FOLDER, RECIPE_FILE, claim
 from soundflow.train.intervals import AtIntervals
 from soundflow.train.machine import require_machine
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
-from soundflow.train.metrics import JsonlLogger, newest_measurement
+from soundflow.train.metrics import JsonlLogger, newest_measurement, recorded_precision
 from soundflow.train.module import StreamingModule
 from soundflow.train.progress import Progress
 from soundflow.train.recipe import TrainRecipe
@@ -255,6 +255,10 @@ def model_config(recipe: TrainRecipe) -> ModelConfig:
 
 def _trainer(recipe: TrainRecipe, flag: StopFlag, at: int, loggers: Sequence[Logger]) -> Trainer:
     compute = recipe.compute
+    if at and compute.precision == "auto":  # a run does not change its number format midway
+        precision = recorded_precision(recipe.output / METRICS_FILE) or "auto"
+        compute = replace(compute, precision=precision)
+        recipe = replace(recipe, compute=compute)
     progress = Progress(recipe.intervals.log_every)
     metrics = JsonlLogger(recipe.output, at)
     measured_at, _ = newest_measurement(recipe.output / METRICS_FILE)

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from soundflow.config.load import load
 from soundflow.errors import UserError
+from soundflow.model.precision import DTYPES
 from soundflow.model.weights import Checkpoint, load_checkpoint
 from soundflow.shards.writer import write_index, write_shard
 from soundflow.train.checkpoints import newest_state, update_of
@@ -83,6 +84,21 @@ def test_a_killed_run_ends_like_an_unbroken_one(
     assert read_metrics(resumed.metrics_file) == read_metrics(unbroken.metrics_file)
     again = run(named("broken"))  # finished: trains nothing, gives the same
     assert again.metrics == unbroken.metrics
+
+
+def test_a_resumed_run_keeps_the_number_format_that_it_measured(
+    recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(dtype: torch.dtype) -> None:
+        monkeypatch.setattr("soundflow.train.compute.choose_dtype", lambda named, *_: (
+            dtype if named == "auto" else DTYPES[named]
+        ))  # fmt: skip
+
+    auto = replace(recipe(), compute=replace(recipe().compute, precision="auto"))
+    measured(torch.bfloat16)
+    killed_after(5, auto, monkeypatch)
+    measured(torch.float32)
+    assert run(auto).precision == "bf16"
 
 
 def test_a_damaged_state_is_passed_over(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
