@@ -140,7 +140,7 @@ def _stream(
         return compose_offline(offline, prepare, recipe.compose, vocabulary, seed, provenance)
     plan = plan_stream(name, task, recipe.system, planning)
     noise = (split.pools.event_noise, split.pools.ambient_noise)
-    return compose(plan, noise, prepare, recipe.compose, vocabulary, seed, provenance)[0]
+    return compose(plan, noise, prepare, recipe.compose, vocabulary, seed, provenance)
 
 
 def quota_key(weights: Mapping[str, float], number: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from data_build.compose.config import ComposeConfig
-from data_build.compose.mix import Mix, Placed, mix, place, source_of
+from data_build.compose.mix import Placed, mix, place, source_of
 from data_build.compose.responses import responses
 from data_build.drops import Drop, Dropped
 from data_build.pools.prepare import PreparedClip
@@ -38,7 +38,7 @@ def compose(
     vocabulary: Vocabulary,
     seed: StreamSeed,
     provenance: dict[str, Any],
-) -> tuple[StreamSample, Mix]:
+) -> StreamSample:
     """Mixes ``plan`` and lays out its tokens.
 
     Args:
@@ -106,7 +106,7 @@ def compose(
             },
         },
     )
-    return online_sample(record, quantise(mixed.audio), vocabulary), mixed
+    return online_sample(record, quantise(mixed.audio), vocabulary)
 
 
 @dataclass(frozen=True)

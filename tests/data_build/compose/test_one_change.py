@@ -35,7 +35,7 @@ def prepare(clip: Clip) -> PreparedClip:
 
 def made(config: ComposeConfig, plan: StreamPlan = PLAN) -> StreamSample:
     seed = StreamSeed(1, "train", 7)
-    return compose(plan, (NOISE, NOISE), prepare, config, VOCABULARY, seed, {})[0]
+    return compose(plan, (NOISE, NOISE), prepare, config, VOCABULARY, seed, {})
 
 
 def test_the_snr_moves_levels_alone() -> None:
