@@ -92,8 +92,7 @@ class AudioBlocks:
     warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if not self.name:
-            self.name = "audio bytes" if isinstance(self.source, bytes) else str(self.source)
+        self.name = self.name or _name_of(self.source)
 
     def __iter__(self) -> Iterator[Float32]:
         self.warnings.clear()
@@ -162,6 +161,10 @@ class AudioBlocks:
             )
 
 
+def _name_of(source: str | Path | bytes) -> str:
+    return "audio bytes" if isinstance(source, bytes) else str(source)
+
+
 def _end(end_s: float | None) -> str:
     return "its end" if end_s is None else f"{end_s:g} s"
 
@@ -204,11 +207,18 @@ def read_audio(
     name: str = "",
 ) -> Float32:
     """The samples of `read_recording`; its warnings go to the log."""
-    blocks = AudioBlocks(source, sample_rate_hz, start_s, end_s, limit_s, name)
-    samples = np.concatenate(list(blocks))
-    for warning in blocks.warnings:
-        _log.warning("%s: %s", blocks.name, warning)
-    return np.ascontiguousarray(samples)
+    name = name or _name_of(source)
+    recording = read_recording(
+        source,
+        sample_rate_hz=sample_rate_hz,
+        start_s=start_s,
+        end_s=end_s,
+        limit_s=limit_s,
+        name=name,
+    )
+    for warning in recording.warnings:
+        _log.warning("%s: %s", name, warning)
+    return recording.samples
 
 
 def duration_s(source: str | Path | bytes) -> float:
