@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from soundflow.convert.load_any import locate
 from soundflow.convert.run import Progress as OnTotal
 from soundflow.convert.run import convert, parse_options
 from soundflow.convert.write_shards import OnBytes
 from soundflow.errors import UserError
+from soundflow.forms.load_any import locate
 from soundflow.logs import ERR, OUT
 from soundflow.shards.writer import INDEX_NAME
 

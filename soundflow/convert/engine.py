@@ -7,8 +7,8 @@ from pathlib import Path
 
 from inference.engine import Engine, engine_of, load_engine, load_precise
 from inference.profiles import OURS, Profile
-from soundflow.convert.forms import recognise
-from soundflow.convert.load_any import load_any, locate
+from soundflow.forms.folders import recognise
+from soundflow.forms.load_any import load_any, locate
 from soundflow.model.precision import Precision
 
 

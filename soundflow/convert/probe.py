@@ -26,9 +26,9 @@ from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import (
     Qwen2_5OmniRotaryEmbedding,
 )
 
-from soundflow.convert import tensor_names as names
-from soundflow.convert.forms import Opened
-from soundflow.convert.model_configs import mrope_section
+from soundflow.forms import tensor_names as names
+from soundflow.forms.folders import Opened
+from soundflow.forms.model_configs import mrope_section
 from soundflow.model.encoder import build_tower, encode_chunks, encode_chunks_stock
 from soundflow.model.weights import TIED_KEY
 from soundflow.protocol import layout

@@ -27,11 +27,11 @@ from soundflow.atomic import disk_error, write_text
 from soundflow.config.load import build, tree_of
 from soundflow.config.settings import SETTINGS
 from soundflow.convert import write_forms
-from soundflow.convert.forms import Opened, open_folder
 from soundflow.convert.probe import make_probe, probe_logits
-from soundflow.convert.stored_tensors import files_of
 from soundflow.convert.write_shards import OnBytes, Target
 from soundflow.errors import UserError
+from soundflow.forms.folders import Opened, open_folder
+from soundflow.forms.stored_tensors import files_of
 from soundflow.output import require_new
 from soundflow.stored_json import parsed
 

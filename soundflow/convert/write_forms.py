@@ -17,12 +17,12 @@ from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
 )
 
 from soundflow.atomic import write_text
-from soundflow.convert import forms
-from soundflow.convert import tensor_names as names
-from soundflow.convert.model_configs import mrope_section, to_release
-from soundflow.convert.stored_tensors import from_safetensors
 from soundflow.convert.write_shards import Target, write_pth, write_shards
 from soundflow.errors import UserError
+from soundflow.forms import folders
+from soundflow.forms import tensor_names as names
+from soundflow.forms.model_configs import mrope_section, to_release
+from soundflow.forms.stored_tensors import from_safetensors
 from soundflow.model.config import ModelConfig
 from soundflow.model.weights import CONFIG, SPEC, config_json, write_tensors
 
@@ -33,7 +33,7 @@ _STAND_IN = {
 }  # fmt: skip
 
 
-def write_soundflow(folder: Path, source: forms.Opened, target: Target, limit_bytes: int) -> None:
+def write_soundflow(folder: Path, source: folders.Opened, target: Target, limit_bytes: int) -> None:
     spec = source.spec
     metadata = {**_PT, "spec_fingerprint": spec.fingerprint}
     write_shards(folder, target, names.our_names(source.shapes), limit_bytes, metadata)
@@ -41,23 +41,23 @@ def write_soundflow(folder: Path, source: forms.Opened, target: Target, limit_by
     _json(folder / CONFIG, config_json(source.model, source.facts))
 
 
-def write_release(folder: Path, source: forms.Opened, target: Target, limit_bytes: int) -> None:
+def write_release(folder: Path, source: folders.Opened, target: Target, limit_bytes: int) -> None:
     """The published layout, in every file that its own code and model card name."""
     table = names.release_names(source.model, source.shapes)
     lm = {name: ours for name, ours in table.items() if not name.startswith(names.TOWER)}
     write_shards(folder, target, lm, limit_bytes, _PT, always_index=True)
-    write_pth(folder / forms.TOWER_FILES[0], target, names.tower_only(source.shapes))
+    write_pth(folder / folders.TOWER_FILES[0], target, names.tower_only(source.shapes))
     vocab_size = source.spec.tokens.vocab_size
     config = to_release(source.model, vocab_size, source.folder.resolve().name)
-    write_text(folder / forms.MODEL_CONFIG, yaml.safe_dump(config, sort_keys=False))
+    write_text(folder / folders.MODEL_CONFIG, yaml.safe_dump(config, sort_keys=False))
     omni = {
         "architectures": ["Qwen2_5OmniModel"],
         "model_type": "qwen2_5_omni",
         "enable_audio_output": False,
         "thinker_config": _thinker_config(source, _STAND_IN).to_dict(),
     }
-    (folder / forms.TOWER_CONFIG).mkdir()
-    _json(folder / forms.TOWER_CONFIG / CONFIG, omni)
+    (folder / folders.TOWER_CONFIG).mkdir()
+    _json(folder / folders.TOWER_CONFIG / CONFIG, omni)
     qwen2 = source.model.lm.for_transformers(vocab_size).to_dict()
     _json(folder / CONFIG, {"architectures": ["Qwen2ForCausalLM"], **qwen2})
     end = source.spec.tokens.text_end
@@ -69,14 +69,14 @@ def write_release(folder: Path, source: forms.Opened, target: Target, limit_byte
     write_text(folder / "hyperparameters.yaml", yaml.safe_dump(made))
 
 
-def write_plain(folder: Path, source: forms.Opened, target: Target, limit_bytes: int) -> None:
+def write_plain(folder: Path, source: folders.Opened, target: Target, limit_bytes: int) -> None:
     """``AutoModelForCausalLM.from_pretrained(folder)`` reads the language model; the audio tower
     is in ``audio_tower/``."""
     write_shards(folder, target, names.plain_names(source.shapes), limit_bytes, _PT)
     config = source.model.lm.for_transformers(source.spec.tokens.vocab_size)
     config.architectures = ["Qwen2ForCausalLM"]
     config.save_pretrained(folder)
-    tower = folder / forms.TOWER_FOLDER
+    tower = folder / folders.TOWER_FOLDER
     tower.mkdir()
     write_shards(tower, target, names.tower_only(source.shapes), limit_bytes, _PT)
     audio = source.model.audio_encoder.for_transformers(source.model.lm.width)
@@ -85,7 +85,7 @@ def write_plain(folder: Path, source: forms.Opened, target: Target, limit_bytes:
 
 
 def write_thinker(
-    folder: Path, source: forms.Opened, target: Target, limit_bytes: int, base: Path | None
+    folder: Path, source: folders.Opened, target: Target, limit_bytes: int, base: Path | None
 ) -> str:
     """Qwen2.5-Omni's Thinker. Returns a sentence about its vision weights.
 
@@ -108,12 +108,14 @@ def write_thinker(
     return words
 
 
-def write_vocabulary(folder: Path, source: forms.Opened, into: forms.Form) -> None:
+def write_vocabulary(folder: Path, source: folders.Opened, into: folders.Form) -> None:
     """The tokenizer and, for other forms than ours, the metadata that they cannot hold."""
     source.tokenizer.save(folder)
     if into == "soundflow":
         return
-    _json(folder / forms.NOTE, {"spec": source.spec.to_json(), "training": source.facts.to_json()})
+    _json(
+        folder / folders.NOTE, {"spec": source.spec.to_json(), "training": source.facts.to_json()}
+    )
     theirs = source.folder / "tokenizer_config.json"
     if theirs.is_file():
         shutil.copyfile(theirs, folder / theirs.name)
@@ -121,7 +123,7 @@ def write_vocabulary(folder: Path, source: forms.Opened, into: forms.Form) -> No
         _json(folder / theirs.name, {"add_bos_token": False, "tokenizer_class": "Qwen2Tokenizer"})
 
 
-def _thinker_config(source: forms.Opened, vision: dict[str, Any]) -> Qwen2_5OmniThinkerConfig:
+def _thinker_config(source: folders.Opened, vision: dict[str, Any]) -> Qwen2_5OmniThinkerConfig:
     model, lm, tokens = source.model, source.model.lm, source.spec.tokens
     text = Qwen2_5OmniTextConfig(
         vocab_size=tokens.vocab_size,
@@ -161,10 +163,10 @@ def _zero_vision(config: Qwen2_5OmniThinkerConfig) -> dict[str, torch.Tensor]:
 
 def _vision_of(base: Path, model: ModelConfig) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Vision config and tensors of a Thinker (or a whole Omni) that fits ``model``."""
-    form = forms.recognise(base)
+    form = folders.recognise(base)
     if form not in ("thinker", "omni"):
         raise UserError(f"base={base}: is a {form} checkpoint", "name a Qwen2.5-Omni folder")
-    data = forms.read_json(base / CONFIG)
+    data = folders.read_json(base / CONFIG)
     thinker = data["thinker_config"] if form == "omni" else data
     width = thinker.get("text_config", {}).get("hidden_size")
     if width != model.lm.width:
@@ -185,7 +187,7 @@ def _append(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
     file = "model-visual.safetensors"
     write_tensors(folder / file, tensors, _PT)
     index_file = folder / "model.safetensors.index.json"
-    index = forms.read_json(index_file)
+    index = folders.read_json(index_file)
     index["metadata"]["total_size"] += sum(t.nbytes for t in tensors.values())
     index["weight_map"] |= dict.fromkeys(tensors, file)
     _json(index_file, index)

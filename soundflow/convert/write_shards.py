@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from soundflow.atomic import write_text
-from soundflow.convert.our_view import OurView
-from soundflow.convert.stored_tensors import INDEX, SINGLE
-from soundflow.convert.tensor_names import NameTable, Shapes
 from soundflow.errors import UserError
+from soundflow.forms.our_view import OurView
+from soundflow.forms.stored_tensors import INDEX, SINGLE
+from soundflow.forms.tensor_names import NameTable, Shapes
 from soundflow.model.weights import write_tensors
 
 OnBytes = Callable[[int], None]

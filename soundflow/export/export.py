@@ -11,11 +11,11 @@ from omegaconf import OmegaConf
 
 from data_build.report.documents import CARD_FILE, CREDITS_FILE, MANIFEST_FILE, RECIPE_FILE
 from soundflow.atomic import disk_error, write_text
-from soundflow.convert.load_any import load_any, locate
 from soundflow.errors import UserError
 from soundflow.export.huggingface import DATA_FOLDER, export_huggingface
 from soundflow.export.streamaudio import CORPUS_FILE, export_streamaudio
 from soundflow.export.training_rows import ROWS_FILE, export_training_rows
+from soundflow.forms.load_any import load_any, locate
 from soundflow.output import require_new
 from soundflow.protocol.front_end import Maximum
 from soundflow.shards.reader import ShardSet

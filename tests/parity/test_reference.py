@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from soundflow.convert.load_any import load_any
+from soundflow.forms.load_any import load_any
 from soundflow.model.weights import Checkpoint
 from tests.parity.reference import features, layouts, positions, sessions, training
 from tests.parity.reference.rows import Row

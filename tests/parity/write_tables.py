@@ -34,8 +34,8 @@ def replace_between(text: str, name: str, body: str) -> str:
 
 def main() -> None:
     sys.path.insert(0, str(ROOT))
-    from soundflow.convert.load_any import load_any
     from soundflow.convert.run import convert
+    from soundflow.forms.load_any import load_any
     from tests.parity.reference import conversions, features, layouts, positions, sessions, training
     from tests.soundflow.convert.omni import save_omni, save_thinker
 

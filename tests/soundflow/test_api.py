@@ -14,8 +14,8 @@ import torch
 
 from soundflow import AudioInteraction
 from soundflow.api import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEnded
-from soundflow.convert.load_any import locate
 from soundflow.errors import UserError
+from soundflow.forms.load_any import locate
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel

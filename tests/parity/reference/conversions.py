@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from soundflow.convert.forms import open_folder
 from soundflow.convert.run import convert, parse_options
+from soundflow.forms.folders import open_folder
 
 FORMS = ("soundflow", "release", "thinker", "plain")
 

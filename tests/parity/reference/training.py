@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from soundflow.convert import tensor_names
-from soundflow.convert.load_any import load_any
+from soundflow.forms import tensor_names
+from soundflow.forms.load_any import load_any
 from soundflow.interop.training_rows import TrainingRow, read_training_rows
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.layout import Role

@@ -15,12 +15,12 @@ from transformers import (
 )
 from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import Qwen2_5OmniAudioEncoder
 
-from soundflow.convert.forms import open_folder, recognise
-from soundflow.convert.load_any import load_any
-from soundflow.convert.model_configs import mrope_section
 from soundflow.convert.run import ConvertOptions, convert, parse_options
-from soundflow.convert.stored_tensors import from_safetensors
 from soundflow.errors import UserError
+from soundflow.forms.folders import open_folder, recognise
+from soundflow.forms.load_any import load_any
+from soundflow.forms.model_configs import mrope_section
+from soundflow.forms.stored_tensors import from_safetensors
 from soundflow.model.config import LmConfig
 from soundflow.model.weights import load_checkpoint
 from tests.soundflow.convert.omni import save_thinker
@@ -213,7 +213,7 @@ def test_a_result_that_speaks_otherwise_is_not_kept(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong mapping (gate and up exchanged) passes every shape check; the probe sees it."""
-    from soundflow.convert import tensor_names
+    from soundflow.forms import tensor_names
 
     layer = dict(tensor_names._RELEASE_LAYER)
     layer["mlp.fc_1.weight"], layer["mlp.fc_2.weight"] = (

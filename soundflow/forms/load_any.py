@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from transformers.initialization import no_init_weights
 
-from soundflow.convert.forms import open_folder, recognise
 from soundflow.errors import UserError
+from soundflow.forms.folders import open_folder, recognise
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import Checkpoint, cast_parameters, load_checkpoint
 
@@ -22,7 +22,7 @@ def load_any(
     """Reads a checkpoint folder of any form, the model in evaluation mode.
 
     Raises:
-        UserError: as `soundflow.convert.forms.open_folder`.
+        UserError: as `soundflow.forms.folders.open_folder`.
     """
     if recognise(folder) == "soundflow":
         return load_checkpoint(folder, device, dtype)

@@ -19,11 +19,11 @@ from typing import Any, Literal, cast
 
 import yaml
 
-from soundflow.convert import model_configs as sizes
-from soundflow.convert import tensor_names as names
-from soundflow.convert.our_view import OurView, match
-from soundflow.convert.stored_tensors import StoredTensors, from_pth, from_safetensors, prefixed
 from soundflow.errors import UserError
+from soundflow.forms import model_configs as sizes
+from soundflow.forms import tensor_names as names
+from soundflow.forms.our_view import OurView, match
+from soundflow.forms.stored_tensors import StoredTensors, from_pth, from_safetensors, prefixed
 from soundflow.interop.published import PUBLISHED_POSITIONS, PUBLISHED_SYSTEM
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from soundflow.convert.stored_tensors import StoredTensors
-from soundflow.convert.tensor_names import NameTable, Shapes
 from soundflow.errors import UserError
+from soundflow.forms.stored_tensors import StoredTensors
+from soundflow.forms.tensor_names import NameTable, Shapes
 
 
 @dataclass(frozen=True)
