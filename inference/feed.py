@@ -13,7 +13,7 @@ all of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,8 @@ import numpy.typing as npt
 from inference.engine import Engine
 from inference.events import SessionEvent
 from inference.profiles import Profile
-from inference.recordings import Recording
 from inference.session import Session
+from inference.sources.recordings import Recording
 from soundflow.protocol.timebase import TimeBase
 
 Float32 = npt.NDArray[np.float32]
@@ -31,15 +31,17 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SessionOutput:
-    """The events that one packet caused.
+    """A packet that the session was given, and events that became known with it.
 
     Attributes:
         begins: the recording whose first packet it is; None within one.
         at_samples: where in the session the packet begins.
+        packet: (n,) samples; none where there are only events.
     """
 
     begins: Recording | None
     at_samples: int
+    packet: Float32
     events: tuple[SessionEvent, ...]
 
 
@@ -58,10 +60,9 @@ def packets(recording: Recording, profile: Profile, base: TimeBase) -> Iterator[
         yield from (np.pad(block, (0, base.padding_of(len(block)))) for block in blocks)
     else:
         yield from _padded(blocks, base)
-    silence_s = 0.0 if recording.ends_in_silence else profile.silence_s
-    n_silence = base.chunks_in(base.samples(silence_s)) * base.chunk_samples
-    if n_silence:
-        yield np.zeros(n_silence, np.float32)
+    pause_s = profile.silence_s if recording.pause_s is None else recording.pause_s
+    for _ in range(base.chunks_in(base.samples(pause_s))):
+        yield np.zeros(base.chunk_samples, np.float32)
 
 
 def _padded(blocks: Iterator[Float32], base: TimeBase) -> Iterator[Float32]:
@@ -88,32 +89,46 @@ def _complete_chunks(blocks: Iterator[Float32], base: TimeBase) -> Iterator[Floa
 def feed(
     engine: Engine,
     session: Session,
-    recordings: Sequence[Recording],
+    recordings: Iterable[Recording],
     *,
     real_time: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[SessionOutput]:
     """Recordings one after another into ``session``, which is closed at the end.
 
     Args:
+        recordings: each is opened when its turn comes.
         real_time: waits until each packet would have arrived from a microphone.
+        stopped: asked before every packet; the session ends when it says so.
         sleep, clock: how it waits, and monotonic seconds.
 
     Yields:
-        The events of each packet; last, the end of the session.
+        Every packet with its events; last, the end of the session.
 
     Raises:
         UserError: where a recording cannot be read on.
     """
     received, began = 0, clock()
+    for recording, begins, packet in _all_packets(recordings, engine, stopped):
+        if real_time and not recording.live:
+            due_s = engine.spec.time.seconds(received + len(packet))
+            sleep(max(0.0, began + due_s - clock()))
+        first = recording if begins else None
+        yield SessionOutput(first, received, packet, tuple(session.push(packet)))
+        received += len(packet)
+    yield SessionOutput(None, received, np.zeros(0, np.float32), tuple(session.close()))
+
+
+def _all_packets(
+    recordings: Iterable[Recording], engine: Engine, stopped: Callable[[], bool]
+) -> Iterator[tuple[Recording, bool, Float32]]:
+    """Every packet of every recording, with whether it is the recording's first."""
     for recording in recordings:
-        begins: Recording | None = recording
+        begins = True
         for packet in packets(recording, engine.profile, engine.spec.time):
-            if real_time:
-                due_s = engine.spec.time.seconds(received + len(packet))
-                sleep(max(0.0, began + due_s - clock()))
-            yield SessionOutput(begins, received, tuple(session.push(packet)))
-            received += len(packet)
-            begins = None
-    yield SessionOutput(None, received, tuple(session.close()))
+            if stopped():
+                return
+            yield recording, begins, packet
+            begins = False

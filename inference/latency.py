@@ -15,8 +15,8 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,15 @@ SPEECH_TOKENS_A_SECOND = 4.0
 
 @dataclass(frozen=True)
 class ChunkCost:
-    """Compute time of one chunk in seconds: up to its decision, then for each reply token."""
+    """Compute time of one chunk in seconds: up to its decision, then for each reply token.
+
+    Attributes:
+        latency_s: from when it was complete to its decision, waiting for earlier work included.
+    """
 
     decide_s: float
     token_s: tuple[float, ...] = ()
+    latency_s: float = 0.0
 
     @property
     def total_s(self) -> float:
@@ -67,19 +72,37 @@ class Latency:
         return asdict(self)
 
 
-def chunk_costs(events: Sequence[SessionEvent]) -> list[ChunkCost]:
-    """Compute time of each chunk, from the wall clock of its events, without waiting for audio."""
-    costs: list[ChunkCost] = []
-    last = 0.0
+class CostMeter:
+    """Compute time of each chunk, from the wall clock of the events of one session in order.
+
+    Work begins when a chunk is complete or, if that is later, when the work before it ends.
+    """
+
+    def __init__(self) -> None:
+        self.costs: list[ChunkCost] = []
+        self._last_s = 0.0
+
+    def add(self, event: SessionEvent) -> None:
+        match event:
+            case Decided():
+                begins_s = max(event.arrived_wall_s, self._last_s)
+                latency_s = event.wall_s - event.arrived_wall_s
+                self.costs.append(ChunkCost(event.wall_s - begins_s, latency_s=latency_s))
+            case ReplyStarted() | ReplyText() | ReplyEnded() if self.costs:
+                cost = self.costs[-1]
+                token_s = (*cost.token_s, event.wall_s - self._last_s)
+                self.costs[-1] = replace(cost, token_s=token_s)
+            case _:  # trimming the memory belongs to the token or the decision that follows
+                return
+        self._last_s = event.wall_s
+
+
+def chunk_costs(events: Iterable[SessionEvent]) -> list[ChunkCost]:
+    """Compute time of each chunk of one session."""
+    meter = CostMeter()
     for event in events:
-        if isinstance(event, Decided):
-            costs.append(ChunkCost(event.wall_s - event.arrived_wall_s))
-        elif isinstance(event, ReplyStarted | ReplyText | ReplyEnded) and costs:
-            costs[-1] = ChunkCost(costs[-1].decide_s, (*costs[-1].token_s, event.wall_s - last))
-        else:  # trimming the memory belongs to the token or the decision that follows
-            continue
-        last = event.wall_s
-    return costs
+        meter.add(event)
+    return meter.costs
 
 
 def measure(
@@ -89,7 +112,6 @@ def measure(
     look_ahead_s = time.seconds(front_end.window_samples // 2 - time.hop_samples)
     first: list[float] = []
     waits: list[float] = []
-    stalled = spoken = 0.0
     for costs in sessions:
         free_s = 0.0
         for index, cost in enumerate(costs):
@@ -99,10 +121,23 @@ def measure(
             if index == 0:
                 first.append(waits[-1])
             free_s = begins_s + cost.total_s
-            stalled += sum(max(0.0, s - 1.0 / SPEECH_TOKENS_A_SECOND) for s in cost.token_s)
-            spoken += sum(max(s, 1.0 / SPEECH_TOKENS_A_SECOND) for s in cost.token_s)
-    work_s = sum(c.total_s for costs in sessions for c in costs)
-    audio_s = sum(len(costs) for costs in sessions) * time.chunk_s
+    return _summary(first, waits, [c for costs in sessions for c in costs], time)
+
+
+def measure_live(costs: Sequence[ChunkCost], time: TimeBase) -> Latency:
+    """The figures of a session in real time, as they happened."""
+    waits = [cost.latency_s for cost in costs]
+    return _summary(waits[:1], waits, costs, time)
+
+
+def _summary(
+    first: Sequence[float], waits: Sequence[float], costs: Sequence[ChunkCost], time: TimeBase
+) -> Latency:
+    token_s = [s for cost in costs for s in cost.token_s]
+    stalled = sum(max(0.0, s - 1.0 / SPEECH_TOKENS_A_SECOND) for s in token_s)
+    spoken = sum(max(s, 1.0 / SPEECH_TOKENS_A_SECOND) for s in token_s)
+    work_s = sum(cost.total_s for cost in costs)
+    audio_s = len(costs) * time.chunk_s
     return Latency(
         first_chunk_s=float(np.median(first)) if first else None,
         decision_p50_s=float(np.quantile(waits, 0.50)) if waits else None,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import soxr
 
 from soundflow.audio.files import MAX_AMPLITUDE
-from soundflow.audio.mixdown import Mixdown, choose_channels
+from soundflow.audio.mixdown import mixed_as_it_arrives
 from soundflow.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
@@ -18,9 +18,6 @@ Float32 = npt.NDArray[np.float32]
 log = logging.getLogger(__name__)
 
 PCM16_SCALE = np.float32(32768.0)
-# Live audio is mixed to mono by what its first audible second holds.
-CHANNEL_CHOICE_S = 1.0
-AUDIBLE = 1e-4  # of full scale
 
 
 def as_float32(packet: npt.ArrayLike) -> Float32:
@@ -100,31 +97,9 @@ def resampled(packets: Iterable[Float32], from_hz: int, to_hz: int) -> Iterator[
 def mono_blocks(blocks: Iterable[Float32], name: str, rate_hz: int) -> Iterator[Float32]:
     """Blocks of several channels mixed to mono as they arrive, (n, channels) -> (n,).
 
-    Which channels are used is decided once, by the first second that is not silent, so that the
-    level never jumps; channels that are dead or cancel each other are named in the log.
+    Channels that are dead or cancel each other are named in the log.
     """
-    mixdown: Mixdown | None = None
-    held: list[Float32] = []
-    for block in blocks:
-        if mixdown is not None or block.shape[1] == 1:
-            yield block[:, 0] if mixdown is None else mixdown.mix(block)
-            continue
-        if not held and np.abs(block).max(initial=0.0) < AUDIBLE:
-            yield block.mean(axis=1, dtype=np.float32)
-            continue
-        held.append(block)
-        if sum(map(len, held)) >= CHANNEL_CHOICE_S * rate_hz:
-            mixdown = _chosen(held, name)
-            yield mixdown.mix(np.concatenate(held))
-    if held and mixdown is None:
-        yield _chosen(held, name).mix(np.concatenate(held))
-
-
-def _chosen(held: list[Float32], name: str) -> Mixdown:
-    mixdown = choose_channels(held, held[0].shape[1])
-    for warning in mixdown.warnings:
-        log.warning("%s: %s", name, warning)
-    return mixdown
+    return mixed_as_it_arrives(blocks, rate_hz, lambda words: log.warning("%s: %s", name, words))
 
 
 def cut(samples: Float32, packet_samples: int) -> Iterator[Float32]:

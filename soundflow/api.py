@@ -23,7 +23,6 @@ when the model speaks, `ReplyStarted`, `ReplyText` for each token, `ReplyEnded`;
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -45,9 +44,10 @@ from inference.events import (
 )
 from inference.feed import feed
 from inference.profiles import Profile, ProfileName, profile_of
-from inference.recordings import Recording, open_recordings, samples_recording
 from inference.sampling import SamplingConfig
 from inference.session import Session, SessionConfig
+from inference.sources.names import resolve
+from inference.sources.recordings import Reader, Recording, samples_recording
 from soundflow.convert.engine import open_engine
 from soundflow.errors import UserError
 from soundflow.model.precision import Precision
@@ -70,8 +70,6 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 Audio = str | Path | Array | Iterable[Array]
-
-BLOCK_S = 0.1
 
 
 class AudioInteraction:
@@ -177,7 +175,8 @@ class AudioInteraction:
         """Recordings one after another in one session, each followed by silence.
 
         Args:
-            names: as ``audio`` of `stream`, by name. All are opened before the first is fed.
+            names: as ``audio`` of `stream`, by name; also folders of recordings and sequence files
+                (docs/inference.md). All are looked at before the first is fed.
             options: as of `session`.
 
         Yields:
@@ -187,21 +186,23 @@ class AudioInteraction:
         Raises:
             UserError: if one cannot be read.
         """
-        recordings = [self._recording(name, None) for name in names]
+        sources = resolve([str(name) for name in names])
+        recordings = [Reader(self.spec).open(source) for source in sources]
         events: list[SessionEvent] = []
         for output in feed(self._engine, self.session(**options), recordings):
             if output.begins is not None and output.begins is not recordings[0]:
                 yield events
                 events = []
             events += output.events
-        if recordings:
-            yield events[:-1]
+        yield events[:-1]
         yield events[-1:]
 
     def _recording(self, audio: Audio, sample_rate_hz: int | None) -> Recording:
         rate_hz = sample_rate_hz or self.spec.time.sample_rate_hz
         if isinstance(audio, str | Path):
-            pipe = sys.stdin.buffer
-            return open_recordings([str(audio)], self.spec, BLOCK_S, rate_hz, pipe)[0]
+            sources = resolve([str(audio)])
+            if len(sources) > 1:
+                raise UserError(f"{audio}: names {len(sources)} recordings", "use stream_files")
+            return Reader(self.spec, pcm_rate_hz=rate_hz).open(sources[0])
         packets = [audio] if isinstance(audio, np.ndarray) else audio
         return samples_recording("samples", packets, rate_hz, self.spec.time.sample_rate_hz)

@@ -98,12 +98,14 @@ def _train(commands: _Commands) -> None:
 def _infer(commands: _Commands) -> None:
     infer = _command(
         commands, "infer", "decode audio live and show every decision",
-        "Runs the live engine over recordings, in one session, chunk by chunk. '-' reads raw "
-        "16 kHz mono PCM16 from standard input; FOLDER#ID is a stream of built data, shown with "
-        "its ground truth.",
-        "soundflow infer runs/quickstart/model talk.wav door.flac --json",
-        "soundflow infer runs/quickstart/model talk.wav session.threshold=0.7",
+        "Runs the live engine over audio, in one session, chunk by chunk. AUDIO is a file of any "
+        "form, a folder of them, a sequence file (.txt: one name on each line; .jsonl: objects "
+        "with audio and pause_s), '-' (standard input: a file, or raw 16 kHz mono PCM16), a pipe, "
+        "or FOLDER#ID, a stream of built data, shown with its ground truth.",
+        "soundflow infer runs/quickstart/model talk.wav recordings/ --json",
+        "soundflow infer runs/quickstart/model talk.wav --realtime session.threshold=0.7",
         "soundflow infer runs/quickstart/model runs/quickstart/data/test#0",
+        "soundflow infer runs/quickstart/model --microphone",
     )  # fmt: skip
     infer.add_argument("source", metavar="RECIPE_OR_CHECKPOINT")
     infer.add_argument(
@@ -111,7 +113,15 @@ def _infer(commands: _Commands) -> None:
         nargs="*",
         default=[],
         metavar="AUDIO | KEY.SUB=VALUE",
-        help="recordings and overrides",
+        help="what is heard, and settings to change",
+    )  # fmt: skip
+    infer.add_argument(
+        "--microphone", nargs="?", const="", metavar="DEVICE",
+        help="listen to an input device, by number or part of its name, until Ctrl-C",
+    )  # fmt: skip
+    infer.add_argument(
+        "--realtime", action="store_true",
+        help="feed audio at the speed of a microphone (real_time=true), not as fast as possible",
     )  # fmt: skip
     _json(infer, "print events as JSON, one on each line")
 

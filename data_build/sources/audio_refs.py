@@ -12,11 +12,9 @@ from pathlib import Path
 
 from data_build.records import Recorded
 from data_build.sources.source import ALL_ROWS, BadRow, Report, WorkerShard, ignore, shortened
+from soundflow.audio.files import AUDIO_SUFFIXES
 from soundflow.errors import UserError
 
-AUDIO_SUFFIXES = frozenset(
-    (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".webm", ".mp4")
-)
 # Streams draw clips at random, so some tars are in use at once; an index has ~200 bytes a member.
 _KEPT_INDICES = 8
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_build.records import Clip, Dialogue, Origin, Recorded
-from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file, written_path
+from data_build.sources.audio_refs import audio_file, written_path
 from data_build.sources.dialogue import question_and_answer
 from data_build.sources.manifest import clip_of, span_of
 from data_build.sources.rows import Row, usable
@@ -24,6 +24,7 @@ from data_build.sources.source import (
 )
 from data_build.sources.text_files import dialogue, messages_of
 from soundflow.atomic import atomic_write
+from soundflow.audio.files import AUDIO_SUFFIXES
 from soundflow.errors import UserError
 
 _MAGIC = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_build.records import Clip, Origin
-from data_build.sources.audio_refs import AUDIO_SUFFIXES, audio_file, written_path
+from data_build.sources.audio_refs import audio_file, written_path
 from data_build.sources.rows import Row, text_lines, usable
 from data_build.sources.source import (
     AS_STATED,
@@ -19,6 +19,7 @@ from data_build.sources.source import (
     find_file,
     find_folder,
 )
+from soundflow.audio.files import AUDIO_SUFFIXES
 from soundflow.errors import UserError
 
 KALDI_TREE = "<split>/{wav.scp, text, utt2spk, segments?, utt2lang?}"

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from data_build.records import Clip, Origin, Recorded
-from data_build.sources.audio_refs import AUDIO_SUFFIXES, files_below
+from data_build.sources.audio_refs import files_below
 from data_build.sources.json_stream import parse_json
 from data_build.sources.manifest import clip_of, span_of
 from data_build.sources.rows import Row, encodable, usable
 from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig, WorkerShard
+from soundflow.audio.files import AUDIO_SUFFIXES
 from soundflow.errors import UserError
 
 WEBDATASET_TREE = "*.tar with members <key>.{wav,flac,mp3,ogg} and <key>.{json,txt,cls}"

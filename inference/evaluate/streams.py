@@ -13,7 +13,7 @@ from inference.audio_frontend import Float32, mel_chunks
 from inference.engine import Engine
 from inference.evaluate.outcome import Truth
 from inference.feed import packets
-from inference.recordings import Recording, built_stream
+from inference.sources.recordings import Recording, built_stream
 from soundflow.errors import UserError
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.shards.reader import ShardSet

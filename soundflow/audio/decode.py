@@ -85,6 +85,16 @@ def open_source(file: BinaryIO) -> Source:
         return _with_a_rate(exact)
 
 
+def require_known(file: BinaryIO) -> None:
+    """Checks that a decoder knows the file, by its beginning alone.
+
+    Raises:
+        DecodeError: if none does.
+    """
+    exact = None if is_mpeg_audio(file) else _open_soundfile(file, Ending())
+    _with_a_rate(exact or _FfmpegSource(file, Ending()))
+
+
 def _with_a_rate(source: Source) -> Source:
     """An impossible rate in a header would make hours of a second, or nothing of an hour."""
     if not _LOWEST_HZ <= source.rate_hz <= _HIGHEST_HZ:

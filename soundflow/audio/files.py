@@ -22,13 +22,17 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from soundflow.audio.decode import CutShort, DecodeError, Source, open_source
-from soundflow.audio.mixdown import Mixdown, choose_channels, dc_warning
+from soundflow.audio.decode import CutShort, DecodeError, Source, open_source, require_known
+from soundflow.audio.mixdown import Mixdown, choose_channels, dc_warning, mixed_as_it_arrives
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
 Float32 = npt.NDArray[np.float32]
 
+# By which a file in a folder is taken for a recording.
+AUDIO_SUFFIXES = frozenset(
+    (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".webm", ".mp4")
+)
 # Float recordings may exceed [-1, 1]; beyond 18 dB they are integers in disguise, or damaged.
 MAX_AMPLITUDE = 8.0
 # Times of segments are often rounded up; less than a short vowel may be missing at their end.
@@ -76,6 +80,9 @@ class AudioBlocks:
     """A recording as an iterator of (n,) float32 blocks, n >= 1; memory does not grow with it.
 
     Attributes:
+        read_ahead: whether all of it decides which channels are mixed, for which it is decoded
+            once before the first block; otherwise its first audible second does, and the first
+            block comes at once.
         name: used in messages.
         warnings: as in `Recording`; complete once the blocks have been read.
 
@@ -89,6 +96,7 @@ class AudioBlocks:
     end_s: float | None = None
     limit_s: float | None = None
     name: str = ""
+    read_ahead: bool = True
     warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -106,12 +114,10 @@ class AudioBlocks:
         start, stop = self._span(source.rate_hz)
         if source.tracks > 1:
             self.warnings.append(f"it has {source.tracks} audio tracks: the first is used")
-        decoded, mixdown = _chosen(source, start, stop)
-        self.warnings += mixdown.warnings
         resampler = _Resampler(source.rate_hz, self.sample_rate_hz)
         n, total = 0, 0.0
-        for block in decoded:
-            mono = self._checked(mixdown.mix(block), start + n, source.rate_hz)
+        for block in self._mixed(source, start, stop):
+            mono = self._checked(block, start + n, source.rate_hz)
             n += len(mono)
             total += float(mono.sum(dtype=np.float64))
             if len(out := resampler.push(mono)):
@@ -121,6 +127,14 @@ class AudioBlocks:
             yield out
         if said := dc_warning(total / n):
             self.warnings.append(said)
+
+    def _mixed(self, source: Source, start: int, stop: int | None) -> Iterator[Float32]:
+        if not self.read_ahead:
+            blocks = source.blocks(start, stop)
+            return mixed_as_it_arrives(blocks, source.rate_hz, self.warnings.append)
+        decoded, mixdown = _chosen(source, start, stop)
+        self.warnings += mixdown.warnings
+        return map(mixdown.mix, decoded)
 
     def _span(self, rate_hz: int) -> tuple[int, int | None]:
         ends = [self.end_s, None if self.limit_s is None else self.start_s + self.limit_s]
@@ -234,6 +248,19 @@ def duration_s(source: str | Path | bytes) -> float:
             return sum(len(b) for b in decoder.blocks(0, None)) / decoder.rate_hz
     except (DecodeError, OSError) as error:
         raise _named(name, error) from error
+
+
+def require_recording(path: Path) -> None:
+    """Checks that a file is there and begins like a recording; nothing more of it is read.
+
+    Raises:
+        AudioError: if it is missing, unreadable, empty, or no decoder knows it.
+    """
+    try:
+        with _opened(path) as file:
+            require_known(file)
+    except (DecodeError, OSError) as error:
+        raise _named(str(path), error) from error
 
 
 def _named(name: str, error: DecodeError | OSError) -> AudioError:

@@ -1,12 +1,13 @@
 """Which channels of a recording are mixed to mono, and warnings about them.
 
 Plain averaging turns a pair in opposite phase into silence, and halves the level where one channel
-is dead. Both are decided over the whole recording, so that its level never jumps.
+is dead. Both are decided once, over the whole recording or, where it is heard as it arrives, over
+its first audible second; so its level never jumps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ DEAD_DB = -60.0  # below the loudest channel
 _CANCELS_BELOW = 0.25  # of the power that unrelated channels would leave
 _CANCELLED_SHARE = 0.02  # of the energy: some milliseconds of chance cancellation are no matter
 _MAX_DC = 0.02
+_LIVE_CHOICE_S = 1.0
+_AUDIBLE = 1e-4  # of full scale
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,40 @@ def choose_channels(blocks: Iterable[Float32], n_channels: int) -> Mixdown:
     used = ", ".join(str(int(c) + 1) for c in alive)
     names = f"channel {dead[0]} is" if len(dead) == 1 else f"channels {', '.join(dead)} are"
     return Mixdown(tuple(int(c) for c in alive), (f"{names} silent: used {used}",))
+
+
+def mixed_as_it_arrives(
+    blocks: Iterable[Float32], rate_hz: int, warn: Callable[[str], object]
+) -> Iterator[Float32]:
+    """Mixes blocks to mono as they arrive, (n, channels) -> (n,).
+
+    The first second that is not silent decides which channels are used.
+
+    Args:
+        warn: is given the warnings of `Mixdown`.
+    """
+    mixdown: Mixdown | None = None
+    held: list[Float32] = []
+    for block in blocks:
+        if mixdown is not None or block.shape[1] == 1:
+            yield block[:, 0] if mixdown is None else mixdown.mix(block)
+            continue
+        if not held and np.abs(block).max(initial=0.0) < _AUDIBLE:
+            yield block.mean(axis=1, dtype=np.float32)
+            continue
+        held.append(block)
+        if sum(map(len, held)) >= _LIVE_CHOICE_S * rate_hz:
+            mixdown = _chosen(held, warn)
+            yield mixdown.mix(np.concatenate(held))
+    if held and mixdown is None:
+        yield _chosen(held, warn).mix(np.concatenate(held))
+
+
+def _chosen(held: list[Float32], warn: Callable[[str], object]) -> Mixdown:
+    mixdown = choose_channels(held, held[0].shape[1])
+    for warning in mixdown.warnings:
+        warn(warning)
+    return mixdown
 
 
 def dc_warning(offset: float) -> str | None:

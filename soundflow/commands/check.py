@@ -149,7 +149,7 @@ def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
 
 
 def _infer(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
-    from inference.recipe import InferRecipe
+    from inference.infer.recipe import InferRecipe
 
     recipe = build(InferRecipe, tree, where)
     return recipe, {

@@ -14,10 +14,12 @@ import soundfile
 
 from inference.events import Decided
 from inference.feed import feed, packets
-from inference.pipes import pipe_blocks
 from inference.profiles import PUBLISHED, PUBLISHED_LIVE, Profile
-from inference.recordings import Recording, open_recordings, samples_recording
 from inference.session import Session, SessionConfig
+from inference.sources.names import resolve
+from inference.sources.pipes import pipe_blocks
+from inference.sources.recordings import Reader, Recording, samples_recording
+from soundflow.audio.decode import BLOCK_SAMPLES, _SoundfileSource
 from soundflow.cli import main
 from soundflow.errors import UserError
 from soundflow.model.weights import TrainingFacts, save_checkpoint
@@ -38,6 +40,11 @@ def fed(profile: Profile, **more) -> np.ndarray:
     return np.concatenate(list(packets(recording(**more), profile, TIME)))
 
 
+def opened(names, pipe=None) -> list[Recording]:
+    reader = Reader(ENGINE.spec, standard_input=pipe or io.BytesIO())
+    return [reader.open(source) for source in resolve(names)]
+
+
 @pytest.mark.parametrize("blocks", [1, 7, 900])
 def test_padding_and_a_second_of_silence_in_whole_chunks(blocks):
     whole = fed(Profile(), blocks=blocks)
@@ -54,11 +61,11 @@ def test_the_published_live_server_drops_the_incomplete_chunk(blocks):
 
 def test_a_clip_maximum_takes_whole_recordings():
     parts = list(packets(recording(), PUBLISHED, TIME))
-    assert [len(p) for p in parts] == [3 * CHUNK, 3 * CHUNK]
+    assert [len(p) for p in parts] == [3 * CHUNK, CHUNK, CHUNK, CHUNK]
 
 
 def test_built_streams_end_in_their_own_silence():
-    assert len(fed(Profile(), ends_in_silence=True)) == 3 * CHUNK
+    assert len(fed(Profile(), pause_s=0.0)) == 3 * CHUNK
 
 
 def test_a_live_source_under_a_clip_maximum_is_refused():
@@ -74,7 +81,7 @@ def test_real_time_waits_for_every_packet():
     one = Recording("x", iter([np.zeros(8000, np.float32), np.zeros(4000, np.float32)]))
     list(feed(ENGINE, session, [one], real_time=True, sleep=slept.append, clock=lambda: now))
     # Two blocks, the padding to the next chunk, a second of silence in whole chunks.
-    assert slept == pytest.approx([0.5, 0.75, 0.8, 2.0])
+    assert slept == pytest.approx([0.5, 0.75, 0.8, 1.2, 1.6, 2.0])
 
 
 def test_samples_of_any_rate_and_shape():
@@ -139,20 +146,39 @@ def test_channels_that_cancel_or_are_dead_are_named_and_left_out(
     else:
         name = "-" if way == "pipe" else str(tmp_path / "x.wav")
         pipe = io.BytesIO((tmp_path / "x.wav").read_bytes())
-        (one,) = open_recordings([name], ENGINE.spec, 0.1, 16_000, pipe)
+        (one,) = opened([name], pipe)
     assert np.allclose(np.concatenate(list(one.blocks)), late, atol=1e-6)
     said = [r.getMessage() for r in caplog.records]
     assert [warning in line for line in said] == ([True] if warning else [])
 
 
-def test_files_are_read_in_blocks_and_opened_before_the_first_is_fed(tmp_path):
-    soundfile.write(tmp_path / "long.flac", np.tile(TONE, 40), 16_000)
+def test_files_are_read_as_they_are_heard(tmp_path, monkeypatch):
+    """Looked at before the session, opened when their turn comes, decoded as far as asked for."""
+    soundfile.write(tmp_path / "a.flac", np.tile(TONE, 40), 16_000)
+    soundfile.write(tmp_path / "b.wav", np.stack([np.tile(TONE, 40)] * 2, axis=1), 16_000)
+    sources = resolve([str(tmp_path / "a.flac"), str(tmp_path / "b.wav")])
+    decoded = []
+    stock = _SoundfileSource.blocks
+
+    def counted(self, start, stop):
+        for block in stock(self, start, stop):
+            decoded.append(len(block))
+            yield block
+
+    monkeypatch.setattr(_SoundfileSource, "blocks", counted)
+    first, second = map(Reader(ENGINE.spec, packet_s=0.25).open, sources)
+    assert {len(next(first.blocks)) for _ in range(5)} == {4000}
+    assert sum(decoded) <= BLOCK_SAMPLES
+    decoded.clear()
+    next(second.blocks)  # two channels: its first second decides
+    assert sum(decoded) <= BLOCK_SAMPLES
+
+
+def test_a_recording_that_cannot_be_read_is_refused_before_the_first_is_heard(tmp_path):
+    soundfile.write(tmp_path / "good.flac", TONE, 16_000)
     (tmp_path / "bad.wav").write_bytes(b"RIFF, but no more than that")
-    (one,) = open_recordings([str(tmp_path / "long.flac")], ENGINE.spec, 0.25, 16_000, io.BytesIO())
-    assert {len(next(one.blocks)) for _ in range(5)} == {4000}
-    names = [str(tmp_path / n) for n in ("long.flac", "bad.wav")]
-    with pytest.raises(UserError, match=r"bad\.wav"):
-        open_recordings(names, ENGINE.spec, 0.1, 16_000, io.BytesIO())
+    with pytest.raises(UserError, match=r"bad\.wav: cannot be decoded"):
+        resolve([str(tmp_path / n) for n in ("good.flac", "bad.wav")])
 
 
 def test_raw_pcm_is_read_as_it_is():
@@ -199,7 +225,7 @@ def test_a_fifo_is_a_recording(tmp_path, data):
     fifo = tmp_path / "talk"
     os.mkfifo(fifo)
     writer = threading.Thread(target=fifo.write_bytes, args=(data,))
-    (one,) = open_recordings([str(fifo)], ENGINE.spec, 0.1, 16_000, io.BytesIO())
+    (one,) = opened([str(fifo)])
     writer.start()
     found = np.concatenate(list(one.blocks))
     writer.join()
@@ -217,6 +243,7 @@ def test_files_and_pipes_on_the_command_line(tmp_path, capsys, monkeypatch):
     def printed(audio):
         assert main(["infer", model, "--json", audio, "precision=fp32"]) == 0
         events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert events.pop(0)["event"] == "recording_started"
         return [(e["time_s"], e.get("p_response")) for e in events]
 
     reading, writing = os.pipe()
@@ -238,7 +265,7 @@ def test_events_of_a_pipe_and_of_the_file_agree():
         return [e for o in feed(ENGINE, Session(ENGINE, config), [one]) for e in o.events]
 
     raw = io.BytesIO(PCM.tobytes())
-    (pipe,) = open_recordings(["-"], ENGINE.spec, 0.1, 16_000, raw)
+    (pipe,) = opened(["-"], raw)
     array = samples_recording("array", [PCM], 16_000, 16_000)
     found = events(pipe)
     assert found == events(array)

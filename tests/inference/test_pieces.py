@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference import events as ev
+from inference.infer.transcript import bar
 from inference.latency import ChunkCost, chunk_costs, measure
 from inference.packets import PacketResampler, as_float32, cut
 from inference.sampling import SamplingConfig, choose, mask_illegal
-from inference.transcript import bar
 from soundflow.errors import UserError
 from soundflow.protocol.dialogue_state import Legal
 from soundflow.protocol.front_end import FrontEnd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +16,10 @@ from inference.engine import engine_of
 from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEvent
 from inference.feed import feed
 from inference.profiles import OURS, PUBLISHED, Profile
-from inference.recordings import open_recordings
 from inference.sampling import SamplingConfig
 from inference.session import Session, SessionConfig
+from inference.sources.names import resolve
+from inference.sources.recordings import Reader
 from soundflow.model.weights import Checkpoint
 from soundflow.protocol.tokens import TokenTable
 from tests.parity.reference.features import WAVS, gap
@@ -49,7 +49,7 @@ def run(checkpoint: Checkpoint, wavs: Sequence[Path], profile: Profile) -> Recor
 
     engine.model.logits = recording  # type: ignore[method-assign]
     try:
-        recordings = open_recordings([str(p) for p in wavs], engine.spec, 0.1, 16_000, io.BytesIO())
+        recordings = map(Reader(engine.spec).open, resolve([str(p) for p in wavs]))
         for output in feed(engine, Session(engine, GREEDY), recordings):
             recorded.events += output.events
     finally:

@@ -23,9 +23,10 @@ class InferRecipe:
 
     Attributes:
         checkpoint: a checkpoint folder of any form.
-        audio: recordings, in order: files, pipes, ``-`` (standard input: an audio file or raw mono
-            PCM16, recognised by content), or ``FOLDER#ID`` for a stream of a split of built data,
-            whose ground truth is then shown with the decisions.
+        audio: what is heard, in order: files, folders of them, sequence files (``.txt``,
+            ``.jsonl``), pipes, ``-`` (standard input: an audio file or raw mono PCM16, recognised
+            by content), ``microphone`` or ``microphone:DEVICE``, or ``FOLDER#ID`` for a stream of
+            a split of built data, whose ground truth is then shown with the decisions.
         profile: how recordings are padded and positions computed: ours, or as in the published
             code; a name, or each setting.
         pcm_rate_hz: the rate of raw PCM from a pipe.

@@ -13,12 +13,14 @@ import pytest
 import soundfile
 
 from inference.events import Decided, SessionEnded, from_json
+from inference.infer.recipe import InferRecipe
+from inference.infer.run import Devices, infer, run_session
+from inference.infer.stopping import StopRequest
 from inference.policy import ModelPolicy
 from inference.profiles import OURS, Profile
-from inference.recipe import InferRecipe
-from inference.run import infer, run_session
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
+from inference.sources.names import resolve
 from soundflow.api import AudioInteraction
 from soundflow.config.load import build
 from soundflow.errors import UserError
@@ -49,13 +51,19 @@ def recipe(place, *audio, **more) -> InferRecipe:
 
 def events_of(place, *audio, pipe=None, profile=OURS, **more):
     engine = replace(ENGINE, profile=profile)
-    found = run_session(engine, recipe(place, *audio, **more), pipe or io.BytesIO())
-    return [e for output in found for e in output.events]
+    return [e for o in outputs_of(engine, recipe(place, *audio, **more), pipe) for e in o.events]
+
+
+def outputs_of(engine, given, pipe=None):
+    devices = Devices(standard_input=pipe or io.BytesIO())
+    return run_session(engine, given, resolve(given.audio), devices, StopRequest())
 
 
 def test_json_lines_are_the_events(place, capsys):
     infer(recipe(place, str(place / "a.wav")), as_json=True)
-    printed = [from_json(json.loads(x)) for x in capsys.readouterr().out.splitlines()]
+    first, *lines = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == {"event": "recording_started", "name": "a.wav", "time_s": 0.0}
+    printed = [from_json(line) for line in lines]
     decided = [e for e in printed if isinstance(e, Decided)]
     assert [e.chunk for e in decided] == list(range(6))  # 1 s padded to 3 chunks, 1 s of silence
     assert [e.time_s for e in decided] == [0.4, 0.8, 1.2, 1.6, 2.0, 2.4]  # where each chunk ends
@@ -106,7 +114,7 @@ def test_limits_that_cannot_hold_a_chunk_are_refused_with_the_number_needed(plac
     def tried(limit):
         config = replace(SHORT, limit_positions=limit)
         given = replace(recipe(place, str(place / "b.flac")), session=config)
-        return list(run_session(ENGINE, given, io.BytesIO()))
+        return list(outputs_of(ENGINE, given))
 
     with pytest.raises(UserError, match=r"limit_positions=10 is too small.* at least (\d+)") as why:
         tried(10)
@@ -130,7 +138,7 @@ def test_a_missing_file_is_told_before_the_checkpoint_is_read(place):
         raise AssertionError("the checkpoint was read first")
 
     with pytest.raises(UserError, match=r"nothing\.wav: no such file"):
-        infer(recipe(place, str(place / "nothing.wav")), open_engine=read)
+        infer(recipe(place, str(place / "nothing.wav")), devices=Devices(read))
 
 
 def test_no_audio_and_twice_standard_input_are_refused(place):

@@ -9,8 +9,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console
 from rich.text import Text
 
@@ -24,6 +22,8 @@ from inference.events import (
     SessionEnded,
     SessionEvent,
 )
+from inference.feed import SessionOutput
+from inference.sources.recordings import Recording
 from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event
 
@@ -47,16 +47,22 @@ class Transcript:
         self._truth: list[tuple[int, Event]] = []  # (chunk at which it is ready, event)
         self._speaking = False
 
-    def recording(self, name: str, start_samples: int, events: Sequence[Event] | None) -> None:
-        """Announces a recording that begins at ``start_samples`` of the session."""
-        self._console.rule(Text(name, "bold"), style="dim", align="left")
-        for event in events or ():
+    def show(self, output: SessionOutput) -> None:
+        if output.begins is not None:
+            self._recording(output.begins, output.at_samples)
+        for event in output.events:
+            self._one(event)
+
+    def close(self) -> None:
+        """Ends the line of a reply that an error cut short."""
+        if self._speaking:
+            self._print(Text())
+
+    def _recording(self, recording: Recording, start_samples: int) -> None:
+        self._console.rule(Text(recording.name, "bold"), style="dim", align="left")
+        for event in recording.events or ():
             at = self._time.reply_chunk(start_samples + event.ready_samples)
             self._truth.append((at, event))
-
-    def show(self, events: Sequence[SessionEvent]) -> None:
-        for event in events:
-            self._one(event)
 
     def _one(self, event: SessionEvent) -> None:
         if isinstance(event, Decided):
