@@ -112,7 +112,7 @@ def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     from soundflow.text.presets import load_vocabulary
     from soundflow.train.machine import unmet
     from soundflow.train.recipe import TrainRecipe
-    from soundflow.train.run import parameter_count
+    from soundflow.train.start import parameter_count
 
     recipe = build(TrainRecipe, tree, where)
     data, compute = recipe.data, recipe.compute

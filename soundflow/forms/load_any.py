@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 import torch
-from transformers.initialization import no_init_weights
 
 from soundflow.errors import UserError
-from soundflow.forms.folders import open_folder, recognise
-from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.weights import Checkpoint, cast_parameters, load_checkpoint
+from soundflow.forms.folders import Opened, open_folder, recognise
+from soundflow.forms.tensor_names import OVER_VOCABULARY
+from soundflow.model.interaction import AudioInteractionModel, assign, empty_model
+from soundflow.model.weights import Checkpoint, load_checkpoint
+from soundflow.protocol.tokens import TokenTable
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -27,14 +28,30 @@ def load_any(
     if recognise(folder) == "soundflow":
         return load_checkpoint(folder, device, dtype)
     opened = open_folder(folder)
-    with no_init_weights():
-        model = AudioInteractionModel(opened.model, opened.spec.tokens)
-    state = model.state_dict()
-    with torch.no_grad():
-        for name in opened.view:
-            state[name].copy_(opened.view.read(name))  # shares storage with the parameters
-    cast_parameters(model, dtype)
-    return Checkpoint(model.to(device).eval(), opened.tokenizer, opened.spec, opened.facts)
+    model = read_model(opened, opened.spec.tokens, device, dtype)
+    return Checkpoint(model.eval(), opened.tokenizer, opened.spec, opened.facts)
+
+
+def read_model(
+    opened: Opened,
+    tokens: TokenTable,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> AudioInteractionModel:
+    """Reads a model tensor by tensor: what is held beside it is one tensor as it was stored.
+
+    Args:
+        tokens: its ``vocab_size`` may be smaller than that of the weights, which are often padded
+            to a round number of rows; rows beyond it are left out.
+    """
+    model = empty_model(opened.model, tokens)
+    for name in opened.view:
+        stored = opened.view.read(name)
+        if name in OVER_VOCABULARY:
+            stored = stored[: tokens.vocab_size]
+        # Without a copy a tensor would stay a view of the file.
+        assign(model, name, stored.to(device, dtype, copy=True))
+    return model.to(device)
 
 
 def locate(name: str | Path, *, cache_dir: Path | None = None) -> Path:

@@ -23,6 +23,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 TOWER = "audio_tower."
 EMBEDDING = "lm.model.embed_tokens.weight"
+OVER_VOCABULARY = (EMBEDDING, TIED_KEY)  # one row for each id
 
 _RELEASE_LAYER = {
     "norm_1.weight": ("input_layernorm.weight",),

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from torch import Tensor
 from transformers import DynamicCache, Qwen2ForCausalLM
+from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from soundflow.model.config import LmConfig
 
 
 def build_lm(config: LmConfig, vocab_size: int) -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM(config.for_transformers(vocab_size))
+
+
+def rotary_table(lm: Qwen2ForCausalLM) -> Qwen2RotaryEmbedding:
+    """The rotary frequencies of ``lm``, made anew."""
+    return Qwen2RotaryEmbedding(config=lm.config)
 
 
 def new_cache(lm: Qwen2ForCausalLM) -> DynamicCache:

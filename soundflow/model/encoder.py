@@ -18,6 +18,7 @@ from torch.nn import functional
 from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import (
     Qwen2_5OmniAudioAttention,
     Qwen2_5OmniAudioEncoder,
+    SinusoidsPositionEmbedding,
 )
 
 from soundflow.model.config import AudioEncoderConfig
@@ -28,6 +29,11 @@ def build_tower(config: AudioEncoderConfig, output_width: int) -> Qwen2_5OmniAud
     # Part of the published weights, used by no forward: it must not wait for a gradient.
     tower.audio_bos_eos_token.requires_grad_(False)
     return tower
+
+
+def position_table(config: AudioEncoderConfig) -> SinusoidsPositionEmbedding:
+    """The sinusoids of a tower, made anew."""
+    return SinusoidsPositionEmbedding(config.max_positions, config.width)
 
 
 def encode_chunks(tower: Qwen2_5OmniAudioEncoder, mel: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from soundflow.model.config import ModelConfig
-from soundflow.model.decoder import build_lm, hidden_states, new_cache
-from soundflow.model.encoder import build_tower, encode_chunks
+from soundflow.model.decoder import build_lm, hidden_states, new_cache, rotary_table
+from soundflow.model.encoder import build_tower, encode_chunks, position_table
 from soundflow.protocol.tokens import TokenTable
 
 
@@ -103,3 +103,31 @@ class AudioInteractionModel(nn.Module):
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
+
+
+def empty_model(config: ModelConfig, tokens: TokenTable) -> AudioInteractionModel:
+    """A model whose parameters take no memory yet: they are on the meta device, to be assigned.
+
+    The tables of positions, which no checkpoint stores, are there.
+    """
+    with torch.device("meta"):
+        model = AudioInteractionModel(config, tokens)
+    model.encoder.positional_embedding = position_table(config.audio_encoder)
+    model.lm.model.rotary_emb = rotary_table(model.lm)
+    return model
+
+
+def assign(model: AudioInteractionModel, name: str, value: Tensor) -> None:
+    """Gives the parameter ``name`` the memory of ``value``; a tied matrix is one for both layers.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    where, _, leaf = name.rpartition(".")
+    before = model.get_parameter(name)
+    if before.shape != value.shape:
+        raise ValueError(f"{name}: {tuple(value.shape)} for {tuple(before.shape)}")
+    parameter = nn.Parameter(value, requires_grad=before.requires_grad)
+    setattr(model.get_submodule(where), leaf, parameter)
+    if model.config.lm.tied and model.lm.model.embed_tokens.weight is parameter:
+        model.lm.lm_head.weight = parameter

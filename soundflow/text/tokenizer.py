@@ -69,6 +69,11 @@ class TextTokenizer:
         canonical = json.dumps(what, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
+    @property
+    def reused_ids(self) -> list[int]:
+        """The control ids that are ordinary entries of the vocabulary, made for pieces of text."""
+        return sorted(i for i in self.table.control_ids if not self._is_added(i))
+
     def encode(self, text: str) -> list[int]:
         """Ids of ``text``; none of them is a control id."""
         ids: list[int] = []

@@ -15,6 +15,7 @@ from soundflow.model.config import ModelConfig
 from soundflow.model.precision import Precision
 from soundflow.train.loss import LossConfig
 from soundflow.train.optim import OptimConfig
+from soundflow.train.stages import StageConfig
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -47,8 +48,9 @@ class TrainRecipe:
     """A run. ``output`` identifies it: the same command again resumes the run in it.
 
     ``vocabulary`` is "tiny" or a folder with tokenizer.json, the one the data was built with.
-    ``start_from`` is a checkpoint folder of ours whose weights and sizes the run starts with;
-    without it the run starts from random weights of the sizes in ``model``.
+    ``start_from`` is a checkpoint folder of any form (docs/interoperability.md) whose weights and
+    sizes the run starts with; without it the run starts from random weights of the sizes in
+    ``model``. ``stage`` says which of them train: all, unless it is given.
     """
 
     output: Path
@@ -58,6 +60,7 @@ class TrainRecipe:
     vocabulary: str = "tiny"
     seed: Seed = 0
     start_from: Path | None = None
+    stage: StageConfig = field(default_factory=StageConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     intervals: TrainerIntervals = field(default_factory=TrainerIntervals)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -25,18 +24,13 @@ from soundflow.config.record import record
 from soundflow.data.datamodule import StreamData
 from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR
-from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import precision_name
 from soundflow.model.weights import (
     Checkpoint,
-    load_tensors,
-    read_facts,
     save_checkpoint,
 )
-from soundflow.protocol.spec import StreamSpec
-from soundflow.protocol.tokens import TokenTable
 from soundflow.text.presets import load_vocabulary
 from soundflow.train.checkpoints import (
     AtomicCheckpointIO,
@@ -53,6 +47,8 @@ from soundflow.train.metrics import JsonlLogger, newest_measurement, recorded_pr
 from soundflow.train.module import StreamingModule
 from soundflow.train.progress import Progress
 from soundflow.train.recipe import TrainRecipe
+from soundflow.train.stages import apply_stage, merge_stage
+from soundflow.train.start import parameter_count, start
 from soundflow.train.stopping import StopFlag, end_processes, stop_flag
 from soundflow.train.wandb_log import require_login, wandb_logger
 
@@ -113,7 +109,9 @@ def _run(
     require_machine(recipe, parameter_count(recipe, data.spec.tokens))
     continued = claim(recipe, data.content_hash())
     loggers = [wandb_logger(recipe)] if recipe.intervals.wandb is not None else []
-    model = build_model(recipe, data)
+    begun = start(recipe, data, tokenizer)
+    model = begun.model
+    apply_stage(model, recipe.stage, recipe.seed)
     state = newest_state(recipe.output)
     at = update_of(state) if state else 0
     folder = recipe.output / MODEL_FOLDER
@@ -122,6 +120,7 @@ def _run(
         load_weights(model, state)
     else:
         record(recipe.output / RECIPE_FILE, recipe)
+        _say(*begun.notes)
         if continued:
             _say_where(at, recipe.optim.updates)
 
@@ -141,6 +140,7 @@ def _run(
         flag.stop_at_once()
     metrics_file = recipe.output / METRICS_FILE
     _, metrics = newest_measurement(metrics_file)
+    merge_stage(model)
     if rank_zero_only.rank == 0 and (module is not None or not folder.exists()):  # type: ignore[attr-defined]
         facts = replace(_facts(data), updates=recipe.optim.updates, metrics=metrics)
         save_checkpoint(folder, model, tokenizer, data.spec, facts)
@@ -180,10 +180,14 @@ def _fit(trainer: Trainer, module: StreamingModule, data: StreamData, state: Pat
 
 
 def _say_where(at: int, updates: int) -> None:
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
-        return
     where = f"resuming at update {at + 1} of {updates}"
-    ERR.print(where if at else "no state was saved here: starting at update 1")
+    _say(where if at else "no state was saved here: starting at update 1")
+
+
+def _say(*lines: str) -> None:
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        for line in lines:
+            ERR.print(line, soft_wrap=True)
 
 
 def _how_to_go_on(recipe: TrainRecipe) -> str:
@@ -196,61 +200,6 @@ def _how_to_go_on(recipe: TrainRecipe) -> str:
         f"stopped; the state after update {at} of {recipe.optim.updates} is saved: "
         f"the same command resumes at update {at + 1}"
     )
-
-
-def build_model(recipe: TrainRecipe, data: StreamData) -> AudioInteractionModel:
-    """The model of a recipe: weights drawn from its seed, or those of ``start_from``.
-
-    Raises:
-        UserError: if the checkpoint does not fit, or a stream is longer than the model's positions.
-    """
-    sizes = model_config(recipe)
-    longest, positions = data.longest_row(), sizes.lm.max_positions
-    if longest > positions:
-        raise UserError(
-            f"{recipe.data.folder}: the longest stream has {longest} tokens, "
-            f"model.lm.max_positions is {positions}",
-            "build shorter streams, or give the model more positions",
-        )
-    sizes.require_chunk(data.spec.time, str(recipe.data.folder))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        model = AudioInteractionModel(sizes, data.spec.tokens)
-    if recipe.start_from is not None:
-        load_tensors(model, recipe.start_from, _start_spec(recipe.start_from, data))
-    return model.train()
-
-
-def _start_spec(start_from: Path, data: StreamData) -> StreamSpec:
-    """The spec of the weights to start from, which fit streams of any chunk and any maximum.
-
-    Raises:
-        UserError: if anything else of it differs from the data.
-    """
-    _, _, spec = read_facts(start_from)
-    maximum, window_chunks = data.spec.front_end.maximum, data.spec.front_end.window_chunks
-    front_end = replace(spec.front_end, maximum=maximum, window_chunks=window_chunks)
-    fitted = replace(spec, time=data.spec.time, front_end=front_end)
-    fitted.require_same(data.spec, str(start_from), str(data.config.folder))
-    return spec
-
-
-def parameter_count(recipe: TrainRecipe, tokens: TokenTable) -> int:
-    """Of the model that a recipe trains, without holding its weights."""
-    with torch.device("meta"):
-        return AudioInteractionModel(model_config(recipe), tokens).parameter_count()
-
-
-def model_config(recipe: TrainRecipe) -> ModelConfig:
-    """The sizes of the model: those of the recipe, or of the checkpoint that it starts from.
-
-    Raises:
-        UserError: if that checkpoint is missing or its config cannot be read.
-    """
-    if recipe.start_from is not None:
-        return read_facts(recipe.start_from)[0]
-    assert recipe.model is not None  # TrainRecipe sees to it
-    return recipe.model
 
 
 def _trainer(recipe: TrainRecipe, flag: StopFlag, at: int, loggers: Sequence[Logger]) -> Trainer:

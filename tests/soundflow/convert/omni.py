@@ -36,10 +36,11 @@ VISION = {
 }  # fmt: skip
 
 
-def thinker_config(tied: bool = False) -> Qwen2_5OmniThinkerConfig:
-    config = Qwen2_5OmniThinkerConfig(
-        audio_config=AUDIO, text_config={**TEXT, "tie_word_embeddings": tied}, vision_config=VISION
-    )
+def thinker_config(
+    tied: bool = False, vocab_size: int = TEXT["vocab_size"]
+) -> Qwen2_5OmniThinkerConfig:
+    text = {**TEXT, "vocab_size": vocab_size, "tie_word_embeddings": tied}
+    config = Qwen2_5OmniThinkerConfig(audio_config=AUDIO, text_config=text, vision_config=VISION)
     config.tie_word_embeddings = tied
     return config
 
@@ -52,10 +53,13 @@ def save_thinker(
     return _save(folder, model, dtype)
 
 
-def save_omni(folder: Path, dtype: torch.dtype = torch.bfloat16) -> Path:
+def save_omni(
+    folder: Path, dtype: torch.dtype = torch.bfloat16, vocab_size: int = TEXT["vocab_size"]
+) -> Path:
     """The whole model, its talker left out as `enable_audio_output=False` does."""
     torch.manual_seed(0)
-    config = Qwen2_5OmniConfig(thinker_config=thinker_config().to_dict(), enable_audio_output=False)
+    thinker = thinker_config(vocab_size=vocab_size).to_dict()
+    config = Qwen2_5OmniConfig(thinker_config=thinker, enable_audio_output=False)
     return _save(folder, Qwen2_5OmniForConditionalGeneration(config), dtype)
 
 

@@ -1,4 +1,4 @@
-"""A run that starts from the weights of another: of any chunk, of nothing else."""
+"""A run that starts from a checkpoint: of any form and any chunk, and of nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from soundflow.data.datamodule import StreamData
 from soundflow.errors import UserError
+from soundflow.forms.load_any import load_any
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
@@ -22,6 +24,9 @@ from soundflow.text.tokenizer import TextTokenizer
 from soundflow.train.optim import OptimConfig
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import run
+from soundflow.train.stages import StageConfig
+from soundflow.train.start import start
+from tests.soundflow.convert.omni import save_omni, save_thinker
 
 
 @pytest.fixture
@@ -55,3 +60,62 @@ def test_weights_of_other_features_do_not(
     other = replace(spec, front_end=replace(spec.front_end, f_max_hz=4_000.0))
     with pytest.raises(UserError, match=r"base and .*f_max_hz: 4000\.0 != 8000\.0"):
         run(recipe(model=None, start_from=base(other)))
+
+
+@pytest.mark.parametrize("form", ["omni", "thinker", "thinker, tied"])
+def test_qwen_omni_starts_a_run_as_it_lies_there(
+    form: str, tmp_path: Path, recipe: Callable[..., TrainRecipe], capfd: pytest.CaptureFixture[str]
+) -> None:
+    if form == "omni":
+        folder = save_omni(tmp_path / "qwen")
+    else:
+        folder = save_thinker(tmp_path / "qwen", tied=form == "thinker, tied")
+    stage = StageConfig(train=("encoder.proj.*",))
+    done = run(recipe(model=None, start_from=folder, stage=stage))
+    said = capfd.readouterr().err
+    assert said.count("left out, the model has no place for them:") == 1
+    assert ("thinker.visual.*" if form == "omni" else "visual.*") in said
+    trained = load_checkpoint(done.model_folder).model.state_dict()
+    for name, weight in load_any(folder).model.state_dict().items():
+        assert torch.equal(trained[name], weight) == ("encoder.proj." not in name), name
+
+
+def test_rows_that_no_id_reaches_are_left_out(
+    tmp_path: Path, recipe: Callable[..., TrainRecipe], spec: StreamSpec, tokenizer: TextTokenizer
+) -> None:
+    """The 7B model has 152 064 rows for a vocabulary of 151 936."""
+    folder = save_omni(tmp_path / "padded", vocab_size=spec.tokens.vocab_size + 64)
+    chosen = recipe(model=None, start_from=folder)
+    begun = start(chosen, StreamData(chosen.data, 0, 1), tokenizer)
+    assert "left out: the last 64 rows of the vocabulary, which no id reaches" in begun.notes
+    whole = load_any(folder).model.lm.lm_head.weight
+    assert torch.equal(begun.model.lm.lm_head.weight, whole[: spec.tokens.vocab_size])
+    short = save_omni(tmp_path / "short", vocab_size=spec.tokens.vocab_size - 64)
+    with pytest.raises(UserError, match=r"tokens\.vocab_size: 960 != 1024"):
+        run(recipe(model=None, start_from=short))
+
+
+def test_every_number_is_read_once_and_no_random_one_is_left(
+    base: Callable[[StreamSpec], Path], recipe: Callable[..., TrainRecipe], spec: StreamSpec,
+    tokenizer: TextTokenizer,
+) -> None:  # fmt: skip
+    folder = base(spec)
+    chosen = recipe(model=None, start_from=folder)
+    model = start(chosen, StreamData(chosen.data, 0, 1), tokenizer).model
+    want = load_checkpoint(folder).model
+    assert not any(t.is_meta for t in (*model.parameters(), *model.buffers()))
+    for name, buffer in want.named_buffers():  # the tables of positions are not stored
+        assert torch.equal(model.get_buffer(name), buffer), name
+    for name, weight in want.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight), name
+
+
+def test_control_tokens_that_reuse_the_vocabulary_start_at_the_mean(
+    tmp_path: Path, recipe: Callable[..., TrainRecipe], spec: StreamSpec, tokenizer: TextTokenizer
+) -> None:
+    """The tiny vocabulary has entries of its own for all of them: nothing is re-used."""
+    folder = save_omni(tmp_path / "qwen")
+    chosen = recipe(model=None, start_from=folder, stage=StageConfig(new_rows="mean"))
+    begun = start(chosen, StreamData(chosen.data, 0, 1), tokenizer)
+    assert begun.notes[-1].startswith("0 control tokens re-use")
+    assert torch.equal(begun.model.lm.lm_head.weight, load_any(folder).model.lm.lm_head.weight)

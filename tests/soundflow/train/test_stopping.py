@@ -96,7 +96,7 @@ def test_before_the_first_update_nothing_is_lost(
         os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("soundflow.train.run.build_model", interrupted)
+        patch.setattr("soundflow.train.run.start", interrupted)
         with pytest.raises(Stopped, match="no state was saved"):
             run(recipe())
     run(recipe())
