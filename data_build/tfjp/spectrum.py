@@ -18,7 +18,16 @@ import pydantic.dataclasses
 from annotated_types import Interval, MultipleOf
 from pydantic import NonNegativeFloat, PositiveInt
 
-from data_build.tfjp.spans import BLANK, Frames, Mask, Span, best_span, snap, without_long_silence
+from data_build.tfjp.spans import (
+    BLANK,
+    Frames,
+    Mask,
+    Span,
+    best_span,
+    runs,
+    snap,
+    without_long_silence,
+)
 from soundflow.audio.stft import Complex64, Float32, istft, stft
 from soundflow.config.settings import SETTINGS, Few, PositiveSeconds, Seconds, Spread
 from soundflow.protocol.front_end import FrontEnd
@@ -46,6 +55,9 @@ class TfjpConfig:
             otherwise they are the sound itself (rain, a hum), and are left alone.
         residual_db: what denoising leaves of a frequency bin at the least (Berouti et al. 1979).
         core_threshold: a frame counts for the core above this share of the best frame's score.
+        repeat_below_db: a later or earlier sound repeats the core if its peak is at most this much
+            lower,
+        repeat_entropy: and its spectral entropy, in [0, 1], at most this far from the core's.
         window_s: longer clips are processed in windows of at most this length.
     """
 
@@ -58,6 +70,8 @@ class TfjpConfig:
     gamma: NonNegativeFloat = 1.0
     residual_db: Annotated[float, Interval(ge=-200, lt=0)] = -20.0
     core_threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.25
+    repeat_below_db: Spread = 15.0
+    repeat_entropy: Annotated[float, Interval(ge=0, le=1)] = 0.2
     boundary_samples: Annotated[PositiveInt, MultipleOf(FRAME_SAMPLES)] = 3_200
     taper_s: Seconds = 0.02
     max_passes: Few = 3
@@ -181,19 +195,47 @@ def denoise(clip: ClipSpectrum, profile: Float32, config: TfjpConfig) -> ClipSpe
 
 
 def core_locate(clip: ClipSpectrum, config: TfjpConfig) -> Span:
-    """The contiguous span with the best score of normalised energy over spectral entropy.
+    """The span with the best score of normalised energy over spectral entropy, and its repetitions.
 
     A frame scores ``e / (1 + h)``: its level between the gate and the loud frames, in [0, 1], over
     one plus its spectral entropy, in [0, 1]; structured sound beats equally loud noise, and neither
-    term alone can dominate. The span is the one whose scores exceed the threshold by the most.
+    term alone can dominate. The best span is the one whose scores exceed the threshold by the most.
+
+    It ends at the first long pause. A clock, a dog or a walker makes pauses between sounds of one
+    kind, so the core reaches from the first to the last run of frames above the threshold that is
+    like the best span in level and in entropy.
     """
     loud, gate = loud_energy(clip), gate_energy(clip, config)
     if loud <= 0.0:
         return Span(0, len(clip))
     tiny = loud * np.finfo(np.float32).eps ** 2
     level = np.log(np.maximum(clip.energy, tiny) / gate) / np.log(loud / gate)
-    score = np.clip(level, 0.0, 1.0) / (1.0 + spectral_entropy(clip))
-    return best_span(score - config.core_threshold * score.max())
+    entropy = spectral_entropy(clip)
+    score = np.clip(level, 0.0, 1.0) / (1.0 + entropy)
+    gain = score - config.core_threshold * score.max()
+    best = best_span(gain)
+    peak, kind = _peak_and_entropy(clip, entropy, best)
+
+    def is_repetition(run: Span) -> bool:
+        run_peak, run_kind = _peak_and_entropy(clip, entropy, run)
+        loud_enough = run_peak >= peak * _ratio(-config.repeat_below_db)
+        return loud_enough and abs(run_kind - kind) <= config.repeat_entropy
+
+    like_it = [run for run in runs(gain > 0.0) if is_repetition(run)]
+    return Span(
+        min([best.start, *(run.start for run in like_it)]),
+        max([best.stop, *(run.stop for run in like_it)]),
+    )
+
+
+def _peak_and_entropy(
+    clip: ClipSpectrum, entropy: npt.NDArray[np.float64], span: Span
+) -> tuple[float, float]:
+    """The highest energy of a frame in the span, and the entropy of its frames by their energy."""
+    energy = clip.energy[span.start : span.stop].astype(np.float64)
+    inside = entropy[span.start : span.stop]
+    total = float(energy.sum())
+    return float(energy.max()), float(energy @ inside / total) if total else float(inside.mean())
 
 
 def spectral_entropy(clip: ClipSpectrum) -> npt.NDArray[np.float64]:
