@@ -34,6 +34,7 @@ from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.timebase import FRAME_SAMPLES, SAMPLE_RATE_HZ, to_samples
 
 LOUD_PERCENTILE = 95.0
+SMOOTH_FRAMES = 5
 NUMERICAL_SILENCE_DB = 80.0  # below the loud frames: what 16-bit rounding leaves
 _WINDOW_SAMPLES = FrontEnd.window_samples
 
@@ -160,7 +161,15 @@ def gate_energy(clip: ClipSpectrum, config: TfjpConfig) -> float:
 
 
 def active_frames(clip: ClipSpectrum, config: TfjpConfig) -> Mask:
-    active: Mask = clip.energy > gate_energy(clip, config)
+    """Frames above the gate, but for single ones in a pause.
+
+    Frames of a steady floor scatter by several dB, and one of them above the gate would end a
+    pause. So a frame above it counts only if the 50 ms around it are above it on average.
+    """
+    gate = gate_energy(clip, config)
+    kernel = np.full(SMOOTH_FRAMES, 1.0 / SMOOTH_FRAMES)
+    around = np.convolve(np.pad(clip.energy, SMOOTH_FRAMES // 2, mode="edge"), kernel, "valid")
+    active: Mask = (clip.energy > gate) & (around > gate)
     return active
 
 

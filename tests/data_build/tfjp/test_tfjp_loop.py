@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 from hypothesis import given, settings
@@ -223,3 +224,56 @@ def test_the_words_of_real_speech_survive(shared: Path) -> None:
     words = sum(len(str(row["text"]).split()) for row, _ in sentences)
     print(f"WER before {errors[0] / words:.3f}, after {errors[1] / words:.3f}, {words} words")
     assert errors[1] <= errors[0] + 0.02 * words
+
+
+REPEATED = ("clock_tick", "dog_bark", "footsteps", "door_knock")
+
+
+def _kept(result: TfjpResult, n_samples: int) -> npt.NDArray[np.bool_]:
+    """Which frames of the source are left."""
+    kept = np.zeros(n_samples // 160 + 1, np.bool_)
+    for start, length in zip(result.cuts.source, result.cuts.length, strict=True):
+        kept[start : start + length] = True
+    return kept
+
+
+def test_the_onsets_of_repeated_sounds_stay(shared: Path) -> None:
+    """Onsets as librosa finds them, those within 15 dB of the loudest of their clip."""
+    librosa = pytest.importorskip("librosa")
+    found = left = 0
+    for row, samples in _real(shared):
+        if row.get("label") not in REPEATED:
+            continue
+        strength = librosa.onset.onset_strength(y=samples, sr=16_000, hop_length=160)
+        onsets = librosa.onset.onset_detect(
+            onset_envelope=strength, sr=16_000, hop_length=160, delta=0.15, wait=10
+        )
+        levels = np.array([rms_db(samples[at * 160 : at * 160 + 1600]) for at in onsets])
+        onsets = onsets[levels > levels.max() - 15.0]
+        kept = _kept(tfjp(samples, CONFIG), len(samples))
+        found, left = found + len(onsets), left + int(kept[onsets + 1].sum())
+    print(f"{left} of {found} onsets of {', '.join(REPEATED)} stay")
+    assert found > 100
+    assert left >= 0.95 * found
+
+
+def test_a_pause_of_a_recordings_own_floor_is_cut(shared: Path) -> None:
+    """1.2 s of noise with the spectrum and level of the quietest 100 ms between two utterances."""
+    rng = np.random.default_rng(0)
+    lengths_s = []
+    for row, samples in _real(shared)[::4]:
+        power = np.square(samples[: len(samples) // 160 * 160]).reshape(-1, 160).sum(axis=1)
+        quietest = int(np.convolve(power, np.ones(10), "valid").argmin()) * 160
+        floor = samples[quietest : quietest + 1600]
+        if row["kind"] != "speech" or rms_db(floor) > rms_db(samples) - 30.0:
+            continue
+        spectrum = np.abs(np.fft.rfft(floor, 19_200))
+        pause = np.fft.irfft(spectrum * np.exp(2j * np.pi * rng.random(len(spectrum))), 19_200)
+        pause *= 10 ** ((rms_db(floor) - rms_db(pause.astype(np.float32))) / 20)
+        clip = np.concatenate((samples, pause, samples)).astype(np.float32)
+        first = len(samples) // 160
+        kept = _kept(tfjp(clip, CONFIG), len(clip))
+        lengths_s.append(kept[first : first + 120].sum() / 100)
+    print(f"{np.median(lengths_s):.2f} s left of 1.2 s (median of {len(lengths_s)})")
+    assert len(lengths_s) > 30
+    assert np.mean(np.array(lengths_s) <= CONFIG.silence_s + 0.15) >= 0.95
