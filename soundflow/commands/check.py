@@ -18,6 +18,7 @@ from soundflow.output import Output, examine
 if TYPE_CHECKING:
     from data_build.recipe import BuildRecipe
     from data_build.scenes.config import ScenesConfig
+    from soundflow.train.recipe import TrainRecipe
 
 Plan = dict[str, str]
 
@@ -108,13 +109,24 @@ def _material(recipe: BuildRecipe) -> Plan:
 
 
 def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
+    """The plan of a run, or of each stage of a chain of them."""
+    from soundflow.train.chain import is_chain, stage_recipes
+    from soundflow.train.recipe import TrainRecipe
+
+    if not is_chain(tree):
+        recipe = build(TrainRecipe, tree, where)
+        return recipe, _train_plan(recipe)
+    recipes = stage_recipes(tree, Path(where))
+    plans = [(r.output.name, _train_plan(r)) for r in recipes]
+    return recipes, {f"{name} {key}": value for name, plan in plans for key, value in plan.items()}
+
+
+def _train_plan(recipe: TrainRecipe) -> Plan:
     from soundflow.data.datamodule import StreamData
     from soundflow.text.presets import load_vocabulary
     from soundflow.train.machine import unmet
-    from soundflow.train.recipe import TrainRecipe
     from soundflow.train.start import parameter_count
 
-    recipe = build(TrainRecipe, tree, where)
     data, compute = recipe.data, recipe.compute
     streams = recipe.optim.updates * data.global_batch_size
     parameters = f"those of {recipe.start_from}: does not exist yet"
@@ -145,7 +157,7 @@ def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     )
     if lacking:
         plan["this machine"] = "; ".join(lacking)
-    return recipe, plan
+    return plan
 
 
 def _infer(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
+import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,34 +16,86 @@ from rich.table import Table
 
 from inference.evaluate.report_origin import training_section
 from soundflow.commands.live_validation import live_validation
-from soundflow.config.load import load
+from soundflow.config.load import load, read_tree, require_command
 from soundflow.config.record import to_plain
-from soundflow.errors import Stopped
-from soundflow.logs import OUT
+from soundflow.errors import Stopped, UserError
+from soundflow.logs import ERR, OUT
 from soundflow.report.page import write_page
+from soundflow.train.chain import is_chain, stage_recipes
+from soundflow.train.claim import MODEL_FOLDER
 from soundflow.train.metrics import read_metrics
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import TrainResult
 from soundflow.train.run import run as train
 
+WAIT_S = 1800.0  # for a model of any size to be written
+
 
 def run(args: argparse.Namespace) -> None:
-    recipe = load(args.recipe, TrainRecipe, args.overrides, command="train")
-    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+    environment = dict(os.environ)  # before a launcher of processes adds to it
+    file = Path(args.recipe)
+    tree = read_tree(file, args.overrides)
+    if not is_chain(tree):
+        _train(load(file, TrainRecipe, args.overrides, command="train"), args.json)
+        return
+    require_command(tree, "train", file)
+    recipes = stage_recipes(tree, file)
+    for number, recipe in enumerate(recipes, 1):
+        if _first():
+            ERR.print(f"stage {number} of {len(recipes)}: {recipe.output}", soft_wrap=True)
+        result = _train(recipe, args.json)
+        if result is None:
+            return
+        if result.precision is None:
+            continue  # it was finished before: no process was started
+        if number < len(recipes) and not _was_launched(environment):
+            _wait_for(recipe.output / MODEL_FOLDER)
+            # The next stage begins in a new process: no memory, no device, no group of processes
+            # of this one is left, and a signal still finds one process.
+            sys.stdout.flush()
+            command = [sys.executable, "-m", "soundflow.cli", *sys.argv[1:]]
+            os.execve(sys.executable, command, environment)
+        return
+
+
+def _train(recipe: TrainRecipe, as_json: bool) -> TrainResult | None:
+    """Trains; the first process shows the result. None in another one that was stopped."""
     try:
         result = train(recipe, live_validation(recipe))
     except Stopped:
-        if first:
+        if _first():
             raise
-        return  # the first process of a run speaks for all of them
-    if not first:
-        return
-    if result.precision is not None or not curves_of(result).exists():
-        draw_curves(result)
-    if args.json:
-        print(json.dumps(to_plain(asdict(result)), indent=1))
-    else:
-        show(result)
+        return None  # the first process of a run speaks for all of them
+    if _first():
+        if result.precision is not None or not curves_of(result).exists():
+            draw_curves(result)
+        if as_json:
+            print(json.dumps(to_plain(asdict(result)), indent=1))
+        else:
+            show(result)
+    return result
+
+
+def _first() -> bool:
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
+
+
+def _was_launched(environment: Mapping[str, str]) -> bool:
+    """Whether the first process of the run started this one, and will start another in its place.
+
+    Processes that SLURM or torchrun started are all started once, for the whole chain.
+    """
+    launchers = ("SLURM_PROCID", "TORCHELASTIC_RUN_ID")
+    return "LOCAL_RANK" in environment and not any(name in environment for name in launchers)
+
+
+def _wait_for(model: Path) -> None:
+    """The first process writes the model while the others are here already."""
+    deadline = time.monotonic() + WAIT_S
+    while not model.is_dir():
+        if time.monotonic() > deadline:
+            raise UserError(f"{model}: was not written", "run the same command again")
+        time.sleep(0.5)
 
 
 # The metrics of metrics.jsonl that show whether the model learns; absent ones are left out.

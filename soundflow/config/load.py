@@ -46,13 +46,22 @@ def load(
     """
     file = Path(path)
     tree = read_tree(file, overrides)
+    require_command(tree, command, file)
+    return build(schema, tree, str(file))
+
+
+def require_command(tree: dict[str, Any], command: str | None, file: Path) -> None:
+    """Takes ``command`` out of a recipe.
+
+    Raises:
+        UserError: if it names another one.
+    """
     meant = tree.pop("command", None)
     if meant is not None and command is not None and meant != command:
         raise UserError(
             f"{file}: is a recipe for `soundflow {meant}`, not for `{command}`",
             f"run `soundflow {meant} {file}`",
         )
-    return build(schema, tree, str(file))
 
 
 def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -108,13 +108,15 @@ def _run(
     _require_vocabulary(tokenizer.fingerprint, data)
     require_machine(recipe, parameter_count(recipe, data.spec.tokens))
     continued = claim(recipe, data.content_hash())
+    folder = recipe.output / MODEL_FOLDER
+    if continued and newest_update(recipe.output) == recipe.optim.updates and folder.exists():
+        return _finished(recipe, data, started)
     loggers = [wandb_logger(recipe)] if recipe.intervals.wandb is not None else []
     begun = start(recipe, data, tokenizer)
     model = begun.model
     apply_stage(model, recipe.stage, recipe.seed)
     state = newest_state(recipe.output)
     at = update_of(state) if state else 0
-    folder = recipe.output / MODEL_FOLDER
     module: StreamingModule | None = None
     if state is not None and at == recipe.optim.updates:
         load_weights(model, state)
@@ -141,7 +143,7 @@ def _run(
     metrics_file = recipe.output / METRICS_FILE
     _, metrics = newest_measurement(metrics_file)
     merge_stage(model)
-    if rank_zero_only.rank == 0 and (module is not None or not folder.exists()):  # type: ignore[attr-defined]
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         facts = replace(_facts(data), updates=recipe.optim.updates, metrics=metrics)
         save_checkpoint(folder, model, tokenizer, data.spec, facts)
     return TrainResult(
@@ -154,6 +156,22 @@ def _run(
         seconds=time.perf_counter() - started,
         resumed_at=at,
         metrics=metrics,
+    )
+
+
+def _finished(recipe: TrainRecipe, data: StreamData, started: float) -> TrainResult:
+    """The result of a run that has nothing left to do: no weight is read."""
+    metrics_file = recipe.output / METRICS_FILE
+    return TrainResult(
+        model_folder=recipe.output / MODEL_FOLDER,
+        metrics_file=metrics_file,
+        updates=recipe.optim.updates,
+        parameters=parameter_count(recipe, data.spec.tokens),
+        precision=None,
+        threads=None,
+        seconds=time.perf_counter() - started,
+        resumed_at=recipe.optim.updates,
+        metrics=newest_measurement(metrics_file)[1],
     )
 
 

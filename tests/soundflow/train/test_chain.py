@@ -1,0 +1,96 @@
+"""Stages one after another, each from the model of the one before, from any point on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from soundflow.cli import main
+from soundflow.config.load import read_tree
+from soundflow.config.record import record
+from soundflow.errors import UserError
+from soundflow.model.weights import load_checkpoint
+from soundflow.train.chain import stage_recipes
+from soundflow.train.recipe import TrainRecipe
+from soundflow.train.stages import StageConfig
+
+Recipes = Callable[..., TrainRecipe]
+
+
+@pytest.fixture
+def chain(tmp_path: Path, recipe: Recipes) -> Path:
+    """Two stages: the rows of the control tokens, then everything."""
+    rows = StageConfig(train=(), rows=("lm.model.embed_tokens.weight",))
+    record(tmp_path / "one.yaml", recipe("elsewhere", stage=rows))
+    record(tmp_path / "two.yaml", recipe("elsewhere"))
+    (tmp_path / "all.yaml").write_text(
+        f"command: train\noutput: {tmp_path}/out\nstages: [one.yaml, two.yaml]\n"
+        "settings: {optim: {updates: 2}}\n"
+    )
+    return tmp_path / "all.yaml"
+
+
+def train(chain: Path, *words: str) -> str:
+    """The command in a process of its own: between stages it becomes another."""
+    command = [sys.executable, "-m", "soundflow.cli", "train", str(chain), *words]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stderr
+
+
+@pytest.mark.slow
+def test_each_stage_starts_from_the_model_before(chain: Path, tmp_path: Path) -> None:
+    said = train(chain)
+    one, two = (load_checkpoint(tmp_path / "out" / name / "model") for name in ("one", "two"))
+    assert one.facts.updates == two.facts.updates == 2
+    assert f"stage 2 of 2: {tmp_path}/out/two" in said
+    rows = sorted(one.spec.tokens.control_ids)
+    before = one.model.state_dict()["encoder.conv1.weight"]
+    assert not torch.equal(before, two.model.state_dict()["encoder.conv1.weight"])
+    assert len(rows) > 10
+    written = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.safetensors")}
+    (tmp_path / "out/two/model").rename(tmp_path / "out/two/aside")
+    assert "stage 2 of 2" in train(chain)  # finds the stage that is not finished
+    assert (tmp_path / "out/two/model").is_dir()
+    one_file = tmp_path / "out/one/model/model.safetensors"
+    assert one_file.stat().st_mtime_ns == written[one_file]
+
+
+def test_a_chain_is_checked_before_its_first_stage(
+    chain: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    two = tmp_path / "two.yaml"
+    two.write_text(two.read_text().replace("lr: 0.001", "lr: fast"))
+    assert main(["train", str(chain)]) == 2
+    assert "two.yaml: optim.lr: expected a number, got 'fast'" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_stage_gets_from_its_chain(chain: Path, tmp_path: Path) -> None:
+    tree = read_tree(chain, ["settings.seed=7"])
+    tree.pop("command")
+    one, two = stage_recipes(tree, chain)
+    assert one.output == tmp_path / "out/one"
+    assert one.start_from is None
+    assert two.start_from == tmp_path / "out/one/model"
+    assert two.model is None
+    assert {one.seed, two.seed, one.optim.updates + 5} == {7}
+
+
+def test_a_chain_of_something_else_is_refused(chain: Path, tmp_path: Path) -> None:
+    tree = {"output": "x", "stages": ["one.yaml"]}
+    with pytest.raises(UserError, match=r"settings\.start_from: follows from the order"):
+        stage_recipes({**tree, "settings": {"start_from": "y"}}, chain)
+    with pytest.raises(UserError, match="two have the same file name"):
+        stage_recipes({**tree, "stages": ["one.yaml", "a/one.yaml"]}, chain)
+    with pytest.raises(UserError, match="is not the recipe of one training run"):
+        stage_recipes({**tree, "stages": ["all.yaml"]}, chain)
+    with pytest.raises(UserError, match=r"none\.yaml: no such recipe"):
+        stage_recipes({**tree, "stages": ["none.yaml"]}, chain)
