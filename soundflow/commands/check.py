@@ -135,29 +135,34 @@ def _train_plan(recipe: TrainRecipe) -> Plan:
         count = parameter_count(recipe, load_vocabulary(recipe.vocabulary)[1])
         parameters, lacking = f"{count / 1e6:.1f} M", unmet(recipe, count)
     ranks = compute.devices * compute.nodes
-    passes = data.global_batch_size // (data.micro_batch_size * ranks)
     plan = {
         "output": str(recipe.output),
         "parameters": parameters,
-        "updates": f"{recipe.optim.updates:,} of {data.global_batch_size} streams: "
-        f"{ranks} process(es) x {passes} pass(es) x {data.micro_batch_size}",
+        "updates": f"{recipe.optim.updates:,} of {data.global_batch_size} streams, packed into "
+        f"rows of at most {data.row_tokens:,} tokens, over {ranks} process(es)",
         "device": f"{compute.accelerator}, {compute.precision}",
     }
-    if (data.folder / data.train / "index.json").is_file():
-        n = len(StreamData(data, recipe.seed, recipe.optim.updates).train_shards)
-        plan["data"] = f"{data.folder}: {n:,} streams, {streams / n:,.1f} epochs"
+    missing = [str(s.folder) for s in data.sources if not _built(s.folder / s.train)]
+    if missing:
+        plan["data"] = f"{', '.join(missing)}: not built yet"
     else:
-        plan["data"] = f"{data.folder}: not built yet"
+        opened = StreamData(data, recipe.seed, recipe.optim.updates)
+        n = sum(len(split) for split in opened.train_splits)
+        folders = ", ".join(str(s.folder) for s in data.sources)
+        plan["data"] = f"{folders}: {n:,} streams, {streams / n:,.1f} epochs"
     intervals = recipe.intervals
     states = recipe.optim.updates // intervals.save_every
     looks = recipe.optim.updates // intervals.validate_every
     plan["checkpoints"] = (
-        f"{states:,} states saved ({intervals.keep_last} kept), {looks:,} validations on "
-        f"{data.valid}"
+        f"{states:,} states saved ({intervals.keep_last} kept), {looks:,} validations"
     )
     if lacking:
         plan["this machine"] = "; ".join(lacking)
     return plan
+
+
+def _built(split: Path) -> bool:
+    return (split / "index.json").is_file()
 
 
 def _infer(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:

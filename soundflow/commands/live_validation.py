@@ -9,6 +9,5 @@ from soundflow.train.run import StreamValidate
 
 def live_validation(recipe: TrainRecipe) -> StreamValidate | None:
     """The callable that is passed to `soundflow.train`, which may not import `inference`."""
-    if recipe.data.valid is None:
-        return None
-    return stream_validation(recipe.data.folder / recipe.data.valid, seed=recipe.seed)
+    held_out = [s.folder / s.valid for s in recipe.data.sources if s.valid is not None]
+    return stream_validation(held_out[0], seed=recipe.seed) if held_out else None

@@ -1,30 +1,121 @@
-"""What one forward pass takes."""
+"""What one forward pass takes: a row of streams, one after another without padding.
+
+::
+
+    ids        | stream a ........ | stream b .... | stream c ............. |   (L,)
+    positions  0 1 2 3 ...         0 1 2 ...       0 1 2 ...
+    starts     0                   19              34                       56
+    slots      where the encoder outputs go        ^^^^^^^^^^
+    at         the positions that predict a target: first all decisions, then all reply tokens
+
+Every index is made here, on the loader's side: the training step asks the device nothing.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from soundflow.data.features import StreamFeatures
+from soundflow.protocol.layout import Role
+from soundflow.protocol.spec import StreamSpec
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of tokens, padded on the right, and the audio of all of them.
+    """A packed row.
+
+    A row without a stream holds one token that is no target, so that every rank computes alike.
 
     Attributes:
-        ids: (B, L) int64.
-        roles: (B, L) int8, values of `soundflow.protocol.layout.Role`; CONTEXT where padded.
-        mel: (n, n_mels, frames) float32: the chunks of all rows, in the order of their slots.
+        ids: (L,) int64.
+        positions: (L,) int64, from 0 in each stream.
+        starts: (n_streams + 1,) int32: where each stream begins, and L.
+        lengths: of the streams in tokens, on the host.
+        slots: (n_slots,) int64: the positions of PAD and AUDIO_PAD, in the order of ``mel``.
+        mel: (n_chunks, n_mels, frames) float32: the chunks of all streams.
+        at: (n_targets,) int64: where a target is predicted, one position before it.
+        targets: (n_targets,) int64: the ids at ``at + 1``.
+        decisions: how many of the targets, the first ones, are decisions; the others are reply
+            tokens.
+        stream_ids: of the streams, for messages.
     """
 
     ids: Tensor
-    roles: Tensor
+    positions: Tensor
+    starts: Tensor
+    lengths: tuple[int, ...]
+    slots: Tensor
     mel: Tensor
+    at: Tensor
+    targets: Tensor
+    decisions: int
+    stream_ids: tuple[str, ...]
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        tensors = (self.ids, self.roles, self.mel)
-        return Batch(*(t.to(device, non_blocking=non_blocking) for t in tensors))
+    @property
+    def reply_tokens(self) -> int:
+        return len(self.targets) - self.decisions
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> Batch:
+        return self._with_tensors(lambda t: t.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
-        return Batch(*(t.pin_memory() for t in (self.ids, self.roles, self.mel)))
+        return self._with_tensors(torch.Tensor.pin_memory)
+
+    def _with_tensors(self, moved: Callable[[Tensor], Tensor]) -> Batch:
+        tensors: dict[str, Any] = {
+            name: moved(value) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **tensors)
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of the optimiser, as one rank computes it.
+
+    Attributes:
+        batches: the rows of this rank, as many as every other rank has.
+        decisions, reply_tokens: targets of the whole update, over all ranks.
+    """
+
+    batches: tuple[Batch, ...]
+    decisions: int
+    reply_tokens: int
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> Update:
+        return replace(self, batches=tuple(b.to(device, non_blocking) for b in self.batches))
+
+    def pin_memory(self) -> Update:
+        return replace(self, batches=tuple(b.pin_memory() for b in self.batches))
+
+
+def packed(streams: Sequence[StreamFeatures], spec: StreamSpec) -> Batch:
+    """Joins streams to a row."""
+    table = spec.tokens
+    lengths = tuple(len(stream.ids) for stream in streams) or (1,)
+    starts = np.cumsum([0, *lengths], dtype=np.int32)
+    ids = np.full(starts[-1], table.text_end, np.int64)  # the token of a row without a stream
+    roles = np.full(starts[-1], int(Role.CONTEXT), np.int8)
+    for stream, start in zip(streams, starts, strict=False):
+        ids[start : start + len(stream.ids)] = stream.ids
+        roles[start : start + len(stream.ids)] = stream.roles
+    decisions = np.flatnonzero(roles == Role.DECISION)
+    targets = np.concatenate((decisions, np.flatnonzero(roles == Role.REPLY)))
+    no_audio = np.zeros((0, spec.front_end.n_mels, spec.time.frames_per_chunk), np.float32)
+    return Batch(
+        ids=torch.from_numpy(ids),
+        positions=torch.cat([torch.arange(n) for n in lengths]),
+        starts=torch.from_numpy(starts),
+        lengths=lengths,
+        slots=torch.from_numpy(np.flatnonzero((ids == table.pad) | (ids == table.audio_pad))),
+        mel=torch.from_numpy(np.concatenate([no_audio, *(stream.mel for stream in streams)])),
+        at=torch.from_numpy(targets - 1),
+        targets=torch.from_numpy(ids[targets]),
+        decisions=len(decisions),
+        stream_ids=tuple(stream.id for stream in streams),
+    )

@@ -1,52 +1,24 @@
-"""The Lightning data module: shards of a data folder to updates of a run."""
+"""The Lightning data module: builds in, updates of a run and held-out rows out."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import field
 from pathlib import Path
 
+import torch
 from lightning import LightningDataModule, Trainer
-from pydantic import NonNegativeInt, PositiveInt
-from pydantic.dataclasses import dataclass
 from torch.utils.data import DataLoader
 
-from soundflow.config.settings import SETTINGS, SplitName, Workers
-from soundflow.data.augment import AugmentConfig
-from soundflow.data.batch import Batch
+from soundflow.data.batch import Batch, Update
+from soundflow.data.config import DataConfig
 from soundflow.data.dataset import HeldOut, TrainUpdates
-from soundflow.data.schedule import LengthWarmUp, Schedule
+from soundflow.data.mixture import Mixture, weights_of
 from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.reader import ShardSet
-
-
-@dataclass(frozen=True, config=SETTINGS)
-class DataConfig:
-    """Where the streams are, and how many go into an update.
-
-    ``global_batch_size`` counts all ranks and accumulated micro-batches together. ``cache_mb``
-    keeps computed features of small corpora in memory, per worker. ``valid`` null: nothing is
-    held out and nothing measured on the way.
-    """
-
-    folder: Path
-    train: SplitName = "train"
-    valid: SplitName | None = "valid"
-    global_batch_size: PositiveInt = 16
-    micro_batch_size: PositiveInt = 16
-    workers: Workers = 0
-    cache_mb: NonNegativeInt = 0
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    length_warm_up: LengthWarmUp = field(default_factory=LengthWarmUp)
-
-    def __post_init__(self) -> None:
-        if self.global_batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"global_batch_size={self.global_batch_size} must be a multiple of "
-                f"micro_batch_size={self.micro_batch_size}"
-            )
 
 
 class ResumableLoader:
@@ -64,12 +36,13 @@ class ResumableLoader:
             sampler=range(start, len(updates)),
             num_workers=workers,
             prefetch_factor=2 if workers else None,
+            pin_memory=torch.cuda.is_available(),
         )
 
     def __len__(self) -> int:
         return self._total
 
-    def __iter__(self) -> Iterator[tuple[Batch, ...]]:
+    def __iter__(self) -> Iterator[Update]:
         return iter(self._loader)
 
     def state_dict(self) -> dict[str, int]:
@@ -81,67 +54,90 @@ class ResumableLoader:
 
 
 class StreamData(LightningDataModule):
-    """Training updates and held-out batches.
+    """Training updates and held-out rows of all sources.
+
+    Attributes:
+        train_splits: of each source.
+        valid_splits: of the sources that hold something out.
+        spec: of all of them.
 
     Raises:
-        UserError: if a split is missing, unfinished or empty, or the splits differ in spec.
+        UserError: if a split is missing, unfinished or empty, a stream is longer than a row, or
+            the splits differ in spec.
     """
 
     def __init__(self, config: DataConfig, seed: int, updates: int) -> None:
         super().__init__()
         self.config = config
-        self.train_shards = _open(config.folder / config.train)
-        self.spec: StreamSpec = self.train_shards.spec
-        self.valid_shards: ShardSet | None = None
-        if config.valid is not None:
-            self.valid_shards = _open(config.folder / config.valid)
-            self.spec.require_same(
-                self.valid_shards.spec, str(self.train_shards.folder), str(self.valid_shards.folder)
-            )
-        self._seed = seed
+        self.train_splits = [_open(s.folder / s.train) for s in config.sources]
+        self.valid_splits = [
+            _open(s.folder / s.valid) for s in config.sources if s.valid is not None
+        ]
+        first = self.train_splits[0]
+        self.spec: StreamSpec = first.spec
+        for split in (*self.train_splits, *self.valid_splits):
+            self.spec.require_same(split.spec, str(first.folder), str(split.folder))
+            longest = int(split.lengths.tokens.max())
+            if longest > config.row_tokens:
+                raise UserError(
+                    f"{split.folder}: a stream of {longest} tokens exceeds "
+                    f"data.row_tokens={config.row_tokens}",
+                    f"set data.row_tokens={longest} or more, or build shorter streams",
+                )
         self._updates = updates
+        sizes = tuple(len(split) for split in self.train_splits)
+        try:
+            self._mixture = Mixture(seed, sizes, weights_of(config.sources, sizes))
+        except ValueError as error:
+            raise UserError(f"data.sources: {error}", "change data.sources") from error
 
-    def longest_row(self) -> int:
+    @property
+    def named(self) -> str:
+        """The folders of all sources, for messages."""
+        return ", ".join(str(source.folder) for source in self.config.sources)
+
+    def longest_stream(self) -> int:
         """Tokens of the longest training stream: the positions that training reaches."""
-        return int(self.train_shards.lengths.tokens.max())
+        return max(int(split.lengths.tokens.max()) for split in self.train_splits)
 
     def system(self) -> str:
-        """The instruction prefix that most training streams have, of the first hundred."""
-        n = min(100, len(self.train_shards))
-        return Counter(self.train_shards.record(i).system for i in range(n)).most_common(1)[0][0]
+        """The instruction prefix that most training streams have, of the first hundred of each."""
+        found: Counter[str] = Counter()
+        for split in self.train_splits:
+            found.update(split.record(i).system for i in range(min(100, len(split))))
+        return found.most_common(1)[0][0]
 
     def content_hash(self) -> str:
         """16 hex digits of the checksums of all training shards."""
-        return self.train_shards.content_hash
+        joined = "".join(split.content_hash for split in self.train_splits)
+        return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
     def train_updates(self, rank: int, world: int) -> TrainUpdates:
-        try:
-            return TrainUpdates(
-                self.train_shards,
-                Schedule(self._seed, len(self.train_shards), self.config.global_batch_size),
-                self._updates,
-                self.config.micro_batch_size,
-                self.config.augment,
-                rank=rank,
-                world=world,
-                cache_bytes=self.config.cache_mb << 20,
-                warm_up=self.config.length_warm_up,
-            )
-        except ValueError as error:
-            raise UserError(f"data: {error}", "change data.global_batch_size") from error
+        return TrainUpdates(
+            self.train_splits, self._mixture, self.config, self._updates, rank=rank, world=world
+        )
 
     def train_dataloader(self) -> ResumableLoader:
         """Starts at the update after the last one taken, so a resumed run replays nothing."""
         trainer = self._ranks()
         updates = self.train_updates(trainer.global_rank, trainer.world_size)
-        return ResumableLoader(updates, trainer.global_step, self.config.workers)
+        return ResumableLoader(updates, trainer.global_step, self._workers(trainer))
 
     def held_out(self, rank: int, world: int) -> DataLoader[Batch] | None:
-        """The held-out batches of one rank; None without a held-out split."""
-        if self.valid_shards is None:
+        """The held-out rows of one rank, as many as any other has; None: nothing is held out."""
+        if not self.valid_splits:
             return None
-        rows = self.config.micro_batch_size
-        return DataLoader(HeldOut(self.valid_shards, rows, rank=rank, world=world), batch_size=None)
+        rows = HeldOut(self.valid_splits, self.config.row_tokens, rank=rank, world=world)
+        return DataLoader(rows, batch_size=None)
+
+    def _workers(self, trainer: Trainer) -> int:
+        """On a CPU the cores compute; beside another device they load, up to four a process."""
+        if self.config.workers != "auto":
+            return self.config.workers
+        if trainer.strategy.root_device.type == "cpu":
+            return 0
+        ranks = trainer.world_size // trainer.num_nodes
+        return max(1, min(4, (os.cpu_count() or 1) // ranks - 1))
 
     def _ranks(self) -> Trainer:
         if self.trainer is None:

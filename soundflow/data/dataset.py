@@ -7,13 +7,18 @@ starting at another index.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
 
 from torch.utils.data import Dataset
 
-from soundflow.data.augment import AUGMENT, AugmentConfig, augment
-from soundflow.data.batch import Batch
-from soundflow.data.collate import StreamFeatures, collate, first_chunks, stream_features
-from soundflow.data.schedule import LengthWarmUp, Row, Schedule, micro_batches
+from soundflow.data.augment import augment, augment_audio
+from soundflow.data.batch import Batch, Update, packed
+from soundflow.data.config import DataConfig
+from soundflow.data.features import StreamFeatures, features_of, first_chunks, stream_features
+from soundflow.data.mixture import AUGMENT, Mixture
+from soundflow.data.plan import PlannedStream, UpdatePlan, held_out_rows, plan_update
+from soundflow.protocol.layout import block_tokens
 from soundflow.shards.reader import ShardSet
 
 
@@ -23,18 +28,20 @@ class FeatureCache:
     For small corpora: the features of a stream do not change between epochs.
     """
 
-    def __init__(self, shards: ShardSet, limit_bytes: int) -> None:
-        self._shards = shards
+    def __init__(self, sources: Sequence[ShardSet], limit_bytes: int) -> None:
+        self._sources = sources
         self._limit = limit_bytes
-        self._held: OrderedDict[int, StreamFeatures] = OrderedDict()
+        self._held: OrderedDict[tuple[int, int], StreamFeatures] = OrderedDict()
         self._bytes = 0
 
-    def __getitem__(self, stream: int) -> StreamFeatures:
-        if stream in self._held:
-            self._held.move_to_end(stream)
-            return self._held[stream]
-        features = stream_features(self._shards.read(stream), self._shards.spec)
-        self._held[stream] = features
+    def get(self, source: int, stream: int) -> StreamFeatures:
+        at = source, stream
+        if at in self._held:
+            self._held.move_to_end(at)
+            return self._held[at]
+        shards = self._sources[source]
+        features = stream_features(shards.read(stream), shards.spec)
+        self._held[at] = features
         self._bytes += features.mel.nbytes
         while self._bytes > self._limit:
             _, oldest = self._held.popitem(last=False)
@@ -42,85 +49,87 @@ class FeatureCache:
         return features
 
 
-class TrainUpdates(Dataset[tuple[Batch, ...]]):
-    """Item u: the micro-batches of update u for one rank.
-
-    Raises:
-        ValueError: if the rows of an update do not divide evenly among ranks and micro-batches.
-    """
+class TrainUpdates(Dataset[Update]):
+    """Item u: the rows of update u for one rank."""
 
     def __init__(
         self,
-        shards: ShardSet,
-        schedule: Schedule,
+        sources: Sequence[ShardSet],
+        mixture: Mixture,
+        config: DataConfig,
         n_updates: int,
-        micro_batch_size: int,
-        augmentation: AugmentConfig,
         *,
         rank: int = 0,
         world: int = 1,
-        cache_bytes: int = 0,
-        warm_up: LengthWarmUp | None = None,
     ) -> None:
-        self._shards = shards
-        self._warm_up = warm_up or LengthWarmUp()
-        self._schedule = schedule
+        self._sources = sources
+        self._spec = sources[0].spec
+        self._mixture = mixture
+        self._config = config
         self._n_updates = n_updates
-        self._micro = micro_batch_size
-        self._augmentation = augmentation
         self._rank = rank
         self._world = world
-        self._cache = FeatureCache(shards, cache_bytes)
-        self._plan(0)
+        self._cache = FeatureCache(sources, config.cache_mb << 20)
 
     def __len__(self) -> int:
         return self._n_updates
 
-    def __getitem__(self, update: int) -> tuple[Batch, ...]:
-        limit = self._warm_up.limit_chunks(update)
-        return tuple(
-            collate([self._features(row, limit) for row in rows], self._shards.spec)
-            for rows in self._plan(update)
+    def __getitem__(self, update: int) -> Update:
+        plan = self.plan(update)
+        rows = plan.ranks[self._rank]
+        return Update(
+            batches=tuple(packed([self._features(s) for s in row], self._spec) for row in rows),
+            decisions=plan.decisions,
+            reply_tokens=plan.reply_tokens,
+        )
+
+    def plan(self, update: int) -> UpdatePlan:
+        """The update of all ranks, without reading a stream."""
+        return plan_update(
+            update,
+            self._mixture,
+            [shards.lengths for shards in self._sources],
+            self._config,
+            block_tokens(self._spec.tokens, self._spec.time.slots_per_chunk),
+            self._world,
         )
 
     def stream_ids(self, update: int) -> list[str]:
-        """Ids of the streams of this rank in update ``update``, without reading them."""
-        return [self._shards.entry(r.stream).id for rows in self._plan(update) for r in rows]
+        """Ids of the streams of this rank in update ``update``, without reading their audio."""
+        draws = [s.draw for row in self.plan(update).ranks[self._rank] for s in row]
+        return [self._sources[draw.source].entry(draw.stream).id for draw in draws]
 
-    def _plan(self, update: int) -> list[list[Row]]:
-        return micro_batches(
-            self._schedule.rows(update), self._tokens, self._micro, self._rank, self._world
-        )
-
-    def _tokens(self, stream: int) -> int:
-        return int(self._shards.lengths.tokens[stream])
-
-    def _features(self, row: Row, limit_chunks: int | None) -> StreamFeatures:
-        features = self._cache[row.stream]
-        if limit_chunks is not None and self._shards.lengths[row.stream].kind == "online":
-            features = first_chunks(features, limit_chunks, self._shards.spec)
-        rng = row.generator(self._schedule.seed, AUGMENT)
-        return StreamFeatures(
-            features.ids, features.roles, augment(features.mel, self._augmentation, rng)
-        )
+    def _features(self, planned: PlannedStream) -> StreamFeatures:
+        draw, augmentation = planned.draw, self._config.augment
+        rng = draw.generator(self._mixture.seed, AUGMENT)
+        if augmentation.audio.active:
+            sample = self._sources[draw.source].read(draw.stream)
+            audio = augment_audio(sample.audio(), augmentation.audio, rng)
+            features = features_of(sample, audio, self._spec)
+        else:
+            features = self._cache.get(draw.source, draw.stream)
+        if planned.lengths.kind == "online":
+            features = first_chunks(features, planned.lengths.chunks, self._spec)
+        return replace(features, mel=augment(features.mel, augmentation, rng))
 
 
 class HeldOut(Dataset[Batch]):
-    """The streams of a split in order, ``rows`` a batch, undistorted.
+    """The streams of the held-out splits in order, packed, undistorted.
 
-    Ranks take batches in turn; the last ranks may have one batch less, which evaluation allows.
+    Ranks take rows in turn. All have the same number; the last ones may be empty.
     """
 
-    def __init__(self, shards: ShardSet, rows: int, *, rank: int = 0, world: int = 1) -> None:
-        self._shards = shards
-        starts = range(0, len(shards), rows)
-        self._batches = [range(s, min(s + rows, len(shards))) for s in starts][rank::world]
+    def __init__(
+        self, splits: Sequence[ShardSet], row_tokens: int, *, rank: int = 0, world: int = 1
+    ) -> None:
+        self._splits = splits
+        rows = held_out_rows([shards.lengths for shards in splits], row_tokens, world)
+        self._rows = rows[rank::world]
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> Batch:
-        spec = self._shards.spec
-        return collate(
-            [stream_features(self._shards.read(i), spec) for i in self._batches[index]], spec
-        )
+        spec = self._splits[0].spec
+        streams = [self._splits[s.draw.source].read(s.draw.stream) for s in self._rows[index]]
+        return packed([stream_features(sample, spec) for sample in streams], spec)

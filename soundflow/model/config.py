@@ -20,6 +20,7 @@ from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
 from soundflow.config.load import build
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
+from soundflow.model.attention import NAME as ATTENTION
 from soundflow.protocol.timebase import TimeBase
 
 # Ten times the largest published models. A slip of the finger beyond that would take minutes to
@@ -104,7 +105,7 @@ class LmConfig:
             rms_norm_eps=self.norm_eps,
             tie_word_embeddings=self.tied,
             initializer_range=self.init_std,
-            attn_implementation="sdpa",
+            attn_implementation=ATTENTION,
         )
 
 

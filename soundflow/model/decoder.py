@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import DynamicCache, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
+from soundflow.model.attention import Segments
 from soundflow.model.config import LmConfig
 
 
@@ -35,9 +36,7 @@ def hidden_states(
 ) -> Tensor:
     """Final hidden states, (B, L, d) -> (B, L, d), causal.
 
-    Rows are padded on the right, so the causal mask alone keeps padding out of the past. A row
-    that packs several streams passes ``position_ids`` that restart at zero with each of them and
-    no cache: transformers then separates the streams.
+    Rows are padded on the right, so the causal mask alone keeps padding out of the past.
 
     Args:
         position_ids: (B, L) int64; counted on from the cache when None.
@@ -51,4 +50,23 @@ def hidden_states(
         use_cache=cache is not None,
     )
     hidden: Tensor = out.last_hidden_state
+    return hidden
+
+
+def packed_hidden_states(
+    lm: Qwen2ForCausalLM, embeds: Tensor, positions: Tensor, segments: Segments
+) -> Tensor:
+    """Final hidden states of a packed row, (L, d) -> (L, d), causal inside each stream.
+
+    Args:
+        positions: (L,) int64, from 0 in each stream.
+    """
+    out = lm.model(
+        inputs_embeds=embeds[None],
+        attention_mask={"full_attention": None},  # given, so that transformers builds none
+        position_ids=positions[None],
+        use_cache=False,
+        segments=segments,
+    )
+    hidden: Tensor = out.last_hidden_state[0]
     return hidden

@@ -7,6 +7,8 @@
                                                                                   │ logits
                                                                                   ▼ where asked
                                                                            (..., vocabulary)
+
+Live decoding calls these one by one; training calls `forward` with a packed row of streams.
 """
 
 from __future__ import annotations
@@ -15,8 +17,15 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from soundflow.model.attention import Segments
 from soundflow.model.config import ModelConfig
-from soundflow.model.decoder import build_lm, hidden_states, new_cache, rotary_table
+from soundflow.model.decoder import (
+    build_lm,
+    hidden_states,
+    new_cache,
+    packed_hidden_states,
+    rotary_table,
+)
 from soundflow.model.encoder import build_tower, encode_chunks, position_table
 from soundflow.protocol.tokens import TokenTable
 
@@ -86,20 +95,28 @@ class AudioInteractionModel(nn.Module):
     def new_cache(self) -> DynamicCache:
         return new_cache(self.lm)
 
-    def forward(self, ids: Tensor, mel: Tensor) -> Tensor:
-        """Hidden states of whole rows, the training path.
+    def forward(
+        self, ids: Tensor, positions: Tensor, segments: Segments, slots: Tensor, mel: Tensor
+    ) -> Tensor:
+        """Hidden states of a packed row, the training path: (L, d). Asks the device nothing.
 
-        The tower always runs, on a chunk of zeros where no row has audio: every rank then reduces
-        the same gradients, with or without audio in its rows.
+        The tower always runs, on a chunk of zeros where the row has no audio: every rank then
+        reduces the same gradients, with or without audio in its rows.
 
         Args:
-            ids: (B, L) int64, padded on the right.
-            mel: (n, n_mels, frames) float32: the chunks of all rows, in order.
+            ids: (L,) int64.
+            positions: (L,) int64, from 0 in each stream.
+            slots: (n_slots,) int64: the positions of the encoder outputs, in the order of ``mel``.
+            mel: (n, n_mels, frames) float32: the chunks of all streams.
         """
+        embeds: Tensor = self.lm.model.embed_tokens(ids)
         if len(mel):
-            return self.hidden(self.embed(ids, self.encode(mel)))
-        unheard = self.encode(mel.new_zeros(1, *mel.shape[1:]))
-        return self.hidden(self.embed(ids) + 0.0 * unheard.sum())
+            encoded = self.encode(mel).flatten(0, 1).to(embeds.dtype)
+            embeds = embeds.index_copy(0, slots, encoded)
+        else:
+            unheard = self.encode(mel.new_zeros(1, *mel.shape[1:]))
+            embeds = embeds + 0.0 * unheard.sum()
+        return packed_hidden_states(self.lm, embeds, positions, segments)
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())

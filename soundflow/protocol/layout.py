@@ -79,6 +79,11 @@ def listen(table: TokenTable, slots: int) -> Piece:
     return _context(table.audio_begin, *(table.pad,) * slots, table.assistant)
 
 
+def block_tokens(table: TokenTable, slots: int) -> int:
+    """Tokens of a chunk with its decision, without what follows a decision to speak."""
+    return len(listen(table, slots)) + len(silence(table))
+
+
 def silence(table: TokenTable) -> Piece:
     return Piece((table.keep_silence,), (Role.DECISION,))
 

@@ -1,21 +1,22 @@
-"""The lengths of all streams of a split: one memory-mapped table, one row for each stream.
+"""The lengths of all streams of a split: two memory-mapped tables.
 
 ::
 
     train/streams.npy    (n_streams,) of ROW, in the order of the shards; codes of kind and task
-    train/index.json     the names behind the codes, and the checksum of the table
+    train/turns.npy      (n_turns,) of TURN: the replies of stream 0, of stream 1, ...
+    train/index.json     the names behind the codes, and the checksums of the tables
 
-Training reads the lengths of millions of streams from here at once; the sidecars of the shards
-serve to read single streams.
+Training plans from here, over millions of streams at once, also what a stream holds up to some
+chunk; the sidecars of the shards serve to read single streams.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.schema import Kind, StreamSample
 
 LENGTHS_NAME = "streams.npy"
+TURNS_NAME = "turns.npy"
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ROW = np.dtype(
     [
@@ -32,12 +34,21 @@ ROW = np.dtype(
         ("chunks", "<i4"),
         ("decisions", "<i4"),
         ("reply_tokens", "<i4"),
+        ("first_turn", "<i8"),
         ("task", "<u2"),
         ("kind", "<u2"),
     ]
 )
+TURN = np.dtype([("chunk", "<i4"), ("reply_tokens", "<i4")])
 
 Int32 = npt.NDArray[np.int32]
+
+
+class Turn(NamedTuple):
+    """A reply of an online stream: the chunk that it follows, and its targets of L_LM."""
+
+    chunk: int
+    reply_tokens: int
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,7 @@ class StreamLengths:
         tokens: of the whole layout.
         chunks: of audio.
         decisions, reply_tokens: tokens that are a target of L_stream and of L_LM.
+        turns: of an online stream, in order.
     """
 
     tokens: int
@@ -56,9 +68,35 @@ class StreamLengths:
     reply_tokens: int
     kind: Kind
     task: str
+    turns: tuple[Turn, ...] = ()
+
+    def first_chunks(self, n_chunks: int, block_tokens: int) -> StreamLengths:
+        """An online stream cut after ``n_chunks``: what all audio and replies up to there have.
+
+        Args:
+            block_tokens: of a chunk with its decision.
+        """
+        if n_chunks >= self.chunks or self.kind != "online":
+            return self
+        turns = tuple(turn for turn in self.turns if turn.chunk < n_chunks)
+        reply_tokens = sum(turn.reply_tokens for turn in turns)
+        cut_tokens = (self.chunks - n_chunks) * block_tokens + self.reply_tokens - reply_tokens
+        return replace(
+            self,
+            tokens=self.tokens - cut_tokens,
+            chunks=n_chunks,
+            decisions=n_chunks,
+            reply_tokens=reply_tokens,
+            turns=turns,
+        )
 
     @staticmethod
     def of(sample: StreamSample, spec: StreamSpec) -> StreamLengths:
+        turns: tuple[Turn, ...] = ()
+        if sample.record.kind == "online":
+            chunk_of_token = np.cumsum(sample.ids == spec.tokens.audio_begin) - 1
+            replies = np.bincount(chunk_of_token[sample.roles == Role.REPLY])
+            turns = tuple(Turn(int(at), int(replies[at])) for at in np.flatnonzero(replies))
         return StreamLengths(
             tokens=len(sample.ids),
             chunks=spec.time.chunks_in(len(sample.pcm)),
@@ -66,6 +104,7 @@ class StreamLengths:
             reply_tokens=int((sample.roles == Role.REPLY).sum()),
             kind=sample.record.kind,
             task=sample.record.task,
+            turns=turns,
         )
 
 
@@ -75,18 +114,25 @@ class Lengths:
 
     Attributes:
         rows: (n_streams,) of ROW.
+        turns: (n_turns,) of TURN; those of a stream begin at its ``first_turn``.
         tasks: the name behind each code of ``task``.
     """
 
     rows: npt.NDArray[np.void]
+    turns: npt.NDArray[np.void]
     tasks: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, stream: int) -> StreamLengths:
-        tokens, chunks, decisions, reply_tokens, task, kind = self.rows[stream].item()
-        return StreamLengths(tokens, chunks, decisions, reply_tokens, KINDS[kind], self.tasks[task])
+        tokens, chunks, decisions, reply_tokens, first_turn, task, kind = self.rows[stream].item()
+        last = stream in (-1, len(self) - 1)
+        end = len(self.turns) if last else int(self.rows["first_turn"][stream + 1])
+        turns = tuple(Turn(*turn) for turn in self.turns[first_turn:end].tolist())
+        return StreamLengths(
+            tokens, chunks, decisions, reply_tokens, KINDS[kind], self.tasks[task], turns
+        )
 
     @property
     def tokens(self) -> Int32:
@@ -121,37 +167,51 @@ class Lengths:
         column: Int32 = self.rows[name]
         return column
 
-    def to_bytes(self) -> bytes:
-        """The content of the file: a plain array with its header, never pickle."""
-        buffer = io.BytesIO()
-        np.save(buffer, self.rows, allow_pickle=False)
-        return buffer.getvalue()
-
 
 def table_of(lengths: Sequence[StreamLengths]) -> Lengths:
     tasks = tuple(sorted({one.task for one in lengths}))
     code = {task: number for number, task in enumerate(tasks)}
-    rows = [
-        (o.tokens, o.chunks, o.decisions, o.reply_tokens, code[o.task], KINDS.index(o.kind))
-        for o in lengths
-    ]
-    return Lengths(np.array(rows, ROW), tasks)
+    rows = np.array(
+        [
+            (o.tokens, o.chunks, o.decisions, o.reply_tokens, 0, code[o.task], KINDS.index(o.kind))
+            for o in lengths
+        ],
+        ROW,
+    )
+    counts = [len(o.turns) for o in lengths]
+    rows["first_turn"] = np.cumsum([0, *counts])[: len(rows)]
+    turns = np.array([turn for o in lengths for turn in o.turns], TURN)
+    return Lengths(rows, turns, tasks)
 
 
-def open_lengths(path: Path, n_streams: int, about: dict[str, Any]) -> Lengths:
-    """Maps the table of a split into memory, at a cost that does not depend on its size.
+def table_bytes(table: npt.NDArray[np.void]) -> bytes:
+    """The content of its file: a plain array with its header, never pickle."""
+    buffer = io.BytesIO()
+    np.save(buffer, table, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def open_lengths(folder: Path, n_streams: int, about: dict[str, Any]) -> Lengths:
+    """Maps the tables of a split into memory, at a cost that does not depend on their size.
 
     Args:
-        about: what the index says of it.
+        about: what the index says of them.
 
     Raises:
-        ValueError: if it is not the table that the index describes.
-        OSError: if it cannot be read.
+        ValueError: if they are not the tables that the index describes.
+        OSError: if they cannot be read.
     """
     if about["kinds"] != list(KINDS):
         raise ValueError(f"kinds {about['kinds']}, this version knows {list(KINDS)}")
+    rows = _map(folder / LENGTHS_NAME, ROW, n_streams)
+    turns = _map(folder / TURNS_NAME, TURN, about["n_turns"])
+    return Lengths(rows, turns, tuple(about["tasks"]))
+
+
+def _map(path: Path, dtype: np.dtype[np.void], n: int) -> npt.NDArray[np.void]:
     # A file without rows cannot be mapped.
-    rows = np.load(path, mmap_mode="r" if n_streams else None, allow_pickle=False)
-    if rows.dtype != ROW or rows.shape != (n_streams,):
-        raise ValueError(f"{rows.shape} of {rows.dtype}, the index says {n_streams} streams")
-    return Lengths(rows.view(np.ndarray), tuple(about["tasks"]))
+    rows = np.load(path, mmap_mode="r" if n else None, allow_pickle=False)
+    if rows.dtype != dtype or rows.shape != (n,):
+        raise ValueError(f"{path.name}: {rows.shape} of {rows.dtype}, the index says {n} rows")
+    found: npt.NDArray[np.void] = rows.view(np.ndarray)
+    return found

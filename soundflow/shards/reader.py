@@ -80,11 +80,11 @@ class ShardSet:
         Raises:
             UserError: if the table is damaged.
         """
-        path = self.folder / LENGTHS_NAME
         try:
-            return open_lengths(path, len(self), self._about_lengths)
+            return open_lengths(self.folder, len(self), self._about_lengths)
         except (OSError, ValueError) as error:
-            raise UserError(f"damaged index {path}: {error}", _REMEDY) from error
+            where = self.folder / LENGTHS_NAME
+            raise UserError(f"damaged index {where}: {error}", _REMEDY) from error
 
     def entry(self, position: int) -> SampleEntry:
         """Id and lengths of a sample, without touching its audio."""
@@ -126,9 +126,10 @@ class ShardSet:
         Raises:
             UserError: naming the first file that is damaged.
         """
-        table = self.folder / LENGTHS_NAME
-        if file_checksum(table) != self._about_lengths["sha256"]:
-            raise UserError(f"damaged index {table}: its checksum differs", _REMEDY)
+        for name, sha256 in self._about_lengths["sha256"].items():
+            table = self.folder / name
+            if file_checksum(table) != sha256:
+                raise UserError(f"damaged index {table}: its checksum differs", _REMEDY)
         for number, shard in enumerate(self._shards):
             if file_checksum(self.folder / shard["name"]) != shard["sha256"]:
                 raise self._damaged(number, "its checksum differs from the index")

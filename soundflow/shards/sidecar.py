@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from soundflow.shards.lengths import StreamLengths
+from soundflow.shards.lengths import StreamLengths, Turn
 from soundflow.stored_json import parsed
 
 
@@ -63,7 +63,7 @@ class ShardInfo:
                 SampleEntry(
                     **{
                         **sample,
-                        "lengths": StreamLengths(**sample["lengths"]),
+                        "lengths": _lengths(sample["lengths"]),
                         "members": {k: Member(*m) for k, m in sample["members"].items()},
                     }
                 )
@@ -72,6 +72,10 @@ class ShardInfo:
             return ShardInfo(**{**data, "samples": tuple(entries)})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a sidecar of this version: {error}") from error
+
+
+def _lengths(data: dict[str, Any]) -> StreamLengths:
+    return StreamLengths(**{**data, "turns": tuple(Turn(*turn) for turn in data["turns"])})
 
 
 def sealed(data: dict[str, Any], indent: int | None = None) -> str:

@@ -5,6 +5,7 @@
     train/000000.tar    WebDataset tar, members in a fixed order with fixed headers
     train/000000.json   sidecar: sha256 of the tar, work key, and the position of every sample
     train/streams.npy   lengths of all streams (`soundflow.shards.lengths`)
+    train/turns.npy     and of their replies
     train/index.json    written last: the spec, its fingerprint and the totals of all shards
 
 Same samples, same bytes: headers carry no clock and no user. A tar without a sidecar, or a folder
@@ -29,7 +30,14 @@ import soundfile
 
 from soundflow.atomic import atomic_write, write_text
 from soundflow.protocol.spec import StreamSpec
-from soundflow.shards.lengths import KINDS, LENGTHS_NAME, StreamLengths, table_of
+from soundflow.shards.lengths import (
+    KINDS,
+    LENGTHS_NAME,
+    TURNS_NAME,
+    StreamLengths,
+    table_bytes,
+    table_of,
+)
 from soundflow.shards.schema import SCHEMA_VERSION, Pcm, StreamSample
 from soundflow.shards.sidecar import Member, SampleEntry, ShardInfo, file_checksum, sealed
 
@@ -117,13 +125,14 @@ def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> 
             stray.with_suffix(".json").unlink(missing_ok=True)
             stray.unlink(missing_ok=True)
     lengths = table_of([sample.lengths for shard in listed for sample in shard.samples])
-    table = lengths.to_bytes()
+    tables = {LENGTHS_NAME: table_bytes(lengths.rows), TURNS_NAME: table_bytes(lengths.turns)}
     index = {
         "schema": SCHEMA_VERSION,
         "fingerprint": spec.fingerprint,
         "spec": spec.to_json(),
         "lengths": {
-            "sha256": hashlib.sha256(table).hexdigest(),
+            "sha256": {n: hashlib.sha256(table).hexdigest() for n, table in tables.items()},
+            "n_turns": len(lengths.turns),
             "kinds": list(KINDS),
             "tasks": list(lengths.tasks),
         },
@@ -139,10 +148,11 @@ def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> 
             for s in listed
         ],
     }
-    # Between the two files there is no index, so that no reader ever pairs old with new.
+    # Until all are written there is no index, so that no reader ever pairs old with new.
     (folder / INDEX_NAME).unlink(missing_ok=True)
-    with atomic_write(folder / LENGTHS_NAME) as file:
-        file.write(table)
+    for name, table in tables.items():
+        with atomic_write(folder / name) as file:
+            file.write(table)
     write_text(folder / INDEX_NAME, sealed(index, indent=1))
 
 

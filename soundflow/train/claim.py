@@ -21,7 +21,8 @@ NAMES = (
 
 # What changes speed or reporting only may differ when a run is resumed.
 FREE = ("output", "compute", "intervals")
-FREE_OF_DATA = ("folder", "valid", "micro_batch_size", "workers", "cache_mb")
+FREE_OF_DATA = ("row_tokens", "workers", "cache_mb")
+FREE_OF_SOURCES = ("folder", "valid")
 
 
 def claim(recipe: TrainRecipe, content_hash: str) -> bool:
@@ -45,6 +46,10 @@ def claim(recipe: TrainRecipe, content_hash: str) -> bool:
 def _settings(recipe: TrainRecipe, content_hash: str) -> dict[str, Any]:
     plain = {k: v for k, v in to_plain(recipe).items() if k not in FREE}
     plain["data"] = {k: v for k, v in plain["data"].items() if k not in FREE_OF_DATA}
+    plain["data"]["sources"] = [
+        {k: v for k, v in source.items() if k not in FREE_OF_SOURCES}
+        for source in plain["data"]["sources"]
+    ]
     return {**plain, "content of the data": content_hash}
 
 

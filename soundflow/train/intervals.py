@@ -49,7 +49,7 @@ class AtIntervals(Callback):
         chosen = module.compute
         if trainer.is_global_zero:
             device = trainer.strategy.root_device
-            batch = data.train_updates(0, trainer.world_size)[0][0].to(device)
+            batch = data.train_updates(0, trainer.world_size)[0].batches[0].to(device)
             ranks = trainer.world_size // trainer.num_nodes
             chosen = choose_compute(self._recipe.compute, module.model.to(device), batch, ranks)
             ERR.print(f"computing in {chosen}")

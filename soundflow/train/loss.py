@@ -20,8 +20,8 @@ from torch.utils.checkpoint import checkpoint
 
 from soundflow.config.settings import SETTINGS
 from soundflow.data.batch import Batch
+from soundflow.model.attention import Segments
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.protocol.layout import Role
 
 HEAD_ELEMENTS = 1 << 27  # logits held at once: 0.5 GiB of float32
 
@@ -40,49 +40,56 @@ class LossSums:
     stream: Tensor
     reply: Tensor
 
-    def combined(self, counts: Tensor, config: LossConfig) -> Tensor:
+    def combined(self, decisions: int, reply_tokens: int, config: LossConfig) -> Tensor:
         """This batch's share of the update's loss.
 
         Args:
-            counts: (2,) decisions and reply tokens of the whole update, over all ranks.
+            decisions, reply_tokens: targets of the whole update, over all ranks.
         """
-        decisions, replies = counts.clamp(min=1)
-        share: Tensor = self.reply / replies + config.stream_weight * self.stream / decisions
+        stream = self.stream / max(1, decisions)
+        share: Tensor = self.reply / max(1, reply_tokens) + config.stream_weight * stream
         return share
 
 
-def target_counts(batch: Batch) -> Tensor:
-    """(2,) float64: decisions and reply tokens in a batch."""
-    roles = batch.roles[:, 1:]
-    return torch.stack([(roles == Role.DECISION).sum(), (roles == Role.REPLY).sum()]).double()
+def target_states(model: AudioInteractionModel, batch: Batch) -> Tensor:
+    """(n_targets, d): the hidden states that predict the targets of a batch."""
+    segments = Segments(batch.starts, batch.lengths)
+    hidden: Tensor = model(batch.ids, batch.positions, segments, batch.slots, batch.mel)
+    return hidden.index_select(0, batch.at)
 
 
 def loss_sums(model: AudioInteractionModel, batch: Batch) -> LossSums:
-    """One forward pass. The token at position t + 1 is predicted from the hidden state at t."""
-    hidden = model(batch.ids, batch.mel)[:, :-1]
-    roles = batch.roles[:, 1:]
-    supervised = roles != Role.CONTEXT
-    nats = head_cross_entropy(model, hidden[supervised], batch.ids[:, 1:][supervised])
-    kind = roles[supervised]
-    return LossSums(nats[kind == Role.DECISION].sum(), nats[kind == Role.REPLY].sum())
+    """One forward pass."""
+    states = target_states(model, batch)
+    pieces = head_pieces(model, states, batch.targets)
+    nats = [
+        checkpoint(cross_entropy, model, *piece, use_reentrant=False)
+        if len(pieces) > 1
+        else cross_entropy(model, *piece)
+        for piece in pieces
+    ]
+    joined = torch.cat(nats)
+    return LossSums(joined[: batch.decisions].sum(), joined[batch.decisions :].sum())
 
 
-def head_cross_entropy(model: AudioInteractionModel, hidden: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy in nats of each target, (n, d) and (n,) -> (n,) float32.
+def head_pieces(
+    model: AudioInteractionModel, states: Tensor, targets: Tensor
+) -> list[tuple[Tensor, Tensor]]:
+    """States (n, d) and their targets (n,) in pieces whose logits fit in `HEAD_ELEMENTS`."""
+    rows = max(1, HEAD_ELEMENTS // model.tokens.vocab_size)
+    return list(zip(torch.split(states, rows), torch.split(targets, rows), strict=True))
 
-    A large head is taken in pieces whose logits are computed again in the backward pass.
+
+def cross_entropy(model: AudioInteractionModel, states: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy in nats of each target, (n, d) and (n,) -> (n,) float32."""
+    return nats_of(model.logits(states), targets)
+
+
+def nats_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy from (n, vocabulary) float32 logits, (n,) float32.
 
     `torch.logsumexp` adds pairwise. The CPU kernel behind `functional.cross_entropy` adds the
     exponentials of the whole vocabulary one after another in float32, a vector register wide: at
     151 936 ids it is off by up to 5e-4 nats, and by another amount on another processor.
     """
-
-    def piece(states: Tensor, ids: Tensor) -> Tensor:
-        logits = model.logits(states)
-        return logits.logsumexp(-1) - logits.gather(-1, ids[:, None])[:, 0]
-
-    rows = max(1, HEAD_ELEMENTS // model.tokens.vocab_size)
-    if len(hidden) <= rows:
-        return piece(hidden, targets)
-    pieces = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
-    return torch.cat([checkpoint(piece, h, t, use_reentrant=False) for h, t in pieces])
+    return logits.logsumexp(-1) - logits.gather(-1, targets[:, None])[:, 0]

@@ -17,8 +17,7 @@ from soundflow.atomic import disk_error, write_text
 from soundflow.data.batch import Batch
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import Precision
-from soundflow.protocol.layout import Role
-from soundflow.train.loss import head_cross_entropy
+from soundflow.train.loss import head_pieces, nats_of, target_states
 
 FILE_NAME = "metrics.jsonl"
 VALID = "valid/"
@@ -37,22 +36,21 @@ def held_out_counts(model: AudioInteractionModel, batch: Batch) -> Tensor:
 
     A decision is the larger of the two decision logits, as in a session at even odds.
     """
-    table = model.tokens
-    hidden = model(batch.ids, batch.mel)[:, :-1]
-    roles, targets = batch.roles[:, 1:], batch.ids[:, 1:]
-    decides, replies = roles == Role.DECISION, roles == Role.REPLY
-    logits = model.logits(hidden[decides])
-    speaks = logits[:, table.text_begin] > logits[:, table.keep_silence]
-    should = targets[decides] == table.text_begin
-    said = model.logits(hidden[replies]).argmax(-1) if replies.any() else targets[replies]
-    values = (
-        decides.sum(), (speaks == should).sum(), speaks.sum(), should.sum(),
-        (speaks & should).sum(),
-        head_cross_entropy(model, hidden[decides], targets[decides]).sum(),
-        replies.sum(), (said == targets[replies]).sum(),
-        head_cross_entropy(model, hidden[replies], targets[replies]).sum(),
-    )  # fmt: skip
-    return torch.stack([torch.as_tensor(v, dtype=torch.float64) for v in values])
+    table, n = model.tokens, batch.decisions
+    nats, best, speaks = [], [], []
+    for states, targets in head_pieces(model, target_states(model, batch), batch.targets):
+        logits = model.logits(states)
+        nats.append(nats_of(logits, targets).double())
+        best.append(logits.argmax(-1))
+        speaks.append(logits[:, table.text_begin] > logits[:, table.keep_silence])
+    spoken, should = torch.cat(speaks)[:n], batch.targets[:n] == table.text_begin
+    said = torch.cat(best)[n:] == batch.targets[n:]
+    loss = torch.cat(nats)
+    return torch.stack([
+        loss.new_tensor(n), (spoken == should).sum(), spoken.sum(), should.sum(),
+        (spoken & should).sum(), loss[:n].sum(),
+        loss.new_tensor(batch.reply_tokens), said.sum(), loss[n:].sum(),
+    ])  # fmt: skip
 
 
 def held_out_metrics(counts: Tensor, stream_weight: float) -> dict[str, float]:

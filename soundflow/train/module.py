@@ -13,10 +13,10 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from soundflow.data.batch import Batch
+from soundflow.data.batch import Batch, Update
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.train.compute import Compute, computing
-from soundflow.train.loss import LossConfig, loss_sums, target_counts
+from soundflow.train.loss import LossConfig, loss_sums
 from soundflow.train.metrics import BF16, COUNTS, VALID, held_out_counts, held_out_metrics
 from soundflow.train.optim import OptimConfig, build_optimizer, build_schedule
 from soundflow.train.stopping import SIGNALS, StopFlag
@@ -65,7 +65,7 @@ class StreamingModule(LightningModule):
         torch.set_num_threads(compute.threads)
         self.compute = compute
 
-    def training_step(self, update: tuple[Batch, ...], index: int) -> None:
+    def training_step(self, update: Update, index: int) -> None:
         """Forward and backward of every micro-batch, then one step of the optimiser.
 
         Gradients are averaged over ranks by the strategy, hence the factor ``world_size`` on a
@@ -76,17 +76,18 @@ class StreamingModule(LightningModule):
         """
         optimizer = cast(LightningOptimizer, self.optimizers())
         schedule = cast(LambdaLR, self.lr_schedulers())
-        counts = self._counts_and_stop(update)
-        total = torch.zeros(2, dtype=torch.float64)
-        for number, batch in enumerate(update, start=1):
-            with optimizer.toggle_model(sync_grad=number == len(update)):
+        self._note_stop()
+        total = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for number, batch in enumerate(update.batches, start=1):
+            with optimizer.toggle_model(sync_grad=number == len(update.batches)):
                 with computing(self.compute.dtype, self.device):
                     sums = loss_sums(self.model, batch)
-                    loss = sums.combined(counts, self._loss) * self._world
-                self.manual_backward(loss)
-            total += torch.stack([sums.stream.detach(), sums.reply.detach()]).double().cpu()
+                    loss = sums.combined(update.decisions, update.reply_tokens, self._loss)
+                self.manual_backward(loss * self._world)
+            total += torch.stack([sums.stream.detach(), sums.reply.detach()])
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._optim.grad_norm)
-        parts = self._over_ranks(total).cpu() / counts.cpu().clamp(min=1)
+        counts = torch.tensor([update.decisions, update.reply_tokens]).clamp(min=1)
+        parts = self._over_ranks(total).cpu() / counts
         values = self._figures(parts, norm, float(schedule.get_last_lr()[0]))
         optimizer.step()
         optimizer.zero_grad()
@@ -115,14 +116,11 @@ class StreamingModule(LightningModule):
         optimizer = build_optimizer(self.model, self._optim)
         return {"optimizer": optimizer, "lr_scheduler": build_schedule(optimizer, self._optim)}
 
-    def _counts_and_stop(self, update: tuple[Batch, ...]) -> Tensor:
-        """(2,) targets of the update over all ranks; whether any was asked to stop comes along."""
-        targets = torch.stack([target_counts(b) for b in update]).sum(0)
-        asked = torch.tensor([self._flag.asked == n for n in SIGNALS]).to(targets)
-        reduced = self._over_ranks(torch.cat([targets, asked]))
-        stops = reduced[2:].tolist()
+    def _note_stop(self) -> None:
+        """Takes note of whether any process was asked to stop."""
+        asked = torch.tensor([self._flag.asked == n for n in SIGNALS], dtype=torch.float64)
+        stops = self._over_ranks(asked).tolist()
         self.stop_signal = next((n for n, on in zip(SIGNALS, stops, strict=True) if on), None)
-        return reduced[:2]
 
     def _figures(self, parts: Tensor, norm: Tensor, lr: float) -> dict[str, float]:
         stream, reply = parts.tolist()

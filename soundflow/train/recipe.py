@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from soundflow.config.settings import SETTINGS, Seed, Workers
-from soundflow.data.datamodule import DataConfig
+from soundflow.data.config import DataConfig
 from soundflow.model.config import ModelConfig
 from soundflow.model.precision import Precision
 from soundflow.train.loss import LossConfig
@@ -71,11 +71,4 @@ class TrainRecipe:
             raise ValueError(
                 f"model, start_from: {given} given; name a checkpoint to start from, or the sizes "
                 "of a model that starts from random weights"
-            )
-        ranks = self.compute.devices * self.compute.nodes
-        per_pass = self.data.micro_batch_size * ranks
-        if self.data.global_batch_size % per_pass:
-            raise ValueError(
-                f"data.global_batch_size={self.data.global_batch_size} must be a multiple of "
-                f"data.micro_batch_size x ranks = {per_pass}"
             )

@@ -253,7 +253,7 @@ def _trainer(recipe: TrainRecipe, flag: StopFlag, at: int, loggers: Sequence[Log
 def _require_vocabulary(fingerprint: str, data: StreamData) -> None:
     if fingerprint != data.spec.tokenizer:
         raise UserError(
-            f"{data.config.folder}: built with tokenizer {data.spec.tokenizer}, "
+            f"{data.named}: built with tokenizer {data.spec.tokenizer}, "
             f"the recipe's vocabulary is {fingerprint}",
             "name the vocabulary of the data build",
         )
@@ -261,4 +261,4 @@ def _require_vocabulary(fingerprint: str, data: StreamData) -> None:
 
 def _facts(data: StreamData) -> TrainingFacts:
     """What a session should know about the training."""
-    return TrainingFacts(trained_positions=data.longest_row(), system=data.system())
+    return TrainingFacts(trained_positions=data.longest_stream(), system=data.system())

@@ -8,7 +8,6 @@ or matches nothing is an error, and those of parts that our model does not have 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -43,14 +42,14 @@ def start(recipe: TrainRecipe, data: StreamData, tokenizer: TextTokenizer) -> St
     opened = None if recipe.start_from is None else open_folder(recipe.start_from)
     sizes = recipe.model if opened is None else opened.model
     assert sizes is not None  # TrainRecipe sees to it
-    _require_positions(recipe, data, sizes)
+    _require_positions(data, sizes)
     if opened is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             model = AudioInteractionModel(sizes, data.spec.tokens)
         notes = ["weights: random"]
     else:
-        require_spec(opened.spec, data.spec, str(opened.folder), str(data.config.folder))
+        require_spec(opened.spec, data.spec, str(opened.folder), data.named)
         model = read_model(opened, data.spec.tokens)
         notes = what_was_read(opened, data.spec.tokens)
     if recipe.stage.new_rows == "mean":
@@ -111,13 +110,12 @@ def parameter_count(recipe: TrainRecipe, tokens: TokenTable) -> int:
     return empty_model(model_config(recipe), tokens).parameter_count()
 
 
-def _require_positions(recipe: TrainRecipe, data: StreamData, sizes: ModelConfig) -> None:
-    longest, positions = data.longest_row(), sizes.lm.max_positions
-    folder: Path = recipe.data.folder
+def _require_positions(data: StreamData, sizes: ModelConfig) -> None:
+    longest, positions = data.longest_stream(), sizes.lm.max_positions
     if longest > positions:
         raise UserError(
-            f"{folder}: the longest stream has {longest} tokens, "
+            f"{data.named}: the longest stream has {longest} tokens, "
             f"model.lm.max_positions is {positions}",
             "build shorter streams, or give the model more positions",
         )
-    sizes.require_chunk(data.spec.time, str(folder))
+    sizes.require_chunk(data.spec.time, data.named)

@@ -98,7 +98,7 @@ def test_damaged_files_are_made_again_by_the_same_command(built: Path, tmp_path:
     assert sorted(p.name for p in (output / "train").glob("*.damaged")) == [
         f"{shard:06d}.tar.damaged" for shard in range(3)
     ]
-    for name in ("streams.npy", "index.json"):
+    for name in ("streams.npy", "turns.npy", "index.json"):
         flip(output / "test" / name, 40)
     build(load(path, BuildRecipe, ["workers=1"]))
     assert fingerprints(output) == fingerprints(built)

@@ -17,7 +17,7 @@ from inference.profiles import OURS
 from soundflow.api import AudioInteraction, Decided
 from soundflow.audio.frontend import log_mel
 from soundflow.config.load import load
-from soundflow.data.collate import stream_features
+from soundflow.data.features import stream_features
 from soundflow.protocol.layout import online_stream, parse_online
 from soundflow.protocol.stream_config import StreamConfig
 from soundflow.shards.reader import ShardSet
@@ -46,7 +46,7 @@ compose: {{gap_slots: [4, 8], tail_slots: [25, 30], max_chunks: {max_chunks}}}
 
 TRAIN = """
 output: {folder}/run
-data: {{folder: {folder}/data, global_batch_size: 2, micro_batch_size: 2}}
+data: {{sources: [{{folder: {folder}/data}}], global_batch_size: 2}}
 model:
   audio_encoder: {{width: 16, layers: 1, heads: 2, ffn_width: 32, max_positions: 64, init_std: 0.1}}
   lm: {{width: 32, layers: 1, heads: 2, kv_heads: 1, ffn_width: 48, max_positions: 1024}}

@@ -38,8 +38,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *(f"splits.{name}.takes=2" for name in ("train", "valid", "test")),
     )  # fmt: skip
     soundflow(
-        "train", QUICKSTART / "train.yaml", f"data.folder={data}", f"output={folder}",
-        "optim.updates=4", "data.global_batch_size=4", "data.micro_batch_size=2",
+        "train", QUICKSTART / "train.yaml", f"data.sources.0.folder={data}", f"output={folder}",
+        "optim.updates=4", "data.global_batch_size=4",
         "intervals.validate_every=2", "intervals.save_every=2",
     )  # fmt: skip
     soundflow(
@@ -96,7 +96,12 @@ def test_mistakes_end_with_code_2_and_one_line(run: Path, tmp_path: Path) -> Non
         (("infer", tmp_path / "nowhere", noise), "nowhere"),
         (("train", tmp_path / "nothing.yaml"), "nothing.yaml: no such recipe"),
         (
-            ("train", QUICKSTART / "train.yaml", f"data.folder={tmp_path}", f"output={tmp_path}"),
+            (
+                "train",
+                QUICKSTART / "train.yaml",
+                f"data.sources.0.folder={tmp_path}",
+                f"output={tmp_path}",
+            ),
             "run `soundflow build-data`",
         ),
     ]:

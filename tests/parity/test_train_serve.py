@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from data_build.tokenize import online_sample, read_vocabulary
 from inference.policy import ForcedPolicy
 from inference.session import Session, SessionConfig, prefix_ids
-from soundflow.data.collate import collate, stream_features
-from soundflow.protocol.layout import Role
+from soundflow.data.batch import packed
+from soundflow.data.features import stream_features
 from soundflow.protocol.turns import Reply
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.schema import StreamRecord, StreamSample, quantise
 from soundflow.shards.writer import write_index, write_shard
+from soundflow.train.loss import target_states
 from tests.inference.engines import make_engine
 
 VOCABULARY = read_vocabulary("tiny")
@@ -106,12 +107,12 @@ def _listen(sample: StreamSample, cuts) -> Listener:
 @given(st.integers(0, 2), st.lists(st.integers(0, 9 * 6400), max_size=25))
 def test_features_and_ids_are_the_same_bits_everywhere(shards, which, cuts):
     sample = shards.read(which)
-    batch = collate([stream_features(sample, SPEC)], SPEC)
+    batch = packed([stream_features(sample, SPEC)], SPEC)
     live = _listen(sample, [min(c, len(sample.pcm)) for c in cuts])
     assert np.array_equal(np.concatenate(live.mels), batch.mel.numpy())
     # The last decision is taken, but nothing came after it that would have fed it.
     fed = len(live.ids)
-    assert live.ids == batch.ids[0, :fed].tolist()
+    assert live.ids == batch.ids[:fed].tolist()
     assert live.ids == sample.ids[:fed].tolist()
     assert len(sample.ids) - fed == 1
 
@@ -123,13 +124,12 @@ def test_one_sample_at_a_time(shards):
 
 
 def test_live_logits_are_those_of_the_training_forward(shards):
-    """Three streams padded into one batch against three sessions on growing caches."""
+    """Three streams packed into a row against three sessions on growing caches."""
     samples = [shards.read(i) for i in range(3)]
-    batch = collate([stream_features(s, SPEC) for s in samples], SPEC)
+    batch = packed([stream_features(s, SPEC) for s in samples], SPEC)
     with torch.inference_mode():
-        hidden = ENGINE.model(batch.ids, batch.mel)[:, :-1]
-        decides = batch.roles[:, 1:] == Role.DECISION
-        trained = ENGINE.model.logits(hidden[decides])
+        states = target_states(ENGINE.model, batch)[: batch.decisions]
+        trained = ENGINE.model.logits(states)
     live = torch.stack([d for s in samples for d in _listen(s, [1000]).decisions])
     assert live.shape == trained.shape == (5 + 9 + 3, TABLE.vocab_size)
     assert trained.std() > 0.1, "flat logits would agree whatever the engine did"

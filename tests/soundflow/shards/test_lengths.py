@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from soundflow.data.schedule import Schedule, micro_batches
+from soundflow.data.config import DataConfig, DataSource
+from soundflow.data.mixture import Mixture
+from soundflow.data.plan import plan_update
 from soundflow.errors import UserError
+from soundflow.protocol.layout import Role, block_tokens
 from soundflow.protocol.spec import StreamSpec
 from soundflow.shards import reader
 from soundflow.shards.lengths import (
     KINDS,
     LENGTHS_NAME,
-    ROW,
-    Lengths,
+    TURNS_NAME,
     StreamLengths,
+    Turn,
     open_lengths,
+    table_bytes,
     table_of,
 )
 from soundflow.shards.reader import ShardSet
@@ -63,36 +68,53 @@ def test_another_process_maps_the_file_itself(shards: ShardSet) -> None:
     assert pickle.loads(sent).lengths[1] == shards.lengths[1]
 
 
-def test_a_table_survives_its_file(tmp_path: Path) -> None:
-    rows = [StreamLengths(9, 3, 3, 2, "online", "b"), StreamLengths(5, 0, 0, 4, "offline", "a")]
+def write(folder: Path, rows: list[StreamLengths]) -> dict[str, Any]:
     table = table_of(rows)
-    (tmp_path / LENGTHS_NAME).write_bytes(table.to_bytes())
-    about = {"kinds": list(KINDS), "tasks": list(table.tasks)}
-    found = open_lengths(tmp_path / LENGTHS_NAME, 2, about)
-    assert [found[0], found[1]] == rows
-    with pytest.raises(ValueError, match="3 streams"):
-        open_lengths(tmp_path / LENGTHS_NAME, 3, about)
-    with pytest.raises(ValueError, match="kinds"):
-        open_lengths(tmp_path / LENGTHS_NAME, 2, {**about, "kinds": ["other"]})
-    empty = table_of([])
-    (tmp_path / LENGTHS_NAME).write_bytes(empty.to_bytes())
-    assert len(open_lengths(tmp_path / LENGTHS_NAME, 0, {**about, "tasks": []})) == 0
+    (folder / LENGTHS_NAME).write_bytes(table_bytes(table.rows))
+    (folder / TURNS_NAME).write_bytes(table_bytes(table.turns))
+    return {"kinds": list(KINDS), "tasks": list(table.tasks), "n_turns": len(table.turns)}
+
+
+def test_a_table_survives_its_files(tmp_path: Path) -> None:
+    rows = [
+        StreamLengths(60, 3, 3, 9, "online", "b", (Turn(0, 5), Turn(2, 4))),
+        StreamLengths(5, 0, 0, 4, "offline", "a"),
+        StreamLengths(30, 2, 2, 3, "online", "b", (Turn(1, 3),)),
+    ]
+    about = write(tmp_path, rows)
+    found = open_lengths(tmp_path, 3, about)
+    assert [found[i] for i in range(3)] == rows
+    assert found[-1] == rows[-1]
+    assert not found.rows.flags.owndata, "a view of the file, not a copy"
+    for n, wrong in [(4, about), (3, {**about, "n_turns": 2}), (3, {**about, "kinds": ["other"]})]:
+        with pytest.raises(ValueError, match=r"3 rows|2 rows|4 rows|kinds"):
+            open_lengths(tmp_path, n, wrong)
+    assert len(open_lengths(tmp_path, 0, write(tmp_path, []))) == 0
+
+
+def test_the_beginning_of_a_stream_is_known_without_it(
+    spec: StreamSpec, make_tone_stream, make_text_stream
+) -> None:
+    block = block_tokens(spec.tokens, spec.time.slots_per_chunk)
+    for sample in (make_tone_stream(0, 6), make_tone_stream(1, 4)):
+        whole = StreamLengths.of(sample, spec)
+        starts = [*np.flatnonzero(sample.ids == spec.tokens.audio_begin), len(sample.ids)]
+        for n in range(1, whole.chunks + 2):
+            cut, end = whole.first_chunks(n, block), starts[min(n, whole.chunks)]
+            assert cut.tokens == end
+            assert cut.decisions == (sample.roles[:end] == Role.DECISION).sum()
+            assert cut.reply_tokens == (sample.roles[:end] == Role.REPLY).sum()
+    text = StreamLengths.of(make_text_stream(0), spec)
+    assert text.first_chunks(1, block) == text
 
 
 def test_an_update_of_a_large_corpus_is_planned_from_the_table_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    n = 300_000
-    rows = np.zeros(n, ROW)
-    rows["tokens"] = 100 + np.arange(n) % 700
-    path = tmp_path / LENGTHS_NAME
-    path.write_bytes(Lengths(rows, ()).to_bytes())
+    rows = [StreamLengths(100 + i % 700, 0, 0, 9, "offline", "a") for i in range(30_000)]
+    about = write(tmp_path, rows)
     monkeypatch.setattr(reader, "_load_sidecar", lambda *_: pytest.fail("a sidecar was read"))
-    lengths = open_lengths(path, n, {"kinds": list(KINDS), "tasks": []})
-    assert not lengths.rows.flags.owndata, "a view of the file, not a copy"
-    update = Schedule(0, n, 64).rows(10)
-    batches = micro_batches(update, lambda i: int(lengths.tokens[i]), 8)
-    assert len(batches) == 8
-    spread = [np.ptp([lengths.tokens[r.stream] for r in batch]) for batch in batches]
-    assert np.mean(spread) < 200, "rows of similar length together"
-    assert lengths.tokens.max() == 799
+    lengths = open_lengths(tmp_path, len(rows), about)
+    config = DataConfig((DataSource(tmp_path),), global_batch_size=64, row_tokens=4096)
+    plan = plan_update(10, Mixture(0, (len(rows),), (1.0,)), [lengths], config, 13)
+    assert sum(len(row) for row in plan.ranks[0]) == 64

@@ -214,7 +214,7 @@ def test_one_flipped_bit_of_a_sidecar_is_seen(tmp_path: Path, part: str) -> None
     ShardSet(folder).read(4)
 
 
-@pytest.mark.parametrize("file", ["index.json", "streams.npy"])
+@pytest.mark.parametrize("file", ["index.json", "streams.npy", "turns.npy"])
 def test_one_flipped_bit_of_the_index_is_seen(tmp_path: Path, file: str) -> None:
     folder = write(tmp_path / "data")
     for at in (5, (folder / file).stat().st_size - 30):
@@ -249,7 +249,7 @@ def test_a_finished_folder_keeps_no_left_overs(tmp_path: Path) -> None:
     assert info is not None
     write_index(folder, SPEC, [info])
     assert sorted(p.name for p in folder.iterdir()) == [
-        "000000.json", "000000.tar", "index.json", "streams.npy",
+        "000000.json", "000000.tar", "index.json", "streams.npy", "turns.npy",
     ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from soundflow.data.datamodule import DataConfig
+from soundflow.data.config import DataConfig, DataSource
 from soundflow.model.config import ModelConfig
 from soundflow.train.optim import OptimConfig
 from soundflow.train.recipe import ComputeConfig, TrainerIntervals, TrainRecipe
@@ -25,7 +25,7 @@ def recipe(tmp_path: Path, tone_data: Path, small_model: ModelConfig) -> Callabl
     def make(name: str = "run", **changes: object) -> TrainRecipe:
         base = TrainRecipe(
             output=tmp_path / name,
-            data=DataConfig(tone_data, global_batch_size=8, micro_batch_size=4),
+            data=DataConfig((DataSource(tone_data),), global_batch_size=8, row_tokens=400),
             optim=OptimConfig(updates=6, lr=1e-3),
             model=small_model,
             compute=ComputeConfig(precision="fp32", threads=1, accelerator="cpu"),

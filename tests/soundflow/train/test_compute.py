@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from soundflow.data.collate import collate, stream_features
+from soundflow.data.batch import packed
+from soundflow.data.features import stream_features
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.spec import StreamSpec
@@ -16,7 +17,7 @@ from soundflow.train.recipe import ComputeConfig
 
 @pytest.fixture
 def batch(make_tone_stream, spec: StreamSpec):
-    return collate([stream_features(make_tone_stream(i, 4), spec) for i in range(2)], spec)
+    return packed([stream_features(make_tone_stream(i, 4), spec) for i in range(2)], spec)
 
 
 @pytest.mark.parametrize(("fp32_s", "bf16_s", "chosen"), [(1, 9, "fp32"), (9, 1, "bf16")])

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from soundflow.data.batch import Batch
-from soundflow.data.collate import collate, stream_features
+from soundflow.data.batch import Batch, packed
+from soundflow.data.features import stream_features
+from soundflow.model.attention import Segments
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.layout import Role
@@ -17,7 +18,7 @@ from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.schema import StreamSample
 from soundflow.train import loss as loss_module
 from soundflow.train.compute import computing
-from soundflow.train.loss import LossConfig, loss_sums, target_counts
+from soundflow.train.loss import LossConfig, loss_sums, target_states
 
 Make = Callable[..., StreamSample]
 CONFIG = LossConfig(stream_weight=2.0)
@@ -36,15 +37,23 @@ def samples(make_tone_stream: Make, make_text_stream: Make) -> list[StreamSample
 
 def cut(samples: list[StreamSample], spec: StreamSpec, rows: int) -> list[Batch]:
     heard = [stream_features(s, spec) for s in samples]
-    return [collate(heard[i : i + rows], spec) for i in range(0, len(heard), rows)]
+    return [packed(heard[i : i + rows], spec) for i in range(0, len(heard), rows)]
+
+
+def counts(batches: list[Batch]) -> tuple[int, int]:
+    return sum(b.decisions for b in batches), sum(b.reply_tokens for b in batches)
+
+
+def inputs(batch: Batch) -> tuple[object, ...]:
+    segments = Segments(batch.starts, batch.lengths)
+    return batch.ids, batch.positions, segments, batch.slots, batch.mel
 
 
 def gradients(model: AudioInteractionModel, batches: list[Batch]) -> tuple[float, torch.Tensor]:
-    counts = torch.stack([target_counts(b) for b in batches]).sum(0)
     model.zero_grad()
     total = 0.0
     for batch in batches:
-        share = loss_sums(model, batch).combined(counts, CONFIG)
+        share = loss_sums(model, batch).combined(*counts(batches), CONFIG)
         share.backward()
         total += float(share.detach())
     flat = [p.grad.flatten() for p in model.parameters() if p.requires_grad]
@@ -67,11 +76,16 @@ def test_each_part_is_a_mean_over_its_own_targets(
     """Against the plain computation: all logits, shifted labels, two means."""
     (batch,) = cut(samples, spec, 8)
     with torch.no_grad():
-        logits = model.logits(model(batch.ids, batch.mel))[:, :-1]
-        nats = functional.cross_entropy(logits.transpose(1, 2), batch.ids[:, 1:], reduction="none")
-        roles = batch.roles[:, 1:]
-        want = nats[roles == Role.REPLY].mean() + 2.0 * nats[roles == Role.DECISION].mean()
-        got = loss_sums(model, batch).combined(target_counts(batch), CONFIG)
+        hidden = model(*inputs(batch))
+        decision, reply = [], []
+        for sample, h in zip(samples, hidden.split(batch.lengths), strict=True):
+            targets = torch.from_numpy(sample.ids[1:]).long()
+            nats = functional.cross_entropy(model.logits(h)[:-1], targets, reduction="none")
+            roles = torch.from_numpy(sample.roles[1:])
+            decision.append(nats[roles == Role.DECISION])
+            reply.append(nats[roles == Role.REPLY])
+        want = torch.cat(reply).mean() + 2.0 * torch.cat(decision).mean()
+        got = loss_sums(model, batch).combined(*counts([batch]), CONFIG)
     assert float(got) == pytest.approx(float(want), rel=1e-5)
 
 
@@ -80,10 +94,31 @@ def test_a_batch_without_one_kind_of_target(
 ) -> None:
     for sample, decisions in ((make_text_stream(3), 0), (make_tone_stream(1, 4), 4)):
         (batch,) = cut([sample], spec, 1)
-        counts = target_counts(batch)
-        assert counts[0] == decisions
-        assert (counts[1] == 0) == (decisions > 0)
-        assert torch.isfinite(loss_sums(model, batch).combined(counts, CONFIG))
+        assert batch.decisions == decisions
+        assert (batch.reply_tokens == 0) == (decisions > 0)
+        assert torch.isfinite(loss_sums(model, batch).combined(*counts([batch]), CONFIG))
+
+
+def test_a_row_without_a_stream_adds_nothing(
+    model: AudioInteractionModel, spec: StreamSpec, samples: list[StreamSample]
+) -> None:
+    """And still reaches every parameter, as the other ranks do."""
+    batches = cut(samples, spec, 8)
+    whole, want = gradients(model, batches)
+    parts, got = gradients(model, [*batches, packed([], spec)])
+    assert parts == whole
+    torch.testing.assert_close(got, want, atol=0, rtol=0)
+    gradients(model, [packed([], spec)])
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_states_are_those_before_the_targets(
+    model: AudioInteractionModel, spec: StreamSpec, samples: list[StreamSample]
+) -> None:
+    (batch,) = cut(samples, spec, 8)
+    with torch.no_grad():
+        hidden = model(*inputs(batch))
+        assert torch.equal(target_states(model, batch), hidden[batch.at])
 
 
 def test_a_head_in_pieces_is_the_same_head(

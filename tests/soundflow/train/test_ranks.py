@@ -42,13 +42,13 @@ def train(tmp_path: Path, recipe: TrainRecipe) -> None:
 def test_two_ranks_train_as_one(recipe: Callable[..., TrainRecipe], tmp_path: Path) -> None:
     """Uneven lengths, two micro-batches a rank, and a text stream on one rank only."""
 
-    def named(name: str, devices: int, micro: int) -> TrainRecipe:
+    def named(name: str, devices: int, row_tokens: int) -> TrainRecipe:
         base = recipe(name)
-        data = replace(base.data, micro_batch_size=micro)
+        data = replace(base.data, row_tokens=row_tokens)
         return replace(base, data=data, compute=replace(base.compute, devices=devices))
 
-    train(tmp_path, named("one", devices=1, micro=8))
-    train(tmp_path, named("two", devices=2, micro=2))
+    train(tmp_path, named("one", devices=1, row_tokens=1000))
+    train(tmp_path, named("two", devices=2, row_tokens=200))
     one = load_checkpoint(tmp_path / "one" / "model").model.state_dict()
     two = load_checkpoint(tmp_path / "two" / "model").model.state_dict()
     for name, want in one.items():

@@ -49,7 +49,7 @@ def test_weights_of_another_chunk_start_a_run(
     still = OptimConfig(updates=1, lr=1e-12)
     chosen = recipe(model=None, start_from=folder, optim=still)
     found = load_checkpoint(run(chosen).model_folder)
-    assert found.spec == ShardSet(chosen.data.folder / "train").spec
+    assert found.spec == ShardSet(chosen.data.sources[0].folder / "train").spec
     for name, weight in load_checkpoint(folder).model.state_dict().items():
         torch.testing.assert_close(found.model.state_dict()[name], weight, atol=1e-6, rtol=0)
 
