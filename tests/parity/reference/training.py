@@ -18,7 +18,7 @@ from soundflow.interop.training_rows import TrainingRow, read_training_rows
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.layout import Role
 from soundflow.protocol.tokens import TokenTable
-from soundflow.train.loss import head_cross_entropy
+from soundflow.train.loss import cross_entropy
 from tests.parity.reference.features import gap
 from tests.parity.reference.rows import Row
 
@@ -74,7 +74,7 @@ def _step(
     hidden = model.hidden(model.embed(ids, slots))[:, :-1]
     supervised = roles[:, 1:] != Role.CONTEXT
     assert torch.equal(supervised.nonzero(), gold["sup_index"])
-    nats = head_cross_entropy(model, hidden[supervised], ids[:, 1:][supervised])
+    nats = cross_entropy(model, hidden[supervised], ids[:, 1:][supervised])
     with torch.no_grad():
         logits = model.logits(hidden[supervised])
         truth = functional.cross_entropy(logits.double(), ids[:, 1:][supervised], reduction="none")
