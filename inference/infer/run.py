@@ -21,6 +21,7 @@ from rich.console import Console
 from inference.engine import Engine, load_engine
 from inference.feed import SessionOutput, feed
 from inference.infer.json_lines import JsonLines
+from inference.infer.live_view import LiveView, SessionView
 from inference.infer.observer import Observer
 from inference.infer.recipe import InferRecipe
 from inference.infer.stopping import StopRequest, stop_request
@@ -69,9 +70,9 @@ def infer(recipe: InferRecipe, *, as_json: bool = False, devices: Devices | None
         recipe.checkpoint, recipe.device, recipe.precision, profile_of(recipe.profile)
     )
     meter = LatencyMeter(engine.spec, real_time=recipe.real_time or _is_live(sources))
-    shown: Observer = JsonLines(sys.stdout, engine.spec.time) if as_json else _transcript(engine)
     with stop_request() as stop:
         outputs = run_session(engine, recipe, sources, devices, stop)
+        shown = JsonLines(sys.stdout, engine.spec.time) if as_json else _shown(engine, recipe)
         observe(outputs, (meter, shown))
     found = meter.latency()
     (ERR if as_json else OUT).print(summary_line(found, meter), style="dim", soft_wrap=True)
@@ -130,5 +131,11 @@ def _config(recipe: InferRecipe, alone: Recording | None) -> SessionConfig:
     return replace(recipe.session, system=alone.system)
 
 
-def _transcript(engine: Engine) -> Transcript:
-    return Transcript(Console(highlight=False, markup=False, emoji=False), engine.spec.time)
+def _shown(engine: Engine, recipe: InferRecipe) -> Observer:
+    """A picture that moves on a terminal, a transcript elsewhere."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal or console.is_dumb_terminal:
+        return Transcript(console, engine.spec.time)
+    threshold = recipe.session.threshold
+    view = SessionView(engine.spec.time, engine.threshold if threshold is None else threshold)
+    return LiveView(console, view)
