@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 DESCRIPTION = """\
@@ -21,8 +22,8 @@ key.0.sub=value in the first entry of a list. Options and values may be given in
 """
 
 EXIT_CODES = """\
-Exit codes: 0 done; 1 a bug in SoundFlow; 2 invalid input, named in one line;
-130, 143, 129 stopped by Ctrl-C, SIGTERM, SIGHUP.
+Exit codes: 0 done; 1 a bug in SoundFlow, or a replay that differs; 2 invalid input, named in one
+line; 130, 143, 129 stopped by Ctrl-C, SIGTERM, SIGHUP.
 """
 
 
@@ -122,6 +123,17 @@ def _infer(commands: _Commands) -> None:
     infer.add_argument(
         "--realtime", action="store_true",
         help="feed audio at the speed of a microphone (real_time=true), not as fast as possible",
+    )  # fmt: skip
+    infer.add_argument(
+        "--record", type=Path, metavar="FOLDER", help="write the session into FOLDER as it goes on"
+    )
+    infer.add_argument(
+        "--replay", type=Path, metavar="FOLDER",
+        help="replay a recorded session; exit with 1 and the first difference if there is one",
+    )  # fmt: skip
+    infer.add_argument(
+        "--compare", action="store_true",
+        help="with --replay: allow another checkpoint or settings, and count what differs",
     )  # fmt: skip
     _json(infer, "print events as JSON, one on each line")
 

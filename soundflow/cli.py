@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with raised_signals():
             module = importlib.import_module(f"soundflow.commands.{args.command.replace('-', '_')}")
-            module.run(args)
+            code = module.run(args)
             sys.stdout.flush()
     except UserError as error:
         _tell(error)
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USER
     except Exception:
         return _defect()
-    return EXIT_OK
+    return code or EXIT_OK
 
 
 def _tell(error: UserError) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,16 +25,24 @@ from inference.infer.json_lines import JsonLines
 from inference.infer.live_view import LiveView, SessionView
 from inference.infer.observer import Observer
 from inference.infer.recipe import InferRecipe
+from inference.infer.replay import Comparison, compare, replay, require_same_checkpoint
+from inference.infer.session_record import (
+    SessionRecorder,
+    claim_folder,
+    read_session,
+    recordable,
+    with_settings,
+)
 from inference.infer.stopping import StopRequest, stop_request
 from inference.infer.summary import LatencyMeter, summary_line
 from inference.infer.transcript import Transcript
 from inference.latency import Latency
 from inference.profiles import Profile, profile_of
-from inference.session import Session, SessionConfig, warm_up
+from inference.session import Session, warm_up
 from inference.sources.microphone import OpenMicrophone, open_microphone
 from inference.sources.names import MicrophoneInput, Source, resolve
 from inference.sources.recordings import Reader, Recording
-from soundflow.errors import Stopped
+from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR, OUT
 from soundflow.model.precision import Precision
 
@@ -55,9 +64,18 @@ class Devices:
     open_microphone: OpenMicrophone = open_microphone
 
 
-def infer(recipe: InferRecipe, *, as_json: bool = False, devices: Devices | None = None) -> Latency:
+def infer(
+    recipe: InferRecipe,
+    *,
+    as_json: bool = False,
+    record: Path | None = None,
+    devices: Devices | None = None,
+) -> Latency:
     """Runs the recordings of a recipe and shows the session: on a terminal as a picture that
     moves, elsewhere as a transcript, or as one JSON event a line.
+
+    Args:
+        record: a folder for all that `inference.infer.replay` needs.
 
     Raises:
         UserError: if the checkpoint or a recording cannot be read, or the instruction does not fit
@@ -66,14 +84,33 @@ def infer(recipe: InferRecipe, *, as_json: bool = False, devices: Devices | None
     """
     devices = devices or Devices()
     sources = resolve(recipe.audio)
+    if record is not None:
+        claim_folder(record)
     engine = devices.open_engine(
         recipe.checkpoint, recipe.device, recipe.precision, profile_of(recipe.profile)
     )
-    meter = LatencyMeter(engine.spec, real_time=recipe.real_time or _is_live(sources))
+    real_time = recipe.real_time or _is_live(sources)
+    reader = Reader(
+        engine.spec,
+        recipe.packet_s,
+        recipe.pcm_rate_hz,
+        devices.standard_input,
+        devices.open_microphone,
+    )
+    first = reader.open(sources[0])
+    recipe = with_instruction(recipe, first if len(sources) == 1 else None)
+    meter = LatencyMeter(engine.spec, real_time=real_time)
+    observers: list[Observer] = [meter]
     with stop_request() as stop:
-        outputs = run_session(engine, recipe, sources, devices, stop)
-        shown = JsonLines(sys.stdout, engine.spec.time) if as_json else _shown(engine, recipe)
-        observe(outputs, (meter, shown))
+        recordings: Iterable[Recording] = chain([first], map(reader.open, sources[1:]))
+        if record is not None:
+            observers.append(SessionRecorder(record, recipe, engine, real_time=real_time))
+            recordings = map(_recordable, recordings)
+        outputs = run_session(engine, recipe, recordings, stop)
+        observers.append(
+            JsonLines(sys.stdout, engine.spec.time) if as_json else _shown(engine, recipe)
+        )
+        observe(outputs, observers)
     found = meter.latency()
     (ERR if as_json else OUT).print(summary_line(found, meter), style="dim", soft_wrap=True)
     if stop.asked is not None:
@@ -93,42 +130,63 @@ def observe(outputs: Iterator[SessionOutput], observers: Sequence[Observer]) -> 
 
 
 def run_session(
-    engine: Engine,
-    recipe: InferRecipe,
-    sources: Sequence[Source],
-    devices: Devices,
-    stop: StopRequest,
+    engine: Engine, recipe: InferRecipe, recordings: Iterable[Recording], stop: StopRequest
 ) -> Iterator[SessionOutput]:
-    """One session over all sources, each opened when its turn comes."""
-    reader = Reader(
-        engine.spec,
-        recipe.packet_s,
-        recipe.pcm_rate_hz,
-        devices.standard_input,
-        devices.open_microphone,
-    )
-    first = reader.open(sources[0])
-    session = Session(engine, _config(recipe, first if len(sources) == 1 else None))
+    """One session over all recordings."""
+    session = Session(engine, recipe.session)
     warm_up(engine)
+    heard = (replace(one, blocks=stop.until(one.blocks)) for one in recordings)
+    return feed(engine, session, heard, real_time=recipe.real_time, stopped=stop)
 
-    def recordings() -> Iterator[Recording]:
-        yield replace(first, blocks=stop.until(first.blocks))
-        for source in sources[1:]:
-            recording = reader.open(source)
-            yield replace(recording, blocks=stop.until(recording.blocks))
 
-    return feed(engine, session, recordings(), real_time=recipe.real_time, stopped=stop)
+def _recordable(recording: Recording) -> Recording:
+    return replace(recording, blocks=map(recordable, recording.blocks))
 
 
 def _is_live(sources: Sequence[Source]) -> bool:
     return any(isinstance(source, MicrophoneInput) for source in sources)
 
 
-def _config(recipe: InferRecipe, alone: Recording | None) -> SessionConfig:
+def with_instruction(recipe: InferRecipe, alone: Recording | None) -> InferRecipe:
     """A built stream that is alone brings its own instruction, unless the recipe gives one."""
     if recipe.session.system is not None or alone is None or alone.system is None:
-        return recipe.session
-    return replace(recipe.session, system=alone.system)
+        return recipe
+    return replace(recipe, session=replace(recipe.session, system=alone.system))
+
+
+def replay_session(
+    folder: Path,
+    checkpoint: Path,
+    *,
+    settings: Sequence[str] = (),
+    to_compare: bool = False,
+    devices: Devices | None = None,
+) -> Comparison:
+    """Replays a recorded session with a checkpoint.
+
+    Args:
+        settings: changes of the recorded ones; only to compare.
+        to_compare: allows another checkpoint and other settings, and goes on behind the first
+            difference.
+
+    Raises:
+        UserError: if there is no such session, or without ``to_compare`` it is of another
+            checkpoint.
+    """
+    recorded = read_session(folder)
+    if settings and not to_compare:
+        raise UserError(
+            f"{folder}: a replay takes its settings from the recording, not {settings[0]}",
+            "drop it, or add --compare",
+        )
+    recorded = with_settings(recorded, settings)
+    recipe = recorded.recipe
+    devices = devices or Devices()
+    precision: Precision = "bf16" if recorded.checkpoint.precision == "bf16" else "fp32"
+    engine = devices.open_engine(checkpoint, recipe.device, precision, profile_of(recipe.profile))
+    if not to_compare:
+        require_same_checkpoint(recorded, engine)
+    return compare(recorded, replay(engine, recorded), to_the_end=to_compare)
 
 
 def _shown(engine: Engine, recipe: InferRecipe) -> Observer:

@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
 from inference.infer.recipe import InferRecipe
-from inference.infer.run import Devices, infer
+from inference.infer.replay import comparison_lines
+from inference.infer.run import Devices, infer, replay_session
 from inference.sources.names import MICROPHONE
 from soundflow.config.load import build, load, tree_of
 from soundflow.convert.engine import open_engine
-from soundflow.errors import UserError
+from soundflow.errors import EXIT_OK, UserError
+from soundflow.logs import OUT
 
+EXIT_DIFFERENT = 1
 COMMAND = "soundflow infer"
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
+    devices = Devices(open_engine)
+    if args.replay is not None:
+        return _replay(args, devices)
+    if args.compare:
+        raise UserError("--compare goes with --replay", "name a recorded session")
     recipe = recipe_of(args)
     if not recipe.audio:
         raise UserError(
             f"{args.source}: no audio was named", "name recordings, or '-' for standard input"
         )
-    infer(recipe, as_json=args.json, devices=Devices(open_engine))
+    infer(recipe, as_json=args.json, record=args.record, devices=devices)
+    return EXIT_OK
+
+
+def _replay(args: argparse.Namespace, devices: Devices) -> int:
+    """0 where the events are the same, or where two sessions were to be compared."""
+    recipe = recipe_of(args)
+    if recipe.audio or args.record is not None or args.realtime:
+        raise UserError("--replay takes audio and speed from the recording", "name no audio")
+    found = replay_session(
+        args.replay,
+        recipe.checkpoint,
+        settings=[word for word in args.rest if "=" in word],
+        to_compare=args.compare,
+        devices=devices,
+    )
+    if args.json:
+        print(json.dumps(found.to_json(), indent=1))
+    else:
+        for line in comparison_lines(found):
+            OUT.print(line, soft_wrap=True)
+    return EXIT_OK if found.first is None or args.compare else EXIT_DIFFERENT
 
 
 def recipe_of(args: argparse.Namespace) -> InferRecipe:

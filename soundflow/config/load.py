@@ -92,6 +92,11 @@ def tree_of(overrides: Sequence[str], where: str) -> dict[str, Any]:
     return _resolved(OmegaConf.create({}), overrides, where)
 
 
+def changed(tree: Mapping[str, Any], overrides: Sequence[str], where: str) -> dict[str, Any]:
+    """A plain tree with ``key.sub=value`` words applied to it."""
+    return _resolved(OmegaConf.create(dict(tree)), overrides, where)
+
+
 def build(schema: type[T], tree: Mapping[str, Any], where: str, hint: str = _RECIPE_HINT) -> T:
     """A dataclass from a plain tree. ``where`` precedes every error message.
 

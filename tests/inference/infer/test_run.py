@@ -14,13 +14,14 @@ import soundfile
 
 from inference.events import Decided, SessionEnded, from_json
 from inference.infer.recipe import InferRecipe
-from inference.infer.run import Devices, infer, run_session
+from inference.infer.run import Devices, infer, run_session, with_instruction
 from inference.infer.stopping import StopRequest
 from inference.policy import ModelPolicy
 from inference.profiles import OURS, Profile
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from inference.sources.names import resolve
+from inference.sources.recordings import Reader
 from soundflow.api import AudioInteraction
 from soundflow.config.load import build
 from soundflow.errors import UserError
@@ -55,8 +56,10 @@ def events_of(place, *audio, pipe=None, profile=OURS, **more):
 
 
 def outputs_of(engine, given, pipe=None):
-    devices = Devices(standard_input=pipe or io.BytesIO())
-    return run_session(engine, given, resolve(given.audio), devices, StopRequest())
+    reader = Reader(engine.spec, standard_input=pipe or io.BytesIO())
+    first, *others = map(reader.open, resolve(given.audio))
+    given = with_instruction(given, None if others else first)
+    return run_session(engine, given, [first, *others], StopRequest())
 
 
 def test_json_lines_are_the_events(place, capsys):
