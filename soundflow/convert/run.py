@@ -27,6 +27,7 @@ from soundflow.atomic import disk_error, write_text
 from soundflow.config.load import build, tree_of
 from soundflow.config.settings import SETTINGS
 from soundflow.convert import write_forms
+from soundflow.convert.card import write_beside
 from soundflow.convert.probe import make_probe, probe_logits
 from soundflow.convert.write_shards import OnBytes, Target
 from soundflow.errors import UserError
@@ -59,7 +60,7 @@ class ConvertOptions:
         dtype: of every tensor; ``keep`` leaves each as it is.
         shard_gb: maximum size of a shard; memory use is this and one tensor more.
         base: the checkpoint from which a Thinker takes its vision weights.
-        verify: compare the logits of source and result on a probe.
+        verify: read every tensor back, and compare the logits of source and result on a probe.
     """
 
     to: WritableForm = "soundflow"
@@ -113,8 +114,9 @@ class Conversion:
         else:
             choices = "same" if self.same_choices else "not all the same"
             out.append(
-                f"verified: logits differ by at most {self.max_logit_difference:.1e} "
-                f"(largest logit {self.logit_scale:.3g}), greedy choices {choices}"
+                "verified: every tensor read back; logits differ by at most "
+                f"{self.max_logit_difference:.1e} (largest logit {self.logit_scale:.3g}), "
+                f"greedy choices {choices}"
             )
         return out
 
@@ -197,6 +199,7 @@ def _convert(
     target = Target(view, opened.shapes, dtype, on_bytes)
     notes = _write(opened, folder, target, options)
     write_forms.write_vocabulary(folder, opened, options.to)
+    write_beside(folder, opened, options.to)
     weights = [f for f in sorted(folder.rglob("*")) if f.is_file()]
     difference = scale = same = None
     if options.verify:
@@ -234,14 +237,25 @@ def _write(
 
 
 def _compare(opened: Opened, folder: Path, dtype: torch.dtype | None) -> tuple[float, float, bool]:
-    """Largest logit difference on the probe, largest logit, and whether every choice agrees.
+    """Reads the result back, every tensor, and runs both on the probe.
+
+    Returns:
+        Largest logit difference, largest logit, and whether every choice agrees.
 
     Raises:
-        UserError: if the difference is more than rounding explains.
+        UserError: if a tensor differs, or the logits by more than rounding explains.
     """
+    result = open_folder(folder)
+    for name in opened.view:
+        stored = opened.view.read(name)
+        if not torch.equal(stored.to(dtype or stored.dtype), result.view.read(name)):
+            raise UserError(
+                f"{opened.folder}: {name} reads back otherwise than it was written",
+                "nothing was kept; check the disk",
+            )
     probe = make_probe(opened)
     theirs = probe_logits(opened, probe)
-    ours = probe_logits(open_folder(folder), probe)
+    ours = probe_logits(result, probe)
     difference, scale = float((theirs - ours).abs().max()), float(theirs.abs().max())
     if not difference <= TOLERANCE[dtype] * max(scale, 1.0):
         raise UserError(

@@ -60,11 +60,6 @@ def write_release(folder: Path, source: folders.Opened, target: Target, limit_by
     _json(folder / folders.TOWER_CONFIG / CONFIG, omni)
     qwen2 = source.model.lm.for_transformers(vocab_size).to_dict()
     _json(folder / CONFIG, {"architectures": ["Qwen2ForCausalLM"], **qwen2})
-    end = source.spec.tokens.text_end
-    _json(
-        folder / "generation_config.json",
-        {"do_sample": True, "temperature": 0.3, "top_k": 3, "eos_token_id": end},
-    )
     made = {"converted_from": source.form, "system_prompt": source.facts.system}
     write_text(folder / "hyperparameters.yaml", yaml.safe_dump(made))
 

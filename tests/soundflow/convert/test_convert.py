@@ -137,6 +137,29 @@ def test_what_the_published_code_opens(release: Path, tmp_path: Path) -> None:
     assert {t.dtype for t in written.values()} == {torch.float32}
 
 
+@pytest.mark.parametrize("to", ["soundflow", "release", "thinker", "plain"])
+def test_what_a_user_finds_beside_the_weights(tiny: Path, tmp_path: Path, to: str) -> None:
+    source = copy_of(tiny, tmp_path)
+    (source / "calibration.json").write_text('{"threshold": 0.7}')
+    config = json.loads((source / "config.json").read_text())
+    config["training"] |= {"updates": 80, "metrics": {"event_f1": 0.91234, "loss_reply": 0.25}}
+    (source / "config.json").write_text(json.dumps(config))
+    done = convert(source, tmp_path / "out", parse_options([f"to={to}"]))
+    text = (tmp_path / "out/README.md").read_text()
+    for said in (
+        "| speaks from | p(response) of 0.7, calibrated |", "| instruction | `listen` |",
+        "| updates | 80 |", "| chunk | 0.4 s at 16,000 Hz, 10 audio slots |",
+        "| event F1, decoded live | 0.9123 |", "| loss of replies (nats) | 0.25 |",
+    ):  # fmt: skip
+        assert said in text
+    generation = json.loads((tmp_path / "out/generation_config.json").read_text())
+    assert (generation["temperature"], generation["top_k"]) == (0.3, 3)
+    assert {"README.md", "generation_config.json", "calibration.json"} <= set(done.sha256)
+    again = convert(tmp_path / "out", tmp_path / "again")
+    assert (tmp_path / "again/calibration.json").read_text() == '{"threshold": 0.7}'
+    assert again.same_choices
+
+
 def test_the_older_name_of_the_tower(release: Path, tmp_path: Path) -> None:
     folder = copy_of(release, tmp_path)
     old = folder / "audiointeraction_ChunkwisedEncoder.pth"
