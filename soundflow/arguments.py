@@ -140,14 +140,28 @@ def _infer(commands: _Commands) -> None:
 
 def _evaluate(commands: _Commands) -> None:
     evaluate = _command(
-        commands, "evaluate", "measure when a checkpoint speaks",
-        "Decodes a held-out split with the live engine, measures timing and replies against the "
-        "baselines (never, always, random, a silence timer), and writes results.json and "
-        "report.html.",
+        commands, "evaluate", "measure a checkpoint: when it speaks, and what it says",
+        "Decodes held-out streams and benchmarks with the live engine, scores them beside "
+        "baselines (never, always, random, a silence timer, a voice-activity detector), and writes "
+        "outcomes, results.json and report.html. The same command resumes it: no item is decoded "
+        "twice. Any checkpoint, on any device.",
         "soundflow evaluate recipes/quickstart/evaluate.yaml",
-        "soundflow evaluate recipes/quickstart/evaluate.yaml max_streams=20 output=runs/quick-look",
+        "soundflow evaluate recipes/quickstart/evaluate.yaml timing.max_streams=20 output=runs/q",
+        "soundflow evaluate --compare runs/before runs/after",
     )  # fmt: skip
-    _recipe(evaluate)
+    evaluate.add_argument("recipe", nargs="?", metavar="RECIPE", help="a YAML file")
+    evaluate.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY.SUB=VALUE", help="settings to change"
+    )
+    evaluate.add_argument(
+        "--part", metavar="I/N",
+        help="decode the I-th of N parts (I from 0), as one task of a job array; the task that "
+        "finds all items decoded writes the results",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--compare", nargs=2, metavar=("A", "B"),
+        help="compare two finished evaluations item by item and write B/comparison.html",
+    )  # fmt: skip
     _replace(evaluate, "evaluation")
     _json(evaluate, "print the results as JSON")
 

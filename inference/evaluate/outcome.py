@@ -1,36 +1,76 @@
-"""The ground truth of a test stream and the replies of a system to it."""
+"""What a system did with one item: its replies, its decisions, or why it has none.
+
+An outcome is all that is kept of a run. It is written as one line of JSON, so that a run can be
+resumed and scored again without decoding.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from inference.evaluate.triggers import Onset
-from soundflow.protocol.turns import Event
+FailureKind = Literal["crash", "time-out", "out of memory", "unreadable audio", "no answer"]
 
 
 @dataclass(frozen=True)
-class Truth:
-    """The events of a stream, its length and what it is for (timing protocol 1.1)."""
+class Failure:
+    """Why an item ended early. ``detail`` is one line with the reason."""
 
-    id: str
-    n_samples: int
-    events: tuple[Event, ...]
-    ability: str = ""
-    task: str = ""
+    kind: FailureKind
+    detail: str
 
-    @property
-    def is_negative(self) -> bool:
-        """Whether no event in it deserves a reply."""
-        return not any(e.must_respond for e in self.events)
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text that one token completed.
+
+    Attributes:
+        at_samples: stream time at which the policy could emit it: the end of the newest chunk that
+            had been heard.
+        wall_s: seconds of computation from the arrival of that chunk to the token; None where
+            it was not measured (many items decoded side by side).
+    """
+
+    text: str
+    at_samples: int
+    wall_s: float | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class TimedReply:
+    """A reply of a system.
+
+    Attributes:
+        at_samples: stream time of its first token (the onset).
+        text: the whole reply; None from a system without words, such as a timer.
+        pieces: its text token by token, where the system gives it.
+    """
+
+    at_samples: int
+    text: str | None = None
+    emotion: str = ""
+    pieces: tuple[Piece, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The replies of a system to one stream, in the order in which they began.
+    """The replies of a system to one item, in the order in which they began.
 
-    ``failure`` names a crash or a time-out. The replies before it count; the stream's length and
-    events stay in every denominator.
+    Attributes:
+        p_response: for each chunk, from the first, the probability that the system gave to
+            speaking; None where no decision was taken. Empty for systems without probabilities.
+        failure: a crash, a time-out and so on. What came before it counts, and the item stays in
+            every denominator.
     """
 
-    onsets: tuple[Onset, ...] = ()
-    failure: str | None = None
+    replies: tuple[TimedReply, ...] = ()
+    failure: Failure | None = None
+    p_response: tuple[float | None, ...] = field(default=(), repr=False)
+
+    @property
+    def text(self) -> str:
+        """All replies as one text."""
+        return " ".join(r.text.strip() for r in self.replies if r.text and r.text.strip())

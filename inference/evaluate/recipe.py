@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated
 
-from annotated_types import Interval, MinLen
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from inference.evaluate.curve import logit_grid
+from inference.evaluate.timing.config import TimingConfig
+from inference.profiles import Profile, ProfileName
 from inference.sampling import SamplingConfig
-from soundflow.config.settings import SETTINGS, SplitName
-
-Threshold = Annotated[float, Interval(gt=0, lt=1)]
+from soundflow.config.settings import SETTINGS, Fraction, PositiveSeconds
+from soundflow.model.precision import Precision
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -25,7 +23,7 @@ class ReportConfig:
         streams: how many held-out streams are drawn with audio and decisions.
         training_metrics: the ``metrics.jsonl`` of the run, for the curves; None takes the one
             beside the checkpoint folder, where there is one.
-        data_summary: the ``summary.json`` of the build; None takes the one of ``data``.
+        data_summary: the ``summary.json`` of the build; None takes the one of ``timing.data``.
     """
 
     streams: NonNegativeInt = 6
@@ -35,37 +33,38 @@ class ReportConfig:
 
 @dataclass(frozen=True, config=SETTINGS)
 class EvaluateRecipe:
-    """An evaluation of held-out streams with the live engine, against the baselines.
+    """An evaluation of one checkpoint with the live engine, against baselines.
 
     Attributes:
-        checkpoint: a checkpoint folder. The calibrated threshold is written into it, or into
-            ``output`` where it is read-only.
-        data: a data folder; ``split`` is measured, ``calibrate_on`` chooses the threshold (and
-            the silence timer's settings); None keeps the checkpoint's own.
-        windows_s: how late a reply may come; the first is the headline.
-        thresholds: of the curve.
-        streams_at_once: how many streams are decoded side by side.
-        latency_streams: how many are also fed to a single session, to time it.
+        checkpoint: a checkpoint of any form: SoundFlow, the published release, Qwen2.5-Omni.
+        output: outcomes, rows, figures, the calibration and the report.
+        timing: when it speaks, on streams of built data.
+        threshold: p(response) from which it speaks in everything but the timing curve; None takes
+            the one that ``timing`` calibrates, or else the checkpoint's own.
+        write_calibration: also stores the calibrated threshold in the checkpoint, where sessions
+            find it.
+        precision: of the weights; ``auto`` takes the faster of fp32 and bf16, measured.
+        profile: how recordings are padded and positions computed: ours, or as in the published
+            code; a name, or each setting.
+        streams_at_once: how many items are decoded side by side.
+        timeout_s: computation that one item may take; one that takes longer is counted as failed.
     """
 
     checkpoint: Path
-    data: Path
     output: Path
-    split: SplitName = "test"
-    calibrate_on: SplitName | None = "valid"
-    windows_s: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = (2.0, 1.0, 5.0)
-    thresholds: Annotated[tuple[Threshold, ...], MinLen(1)] = field(default_factory=logit_grid)
-    max_streams: PositiveInt | None = None
+    timing: TimingConfig | None = None
+    threshold: Fraction | None = None
+    write_calibration: bool = False
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    profile: ProfileName | Profile = "ours"
     streams_at_once: PositiveInt = 32
-    latency_streams: PositiveInt = 4
+    timeout_s: PositiveSeconds = 600.0
     sampling: SamplingConfig = field(
         default_factory=lambda: SamplingConfig(temperature=0.0, max_reply_tokens=32)
     )
     report: ReportConfig = field(default_factory=ReportConfig)
 
     def __post_init__(self) -> None:
-        if self.calibrate_on == self.split:
-            raise ValueError(
-                f"calibrate_on={self.split}: a threshold chosen on the streams that are measured "
-                "makes the model look better than it is"
-            )
+        if self.timing is None:
+            raise ValueError("names nothing to measure: give it a timing: block")

@@ -3,21 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from inference.evaluate import curve as curves
-from inference.evaluate.breakdown import KindScore, TaskScore
-from inference.evaluate.curve import Calibration
-from inference.evaluate.metrics import Metrics
-from inference.evaluate.systems import SilenceTimer
-from inference.latency import Latency
+from inference.evaluate.statistics.figures import Figure
+from inference.evaluate.task import Summary, Table
+from inference.evaluate.timing.results import TimingResults
+from soundflow.protocol.spec import StreamSpec
 
-MODEL = "model"
-TIMER = "silence timer"
 RESULTS_FILE = "results.json"
 REPORT_FILE = "report.html"
 RECIPE_FILE = "evaluate.yaml"
+OUTCOMES_FOLDER = "outcomes"
+ROWS_FOLDER = "rows"
+COMPARISON_FILE = "comparison.html"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What was measured, with what, on what.
+
+    Attributes:
+        weights: sha256 of the files with weights, 16 hex digits.
+        threshold_from: where the threshold of everything but the curve comes from.
+    """
+
+    checkpoint: str
+    weights: str
+    spec: StreamSpec
+    device: str
+    precision: str
+    threshold: float
+    threshold_from: str
+    hardware: str
+
+
+@dataclass(frozen=True)
+class TaskResults:
+    """One task: a summary for each system, the model first.
+
+    Attributes:
+        failures: "item: reason" of every item of the model that failed.
+    """
+
+    name: str
+    title: str
+    lead: str
+    n_items: int
+    systems: Mapping[str, Summary]
+    failures: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "n_items": self.n_items,
+            "systems": {name: _summary(s) for name, s in self.systems.items()},
+            "failures": list(self.failures),
+        }
 
 
 @dataclass(frozen=True)
@@ -25,73 +66,31 @@ class Results:
     """Everything that was measured.
 
     Attributes:
-        n_streams: online streams that were decoded.
-        n_offline: samples of the split that are no streams (offline exchanges); not measured here.
-        calibration_path: where the threshold was stored; None where none was chosen.
-        stored_beside_report: whether that is the output, because the checkpoint is read-only.
-        systems: window in seconds -> system -> figures.
-        curve: threshold -> figures at the headline window.
-        tasks: figures of the model for each task of each ability, at the headline window.
-        kinds: outcomes of the events of each kind, at the headline window.
-        sessions_agree: of the streams that were also fed to a live session, how many gave the
-            same decisions and replies.
+        notes: what did not go as planned but cost no item.
     """
 
-    split: str
-    n_streams: int
-    n_offline: int
-    calibration: Calibration
-    calibration_path: str | None
-    stored_beside_report: bool
-    timer: SilenceTimer
-    systems: Mapping[float, Mapping[str, Metrics]]
-    curve: Mapping[float, Metrics]
-    tasks: tuple[TaskScore, ...]
-    kinds: tuple[KindScore, ...]
-    latency: Latency
-    sessions: int
-    sessions_agree: int
-    failures: tuple[str, ...]
-
-    @property
-    def headline_window_s(self) -> float:
-        return next(iter(self.systems))
-
-    @property
-    def headline(self) -> Mapping[str, Metrics]:
-        """The systems at the first window."""
-        return self.systems[self.headline_window_s]
+    provenance: Provenance
+    timing: TimingResults | None
+    tasks: tuple[TaskResults, ...]
+    notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "split": self.split,
-            "n_streams": self.n_streams,
-            "n_offline": self.n_offline,
-            "calibration": vars(self.calibration),
-            "calibration_path": self.calibration_path,
-            "silence_timer": vars(self.timer),
-            "headline_window_s": self.headline_window_s,
-            "recall_at_false_per_hour": {
-                str(limit): curves.recall_at(self.curve, limit)
-                for limit in curves.HEADLINE_FALSE_PER_HOUR
-            },
-            "systems": {
-                str(window): {name: _metrics(m) for name, m in by_name.items()}
-                for window, by_name in self.systems.items()
-            },
-            "curve": curves.to_json(self.curve),
-            "tasks": [
-                {"ability": t.ability, "task": t.task, "n_streams": t.n_streams,
-                 "metrics": _metrics(t.metrics)}
-                for t in self.tasks
-            ],
-            "kinds": [asdict(kind) for kind in self.kinds],
-            "latency": self.latency.to_json(),
-            "sessions": self.sessions,
-            "sessions_agree": self.sessions_agree,
-            "failures": list(self.failures),
-        }  # fmt: skip
+            **vars(self.provenance),
+            "spec": self.provenance.spec.to_json(),
+            "timing": self.timing.to_json() if self.timing else None,
+            "tasks": {task.name: task.to_json() for task in self.tasks},
+            "notes": list(self.notes),
+        }
 
 
-def _metrics(metrics: Metrics) -> dict[str, Any]:
-    return {name: estimate.to_json() for name, estimate in metrics.items()}
+def _summary(summary: Summary) -> dict[str, Any]:
+    return {
+        "figures": {name: f.to_json() for name, f in summary.figures.items()},
+        "tables": [_table(table) for table in summary.tables],
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    rows = [[c.to_json() if isinstance(c, Figure) else c for c in row] for row in table.rows]
+    return {"title": table.title, "head": list(table.head), "rows": rows}

@@ -1,83 +1,134 @@
-"""An evaluation: checkpoint and held-out streams in, results.json and report.html out.
+"""An evaluation: a checkpoint in, outcomes, figures and a report out.
 
 ::
 
-    calibrate_on ─▶ threshold (stored with the checkpoint), silence timer's settings
-    split ────────▶ the model at that threshold ┐
-                    the baselines               ├─▶ the timing protocol, W = 2, 1, 5 s
-                    the model at every threshold ─▶ curve
-                    a few live sessions ──────────▶ latency, and the same events as in a batch
+    recipe ─▶ engine, tasks ─▶ outcomes/   what the model did, line by line; resumed, shared
+                            ─▶ rows/       one row an item
+                            ─▶ results.json, calibration.json, report.html
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from inference.engine import Engine, load_engine
-from inference.evaluate.baselines import baselines, best_timer, reply_rate
-from inference.evaluate.breakdown import by_kind, by_task
-from inference.evaluate.curve import Calibration, calibrate, calibration_folder, store
-from inference.evaluate.metrics import score, windows_of
-from inference.evaluate.outcome import Outcome, Truth
+import torch
+
+from inference.engine import CALIBRATION_FILE, Engine, load_engine
 from inference.evaluate.recipe import EvaluateRecipe
-from inference.evaluate.report import Drawn, write_report
-from inference.evaluate.report_origin import Origin, find_origin
-from inference.evaluate.results import MODEL, RECIPE_FILE, REPORT_FILE, RESULTS_FILE, Results
-from inference.evaluate.streams import encode_streams, online_positions, read_groups, truth_of
-from inference.evaluate.sweep import Run, outcome_of, run_alone, sweep
-from inference.evaluate.systems import SilenceTimer
-from inference.evaluate.triggers import match
-from inference.latency import Latency, chunk_costs, measure
+from inference.evaluate.report.origin import Origin, find_origin
+from inference.evaluate.report.page import write_report
+from inference.evaluate.report.streams import instructive
+from inference.evaluate.results import (
+    OUTCOMES_FOLDER,
+    RECIPE_FILE,
+    REPORT_FILE,
+    RESULTS_FILE,
+    ROWS_FOLDER,
+    Provenance,
+    Results,
+    TaskResults,
+)
+from inference.evaluate.store import OutcomeStore, Part, write_rows
+from inference.evaluate.systems.model import MODEL, Model
+from inference.evaluate.systems.thresholds import decode_at, outcome_at
+from inference.evaluate.task import Item, Task
+from inference.evaluate.timing import measure as timing
+from inference.evaluate.timing.curve import Choice
+from inference.evaluate.timing.results import TimingResults
+from inference.latency import hardware
+from inference.profiles import Profile, profile_of
 from inference.session import warm_up
 from soundflow.atomic import write_text
-from soundflow.config.record import record
-from soundflow.shards.reader import ShardSet
+from soundflow.config.record import record, to_plain
+from soundflow.errors import UserError
+from soundflow.model.precision import Precision, precision_name
+from soundflow.protocol.timebase import TimeBase
 
+log = logging.getLogger(__name__)
+
+OpenEngine = Callable[[Path, str, Precision, Profile], Engine]
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class Swept:
-    """A split decoded at several thresholds.
-
-    ``positions`` are places in the split; ``truths`` and every list of ``runs`` have one entry for
-    each of them.
-    """
-
-    shards: ShardSet
-    positions: list[int]
-    truths: list[Truth]
-    runs: dict[float, list[Run]]
-
-    def outcomes(self, engine: Engine, threshold: float) -> list[Outcome]:
-        return [outcome_of(run, engine.spec.time) for run in self.runs[threshold]]
+def tasks_of(recipe: EvaluateRecipe, time: TimeBase) -> list[Task[Any, Any]]:
+    """The benchmarks that a recipe names, besides timing; their data is not opened yet."""
+    return []
 
 
-def evaluate(recipe: EvaluateRecipe, *, progress: Progress | None = None) -> Results:
-    """Measures a checkpoint and writes ``results.json`` and ``report.html`` to its output.
+def evaluate(
+    recipe: EvaluateRecipe,
+    *,
+    open_engine: OpenEngine = load_engine,
+    part: Part = Part(),  # noqa: B008 - immutable
+    progress: Progress | None = None,
+) -> Results | None:
+    """Measures a checkpoint and writes its results to the output; what is there is not repeated.
+
+    Args:
+        open_engine: reads the checkpoint; the command passes one that reads every form.
+        part: the share of the items to decode, of several processes with the same recipe.
+
+    Returns:
+        None where other parts are not done yet; the last one to finish has the results.
 
     Raises:
-        UserError: if checkpoint and data are missing, damaged or of different specs, or memory
-            runs out.
+        UserError: if checkpoint and data are missing, damaged or of different specs.
     """
     tell = progress or (lambda stage, done, total: None)
-    engine = load_engine(recipe.checkpoint)
-    shards = ShardSet(recipe.data / recipe.split)
+    engine = open_engine(
+        recipe.checkpoint, recipe.device, recipe.precision, profile_of(recipe.profile)
+    )
+    weights = weights_hash(engine.model)
+    model = Model(
+        engine, engine.threshold, recipe.sampling, recipe.streams_at_once, recipe.timeout_s
+    )
     origin = find_origin(recipe)
     record(recipe.output / RECIPE_FILE, recipe)
-    folder = calibration_folder(recipe.checkpoint, recipe.output)
+
+    def open_store(name: str, content: str) -> OutcomeStore:
+        settings = [
+            weights, content, engine.spec.fingerprint, to_plain(recipe.sampling),
+            to_plain(engine.profile), _dtype(engine),
+        ]  # fmt: skip
+        key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+        return OutcomeStore(recipe.output / OUTCOMES_FOLDER / f"{name}-{key}", part)
+
     warm_up(engine)
-    calibration, path, timer, rate = _calibrate(recipe, engine, folder, tell)
-    thresholds = sorted({*recipe.thresholds, calibration.threshold})
-    swept = _sweep(recipe, engine, shards, thresholds, tell)
-    results = _measure(recipe, engine, swept, calibration, path, timer, rate)
-    write_text(
-        recipe.output / RESULTS_FILE, json.dumps(results.to_json(), indent=1, allow_nan=False)
-    )
-    _report(recipe, engine, swept, results, origin)
+    halves, chosen = None, None
+    if recipe.timing is not None:
+        halves = timing.open_halves(recipe.timing, model, open_store)
+        thresholds = sorted({*recipe.timing.thresholds, model.threshold})
+        for half in halves.all:
+            timing.decode(half, model, thresholds, part.share(len(half.items)), tell)
+        if not all(timing.is_complete(half, thresholds) for half in halves.all):
+            return None
+        chosen = timing.choose(recipe.timing, halves)
+    model, threshold_from = _at_threshold(recipe, model, chosen)
+    tasks = []
+    for task in tasks_of(recipe, engine.spec.time):
+        found = _measure(task, model, recipe, open_store, part, tell)
+        if found is None:
+            return None
+        tasks.append(found)
+    timed: TimingResults | None = None
+    if recipe.timing is not None and halves is not None:
+        timed = timing.measure_timing(recipe.timing, model, halves, chosen, tell)
+        test = halves.test
+        names = [item.id for item in test.items]
+        write_rows(rows_path(recipe.output, test.task), names, test.rows(model.threshold))
+    results = Results(
+        Provenance(
+            str(recipe.checkpoint), weights, engine.spec, recipe.device,
+            _dtype(engine), model.threshold, threshold_from, hardware(),
+        ),
+        timed, tuple(tasks), tuple(model.notes),
+    )  # fmt: skip
+    _write(recipe, results, model, halves, origin)
     return results
 
 
@@ -85,145 +136,103 @@ def report_path(recipe: EvaluateRecipe) -> Path:
     return recipe.output / REPORT_FILE
 
 
-def _calibrate(
-    recipe: EvaluateRecipe, engine: Engine, folder: Path, tell: Progress
-) -> tuple[Calibration, Path | None, SilenceTimer, float]:
-    """Threshold and where it is stored, silence timer, and the random system's rate of replies."""
-    time = engine.spec.time
-    if recipe.calibrate_on is None:
-        kept = Calibration(engine.threshold, None, "none", 0)
-        shards = ShardSet(recipe.data / recipe.split)
-        truths = [truth_of(shards.record(i)) for i in online_positions(shards, recipe.max_streams)]
-        return kept, None, SilenceTimer(), reply_rate(truths, time)
-    shards = ShardSet(recipe.data / recipe.calibrate_on)
-    swept = _sweep(recipe, engine, shards, recipe.thresholds, tell)
-    curve = {
-        t: score(swept.truths, swept.outcomes(engine, t), time, recipe.windows_s[0])
-        for t in recipe.thresholds
-    }
-    calibration = calibrate(curve, recipe.calibrate_on, len(swept.truths))
-    path = store(calibration, folder, shards.content_hash)
-    timer = best_timer(shards, swept.positions, swept.truths, time)
-    return calibration, path, timer, reply_rate(swept.truths, time)
+def rows_path(output: Path, task: Task[Any, Any]) -> Path:
+    """Where the rows of a task are kept, for comparisons."""
+    return output / ROWS_FOLDER / f"{task.name}.jsonl"
 
 
-def _sweep(
-    recipe: EvaluateRecipe,
-    engine: Engine,
-    shards: ShardSet,
-    thresholds: Sequence[float],
-    tell: Progress,
-) -> Swept:
-    """Decodes the online streams of a split group by group."""
-    positions = online_positions(shards, recipe.max_streams)
-    truths: list[Truth] = []
-    runs: dict[float, list[Run]] = {t: [] for t in thresholds}
-    stage = f"decode {shards.folder.name}"
-    tell(stage, 0, len(positions))
-    for group in read_groups(engine, shards, positions, recipe.streams_at_once):
-        for threshold, found in sweep(engine, group, thresholds, recipe.sampling).items():
-            runs[threshold] += found
-        truths += [truth_of(stream.record) for stream in group]
-        tell(stage, len(truths), len(positions))
-    return Swept(shards, positions, truths, runs)
+def weights_hash(model: torch.nn.Module) -> str:
+    """16 hex digits that change with any bit of any weight."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _dtype(engine: Engine) -> str:
+    return precision_name(next(engine.model.parameters()).dtype)
+
+
+def _at_threshold(recipe: EvaluateRecipe, model: Model, chosen: Choice | None) -> tuple[Model, str]:
+    """The model at the threshold of everything but the curve, and where that comes from."""
+    if recipe.threshold is not None:
+        return model.at(recipe.threshold), "the recipe"
+    if chosen is not None:
+        return model.at(chosen.threshold), f"calibrated for the best {chosen.rule}"
+    return model, "the checkpoint"
 
 
 def _measure(
+    task: Task[Any, Any],
+    model: Model,
     recipe: EvaluateRecipe,
-    engine: Engine,
-    swept: Swept,
-    calibration: Calibration,
-    path: Path | None,
-    timer: SilenceTimer,
-    rate: float,
-) -> Results:
-    time, truths, threshold = engine.spec.time, swept.truths, calibration.threshold
-    headline_s = recipe.windows_s[0]
-    outcomes = swept.outcomes(engine, threshold)
-    seed = recipe.sampling.seed
-    systems = {
-        MODEL: outcomes,
-        **baselines(swept.shards, swept.positions, truths, time, timer, rate, seed),
-    }
-    timed = _one_of_each_task(truths)[: recipe.latency_streams]
-    latency, agree = _time_sessions(recipe, engine, swept, timed, threshold)
-    return Results(
-        split=recipe.split,
-        n_streams=len(truths),
-        n_offline=_count_offline(swept.shards),
-        calibration=calibration,
-        calibration_path=str(path) if path else None,
-        stored_beside_report=path is not None and path.parent != recipe.checkpoint,
-        timer=timer,
-        systems={
-            window: {n: score(truths, o, time, window) for n, o in systems.items()}
-            for window in recipe.windows_s
-        },
-        curve={t: score(truths, swept.outcomes(engine, t), time, headline_s) for t in swept.runs},
-        tasks=by_task(truths, outcomes, time, headline_s),
-        kinds=by_kind(truths, outcomes, windows_of(time, headline_s)),
-        latency=latency,
-        sessions=len(timed),
-        sessions_agree=agree,
-        failures=tuple(r.failure for r in swept.runs[threshold] if r.failure),
+    open_store: timing.OpenStore,
+    part: Part,
+    tell: Progress,
+) -> TaskResults | None:
+    """One benchmark: the model on this part's items, then, if all are there, its figures."""
+    items = task.items()
+    store = open_store(task.name, items_hash(items))
+    share = [items[k] for k in part.share(len(items))]
+    tell(task.name, 0, len(share))
+    decode_at(model, share, [model.threshold], store, lambda n: tell(task.name, n, len(share)))
+    time = model.engine.spec.time
+    outcomes = [outcome_at(store, item.id, model.threshold, time) for item in items]
+    known = [o for o in outcomes if o is not None]
+    if len(known) < len(items):
+        return None
+    rows = [task.score(item, o) for item, o in zip(items, known, strict=True)]
+    write_rows(rows_path(recipe.output, task), [item.id for item in items], rows)
+    systems = {MODEL: task.summarise(rows)}
+    for baseline in task.baselines():
+        found = dict(baseline.run(items))
+        systems[baseline.name] = task.summarise([task.score(i, found[i.id]) for i in items])
+    failures = tuple(
+        f"{item.id}: {o.failure}" for item, o in zip(items, known, strict=True) if o.failure
     )
+    return TaskResults(task.name, task.title, task.lead, len(items), systems, failures)
 
 
-def _count_offline(shards: ShardSet) -> int:
-    return sum(shards.record(i).kind == "offline" for i in range(len(shards)))
+def items_hash(items: Sequence[Item[Any]]) -> str:
+    """Changes with the items and their lengths; published data sets do not change under a name."""
+    listed = json.dumps([[item.id, item.n_samples] for item in items])
+    return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 
-def _one_of_each_task(truths: Sequence[Truth]) -> list[int]:
-    """All streams: the first of every task, then the second, and so on."""
-    seen: dict[str, int] = {}
-    ranked = []
-    for index, truth in enumerate(truths):
-        rank = seen[truth.task] = seen.get(truth.task, -1) + 1
-        ranked.append((rank, index))
-    return [index for _, index in sorted(ranked)]
-
-
-def _time_sessions(
-    recipe: EvaluateRecipe, engine: Engine, swept: Swept, timed: Sequence[int], threshold: float
-) -> tuple[Latency, int]:
-    """Feeds a few streams to live sessions and compares their events with the batch."""
-    costs, agree = [], 0
-    time = engine.spec.time
-    for index in timed:
-        (stream,) = encode_streams(engine, [swept.shards.read(swept.positions[index])])
-        alone = run_alone(engine, stream, threshold, recipe.sampling)
-        agree += outcome_of(alone, time) == outcome_of(swept.runs[threshold][index], time)
-        costs.append(chunk_costs(alone.events))
-    return measure(costs, time, engine.spec.front_end), agree
-
-
-def _report(
-    recipe: EvaluateRecipe, engine: Engine, swept: Swept, results: Results, origin: Origin
+def _write(
+    recipe: EvaluateRecipe,
+    results: Results,
+    model: Model,
+    halves: timing.Halves | None,
+    origin: Origin,
 ) -> None:
-    runs = swept.runs[results.calibration.threshold]
-    chosen = _instructive(engine, swept, runs, recipe)
-    drawn: list[Drawn] = [(swept.shards.read(swept.positions[i]), runs[i]) for i in chosen]
-    write_report(recipe.output / REPORT_FILE, results, engine.spec, drawn, origin)
+    text = json.dumps(results.to_json(), indent=1, allow_nan=False)
+    write_text(recipe.output / RESULTS_FILE, text)
+    timed = results.timing
+    if timed is not None and timed.chosen is not None and halves and halves.calibration:
+        about = {
+            **vars(timed.chosen),
+            "split": halves.calibration.name,
+            "n_streams": len(halves.calibration.items),
+            "data_fingerprint": halves.calibration.content_hash,
+            "weights": results.provenance.weights,
+        }
+        calibration = json.dumps(about, indent=1, sort_keys=True)
+        write_text(recipe.output / CALIBRATION_FILE, calibration)
+        if recipe.write_calibration:
+            write_calibration(recipe.checkpoint, calibration)
+    drawn = [] if halves is None else instructive(halves.test, model, recipe.report.streams)
+    write_report(report_path(recipe), results, model.engine.spec, drawn, origin)
 
 
-def _instructive(
-    engine: Engine, swept: Swept, runs: Sequence[Run], recipe: EvaluateRecipe
-) -> list[int]:
-    """Streams to draw: those with most misses and false triggers, task by task, then others.
-
-    A third of the places is kept for streams without a mistake, where there are any.
-    """
-    windows = windows_of(engine.spec.time, recipe.windows_s[0])
-
-    def mistakes(index: int) -> int:
-        outcome = outcome_of(runs[index], engine.spec.time)
-        matching = match(swept.truths[index].events, outcome.onsets, windows)
-        return len(matching.misses) + matching.n_false + (outcome.failure is not None)
-
-    wrong = {i: n for i in range(len(swept.truths)) if (n := mistakes(i))}
-    by_mistakes = sorted(wrong, key=lambda i: -wrong[i])
-    order = _one_of_each_task([swept.truths[i] for i in by_mistakes])
-    right = [i for i in _one_of_each_task(swept.truths) if i not in wrong]
-    wanted = recipe.report.streams
-    n_right = min(len(right), max(wanted // 3, wanted - len(wrong)))
-    return [by_mistakes[k] for k in order][: wanted - n_right] + right[:n_right]
+def write_calibration(checkpoint: Path, calibration: str) -> None:
+    """Stores it where sessions look for it; a checkpoint that cannot be written is no failure."""
+    try:
+        if not checkpoint.is_dir():
+            raise UserError(f"{checkpoint}: is no folder on this machine")
+        write_text(checkpoint / CALIBRATION_FILE, calibration)
+    except UserError as error:
+        log.warning(
+            "%s; the calibration is in the output: pass its threshold to sessions", error.message
+        )

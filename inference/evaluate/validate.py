@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from inference.engine import UNCALIBRATED_THRESHOLD, engine_of
-from inference.evaluate.metrics import score
-from inference.evaluate.streams import encode_streams, online_positions, truth_of
-from inference.evaluate.sweep import decode, outcome_of
+from inference.evaluate.systems.model import Model
+from inference.evaluate.timing.metrics import score
+from inference.evaluate.timing.task import TimingTask, online_positions
 from inference.sampling import SamplingConfig
 from soundflow.model.weights import Checkpoint
 from soundflow.shards.reader import ShardSet
@@ -32,8 +32,10 @@ def stream_validation(
         UserError: if the split is missing or holds no online stream.
     """
     shards = ShardSet(split)
-    samples = [shards.read(i) for i in online_positions(shards, n_streams, seed)]
-    truths = [truth_of(s.record) for s in samples]
+    positions = online_positions(shards, n_streams, seed)
+    task = TimingTask([(shards, i) for i in positions], shards.spec.time)
+    items = task.items()
+    truths = [item.reference for item in items]
     sampling = SamplingConfig(temperature=0.0, max_reply_tokens=max_reply_tokens)
 
     def validate(checkpoint: Checkpoint) -> dict[str, float]:
@@ -43,13 +45,11 @@ def stream_validation(
         try:
             # Sessions run without autocast; so does their measurement.
             with torch.autocast(model.device.type, enabled=False):
-                engine = engine_of(checkpoint)
-                streams = encode_streams(engine, samples)
-                runs = decode(engine, streams, UNCALIBRATED_THRESHOLD, sampling)
+                system = Model(engine_of(checkpoint), UNCALIBRATED_THRESHOLD, sampling, n_streams)
+                outcomes = dict(system.run(items))
         finally:
             model.train(was_training)
-        outcomes = [outcome_of(r, checkpoint.spec.time) for r in runs]
-        metrics = score(truths, outcomes, checkpoint.spec.time)
+        metrics = score(truths, [outcomes[i.id] for i in items], checkpoint.spec.time)
         values = {name: metrics[name].value for name in FIGURES}
         return {f"event_{name}": v for name, v in values.items() if v is not None}
 

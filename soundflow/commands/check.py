@@ -181,14 +181,22 @@ def _evaluate(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     from soundflow.commands.evaluate import output_of
 
     recipe = build(EvaluateRecipe, tree, where)
-    chosen = f"chosen on {recipe.calibrate_on}" if recipe.calibrate_on else "from the checkpoint"
-    at_most = f"at most {recipe.max_streams} streams of " if recipe.max_streams else ""
-    return recipe, {
+    plan = {
         "output": _output(recipe.output, output_of(recipe)),
         "checkpoint": _present(recipe.checkpoint),
-        "data": at_most + _present(recipe.data / recipe.split),
-        "threshold": f"{chosen}; {len(recipe.thresholds)} of them for the curve",
+        "device": f"{recipe.device}, {recipe.precision}",
     }
+    if (timing := recipe.timing) is not None:
+        at_most = f"at most {timing.max_streams} streams of " if timing.max_streams else ""
+        on = timing.calibrate_on
+        plan["timing"] = at_most + _present(timing.data / timing.split)
+        plan["threshold"] = (
+            f"{f'chosen on {on}' if on else 'from the checkpoint'}; "
+            f"{len(timing.thresholds)} of them for the curve"
+        )
+        if timing.negatives is not None:
+            plan["negatives"] = _present(timing.negatives / timing.split)
+    return recipe, plan
 
 
 def _output(folder: Path, output: Output) -> str:

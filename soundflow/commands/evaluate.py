@@ -1,27 +1,38 @@
-"""`soundflow evaluate recipe.yaml`."""
+"""`soundflow evaluate recipe.yaml` and `soundflow evaluate --compare A B`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from rich.table import Table
 
 from inference.engine import CALIBRATION_FILE
-from inference.evaluate.bootstrap import Estimate
+from inference.evaluate.compare import TaskComparison, compare
 from inference.evaluate.recipe import EvaluateRecipe
+from inference.evaluate.report.comparison import write_comparison
 from inference.evaluate.results import (
-    MODEL,
+    COMPARISON_FILE,
+    OUTCOMES_FOLDER,
     RECIPE_FILE,
     REPORT_FILE,
     RESULTS_FILE,
-    TIMER,
+    ROWS_FOLDER,
     Results,
+    TaskResults,
 )
 from inference.evaluate.run import evaluate, report_path
+from inference.evaluate.statistics.figures import Figure
+from inference.evaluate.store import Part
+from inference.evaluate.systems.model import MODEL
+from inference.evaluate.timing.results import TimingResults
+from inference.evaluate.timing.task import TIMER, VAD
 from soundflow.commands.progress import stages
 from soundflow.config.load import load
 from soundflow.config.record import to_plain
+from soundflow.convert.engine import open_engine
+from soundflow.errors import UserError
 from soundflow.logs import OUT
 from soundflow.output import Output, claim
 
@@ -33,14 +44,25 @@ COLUMNS = {
     "reply_exact": "exact",
 }
 # The oracles only prove the measure; they stand in results.json and the report.
-SYSTEMS = (MODEL, "never", "always", "random", TIMER)
+SYSTEMS = (MODEL, "never", "always", "random", TIMER, VAD)
+# What may change between two runs of one evaluation: outcomes stay valid or carry another key.
+FREE = ("output", "report", "streams_at_once", "write_calibration")
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.compare:
+        _compare(args)
+        return
+    if args.recipe is None:
+        raise UserError("no recipe was named", "soundflow evaluate RECIPE, or --compare A B")
     recipe = load(args.recipe, EvaluateRecipe, args.overrides, command="evaluate")
+    part = _part(args.part)
     claim(recipe.output, output_of(recipe), replace=args.replace)
     with stages() as tell:
-        results = evaluate(recipe, progress=tell)
+        results = evaluate(recipe, open_engine=open_engine, part=part, progress=tell)
+    if results is None:
+        OUT.print("this part is done; others are not: the last one to finish writes the results")
+        return
     if args.json:
         print(json.dumps(results.to_json(), indent=1))
         return
@@ -50,18 +72,40 @@ def run(args: argparse.Namespace) -> None:
 
 def output_of(recipe: EvaluateRecipe) -> Output:
     """The `Output` of an evaluation with this recipe."""
-    free = ("output", "report", "streams_at_once")
-    settings = {k: v for k, v in to_plain(recipe).items() if k not in free}
-    names = (RESULTS_FILE, REPORT_FILE, RECIPE_FILE, CALIBRATION_FILE)
-    return Output("evaluate", settings, names, results=RESULTS_FILE)
+    settings = {k: v for k, v in to_plain(recipe).items() if k not in FREE}
+    names = (
+        OUTCOMES_FOLDER, ROWS_FOLDER, RESULTS_FILE, REPORT_FILE, RECIPE_FILE, CALIBRATION_FILE,
+        COMPARISON_FILE,
+    )  # fmt: skip
+    return Output("evaluate", settings, names, kept=(OUTCOMES_FOLDER,), results=RESULTS_FILE)
+
+
+def _part(text: str | None) -> Part:
+    if text is None:
+        return Part()
+    index, slash, of = text.partition("/")
+    if not (slash and index.isdecimal() and of.isdecimal() and int(index) < int(of)):
+        raise UserError(f"--part {text}: expected I/N with I from 0 to N - 1", "for example 0/8")
+    return Part(int(index), int(of))
 
 
 def show(results: Results) -> None:
-    """The systems at the headline window; all intervals are in results.json and the report."""
-    systems = results.headline
+    """The headline of every task; all intervals are in results.json and the report."""
+    if results.timing is not None:
+        _show_timing(results.timing)
+    for task in results.tasks:
+        _show_task(task)
+    found = results.provenance
+    OUT.print(f"threshold {found.threshold:.3f}, {found.threshold_from}", soft_wrap=True)
+    for note in results.notes:
+        OUT.print(f"note: {note}", style="yellow", soft_wrap=True)
+
+
+def _show_timing(timing: TimingResults) -> None:
+    systems = timing.headline
     table = Table(
-        title=f"{results.n_streams} held-out streams, replies within "
-        f"{results.headline_window_s:g} s of t_ready",
+        title=f"{timing.n_streams} held-out streams, replies within "
+        f"{timing.headline_window_s:g} s of t_ready",
         title_justify="left",
     )
     table.add_column("system")
@@ -69,42 +113,83 @@ def show(results: Results) -> None:
     for title in COLUMNS.values():
         table.add_column(title, justify="right")
     for name in SYSTEMS:
-        metrics = systems[name]
-        table.add_row(name, _interval(metrics["f1"]), *(_value(metrics[c]) for c in COLUMNS))
+        if name in systems:
+            metrics = systems[name]
+            table.add_row(name, _interval(metrics["f1"]), *(_value(metrics[c]) for c in COLUMNS))
     OUT.print(table)
-    if results.failures:
-        failed = f"{len(results.failures)} streams failed: {results.failures[0]}"
+    for point in timing.points:
+        said = point.refusal or (
+            f"recall {_interval(point.recall)}, measured {_interval(point.false_per_hour)} an hour"
+        )
+        OUT.print(f"at {point.budget:g} false triggers an hour: {said}", soft_wrap=True)
+    for length in timing.stability:
+        OUT.print(
+            f"streams of {length.label}: F1 {_interval(length.metrics['f1'])}, "
+            f"{_interval(length.retained)} of that one by one",
+            soft_wrap=True,
+        )
+    if timing.failures:
+        failed = f"{len(timing.failures)} streams failed: {timing.failures[0]}"
         OUT.print(failed, style="red", soft_wrap=True)
-    if results.n_offline:
-        OUT.print(f"{results.n_offline} offline samples skipped: only streams are evaluated")
-    threshold = results.calibration.threshold
-    if results.calibration_path is None:
-        OUT.print(f"threshold {threshold:.3f}, from the checkpoint")
-    else:
-        OUT.print(
-            f"threshold {threshold:.3f}, calibrated on {results.calibration.split}, stored in "
-            f"{results.calibration_path}",
-            soft_wrap=True,
-        )
-    if results.stored_beside_report:
-        OUT.print(
-            "the checkpoint is read-only: pass the threshold to sessions: "
-            f"session.threshold={threshold:.3f}",
-            style="yellow",
-            soft_wrap=True,
-        )
+    if timing.n_offline:
+        OUT.print(f"{timing.n_offline} offline samples skipped: only streams are evaluated")
+    agreement = timing.agreement
     OUT.print(
-        f"{results.sessions_agree} of {results.sessions} live sessions gave the same events as "
-        f"batch decoding",
+        f"{agreement.same} of {agreement.sessions} live sessions gave the same replies as "
+        f"decoding many streams at once; {agreement.flips} decisions differed",
         soft_wrap=True,
     )
 
 
-def _value(estimate: Estimate) -> str:
-    return "–" if estimate.value is None else f"{estimate.value:.2f}"
+def _show_task(task: TaskResults) -> None:
+    table = Table(title=f"{task.title}: {task.n_items} items", title_justify="left")
+    table.add_column("system")
+    columns = list(task.systems[MODEL].figures)
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    for name, summary in task.systems.items():
+        table.add_row(name, *(_interval(summary.figures[c]) for c in columns))
+    OUT.print(table)
+    if task.failures:
+        failed = f"{len(task.failures)} items failed: {task.failures[0]}"
+        OUT.print(failed, style="red", soft_wrap=True)
 
 
-def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return _value(estimate)
-    return f"{_value(estimate)} ({estimate.low:.2f}–{estimate.high:.2f})"
+def _compare(args: argparse.Namespace) -> None:
+    first, second = Path(args.compare[0]), Path(args.compare[1])
+    found = compare(first, second)
+    path = second / COMPARISON_FILE
+    write_comparison(path, (str(first), str(second)), found)
+    if args.json:
+        print(json.dumps([task.to_json() for task in found], indent=1))
+        return
+    for task in found:
+        _show_comparison(task)
+    OUT.print(f"report: {path}", soft_wrap=True)
+
+
+def _show_comparison(task: TaskComparison) -> None:
+    table = Table(title=f"{task.title}: {task.n_items} items", title_justify="left")
+    for column in ("figure", "A", "B", "B - A (95 %)", "p"):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    for d in task.differences:
+        p = "–" if d.p is None else f"{d.p:.3g}"
+        name = d.name.replace("_", " ")
+        table.add_row(name, _value(d.first), _value(d.second), _interval(d.difference), p)
+    OUT.print(table)
+    if task.mcnemar is not None:
+        m = task.mcnemar
+        OUT.print(
+            f"right in A only: {m.only_first}, in B only: {m.only_second}, of {m.n}; McNemar p "
+            + ("–" if m.p is None else f"{m.p:.3g}")
+        )
+
+
+def _value(figure: Figure) -> str:
+    return "–" if figure.value is None else f"{figure.value:.2f}"
+
+
+def _interval(figure: Figure) -> str:
+    if figure.low is None or figure.high is None:
+        return _value(figure)
+    return f"{_value(figure)} ({figure.low:.2f}–{figure.high:.2f})"

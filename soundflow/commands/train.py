@@ -14,7 +14,7 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 
-from inference.evaluate.report_origin import training_section
+from inference.evaluate.report.origin import training_section
 from soundflow.commands.live_validation import live_validation
 from soundflow.config.load import load, read_tree, require_command
 from soundflow.config.record import to_plain

@@ -57,10 +57,8 @@ intervals: {{validate_every: 2, save_every: 2}}
 
 EVALUATE = """
 checkpoint: {folder}/run/model
-data: {folder}/data
 output: {folder}/evaluation
-thresholds: [0.5]
-latency_streams: 1
+timing: {{data: {folder}/data, thresholds: [0.5], latency_streams: 1}}
 report: {{streams: 1}}
 """
 
@@ -101,8 +99,8 @@ def test_a_chunk_from_the_recipe_to_the_report(tmp_path: Path, chunk_s: float) -
     decided = [e for e in events if isinstance(e, Decided)]
     assert [e.chunk for e in decided] == list(range(shards.lengths[0].chunks))
 
-    done = evaluate(recipe_of(EvaluateRecipe, EVALUATE, tmp_path))
-    assert done.sessions_agree == done.sessions == 1
+    done = evaluate(recipe_of(EvaluateRecipe, EVALUATE, tmp_path)).timing
+    assert done.agreement.same == done.agreement.sessions == 1
     assert not done.failures
     assert done.latency.decision_p50_s is not None
     assert (tmp_path / "evaluation/report.html").is_file()

@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     soundflow(
         "evaluate", QUICKSTART / "evaluate.yaml", f"checkpoint={folder / 'model'}",
-        f"data={data}", f"output={folder / 'evaluation'}", "thresholds=[0.1,0.5]",
+        f"timing.data={data}", f"output={folder / 'evaluation'}", "timing.thresholds=[0.1,0.5]",
         f"report.training_metrics={folder / 'metrics.jsonl'}",
         f"report.data_summary={data / 'summary.json'}",
     )  # fmt: skip
@@ -57,7 +57,7 @@ def test_the_chain_leaves_data_a_checkpoint_and_a_report(run: Path) -> None:
     assert summary["splits"]["train"]["streams"] == 24
     assert (run / "model/model.safetensors").is_file()
     results = json.loads((run / "evaluation/results.json").read_text())
-    systems = results["systems"]["2.0"]
+    systems = results["timing"]["systems"]["2.0"]
     assert {"model", "never", "always", "random"} < set(systems)
     assert systems["never"]["recall"]["value"] == 0.0
     report = (run / "evaluation/report.html").read_text()

@@ -6,27 +6,27 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import torch
 
-from inference.batch import decode_batch
-from inference.evaluate import sweep as sweep_module
+from inference.evaluate.compare import compare
 from inference.evaluate.recipe import EvaluateRecipe, ReportConfig
+from inference.evaluate.report.comparison import write_comparison
 from inference.evaluate.run import evaluate
-from inference.evaluate.streams import read_groups
-from inference.evaluate.sweep import decode, outcome_of, run_alone, sweep
+from inference.evaluate.store import Part
+from inference.evaluate.systems.model import Model
+from inference.evaluate.timing.config import RecallAt, StabilityConfig, TimingConfig
 from inference.evaluate.validate import stream_validation
 from inference.sampling import SamplingConfig
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import Checkpoint, save_checkpoint
 from soundflow.shards.reader import ShardSet
-from tests.inference.engines import make_engine, write_split
+from soundflow.shards.writer import write_index, write_shard
+from tests.inference.engines import make_engine, make_stream, write_split
 
 ENGINE = make_engine()
 GREEDY = SamplingConfig(temperature=0.0, max_reply_tokens=6)
@@ -46,49 +46,156 @@ def place(tmp_path_factory):
     return folder
 
 
+def recipe_of(place, output: str, **timing) -> EvaluateRecipe:
+    settings = {"thresholds": THRESHOLDS, "latency_streams": 2, **timing}
+    return EvaluateRecipe(
+        checkpoint=place / "model", output=place / output, streams_at_once=4, sampling=GREEDY,
+        report=ReportConfig(streams=2), timing=TimingConfig(data=place / "data", **settings),
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def done(place):
-    recipe = EvaluateRecipe(
-        checkpoint=place / "model",
-        data=place / "data",
-        output=place / "out",
-        thresholds=THRESHOLDS,
-        streams_at_once=4,
-        latency_streams=2,
-        sampling=GREEDY,
-        report=ReportConfig(streams=2),
-    )
-    return evaluate(recipe)
+    stability = StabilityConfig((1, 3), hours=0.01)
+    return evaluate(recipe_of(place, "out", stability=stability)).timing
 
 
 def test_results_are_on_disk_and_whole(place, done):
-    data = json.loads((place / "out" / "results.json").read_text())
+    everything = json.loads((place / "out" / "results.json").read_text())
+    assert everything["device"] == "cpu"
+    assert len(everything["weights"]) == 16
+    data = everything["timing"]
     assert data["n_streams"] == 6
     assert set(data["systems"]) == {"2.0", "1.0", "5.0"}
     named = data["systems"]["2.0"]
     assert named["oracle"]["f1"]["value"] == 1.0
+    assert named["oracle 1.9 s early"]["recall"]["value"] == 0.0
+    assert data["systems"]["5.0"]["oracle 3 s late"]["recall"]["value"] == 1.0
     assert named["never"]["false_per_hour"]["value"] == 0.0
     assert named["always"]["recall"]["value"] == 1.0
     assert named["model"]["wanted"]["value"] == 6
+    assert named["model"]["recall"]["n"] == 6
+    assert "window:2s" in named["model"]["recall"]["signature"]
     assert data["failures"] == []
-    assert len(data["curve"]) == len({*THRESHOLDS, data["calibration"]["threshold"]})
-    stored = json.loads((place / "model" / "calibration.json").read_text())
-    assert stored["threshold"] == data["calibration"]["threshold"]
+    assert len(data["curve"]) == len({*THRESHOLDS, data["threshold"]})
+
+
+def test_the_calibration_is_in_the_output_and_names_what_it_was_chosen_on(place, done):
+    stored = json.loads((place / "out" / "calibration.json").read_text())
+    assert stored["threshold"] == done.threshold
+    assert stored["data_fingerprint"] == ShardSet(place / "data" / "valid").content_hash
+    assert stored["weights"] == json.loads((place / "out" / "results.json").read_text())["weights"]
+    assert not (place / "model" / "calibration.json").exists(), "writing it there is a choice"
+
+
+def test_writing_the_calibration_into_the_checkpoint_is_a_choice(place, tmp_path, caplog):
+    checkpoint = tmp_path / "model"
+    shutil.copytree(place / "model", checkpoint)
+    chosen = replace(recipe_of(place, "chosen"), checkpoint=checkpoint, write_calibration=True)
+    evaluate(chosen)
+    stored = (checkpoint / "calibration.json").read_text()
+    assert stored == (place / "chosen" / "calibration.json").read_text()
+    # Root may write anywhere, so a folder stands in the way.
+    (checkpoint / "calibration.json").unlink()
+    (checkpoint / "calibration.json").mkdir()
+    assert evaluate(chosen) is not None
+    assert "pass its threshold to sessions" in caplog.text
 
 
 def test_live_sessions_did_as_the_batch(done):
-    assert (done.sessions, done.sessions_agree) == (2, 2)
+    assert (done.agreement.sessions, done.agreement.same, done.agreement.flips) == (2, 2, 0)
     assert done.latency.real_time_factor > 0
 
 
-def test_the_same_evaluation_gives_the_same_figures(place, done):
-    recipe = EvaluateRecipe(
-        place / "model", place / "data", place / "again",
-        thresholds=THRESHOLDS, streams_at_once=3, latency_streams=2, sampling=GREEDY,
-    )  # fmt: skip
-    again = evaluate(recipe)
-    assert again.systems == done.systems
-    assert again.curve == done.curve
+def test_parts_and_batches_of_another_size_give_the_same_figures(place, done):
+    again = replace(recipe_of(place, "again"), streams_at_once=3)
+    assert evaluate(again, part=Part(0, 3)) is None
+    assert evaluate(again, part=Part(2, 3)) is None
+    results = evaluate(again, part=Part(1, 3)).timing
+    assert results.systems == done.systems
+    assert results.curve == done.curve
+
+
+def test_a_resumed_evaluation_decodes_nothing_twice(place, done, monkeypatch):
+    asked = []
+    stock = Model.run
+
+    def counting(self, items):
+        asked.extend(items)
+        return stock(self, items)
+
+    monkeypatch.setattr(Model, "run", counting)
+    first = recipe_of(place, "resumed")
+    evaluate(first, part=Part(0, 2))
+    half = {item.id for item in asked}
+    asked.clear()
+    evaluate(first)
+    assert {item.id for item in asked}.isdisjoint(half)
+    asked.clear()
+    assert evaluate(first).timing.systems == done.systems
+    assert not asked
+
+
+def test_other_weights_are_decoded_anew(place, tmp_path):
+    other = make_engine(seed=3)
+    save_checkpoint(tmp_path, other.model, other.tokenizer, other.spec, TrainingFacts(400))
+    recipe = recipe_of(place, "other", calibrate_on=None)
+    evaluate(recipe)
+    evaluate(replace(recipe, checkpoint=tmp_path))
+    assert len(list((place / "other" / "outcomes").iterdir())) == 2
+
+
+def test_longer_streams_hold_the_same_events(done):
+    one, three, hour = done.stability
+    assert (one.label, three.label, hour.label) == ("1 segment", "3 segments", "0.01 h")
+    assert (one.n_streams, three.n_streams) == (6, 2)
+    assert one.retained.value == 1.0
+    assert one.metrics["f1"] == done.headline["model"]["f1"]
+    assert three.metrics["wanted"].value == hour.metrics["wanted"].value == 6
+    assert three.metrics["hours"].value == pytest.approx(one.metrics["hours"].value)
+
+
+def test_reliability_counts_every_decision(place, done):
+    chunks = ShardSet(place / "data" / "test").n_samples // ENGINE.spec.time.chunk_samples
+    found = done.reliability
+    assert sum(b.n for b in found.bins) == chunks == found.brier.n
+    assert 0.0 <= found.ece.value <= 1.0
+    assert found.ece.low <= found.ece.value
+
+
+def test_negatives_bring_the_hours_that_a_claim_needs(place):
+    for split in ("test", "valid"):
+        folder = place / "negatives" / split
+        info = write_shard(folder, 0, "key", [make_stream(ENGINE, "s0", 6, ())], ENGINE.spec)
+        write_index(folder, ENGINE.spec, [info])
+    found = evaluate(recipe_of(place, "negative", negatives=place / "negatives")).timing
+    assert found.n_streams == 7
+    (half, two) = found.points
+    assert half.refusal.startswith("needs 6.0 h of silence-only audio, these are 0.00 h")
+    assert two.to_json()["recall"] is None
+    with pytest.raises(UserError, match="holds an event to answer"):
+        evaluate(recipe_of(place, "positive", negatives=place / "data"))
+
+
+def test_calibrating_for_a_budget(place):
+    recipe = recipe_of(place, "budget", calibrate=RecallAt(1e6))
+    assert evaluate(recipe).provenance.threshold_from == (
+        "calibrated for the best recall at 1e+06 false/h"
+    )
+    with pytest.raises(UserError, match=r"no threshold has at most 0\.001 false triggers an hour"):
+        evaluate(recipe_of(place, "budget0", calibrate=RecallAt(0.001), thresholds=(0.01,)))
+
+
+def test_a_comparison_with_itself_shows_nothing(place, done, tmp_path):
+    evaluate(recipe_of(place, "again2"))
+    (found,) = compare(place / "out", place / "again2")
+    assert found.n_items == 6
+    assert all(d.difference.value in (0.0, None) for d in found.differences)
+    assert (found.mcnemar.n, found.mcnemar.only_first, found.mcnemar.p) == (6, 0, None)
+    write_comparison(tmp_path / "c.html", ("a", "b"), [found])
+    assert "https://" not in (tmp_path / "c.html").read_text()
+    with pytest.raises(UserError, match="is no finished evaluation"):
+        compare(place / "out", tmp_path)
 
 
 class _Links(HTMLParser):
@@ -143,85 +250,6 @@ def _browse(page: Path, place: Path) -> tuple[str, list[str], int]:
     return ran.stdout, console, log.read_text().count('"initiator":"null"')
 
 
-def test_every_threshold_is_what_decoding_at_it_alone_gives(place):
-    shards = ShardSet(place / "data" / "test")
-    (group,) = read_groups(ENGINE, shards, range(6), 6)
-    swept = sweep(ENGINE, group, THRESHOLDS, GREEDY)
-    said = set()
-    for threshold in THRESHOLDS:
-        alone = decode(ENGINE, group, threshold, GREEDY)
-        outcomes = [outcome_of(r, ENGINE.spec.time) for r in alone]
-        assert [outcome_of(r, ENGINE.spec.time) for r in swept[threshold]] == outcomes
-        said.add(sum(len(o.onsets) for o in outcomes))
-    assert len(said) > 1, "thresholds that change nothing prove nothing"
-
-
-def test_one_crash_costs_one_stream(place, monkeypatch):
-    shards = ShardSet(place / "data" / "test")
-    (group,) = read_groups(ENGINE, shards, range(6), 6)
-    broken = replace(group[2], sample=replace(group[2].sample, record=_without_system(group[2])))
-
-    def failing(engine, streams, limit):
-        if any(s.system is None for s in streams):
-            raise RuntimeError("a stream broke the batch")
-        return decode_batch(engine, streams, limit)
-
-    def failing_alone(engine, stream, threshold, sampling):
-        if stream.record.system is None:
-            return sweep_module.Run((), "RuntimeError: a stream broke")
-        return run_alone(engine, stream, threshold, sampling)
-
-    monkeypatch.setattr(sweep_module, "decode_batch", failing)
-    monkeypatch.setattr(sweep_module, "run_alone", failing_alone)
-    runs = decode(ENGINE, [*group[:2], broken, *group[3:]], 0.5, GREEDY)
-    assert [r.failure is None for r in runs] == [True, True, False, True, True, True]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-    ],
-)
-def test_running_out_of_memory_ends_the_evaluation(place, monkeypatch, error):
-    def failing(engine, streams, limit):
-        raise error
-
-    monkeypatch.setattr(sweep_module, "decode_batch", failing)
-    (group,) = read_groups(ENGINE, ShardSet(place / "data" / "test"), range(2), 2)
-    with pytest.raises(UserError, match="memory ran out while decoding 2 streams at once"):
-        decode(ENGINE, group, 0.5, GREEDY)
-
-
-def test_a_read_only_checkpoint_is_noticed_and_the_threshold_goes_to_the_output(place, monkeypatch):
-    """Root may write anywhere, so the write itself is made to fail."""
-    stock = tempfile.TemporaryFile
-
-    def refusing(*args, dir=None, **more):
-        if dir == place / "model":
-            raise PermissionError(13, "read-only")
-        return stock(*args, dir=dir, **more)
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", refusing)
-    before = (place / "model" / "calibration.json").read_bytes()
-    recipe = EvaluateRecipe(
-        place / "model", place / "data", place / "read_only",
-        thresholds=(0.3, 0.6), latency_streams=1, sampling=GREEDY,
-    )  # fmt: skip
-    results = evaluate(recipe)
-    assert results.stored_beside_report
-    assert results.calibration_path == str(place / "read_only" / "calibration.json")
-    assert (place / "model" / "calibration.json").read_bytes() == before
-
-
-def test_the_calibration_names_its_data(place, done):
-    stored = json.loads((place / "model" / "calibration.json").read_text())
-    assert stored["data_fingerprint"] == ShardSet(place / "data" / "valid").content_hash
-    assert stored["data_fingerprint"] != ENGINE.spec.fingerprint
-
-
 def test_tables_by_task_and_kind_add_up(done):
     model = done.headline["model"]
     assert sum(t.n_streams for t in done.tasks) == done.n_streams
@@ -241,19 +269,12 @@ def test_streams_with_mistakes_are_drawn_first(place, done):
 
 def test_a_report_from_another_folder_has_all_its_sections(place, done, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    recipe = EvaluateRecipe(
-        place / "model", place / "data", place / "elsewhere", calibrate_on=None,
-        thresholds=(0.5,), latency_streams=1, sampling=GREEDY,
-    )  # fmt: skip
+    recipe = recipe_of(place, "elsewhere", calibrate_on=None, thresholds=(0.5,))
     evaluate(recipe)
     assert 'id="training"' in (place / "elsewhere" / "report.html").read_text()
     lost = replace(recipe, report=ReportConfig(training_metrics=Path("runs/metrics.jsonl")))
     with pytest.raises(UserError, match=r"training_metrics: runs/metrics.jsonl: no such file"):
         evaluate(lost)
-
-
-def _without_system(stream):
-    return replace(stream.record, system=None)
 
 
 def test_validation_gives_plain_figures_and_leaves_the_model_in_training(place):
@@ -271,7 +292,7 @@ def test_validation_gives_plain_figures_and_leaves_the_model_in_training(place):
 
 
 def test_a_missing_split_is_the_users_mistake(place):
-    recipe = EvaluateRecipe(place / "model", place / "data", place / "x", split="tset")
+    recipe = recipe_of(place, "x", split="tset")
     with pytest.raises(UserError, match="tset"):
         evaluate(recipe)
 
@@ -281,15 +302,21 @@ def test_data_of_another_spec_is_refused(place):
         ENGINE, spec=replace(ENGINE.spec, front_end=replace(ENGINE.spec.front_end, n_mels=64))
     )
     write_split(other, place / "foreign" / "test", 1)
-    recipe = EvaluateRecipe(place / "model", place / "foreign", place / "y", calibrate_on=None)
+    recipe = recipe_of(place, "y", calibrate_on=None)
+    recipe = replace(recipe, timing=replace(recipe.timing, data=place / "foreign"))
     with pytest.raises(UserError, match="n_mels"):
         evaluate(recipe)
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("windows_s", ()), ("thresholds", (1.5,)), ("streams_at_once", 0), ("calibrate_on", "test")],
+    [("windows_s", ()), ("thresholds", (1.5,)), ("calibrate_on", "test"), ("calibrate", "recall")],
 )
 def test_impossible_recipes_are_refused(place, key, value):
     with pytest.raises(ValueError, match=key):
-        EvaluateRecipe(place, place, place, **{key: value})
+        TimingConfig(data=place, **{key: value})
+
+
+def test_a_recipe_that_measures_nothing_is_refused(place):
+    with pytest.raises(ValueError, match="names nothing to measure"):
+        EvaluateRecipe(place, place)

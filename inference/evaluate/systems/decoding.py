@@ -1,0 +1,71 @@
+"""Decodes finished recordings with the live engine: encoded once, many side by side.
+
+`decode_together` is the only place that knows how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from inference.audio_frontend import mel_chunks
+from inference.batch import BatchStream, decode_batch
+from inference.engine import Engine
+from inference.events import SessionEvent
+from inference.feed import packets
+from inference.policy import ModelPolicy
+from inference.sampling import SamplingConfig
+from inference.sources.recordings import Recording
+
+ENCODE_CHUNKS = 256
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EncodedRecording:
+    """The encoder outputs of a recording, (n_chunks, slots, d), and its instruction."""
+
+    slots: Tensor
+    system: str
+
+
+def log_mel_of(engine: Engine, recording: Recording) -> Float32:
+    """(n_chunks, n_mels, frames) of a recording, fed as to a session.
+
+    Raises:
+        UserError: if it cannot be read to its end.
+    """
+    taken_in = packets(recording, engine.profile, engine.spec.time)
+    return mel_chunks(engine.spec, engine.profile, taken_in)
+
+
+def encode(engine: Engine, mels: Sequence[Float32]) -> list[Tensor]:
+    """Encodes the chunks of all recordings in large batches; each chunk is still encoded alone."""
+    if not mels:
+        return []
+    with torch.inference_mode():
+        batches = torch.from_numpy(np.concatenate(mels)).split(ENCODE_CHUNKS)  # type: ignore[no-untyped-call]
+        slots = torch.cat([engine.model.encode(b.to(engine.model.device)) for b in batches])
+        parts: Sequence[Tensor] = slots.split([len(m) for m in mels])  # type: ignore[no-untyped-call]
+    return list(parts)
+
+
+def decode_together(
+    engine: Engine,
+    recordings: Sequence[EncodedRecording],
+    threshold: float,
+    sampling: SamplingConfig,
+) -> list[list[SessionEvent] | None]:
+    """The events of every recording, as its own session would give them.
+
+    None for one that needs more positions than were trained: a session would trim its memory, which
+    a batch cannot; use a session for it.
+    """
+    batch = [BatchStream(r.slots, r.system, ModelPolicy(threshold, sampling)) for r in recordings]
+    return decode_batch(engine, batch, sampling.max_reply_tokens)

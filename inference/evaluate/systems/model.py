@@ -1,0 +1,256 @@
+"""Our model as a system: the live engine over items, many at a time, with every failure named."""
+
+from __future__ import annotations
+
+import logging
+import time as clock
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from inference.dialogue_decoder import NonFiniteLogitsError
+from inference.engine import Engine
+from inference.evaluate.outcome import Failure, Outcome, Piece, TimedReply
+from inference.evaluate.systems.decoding import (
+    EncodedRecording,
+    decode_together,
+    encode,
+    log_mel_of,
+)
+from inference.evaluate.task import Item
+from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
+from inference.feed import feed
+from inference.latency import ChunkCost, chunk_costs
+from inference.sampling import SamplingConfig
+from inference.session import Session, SessionConfig
+from soundflow.errors import UserError
+from soundflow.protocol.timebase import TimeBase
+
+log = logging.getLogger(__name__)
+
+MODEL = "model"
+# Encoder outputs of so many chunks are held at once (27 minutes of audio at 0.4 s).
+GROUP_CHUNKS = 4096
+
+
+class TimedOut(Exception):
+    """An item took longer than it may."""
+
+
+@dataclass(frozen=True)
+class TimedSession:
+    """The outcome of one live session, and the computation that each of its chunks took."""
+
+    outcome: Outcome
+    costs: list[ChunkCost]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The engine at one threshold.
+
+    Attributes:
+        at_once: how many items are decoded side by side.
+        timeout_s: seconds of computation that one item may take when decoded alone.
+        notes: filled with what did not go as planned but cost no item, such as a batch that did
+            not fit into memory.
+    """
+
+    engine: Engine
+    threshold: float
+    sampling: SamplingConfig
+    at_once: int = 32
+    timeout_s: float = 600.0
+    notes: list[str] = field(default_factory=list, repr=False)
+    _encoded: dict[str, EncodedRecording] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        return MODEL
+
+    def at(self, threshold: float) -> Model:
+        """The same model at another threshold; items that are encoded stay so."""
+        return replace(self, threshold=threshold)
+
+    def run(self, items: Sequence[Item[object]]) -> Iterator[tuple[str, Outcome]]:
+        """Group by group, so that memory does not grow with the number of items."""
+        for group in groups(items, self.at_once, self.engine.spec.time):
+            yield from self._run_group(group)
+
+    def _run_group(self, group: Sequence[Item[object]]) -> Iterator[tuple[str, Outcome]]:
+        short = [item for item in group if self._fits(item)]
+        for item in group:
+            if not self._fits(item):
+                yield item.id, self.run_alone(item)
+        try:
+            found = self._together(short)
+        except Exception as error:
+            # Whichever item it was, decoding them in smaller groups names it.
+            if len(short) < 2:
+                for item in short:
+                    yield item.id, self.run_alone(item)
+                return
+            parts = 2 if is_out_of_memory(error) else len(short)
+            self._note(f"{len(short)} items at once failed ({reason(error)}): {_fewer(parts)}")
+            self._encoded.clear()
+            step = -(-len(short) // parts)
+            for start in range(0, len(short), step):
+                yield from self._run_group(short[start : start + step])
+            return
+        for item in short:
+            outcome = found[item.id]
+            yield item.id, self.run_alone(item) if outcome is None else outcome
+
+    def _fits(self, item: Item[object]) -> bool:
+        """Whether the audio alone leaves its memory untrimmed."""
+        time = self.engine.spec.time
+        return time.chunks_in(item.n_samples) * time.slots_per_chunk < self.engine.limit_positions
+
+    def _together(self, items: Sequence[Item[object]]) -> dict[str, Outcome | None]:
+        """None for an item that has to be decoded in a session of its own."""
+        unreadable = self._encode(items)
+        readable = [item for item in items if item.id not in unreadable]
+        events = decode_together(
+            self.engine, [self._encoded[item.id] for item in readable], self.threshold,
+            self.sampling,
+        )  # fmt: skip
+        time = self.engine.spec.time
+        found: dict[str, Outcome | None] = dict(unreadable)
+        for item, happened in zip(readable, events, strict=True):
+            found[item.id] = None if happened is None else outcome_of(happened, time)
+        return found
+
+    def _encode(self, items: Sequence[Item[object]]) -> dict[str, Outcome]:
+        """Encodes what is not encoded yet, and forgets all others.
+
+        Returns:
+            The outcomes of items whose audio cannot be read.
+        """
+        if any(item.id not in self._encoded for item in items):
+            self._encoded.clear()
+        missing = [item for item in items if item.id not in self._encoded]
+        unreadable, ids, systems, mels = {}, [], [], []
+        for item in missing:
+            try:
+                recording = item.open()
+                mels.append(log_mel_of(self.engine, recording))
+            except UserError as error:
+                unreadable[item.id] = _unreadable(error)
+                continue
+            ids.append(item.id)
+            own = recording.system
+            systems.append(self.engine.system if own is None else own)
+        for name, system, slots in zip(ids, systems, encode(self.engine, mels), strict=True):
+            self._encoded[name] = EncodedRecording(slots, system)
+        return unreadable
+
+    def run_alone(self, item: Item[object]) -> Outcome:
+        """One item through a live session of its own, which trims its memory where it must."""
+        return self.run_session(item).outcome
+
+    def run_session(self, item: Item[object]) -> TimedSession:
+        """The same, with what each chunk cost."""
+        events: list[SessionEvent] = []
+        time = self.engine.spec.time
+        deadline_s = clock.monotonic() + self.timeout_s
+        try:
+            recording = item.open()
+            config = SessionConfig(recording.system, self.threshold, None, self.sampling)
+            for output in feed(self.engine, Session(self.engine, config), [recording]):
+                events += output.events
+                if clock.monotonic() > deadline_s:
+                    raise TimedOut(f"more than {self.timeout_s:g} s of computation")
+        except Exception as error:
+            log.warning("%s: %s", item.id, reason(error))
+            log.debug("%s", item.id, exc_info=True)
+            outcome = replace(outcome_of(events, time), failure=failure_of(error))
+            return TimedSession(outcome, chunk_costs(events))
+        return TimedSession(outcome_of(events, time, timed=True), chunk_costs(events))
+
+    def _note(self, text: str) -> None:
+        log.warning("%s", text)
+        self.notes.append(text)
+
+
+def groups(
+    items: Sequence[Item[object]], at_most: int, time: TimeBase
+) -> Iterator[list[Item[object]]]:
+    """Items in order, in groups bounded in number and in length."""
+    group: list[Item[object]] = []
+    chunks = 0
+    for item in items:
+        n = time.chunks_in(item.n_samples)
+        if group and (len(group) == at_most or chunks + n > GROUP_CHUNKS):
+            yield group
+            group, chunks = [], 0
+        group.append(item)
+        chunks += n
+    if group:
+        yield group
+
+
+def outcome_of(events: Sequence[SessionEvent], time: TimeBase, *, timed: bool = False) -> Outcome:
+    """The outcome of a session; replies start at their decision in stream time, not compute time.
+
+    Args:
+        timed: whether the wall clock of the events means something.
+    """
+    arrived = {e.chunk: e.arrived_wall_s for e in events if isinstance(e, Decided)}
+    p_response: list[float | None] = []
+    pieces: dict[int, list[Piece]] = {}
+    ended: dict[int, ReplyEnded] = {}
+    spoke: list[int] = []
+    for event in events:
+        if isinstance(event, Decided):
+            p_response += [None] * (event.chunk - len(p_response))  # dropped before it was decided
+            p_response.append(None if event.stale else event.p_response)
+            if event.speak:
+                spoke.append(event.chunk)
+        elif isinstance(event, ReplyText):
+            wall_s = event.wall_s - arrived[event.chunk] if timed else None
+            at = time.decision_time_samples(event.chunk)
+            pieces.setdefault(event.chunk, []).append(Piece(event.text, at, wall_s))
+        elif isinstance(event, ReplyEnded):
+            ended[event.chunk] = event
+    replies = tuple(
+        TimedReply(
+            time.decision_time_samples(chunk),
+            ended[chunk].text if chunk in ended else "",
+            ended[chunk].emotion if chunk in ended else "",
+            tuple(pieces.get(chunk, ())),
+        )
+        for chunk in spoke
+    )
+    return Outcome(replies, None, tuple(p_response))
+
+
+def failure_of(error: Exception) -> Failure:
+    if isinstance(error, TimedOut):
+        return Failure("time-out", str(error))
+    if is_out_of_memory(error):
+        return Failure("out of memory", reason(error))
+    if isinstance(error, UserError) and not isinstance(error, NonFiniteLogitsError):
+        return Failure("unreadable audio", error.message)
+    return Failure("crash", reason(error))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    # PyTorch's allocator of the CPU raises a plain RuntimeError.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(
+        error
+    )
+
+
+def reason(error: BaseException) -> str:
+    """One line that names an exception."""
+    said = error.message if isinstance(error, UserError) else str(error)
+    return f"{type(error).__name__}: {' '.join(said.split())[:200]}"
+
+
+def _unreadable(error: UserError) -> Outcome:
+    return Outcome(failure=Failure("unreadable audio", error.message))
+
+
+def _fewer(parts: int) -> str:
+    return "decoding half as many at once" if parts == 2 else "decoding them one by one"

@@ -1,0 +1,301 @@
+"""Measures the timing of a model: decodes held-out streams, chooses a threshold, counts.
+
+::
+
+    calibrate_on ─▶ threshold, operating points, the silence timer's settings
+    split ────────▶ the model at that threshold ┐
+                    the baselines               ├─▶ the timing protocol, W = 2, 1, 5 s
+                    the model at every threshold ─▶ curve, operating points
+                    a few live sessions ──────────▶ latency, and the same outcomes as in a batch
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from inference.evaluate.outcome import Outcome
+from inference.evaluate.store import OutcomeStore
+from inference.evaluate.systems.agreement import first_flip, same
+from inference.evaluate.systems.model import MODEL, Model
+from inference.evaluate.systems.thresholds import decode_at, outcome_at
+from inference.evaluate.task import Item
+from inference.evaluate.timing.breakdown import by_kind, by_task
+from inference.evaluate.timing.conditions import by_condition
+from inference.evaluate.timing.config import TimingConfig
+from inference.evaluate.timing.curve import (
+    HEADLINE_FALSE_PER_HOUR,
+    Choice,
+    OperatingPoint,
+    choose_f1,
+    choose_recall_at,
+    operating_point,
+)
+from inference.evaluate.timing.metrics import figures, score, signature_of
+from inference.evaluate.timing.reliability import reliability
+from inference.evaluate.timing.results import Agreement, TimingResults
+from inference.evaluate.timing.rows import TimingRow, rows_of, windows_of
+from inference.evaluate.timing.stability import Length, joined, length
+from inference.evaluate.timing.task import (
+    NEGATIVE_PREFIX,
+    TimingTask,
+    online_positions,
+    reply_rate,
+)
+from inference.evaluate.timing.timer import best_timer
+from inference.evaluate.timing.truth import Truth
+from inference.latency import Latency, measure
+from soundflow.errors import UserError
+from soundflow.shards.reader import ShardSet
+from soundflow.shards.schema import StreamSample
+
+Progress = Callable[[str, int, int], None]
+OpenStore = Callable[[str, str], OutcomeStore]
+
+
+@dataclass(frozen=True)
+class Half:
+    """A split (with the negatives of the same name) and the model's outcomes on it."""
+
+    name: str
+    shards: tuple[ShardSet, ...]
+    task: TimingTask
+    items: list[Item[Truth]]
+    store: OutcomeStore
+
+    @property
+    def truths(self) -> list[Truth]:
+        return [item.reference for item in self.items]
+
+    @property
+    def content_hash(self) -> str:
+        return "-".join(s.content_hash for s in self.shards)
+
+    def read(self, index: int) -> StreamSample:
+        """The stream of an item.
+
+        Raises:
+            UserError: if it is damaged.
+        """
+        shards, position = self.task.streams[index]
+        return shards.read(position)
+
+    def outcomes(self, threshold: float) -> list[Outcome] | None:
+        """None while items are missing."""
+        time = self.task.time
+        found = [outcome_at(self.store, item.id, threshold, time) for item in self.items]
+        return [o for o in found if o is not None] if None not in found else None
+
+    def rows(self, threshold: float) -> list[TimingRow]:
+        outcomes = self.outcomes(threshold)
+        assert outcomes is not None, "measured before all items were decoded"
+        return rows_of(self.truths, outcomes, self.task.time, self.task.window_s)
+
+
+@dataclass(frozen=True)
+class Halves:
+    """What is measured, and what the threshold is chosen on."""
+
+    test: Half
+    calibration: Half | None
+
+    @property
+    def all(self) -> tuple[Half, ...]:
+        return (self.calibration, self.test) if self.calibration else (self.test,)
+
+
+def open_halves(config: TimingConfig, model: Model, open_store: OpenStore) -> Halves:
+    """Reads the records of both splits and what was decoded of them before.
+
+    Args:
+        open_store: (name, content hash) -> the outcomes of this model on that data.
+
+    Raises:
+        UserError: if a split is missing, holds no stream, or follows another spec than the model.
+    """
+    names = [config.split, *([config.calibrate_on] if config.calibrate_on else [])]
+    found = [_open_half(config, model, name, open_store) for name in names]
+    return Halves(found[0], found[1] if config.calibrate_on else None)
+
+
+def _open_half(config: TimingConfig, model: Model, name: str, open_store: OpenStore) -> Half:
+    shards = [ShardSet(config.data / name)]
+    if config.negatives is not None:
+        shards.append(ShardSet(config.negatives / name))
+    for one in shards:
+        model.engine.spec.require_same(one.spec, "the checkpoint", str(one.folder))
+    time = model.engine.spec.time
+    streams = [(s, i) for s in shards for i in online_positions(s, config.max_streams)]
+    negatives = shards[1] if len(shards) > 1 else None
+    task = TimingTask(streams, time, config.windows_s[0], negatives, seed=model.sampling.seed)
+    content = "-".join(s.content_hash for s in shards)
+    return Half(name, tuple(shards), task, task.items(), open_store(name, content))
+
+
+def decode(half: Half, model: Model, thresholds: Sequence[float], part: Sequence[int],
+           tell: Progress) -> None:  # fmt: skip
+    """Brings the store to hold these items of a half at every threshold."""
+    items = [half.items[k] for k in part]
+    stage = f"decode {half.name}"
+    tell(stage, 0, len(items))
+    decode_at(model, items, thresholds, half.store, lambda n: tell(stage, n, len(items)))
+
+
+def choose(config: TimingConfig, halves: Halves) -> Choice | None:
+    """The threshold by the rule of the recipe; None without a calibration split.
+
+    Raises:
+        UserError: if no threshold keeps to the budget.
+    """
+    if halves.calibration is None:
+        return None
+    curve = {t: halves.calibration.rows(t) for t in config.thresholds}
+    if config.calibrate == "f1":
+        return choose_f1(curve)
+    budget = config.calibrate.false_per_hour
+    chosen = choose_recall_at(curve, budget)
+    if chosen is None:
+        raise UserError(
+            f"timing.calibrate: no threshold has at most {budget:g} false triggers an hour of "
+            f"silence-only audio on {halves.calibration.name}",
+            "allow more, add higher timing.thresholds, or use calibrate: f1",
+        )
+    return chosen
+
+
+def measure_timing(
+    config: TimingConfig, model: Model, halves: Halves, chosen: Choice | None, tell: Progress
+) -> TimingResults:
+    """All figures, once every item has been decoded at every threshold."""
+    test, time, headline_s = halves.test, model.engine.spec.time, config.windows_s[0]
+    truths, threshold = test.truths, model.threshold
+    outcomes = test.outcomes(threshold)
+    assert outcomes is not None
+    learn = halves.calibration or test
+    timer = best_timer(learn.items, time) if halves.calibration else None
+    task = replace(test.task, timer=timer, reply_rate=reply_rate(learn.truths, time))
+    systems = {MODEL: outcomes}
+    for baseline in task.baselines():
+        found = dict(baseline.run(test.items))
+        systems[baseline.name] = [found[item.id] for item in test.items]
+    signature = signature_of(time, headline_s)
+    curve = {t: test.rows(t) for t in sorted({*config.thresholds, threshold})}
+    latency, agreement = _time_sessions(config, model, test, outcomes)
+    return TimingResults(
+        split=test.name,
+        calibrate_on=halves.calibration.name if halves.calibration else None,
+        n_streams=len(truths),
+        n_offline=_count_offline(test.shards),
+        threshold=threshold,
+        chosen=chosen,
+        timer=task.silence_timer,
+        systems={
+            window: {n: score(truths, o, time, window) for n, o in systems.items()}
+            for window in config.windows_s
+        },
+        curve={t: figures(rows, signature) for t, rows in curve.items()},
+        points=_points(config, halves, signature),
+        reliability=reliability(truths, outcomes, time, headline_s),
+        tasks=by_task(truths, outcomes, time, headline_s),
+        kinds=by_kind(truths, outcomes, windows_of(time, headline_s)),
+        conditions=by_condition(truths, curve[threshold], time),
+        stability=_stability(config, model, test, curve[threshold], tell),
+        latency=latency,
+        agreement=agreement,
+        failures=tuple(
+            f"{item.id}: {o.failure}"
+            for item, o in zip(test.items, outcomes, strict=True)
+            if o.failure
+        ),
+    )
+
+
+def _points(config: TimingConfig, halves: Halves, signature: str) -> tuple[OperatingPoint, ...]:
+    if halves.calibration is None:
+        return ()
+    calibration = {t: halves.calibration.rows(t) for t in config.thresholds}
+    test = {t: halves.test.rows(t) for t in config.thresholds}
+    return tuple(
+        operating_point(budget, calibration, test, signature) for budget in HEADLINE_FALSE_PER_HOUR
+    )
+
+
+def _stability(
+    config: TimingConfig, model: Model, test: Half, rows: Sequence[TimingRow], tell: Progress
+) -> tuple[Length, ...]:
+    """Joins streams of the split itself: more silence would only dilute what is compared."""
+    if config.stability is None:
+        return ()
+    time = model.engine.spec.time
+    # Negatives come last.
+    n = sum(not item.id.startswith(NEGATIVE_PREFIX) for item in test.items)
+    items, rows = test.items[:n], rows[:n]
+    wanted: list[tuple[str, Callable[[Sequence[Item[Truth]]], bool]]] = [
+        (f"{k} segment{'s' if k > 1 else ''}", lambda parts, k=k: len(parts) == k)  # type: ignore[misc]
+        for k in config.stability.segments
+    ]
+    if config.stability.hours is not None:
+        n_samples = time.samples(3600.0 * config.stability.hours)
+        wanted.append(
+            (f"{config.stability.hours:g} h",
+             lambda parts: sum(p.n_samples for p in parts) >= n_samples)
+        )  # fmt: skip
+    return tuple(_one_length(model, test, items, rows, label, size, tell) for label, size in wanted)
+
+
+def _one_length(
+    model: Model,
+    test: Half,
+    items: Sequence[Item[Truth]],
+    rows: Sequence[TimingRow],
+    label: str,
+    size: Callable[[Sequence[Item[Truth]]], bool],
+    tell: Progress,
+) -> Length:
+    time, window_s = model.engine.spec.time, test.task.window_s
+    groups = joined(items, size, label.replace(" ", "-"))
+    long = [item for item, _ in groups]
+    stage = f"decode {label}"
+    tell(stage, 0, len(long))
+    decode_at(model, long, [model.threshold], test.store, lambda k: tell(stage, k, len(long)))
+    outcomes = [outcome_at(test.store, i.id, model.threshold, time) for i in long]
+    known = [o for o in outcomes if o is not None]
+    found = rows_of([i.reference for i in long], known, time, window_s)
+    parts = [places for _, places in groups]
+    return length(label, rows, found, parts, signature_of(time, window_s))
+
+
+def _count_offline(shards: Sequence[ShardSet]) -> int:
+    return sum(int(s.lengths.is_kind("offline").sum()) for s in shards)
+
+
+def one_of_each_task(truths: Sequence[Truth]) -> list[int]:
+    """All streams: the first of every task, then the second, and so on."""
+    seen: dict[str, int] = {}
+    ranked = []
+    for index, truth in enumerate(truths):
+        rank = seen[truth.task] = seen.get(truth.task, -1) + 1
+        ranked.append((rank, index))
+    return [index for _, index in sorted(ranked)]
+
+
+def _time_sessions(
+    config: TimingConfig, model: Model, test: Half, outcomes: Sequence[Outcome]
+) -> tuple[Latency, Agreement]:
+    """Feeds a few streams to live sessions and compares their outcomes with those in a batch."""
+    time = model.engine.spec.time
+    costs, flips = [], []
+    agree = 0
+    timed = one_of_each_task(test.truths)[: config.latency_streams]
+    for index in timed:
+        alone = model.run_session(test.items[index])
+        costs.append(alone.costs)
+        agree += same(alone.outcome, outcomes[index])
+        flip = first_flip(alone.outcome, outcomes[index], model.threshold)
+        flips += [] if flip is None else [flip]
+    latency = measure(costs, time, model.engine.spec.front_end)
+    return latency, Agreement(len(timed), agree, len(flips), max(flips, default=None))
+
+
+def is_complete(half: Half, thresholds: Sequence[float]) -> bool:
+    return all(half.outcomes(t) is not None for t in thresholds)
