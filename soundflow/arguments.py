@@ -125,6 +125,11 @@ def _infer(commands: _Commands) -> None:
         help="feed audio at the speed of a microphone (real_time=true), not as fast as possible",
     )  # fmt: skip
     infer.add_argument(
+        "--report", type=Path, metavar="PAGE.html",
+        help="write a page of the session with its audio; over 10 min the audio is compressed, "
+        "over 1 h left out",
+    )  # fmt: skip
+    infer.add_argument(
         "--record", type=Path, metavar="FOLDER", help="write the session into FOLDER as it goes on"
     )
     infer.add_argument(

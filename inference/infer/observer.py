@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Protocol, TypeVar
 
 from inference.feed import SessionOutput
 
@@ -14,3 +16,34 @@ class Observer(Protocol):
 
     def close(self) -> None:
         """Nothing follows: the session has ended, or an error ended the command."""
+
+
+O = TypeVar("O", bound=Observer)  # noqa: E741 - an observer of any kind
+
+
+class Observers:
+    """Several observers; all are closed at the end of the block, however it ends."""
+
+    def __init__(self) -> None:
+        self._all: list[Observer] = []
+        self._stack = ExitStack()
+
+    def add(self, observer: O) -> O:
+        self._all.append(observer)
+        self._stack.callback(observer.close)
+        return observer
+
+    def show(self, output: SessionOutput) -> None:
+        for observer in self._all:
+            observer.show(output)
+
+    def __enter__(self) -> Observers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -23,14 +22,16 @@ from inference.engine import Engine, load_engine
 from inference.feed import SessionOutput, feed
 from inference.infer.json_lines import JsonLines
 from inference.infer.live_view import LiveView, SessionView
-from inference.infer.observer import Observer
+from inference.infer.observer import Observer, Observers
 from inference.infer.recipe import InferRecipe
 from inference.infer.replay import Comparison, compare, replay, require_same_checkpoint
+from inference.infer.report import SessionReport
 from inference.infer.session_record import (
     SessionRecorder,
     claim_folder,
     read_session,
     recordable,
+    settled,
     with_settings,
 )
 from inference.infer.stopping import StopRequest, stop_request
@@ -38,13 +39,14 @@ from inference.infer.summary import LatencyMeter, summary_line
 from inference.infer.transcript import Transcript
 from inference.latency import Latency
 from inference.profiles import Profile, profile_of
-from inference.session import Session, warm_up
+from inference.session import Session, SessionConfig, warm_up
 from inference.sources.microphone import OpenMicrophone, open_microphone
 from inference.sources.names import MicrophoneInput, Source, resolve
 from inference.sources.recordings import Reader, Recording
 from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR, OUT
 from soundflow.model.precision import Precision
+from soundflow.report.page import require_replaceable
 
 OpenEngine = Callable[[Path, str, Precision, Profile], Engine]
 
@@ -69,6 +71,7 @@ def infer(
     *,
     as_json: bool = False,
     record: Path | None = None,
+    report: Path | None = None,
     devices: Devices | None = None,
 ) -> Latency:
     """Runs the recordings of a recipe and shows the session: on a terminal as a picture that
@@ -86,10 +89,11 @@ def infer(
     sources = resolve(recipe.audio)
     if record is not None:
         claim_folder(record)
+    if report is not None:
+        require_replaceable(report)
     engine = devices.open_engine(
         recipe.checkpoint, recipe.device, recipe.precision, profile_of(recipe.profile)
     )
-    real_time = recipe.real_time or _is_live(sources)
     reader = Reader(
         engine.spec,
         recipe.packet_s,
@@ -98,35 +102,30 @@ def infer(
         devices.open_microphone,
     )
     first = reader.open(sources[0])
+    recordings: Iterable[Recording] = chain([first], map(reader.open, sources[1:]))
     recipe = with_instruction(recipe, first if len(sources) == 1 else None)
-    meter = LatencyMeter(engine.spec, real_time=real_time)
-    observers: list[Observer] = [meter]
-    with stop_request() as stop:
-        recordings: Iterable[Recording] = chain([first], map(reader.open, sources[1:]))
+    recipe = replace(recipe, session=settled(recipe.session, engine))
+    real_time = recipe.real_time or _is_live(sources)
+    with stop_request() as stop, Observers() as observers:
+        meter = observers.add(LatencyMeter(engine.spec, real_time=real_time))
+        page = None
         if record is not None:
-            observers.append(SessionRecorder(record, recipe, engine, real_time=real_time))
             recordings = map(_recordable, recordings)
+            observers.add(SessionRecorder(record, recipe, engine, real_time=real_time))
+        if report is not None:
+            page = observers.add(SessionReport(report, engine, recipe.session))
         outputs = run_session(engine, recipe, recordings, stop)
-        observers.append(
-            JsonLines(sys.stdout, engine.spec.time) if as_json else _shown(engine, recipe)
-        )
-        observe(outputs, observers)
-    found = meter.latency()
+        observers.add(_shown(engine, recipe.session, as_json=as_json))
+        for output in outputs:
+            observers.show(output)
+        found = meter.latency()
+        if page is not None:
+            page.write(found)
     (ERR if as_json else OUT).print(summary_line(found, meter), style="dim", soft_wrap=True)
     if stop.asked is not None:
         name = signal.Signals(stop.asked).name
         raise Stopped(stop.asked, f"stopped by {name}; the session has ended in good order")
     return found
-
-
-def observe(outputs: Iterator[SessionOutput], observers: Sequence[Observer]) -> None:
-    """Shows every output to every observer, and closes them however it ends."""
-    with ExitStack() as stack:
-        for observer in observers:
-            stack.callback(observer.close)
-        for output in outputs:
-            for observer in observers:
-                observer.show(output)
 
 
 def run_session(
@@ -189,11 +188,11 @@ def replay_session(
     return compare(recorded, replay(engine, recorded), to_the_end=to_compare)
 
 
-def _shown(engine: Engine, recipe: InferRecipe) -> Observer:
-    """A picture that moves on a terminal, a transcript elsewhere."""
+def _shown(engine: Engine, config: SessionConfig, *, as_json: bool) -> Observer:
+    """JSON lines, a picture that moves on a terminal, a transcript elsewhere."""
+    if as_json:
+        return JsonLines(sys.stdout, engine.spec.time)
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal or console.is_dumb_terminal:
         return Transcript(console, engine.spec.time)
-    threshold = recipe.session.threshold
-    view = SessionView(engine.spec.time, engine.threshold if threshold is None else threshold)
-    return LiveView(console, view)
+    return LiveView(console, SessionView(engine.spec.time, config.threshold or 0.0))

@@ -115,7 +115,7 @@ class SessionRecorder:
             "checkpoint": asdict(identity_of(engine)),
             "real_time": real_time,
             "hardware": hardware(),
-            "recipe": to_plain(replace(recipe, session=settled(recipe.session, engine))),
+            "recipe": to_plain(recipe),
         }
         (folder / EVENTS).unlink(missing_ok=True)
         write_text(folder / HEADER, json.dumps(header, indent=1, ensure_ascii=False) + "\n")

@@ -31,14 +31,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"{args.source}: no audio was named", "name recordings, or '-' for standard input"
         )
-    infer(recipe, as_json=args.json, record=args.record, devices=devices)
+    infer(recipe, as_json=args.json, record=args.record, report=args.report, devices=devices)
     return EXIT_OK
 
 
 def _replay(args: argparse.Namespace, devices: Devices) -> int:
     """0 where the events are the same, or where two sessions were to be compared."""
     recipe = recipe_of(args)
-    if recipe.audio or args.record is not None or args.realtime:
+    if recipe.audio or args.record or args.report or args.realtime:
         raise UserError("--replay takes audio and speed from the recording", "name no audio")
     found = replay_session(
         args.replay,

@@ -10,8 +10,11 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
 from soundflow.atomic import write_text
+from soundflow.errors import UserError
 
 _HERE = Path(__file__).parent
+_OURS = b'<meta name="generator" content="SoundFlow">'
+_HEAD_BYTES = 1024
 
 
 @dataclass(frozen=True)
@@ -45,3 +48,18 @@ def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section
         UserError: if the folder cannot be written.
     """
     write_text(path, render_page(title, subtitle, sections))
+
+
+def require_replaceable(path: Path) -> None:
+    """Checks that a page may be written to ``path``: nothing is there, or a page of ours.
+
+    Raises:
+        UserError: if it is a folder, or a file that SoundFlow did not make.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder", "name a file: report.html")
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        if _OURS not in file.read(_HEAD_BYTES):
+            raise UserError(f"{path}: is a file that SoundFlow did not make", "choose another name")

@@ -67,11 +67,13 @@ class ReplyMark:
 
 @dataclass(frozen=True)
 class StreamView:
-    """Everything that is drawn of a stream.
+    """Everything that is drawn of a stream, or of a part of a longer one.
 
     Attributes:
         audio: (n,) float32 in [-1, 1].
         mel: (n_mels, n_frames) as the encoder is given it, or None.
+        start_s: where the audio begins on the time axis of bars, spans and replies.
+        px_per_s: width of a second.
     """
 
     title: str
@@ -83,6 +85,8 @@ class StreamView:
     threshold: float | None
     spans: Sequence[Span]
     said: Sequence[ReplyMark]
+    start_s: float = 0.0
+    px_per_s: float = PX_PER_S
 
     @property
     def duration_s(self) -> float:
@@ -91,8 +95,22 @@ class StreamView:
 
 def stream_view(view: StreamView) -> Markup:
     """The stream as a figure with a player; the page's script moves the play-head."""
-    width = max(LEAST_WIDTH, view.duration_s * PX_PER_S) + LEFT + RIGHT
-    x = Scale(0.0, max(view.duration_s, 1e-6), LEFT, width - RIGHT)
+    player = tag(
+        "audio", "", controls="", preload="metadata", src=audio_uri(view.audio, view.rate_hz)
+    )
+    heading = join((tag("h3", view.title), tag("span", view.note, class_="note")))
+    return tag(
+        "article",
+        join((tag("header", heading), timeline(view), player)),
+        class_="stream",
+    )
+
+
+def timeline(view: StreamView) -> Markup:
+    """The picture alone, for an article of the class "stream" that has a player."""
+    width = max(LEAST_WIDTH, view.duration_s * view.px_per_s) + LEFT + RIGHT
+    end_s = view.start_s + max(view.duration_s, 1e-6)
+    x = Scale(view.start_s, end_s, LEFT, width - RIGHT)
     truth_rows = _rows([(x(s.start_s), x(s.start_s) + _span_width(s, x)) for s in view.spans])
     said_rows = _rows([_said_extent(r, x) for r in view.said])
     lanes: list[tuple[str, float, Markup]] = [("waveform", WAVE, _wave(view, x))]
@@ -102,7 +120,8 @@ def stream_view(view: StreamView) -> Markup:
         # Without a threshold the bars are decisions that were laid down, not probabilities.
         decided = view.threshold is None
         lanes.append(("decision" if decided else "p(response)", ODDS, _odds(view, x)))
-    lanes.append(("truth", LANE * (max(truth_rows, default=0) + 1), _spans(view, x, truth_rows)))
+    if view.spans:
+        lanes.append(("truth", LANE * (max(truth_rows) + 1), _spans(view, x, truth_rows)))
     lanes.append(("replies", LANE * (max(said_rows, default=0) + 1), _said(view, x, said_rows)))
     parts, top = [], float(TOP)
     for name, height, drawing in lanes:
@@ -123,17 +142,10 @@ def stream_view(view: StreamView) -> Markup:
         aria_label=f"{view.title}: sound, decisions, truth and replies over time",
         data_x0=x.start,
         data_x1=x.end,
+        data_start=f"{view.start_s:.4f}",
         data_duration=f"{view.duration_s:.4f}",
     )
-    player = tag(
-        "audio", "", controls="", preload="metadata", src=audio_uri(view.audio, view.rate_hz)
-    )
-    heading = join((tag("h3", view.title), tag("span", view.note, class_="note")))
-    return tag(
-        "article",
-        join((tag("header", heading), tag("div", svg, class_="scroll"), player)),
-        class_="stream",
-    )
+    return tag("div", svg, class_="scroll")
 
 
 def _wave(view: StreamView, x: Scale) -> Markup:
