@@ -117,6 +117,10 @@ class StreamData(LightningDataModule):
             self.train_splits, self._mixture, self.config, self._updates, rank=rank, world=world
         )
 
+    def whole_update(self, rank: int, world: int) -> Update:
+        """The first update in which length warm-up no longer cuts a stream."""
+        return self.train_updates(rank, world)[self.config.length_warm_up.updates]
+
     def train_dataloader(self) -> ResumableLoader:
         """Starts at the update after the last one taken, so a resumed run replays nothing."""
         trainer = self._ranks()

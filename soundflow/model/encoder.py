@@ -15,9 +15,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import (
     Qwen2_5OmniAudioAttention,
     Qwen2_5OmniAudioEncoder,
+    Qwen2_5OmniAudioEncoderLayer,
     SinusoidsPositionEmbedding,
 )
 
@@ -50,14 +52,20 @@ def encode_chunks(tower: Qwen2_5OmniAudioEncoder, mel: Tensor) -> Tensor:
     x = functional.gelu(tower.conv2(x)).transpose(1, 2)
     positions = tower.positional_embedding(x.shape[1])
     x = x + positions.to(x.dtype)
+    recompute = tower.gradient_checkpointing and tower.training
     for layer in tower.layers:
-        x = x + _attend(layer.self_attn, layer.self_attn_layer_norm(x))
-        hidden = layer.activation_fn(layer.fc1(layer.final_layer_norm(x)))
-        x = x + layer.fc2(hidden)
+        x = checkpoint(_block, layer, x, use_reentrant=False) if recompute else _block(layer, x)
     n, frames, width = x.shape
     pooled = x.view(n, frames // 2, 2, width).mean(dim=2)
     slots: Tensor = tower.proj(tower.ln_post(pooled))
     return slots
+
+
+def _block(layer: Qwen2_5OmniAudioEncoderLayer, x: Tensor) -> Tensor:
+    x = x + _attend(layer.self_attn, layer.self_attn_layer_norm(x))
+    hidden = layer.activation_fn(layer.fc1(layer.final_layer_norm(x)))
+    out: Tensor = x + layer.fc2(hidden)
+    return out
 
 
 def _attend(attention: Qwen2_5OmniAudioAttention, x: Tensor) -> Tensor:

@@ -118,6 +118,13 @@ class AudioInteractionModel(nn.Module):
             embeds = embeds + 0.0 * unheard.sum()
         return packed_hidden_states(self.lm, embeds, positions, segments)
 
+    def recompute_activations(self) -> None:
+        """From here on, training keeps the input of each layer only, and computes the rest again in
+        the backward pass: less memory for about a third more time.
+        """
+        for part in (self.encoder, self.lm):
+            part.gradient_checkpointing_enable({"use_reentrant": False})
+
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
 

@@ -43,7 +43,10 @@ def require_device(device: str) -> None:
 
 
 def choose_dtype(
-    precision: Precision, device: str, seconds: Callable[[torch.dtype], float]
+    precision: Precision,
+    device: str,
+    seconds: Callable[[torch.dtype], float],
+    margin: float = MARGIN,
 ) -> torch.dtype:
     """The dtype that ``precision`` names; for ``auto`` the faster of float32 and bfloat16.
 
@@ -51,6 +54,7 @@ def choose_dtype(
         device: as torch names it. CUDA takes bfloat16 where the device multiplies it; a device
             that is neither CUDA nor a CPU takes float32.
         seconds: how long one step takes in a dtype; asked on a CPU only.
+        margin: by how much bfloat16 must be faster.
     """
     if precision != "auto":
         return DTYPES[precision]
@@ -60,7 +64,7 @@ def choose_dtype(
         return torch.float32 if emulated else torch.bfloat16
     if kind != "cpu":
         return torch.float32
-    bf16_limit_s = (1 - MARGIN) * seconds(torch.float32)
+    bf16_limit_s = (1 - margin) * seconds(torch.float32)
     return torch.bfloat16 if seconds(torch.bfloat16) < bf16_limit_s else torch.float32
 
 

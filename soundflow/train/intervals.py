@@ -44,14 +44,16 @@ class AtIntervals(Callback):
         self._measured_at = measured_at
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Every process computes as the first one chose to."""
+        """Every process computes as the first one chose to.
+
+        All of them measure at the same time, since they share the memory of the machine.
+        """
         module, data = _parts(trainer, pl_module)
-        chosen = module.compute
+        device = trainer.strategy.root_device
+        update = data.whole_update(trainer.global_rank, trainer.world_size).to(device)
+        ranks = trainer.world_size // trainer.num_nodes
+        chosen = choose_compute(self._recipe.compute, module.model.to(device), update, ranks)
         if trainer.is_global_zero:
-            device = trainer.strategy.root_device
-            batch = data.train_updates(0, trainer.world_size)[0].batches[0].to(device)
-            ranks = trainer.world_size // trainer.num_nodes
-            chosen = choose_compute(self._recipe.compute, module.model.to(device), batch, ranks)
             ERR.print(f"computing in {chosen}")
         module.use(trainer.strategy.broadcast(chosen))
 

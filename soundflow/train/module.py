@@ -63,6 +63,8 @@ class StreamingModule(LightningModule):
     def use(self, compute: Compute) -> None:
         """Computes in this way from here on."""
         torch.set_num_threads(compute.threads)
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")  # TF32 where a product stays in float32
         self.compute = compute
 
     def training_step(self, update: Update, index: int) -> None:

@@ -50,7 +50,9 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> AdamW:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return AdamW(groups, lr=config.lr, betas=(config.beta_1, config.beta_2), eps=config.eps)
+    betas = (config.beta_1, config.beta_2)
+    fused = all(p.is_cuda for p in trained)  # one kernel for all parameters
+    return AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused)
 
 
 def build_schedule(optimizer: AdamW, config: OptimConfig) -> LambdaLR:

@@ -21,11 +21,13 @@ from soundflow.train.stages import StageConfig
 @dataclass(frozen=True, config=SETTINGS)
 class ComputeConfig:
     """``bf16`` is autocast over float32 weights, ``auto`` the faster of it and ``fp32`` here.
-    ``threads`` 0 measures which count is fastest.
+    ``threads`` 0 measures which count is fastest. ``activation_checkpointing`` keeps the input of
+    each layer only and computes the rest again: less memory for about a third more time.
     """
 
     precision: Precision = "auto"
     threads: Workers = 0
+    activation_checkpointing: bool = False
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     devices: PositiveInt = 1
     nodes: PositiveInt = 1

@@ -115,6 +115,8 @@ def _run(
     begun = start(recipe, data, tokenizer)
     model = begun.model
     apply_stage(model, recipe.stage, recipe.seed)
+    if recipe.compute.activation_checkpointing:
+        model.recompute_activations()
     state = newest_state(recipe.output)
     at = update_of(state) if state else 0
     module: StreamingModule | None = None

@@ -152,3 +152,24 @@ def test_the_attention_kernel_changes_rounding_only(
 def test_a_negative_weight_is_refused() -> None:
     with pytest.raises(ValueError, match="stream_weight"):
         LossConfig(stream_weight=-0.1)
+
+
+def test_recomputed_activations_give_the_same_gradients(
+    model: AudioInteractionModel, spec: StreamSpec, samples: list[StreamSample]
+) -> None:
+    batches = cut(samples, spec, 4)
+    model.train()
+    whole, want = gradients(model, batches)
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    model.recompute_activations()
+    for module in (model.lm.model.layers[0].mlp.up_proj, model.encoder.layers[0].fc1):
+        module.register_forward_hook(count)
+    parts, got = gradients(model, batches)
+    assert calls == 2 * 2 * len(batches), "each layer runs again in the backward pass"
+    assert parts == pytest.approx(whole, rel=1e-6)
+    torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-4)
