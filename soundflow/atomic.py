@@ -36,7 +36,7 @@ def atomic_write(path: Path, *, synced: bool = True) -> Iterator[BufferedRandom]
                 os.fsync(file.fileno())
         temporary.replace(path)
         if synced:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         if isinstance(error.filename, str) and not _is_of(Path(error.filename), path, temporary):
             raise  # the block stumbled over another file
@@ -91,7 +91,7 @@ def _is_of(named: Path, path: Path, temporary: Path) -> bool:
     return named in (path, temporary, *path.parents)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     # The rename itself must survive a power cut, not only the bytes.
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -21,38 +20,6 @@ from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.reader import ShardSet
 
 
-class ResumableLoader:
-    """Updates ``start`` and later, under the length of the whole run.
-
-    Lightning counts the batches of a resumed epoch from where it was left, so it is given the
-    length of the whole run.
-    """
-
-    def __init__(self, updates: TrainUpdates, start: int, workers: int) -> None:
-        self._total = len(updates)
-        self._loader = DataLoader(
-            updates,
-            batch_size=None,
-            sampler=range(start, len(updates)),
-            num_workers=workers,
-            prefetch_factor=2 if workers else None,
-            pin_memory=torch.cuda.is_available(),
-        )
-
-    def __len__(self) -> int:
-        return self._total
-
-    def __iter__(self) -> Iterator[Update]:
-        return iter(self._loader)
-
-    def state_dict(self) -> dict[str, int]:
-        """Nothing to remember: the position follows from the updates taken."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        pass
-
-
 class StreamData(LightningDataModule):
     """Training updates and held-out rows of all sources.
 
@@ -60,6 +27,7 @@ class StreamData(LightningDataModule):
         train_splits: of each source.
         valid_splits: of the sources that hold something out.
         spec: of all of them.
+        start: updates that were taken already; the loader begins behind them.
 
     Raises:
         UserError: if a split is missing, unfinished or empty, a stream is longer than a row, or
@@ -84,6 +52,7 @@ class StreamData(LightningDataModule):
                     f"data.row_tokens={config.row_tokens}",
                     f"set data.row_tokens={longest} or more, or build shorter streams",
                 )
+        self.start = 0
         self._updates = updates
         sizes = tuple(len(split) for split in self.train_splits)
         try:
@@ -121,11 +90,19 @@ class StreamData(LightningDataModule):
         """The first update in which length warm-up no longer cuts a stream."""
         return self.train_updates(rank, world)[self.config.length_warm_up.updates]
 
-    def train_dataloader(self) -> ResumableLoader:
+    def train_dataloader(self) -> DataLoader[Update]:
         """Starts at the update after the last one taken, so a resumed run replays nothing."""
         trainer = self._ranks()
         updates = self.train_updates(trainer.global_rank, trainer.world_size)
-        return ResumableLoader(updates, trainer.global_step, self._workers(trainer))
+        workers = self._workers(trainer)
+        return DataLoader(
+            updates,
+            batch_size=None,
+            sampler=range(self.start, len(updates)),
+            num_workers=workers,
+            prefetch_factor=2 if workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )
 
     def held_out(self, rank: int, world: int) -> DataLoader[Batch] | None:
         """The held-out rows of one rank, as many as any other has; None: nothing is held out."""

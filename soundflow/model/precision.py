@@ -17,9 +17,10 @@ from soundflow.errors import UserError
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.spec import StreamSpec
 
+NumberFormat = Literal["fp32", "bf16"]
 Precision = Literal["auto", "fp32", "bf16"]
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES: dict[NumberFormat, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MARGIN = 0.1  # by how much bfloat16 must be faster to be worth its rounding
 BUDGET_S = 2.0
 CONTEXT_POSITIONS = 256
@@ -68,7 +69,7 @@ def choose_dtype(
     return torch.bfloat16 if seconds(torch.bfloat16) < bf16_limit_s else torch.float32
 
 
-def precision_name(dtype: torch.dtype) -> str:
+def precision_name(dtype: torch.dtype) -> NumberFormat:
     """The name of a dtype in recipes and results."""
     return next(name for name, known in DTYPES.items() if known == dtype)
 

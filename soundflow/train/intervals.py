@@ -1,7 +1,8 @@
-"""What happens between two updates, in this order.
+"""What happens around updates, in this order.
 
 ::
 
+    start ─▶ the state to go on from agreed on ─▶ number format and threads chosen ─▶ state loaded
     update ─▶ state saved, when due or asked to stop ─▶ stop ─▶ held-out streams measured, when due
                                                              └─ after the last update: state saved
 
@@ -12,6 +13,7 @@ measurement: with it a run is complete.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 from lightning import LightningModule, Trainer
@@ -19,72 +21,122 @@ from lightning.pytorch.callbacks import Callback
 
 from soundflow.data.datamodule import StreamData
 from soundflow.logs import ERR
-from soundflow.train.checkpoints import States
+from soundflow.model.precision import precision_name
+from soundflow.train.checkpoints import State, States, agreed_state
 from soundflow.train.compute import choose_compute
+from soundflow.train.metrics import JsonlLogger
 from soundflow.train.module import StreamingModule
 from soundflow.train.progress import Progress
+from soundflow.train.ranks import from_first
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stopping import StopFlag
 
+# The figure of the validation by which the best state is kept: how well the timing is.
+BEST_BY = "event_f1"
+
 
 class AtIntervals(Callback):
-    """Chooses how to compute, then saves, stops and measures between updates.
+    """Resumes, then saves, stops and measures between updates.
 
     Args:
         measured_at: the last update whose measurement is in the metrics.
+        continued: whether the run was started before.
     """
 
     def __init__(
-        self, recipe: TrainRecipe, progress: Progress, flag: StopFlag, measured_at: int
+        self,
+        recipe: TrainRecipe,
+        progress: Progress,
+        metrics: JsonlLogger,
+        flag: StopFlag,
+        measured_at: int,
+        continued: bool,
     ) -> None:
         self._recipe = recipe
         self._states = States(recipe.output, recipe.intervals.keep_last)
+        self._state: State | None = None
+        self._saved_at = 0
         self._progress = progress
+        self._metrics = metrics
         self._flag = flag
         self._measured_at = measured_at
+        self._continued = continued
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Every process computes as the first one chose to.
+        """Every process goes on from the state, and computes in the way, that the first chose.
 
         All of them measure at the same time, since they share the memory of the machine.
         """
         module, data = _parts(trainer, pl_module)
+        self._state = agreed_state(self._recipe.output)
+        module.updates = self._saved_at = self._state.update if self._state else 0
+        data.start = module.updates
+        self._metrics.keep_until(module.updates)
+        if trainer.is_global_zero and self._continued:
+            _say_where(module.updates, self._recipe.optim.updates)
+        compute = self._recipe.compute
+        if self._state is not None and compute.precision == "auto":
+            compute = replace(compute, precision=self._state.precision)
         device = trainer.strategy.root_device
         update = data.whole_update(trainer.global_rank, trainer.world_size).to(device)
         ranks = trainer.world_size // trainer.num_nodes
-        chosen = choose_compute(self._recipe.compute, module.model.to(device), update, ranks)
+        chosen = choose_compute(compute, module.model.to(device), update, ranks)
         if trainer.is_global_zero:
             ERR.print(f"computing in {chosen}")
-        module.use(trainer.strategy.broadcast(chosen))
+        module.use(from_first(chosen))
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        module, _ = _parts(trainer, pl_module)
+        module.engine.attach(trainer, module.model)
+        if self._state is not None:
+            module.engine.load(self._state.folder, self._state.update)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._flag.wait_for_updates()
-        at = trainer.global_step
+        module, _ = _parts(trainer, pl_module)
+        at = module.updates
         if at and at % self._recipe.intervals.validate_every == 0 and at != self._measured_at:
-            self._measure(trainer, pl_module)
+            self._measure(trainer, module)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         module, _ = _parts(trainer, pl_module)
-        intervals, at = self._recipe.intervals, trainer.global_step
-        last = at == trainer.max_steps
+        intervals, at = self._recipe.intervals, module.updates
+        last = at == self._recipe.optim.updates
         stop = None if last else module.stop_signal  # a run that is complete ends by itself
         if stop is not None or (at % intervals.save_every == 0 and not last):
-            self._states.save(trainer)
+            self._save(module)
         if stop is not None:
             self._flag.leave_together(stop)
         if last or at % intervals.validate_every == 0:
-            self._measure(trainer, pl_module)
+            self._measure(trainer, module)
         if last:
-            self._states.save(trainer)
+            self._save(module)
 
-    def _measure(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        module, data = _parts(trainer, pl_module)
+    def _measure(self, trainer: Trainer, module: StreamingModule) -> None:
+        _, data = _parts(trainer, module)
         held_out = data.held_out(trainer.global_rank, trainer.world_size)
-        if held_out is not None:
-            module.measure_held_out(held_out)
-            self._progress.held_out(trainer, module)
+        if held_out is None:
+            return
+        module.measure_held_out(held_out)
+        self._progress.held_out(trainer, module)
+        timing = module.last_metrics.get(BEST_BY)
+        if timing is not None and from_first(self._states.is_better(BEST_BY, timing)):
+            self._save(module)
+            if trainer.is_global_zero:
+                self._states.keep_best(module.updates, BEST_BY, timing)
+
+    def _save(self, module: StreamingModule) -> None:
+        if self._saved_at != module.updates:
+            precision = precision_name(module.compute.dtype)
+            self._states.save(module.engine, module.updates, precision)
+            self._saved_at = module.updates
+
+
+def _say_where(at: int, updates: int) -> None:
+    where = f"resuming at update {at + 1} of {updates}"
+    ERR.print(where if at else "no state was saved here: starting at update 1")
 
 
 def _parts(trainer: Trainer, pl_module: LightningModule) -> tuple[StreamingModule, StreamData]:

@@ -16,7 +16,6 @@ from torch import Tensor
 from soundflow.atomic import disk_error, write_text
 from soundflow.data.batch import Batch
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.precision import Precision
 from soundflow.train.loss import head_pieces, nats_of, target_states
 
 FILE_NAME = "metrics.jsonl"
@@ -76,14 +75,13 @@ def _rate(part: float, whole: float) -> float | None:
 class JsonlLogger(Logger):
     """One JSON object a line: ``{"update": 40, "train/loss": 1.2, ...}``.
 
-    A resumed run first drops the lines past the update it resumes from, so the file reads like
-    that of an unbroken run.
+    A resumed run first drops the lines past the update it resumes from (`keep_until`), so the file
+    reads like that of an unbroken run.
     """
 
-    def __init__(self, folder: Path, resume_update: int = 0) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
         self.path = folder / FILE_NAME
-        self._keep_until(resume_update)
 
     @property
     def name(self) -> str:
@@ -107,7 +105,8 @@ class JsonlLogger(Logger):
         """The recipe lies beside the file already."""
 
     @rank_zero_only
-    def _keep_until(self, update: int) -> None:
+    def keep_until(self, update: int) -> None:
+        """Drops the lines past ``update``; all of them where it is 0."""
         kept = [r for r in read_metrics(self.path) if r["update"] <= update] if update else []
         write_text(self.path, "".join(json.dumps(r) + "\n" for r in kept))
 
@@ -119,14 +118,6 @@ def newest_measurement(path: Path) -> tuple[int, dict[str, float]]:
         if found:
             return row["update"], found
     return 0, {}
-
-
-def recorded_precision(path: Path) -> Precision | None:
-    """The number format of the last update on record; None where there is none."""
-    for row in reversed(read_metrics(path)):
-        if BF16 in row:
-            return "bf16" if row[BF16] else "fp32"
-    return None
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import cast
 
 import torch
 from lightning import LightningModule
-from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim import AdamW
 
 from soundflow.data.batch import Batch, Update
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.train.compute import Compute, computing
-from soundflow.train.loss import LossConfig, loss_sums
+from soundflow.train.loss import LossConfig, LossSums, loss_sums
 from soundflow.train.metrics import BF16, COUNTS, VALID, held_out_counts, held_out_metrics
-from soundflow.train.optim import OptimConfig, build_optimizer, build_schedule
+from soundflow.train.optim import OptimConfig, build_optimizer, lr_share
+from soundflow.train.ranks import from_first, gathered
 from soundflow.train.stopping import SIGNALS, StopFlag
+from soundflow.train.strategy.interface import Strategy
 
 StreamingMetrics = Callable[[AudioInteractionModel], dict[str, float]]
+
+
+class NotFinite(Exception):
+    """An update whose loss or gradient is not finite; every rank raises it, with the same words.
+
+    Args:
+        update: counted from 1.
+        values: loss parts and norm, in words.
+        by_rank: ids of the streams whose loss is not finite; of all streams where only the gradient
+            is not.
+    """
+
+    def __init__(self, update: int, values: str, by_rank: dict[int, list[str]]) -> None:
+        super().__init__(values)
+        self.update = update
+        self.ranks = [rank for rank, ids in by_rank.items() if ids]
+        self.stream_ids = [i for ids in by_rank.values() for i in ids]
 
 
 class StreamingModule(LightningModule):
@@ -34,6 +50,7 @@ class StreamingModule(LightningModule):
         log_every: updates between two lines of the metrics.
 
     Attributes:
+        updates: how many were taken, those before a resume included.
         compute: number format and threads, see `use`.
         stop_signal: what some process of the run was asked to stop by before the newest update.
     """
@@ -41,6 +58,7 @@ class StreamingModule(LightningModule):
     def __init__(
         self,
         model: AudioInteractionModel,
+        strategy: Strategy,
         optim: OptimConfig,
         loss: LossConfig,
         flag: StopFlag,
@@ -50,7 +68,9 @@ class StreamingModule(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.model = model
+        self.engine = strategy
         self.compute = Compute(torch.float32, torch.get_num_threads())
+        self.updates = 0
         self.stop_signal: int | None = None
         self._optim = optim
         self._loss = loss
@@ -66,88 +86,100 @@ class StreamingModule(LightningModule):
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32 where a product stays in float32
         self.compute = compute
+        self.engine.use(compute.dtype)
 
     def training_step(self, update: Update, index: int) -> None:
         """Forward and backward of every micro-batch, then one step of the optimiser.
 
-        Gradients are averaged over ranks by the strategy, hence the factor ``world_size`` on a
-        loss that is already divided by the counts of all ranks.
+        Gradients are averaged over ranks by the strategy, hence the factor ``world`` on a loss
+        that is already divided by the counts of all ranks.
 
         Raises:
-            FloatingPointError: if loss or gradient is not finite, before the weights are changed.
+            NotFinite: on all ranks, before the weights are changed.
         """
-        optimizer = cast(LightningOptimizer, self.optimizers())
-        schedule = cast(LambdaLR, self.lr_schedulers())
-        self._note_stop()
-        total = torch.zeros(2, dtype=torch.float64, device=self.device)
+        parts = []
         for number, batch in enumerate(update.batches, start=1):
-            with optimizer.toggle_model(sync_grad=number == len(update.batches)):
-                with computing(self.compute.dtype, self.device):
-                    sums = loss_sums(self.model, batch)
-                    loss = sums.combined(update.decisions, update.reply_tokens, self._loss)
-                self.manual_backward(loss * self._world)
-            total += torch.stack([sums.stream.detach(), sums.reply.detach()])
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._optim.grad_norm)
+            last = number == len(update.batches)
+            sums = LossSums(*self.engine.forward(batch, last=last))
+            loss = sums.combined(update.decisions, update.reply_tokens, self._loss)
+            self.engine.backward(loss * self.engine.world, last=last)
+            parts.append(torch.stack([sums.stream.detach(), sums.reply.detach()]))
+        share = lr_share(self.updates, self._optim)
+        norm = self.engine.step(share)
+        totals = self._totals_and_stop(torch.stack(parts).double())
         counts = torch.tensor([update.decisions, update.reply_tokens]).clamp(min=1)
-        parts = self._over_ranks(total).cpu() / counts
-        values = self._figures(parts, norm, float(schedule.get_last_lr()[0]))
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-        self.last_update = values
-        if self.global_step % self._log_every == 0:
-            self._write(values | {BF16: float(self.compute.dtype == torch.bfloat16)})
+        self.last_update = self._figures(totals / counts, norm, share * self._optim.lr)
+        if not all(map(math.isfinite, self.last_update.values())):
+            raise self._not_finite(update, torch.stack(parts))
+        self.updates += 1
+        if self.updates % self._log_every == 0:
+            self._write(self.last_update | {BF16: float(self.compute.dtype == torch.bfloat16)})
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Sums of both loss parts over one micro-batch; what the strategy wraps."""
+        with computing(self.compute.dtype, self.device):
+            sums = loss_sums(self.model, batch)
+        return sums.stream, sums.reply
 
     @torch.no_grad()
     def measure_held_out(self, batches: Iterable[Batch]) -> None:
         """Figures of this rank's batches and the others' go to the metrics; all ranks take part."""
         self.eval()
         counts = torch.zeros(len(COUNTS), dtype=torch.float64)
-        with computing(self.compute.dtype, self.device):
-            for batch in batches:
-                counts += held_out_counts(self.model, batch.to(self.device)).cpu()
-        found = held_out_metrics(self._over_ranks(counts).cpu(), self._loss.stream_weight)
-        if self._decode_held_out is not None and self.trainer.is_global_zero:
-            with torch.random.fork_rng(devices=[]):
-                found |= self._decode_held_out(self.model)
+        with self.engine.whole():
+            with computing(self.compute.dtype, self.device):
+                for batch in batches:
+                    counts += held_out_counts(self.model, batch.to(self.device)).cpu()
+            found = held_out_metrics(self._over_ranks(counts).cpu(), self._loss.stream_weight)
+            if self._decode_held_out is not None and self.trainer.is_global_zero:
+                with torch.random.fork_rng(devices=[]):
+                    found |= self._decode_held_out(self.model)
         self.train()
-        self.last_metrics = found
+        self.last_metrics = from_first(found)
         self._write({f"{VALID}{k}": v for k, v in found.items()})
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimizer = build_optimizer(self.model, self._optim)
-        return {"optimizer": optimizer, "lr_scheduler": build_schedule(optimizer, self._optim)}
+    def configure_model(self) -> None:
+        """Shards the model, where the strategy does so before Lightning places it."""
+        self.engine.shard(self, self.model)
 
-    def _note_stop(self) -> None:
-        """Takes note of whether any process was asked to stop."""
-        asked = torch.tensor([self._flag.asked == n for n in SIGNALS], dtype=torch.float64)
-        stops = self._over_ranks(asked).tolist()
+    def configure_optimizers(self) -> AdamW:
+        return build_optimizer(self.model, self._optim)
+
+    def _totals_and_stop(self, parts: Tensor) -> Tensor:
+        """(2,) both loss sums over all ranks; whether any was asked to stop comes along."""
+        asked = torch.tensor([self._flag.asked == n for n in SIGNALS]).to(parts)
+        reduced = self._over_ranks(torch.cat([parts.sum(0), asked])).cpu()
+        stops = reduced[2:].tolist()
         self.stop_signal = next((n for n, on in zip(SIGNALS, stops, strict=True) if on), None)
+        return reduced[:2]
 
-    def _figures(self, parts: Tensor, norm: Tensor, lr: float) -> dict[str, float]:
+    def _figures(self, parts: Tensor, norm: float, lr: float) -> dict[str, float]:
         stream, reply = parts.tolist()
-        values = {
+        return {
             "train/loss": reply + self._loss.stream_weight * stream,
             "train/loss_stream": stream,
             "train/loss_reply": reply,
-            "train/grad_norm": float(norm),
+            "train/grad_norm": norm,
             "train/lr": lr,
         }
-        if not all(map(math.isfinite, values.values())):
-            told = ", ".join(f"{name.removeprefix('train/')} {v:g}" for name, v in values.items())
-            raise FloatingPointError(told)
-        return values
+
+    def _not_finite(self, update: Update, parts: Tensor) -> NotFinite:
+        """What all ranks know about an update that must not be taken."""
+        finite = parts.isfinite().all(1).tolist()
+        pairs = zip(update.batches, finite, strict=True)
+        bad = gathered([i for batch, is_finite in pairs if not is_finite for i in batch.stream_ids])
+        if not any(bad):  # every loss is finite, their gradient is not
+            bad = gathered([i for batch in update.batches for i in batch.stream_ids])
+        values = self.last_update.items()
+        told = ", ".join(f"{name.removeprefix('train/')} {v:g}" for name, v in values)
+        return NotFinite(self.updates + 1, told, dict(enumerate(bad)))
 
     def _write(self, values: dict[str, float]) -> None:
         for logger in self.loggers:
-            logger.log_metrics(values, step=self.global_step)
-
-    @property
-    def _world(self) -> int:
-        return self.trainer.world_size
+            logger.log_metrics(values, step=self.updates)
 
     def _over_ranks(self, sums: Tensor) -> Tensor:
-        if self._world == 1:
-            return sums
+        if self.engine.world == 1:
+            return sums.to(self.device)
         reduced: Tensor = self.trainer.strategy.reduce(sums.to(self.device), reduce_op="sum")
         return reduced

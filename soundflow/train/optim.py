@@ -10,7 +10,6 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from pydantic.dataclasses import dataclass
 from torch import nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
 from soundflow.config.settings import SETTINGS, ProperFraction
 
@@ -50,10 +49,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> AdamW:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    held = [group for group in groups if group["params"]]
     betas = (config.beta_1, config.beta_2)
     fused = all(p.is_cuda for p in trained)  # one kernel for all parameters
-    return AdamW(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused)
-
-
-def build_schedule(optimizer: AdamW, config: OptimConfig) -> LambdaLR:
-    return LambdaLR(optimizer, lambda update: lr_share(update, config))
+    return AdamW(held, lr=config.lr, betas=betas, eps=config.eps, fused=fused)

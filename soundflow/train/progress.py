@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -19,10 +19,12 @@ class Progress(Callback):
 
     Args:
         every: updates between two lines where stderr is not a terminal.
+        total: updates of the whole run.
     """
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int, total: int) -> None:
         self._every = every
+        self._total = total
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._started = time.perf_counter()
@@ -34,22 +36,23 @@ class Progress(Callback):
                 TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"), console=ERR,
             )  # fmt: skip
-            self._task = self._bar.add_task("", total=trainer.max_steps, note="")
+            self._task = self._bar.add_task("", total=self._total, note="")
             self._bar.start()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        note = _note(pl_module.last_update)  # type: ignore[arg-type]
+        module = cast(StreamingModule, pl_module)
+        note = _note(module.last_update)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=trainer.global_step, note=note)
-        elif trainer.is_global_zero and trainer.global_step % self._every == 0:
-            self._line(f"update {trainer.global_step}/{trainer.max_steps}  {note}")
+            self._bar.update(self._task, completed=module.updates, note=note)
+        elif trainer.is_global_zero and module.updates % self._every == 0:
+            self._line(f"update {module.updates}/{self._total}  {note}")
 
     def held_out(self, trainer: Trainer, module: StreamingModule) -> None:
         """Shows the figures that were just measured."""
         if trainer.is_global_zero:
-            self._line(f"held out at {trainer.global_step}:  {_note(module.last_metrics)}")
+            self._line(f"held out at {module.updates}:  {_note(module.last_metrics)}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()

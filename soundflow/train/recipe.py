@@ -16,6 +16,7 @@ from soundflow.model.precision import Precision
 from soundflow.train.loss import LossConfig
 from soundflow.train.optim import OptimConfig
 from soundflow.train.stages import StageConfig
+from soundflow.train.strategy.interface import StrategyName
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -23,6 +24,8 @@ class ComputeConfig:
     """``bf16`` is autocast over float32 weights, ``auto`` the faster of it and ``fp32`` here.
     ``threads`` 0 measures which count is fastest. ``activation_checkpointing`` keeps the input of
     each layer only and computes the rest again: less memory for about a third more time.
+    ``strategy`` says how the state is divided over ``devices`` x ``nodes``
+    (`soundflow.train.strategy`).
     """
 
     precision: Precision = "auto"
@@ -31,6 +34,14 @@ class ComputeConfig:
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     devices: PositiveInt = 1
     nodes: PositiveInt = 1
+    strategy: StrategyName = "auto"
+
+    def __post_init__(self) -> None:
+        if self.strategy == "single" and self.devices * self.nodes > 1:
+            raise ValueError(
+                f"strategy=single: there are devices={self.devices} on nodes={self.nodes}; "
+                "auto, ddp, fsdp, zero1, zero2 and zero3 train on several"
+            )
 
 
 @dataclass(frozen=True, config=SETTINGS)

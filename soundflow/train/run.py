@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning import Trainer
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -32,24 +33,26 @@ from soundflow.model.weights import (
     save_checkpoint,
 )
 from soundflow.text.presets import load_vocabulary
-from soundflow.train.checkpoints import (
-    AtomicCheckpointIO,
-    load_weights,
-    newest_state,
-    newest_update,
-    update_of,
-)
+from soundflow.text.tokenizer import TextTokenizer
+from soundflow.train.checkpoints import load_weights, newest_state
 from soundflow.train.claim import MODEL_FOLDER, RECIPE_FILE, claim
 from soundflow.train.intervals import AtIntervals
 from soundflow.train.machine import require_machine
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
-from soundflow.train.metrics import JsonlLogger, newest_measurement, recorded_precision
-from soundflow.train.module import StreamingModule
+from soundflow.train.metrics import JsonlLogger, newest_measurement
+from soundflow.train.module import NotFinite, StreamingModule
 from soundflow.train.progress import Progress
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage, merge_stage
-from soundflow.train.start import parameter_count, start
-from soundflow.train.stopping import StopFlag, end_processes, stop_flag
+from soundflow.train.start import Start, parameter_count, start
+from soundflow.train.stopping import (
+    StopFlag,
+    end_processes,
+    keep_our_signals,
+    requeue,
+    stop_flag,
+)
+from soundflow.train.strategy.choose import build_strategy
 from soundflow.train.wandb_log import require_login, wandb_logger
 
 StreamValidate = Callable[[Checkpoint], dict[str, float]]
@@ -81,7 +84,8 @@ class TrainResult:
 def run(recipe: TrainRecipe, stream_validate: StreamValidate | None = None) -> TrainResult:
     """Trains, or goes on from the newest whole state of the same run.
 
-    SIGINT, SIGTERM and SIGHUP end it after the current update, with its state saved.
+    SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it after the current update, with its state saved. Under
+    SLURM, SIGUSR1 also queues the job again.
 
     Args:
         stream_validate: decodes held-out streams through the live engine and returns figures
@@ -95,7 +99,10 @@ def run(recipe: TrainRecipe, stream_validate: StreamValidate | None = None) -> T
         try:
             return _run(recipe, stream_validate, flag)
         except Stopped as stop:
-            raise Stopped(stop.number, _how_to_go_on(recipe)) from None
+            message = _how_to_go_on(recipe)
+            if rank_zero_only.rank == 0 and requeue(stop.number):  # type: ignore[attr-defined]
+                message += "; the job is queued again"
+            raise Stopped(stop.number, message) from None
 
 
 def _run(
@@ -109,50 +116,50 @@ def _run(
     require_machine(recipe, parameter_count(recipe, data.spec.tokens))
     continued = claim(recipe, data.content_hash())
     folder = recipe.output / MODEL_FOLDER
-    if continued and newest_update(recipe.output) == recipe.optim.updates and folder.exists():
+    state = newest_state(recipe.output)
+    at = state.update if state else 0
+    if at == recipe.optim.updates and folder.exists():
         return _finished(recipe, data, started)
     loggers = [wandb_logger(recipe)] if recipe.intervals.wandb is not None else []
-    begun = start(recipe, data, tokenizer)
-    model = begun.model
-    apply_stage(model, recipe.stage, recipe.seed)
-    if recipe.compute.activation_checkpointing:
-        model.recompute_activations()
-    state = newest_state(recipe.output)
-    at = update_of(state) if state else 0
     module: StreamingModule | None = None
-    if state is not None and at == recipe.optim.updates:
-        load_weights(model, state)
-    else:
+    if at != recipe.optim.updates:
         record(recipe.output / RECIPE_FILE, recipe)
+        begun = _begin(recipe, data, tokenizer)
+        if recipe.compute.activation_checkpointing:
+            begun.model.recompute_activations()
         _say(*begun.notes)
-        if continued:
-            _say_where(at, recipe.optim.updates)
 
         def decode(trained: AudioInteractionModel) -> dict[str, float]:
             assert stream_validate is not None
             return stream_validate(Checkpoint(trained, tokenizer, data.spec, _facts(data)))
 
         module = StreamingModule(
-            model,
+            begun.model,
+            build_strategy(recipe.compute, recipe.optim.grad_norm),
             recipe.optim,
             recipe.loss,
             flag,
             decode if stream_validate is not None else None,
             recipe.intervals.log_every,
         )
-        _fit(_trainer(recipe, flag, at, loggers), module, data, state)
+        _fit(_trainer(recipe, module, flag, loggers, continued), module, data)
         flag.stop_at_once()
     metrics_file = recipe.output / METRICS_FILE
     _, metrics = newest_measurement(metrics_file)
-    merge_stage(model)
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        state = newest_state(recipe.output)
+        assert state is not None
+        # From disk, whatever the ranks hold: float32, and frozen weights as the run found them.
+        trained = _begin(recipe, data, tokenizer).model
+        load_weights(trained, state)
+        merge_stage(trained)
         facts = replace(_facts(data), updates=recipe.optim.updates, metrics=metrics)
-        save_checkpoint(folder, model, tokenizer, data.spec, facts)
+        save_checkpoint(folder, trained, tokenizer, data.spec, facts)
     return TrainResult(
         model_folder=folder,
         metrics_file=metrics_file,
         updates=recipe.optim.updates,
-        parameters=model.parameter_count(),
+        parameters=parameter_count(recipe, data.spec.tokens),
         precision=precision_name(module.compute.dtype) if module else None,
         threads=module.compute.threads if module else None,
         seconds=time.perf_counter() - started,
@@ -177,31 +184,28 @@ def _finished(recipe: TrainRecipe, data: StreamData, started: float) -> TrainRes
     )
 
 
-def _fit(trainer: Trainer, module: StreamingModule, data: StreamData, state: Path | None) -> None:
+def _begin(recipe: TrainRecipe, data: StreamData, tokenizer: TextTokenizer) -> Start:
+    begun = start(recipe, data, tokenizer)
+    apply_stage(begun.model, recipe.stage, recipe.seed)
+    return begun
+
+
+def _fit(trainer: Trainer, module: StreamingModule, data: StreamData) -> None:
     agreed = True
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=state, weights_only=True)
+        trainer.fit(module, datamodule=data)
     except Stopped as stop:
         agreed = stop.together
         raise
-    except FloatingPointError as error:
-        updates = data.train_updates(trainer.global_rank, trainer.world_size)
-        streams = ", ".join(updates.stream_ids(trainer.global_step)[:_STREAMS_SHOWN])
-        raise UserError(
-            f"update {trainer.global_step + 1}: its loss or gradient is not finite ({error}); "
-            f"streams: {streams}",
-            "take a smaller optim.lr or a longer optim.warmup_ratio, or look at these streams",
-        ) from error
+    except NotFinite as error:
+        raise _not_finite(error, trainer.world_size) from error
+    except UserError:  # every rank raises it
+        raise
     except BaseException:
         agreed = False
         raise
     finally:
         end_processes(trainer, agreed=agreed)
-
-
-def _say_where(at: int, updates: int) -> None:
-    where = f"resuming at update {at + 1} of {updates}"
-    _say(where if at else "no state was saved here: starting at update 1")
 
 
 def _say(*lines: str) -> None:
@@ -210,10 +214,22 @@ def _say(*lines: str) -> None:
             ERR.print(line, soft_wrap=True)
 
 
+def _not_finite(error: NotFinite, world: int) -> UserError:
+    ids = error.stream_ids
+    shown = ", ".join(ids[:_STREAMS_SHOWN]) + (", ..." if len(ids) > _STREAMS_SHOWN else "")
+    where = f" on rank {', '.join(map(str, error.ranks))} of {world}" if world > 1 else ""
+    return UserError(
+        f"update {error.update}: its loss or gradient is not finite{where} ({error}); "
+        f"streams: {shown}",
+        "take a smaller optim.lr or a longer optim.warmup_ratio, or look at these streams",
+    )
+
+
 def _how_to_go_on(recipe: TrainRecipe) -> str:
-    at = newest_update(recipe.output)
-    if at is None:
+    state = newest_state(recipe.output)
+    if state is None:
         return "stopped; no state was saved: the same command starts at update 1"
+    at = state.update
     if at == recipe.optim.updates:
         return "stopped; all updates are saved: the same command writes the model"
     return (
@@ -222,34 +238,41 @@ def _how_to_go_on(recipe: TrainRecipe) -> str:
     )
 
 
-def _trainer(recipe: TrainRecipe, flag: StopFlag, at: int, loggers: Sequence[Logger]) -> Trainer:
+def _trainer(
+    recipe: TrainRecipe,
+    module: StreamingModule,
+    flag: StopFlag,
+    loggers: Sequence[Logger],
+    continued: bool,
+) -> Trainer:
     compute = recipe.compute
-    if at and compute.precision == "auto":  # a run does not change its number format midway
-        precision = recorded_precision(recipe.output / METRICS_FILE) or "auto"
-        compute = replace(compute, precision=precision)
-        recipe = replace(recipe, compute=compute)
-    progress = Progress(recipe.intervals.log_every)
-    metrics = JsonlLogger(recipe.output, at)
-    measured_at, _ = newest_measurement(recipe.output / METRICS_FILE)
+    progress = Progress(recipe.intervals.log_every, recipe.optim.updates)
+    metrics = JsonlLogger(recipe.output)
+    measured_at, _ = newest_measurement(metrics.path)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return Trainer(
+    trainer = Trainer(
         accelerator=compute.accelerator,
         devices=compute.devices,
         num_nodes=compute.nodes,
+        strategy=module.engine.lightning,
         max_epochs=1,
         log_every_n_steps=1,
-        max_steps=recipe.optim.updates,
         limit_val_batches=0,
         logger=[metrics, *loggers],
-        callbacks=[AtIntervals(recipe, progress, flag, measured_at), progress],
-        plugins=[AtomicCheckpointIO()],
+        callbacks=[
+            AtIntervals(recipe, progress, metrics, flag, measured_at, continued),
+            progress,
+        ],
+        plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
         default_root_dir=recipe.output,
     )
+    keep_our_signals(trainer)
+    return trainer
 
 
 def _require_vocabulary(fingerprint: str, data: StreamData) -> None:

@@ -19,9 +19,11 @@ from typing import NoReturn
 from lightning import Trainer
 
 from soundflow.errors import Stopped
+from soundflow.logs import ERR
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-WAIT_S = 60.0  # for the other processes to leave once all have agreed to
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+WAIT_S = 20.0  # for the other processes to leave once all have agreed to
+REQUEUE_S = 20.0  # for SLURM's controller to answer
 
 
 class StopFlag:
@@ -29,7 +31,8 @@ class StopFlag:
 
     Until `wait_for_updates` a signal raises `Stopped` at once in the first process of a run: there
     is nothing to save. The others never leave on their own, for the first would wait for them.
-    Afterwards a signal is noted and read; a second one raises at once again.
+    Afterwards a signal is noted and read. A second Ctrl-C raises at once again; other signals that
+    follow do not, for SLURM sends SIGTERM seconds after SIGUSR1, while the state is being saved.
 
     Attributes:
         asked: the signal that came last; None before the first.
@@ -71,7 +74,7 @@ class StopFlag:
             if number != signal.SIGINT:
                 os._exit(128 + number)
             return
-        again = self.asked is not None and self._first_process
+        again = number == self.asked == signal.SIGINT and self._first_process
         self.asked = number
         if self._at_once or again:
             raise Stopped(number)
@@ -89,6 +92,34 @@ def stop_flag(*, first_process: bool) -> Iterator[StopFlag]:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def keep_our_signals(trainer: Trainer) -> None:
+    """Keeps Lightning from taking SIGTERM: its handler talks to other ranks, in mid-update too."""
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+
+
+def requeue(number: int) -> bool:
+    """Puts the SLURM job of this process back into the queue if that is what a signal asks for.
+
+    Returns:
+        Whether SLURM took it.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    if number != signal.SIGUSR1 or job is None:
+        return False
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    name = f"{array}_{task}" if array and task else job
+    try:
+        done = subprocess.run(
+            ["scontrol", "requeue", name], capture_output=True, text=True, timeout=REQUEUE_S
+        )
+        why = done.stderr.strip() if done.returncode else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        why = str(error)
+    if why:
+        ERR.print(f"job {name} was not queued again ({why}): submit it again", soft_wrap=True)
+    return not why
 
 
 def end_processes(trainer: Trainer, *, agreed: bool) -> None:

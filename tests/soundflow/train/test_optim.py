@@ -10,7 +10,8 @@ import torch
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.spec import StreamSpec
-from soundflow.train.optim import OptimConfig, build_optimizer, build_schedule, lr_share
+from soundflow.train.optim import OptimConfig, build_optimizer, lr_share
+from soundflow.train.strategy.interface import set_lr
 
 
 def test_warm_up_then_half_a_cosine() -> None:
@@ -26,8 +27,9 @@ def test_warm_up_then_half_a_cosine() -> None:
 def test_without_warm_up_the_first_update_counts() -> None:
     config = OptimConfig(updates=10, lr=2e-3, warmup_ratio=0.0)
     optimizer = build_optimizer(torch.nn.Linear(2, 2), config)
-    schedule = build_schedule(optimizer, config)
-    assert schedule.get_last_lr() == [2e-3, 2e-3]
+    for share in (lr_share(0, config), 0.5):  # a share of the peak, not of the rate before
+        set_lr(optimizer, share)
+        assert [group["lr"] for group in optimizer.param_groups] == [share * 2e-3] * 2
 
 
 def test_every_trained_parameter_once_and_decay_on_matrices_only(

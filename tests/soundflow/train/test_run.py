@@ -20,7 +20,7 @@ from soundflow.errors import UserError
 from soundflow.model.precision import DTYPES
 from soundflow.model.weights import Checkpoint, load_checkpoint
 from soundflow.shards.writer import write_index, write_shard
-from soundflow.train.checkpoints import newest_state, update_of
+from soundflow.train.checkpoints import agreed_state, newest_state
 from soundflow.train.metrics import read_metrics
 from soundflow.train.optim import OptimConfig
 from soundflow.train.recipe import TrainerIntervals, TrainRecipe
@@ -48,7 +48,7 @@ def killed_after(update: int, recipe: TrainRecipe, monkeypatch: pytest.MonkeyPat
     step = StreamingModule.training_step
 
     def dying(self: StreamingModule, batches: object, index: int) -> None:
-        if self.global_step == update:
+        if self.updates == update:
             raise Killed
         step(self, batches, index)
 
@@ -113,16 +113,33 @@ def test_a_damaged_state_is_passed_over(recipe: Recipes, monkeypatch: pytest.Mon
     output = recipe().output
     newest = newest_state(output)
     assert newest is not None
-    assert update_of(newest) == 4
-    newest.write_bytes(newest.read_bytes()[:-100])
+    assert newest.update == 4
+    (weights_file,) = newest.folder.glob("*.safetensors")
+    weights_file.write_bytes(weights_file.read_bytes()[:-100])
     older = newest_state(output)
     assert older is not None
-    assert update_of(older) == 2
-    for damaged in ("null", "[]", '{"n_bytes": "1"}', ""):
-        older.with_suffix(".json").write_text(damaged)
+    assert older.update == 2
+    note = older.folder / "state.json"
+    for damaged in ("null", "[]", '{"update": "1"}', ""):
+        note.write_text(damaged)
         assert newest_state(output) is None
-    older.with_suffix(".json").unlink()
+    note.unlink()
     assert newest_state(output) is None
+
+
+def test_a_state_with_other_bytes_is_passed_over(
+    recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_after(5, recipe(), monkeypatch)
+    newest = newest_state(recipe().output)
+    assert newest is not None
+    (weights_file,) = newest.folder.glob("*.safetensors")
+    flipped = bytearray(weights_file.read_bytes())
+    flipped[-1] ^= 1
+    weights_file.write_bytes(flipped)
+    agreed = agreed_state(recipe().output)
+    assert agreed is not None
+    assert agreed.update == 2
 
 
 def test_the_engine_is_called_with_a_whole_checkpoint(recipe: Recipes) -> None:
@@ -227,7 +244,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(recipe: Recip
     assert "optim.lr" in told.value.hint
     newest = newest_state(base.output)
     assert newest is not None
-    assert update_of(newest) == 1
+    assert newest.update == 1
 
 
 def test_a_full_disk_is_one_line(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,10 +316,8 @@ def test_misspelt_keys_are_named(tmp_path: Path) -> None:
 
 def test_states_hold_nothing_that_runs(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
     killed_after(3, recipe(), monkeypatch)
-    state = newest_state(recipe().output)
-    assert state is not None
-    loaded = torch.load(state, weights_only=True)
-    assert loaded["global_step"] == 2
+    files = [p for p in (recipe().output / "resume").rglob("*") if p.is_file()]
+    assert {p.suffix for p in files} == {".safetensors", ".json"}
 
 
 def test_wandb_works_offline(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:

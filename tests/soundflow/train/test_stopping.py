@@ -17,7 +17,7 @@ import torch
 from soundflow.config.record import record
 from soundflow.errors import Stopped
 from soundflow.model.weights import load_checkpoint
-from soundflow.train.checkpoints import newest_state, update_of
+from soundflow.train.checkpoints import newest_state
 from soundflow.train.metrics import read_metrics
 from soundflow.train.module import StreamingModule
 from soundflow.train.optim import OptimConfig
@@ -40,7 +40,7 @@ def signalled_in(
 
     def interrupted(self: StreamingModule, batches: tuple, index: int) -> None:
         step(self, batches, index)
-        if self.global_step == update:
+        if self.updates == update:
             os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patch:
@@ -66,7 +66,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     assert "resumes at update 5" in stop.message
     state = newest_state(broken.output)
     assert state is not None
-    assert update_of(state) == 4
+    assert state.update == 4
     capfd.readouterr()
     resumed = run(broken)
     assert "resuming at update 5 of 6" in capfd.readouterr().err
@@ -103,13 +103,22 @@ def test_before_the_first_update_nothing_is_lost(
     assert "starting at update 1" in capfd.readouterr().err
 
 
-def test_a_second_signal_does_not_wait() -> None:
+def test_a_second_ctrl_c_does_not_wait() -> None:
     with stop_flag(first_process=True) as flag:
         flag.wait_for_updates()
         os.kill(os.getpid(), signal.SIGINT)
         assert flag.asked == signal.SIGINT
         with pytest.raises(Stopped):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_that_follows_does_not_interrupt_the_save() -> None:
+    """SLURM sends SIGTERM seconds after SIGUSR1."""
+    with stop_flag(first_process=True) as flag:
+        flag.wait_for_updates()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert flag.asked == signal.SIGTERM
 
 
 def test_another_process_than_the_first_never_leaves_alone() -> None:

@@ -1,0 +1,60 @@
+"""What the processes of a run tell each other, beside gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch.distributed as dist
+
+from soundflow.errors import UserError
+
+T = TypeVar("T")
+
+
+def gathered(value: T) -> list[T]:
+    """The value of every rank, in order; all ranks take part."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [value]
+    values: list[T | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values  # type: ignore[return-value]
+
+
+def from_first(value: T) -> T:
+    """The value of the first rank; all ranks take part."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return value
+    values: list[T] = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def place() -> tuple[int, int]:
+    """The rank of this process and the number of ranks."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return 0, 1
+    return dist.get_rank(), dist.get_world_size()
+
+
+def together(work: Callable[[], T], *, here: bool = True) -> T | None:
+    """Does ``work`` and waits for the others; all ranks take part.
+
+    Args:
+        here: whether this rank has something to do.
+
+    Returns:
+        What the work gives; None where there was none.
+
+    Raises:
+        UserError: on every rank, what went wrong on the first rank that failed.
+    """
+    result, error = None, None
+    try:
+        result = work() if here else None
+    except UserError as failed:
+        error = failed
+    failed_first = next((e for e in gathered(error) if e is not None), None)
+    if failed_first is not None:
+        raise failed_first from error
+    return result

@@ -1,0 +1,43 @@
+"""From `compute.strategy` to the object that trains."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from soundflow.train.recipe import ComputeConfig
+from soundflow.train.strategy.fsdp import Fsdp
+from soundflow.train.strategy.interface import Strategy, StrategyName
+from soundflow.train.strategy.replicated import Ddp, Replicated
+
+
+def resolved(compute: ComputeConfig) -> StrategyName:
+    """What ``auto`` stands for: ZeRO-2 on several CUDA devices, DDP on several CPU processes."""
+    if compute.strategy != "auto":
+        return compute.strategy
+    if compute.devices * compute.nodes == 1:
+        return "single"
+    return "zero2" if on_cuda(compute) else "ddp"
+
+
+def on_cuda(compute: ComputeConfig) -> bool:
+    return compute.accelerator != "cpu" and torch.cuda.is_available()
+
+
+def build_strategy(compute: ComputeConfig, grad_norm: float) -> Strategy:
+    """Args: grad_norm: see `Strategy`."""
+    match resolved(compute):
+        case "single":
+            return Replicated(grad_norm)
+        case "ddp":
+            return Ddp(grad_norm)
+        case "fsdp":
+            return Fsdp(grad_norm, compute.devices * compute.nodes)
+        case name:
+            # Importing DeepSpeed takes seconds, and chooses its device.
+            if not on_cuda(compute):
+                os.environ["DS_ACCELERATOR"] = "cpu"
+            from soundflow.train.strategy.zero import Zero
+
+            return Zero(grad_norm, int(name.removeprefix("zero")))
