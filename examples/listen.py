@@ -33,12 +33,10 @@ for event in model.stream(recording, temperature=0):
 
 # %% A live source: packets of any length, pushed as they arrive; one session, one memory.
 samples = read_audio(recording)
-with model.session(temperature=0) as session:
-    events = []
+with model.open(temperature=0) as session:
     for packet in np.array_split(samples, 50):
-        events += session.push(packet)
-    events += session.close()
-spoken = [e.text for e in events if isinstance(e, ReplyEnded)]
+        session.push(packet)  # a microphone would take its time; this arrives all at once
+spoken = [e.text for e in session.events() if isinstance(e, ReplyEnded)]
 print(f"in 50 packets, without silence after them: {len(spoken)} replies {spoken}")
 
 # %% Two recordings in one session, a second of silence after each: the first is the context of the

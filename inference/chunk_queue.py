@@ -6,6 +6,7 @@ The encoder appends and never waits; the decoder drains all of it whenever it li
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -27,14 +28,14 @@ class EncodedChunk:
 
 
 class ChunkQueue:
-    """Encoded chunks in order, at most ``capacity_chunks`` of them.
+    """Encoded chunks in order, at most ``capacity_chunks`` of them (None: any number).
 
     Beyond that the oldest are dropped: a decoder that far behind would only write them to a memory
     that drops them at once.
     """
 
-    def __init__(self, capacity_chunks: int) -> None:
-        if capacity_chunks < 1:
+    def __init__(self, capacity_chunks: int | None) -> None:
+        if capacity_chunks is not None and capacity_chunks < 1:
             raise ValueError(f"capacity_chunks must be at least 1, got {capacity_chunks}")
         self._capacity = capacity_chunks
         self._chunks: deque[EncodedChunk] = deque()
@@ -48,8 +49,15 @@ class ChunkQueue:
         self._chunks.append(chunk)
         return dropped
 
-    def drain(self) -> list[EncodedChunk]:
-        """All waiting chunks, oldest first; the queue is empty afterwards."""
-        chunks = list(self._chunks)
-        self._chunks.clear()
-        return chunks
+    @property
+    def oldest_wall_s(self) -> float | None:
+        """When the oldest waiting chunk was complete."""
+        return self._chunks[0].arrived_wall_s if self._chunks else None
+
+    def take(self, at_most: int) -> list[EncodedChunk]:
+        """The oldest ``at_most`` waiting chunks, in order."""
+        return [self._chunks.popleft() for _ in range(min(at_most, len(self._chunks)))]
+
+    def put_back(self, chunks: Sequence[EncodedChunk]) -> None:
+        """Returns the newest of what was taken, in order, to the head of the queue."""
+        self._chunks.extendleft(reversed(chunks))

@@ -1,22 +1,26 @@
 """Decisions and replies of one stream, without running the model (protocol section 6).
 
-The decoder says what the language model has to append next and where its logits are needed
-(`Step`); the caller computes them and passes them back::
+The decoder says what the language model has to append next and where its output is needed
+(`Step`); the caller computes it and passes it back::
 
     step = decoder.next_step(queue)       LISTENING: one or more blocks    SPEAKING: one token
-    logits = ...                          one forward pass                 one forward pass
-    events = decoder.take(logits)         Decided                          ReplyStarted/Text/Ended
+    ...                                   one forward pass                 one forward pass
+    taken = decoder.take_decisions(p)     Decided                 decoder.take_token(t)  Reply...
 
-So one session on a bounded memory, a batch of sessions under evaluation, and a server share the
-same decisions, and none of them can decode differently.
+So a live session, a batch under evaluation and a server share the same decisions, and none of them
+can decode differently.
+
+Chunks that wait are answered in one of two ways::
+
+    Drain     [stale ▸ silence][stale ▸ silence][newest ▸ decided]    keeps up with the clock
+    InTurn    [decided][decided][decided]                             every chunk is decided on
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from inference.chunk_queue import ChunkQueue, EncodedChunk
@@ -26,14 +30,34 @@ from inference.events import (
     ReplyEnded,
     ReplyStarted,
     ReplyText,
+    ReplyTruncated,
     SessionEvent,
 )
 from inference.policy import Policy
-from soundflow.errors import UserError
+from inference.sampling import SamplingConfig
 from soundflow.protocol import layout
-from soundflow.protocol.dialogue_state import Listening, Speaking, State, advance, legal
+from soundflow.protocol.dialogue_state import Listening, Speaking, State, advance
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.tokenizer import StreamDecoder, TextTokenizer
+
+LONGEST_CYCLE_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class Drain:
+    """All waiting chunks are taken; the newest is decided on, the others answered by silence."""
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """Every chunk is decided on. ``ahead`` of them are computed at once, as if all stayed silent;
+    those after one that is answered are taken again.
+    """
+
+    ahead: int = 1
+
+
+Order = Drain | InTurn
 
 
 @dataclass(frozen=True)
@@ -41,38 +65,52 @@ class Step:
     """Token ids to append, in order.
 
     Attributes:
-        slots: encoder outputs for the PAD positions of ``ids``, one (slots, d) a listen block.
+        chunks: of its listen blocks; their encoder outputs belong at the PAD positions of ``ids``.
         block_starts: offsets at which a listen block begins.
-        read: ascending offsets whose logits are needed; the last one is ``len(ids) - 1``.
+        read: ascending offsets whose output is needed; the last one is ``len(ids) - 1``.
     """
 
     ids: tuple[int, ...]
-    slots: tuple[Tensor, ...]
+    chunks: tuple[EncodedChunk, ...]
     block_starts: tuple[int, ...]
     read: tuple[int, ...]
+
+    @property
+    def slots(self) -> tuple[Tensor, ...]:
+        return tuple(chunk.slots for chunk in self.chunks)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Events of decisions, and how many of the step's ids stay in the memory."""
+
+    events: tuple[SessionEvent, ...]
+    kept: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Events of an interruption, and how many of the newest positions the memory has to forget."""
+
+    events: tuple[SessionEvent, ...]
+    forget: int = 0
 
 
 @dataclass
 class _Turn:
-    """The reply in progress."""
+    """A reply.
+
+    ``said``: its emotion and text; ``fed``: how many of these are in the memory; ``closed``: so is
+    its TEXT_END.
+    """
 
     chunk: int
+    began_s: float
     decoder: StreamDecoder
-    emotion: str = ""
-    said: tuple[int, ...] = ()  # every token after TEXT_BEGIN
-
-
-class NonFiniteLogitsError(UserError):
-    """The model computed NaN or infinity: no decision is possible."""
-
-    def __init__(self, chunk: int) -> None:
-        super().__init__(
-            f"the model computed NaN or infinity at chunk {chunk}",
-            "try precision=fp32; if it stays, the weights are damaged",
-        )
-
-    def __reduce__(self) -> tuple[type[UserError], tuple[str, str]]:
-        return UserError, (self.message, self.hint)
+    said: tuple[int, ...] = ()
+    fed: int = 0
+    ended: bool = False
+    closed: bool = False
 
 
 class DialogueDecoder:
@@ -87,46 +125,53 @@ class DialogueDecoder:
         spec: StreamSpec,
         tokenizer: TextTokenizer,
         policy: Policy,
-        max_reply_tokens: int,
+        sampling: SamplingConfig,
+        order: Order,
         clock: Callable[[], float],
     ) -> None:
         self._spec = spec
         self._table = spec.tokens
         self._tokenizer = tokenizer
         self._policy = policy
-        self._max_reply_tokens = max_reply_tokens
+        self._sampling = sampling
+        self._order = order
         self._clock = clock
         self._state: State = Listening()
-        self._turn: _Turn | None = None
+        self._turn: _Turn | None = None  # the newest reply, also after its end
         self._pending: tuple[int, ...] = ()  # chosen, but not in the memory yet
-        self._asked: list[EncodedChunk] | None = None  # the chunks of the step in flight
-        self._in_flight = False
+        self._in_flight: tuple[Step, ChunkQueue, int] | None = None  # with the number of stale
 
     @property
     def state(self) -> State:
         return self._state
 
-    def next_step(self, queue: ChunkQueue) -> Step | None:
+    def next_step(self, queue: ChunkQueue, at_most: int = 1 << 30) -> Step | None:
         """What to compute next; None while LISTENING with an empty queue.
 
-        LISTENING drains the queue: chunks with newer ones waiting are answered by silence, as in
-        training, and the newest is decided on.
+        Args:
+            at_most: how many chunks one step may take.
 
         Raises:
-            RuntimeError: if the logits of the last step were not taken.
+            RuntimeError: if the output of the last step was not taken.
         """
-        if self._in_flight:
-            raise RuntimeError("take the logits of the last step before asking for the next")
+        if self._in_flight is not None:
+            raise RuntimeError("take the output of the last step before asking for the next")
         if isinstance(self._state, Speaking):
-            step = Step(self._pending, (), (), (len(self._pending) - 1,))
+            step, stale = Step(self._pending, (), (), (len(self._pending) - 1,)), 0
         else:
-            chunks = queue.drain()
+            ahead = self._order.ahead if isinstance(self._order, InTurn) else at_most
+            chunks = queue.take(min(at_most, ahead))
             if not chunks:
                 return None
             step = self._listen(chunks)
-            self._asked = chunks
+            # What does not fit into this step is newer still: then all of these are stale.
+            fresh = 1 if not len(queue) else 0
+            stale = len(chunks) - fresh if isinstance(self._order, Drain) else 0
+        if self._turn is not None:
+            self._turn.fed = len(self._turn.said)
+            self._turn.closed = self._turn.ended
         self._pending = ()
-        self._in_flight = True
+        self._in_flight = (step, queue, stale)
         return step
 
     def _listen(self, chunks: list[EncodedChunk]) -> Step:
@@ -139,98 +184,160 @@ class DialogueDecoder:
             read.append(len(ids) - 1)
             if chunk is not chunks[-1]:
                 ids.extend(layout.silence(self._table).ids)
-        return Step(tuple(ids), tuple(c.slots for c in chunks), tuple(starts), tuple(read))
+        return Step(tuple(ids), tuple(chunks), tuple(starts), tuple(read))
 
-    def take(self, logits: Tensor) -> list[SessionEvent]:
-        """Turns the logits of the last step into tokens and events.
+    def take_decisions(self, p_response: Sequence[float]) -> Taken:
+        """Decides, after a step while LISTENING.
 
         Args:
-            logits: (m, vocabulary) float32 at the newest m of ``Step.read``. Fewer than were asked
-                for means that the oldest blocks were dropped from the memory unread.
+            p_response: one for each of ``Step.read``.
 
         Raises:
-            RuntimeError: if no step is in flight.
-            NonFiniteLogitsError: if those that decide hold NaN or infinity.
+            RuntimeError: if no such step is in flight.
         """
-        if not self._in_flight:
-            raise RuntimeError("no step is in flight")
-        self._in_flight = False
-        if isinstance(self._state, Speaking):
-            return self._speak(logits[-1])
-        assert self._asked is not None
-        chunks, self._asked = self._asked, None
-        return self._decide(chunks, logits)
-
-    def stop(self) -> list[SessionEvent]:
-        """Ends the reply in progress; does nothing while LISTENING.
-
-        Raises:
-            RuntimeError: if the logits of the last step were not taken.
-        """
-        if self._in_flight:
-            raise RuntimeError("take the logits of the last step before stopping")
-        if self._turn is None:
-            return []
-        return self._end("stopped", close=True)
-
-    def _decide(self, chunks: list[EncodedChunk], logits: Tensor) -> list[SessionEvent]:
-        table = self._table
-        unread = len(chunks) - len(logits)
-        pair = logits[:, [table.text_begin, table.keep_silence]]
-        read: list[float] = torch.sigmoid(pair[:, 0] - pair[:, 1]).tolist()
-        newest, p_newest = chunks[-1], read[-1]
-        if not bool(torch.isfinite(pair).all()):
-            raise NonFiniteLogitsError(newest.index)
+        if self._in_flight is None or isinstance(self._state, Speaking):
+            raise RuntimeError("no listening step is in flight")
+        step, queue, stale = self._in_flight
+        self._in_flight = None
         events: list[SessionEvent] = []
-        for at, chunk in enumerate(chunks[:-1]):
-            p_stale = read[at - unread] if at >= unread else None
-            events.append(self._decided(chunk, p_stale, speak=False, stale=True))
-        speak = self._policy.speaks(newest.index, p_newest)
-        events.append(self._decided(newest, p_newest, speak=speak, stale=False))
-        token = table.text_begin if speak else layout.silence(table).ids[0]
-        self._state = advance(self._state, token, table)
-        self._pending = (token,)
-        if speak:
-            self._turn = _Turn(newest.index, self._tokenizer.stream_decoder())
-        return events
+        for at, (chunk, p) in enumerate(zip(step.chunks, p_response, strict=True)):
+            speak = at >= stale and self._policy.speaks(chunk.index, p)
+            events.append(self._decided(chunk, p, speak=speak, stale=at < stale))
+            if speak:
+                queue.put_back(step.chunks[at + 1 :])
+                self._begin(chunk.index)
+                return Taken(tuple(events), step.read[at] + 1)
+        self._pending = layout.silence(self._table).ids
+        return Taken(tuple(events), len(step.ids))
 
-    def _decided(
-        self, chunk: EncodedChunk, p_response: float | None, *, speak: bool, stale: bool
-    ) -> Decided:
-        time_s = self._spec.time.end_s(chunk.index)
-        arrived = chunk.arrived_wall_s
-        return Decided(chunk.index, time_s, p_response, speak, stale, arrived, self._clock())
-
-    def _speak(self, logits: Tensor) -> list[SessionEvent]:
-        turn = self._turn
-        assert turn is not None
-        allowed = legal(self._state, self._table)
-        # The largest logit is NaN if any is. Teacher forcing checks the same.
-        if not bool(torch.isfinite(logits.max())):
-            raise NonFiniteLogitsError(turn.chunk)
-        token = self._policy.next_token(turn.chunk, turn.said, logits, allowed)
+    def _begin(self, chunk: int) -> None:
+        token = self._table.text_begin
         self._state = advance(self._state, token, self._table)
-        turn.said = (*turn.said, token)
+        self._pending = (token,)
+        self._turn = _Turn(chunk, self._clock(), self._tokenizer.stream_decoder())
+
+    def _decided(self, chunk: EncodedChunk, p: float, *, speak: bool, stale: bool) -> Decided:
+        time_s = self._spec.time.end_s(chunk.index)
+        return Decided(chunk.index, time_s, p, speak, stale, chunk.arrived_wall_s, self._clock())
+
+    def take_token(self, sampled: int) -> list[SessionEvent]:
+        """Goes on with a reply, after a step while SPEAKING.
+
+        Args:
+            sampled: the model's choice of the next token.
+
+        Raises:
+            RuntimeError: if no such step is in flight.
+        """
+        turn = self._turn
+        if self._in_flight is None or turn is None or not isinstance(self._state, Speaking):
+            raise RuntimeError("no speaking step is in flight")
+        self._in_flight = None
+        token = self._policy.next_token(turn.chunk, turn.said, sampled)
+        self._state = advance(self._state, token, self._table)
         self._pending = (token,)
         if isinstance(self._state, Listening):
-            return self._end("end", close=False)
-        time_s = self._spec.time.end_s(turn.chunk)
+            return [self._ended(turn, "end")]
+        turn.said = (*turn.said, token)
         if len(turn.said) == 1:
-            turn.emotion = self._table.emotion_name(token) or ""
-            return [ReplyStarted(turn.chunk, time_s, turn.emotion, self._clock())]
+            return [self._started(turn)]
+        time_s = self._spec.time.end_s(turn.chunk)
         text = turn.decoder.push(token)
         events: list[SessionEvent] = [ReplyText(turn.chunk, time_s, token, text, self._clock())]
-        if len(turn.said) - 1 >= self._max_reply_tokens:
-            events += self._end("limit", close=True)
+        reason = self._must_end(turn)
+        if reason is not None:
+            events.append(self._close(turn, reason))
         return events
 
-    def _end(self, reason: EndReason, close: bool) -> list[SessionEvent]:
+    def _must_end(self, turn: _Turn) -> EndReason | None:
+        config = self._sampling
+        spoken_s = self._clock() - turn.began_s
+        if len(turn.said) - 1 >= config.max_reply_tokens:
+            return "limit"
+        if config.max_reply_s is not None and spoken_s >= config.max_reply_s:
+            return "limit"
+        if config.max_repeats is not None and repeats(turn.said[1:], config.max_repeats):
+            return "repetition"
+        return None
+
+    def interrupt(self, heard_tokens: int | None = None) -> Cut:
+        """Ends the reply in progress, or shortens the last one, to what was heard of it.
+
+        Args:
+            heard_tokens: text tokens that were heard; None for all that were said.
+
+        Returns:
+            No events where there is nothing to shorten, or where the memory has gone on since: see
+            `shorten`.
+
+        Raises:
+            RuntimeError: if the output of the last step was not taken.
+        """
+        if self._in_flight is not None:
+            raise RuntimeError("take the output of the last step before interrupting")
         turn = self._turn
-        assert turn is not None
-        if close:  # the model did not say TEXT_END itself; its memory must still see one
+        if turn is None or turn.closed or (turn.ended and heard_tokens is None):
+            return Cut(())
+        text = turn.said[1:] if heard_tokens is None else turn.said[1 : 1 + heard_tokens]
+        if turn.ended and len(text) == len(turn.said) - 1:
+            return Cut(())
+        events: list[SessionEvent] = []
+        begin: tuple[int, ...] = ()
+        if not turn.said:  # stopped before its emotion: a legal turn has one
+            begin = (self._table.text_begin,)
+            turn.said = (self._table.emotion_ids["normal"],)
+            events.append(self._started(turn))
+        kept = (turn.said[0], *text)
+        forget = max(0, turn.fed - len(kept))
+        turn.fed -= forget
+        turn.said = kept
+        self._pending = (*begin, *kept[turn.fed :])
+        if turn.ended:
             self._pending = (*self._pending, self._table.text_end)
-            self._state = Listening()
-        self._turn = None
-        text = self._tokenizer.decode(turn.said)
+            events.append(self._truncated(turn))
+        else:
+            events.append(self._close(turn, "stopped"))
+        return Cut(tuple(events), forget)
+
+    @property
+    def last_reply(self) -> tuple[int, int] | None:
+        """The chunk of a reply that is in the memory to its end, and its number of text tokens."""
+        turn = self._turn
+        return (turn.chunk, len(turn.said) - 1) if turn is not None and turn.closed else None
+
+    def shorten(self, heard_tokens: int) -> ReplyTruncated:
+        """Reports that the memory holds only the first tokens of the last reply, which is over."""
+        assert self._turn is not None
+        self._turn.said = self._turn.said[: 1 + heard_tokens]
+        return self._truncated(self._turn)
+
+    def _started(self, turn: _Turn) -> ReplyStarted:
         time_s = self._spec.time.end_s(turn.chunk)
-        return [ReplyEnded(turn.chunk, time_s, turn.emotion, text, reason, self._clock())]
+        return ReplyStarted(turn.chunk, time_s, self._emotion(turn), self._clock())
+
+    def _close(self, turn: _Turn, reason: EndReason) -> ReplyEnded:
+        """Ends a turn that the model did not end; its memory must still see TEXT_END."""
+        self._pending = (*self._pending, self._table.text_end)
+        self._state = Listening()
+        return self._ended(turn, reason)
+
+    def _ended(self, turn: _Turn, reason: EndReason) -> ReplyEnded:
+        turn.ended = True
+        time_s, text = self._spec.time.end_s(turn.chunk), self._tokenizer.decode(turn.said)
+        return ReplyEnded(turn.chunk, time_s, self._emotion(turn), text, reason, self._clock())
+
+    def _truncated(self, turn: _Turn) -> ReplyTruncated:
+        time_s, text = self._spec.time.end_s(turn.chunk), self._tokenizer.decode(turn.said)
+        return ReplyTruncated(turn.chunk, time_s, text, self._clock())
+
+    def _emotion(self, turn: _Turn) -> str:
+        return (self._table.emotion_name(turn.said[0]) if turn.said else None) or ""
+
+
+def repeats(text: Sequence[int], times: int) -> bool:
+    """Whether ``text`` ends in the same tokens ``times`` times in a row, at most 16 of them."""
+    for cycle in range(1, min(LONGEST_CYCLE_TOKENS, len(text) // times) + 1):
+        tail = text[-cycle * times :]
+        if all(tail[at] == tail[at - cycle] for at in range(cycle, len(tail))):
+            return True
+    return False

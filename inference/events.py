@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-EndReason = Literal["end", "limit", "stopped"]
+EndReason = Literal["end", "limit", "repetition", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,7 @@ class Decided:
     """The decision after one chunk.
 
     Attributes:
-        p_response: softmax over the two decision logits. None where a stale chunk was dropped from
-            the memory before its logits were computed.
+        p_response: softmax over the two decision logits.
         speak: whether a reply follows.
         stale: newer chunks arrived while the model spoke, so this one is answered by silence
             without a decision of its own.
@@ -35,7 +34,7 @@ class Decided:
 
     chunk: int
     time_s: float
-    p_response: float | None
+    p_response: float
     speak: bool
     stale: bool = False
     arrived_wall_s: float = field(default=0.0, compare=False)
@@ -65,13 +64,27 @@ class ReplyText:
 
 @dataclass(frozen=True)
 class ReplyEnded:
-    """A whole reply. ``reason``: ended by the model, by the token limit, or by the caller."""
+    """A whole reply.
+
+    ``reason``: ended by the model, by a limit in tokens or seconds, because it repeated itself, or
+    by the caller; ``text`` is what the memory keeps of it.
+    """
 
     chunk: int
     time_s: float
     emotion: str
     text: str
     reason: EndReason
+    wall_s: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class ReplyTruncated:
+    """A reply was interrupted after its end; of it, the memory keeps what was heard, ``text``."""
+
+    chunk: int
+    time_s: float
+    text: str
     wall_s: float = field(default=0.0, compare=False)
 
 
@@ -88,13 +101,38 @@ class ChunkDropped:
 class MemoryTrimmed:
     """The memory was full: its oldest blocks (a chunk and its answer each) were dropped.
 
-    ``chunk`` is the one that no longer fitted, ``blocks`` how many were dropped for it: none where
-    a reply alone filled the memory, which then lost its middle.
+    Attributes:
+        chunk: the newest when it happened.
+        blocks: how many were dropped: none where a reply alone filled the memory, which then lost
+            its middle.
+        remembered_s: how many seconds of audio the memory still holds.
     """
 
     chunk: int
     time_s: float
     blocks: int
+    remembered_s: float = 0.0
+    wall_s: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class Overloaded:
+    """Decisions are ``late_s`` behind the audio, for the first time since they last kept up."""
+
+    chunk: int
+    time_s: float
+    late_s: float
+    wall_s: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class SessionFailed:
+    """The session cannot go on; `SessionEnded` follows. Others are not affected."""
+
+    chunk: int
+    time_s: float
+    error: str
+    remedy: str
     wall_s: float = field(default=0.0, compare=False)
 
 
@@ -108,6 +146,8 @@ class SessionEnded:
         n_samples: the same in samples.
         dropped_chunks: how many never reached the language model.
         trimmed_blocks: how many the memory dropped to stay within its limit.
+        late_chunks: how many were decided on more than a chunk's length after they were complete,
+            those not counted that arrived during a reply.
     """
 
     chunks: int
@@ -115,11 +155,21 @@ class SessionEnded:
     n_samples: int
     dropped_chunks: int = 0
     trimmed_blocks: int = 0
+    late_chunks: int = field(default=0, compare=False)
     wall_s: float = field(default=0.0, compare=False)
 
 
 SessionEvent = (
-    Decided | ReplyStarted | ReplyText | ReplyEnded | ChunkDropped | MemoryTrimmed | SessionEnded
+    Decided
+    | ReplyStarted
+    | ReplyText
+    | ReplyEnded
+    | ReplyTruncated
+    | ChunkDropped
+    | MemoryTrimmed
+    | Overloaded
+    | SessionFailed
+    | SessionEnded
 )
 
 _NAMES: dict[type[SessionEvent], str] = {
@@ -127,8 +177,11 @@ _NAMES: dict[type[SessionEvent], str] = {
     ReplyStarted: "reply_started",
     ReplyText: "reply_text",
     ReplyEnded: "reply_ended",
+    ReplyTruncated: "reply_truncated",
     ChunkDropped: "chunk_dropped",
     MemoryTrimmed: "memory_trimmed",
+    Overloaded: "overloaded",
+    SessionFailed: "session_failed",
     SessionEnded: "session_ended",
 }
 _TYPES = {name: kind for kind, name in _NAMES.items()}

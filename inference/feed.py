@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from inference.engine import Engine
 from inference.events import SessionEvent
+from inference.lockstep import Lockstep
 from inference.profiles import Profile
-from inference.session import Session
 from inference.sources.recordings import Recording
 from soundflow.protocol.timebase import TimeBase
 
@@ -88,7 +88,7 @@ def _complete_chunks(blocks: Iterator[Float32], base: TimeBase) -> Iterator[Floa
 
 def feed(
     engine: Engine,
-    session: Session,
+    session: Lockstep,
     recordings: Iterable[Recording],
     *,
     real_time: bool = False,

@@ -1,69 +1,166 @@
-"""Computes the steps of a dialogue decoder for one session, on a bounded memory."""
+"""What a session remembers: its prefix and its newest blocks, as token ids (protocol section 6).
+
+::
+
+    positions  0 ────────────────────────────────────────────────────────▶ limit
+               [prefix][block][block][block] ... [block][block ▸ reply ▸]
+                        └──────┬──────┘                 └─ middle of a long reply ─┘
+                   oldest blocks go first               goes when nothing else is left
+
+Blocks go whole, and a reply that alone fills the memory loses text from its middle, never its audio
+or its beginning: whatever is dropped, the rest is a legal layout. The keys and values are in a row
+of the `KvPool`; this module says which positions of it to give up.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from inference.dialogue_decoder import Step
 from inference.engine import Engine
 from soundflow.errors import UserError
-from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.kv_memory import KvMemory
+from soundflow.protocol import layout
 
 # ASSISTANT, TEXT_BEGIN, an emotion, TEXT_END and AUDIO_BEGIN around the slots of a chunk.
 CONTROL_TOKENS_PER_BLOCK = 5
+# Of the limit, what stays when it is reached. A key is turned to a new position at most
+# 1 / (1 - KEEP_SHARE) times while it is remembered, which bounds the rounding in 16 bits.
+KEEP_SHARE = 0.75
+REPLY_HEAD = 2  # TEXT_BEGIN and the emotion
+
+
+@dataclass
+class Block:
+    """One chunk's tokens with the silence or the reply that answers them."""
+
+    chunk: int
+    slots: Tensor
+    ids: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Eviction:
+    """Spans [start, end) of positions to give up, and how many whole blocks they are."""
+
+    spans: tuple[tuple[int, int], ...]
+    blocks: int
 
 
 class SessionMemory:
-    """The key/value memory of a session: the prefix and the newest blocks.
+    """The token ids of one session's row.
 
     Args:
-        prefix_ids: the online prefix; never dropped.
-        limit_positions: the bound of the memory; the oldest blocks are dropped when it is reached.
-
-    Raises:
-        UserError: if the prefix and one answered chunk do not fit, naming the number needed.
+        prefix_ids: never dropped.
+        limit_positions: the bound of the memory.
     """
 
     def __init__(self, engine: Engine, prefix_ids: Sequence[int], limit_positions: int) -> None:
-        _require_room(engine, len(prefix_ids), limit_positions)
-        self._model = engine.model
-        self._kv = KvMemory(
-            engine.model,
-            _embed(engine.model, prefix_ids, ()),
-            limit_positions,
-            positions=engine.profile.positions,
-        )
+        self.prefix = tuple(prefix_ids)
+        self.limit_positions = limit_positions
+        self.blocks: list[Block] = []
+        self._keep = int(limit_positions * KEEP_SHARE)
+        self.evicted_blocks = 0
+        self._time = engine.spec.time
+        self._audio = len(layout.listen(engine.spec.tokens, self._time.slots_per_chunk))
+        # So that a step, and what eviction leaves, always fit together.
+        self.blocks_per_step = max(1, limit_positions // 4 // (self._audio + 1))
 
     @property
-    def length_positions(self) -> int:
-        return self._kv.length_positions
+    def length(self) -> int:
+        return len(self.prefix) + sum(len(b.ids) for b in self.blocks)
 
     @property
-    def trimmed_blocks(self) -> int:
-        """Blocks dropped so far to stay within the limit."""
-        return self._kv.dropped_blocks
+    def crowded(self) -> bool:
+        """Whether the next steps may not fit, and whole blocks can go: time to evict, if any."""
+        length = self.length
+        full = length + 2 * (self._audio + 1) > self.limit_positions
+        return full and length > self._keep and len(self.blocks) > 1
 
     @property
-    def trims(self) -> int:
-        """How often something was dropped: whole blocks, or the middle of a long reply."""
-        return self._kv.rebuilds
+    def ids(self) -> tuple[int, ...]:
+        """Every token in the memory, a legal layout up to the decision that is pending."""
+        return (*self.prefix, *(i for block in self.blocks for i in block.ids))
 
-    def run(self, step: Step) -> Tensor:
-        """One forward pass: (m, vocabulary) float32 at the newest m of ``step.read``."""
-        with torch.inference_mode():
-            embeds = _embed(self._model, step.ids, step.slots)
-            hidden = self._kv.append(embeds, step.block_starts)
-            dropped = len(step.ids) - len(hidden)
-            kept = [at - dropped for at in step.read if at >= dropped]
-            return self._model.logits(hidden[kept])
+    @property
+    def remembered_s(self) -> float:
+        """Seconds of audio in the memory."""
+        return len(self.blocks) * self._time.chunk_s
+
+    def append(self, step: Step) -> None:
+        edges = [*step.block_starts, len(step.ids)]
+        if edges[0]:
+            self.blocks[-1].ids.extend(step.ids[: edges[0]])
+        for at, chunk in enumerate(step.chunks):
+            ids = list(step.ids[edges[at] : edges[at + 1]])
+            self.blocks.append(Block(chunk.index, chunk.slots, ids))
+
+    def forget(self, n: int) -> None:
+        """Drops the newest ``n`` ids."""
+        while n:
+            ids = self.blocks[-1].ids
+            taken = min(n, len(ids))
+            del ids[len(ids) - taken :]
+            n -= taken
+            if not ids:
+                self.blocks.pop()
+
+    def evict(self, room: int = 0) -> Eviction | None:
+        """Makes place for ``room`` positions, down to three quarters of the limit.
+
+        Returns:
+            What the row has to give up, already dropped here; None where all of it may stay.
+        """
+        keep = min(self._keep, self.limit_positions - room)
+        length, count, at = self.length, 0, len(self.prefix)
+        while length > keep and count < len(self.blocks) - 1:
+            length -= len(self.blocks[count].ids)
+            at += len(self.blocks[count].ids)
+            count += 1
+        spans = [(len(self.prefix), at)] if count else []
+        del self.blocks[:count]
+        self.evicted_blocks += count
+        if length > keep:
+            spans += self._shorten_newest(at, length - keep)
+        return Eviction(tuple(spans), count) if spans else None
+
+    def _shorten_newest(self, at: int, surplus: int) -> list[tuple[int, int]]:
+        """Takes ``surplus`` tokens out of the reply of the only block left, behind its head."""
+        ids, head = self.blocks[0].ids, self._audio + REPLY_HEAD
+        surplus = min(surplus, len(ids) - head - 1)
+        if surplus <= 0:
+            return []
+        del ids[head : head + surplus]
+        return [(at + head, at + head + surplus)]
+
+    def cut_reply(self, chunk: int, surplus: int) -> tuple[int, int] | None:
+        """Takes the last ``surplus`` text tokens out of a reply that has ended.
+
+        Returns:
+            The span that the row has to give up; None where the reply is no longer remembered.
+        """
+        at = len(self.prefix)
+        for block in self.blocks:
+            end = at + len(block.ids)
+            if block.chunk == chunk:
+                text = len(block.ids) - self._audio - REPLY_HEAD - 1
+                surplus = min(surplus, text)
+                if surplus <= 0:
+                    return None
+                del block.ids[-1 - surplus : -1]
+                return (end - 1 - surplus, end - 1)
+            at = end
+        return None
 
 
-def _require_room(engine: Engine, prefix: int, limit: int) -> None:
-    # A rebuild keeps half of the limit: the prefix and the newest blocks.
+def require_room(engine: Engine, prefix: int, limit: int) -> None:
+    """Checks that a prefix and one answered chunk leave room for eviction.
+
+    Raises:
+        UserError: naming the number of positions needed.
+    """
     block = engine.spec.time.slots_per_chunk + CONTROL_TOKENS_PER_BLOCK
     needed = 2 * (prefix + block)
     if limit >= needed:
@@ -80,10 +177,3 @@ def _require_room(engine: Engine, prefix: int, limit: int) -> None:
         f"to {engine.limit_positions}",
         "shorten session.system",
     )
-
-
-def _embed(model: AudioInteractionModel, ids: Sequence[int], slots: Sequence[Tensor]) -> Tensor:
-    """(n,) ids and their slots -> (n, d)."""
-    with torch.inference_mode():
-        row = torch.tensor([list(ids)], dtype=torch.long, device=model.device)
-        return model.embed(row, torch.cat(list(slots)) if slots else None)[0]

@@ -9,19 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import numpy as np
-from torch import Tensor
-
-from inference.sampling import SamplingConfig, choose
-from soundflow.protocol.dialogue_state import Legal
-
 
 class Policy(Protocol):
     def speaks(self, chunk: int, p_response: float) -> bool:
         """Whether a reply begins after ``chunk``."""
 
-    def next_token(self, chunk: int, said: Sequence[int], logits: Tensor, legal: Legal) -> int:
-        """The token after ``said`` (emotion first); logits (vocabulary,) float32."""
+    def next_token(self, chunk: int, said: Sequence[int], sampled: int) -> int:
+        """The token after ``said`` (emotion first); ``sampled`` is the model's choice."""
 
 
 class ModelPolicy:
@@ -31,18 +25,16 @@ class ModelPolicy:
         ValueError: if the threshold is not a probability.
     """
 
-    def __init__(self, threshold: float, sampling: SamplingConfig) -> None:
+    def __init__(self, threshold: float) -> None:
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"threshold must be within [0, 1], got {threshold}")
         self._threshold = threshold
-        self._sampling = sampling
-        self._rng = np.random.Generator(np.random.PCG64(sampling.seed))
 
     def speaks(self, chunk: int, p_response: float) -> bool:
         return p_response >= self._threshold
 
-    def next_token(self, chunk: int, said: Sequence[int], logits: Tensor, legal: Legal) -> int:
-        return choose(logits, legal, self._sampling, self._rng)
+    def next_token(self, chunk: int, said: Sequence[int], sampled: int) -> int:
+        return sampled
 
 
 class ForcedPolicy:
@@ -58,5 +50,5 @@ class ForcedPolicy:
     def speaks(self, chunk: int, p_response: float) -> bool:
         return chunk in self._replies
 
-    def next_token(self, chunk: int, said: Sequence[int], logits: Tensor, legal: Legal) -> int:
+    def next_token(self, chunk: int, said: Sequence[int], sampled: int) -> int:
         return self._replies[chunk][len(said)]

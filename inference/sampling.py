@@ -1,51 +1,113 @@
-"""From logits to the next token of a reply: greedy, or temperature and top-k, never illegal."""
+"""From logits to the next tokens of replies, for many sessions at once and on their device.
+
+Every row has its own temperature, top-k, top-p and random number, so that sessions share a pass
+and none of them can tell. The chosen tokens stay on the device: the caller fetches them together
+with all else that a pass has found.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass as plain_dataclass
+from typing import Annotated
+
 import torch
+from annotated_types import Interval
 from pydantic import NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from soundflow.config.settings import SETTINGS, Seed
-from soundflow.protocol.dialogue_state import Legal
+from soundflow.config.settings import SETTINGS, PositiveSeconds, Seed
+from soundflow.protocol.dialogue_state import Legal, Speaking, legal
+from soundflow.protocol.tokens import TokenTable
+
+Share = Annotated[float, Interval(gt=0, le=1)]
+Repeats = Annotated[int, Interval(ge=2)]
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class SamplingConfig:
-    """How text is chosen. ``temperature`` 0 is greedy. Defaults are the published ones."""
+    """How text is chosen, and when a reply has to end. The choice is the published one.
+
+    Attributes:
+        temperature: 0 is greedy.
+        top_k: how many of the most probable tokens are drawn from.
+        top_p: of these, the fewest that reach this share of their probability.
+        max_reply_tokens: text tokens of a reply.
+        max_reply_s: seconds on the session's clock; None for no limit.
+        max_repeats: a reply ends when its last words have come so many times in a row; None never
+            ends it.
+    """
 
     temperature: NonNegativeFloat = 0.3
     top_k: PositiveInt = 3
     max_reply_tokens: PositiveInt = 256
     seed: Seed = 0
+    top_p: Share = 1.0
+    max_reply_s: PositiveSeconds | None = None
+    max_repeats: Repeats | None = 8
 
 
-def mask_illegal(logits: Tensor, legal: Legal) -> Tensor:
-    """(vocabulary,) with minus infinity wherever the state machine forbids the token."""
-    if legal.only:
-        masked = torch.full_like(logits, float("-inf"))
-        allowed = list(legal.only)
-        masked[allowed] = logits[allowed]
-        return masked
-    masked = logits.clone()
-    masked[list(legal.never)] = float("-inf")
-    return masked
+@plain_dataclass(frozen=True)
+class Draw:
+    """What one row needs: its settings, a number in [0, 1), and whether an emotion is due."""
+
+    config: SamplingConfig
+    uniform: float
+    emotion: bool
 
 
-def choose(logits: Tensor, legal: Legal, config: SamplingConfig, rng: np.random.Generator) -> int:
-    """One token of a reply.
+class Sampler:
+    """Draws tokens of replies; never an illegal one."""
 
-    Args:
-        logits: (vocabulary,) float32.
-        rng: used once for each token, so that a session is a function of its seed.
-    """
-    masked = mask_illegal(logits, legal)
-    if config.temperature == 0:
-        return int(masked.argmax())
-    best = masked.topk(min(config.top_k, len(masked)))
-    scaled = best.values.double() / config.temperature
-    shares = torch.softmax(scaled, dim=0).cpu().numpy()
-    drawn = int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))
-    return int(best.indices[min(drawn, int(np.flatnonzero(shares)[-1]))])
+    def __init__(self, table: TokenTable, device: torch.device) -> None:
+        words, emotions = legal(Speaking(1), table), legal(Speaking(0), table)
+        masks = [_forbidden(state, table.vocab_size) for state in (words, emotions)]
+        self._forbidden = torch.stack(masks).to(device)  # (2, vocabulary)
+
+    def draw(self, logits: Tensor, draws: Sequence[Draw]) -> Tensor:
+        """One token a row.
+
+        Args:
+            logits: (B, vocabulary) float32.
+
+        Returns:
+            (B,) float64: the token, or NaN where the logits hold NaN or infinity.
+        """
+        rows = [
+            (
+                d.config.temperature or 1.0,
+                d.config.top_k if d.config.temperature else 1,
+                d.config.top_p,
+                d.uniform,
+                d.emotion,
+            )
+            for d in draws
+        ]
+        settings = torch.tensor(rows, dtype=torch.float64).to(logits.device, non_blocking=True)
+        temperature, top_k, top_p, uniform, emotion = settings.unbind(1)
+        # The largest logit is NaN if any is.
+        finite = logits.amax(1).isfinite()
+        masked = logits.masked_fill(self._forbidden[emotion.long()], float("-inf"))
+        widest = min(max(int(row[1]) for row in rows), logits.shape[1])
+        best = masked.topk(widest)
+        scaled = best.values.double() / temperature.unsqueeze(1)
+        beyond = torch.arange(widest, device=logits.device) >= top_k.unsqueeze(1)
+        shares = scaled.masked_fill(beyond, float("-inf")).softmax(1)
+        before = shares.cumsum(1) - shares
+        shares = shares.masked_fill(before >= top_p.unsqueeze(1), 0.0)
+        reached = shares.cumsum(1)
+        drawn = (reached <= uniform.unsqueeze(1) * reached[:, -1:]).sum(1)
+        last = (shares > 0).sum(1) - 1  # shares fall, so zeros are at the end
+        token = best.indices.gather(1, drawn.minimum(last).clamp(min=0).unsqueeze(1))[:, 0]
+        return token.double().masked_fill(~finite, float("nan"))
+
+
+def _forbidden(state: Legal, vocab_size: int) -> Tensor:
+    if state.only:
+        mask = torch.ones(vocab_size, dtype=torch.bool)
+        mask[list(state.only)] = False
+        return mask
+    mask = torch.zeros(vocab_size, dtype=torch.bool)
+    mask[list(state.never)] = True
+    return mask

@@ -8,21 +8,23 @@
     for event in model.stream("talk.wav"):
         print(event)
 
-A live source is pushed instead, packet by packet, into a session of its own::
+A live source is pushed instead, packet by packet, into a session that listens while it speaks::
 
-    with model.session() as session:
+    with model.open() as session:               # any number of them; one worker computes for all
         for packet in microphone:               # mono float32 or int16, 16 kHz, any length
-            for event in session.push(packet):
-                ...
-        session.close()
+            session.push(packet)                # never waits
+
+    for event in session.events():              # here, or in another thread as they come
+        print(event)
 
 Events are the dataclasses of `inference.events` (docs/events.md): `Decided` after every chunk, and,
-when the model speaks, `ReplyStarted`, `ReplyText` for each token, `ReplyEnded`; `ChunkDropped` and
-`MemoryTrimmed` where something was lost; last `SessionEnded`.
+when the model speaks, `ReplyStarted`, `ReplyText` for each token, `ReplyEnded`; `ChunkDropped`,
+`MemoryTrimmed` and `Overloaded` where something was lost or late; last `SessionEnded`.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -36,16 +38,22 @@ from inference.events import (
     ChunkDropped,
     Decided,
     MemoryTrimmed,
+    Overloaded,
     ReplyEnded,
     ReplyStarted,
     ReplyText,
+    ReplyTruncated,
     SessionEnded,
     SessionEvent,
+    SessionFailed,
 )
 from inference.feed import feed
+from inference.limits import Limits
+from inference.live import LiveEngine, Session
+from inference.lockstep import Lockstep
 from inference.profiles import Profile, ProfileName, profile_of
 from inference.sampling import SamplingConfig
-from inference.session import Session, SessionConfig
+from inference.session import SessionConfig
 from inference.sources.names import resolve
 from inference.sources.recordings import Reader, Recording, samples_recording
 from soundflow.convert.engine import open_engine
@@ -58,13 +66,16 @@ __all__ = [
     "ChunkDropped",
     "Decided",
     "MemoryTrimmed",
+    "Overloaded",
     "Profile",
     "ReplyEnded",
     "ReplyStarted",
     "ReplyText",
+    "ReplyTruncated",
     "Session",
     "SessionEnded",
     "SessionEvent",
+    "SessionFailed",
     "UserError",
 ]
 
@@ -77,6 +88,8 @@ class AudioInteraction:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._live: LiveEngine | None = None
+        self._opening = threading.Lock()
 
     @classmethod
     def from_pretrained(
@@ -112,37 +125,30 @@ class AudioInteraction:
         """The instruction that sessions begin with unless another is given."""
         return self._engine.system
 
-    def session(
-        self,
-        *,
-        system: str | None = None,
-        threshold: float | None = None,
-        limit_positions: int | None = None,
-        temperature: float = 0.3,
-        top_k: int = 3,
-        max_reply_tokens: int = 256,
-        seed: int = 0,
-    ) -> Session:
-        """A live session: `push` packets of mono float32 or int16 at 16 kHz, then `close`.
+    def open(self, **options: Any) -> Session:
+        """A live session, served by one worker thread together with all others of this model.
 
         Args:
-            system: the instruction; the model's own where None.
-            threshold: p(response) from which it speaks; calibrated, or 0.5, where None.
-            limit_positions: bound of the memory; as many as training saw where None.
-            temperature: 0 always takes the most probable token.
-            seed: of the sampling; the same audio and seed give the same events.
+            options: fields of `inference.session.SessionConfig` (system, threshold,
+                limit_positions) and of `inference.sampling.SamplingConfig` (temperature, top_k,
+                top_p, max_reply_tokens, max_reply_s, max_repeats, seed).
 
         Raises:
             ValueError: if a value is impossible.
-            UserError: if the instruction does not fit into the memory.
+            UserError: if the instruction does not fit into the memory, or too many are open.
         """
-        sampling = SamplingConfig(
-            temperature=temperature, top_k=top_k, max_reply_tokens=max_reply_tokens, seed=seed
-        )
-        config = SessionConfig(
-            system=system, threshold=threshold, limit_positions=limit_positions, sampling=sampling
-        )
-        return Session(self._engine, config)
+        config = _session_config(**options)
+        with self._opening:
+            if self._live is None:
+                self._live = LiveEngine(self._engine, Limits())
+        return self._live.open(config)
+
+    def close(self) -> None:
+        """Ends all live sessions and their worker; a later `open` starts anew."""
+        with self._opening:
+            if self._live is not None:
+                self._live.close()
+                self._live = None
 
     def stream(
         self, audio: Audio, *, sample_rate_hz: int | None = None, **options: Any
@@ -150,7 +156,7 @@ class AudioInteraction:
         """The events of one recording in a session of its own, the same as `soundflow infer` gives.
 
         After the recording, silence is fed as the profile says (ours: 1 s), so that its last words
-        can be answered. To decide about every sample yourself, push packets into a `session`.
+        can be answered. To decide about every sample yourself, push packets into an open session.
 
         Args:
             audio: a file of any format and rate, a pipe, ``-``, or ``FOLDER#STREAM`` of built data;
@@ -158,7 +164,7 @@ class AudioInteraction:
                 such packets, as they arrive.
             sample_rate_hz: of samples, packets and raw PCM out of a pipe; the model's where None.
                 Files bring their own.
-            options: as of `session`. A stream of built data brings its own ``system``.
+            options: as of `open`. A stream of built data brings its own ``system``.
 
         Raises:
             UserError: if the audio cannot be read, or holds NaN or infinity.
@@ -166,7 +172,7 @@ class AudioInteraction:
         recording = self._recording(audio, sample_rate_hz)
         if recording.system is not None:
             options.setdefault("system", recording.system)
-        session = self.session(**options)
+        session = Lockstep(self._engine, _session_config(**options))
         return chain.from_iterable(o.events for o in feed(self._engine, session, [recording]))
 
     def stream_files(
@@ -177,7 +183,7 @@ class AudioInteraction:
         Args:
             names: as ``audio`` of `stream`, by name; also folders of recordings and sequence files
                 (docs/inference.md). All are looked at before the first is fed.
-            options: as of `session`.
+            options: as of `open`.
 
         Yields:
             What became known during each recording (its last chunk with what follows); last, the
@@ -188,8 +194,9 @@ class AudioInteraction:
         """
         sources = resolve([str(name) for name in names])
         recordings = [Reader(self.spec).open(source) for source in sources]
+        session = Lockstep(self._engine, _session_config(**options))
         events: list[SessionEvent] = []
-        for output in feed(self._engine, self.session(**options), recordings):
+        for output in feed(self._engine, session, recordings):
             if output.begins is not None and output.begins is not recordings[0]:
                 yield events
                 events = []
@@ -206,3 +213,13 @@ class AudioInteraction:
             return Reader(self.spec, pcm_rate_hz=rate_hz).open(sources[0])
         packets = [audio] if isinstance(audio, np.ndarray) else audio
         return samples_recording("samples", packets, rate_hz, self.spec.time.sample_rate_hz)
+
+
+def _session_config(
+    *,
+    system: str | None = None,
+    threshold: float | None = None,
+    limit_positions: int | None = None,
+    **sampling: Any,
+) -> SessionConfig:
+    return SessionConfig(system, threshold, limit_positions, SamplingConfig(**sampling))

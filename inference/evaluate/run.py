@@ -41,8 +41,8 @@ from inference.evaluate.timing import measure as timing
 from inference.evaluate.timing.curve import Choice
 from inference.evaluate.timing.results import TimingResults
 from inference.latency import hardware
+from inference.lockstep import warm_up
 from inference.profiles import Profile, profile_of
-from inference.session import warm_up
 from soundflow.atomic import write_text
 from soundflow.config.record import record, to_plain
 from soundflow.errors import UserError

@@ -17,7 +17,7 @@ from typing import Any
 from inference.engine import Engine
 from inference.events import Decided, SessionEvent, to_json
 from inference.infer.session_record import CheckpointIdentity, RecordedSession, identity_of
-from inference.session import Session
+from inference.lockstep import Lockstep
 from soundflow.errors import UserError
 
 # How far p(response) may move: other processors round otherwise, and batches of other sizes do.
@@ -83,7 +83,7 @@ def replay(engine: Engine, recorded: RecordedSession) -> Iterator[SessionEvent]:
 
     A recording that breaks off is replayed as far as its audio goes.
     """
-    session = Session(engine, recorded.recipe.session)
+    session = Lockstep(engine, recorded.recipe.session)
     for packet in recorded.audio():
         yield from session.push(packet)
     if recorded.complete:
@@ -115,7 +115,7 @@ def compare(
             if not to_the_end:
                 break
     both = [(then[chunk], now[chunk]) for chunk in then.keys() & now.keys()]
-    gaps = [abs((a.p_response or 0.0) - (b.p_response or 0.0)) for a, b in both]
+    gaps = [abs(a.p_response - b.p_response) for a, b in both]
     return Comparison(
         events=count,
         decisions=len(both),
@@ -129,8 +129,6 @@ def compare(
 def same(old: SessionEvent | None, new: SessionEvent | None, tolerance: float) -> bool:
     """Whether two events are the same but for the time on the machine's clock."""
     if not isinstance(old, Decided) or not isinstance(new, Decided):
-        return old == new
-    if old.p_response is None or new.p_response is None:
         return old == new
     close = abs(old.p_response - new.p_response) <= tolerance
     return close and replace(old, p_response=new.p_response) == new

@@ -38,8 +38,9 @@ from inference.infer.stopping import StopRequest, stop_request
 from inference.infer.summary import LatencyMeter, summary_line
 from inference.infer.transcript import Transcript
 from inference.latency import Latency
+from inference.lockstep import Lockstep, warm_up
 from inference.profiles import Profile, profile_of
-from inference.session import Session, SessionConfig, warm_up
+from inference.session import SessionConfig
 from inference.sources.microphone import OpenMicrophone, open_microphone
 from inference.sources.names import MicrophoneInput, Source, resolve
 from inference.sources.recordings import Reader, Recording
@@ -132,7 +133,7 @@ def run_session(
     engine: Engine, recipe: InferRecipe, recordings: Iterable[Recording], stop: StopRequest
 ) -> Iterator[SessionOutput]:
     """One session over all recordings."""
-    session = Session(engine, recipe.session)
+    session = Lockstep(engine, recipe.session)
     warm_up(engine)
     heard = (replace(one, blocks=stop.until(one.blocks)) for one in recordings)
     return feed(engine, session, heard, real_time=recipe.real_time, stopped=stop)

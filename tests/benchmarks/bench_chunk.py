@@ -23,7 +23,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from soundflow.api import AudioInteraction
+from inference.engine import load_engine
+from inference.lockstep import Lockstep
+from inference.session import SessionConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.tiny import tiny_config
@@ -45,7 +47,7 @@ def compute_s(config: StreamConfig, seconds: float) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         save_checkpoint(path, model, tokenizer, spec, TrainingFacts(2048))
-        session = AudioInteraction.from_pretrained(path).session(threshold=1.0)
+        session = Lockstep(load_engine(path), SessionConfig(threshold=1.0))
     rng = np.random.default_rng(0)
     took: list[float] = []
     for _ in range(round(seconds / spec.time.chunk_s)):

@@ -94,9 +94,9 @@ def test_a_chunk_from_the_recipe_to_the_report(tmp_path: Path, chunk_s: float) -
 
     model = AudioInteraction.from_pretrained(result.model_folder)
     assert model.spec == shards.spec
-    session = model.session(threshold=1.0)
-    events = session.push(sample.audio()) + session.close()
-    decided = [e for e in events if isinstance(e, Decided)]
+    with model.open(threshold=1.0) as session:
+        session.push(sample.audio())
+    decided = [e for e in session.events(timeout_s=20) if isinstance(e, Decided)]
     assert [e.chunk for e in decided] == list(range(shards.lengths[0].chunks))
 
     done = evaluate(recipe_of(EvaluateRecipe, EVALUATE, tmp_path)).timing

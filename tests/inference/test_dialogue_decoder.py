@@ -4,42 +4,45 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inference.chunk_queue import ChunkQueue, EncodedChunk
-from inference.dialogue_decoder import DialogueDecoder
-from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText
-from inference.memory import SessionMemory
-from inference.policy import ForcedPolicy, ModelPolicy
+from inference.dialogue_decoder import DialogueDecoder, Drain, InTurn, repeats
+from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, ReplyTruncated
+from inference.policy import ModelPolicy
 from inference.sampling import SamplingConfig
-from inference.session import prefix_ids
 from soundflow.protocol import layout
 from soundflow.protocol.dialogue_state import Listening, Speaking
 from tests.inference.engines import make_engine
 
 ENGINE = make_engine()
 SPEC, TABLE = ENGINE.spec, ENGINE.spec.tokens
-VOCABULARY = TABLE.vocab_size
+BLOCK, QUIET = layout.listen(TABLE, 10).ids, layout.silence(TABLE).ids
 
 
-def make_decoder(policy=None, limit: int = 8) -> DialogueDecoder:
-    greedy = ModelPolicy(0.5, SamplingConfig(temperature=0.0))
-    return DialogueDecoder(SPEC, ENGINE.tokenizer, policy or greedy, limit, lambda: 0.0)
+def make_decoder(limit: int = 8, order=None, **sampling) -> DialogueDecoder:
+    config = SamplingConfig(max_reply_tokens=limit, **sampling)
+    return DialogueDecoder(
+        SPEC, ENGINE.tokenizer, ModelPolicy(0.5), config, order or Drain(), lambda: 0.0
+    )
 
 
 def waiting(*indices: int) -> ChunkQueue:
     queue = ChunkQueue(100)
     for i in indices:
-        slots = torch.randn(10, 32, generator=torch.Generator().manual_seed(i))
-        queue.put(EncodedChunk(i, slots))
+        queue.put(EncodedChunk(i, torch.zeros(10, 32)))
     return queue
 
 
-def logits(n: int = 1, **high: float) -> torch.Tensor:
-    """(n, vocabulary), zero but for the named control tokens."""
-    row = torch.zeros(n, VOCABULARY)
-    for name, value in high.items():
-        row[:, getattr(TABLE, name)] = value
-    return row
+def speak(decoder: DialogueDecoder, *tokens: int) -> list:
+    """A reply of ``tokens`` after chunk 0."""
+    decoder.next_step(waiting(0))
+    events = list(decoder.take_decisions([0.9]).events)
+    for token in tokens:
+        decoder.next_step(waiting())
+        events += decoder.take_token(token)
+    return events
 
 
 def test_an_empty_queue_asks_for_nothing():
@@ -49,53 +52,47 @@ def test_an_empty_queue_asks_for_nothing():
 def test_a_drain_answers_stale_chunks_by_silence_in_one_step():
     decoder = make_decoder()
     step = decoder.next_step(waiting(4, 5, 6))
-    block, quiet = layout.listen(TABLE, 10).ids, layout.silence(TABLE).ids
-    assert step.ids == block + quiet + block + quiet + block
+    assert step.ids == BLOCK + QUIET + BLOCK + QUIET + BLOCK
     assert step.read == (11, 24, 37)
     assert step.block_starts == (0, 13, 26)
     assert len(step.slots) == 3
-    events = decoder.take(logits(3, text_begin=2.0))
-    assert [(e.chunk, e.speak, e.stale) for e in events] == [
+    taken = decoder.take_decisions([0.9, 0.9, 0.9])
+    assert [(e.chunk, e.speak, e.stale) for e in taken.events] == [
         (4, False, True), (5, False, True), (6, True, False),
     ]  # fmt: skip
-    assert events[0].p_response == pytest.approx(0.8808, abs=1e-4)
+    assert taken.kept == len(step.ids)
 
 
-def test_stale_chunks_that_were_dropped_unread_have_no_probability():
-    decoder = make_decoder()
-    decoder.next_step(waiting(0, 1, 2))
-    events = decoder.take(logits(1))
-    assert [e.p_response for e in events] == [None, None, 0.5]
+def test_of_a_queue_that_does_not_fit_the_oldest_are_all_stale():
+    decoder, queue = make_decoder(), waiting(0, 1, 2)
+    decoder.next_step(queue, at_most=2)
+    assert [e.stale for e in decoder.take_decisions([0.9, 0.9]).events] == [True, True]
+    assert decoder.next_step(queue, at_most=2).ids == QUIET + BLOCK
+    assert decoder.take_decisions([0.9]).events[0].speak
 
 
-def test_draining_gives_the_logits_of_one_chunk_at_a_time():
-    """The newest decision is the same, whether the silences before it were taken live or not."""
-    one, many = make_decoder(ForcedPolicy({})), make_decoder(ForcedPolicy({}))
-    memory = [SessionMemory(ENGINE, prefix_ids(ENGINE), 1024) for _ in range(2)]
-    for i in range(4):
-        last = memory[0].run(one.next_step(waiting(i)))
-        events = one.take(last)
-    drained = memory[1].run(many.next_step(waiting(0, 1, 2, 3)))
-    assert torch.allclose(last[-1], drained[-1], atol=1e-5)
-    assert many.take(drained)[-1].p_response == pytest.approx(events[-1].p_response, abs=1e-6)
+def test_in_turn_what_was_computed_behind_a_reply_is_taken_again():
+    decoder, queue = make_decoder(order=InTurn(ahead=4)), waiting(0, 1, 2, 3, 4)
+    step = decoder.next_step(queue)
+    assert [c.index for c in step.chunks] == [0, 1, 2, 3]
+    taken = decoder.take_decisions([0.1, 0.8, 0.9, 0.1])
+    assert [(e.chunk, e.speak) for e in taken.events] == [(0, False), (1, True)]
+    assert step.ids[: taken.kept] == BLOCK + QUIET + BLOCK
+    assert len(queue) == 3
+    assert decoder.next_step(queue).ids == (TABLE.text_begin,)
 
 
 def test_a_whole_turn():
     decoder = make_decoder()
     text = ENGINE.tokenizer.encode("Light on.")
-    queue = waiting(0)
-    decoder.next_step(queue)
-    (decided,) = decoder.take(logits(text_begin=1.0))
-    assert decided == Decided(0, 0.4, pytest.approx(0.731, abs=1e-3), True)
-    events = []
+    decoder.next_step(waiting(0))
+    assert decoder.take_decisions([0.731]).events == (Decided(0, 0.4, 0.731, True),)
+    events, queue = [], waiting()
     for token in (TABLE.urgent, *text, TABLE.text_end):
         assert isinstance(decoder.state, Speaking)
         queue.put(EncodedChunk(len(events) + 1, torch.zeros(10, 32)))  # waits until the turn ends
-        step = decoder.next_step(queue)
-        assert len(step.ids) == 1
-        row = torch.zeros(1, VOCABULARY)
-        row[0, token] = 5.0
-        events += decoder.take(row)
+        assert len(decoder.next_step(queue).ids) == 1
+        events += decoder.take_token(token)
     assert events[0] == ReplyStarted(0, 0.4, "urgent")
     assert "".join(e.text for e in events if isinstance(e, ReplyText)) == "Light on."
     assert events[-1] == ReplyEnded(0, 0.4, "urgent", "Light on.", "end")
@@ -104,50 +101,95 @@ def test_a_whole_turn():
     assert decoder.next_step(queue).ids[:2] == (TABLE.text_end, TABLE.audio_begin)
 
 
-def test_control_tokens_never_come_out_of_a_reply():
+def test_an_illegal_token_is_refused():
     decoder = make_decoder()
-    decoder.next_step(waiting(0))
-    decoder.take(logits(text_begin=1.0))
-    decoder.next_step(waiting())
-    # KEEP_SILENCE is by far the likeliest, but only an emotion is legal here.
-    assert decoder.take(logits(keep_silence=9.0, sad=1.0)) == [ReplyStarted(0, 0.4, "sad")]
-    decoder.next_step(waiting())
-    row = logits(keep_silence=9.0, audio_begin=8.0, urgent=7.0)
-    row[0, 300] = 1.0
-    (text,) = decoder.take(row)
-    assert text.token == 300
+    with pytest.raises(ValueError, match="not legal"):
+        speak(decoder, TABLE.keep_silence)
 
 
 def test_the_limit_closes_the_turn_in_the_memory_too():
     decoder = make_decoder(limit=2)
-    decoder.next_step(waiting(0))
-    decoder.take(logits(text_begin=1.0))
-    word = torch.zeros(1, VOCABULARY)
-    word[0, 300] = 1.0
-    for row in (logits(sad=1.0), word, word):
+    assert speak(decoder, TABLE.sad, 300, 301)[-1].reason == "limit"
+    assert decoder.next_step(waiting(1)).ids[:2] == (301, TABLE.text_end)
+
+
+def test_the_clock_may_end_a_reply():
+    now = iter([0.0] * 6 + [9.0] * 9)
+    config = SamplingConfig(max_reply_s=5.0)
+    decoder = DialogueDecoder(
+        SPEC, ENGINE.tokenizer, ModelPolicy(0.5), config, Drain(), lambda: next(now)
+    )
+    events = speak(decoder, TABLE.sad, 300)
+    while not isinstance(events[-1], ReplyEnded):
         decoder.next_step(waiting())
-        events = decoder.take(row)
+        events += decoder.take_token(301)
     assert events[-1].reason == "limit"
-    assert decoder.next_step(waiting(1)).ids[1] == TABLE.text_end
 
 
-def test_stop_from_outside():
+def test_a_reply_that_goes_round_in_circles_is_ended():
+    events = speak(make_decoder(limit=99, max_repeats=3), TABLE.sad, 300, *[301, 302] * 3)
+    assert events[-1].reason == "repetition"
+    assert len([e for e in events if isinstance(e, ReplyText)]) == 7
+
+
+@given(
+    st.lists(st.integers(0, 3), max_size=12),
+    st.lists(st.integers(0, 3), min_size=1, max_size=5),
+    st.integers(2, 5),
+)
+def test_repetition_is_found_whatever_came_before(before, cycle, times):
+    assert repeats([*before, *cycle * times], times)
+    assert not repeats(list(range(40)), times)
+
+
+@pytest.mark.parametrize(("heard", "kept"), [(None, 3), (0, 0), (2, 2), (3, 3), (9, 3)])
+def test_an_interrupted_reply_keeps_what_was_heard(heard, kept):
+    decoder = make_decoder()
+    speak(decoder, TABLE.sad, 300, 301, 302)
+    cut = decoder.interrupt(heard)
+    assert cut.events[-1].reason == "stopped"
+    assert decoder.state == Listening()
+    # In the memory: TEXT_BEGIN, sad, 300, 301; 302 is pending.
+    fed = [TABLE.text_begin, TABLE.sad, 300, 301]
+    after = [*fed[: len(fed) - cut.forget], *decoder.next_step(waiting(1)).ids]
+    words = [300, 301, 302][:kept]
+    assert after == [TABLE.text_begin, TABLE.sad, *words, TABLE.text_end, *BLOCK]
+
+
+def test_a_reply_stopped_before_its_first_token_is_a_legal_turn():
     decoder = make_decoder()
     decoder.next_step(waiting(0))
-    with pytest.raises(RuntimeError, match="take the logits"):
-        decoder.stop()
-    decoder.take(logits(text_begin=1.0))
-    assert decoder.stop() == [ReplyEnded(0, 0.4, "", "", "stopped")]
-    assert decoder.state == Listening()
-    assert decoder.next_step(waiting(1)).ids[:2] == (TABLE.text_begin, TABLE.text_end)
+    with pytest.raises(RuntimeError, match="take the output"):
+        decoder.interrupt()
+    decoder.take_decisions([0.9])
+    cut = decoder.interrupt()
+    assert cut.events == (
+        ReplyStarted(0, 0.4, "normal"), ReplyEnded(0, 0.4, "normal", "", "stopped"),
+    )  # fmt: skip
+    begun = (TABLE.text_begin, TABLE.normal, TABLE.text_end)
+    assert decoder.next_step(waiting(1)).ids == begun + BLOCK
+
+
+def test_a_reply_that_is_over_but_not_yet_in_the_memory_is_shortened():
+    decoder = make_decoder()
+    speak(decoder, TABLE.sad, 300, 301, TABLE.text_end)
+    cut = decoder.interrupt(1)
+    assert cut.forget == 1
+    assert isinstance(cut.events[0], ReplyTruncated)
+    assert decoder.next_step(waiting(1)).ids == (TABLE.text_end, *BLOCK)
+    decoder.take_decisions([0.1])
+    assert decoder.last_reply == (0, 1)
+    assert decoder.interrupt(0).events == ()  # now in the memory: the executor's business
 
 
 def test_misuse_raises():
     decoder = make_decoder()
-    with pytest.raises(RuntimeError, match="no step"):
-        decoder.take(logits())
+    with pytest.raises(RuntimeError, match="no listening step"):
+        decoder.take_decisions([0.5])
+    with pytest.raises(RuntimeError, match="no speaking step"):
+        decoder.take_token(300)
     decoder.next_step(waiting(0))
-    with pytest.raises(RuntimeError, match="take the logits"):
+    with pytest.raises(RuntimeError, match="take the output"):
         decoder.next_step(waiting(1))
 
 
@@ -155,5 +197,5 @@ def test_a_full_queue_drops_the_oldest_and_says_which():
     queue = ChunkQueue(2)
     dropped = [queue.put(EncodedChunk(i, torch.zeros(10, 32))) for i in range(5)]
     assert [chunk.index if chunk else None for chunk in dropped] == [None, None, 0, 1, 2]
-    assert [c.index for c in queue.drain()] == [3, 4]
+    assert [c.index for c in queue.take(9)] == [3, 4]
     assert len(queue) == 0

@@ -14,8 +14,9 @@ import soundfile
 
 from inference.events import Decided
 from inference.feed import feed, packets
+from inference.lockstep import Lockstep
 from inference.profiles import PUBLISHED, PUBLISHED_LIVE, Profile
-from inference.session import Session, SessionConfig
+from inference.session import SessionConfig
 from inference.sources.names import resolve
 from inference.sources.pipes import pipe_blocks
 from inference.sources.recordings import Reader, Recording, samples_recording
@@ -69,7 +70,7 @@ def test_built_streams_end_in_their_own_silence():
 
 
 def test_a_live_source_under_a_clip_maximum_is_refused():
-    session = Session(replace(ENGINE, profile=PUBLISHED))
+    session = Lockstep(replace(ENGINE, profile=PUBLISHED))
     with pytest.raises(UserError, match="takes whole recordings"):
         session.push(TONE)
 
@@ -77,7 +78,7 @@ def test_a_live_source_under_a_clip_maximum_is_refused():
 def test_real_time_waits_for_every_packet():
     slept: list[float] = []
     now = 5.0
-    session = Session(ENGINE, SessionConfig(threshold=1.0))
+    session = Lockstep(ENGINE, SessionConfig(threshold=1.0))
     one = Recording("x", iter([np.zeros(8000, np.float32), np.zeros(4000, np.float32)]))
     list(feed(ENGINE, session, [one], real_time=True, sleep=slept.append, clock=lambda: now))
     # Two blocks, the padding to the next chunk, a second of silence in whole chunks.
@@ -262,7 +263,7 @@ def test_files_and_pipes_on_the_command_line(tmp_path, capsys, monkeypatch):
 def test_events_of_a_pipe_and_of_the_file_agree():
     def events(one: Recording):
         config = SessionConfig(threshold=1.0)
-        return [e for o in feed(ENGINE, Session(ENGINE, config), [one]) for e in o.events]
+        return [e for o in feed(ENGINE, Lockstep(ENGINE, config), [one]) for e in o.events]
 
     raw = io.BytesIO(PCM.tobytes())
     (pipe,) = opened(["-"], raw)

@@ -14,23 +14,27 @@ from inference import events as ev
 from inference.infer.transcript import bar
 from inference.latency import ChunkCost, chunk_costs, measure
 from inference.packets import PacketResampler, as_float32, cut
-from inference.sampling import SamplingConfig, choose, mask_illegal
+from inference.sampling import Draw, Sampler, SamplingConfig
 from soundflow.errors import UserError
-from soundflow.protocol.dialogue_state import Legal
+from soundflow.protocol.dialogue_state import Speaking, legal
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.timebase import TimeBase
+from soundflow.text.tiny import tiny_tokenizer
 
 TIME = TimeBase()
 
 EVENTS = [
     ev.Decided(3, 1.6, 0.25, False, False, 1.0, 1.5),
-    ev.Decided(4, 2.0, None, False, True),
+    ev.Decided(4, 2.0, 0.5, False, True),
     ev.ReplyStarted(4, 2.0, "urgent", 2.0),
     ev.ReplyText(4, 2.0, 77, "né", 2.5),
     ev.ReplyEnded(4, 2.0, "urgent", "né", "end", 3.0),
     ev.ChunkDropped(5, 2.4, 3.5),
-    ev.MemoryTrimmed(6, 2.8, 3, 3.6),
-    ev.SessionEnded(7, 1.9375, 31_000, 1, 3, 4.0),
+    ev.MemoryTrimmed(6, 2.8, 3, 14.4, 3.6),
+    ev.ReplyTruncated(4, 2.0, "n", 3.7),
+    ev.Overloaded(6, 2.8, 2.25, 3.8),
+    ev.SessionFailed(6, 2.8, "NaN", "try fp32", 3.9),
+    ev.SessionEnded(7, 1.9375, 31_000, 1, 3, 2, 4.0),
 ]
 
 
@@ -51,38 +55,68 @@ def test_foreign_json_is_refused(bad):
         ev.from_json(bad)
 
 
+TABLE = tiny_tokenizer().table
+SAMPLER = Sampler(TABLE, torch.device("cpu"))
+WORDS, EMOTIONS = legal(Speaking(1), TABLE), legal(Speaking(0), TABLE)
+
+
+def draw(logits, config, uniform=0.5, emotion=False):
+    return int(SAMPLER.draw(logits[None], [Draw(config, uniform, emotion)])[0])
+
+
 def test_greedy_takes_the_best_legal_token():
-    logits = torch.tensor([5.0, 4.0, 3.0, 2.0])
-    rng = np.random.default_rng(0)
+    logits = torch.zeros(TABLE.vocab_size)
+    logits[TABLE.keep_silence], logits[TABLE.sad], logits[300] = 9.0, 4.0, 3.0
     greedy = SamplingConfig(temperature=0.0)
-    assert choose(logits, Legal(never=(0,)), greedy, rng) == 1
-    assert choose(logits, Legal(only=(2, 3)), greedy, rng) == 2
+    assert draw(logits, greedy) == 300
+    assert draw(logits, greedy, emotion=True) == TABLE.sad
 
 
-@given(st.integers(0, 10_000), st.floats(0.05, 5.0), st.integers(1, 8))
-def test_sampling_stays_legal_and_within_top_k(seed, temperature, top_k):
+@given(
+    st.integers(0, 10_000), st.floats(0.05, 5.0), st.integers(1, 8), st.floats(0.01, 1.0),
+    st.floats(0, 1, exclude_max=True), st.booleans(),
+)  # fmt: skip
+def test_sampling_stays_legal_and_within_top_k_and_top_p(seed, heat, top_k, top_p, u, emotion):
     rng = np.random.default_rng(seed)
-    logits = torch.from_numpy(rng.normal(size=20).astype(np.float32))
-    legal = Legal(never=(1, 5, 7))
-    token = choose(logits, legal, SamplingConfig(temperature, top_k), rng)
-    best = mask_illegal(logits, legal).topk(top_k).indices.tolist()
-    assert token in best
-    assert legal.allows(token)
+    logits = torch.from_numpy(rng.normal(size=TABLE.vocab_size).astype(np.float32))
+    token = draw(logits, SamplingConfig(heat, top_k, top_p=top_p), u, emotion)
+    state = EMOTIONS if emotion else WORDS
+    assert state.allows(token)
+    allowed = [i for i in range(TABLE.vocab_size) if state.allows(i)]
+    best = sorted(allowed, key=lambda i: -float(logits[i]))[:top_k]
+    shares = torch.softmax(logits[best].double() / heat, 0)
+    at = best.index(token)
+    assert float(shares[:at].sum()) < top_p + 1e-9
 
 
 def test_sampling_follows_the_softmax():
-    logits, rng = torch.tensor([2.0, 1.0, 0.0, -9.0]), np.random.default_rng(0)
-    config = SamplingConfig(temperature=0.7, top_k=3)
-    drawn = [choose(logits, Legal(), config, rng) for _ in range(8000)]
-    expected = torch.softmax(logits[:3] / 0.7, 0).numpy()
-    assert np.bincount(drawn, minlength=4)[:3] / 8000 == pytest.approx(expected, abs=0.02)
+    logits = torch.full((TABLE.vocab_size,), -30.0)
+    logits[300:303] = torch.tensor([2.0, 1.0, 0.0])
+    config, rng = SamplingConfig(temperature=0.7, top_k=3), np.random.default_rng(0)
+    draws = [Draw(config, float(rng.random()), False) for _ in range(8000)]
+    drawn = SAMPLER.draw(logits.expand(8000, -1), draws).numpy().astype(int)
+    expected = torch.softmax(logits[300:303] / 0.7, 0).numpy()
+    assert np.bincount(drawn, minlength=303)[300:303] / 8000 == pytest.approx(expected, abs=0.02)
 
 
-def test_fewer_legal_tokens_than_top_k():
-    only = Legal(only=(2,))
+def test_rows_of_a_batch_are_drawn_as_alone():
     rng = np.random.default_rng(0)
-    config = SamplingConfig(temperature=1.0, top_k=3)
-    assert {choose(torch.zeros(9), only, config, rng) for _ in range(50)} == {2}
+    logits = torch.from_numpy(rng.normal(size=(6, TABLE.vocab_size)).astype(np.float32))
+    draws = [
+        Draw(SamplingConfig(t, k, top_p=p), float(rng.random()), i % 2 == 0)
+        for i, (t, k, p) in enumerate([(0, 3, 1), (1, 5, 0.5), (2, 8, 1), (0.3, 1, 1)] * 2)
+    ][:6]
+    together = SAMPLER.draw(logits, draws).tolist()
+    assert together == [
+        float(SAMPLER.draw(r[None], [d])[0]) for r, d in zip(logits, draws, strict=True)
+    ]
+
+
+def test_logits_that_are_no_numbers_give_none():
+    logits = torch.zeros(2, TABLE.vocab_size)
+    logits[0, 5] = float("nan")
+    drawn = SAMPLER.draw(logits, [Draw(SamplingConfig(), 0.5, False)] * 2)
+    assert drawn.isfinite().tolist() == [False, True]
 
 
 @settings(deadline=None)
@@ -166,7 +200,7 @@ def _turn(chunk: int, at: float) -> list[ev.SessionEvent]:
     return [
         ev.Decided(chunk, 0.4, 0.9, True, False, at, at + 0.1),
         ev.ReplyStarted(chunk, 0.4, "normal", at + 0.4),
-        ev.MemoryTrimmed(chunk, 0.4, 2, at + 0.9),  # part of what the next token cost
+        ev.MemoryTrimmed(chunk, 0.4, 2, 0.8, at + 0.9),  # part of what the next token cost
         ev.ReplyText(chunk, 0.4, 1, "a", at + 1.0),
     ]
 

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_build.tokenize import online_sample, read_vocabulary
+from inference.lockstep import Lockstep
 from inference.policy import ForcedPolicy
-from inference.session import Session, SessionConfig, prefix_ids
+from inference.session import SessionConfig, prefix_ids
 from soundflow.data.batch import packed
 from soundflow.data.features import stream_features
 from soundflow.protocol.turns import Reply
@@ -68,28 +69,24 @@ class Listener:
             for r in sample.record.replies
         }  # fmt: skip
         config = SessionConfig(system=sample.record.system)
-        self.session = Session(engine, config, ForcedPolicy(forced))
-        encode, run = engine.model.encode, self.session._memory.run
+        self.session = Lockstep(engine, config, ForcedPolicy(forced))
+        runner = self.session.executor.runner
+        encode, run, decide = runner.encode, runner.run, runner.p_response
 
-        def noting_encode(mel):
-            self.mels.append(mel.numpy().copy())
-            return encode(mel)
+        def noting_encode(mels):
+            self.mels += [mel[None] for mel in mels]
+            return encode(mels)
 
-        def noting_run(step):
-            self.ids += step.ids
-            logits = run(step)
-            if step.block_starts:
-                self.decisions.append(logits[-1].clone())
-            return logits
+        def noting_run(requests):
+            self.ids += [i for request in requests for i in request.step.ids]
+            return run(requests)
 
-        self.session._encoder._model = _Noting(engine.model, noting_encode)
-        self.session._memory.run = noting_run
+        def noting_decide(hidden):
+            self.decisions += list(engine.model.logits(hidden))
+            return decide(hidden)
 
-
-class _Noting:
-    def __init__(self, model, encode) -> None:
-        self.encode = encode
-        self.device = model.device
+        runner.encode, runner.run = noting_encode, noting_run
+        runner.p_response = noting_decide
 
 
 ENGINE = replace(make_engine(), spec=SPEC, tokenizer=VOCABULARY.tokenizer)

@@ -103,20 +103,22 @@ def test_integers_rates_and_what_is_refused(model: AudioInteraction, noise: np.n
         with pytest.raises(UserError):
             list(model.stream(bad))
     with pytest.raises(ValueError, match="top_k"):
-        model.session(top_k=0)
+        model.open(top_k=0)
 
 
 def test_sessions_do_not_disturb_each_other(model: AudioInteraction, noise: np.ndarray) -> None:
-    lone = model.session(**OPTIONS)
-    alone = [*lone.push(noise), *lone.close()]
-    one, other = model.session(**OPTIONS), model.session(**OPTIONS)
-    events = []
-    for packet in np.array_split(noise, 9):
-        events += one.push(packet)
-        other.push(packet[::-1])
-    assert [*events, *one.close()] == alone
-    with pytest.raises(RuntimeError, match="closed"):
-        one.push(noise)
+    """Live sessions of one model, pushed side by side: chunks in order, each ends by itself."""
+    with model.open(**OPTIONS) as one, model.open(**OPTIONS) as other:
+        for packet in np.array_split(noise, 9):
+            one.push(packet)
+            other.push(packet[::-1])
+    for session in (one, other):
+        events = list(session.events(timeout_s=20))
+        assert [e.chunk for e in events if isinstance(e, Decided)] == list(range(6))
+        assert isinstance(events[-1], SessionEnded)
+        with pytest.raises(RuntimeError, match="closed"):
+            session.push(noise)
+    model.close()
 
 
 def test_files_in_one_session(model: AudioInteraction, noise: np.ndarray, tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from inference.audio_frontend import mel_chunks
-from inference.batch import BatchStream, decode_batch
 from inference.engine import Engine
-from inference.events import SessionEvent
+from inference.events import SessionEvent, SessionFailed
 from inference.feed import packets
-from inference.policy import ModelPolicy
+from inference.offline_decode import OfflineStream, decode_streams
 from inference.sampling import SamplingConfig
+from inference.session import SessionConfig
 from inference.sources.recordings import Recording
 
 ENCODE_CHUNKS = 256
@@ -64,8 +64,13 @@ def decode_together(
 ) -> list[list[SessionEvent] | None]:
     """The events of every recording, as its own session would give them.
 
-    None for one that needs more positions than were trained: a session would trim its memory, which
-    a batch cannot; use a session for it.
+    None for one that failed; a session of its own says why.
     """
-    batch = [BatchStream(r.slots, r.system, ModelPolicy(threshold, sampling)) for r in recordings]
-    return decode_batch(engine, batch, sampling.max_reply_tokens)
+    streams = [
+        OfflineStream(r.slots, SessionConfig(r.system, threshold, None, sampling))
+        for r in recordings
+    ]
+    return [
+        None if any(isinstance(e, SessionFailed) for e in events) else events
+        for events in decode_streams(engine, streams)
+    ]

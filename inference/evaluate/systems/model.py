@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from inference.dialogue_decoder import NonFiniteLogitsError
 from inference.engine import Engine
 from inference.evaluate.outcome import Failure, Outcome, Piece, TimedReply
 from inference.evaluate.systems.decoding import (
@@ -22,8 +21,10 @@ from inference.evaluate.task import Item
 from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
 from inference.feed import feed
 from inference.latency import ChunkCost, chunk_costs
+from inference.limits import NonFiniteLogitsError
+from inference.lockstep import Lockstep
 from inference.sampling import SamplingConfig
-from inference.session import Session, SessionConfig
+from inference.session import SessionConfig
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 
@@ -157,7 +158,7 @@ class Model:
         try:
             recording = item.open()
             config = SessionConfig(recording.system, self.threshold, None, self.sampling)
-            for output in feed(self.engine, Session(self.engine, config), [recording]):
+            for output in feed(self.engine, Lockstep(self.engine, config), [recording]):
                 events += output.events
                 if clock.monotonic() > deadline_s:
                     raise TimedOut(f"more than {self.timeout_s:g} s of computation")

@@ -161,4 +161,4 @@ def test_a_misspelt_key_names_the_right_one():
 
 def test_a_threshold_outside_probability_is_refused():
     with pytest.raises(ValueError, match="threshold"):
-        ModelPolicy(2.0, SamplingConfig())
+        ModelPolicy(2.0)

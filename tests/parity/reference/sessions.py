@@ -15,9 +15,10 @@ from torch import Tensor
 from inference.engine import engine_of
 from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEvent
 from inference.feed import feed
+from inference.lockstep import Lockstep
 from inference.profiles import OURS, PUBLISHED, Profile
 from inference.sampling import SamplingConfig
-from inference.session import Session, SessionConfig
+from inference.session import SessionConfig
 from inference.sources.names import resolve
 from inference.sources.recordings import Reader
 from soundflow.model.weights import Checkpoint
@@ -25,7 +26,7 @@ from soundflow.protocol.tokens import TokenTable
 from tests.parity.reference.features import WAVS, gap
 from tests.parity.reference.rows import Row
 
-GREEDY = SessionConfig(sampling=SamplingConfig(temperature=0))
+GREEDY = SessionConfig(sampling=SamplingConfig(temperature=0, max_repeats=None))
 
 
 @dataclass
@@ -40,17 +41,24 @@ def run(checkpoint: Checkpoint, wavs: Sequence[Path], profile: Profile) -> Recor
     """Recordings through the engine as `soundflow infer` runs them, greedily."""
     engine = engine_of(checkpoint, profile=profile)
     recorded = Recorded()
-    stock = engine.model.logits
+    stock, session = engine.model.logits, Lockstep(engine, GREEDY)
+    runner = session.executor.runner
+    decide = runner.p_response
 
     def recording(hidden: Tensor) -> Tensor:
         logits = stock(hidden)
         recorded.logits.append(logits[-1].clone())
         return logits
 
+    def recording_decision(hidden: Tensor) -> Tensor:
+        recording(hidden)
+        return decide(hidden)
+
     engine.model.logits = recording  # type: ignore[method-assign]
+    runner.p_response = recording_decision  # type: ignore[method-assign]
     try:
         recordings = map(Reader(engine.spec).open, resolve([str(p) for p in wavs]))
-        for output in feed(engine, Session(engine, GREEDY), recordings):
+        for output in feed(engine, session, recordings):
             recorded.events += output.events
     finally:
         del engine.model.logits  # type: ignore[method-assign]

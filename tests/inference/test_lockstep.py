@@ -6,11 +6,10 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.batch import BatchStream, decode_batch
-from inference.dialogue_decoder import NonFiniteLogitsError
 from inference.events import (
     Decided,
     MemoryTrimmed,
@@ -19,14 +18,17 @@ from inference.events import (
     ReplyText,
     SessionEnded,
 )
-from inference.memory import SessionMemory
-from inference.policy import ForcedPolicy, ModelPolicy
+from inference.limits import NonFiniteLogitsError
+from inference.lockstep import Lockstep, warm_up
+from inference.model_runner import ModelRunner
+from inference.offline_decode import OfflineStream, decode_streams
+from inference.policy import ForcedPolicy
 from inference.profiles import Profile
 from inference.sampling import SamplingConfig
-from inference.session import Session, SessionConfig, prefix_ids, warm_up
+from inference.session import SessionConfig, prefix_ids
+from soundflow.audio.frontend import log_mel
 from soundflow.errors import UserError
 from soundflow.protocol import layout
-from soundflow.protocol.dialogue_state import Listening
 from tests.inference.engines import make_engine
 
 ENGINE = make_engine()
@@ -40,7 +42,7 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def run(audio, cuts=(), engine=ENGINE, config=None, policy=None):
-    session = Session(engine, config or SessionConfig(sampling=SHORT), policy)
+    session = Lockstep(engine, config or SessionConfig(sampling=SHORT), policy)
     events = []
     for part in np.split(audio, sorted(cuts)):
         events += session.push(part)
@@ -97,31 +99,29 @@ def test_threshold_zero_always_speaks_and_above_all_never():
 
 def test_streams_side_by_side_do_as_alone():
     audios = [noise(s, i) for i, s in enumerate((3.0, 1.1, 2.2, 0.3))]
-    batch = [
-        BatchStream(_slots(a), ENGINE.system, ModelPolicy(ENGINE.threshold, SHORT)) for a in audios
-    ]
-    for audio, beside in zip(audios, decode_batch(ENGINE, batch, 5), strict=True):
+    batch = [OfflineStream(_slots(a), SessionConfig(sampling=SHORT)) for a in audios]
+    for audio, beside in zip(audios, decode_streams(ENGINE, batch), strict=True):
         alone = [e for e in run(audio) if not isinstance(e, SessionEnded)]
-        assert beside is not None
         assert [_plain(e) for e in beside] == [_plain(e) for e in alone]
         odds = [(a.p_response, b.p_response) for a, b in zip(alone, beside, strict=True)
                 if isinstance(a, Decided)]  # fmt: skip
         assert np.allclose(*np.array(odds).T, atol=1e-5)
 
 
-def test_a_stream_that_outgrows_the_trained_positions_is_left_to_a_session():
+def test_a_stream_that_outgrows_the_trained_positions_is_trimmed_as_a_session_is():
     small = make_engine(max_positions=96)
     slots = _slots(noise(4.0))
-    batch = [BatchStream(s, "", ForcedPolicy({})) for s in (slots, slots[:2])]
-    found = decode_batch(small, batch, 5)
-    assert found[0] is None
-    assert found[1] is not None
-    assert len(found[1]) == 2
+    silent = SessionConfig(threshold=1.0, system="")
+    batch = [OfflineStream(s, silent) for s in (slots, slots[:2])]
+    long, short = decode_streams(small, batch)
+    assert sum(isinstance(e, Decided) for e in long) == 10
+    assert any(isinstance(e, MemoryTrimmed) for e in long)
+    assert len(short) == 2
 
 
 def test_memory_is_bounded_however_long_the_session():
     small = make_engine(max_positions=128)
-    session = Session(small, SessionConfig(sampling=SHORT))
+    session = Lockstep(small, SessionConfig(sampling=SHORT))
     used = []
     for i in range(60):
         session.push(noise(0.4, i))
@@ -141,18 +141,11 @@ def test_same_seed_same_words_other_seed_others():
 
 
 def test_a_closed_session_refuses():
-    session = Session(ENGINE)
+    session = Lockstep(ENGINE)
     session.close()
-    for misuse in (lambda: session.push(noise(0.1)), session.close, session.stop):
+    for misuse in (lambda: session.push(noise(0.1)), session.close, session.interrupt):
         with pytest.raises(RuntimeError, match="closed"):
             misuse()
-
-
-def test_a_session_that_left_its_block_refuses():
-    with Session(ENGINE) as session:
-        session.push(noise(0.1))
-    with pytest.raises(RuntimeError, match="closed"):
-        session.push(noise(0.1))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +153,7 @@ def test_a_session_that_left_its_block_refuses():
 )
 def test_bad_packets_are_refused(bad):
     with pytest.raises(UserError):
-        Session(ENGINE).push(bad)
+        Lockstep(ENGINE).push(bad)
 
 
 def test_int16_is_the_same_audio():
@@ -170,22 +163,18 @@ def test_int16_is_the_same_audio():
 
 @pytest.mark.parametrize("threshold", [0.0, 0.5])
 def test_logits_that_are_no_numbers_have_a_name(threshold):
-    """Weights that overflow: at a decision, and in a reply."""
+    """Weights that overflow: at a decision, and in a reply, where decisions are still fine."""
     broken = make_engine(seed=1)
+    config = SessionConfig(threshold=threshold, sampling=SHORT)
+    head = broken.model.lm.lm_head.weight
     table = broken.spec.tokens
-    stock, pair = broken.model.logits, [table.keep_silence, table.text_begin]
-
-    def overflowing(hidden):
-        logits = stock(hidden)
-        kept = logits[..., pair].clone()
-        logits[:] = float("nan")
-        if threshold == 0.0:  # decisions are fine, words are not
-            logits[..., pair] = kept
-        return logits
-
-    broken.model.logits = overflowing
+    with torch.no_grad():
+        kept = head[[table.keep_silence, table.text_begin]].clone()
+        head[:] = float("nan")
+        if threshold == 0.0:
+            head[[table.keep_silence, table.text_begin]] = kept
     with pytest.raises(NonFiniteLogitsError, match="NaN or infinity at chunk 0"):
-        run(noise(1.0), engine=broken, config=SessionConfig(threshold=threshold, sampling=SHORT))
+        run(noise(1.0), engine=broken, config=config)
 
 
 def test_profiles_of_two_engines_do_not_disturb_each_other():
@@ -195,7 +184,7 @@ def test_profiles_of_two_engines_do_not_disturb_each_other():
     config = SessionConfig(threshold=1.0, system="word " * 2100, sampling=SHORT)
 
     def odds(engine):
-        session = Session(engine, config)
+        session = Lockstep(engine, config)
         return session, [e.p_response for e in session.push(noise(1.6)) if isinstance(e, Decided)]
 
     first, alone = odds(ours)
@@ -216,7 +205,7 @@ def test_an_engine_cannot_be_changed():
 
 def test_a_full_memory_says_what_it_dropped():
     small = make_engine(max_positions=128)
-    session = Session(small, SessionConfig(sampling=SHORT))
+    session = Lockstep(small, SessionConfig(sampling=SHORT))
     events = [e for i in range(20) for e in session.push(noise(0.4, i))] + session.close()
     trimmed = [e for e in events if isinstance(e, MemoryTrimmed)]
     assert trimmed
@@ -227,22 +216,20 @@ def test_a_full_memory_says_what_it_dropped():
 def test_warming_up_says_nothing_of_its_own(monkeypatch):
     """One chunk and a reply without words: two tokens, whatever the model would like to say."""
     fed = []
-    stock = SessionMemory.run
+    stock = ModelRunner.run
     monkeypatch.setattr(
-        SessionMemory, "run", lambda self, step: fed.append(step) or stock(self, step)
+        ModelRunner, "run", lambda self, requests: fed.extend(requests) or stock(self, requests)
     )
     warm_up(ENGINE)
-    assert [len(step.ids) for step in fed] == [12, 1, 1]
+    assert [len(request.step.ids) for request in fed] == [12, 1, 1]
 
 
 def test_an_empty_session_ends():
-    assert Session(ENGINE).close() == [SessionEnded(0, 0.0, 0)]
+    assert Lockstep(ENGINE).close() == [SessionEnded(0, 0.0, 0)]
 
 
-def test_stop_while_listening_is_nothing():
-    session = Session(ENGINE)
-    assert session.stop() == []
-    assert session.state == Listening()
+def test_an_interruption_while_listening_is_nothing():
+    assert Lockstep(ENGINE).interrupt() == []
 
 
 def test_impossible_settings_are_refused():
@@ -251,32 +238,25 @@ def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match="temperature"):
         SamplingConfig(temperature=-1.0)
     with pytest.raises(UserError, match=r"instruction is too long.*\d+ are needed.*to 1024"):
-        Session(ENGINE, SessionConfig(system="word " * 2000))
+        Lockstep(ENGINE, SessionConfig(system="word " * 2000))
 
 
 def test_forced_replies_lay_out_what_training_lays_out():
     """The live memory holds, token for token, the layout of the builder."""
     table, text = ENGINE.spec.tokens, ENGINE.tokenizer.encode("Light on.")
     said = layout.reply(table, text, "urgent").ids[1:]
-    seen: list[int] = []
-    session = Session(ENGINE, policy=ForcedPolicy({1: said}))
-    inner = session._memory.run
-    session._memory.run = lambda step: (seen.extend(step.ids), inner(step))[1]  # type: ignore[method-assign]
-    events = session.push(noise(1.6)) + session.close()
+    session = Lockstep(ENGINE, policy=ForcedPolicy({1: said}))
+    events = session.push(noise(2.0))
     whole = layout.online_stream(
         table, 10, ENGINE.tokenizer.encode(ENGINE.system), 4, {1: (text, "urgent")}
     ).ids
     # The last decision is taken but not yet fed: nothing has come after it.
-    assert (*prefix_ids(ENGINE), *seen) == whole[:-1]
+    assert session.memory_ids == whole[:-1]
     ended = next(e for e in events if isinstance(e, ReplyEnded))
     assert (ended.text, ended.emotion, ended.reason) == ("Light on.", "urgent", "end")
 
 
 def _slots(audio):
-    import torch
-
-    from soundflow.audio.frontend import log_mel
-
     mel = log_mel(audio, ENGINE.spec.time, ENGINE.spec.front_end)
     with torch.inference_mode():
         return ENGINE.model.encode(torch.from_numpy(mel))

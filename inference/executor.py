@@ -1,0 +1,264 @@
+"""All computation of all sessions, one piece of work at a time; no threads, no clock of its own.
+
+::
+
+    push ─▶ AudioFrontend ─▶ mels ─Encode─▶ ChunkQueue ─Decode─▶ DialogueDecoder ─▶ events
+             log-mel          wait    batch    wait        batch    decides, replies
+                                                  ⇅
+                                        SessionMemory, a row of the KvPool
+
+`tick` asks the scheduler what to do next, does it, and returns the events that came of it. The same
+calls with the same times give the same events, so every schedule can be replayed in a test.
+`inference.live` runs it in a thread; `inference.lockstep` and evaluation drive it themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from inference.audio_frontend import open_frontend
+from inference.chunk_queue import ChunkQueue
+from inference.dialogue_decoder import DialogueDecoder, Drain, InTurn, Order, Step
+from inference.engine import Engine
+from inference.events import SessionEvent
+from inference.limits import Limits, NonFiniteLogitsError, OverloadedError
+from inference.memory import SessionMemory, require_room
+from inference.model_runner import ModelRunner, Request
+from inference.policy import ModelPolicy, Policy
+from inference.scheduler import Decode, Encode, PassLimits, Reanchor, Work, next_work
+from inference.session import SessionConfig, prefix_ids
+from inference.session_state import SessionState
+from soundflow.errors import UserError
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What was done (None: all sessions wait for audio), and the events of each session."""
+
+    work: Work | None
+    events: tuple[tuple[int, SessionEvent], ...]
+
+
+class Executor:
+    """Sessions by their id.
+
+    Args:
+        order: how waiting chunks are answered.
+        clock: stamps events when their work is done; by default with the time of the tick.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        limits: Limits | None = None,
+        order: Order | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._limits = limits or Limits()
+        self._order: Order = order or Drain()
+        self._passes = PassLimits(self._limits.encode_chunks, self._limits.listen_chunks)
+        # Whoever decides on every chunk in turn waits for it, and is never late.
+        self._overload_s = self._limits.overload_s if isinstance(self._order, Drain) else inf
+        self._now = 0.0
+        self._clock = clock or (lambda: self._now)
+        self.runner = ModelRunner(engine, self._limits.max_sessions)
+        self._sessions: dict[int, SessionState] = {}
+        self._opened = 0
+        self._last: Work | None = None
+        self._outbox: list[tuple[int, SessionEvent]] = []
+
+    @property
+    def sessions(self) -> int:
+        return len(self._sessions)
+
+    def open(
+        self, config: SessionConfig | None = None, now: float = 0.0, policy: Policy | None = None
+    ) -> int:
+        """Opens a session and returns its id.
+
+        Args:
+            policy: who decides; by default the model (with teacher forcing, the ground truth).
+
+        Raises:
+            OverloadedError: if every row is in use.
+            UserError: if the instruction and one answered chunk do not fit into the memory.
+        """
+        self._now = now
+        config, engine = config or SessionConfig(), self._engine
+        prefix = prefix_ids(engine, config.system)
+        limit = min(config.limit_positions or engine.limit_positions, engine.limit_positions)
+        require_room(engine, len(prefix), limit)
+        if not self.runner.pool.free_rows:
+            raise OverloadedError(
+                f"{self.sessions} sessions are open, no more are taken",
+                "close one, or raise max_sessions",
+            )
+        opened_s = self._clock()
+
+        def clock() -> float:
+            return self._clock() - opened_s
+
+        threshold = engine.threshold if config.threshold is None else config.threshold
+        policy = policy or ModelPolicy(threshold)
+        # Of chunks to be drained, more than the memory holds need not wait.
+        drained = max(1, limit // engine.spec.time.slots_per_chunk)
+        self._opened += 1
+        self._sessions[self._opened] = SessionState(
+            self._opened,
+            self.runner.prefill(prefix),
+            opened_s,
+            clock,
+            engine.spec.time,
+            open_frontend(engine.spec, engine.profile),
+            DialogueDecoder(
+                engine.spec, engine.tokenizer, policy, config.sampling, self._order, clock
+            ),
+            SessionMemory(engine, prefix, limit),
+            ChunkQueue(drained if isinstance(self._order, Drain) else None),
+            config.sampling,
+            np.random.Generator(np.random.PCG64(config.sampling.seed)),
+        )
+        return self._opened
+
+    def push(self, session: int, samples: Float32, now: float = 0.0) -> None:
+        """Takes mono samples in [-1, 1] at the stream's rate, complete at ``now``."""
+        state = self._sessions[session]
+        arrived_s = now - state.opened_s
+        state.mels.extend((mel, arrived_s) for mel in state.frontend.push(samples))
+
+    def push_encoded(self, session: int, slots: Tensor, now: float = 0.0) -> None:
+        """Takes chunks after the encoder, (n, slots, d), instead of samples."""
+        state = self._sessions[session]
+        for one in slots:
+            self._emit(state, state.enqueue(one, now - state.opened_s))
+
+    def interrupt(self, session: int, heard_tokens: int | None = None, now: float = 0.0) -> None:
+        """Ends the reply in progress, or shortens the last one, to what was heard of it."""
+        self._now = now
+        state = self._sessions[session]
+        over = state.decoder.last_reply
+        cut = state.decoder.interrupt(heard_tokens)
+        if cut.forget:
+            self._forget(state, cut.forget)
+        self._emit(state, cut.events)
+        if over is not None and heard_tokens is not None and heard_tokens < over[1]:
+            span = state.memory.cut_reply(over[0], over[1] - heard_tokens)
+            if span is not None:
+                self.runner.pool.evict(state.row, [span])
+                self._emit(state, [state.decoder.shorten(heard_tokens)])
+
+    def close(self, session: int, now: float = 0.0) -> None:
+        """Ends the stream: its last chunk is padded and decided on, then `SessionEnded` follows."""
+        state = self._sessions[session]
+        if not state.closing:
+            state.mels.extend((m, now - state.opened_s) for m in state.frontend.finish())
+            state.closing = True
+
+    def abort(self, session: int, error: UserError, now: float = 0.0) -> None:
+        """Ends a session at once: `SessionFailed`, `SessionEnded`."""
+        self._now = now
+        self._fail(self._sessions[session], error)
+
+    def is_open(self, session: int) -> bool:
+        return session in self._sessions
+
+    def unencoded_chunks(self, session: int) -> int:
+        """Complete chunks that wait for the encoder."""
+        return len(self._sessions[session].mels)
+
+    def memory(self, session: int) -> SessionMemory:
+        """What a session remembers; only to look at."""
+        return self._sessions[session].memory
+
+    def tick(self, now: float) -> Tick:
+        """Does one piece of work.
+
+        Args:
+            now: monotonic seconds.
+        """
+        self._now = now
+        # In turn, the encoder waits for the decoder: what the FIFO is measured against.
+        waits = isinstance(self._order, InTurn)
+        states = [s.waiting(encoder_waits=waits) for s in self._sessions.values()]
+        work = next_work(states, self._passes, self._last)
+        match work:
+            case Encode():
+                self._encode([self._sessions[i] for i in work.sessions])
+            case Decode():
+                self._decode(work)
+            case Reanchor():
+                self._evict(self._sessions[work.session])
+        self._last = work
+        for state in [s for s in self._sessions.values() if s.finished]:
+            self._end(state)
+        events, self._outbox = tuple(self._outbox), []
+        return Tick(work, events)
+
+    def _encode(self, states: Sequence[SessionState]) -> None:
+        taken = [state.mels.popleft() for state in states]
+        slots = self.runner.encode([mel for mel, _ in taken])
+        for state, one, (_, arrived_s) in zip(states, slots, taken, strict=True):
+            self._emit(state, state.enqueue(one, arrived_s))
+
+    def _decode(self, work: Decode) -> None:
+        steps: list[tuple[SessionState, Step]] = []
+        for session, at_most in (*work.listen, *((s, 1) for s in work.speak)):
+            state = self._sessions[session]
+            step = state.decoder.next_step(state.queue, min(at_most, state.memory.blocks_per_step))
+            assert step is not None
+            if state.memory.length + len(step.ids) > state.memory.limit_positions:
+                self._evict(state, len(step.ids))
+            state.memory.append(step)
+            steps.append((state, step))
+        found = self.runner.run(
+            [Request(s.row, step, None if step.chunks else s.next_draw()) for s, step in steps]
+        )
+        at = 0
+        for state, step in steps:
+            self._take(state, step, found[at : at + len(step.read)])
+            at += len(step.read)
+
+    def _take(self, state: SessionState, step: Step, found: Sequence[float]) -> None:
+        """What a step has found becomes events."""
+        if not all(map(isfinite, found)):
+            self._fail(state, NonFiniteLogitsError(state.chunks - 1))
+        elif step.chunks:
+            taken = state.decoder.take_decisions(found)
+            if taken.kept < len(step.ids):  # computed ahead of a reply
+                self._forget(state, len(step.ids) - taken.kept)
+            self._emit(state, state.account(taken.events, self._overload_s))
+            self._emit(state, taken.events)
+        else:
+            self._emit(state, state.decoder.take_token(int(found[0])))
+            state.spoke_until_s = state.clock()
+
+    def _forget(self, state: SessionState, n: int) -> None:
+        state.memory.forget(n)
+        self.runner.pool.rollback(state.row, state.memory.length)
+
+    def _evict(self, state: SessionState, room: int = 0) -> None:
+        evicted = state.memory.evict(room)
+        if evicted is not None:
+            self.runner.pool.evict(state.row, evicted.spans)
+            self._emit(state, [state.trimmed(evicted.blocks)])
+
+    def _fail(self, state: SessionState, error: UserError) -> None:
+        self._emit(state, [state.failed(error)])
+        self._end(state)
+
+    def _end(self, state: SessionState) -> None:
+        self._emit(state, [state.ended()])
+        self.runner.pool.release(state.row)
+        del self._sessions[state.id]
+
+    def _emit(self, state: SessionState, events: Sequence[SessionEvent]) -> None:
+        self._outbox += [(state.id, event) for event in events]

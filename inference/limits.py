@@ -1,0 +1,43 @@
+"""What an engine takes on, and the errors that say where it ends."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
+
+from soundflow.config.settings import SETTINGS, PositiveSeconds
+from soundflow.errors import UserError
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class Limits:
+    """What an executor takes on.
+
+    Attributes:
+        max_sessions: rows of the pool of keys and values.
+        encode_chunks: chunks of one encoder batch.
+        listen_chunks: listen blocks of one forward pass.
+        overload_s: how late decisions may be before a session is told.
+    """
+
+    max_sessions: PositiveInt = 16
+    encode_chunks: PositiveInt = 32
+    listen_chunks: PositiveInt = 64
+    overload_s: PositiveSeconds = 2.0
+
+
+class OverloadedError(UserError):
+    """The engine takes no more: sessions, or audio of one of them."""
+
+
+class NonFiniteLogitsError(UserError):
+    """The model computed NaN or infinity: no decision is possible."""
+
+    def __init__(self, chunk: int) -> None:
+        super().__init__(
+            f"the model computed NaN or infinity at chunk {chunk}",
+            "try precision=fp32; if it stays, the weights are damaged",
+        )
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str]]:
+        return UserError, (self.message, self.hint)

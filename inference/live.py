@@ -1,0 +1,324 @@
+"""Live sessions: one worker thread computes for all of them, and each is a handle.
+
+::
+
+    Session.push ──▶ ┐                                              ┌──▶ Session.events
+    Session.push ──▶ ┼─ commands ─▶ worker: Executor.tick(now) ─────┼──▶ Session.events
+    Session.push ──▶ ┘                                              └──▶ Session.async_events
+
+`push` only checks and hands over; the worker never waits for a reader. So neither a slow client nor
+a long reply holds up anyone else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy.typing as npt
+
+from inference.dialogue_decoder import Order
+from inference.engine import Engine
+from inference.events import SessionEnded, SessionEvent
+from inference.executor import Executor
+from inference.limits import Limits, OverloadedError
+from inference.outbox import Outbox
+from inference.packets import as_float32
+from inference.policy import Policy
+from inference.session import SessionConfig
+from soundflow.errors import UserError
+
+MAX_WAITING_S = 30.0  # of audio that the worker has not encoded
+MAX_UNREAD_EVENTS = 20_000  # more than an hour of them
+LOAD_SPAN_S = 10.0  # over which the load is averaged
+
+Clock = Callable[[], float]
+
+
+class Session:
+    """A live stream: packets in, events out. Its methods may be called from any thread."""
+
+    def __init__(self, live: LiveEngine) -> None:
+        self._live = live
+        self._outbox = Outbox()
+        self._closed = False
+        self._id = 0  # given by the worker
+        self._sent_samples = 0
+        self._unencoded_chunks = 0
+        self._heard_samples = 0
+        self._remembered_s = 0.0
+
+    @property
+    def remembered_s(self) -> float:
+        """Seconds of audio that the memory holds."""
+        return self._remembered_s
+
+    def push(self, packet: npt.ArrayLike) -> None:
+        """Checks a packet of mono samples at the stream's rate, and hands it over.
+
+        Args:
+            packet: (n,) float in [-1, 1], or int16.
+
+        Raises:
+            RuntimeError: after `close`, or if the engine stopped.
+            UserError: if the packet has another type or shape, holds NaN or infinity, or lies
+                outside [-1, 1].
+            OverloadedError: if 30 seconds of audio wait already; the packet is not taken.
+        """
+        if self._closed:
+            raise RuntimeError("the session is closed; open a new one")
+        samples = as_float32(packet)
+        time_base = self._live.engine.spec.time
+        waiting = self._sent_samples - self._heard_samples
+        waiting_s = time_base.seconds(
+            waiting + self._unencoded_chunks * time_base.chunk_samples + len(samples)
+        )
+        if waiting_s > MAX_WAITING_S + time_base.seconds(len(samples)):
+            raise OverloadedError(
+                f"{waiting_s:.0f} s of audio wait to be heard", "send audio as it is recorded"
+            )
+        self._sent_samples += len(samples)
+        now = self._live.clock()
+
+        def hand_over(executor: Executor) -> None:
+            self._heard_samples += len(samples)
+            if executor.is_open(self._id):
+                executor.push(self._id, samples, now)
+                self._unencoded_chunks = executor.unencoded_chunks(self._id)
+
+        self._live.ask(hand_over)
+
+    def interrupt(self, heard_tokens: int | None = None) -> None:
+        """Ends the reply in progress; what the memory keeps of the last one is what was heard.
+
+        Args:
+            heard_tokens: text tokens that were heard; None for all that were said.
+        """
+
+        def stop(executor: Executor) -> None:
+            if executor.is_open(self._id):
+                executor.interrupt(self._id, heard_tokens, self._live.clock())
+
+        self._live.ask(stop)
+
+    def close(self) -> None:
+        """Ends the stream. What was pushed is still decided on; `SessionEnded` comes last."""
+        if self._closed:
+            return
+        self._closed = True
+
+        def end(executor: Executor) -> None:
+            if executor.is_open(self._id):
+                executor.close(self._id, self._live.clock())
+
+        self._live.ask(end)
+
+    def events(self, timeout_s: float | None = None) -> Iterator[SessionEvent]:
+        """The events as they come; ends after `SessionEnded`, or after ``timeout_s`` without any.
+
+        Raises:
+            RuntimeError: if the engine stopped.
+        """
+        while not self._outbox.over:
+            event = self._outbox.wait(timeout_s)
+            if event is None:
+                return
+            yield event
+
+    async def async_events(self) -> AsyncIterator[SessionEvent]:
+        """The events as they come; ends after `SessionEnded`.
+
+        Raises:
+            RuntimeError: if the engine stopped.
+        """
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(ready.set)
+
+        self._outbox.on_change(wake)
+        try:
+            while not self._outbox.over:
+                ready.clear()
+                event = self._outbox.take()
+                if event is None:
+                    await ready.wait()
+                else:
+                    yield event
+        finally:
+            self._outbox.on_change(None)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Load:
+    """How busy an engine is.
+
+    Attributes:
+        sessions: how many are open.
+        max_sessions: how many may be.
+        busy: share of the last seconds in which the worker computed.
+    """
+
+    sessions: int
+    max_sessions: int
+    busy: float
+
+
+class LiveEngine:
+    """An engine that listens while it speaks, to many sessions.
+
+    Args:
+        order: how chunks that wait are answered.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        limits: Limits | None = None,
+        order: Order | None = None,
+        clock: Clock = time.perf_counter,
+    ) -> None:
+        self.engine = engine
+        self.clock = clock
+        self._limits = limits or Limits()
+        self._executor = Executor(engine, self._limits, order, clock)
+        self._handles: dict[int, Session] = {}
+        self._commands: deque[Callable[[Executor], None]] = deque()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._error: BaseException | None = None
+        self._busy = 0.0
+        self._worker = threading.Thread(target=self._run, name="soundflow-engine", daemon=True)
+        self._worker.start()
+
+    def open(self, config: SessionConfig | None = None, policy: Policy | None = None) -> Session:
+        """Opens a session.
+
+        Args:
+            policy: who decides; by default the model.
+
+        Raises:
+            OverloadedError: if no more sessions are taken.
+            UserError: if the instruction and one answered chunk do not fit into the memory.
+            RuntimeError: if the engine is closed.
+        """
+        session, opened = Session(self), Future[None]()
+
+        def enter(executor: Executor) -> None:
+            try:
+                session._id = executor.open(config, self.clock(), policy)
+                self._handles[session._id] = session
+                opened.set_result(None)
+            except UserError as error:
+                opened.set_exception(error)
+
+        self.ask(enter)
+        opened.result()
+        return session
+
+    def load(self) -> Load:
+        return Load(len(self._handles), self._limits.max_sessions, self._busy)
+
+    def close(self) -> None:
+        """Ends every reply and every session legally, then the worker."""
+        if self._error is None and self._worker.is_alive():
+            for session in list(self._handles.values()):
+                session.interrupt()
+                session.close()
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._worker.join()
+
+    def __enter__(self) -> LiveEngine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def ask(self, command: Callable[[Executor], None]) -> None:
+        """Has the worker run ``command`` between two pieces of work.
+
+        Raises:
+            RuntimeError: if the engine is closed, or stopped by an error.
+        """
+        with self._changed:
+            if self._stopping or self._error is not None:
+                raise RuntimeError("the engine is closed") from self._error
+            self._commands.append(command)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException as error:
+            with self._changed:
+                self._error = error
+            for session in self._handles.values():
+                session._outbox.fail(error)
+            raise
+
+    def _turn(self) -> bool:
+        """Commands, then work until there is none; False when the engine is closed."""
+        slept = self.clock()
+        with self._changed:
+            self._changed.wait_for(lambda: self._commands or self._stopping)
+        woke = self.clock()
+        self._measure(woke - slept, busy=False)
+        while self._obey():
+            began = self.clock()
+            tick = self._executor.tick(began)
+            for session, event in tick.events:
+                self._deliver(session, event)
+            self._measure(self.clock() - began, busy=True)
+            if tick.work is None and not self._commands:
+                break
+        return not self._stopping or bool(self._handles)
+
+    def _obey(self) -> bool:
+        while self._commands:
+            self._commands.popleft()(self._executor)
+        return True
+
+    def _deliver(self, session: int, event: SessionEvent) -> None:
+        handle = self._handles[session]
+        goes_on = self._executor.is_open(session)
+        if goes_on:
+            handle._remembered_s = self._executor.memory(session).remembered_s
+            handle._unencoded_chunks = self._executor.unencoded_chunks(session)
+        handle._outbox.put(event)
+        if isinstance(event, SessionEnded):
+            handle._closed = True
+            del self._handles[session]
+        elif goes_on and len(handle._outbox) > MAX_UNREAD_EVENTS:
+            self._executor.abort(
+                session, UserError("events were not read", "read the events of every session")
+            )
+
+    def _measure(self, span_s: float, *, busy: bool) -> None:
+        share = min(1.0, span_s / LOAD_SPAN_S)
+        self._busy += share * (float(busy) - self._busy)

@@ -1,0 +1,123 @@
+"""What the sessions of an executor need of the model: batches in, numbers out.
+
+::
+
+    encode    log-mel chunks ─▶ encoder outputs
+    prefill   an instruction prefix ─▶ a row of the pool; computed once, then copied
+    run       a step of each of several sessions ─▶ p(response) of blocks, next tokens of replies
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inference.dialogue_decoder import Step
+from inference.engine import Engine
+from inference.kv_pool import KvPool, Saved
+from inference.ragged_forward import ragged_forward
+from inference.sampling import Draw, Sampler
+
+SAVED_PREFIXES = 8
+
+
+@dataclass(frozen=True)
+class Request:
+    """A step of one session on its row. ``draw`` says how a reply goes on; None while listening."""
+
+    row: int
+    step: Step
+    draw: Draw | None
+
+
+class ModelRunner:
+    """The model of an engine with the keys and values of all sessions.
+
+    Args:
+        rows: how many sessions there may be.
+    """
+
+    def __init__(self, engine: Engine, rows: int) -> None:
+        self._model = engine.model
+        self._tokens = engine.spec.tokens
+        self.pool = KvPool(engine.model, rows, engine.limit_positions, engine.profile.positions)
+        self._sampler = Sampler(self._tokens, engine.model.device)
+        self._pair = [self._tokens.text_begin, self._tokens.keep_silence]
+        self._prefixes: dict[tuple[int, ...], Saved] = {}
+
+    @torch.inference_mode()
+    def encode(self, mels: Sequence[npt.NDArray[np.float32]]) -> Tensor:
+        """Chunks (n_mels, frames) of any sessions -> (n, slots, d)."""
+        batch = torch.from_numpy(np.stack(mels))
+        return self._model.encode(batch.to(self._model.device))
+
+    @torch.inference_mode()
+    def prefill(self, prefix: tuple[int, ...]) -> int:
+        """A new row of the pool that holds a prefix."""
+        row = self.pool.allocate()
+        if prefix in self._prefixes:
+            saved = self._prefixes[prefix] = self._prefixes.pop(prefix)  # the newest is last
+            self.pool.copy(saved, row)
+            return row
+        segment = self.pool.extend(row, len(prefix))
+        embeds = self._embed([Step(prefix, (), (), ())])
+        ragged_forward(self._model, self.pool, embeds, [segment])
+        if len(self._prefixes) == SAVED_PREFIXES:
+            del self._prefixes[next(iter(self._prefixes))]
+        self._prefixes[prefix] = self.pool.save(row)
+        return row
+
+    @torch.inference_mode()
+    def run(self, requests: Sequence[Request]) -> list[float]:
+        """One forward pass and one transfer from the device.
+
+        Args:
+            requests: those of listening sessions first. The rows are extended by their steps.
+
+        Returns:
+            For every request in order and each of its ``step.read``: p(response), or the next
+            token; NaN where the logits hold NaN or infinity.
+        """
+        segments = [self.pool.extend(r.row, len(r.step.ids)) for r in requests]
+        embeds = self._embed([r.step for r in requests])
+        hidden = ragged_forward(self._model, self.pool, embeds, segments)
+        read, start = [], 0
+        for request in requests:
+            read += [start + at for at in request.step.read]
+            start += len(request.step.ids)
+        if len(read) < len(hidden):
+            hidden = hidden[torch.tensor(read).to(hidden.device, non_blocking=True)]
+        draws = [r.draw for r in requests if r.draw is not None]
+        n_decisions = len(read) - len(draws)
+        found = []
+        if n_decisions:
+            found.append(self.p_response(hidden[:n_decisions]))
+        if draws:
+            found.append(self._sampler.draw(self._model.logits(hidden[n_decisions:]), draws))
+        values: list[float] = torch.cat(found).tolist()
+        return values
+
+    def p_response(self, hidden: Tensor) -> Tensor:
+        """(n, d) -> (n,) float64; only the two columns of the decision are computed."""
+        pair = functional.linear(hidden, self._model.lm.lm_head.weight[self._pair]).float()
+        p = torch.sigmoid(pair[:, 0] - pair[:, 1]).double()
+        return p.masked_fill(~pair.isfinite().all(1), float("nan"))
+
+    def _embed(self, steps: Sequence[Step]) -> Tensor:
+        """(N, d) of all steps, with the encoder outputs in their places."""
+        ids = np.concatenate([step.ids for step in steps])
+        device = self._model.device
+        tokens = torch.from_numpy(ids).to(device, non_blocking=True)
+        embeds: Tensor = self._model.lm.model.embed_tokens(tokens)
+        slots = [one for step in steps for one in step.slots]
+        if slots:
+            places = torch.from_numpy(np.flatnonzero(ids == self._tokens.pad))
+            places = places.to(device, non_blocking=True)
+            embeds = embeds.index_copy(0, places, torch.cat(slots).to(embeds.dtype))
+        return embeds

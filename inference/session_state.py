@@ -1,0 +1,136 @@
+"""What an executor keeps of one session, and what it tells of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from inference.audio_frontend import AudioFrontend
+from inference.chunk_queue import ChunkQueue, EncodedChunk
+from inference.dialogue_decoder import DialogueDecoder
+from inference.events import (
+    ChunkDropped,
+    Decided,
+    MemoryTrimmed,
+    Overloaded,
+    SessionEnded,
+    SessionEvent,
+    SessionFailed,
+)
+from inference.memory import SessionMemory
+from inference.sampling import Draw, SamplingConfig
+from inference.scheduler import Waiting
+from soundflow.errors import UserError
+from soundflow.protocol.dialogue_state import Speaking
+from soundflow.protocol.timebase import TimeBase
+
+
+@dataclass
+class SessionState:
+    """One session.
+
+    Attributes:
+        row: of the pool of keys and values.
+        opened_s: on the clock of the executor; ``clock`` counts from there.
+        mels: log-mel chunks that wait for the encoder, with the time at which each was complete.
+        spoke_until_s: when its last reply token was drawn.
+    """
+
+    id: int
+    row: int
+    opened_s: float
+    clock: Callable[[], float]
+    time: TimeBase
+    frontend: AudioFrontend
+    decoder: DialogueDecoder
+    memory: SessionMemory
+    queue: ChunkQueue
+    sampling: SamplingConfig
+    rng: np.random.Generator
+    mels: deque[tuple[npt.NDArray[np.float32], float]] = field(default_factory=deque)
+    chunks: int = 0
+    dropped: int = 0
+    late: int = 0
+    overloaded: bool = False
+    spoke_until_s: float = 0.0
+    closing: bool = False
+
+    @property
+    def speaking(self) -> bool:
+        return isinstance(self.decoder.state, Speaking)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its stream is over and everything in it answered."""
+        return self.closing and not self.mels and not len(self.queue) and not self.speaking
+
+    def waiting(self, *, encoder_waits: bool) -> Waiting:
+        """Its part in the schedule. ``encoder_waits``: audio is left alone during a reply."""
+        mels = 0 if encoder_waits and self.speaking else len(self.mels)
+        return Waiting(
+            self.id,
+            mels,
+            self.opened_s + self.mels[0][1] if mels else 0.0,
+            len(self.queue),
+            self.opened_s + (self.queue.oldest_wall_s or 0.0),
+            self.speaking,
+            self.memory.crowded,
+        )
+
+    def next_draw(self) -> Draw:
+        """How the next token of its reply is drawn."""
+        state = self.decoder.state
+        first = isinstance(state, Speaking) and state.said == 0
+        return Draw(self.sampling, float(self.rng.random()), emotion=first)
+
+    def enqueue(self, slots: Tensor, arrived_s: float) -> list[SessionEvent]:
+        """Puts a chunk into the queue of the decoder."""
+        dropped = self.queue.put(EncodedChunk(self.chunks, slots, arrived_s))
+        self.chunks += 1
+        if dropped is None:
+            return []
+        self.dropped += 1
+        return [ChunkDropped(dropped.index, self.time.end_s(dropped.index), self.clock())]
+
+    def account(self, events: Sequence[SessionEvent], overload_s: float) -> list[SessionEvent]:
+        """Counts decisions that came too late, and tells when the session falls behind."""
+        told: list[SessionEvent] = []
+        now_s = self.clock()
+        for event in events:
+            if not isinstance(event, Decided):
+                continue
+            # A chunk that arrived during a reply could not be decided on before its end.
+            late_s = now_s - max(event.arrived_wall_s, self.spoke_until_s)
+            self.late += late_s > self.time.chunk_s
+            if late_s > overload_s and not self.overloaded:
+                told.append(Overloaded(event.chunk, event.time_s, late_s, now_s))
+            self.overloaded = late_s > overload_s
+        return told
+
+    def trimmed(self, blocks: int) -> MemoryTrimmed:
+        newest = self.chunks - 1
+        remembered_s = self.memory.remembered_s
+        return MemoryTrimmed(newest, self.time.end_s(newest), blocks, remembered_s, self.clock())
+
+    def failed(self, error: UserError) -> SessionFailed:
+        newest = self.chunks - 1
+        return SessionFailed(
+            newest, self.time.end_s(newest), error.message, error.hint, self.clock()
+        )
+
+    def ended(self) -> SessionEnded:
+        received = self.frontend.received_samples
+        return SessionEnded(
+            chunks=self.chunks,
+            time_s=self.time.seconds(received),
+            n_samples=received,
+            dropped_chunks=self.dropped,
+            trimmed_blocks=self.memory.evicted_blocks,
+            late_chunks=self.late,
+            wall_s=self.clock(),
+        )
