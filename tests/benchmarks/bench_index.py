@@ -34,6 +34,7 @@ from soundflow.shards.lengths import (
 
 BLOCK_TOKENS = 13
 RESUMED_AT = 100_000
+TRIES = 5
 TURNS_A_STREAM = 5
 
 
@@ -73,7 +74,9 @@ def main() -> None:
         opened = time.perf_counter()
         longest = int(lengths.tokens.max())
         scanned = time.perf_counter()
-        times = {at: first_plan_s(lengths, config, at) for at in (0, RESUMED_AT)}
+        updates = (0, RESUMED_AT) * TRIES
+        measured = [(at, first_plan_s(lengths, config, at)) for at in updates]
+        times = {at: min(t for other, t in measured if other == at) for at in (0, RESUMED_AT)}
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         n_mb = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     print(f"{n} rows, tables of {n_mb:.0f} MB")
