@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from lightning import LightningDataModule, Trainer
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from soundflow.data.batch import Batch, Update
 from soundflow.data.config import DataConfig
@@ -18,6 +20,55 @@ from soundflow.data.mixture import Mixture, weights_of
 from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.reader import ShardSet
+
+
+class _Attempts(Dataset[Update | UserError]):
+    """An error of the reader as a value: from a worker, torch would raise it as another type."""
+
+    def __init__(self, updates: TrainUpdates) -> None:
+        self._updates = updates
+
+    def __getitem__(self, update: int) -> Update | UserError:
+        try:
+            return self._updates[update]
+        except UserError as error:
+            return error
+
+
+def _leave_signals_to_the_run(worker: int) -> None:
+    """A scheduler signals all processes; a worker goes on until the run has saved its state."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
+class UpdateLoader:
+    """Updates ``start`` and later, loaded ahead by ``workers`` processes."""
+
+    def __init__(self, updates: TrainUpdates, start: int, workers: int) -> None:
+        self._left = len(updates) - start
+        self._loader = DataLoader(
+            _Attempts(updates),
+            batch_size=None,
+            sampler=range(start, len(updates)),
+            num_workers=workers,
+            prefetch_factor=2 if workers else None,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_leave_signals_to_the_run,
+        )
+
+    def __len__(self) -> int:
+        return self._left
+
+    def __iter__(self) -> Iterator[Update]:
+        """Loads on.
+
+        Raises:
+            UserError: as the reader did, also if that was in a worker.
+        """
+        for loaded in self._loader:
+            if isinstance(loaded, UserError):
+                raise loaded
+            yield loaded
 
 
 class StreamData(LightningDataModule):
@@ -90,19 +141,11 @@ class StreamData(LightningDataModule):
         """The first update in which length warm-up no longer cuts a stream."""
         return self.train_updates(rank, world)[self.config.length_warm_up.updates]
 
-    def train_dataloader(self) -> DataLoader[Update]:
+    def train_dataloader(self) -> UpdateLoader:
         """Starts at the update after the last one taken, so a resumed run replays nothing."""
         trainer = self._ranks()
         updates = self.train_updates(trainer.global_rank, trainer.world_size)
-        workers = self._workers(trainer)
-        return DataLoader(
-            updates,
-            batch_size=None,
-            sampler=range(self.start, len(updates)),
-            num_workers=workers,
-            prefetch_factor=2 if workers else None,
-            pin_memory=torch.cuda.is_available(),
-        )
+        return UpdateLoader(updates, self.start, self._workers(trainer))
 
     def held_out(self, rank: int, world: int) -> DataLoader[Batch] | None:
         """The held-out rows of one rank, as many as any other has; None: nothing is held out."""
@@ -112,11 +155,11 @@ class StreamData(LightningDataModule):
         return DataLoader(rows, batch_size=None)
 
     def _workers(self, trainer: Trainer) -> int:
-        """On a CPU the cores compute; beside another device they load, up to four a process."""
+        """One beside a CPU, whose cores compute; up to four for every other device."""
         if self.config.workers != "auto":
             return self.config.workers
         if trainer.strategy.root_device.type == "cpu":
-            return 0
+            return 1
         ranks = trainer.world_size // trainer.num_nodes
         return max(1, min(4, (os.cpu_count() or 1) // ranks - 1))
 

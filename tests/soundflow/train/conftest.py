@@ -25,7 +25,9 @@ def recipe(tmp_path: Path, tone_data: Path, small_model: ModelConfig) -> Callabl
     def make(name: str = "run", **changes: object) -> TrainRecipe:
         base = TrainRecipe(
             output=tmp_path / name,
-            data=DataConfig((DataSource(tone_data),), global_batch_size=8, row_tokens=400),
+            data=DataConfig(
+                (DataSource(tone_data),), global_batch_size=8, row_tokens=400, workers=0
+            ),
             optim=OptimConfig(updates=6, lr=1e-3),
             model=small_model,
             compute=ComputeConfig(precision="fp32", threads=1, accelerator="cpu"),
