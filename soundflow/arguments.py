@@ -222,6 +222,10 @@ def _check(commands: _Commands) -> None:
         "soundflow check recipes/quickstart/build.yaml --all",
     )  # fmt: skip
     _recipe(check)
+    check.add_argument(
+        "--probe", action="store_true",
+        help="of a training recipe: run two updates and estimate how long the run takes",
+    )  # fmt: skip
     much = check.add_mutually_exclusive_group()
     much.add_argument("--all", action="store_true", help="also print every setting")
     _json(much, "print plan and settings as JSON")

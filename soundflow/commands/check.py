@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,6 @@ from soundflow.output import Output, examine
 if TYPE_CHECKING:
     from data_build.recipe import BuildRecipe
     from data_build.scenes.config import ScenesConfig
-    from soundflow.train.recipe import TrainRecipe
 
 Plan = dict[str, str]
 
@@ -26,7 +27,7 @@ Plan = dict[str, str]
 def run(args: argparse.Namespace) -> None:
     path = Path(args.recipe)
     tree = read_tree(path, args.overrides)
-    recipe, plan = _resolve(path, tree)
+    recipe, plan = _resolve(path, tree, args.probe)
     if args.json:
         print(json.dumps({"recipe": to_plain(recipe), "plan": plan}, indent=1))
         return
@@ -39,8 +40,13 @@ def run(args: argparse.Namespace) -> None:
         OUT.print("\n--all shows every setting", style="dim")
 
 
-def _resolve(path: Path, tree: dict[str, Any]) -> tuple[Any, Plan]:
-    planners = {"build-data": _build, "train": _train, "infer": _infer, "evaluate": _evaluate}
+def _resolve(path: Path, tree: dict[str, Any], probe: bool) -> tuple[Any, Plan]:
+    planners: dict[str, Callable[[dict[str, Any], str], tuple[Any, Plan]]] = {
+        "build-data": _build,
+        "train": partial(_train, probe=probe),
+        "infer": _infer,
+        "evaluate": _evaluate,
+    }
     command = tree.pop("command", None)
     if not isinstance(command, str) or command not in planners:
         close = nearest(str(command), planners)
@@ -49,6 +55,8 @@ def _resolve(path: Path, tree: dict[str, Any]) -> tuple[Any, Plan]:
             f"{path}: command: {command!r} is not a command; {tail}",
             "name the command at the top of the recipe, for example `command: train`",
         )
+    if probe and command != "train":
+        raise UserError(f"{path}: --probe is of training", "leave it out")
     recipe, plan = planners[command](tree, str(path))
     return recipe, {"command": f"soundflow {command}", **plan}
 
@@ -108,61 +116,18 @@ def _material(recipe: BuildRecipe) -> Plan:
     return plan | {f"note {n}": note for n, note in enumerate(found.notes, 1)}
 
 
-def _train(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
+def _train(tree: dict[str, Any], where: str, probe: bool) -> tuple[Any, Plan]:
     """The plan of a run, or of each stage of a chain of them."""
+    from soundflow.commands.training_plan import training_plan
     from soundflow.train.chain import is_chain, stage_recipes
     from soundflow.train.recipe import TrainRecipe
 
     if not is_chain(tree):
         recipe = build(TrainRecipe, tree, where)
-        return recipe, _train_plan(recipe)
+        return recipe, training_plan(recipe, probe)
     recipes = stage_recipes(tree, Path(where))
-    plans = [(r.output.name, _train_plan(r)) for r in recipes]
+    plans = [(r.output.name, training_plan(r, probe)) for r in recipes]
     return recipes, {f"{name} {key}": value for name, plan in plans for key, value in plan.items()}
-
-
-def _train_plan(recipe: TrainRecipe) -> Plan:
-    from soundflow.data.datamodule import StreamData
-    from soundflow.text.presets import load_vocabulary
-    from soundflow.train.machine import unmet
-    from soundflow.train.start import parameter_count
-
-    data, compute = recipe.data, recipe.compute
-    streams = recipe.optim.updates * data.global_batch_size
-    parameters = f"those of {recipe.start_from}: does not exist yet"
-    lacking: list[str] = []
-    if recipe.start_from is None or recipe.start_from.is_dir():
-        count = parameter_count(recipe, load_vocabulary(recipe.vocabulary)[1])
-        parameters, lacking = f"{count / 1e6:.1f} M", unmet(recipe, count)
-    ranks = compute.devices * compute.nodes
-    plan = {
-        "output": str(recipe.output),
-        "parameters": parameters,
-        "updates": f"{recipe.optim.updates:,} of {data.global_batch_size} streams, packed into "
-        f"rows of at most {data.row_tokens:,} tokens, over {ranks} process(es)",
-        "device": f"{compute.accelerator}, {compute.precision}",
-    }
-    missing = [str(s.folder) for s in data.sources if not _built(s.folder / s.train)]
-    if missing:
-        plan["data"] = f"{', '.join(missing)}: not built yet"
-    else:
-        opened = StreamData(data, recipe.seed, recipe.optim.updates)
-        n = sum(len(split) for split in opened.train_splits)
-        folders = ", ".join(str(s.folder) for s in data.sources)
-        plan["data"] = f"{folders}: {n:,} streams, {streams / n:,.1f} epochs"
-    intervals = recipe.intervals
-    states = recipe.optim.updates // intervals.save_every
-    looks = recipe.optim.updates // intervals.validate_every
-    plan["checkpoints"] = (
-        f"{states:,} states saved ({intervals.keep_last} kept), {looks:,} validations"
-    )
-    if lacking:
-        plan["this machine"] = "; ".join(lacking)
-    return plan
-
-
-def _built(split: Path) -> bool:
-    return (split / "index.json").is_file()
 
 
 def _infer(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:

@@ -99,6 +99,7 @@ def predict(
     row: RowShape,
     *,
     dtype: torch.dtype = torch.float32,
+    recompute: bool = False,
     strategy: str = "single",
     world: int = 1,
     update_chunks: int = 0,
@@ -108,19 +109,25 @@ def predict(
 
     Args:
         dtype: bfloat16 is autocast over float32 weights.
+        recompute: see `compute.activation_checkpointing`.
         strategy: as `compute.strategy` resolves to.
         update_chunks: chunks of one rank's rows of an update.
         device: whose allocator it is; the pass itself is counted with the kernels of a CPU.
     """
     with FakeTensorMode():
-        model = AudioInteractionModel(config, spec.tokens)
+        model = AudioInteractionModel(config, spec.tokens).train()
+        if recompute:
+            model.recompute_activations()
         apply_stage(model, stage)
         parameters, trained = model.parameter_count(), trained_parameters(model)
+        gradients = []
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.grad = torch.empty_like(parameter)
+                gradients.append(parameter.grad)
         batch = row_batch(row, spec)
-        with _Peak([*model.parameters(), *model.buffers(), *vars(batch).values()]) as peak:
+        held = [*model.parameters(), *model.buffers(), *gradients, *vars(batch).values()]
+        with _Peak(held) as peak:
             with computing(dtype, torch.device("cpu")):
                 sums = loss_sums(model, batch)
                 loss = sums.stream + sums.reply
@@ -165,7 +172,7 @@ def row_batch(row: RowShape, spec: StreamSpec) -> Batch:
     )
 
 
-class _Peak(TorchDispatchMode):
+class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the storages that operations make inside the block, each until it is freed.
 
     Args:
@@ -176,7 +183,7 @@ class _Peak(TorchDispatchMode):
     """
 
     def __init__(self, held: Iterable[object]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._known = {
             id(t.untyped_storage()) for t in held if isinstance(t, Tensor)
         }  # alive as long as the block is

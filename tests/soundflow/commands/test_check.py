@@ -71,3 +71,34 @@ def test_a_recipe_says_what_it_is_for(
     (tmp_path / "r.yaml").write_text(f"command: {command}")
     assert main(["check", str(tmp_path / "r.yaml")]) == 2
     assert "is not a command" in capfd.readouterr().err
+
+
+def test_the_plan_of_a_training_run(
+    tone_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "train.yaml"
+    path.write_text(f"""
+command: train
+output: {tmp_path / "run"}
+data: {{sources: [{{folder: {tone_data}}}], global_batch_size: 8, row_tokens: 400}}
+optim: {{updates: 10}}
+stage: {{train: [encoder.proj.*]}}
+compute: {{accelerator: cpu, threads: 1, precision: fp32}}
+model:
+  audio_encoder: {{width: 32, layers: 1, heads: 2, ffn_width: 64, max_positions: 32}}
+  lm: {{width: 48, layers: 2, heads: 2, kv_heads: 1, ffn_width: 96, max_positions: 512, tied: true}}
+""")
+    assert main(["check", str(path), "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert plan["parameters"].startswith("0.00 M trained, 0.1")
+    assert "24 streams, 3.3 epochs" in plan["data"]
+    assert "no padding" in plan["tokens"]
+    assert "at the peak of a rank" in plan["memory"]
+    assert "a state" in plan["disk"]
+    assert "time" not in plan
+    assert main(["check", str(path), "--json", "--probe"]) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert "s an update in fp32, 1 thread(s) a process" in plan["time"]
+    assert not (tmp_path / "run").exists()
+    assert main(["check", str(path), "stage.train=[encoder.prj.*]"]) == 2
+    assert "did you mean 'encoder.proj.*'" in capsys.readouterr().err

@@ -1,0 +1,211 @@
+"""The plan of a training run, for `soundflow check`: what trains, how large it is, how long."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from soundflow.data.datamodule import StreamData
+from soundflow.data.plan import UpdatePlan
+from soundflow.logs import ERR
+from soundflow.model.config import ModelConfig
+from soundflow.model.interaction import empty_model
+from soundflow.model.precision import DTYPES
+from soundflow.text.presets import load_vocabulary
+from soundflow.train.compute import choose_compute, computing
+from soundflow.train.loss import loss_sums
+from soundflow.train.machine import unmet
+from soundflow.train.memory import Memory, RowShape, predict
+from soundflow.train.optim import build_optimizer
+from soundflow.train.recipe import TrainRecipe
+from soundflow.train.stages import apply_stage, trained_parameters
+from soundflow.train.start import model_config, start
+
+Plan = dict[str, str]
+
+_LOOKED_AT = 8  # updates whose rows are planned, spread over the run
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What some updates of a run are made of.
+
+    Attributes:
+        largest: the row with most tokens, with the most chunks and targets that any row has.
+        rank_chunks: the most chunks of audio that a rank has in an update.
+        tokens, rows: of an update, on average.
+        empty: share of ``data.row_tokens`` that rows leave unused.
+    """
+
+    largest: RowShape
+    rank_chunks: int
+    tokens: float
+    rows: float
+    empty: float
+
+
+def training_plan(recipe: TrainRecipe, probe: bool) -> Plan:
+    """Everything that can be known before the run, from recipe, headers of weights and lengths.
+
+    Args:
+        probe: run two updates here to estimate the time of the run.
+
+    Raises:
+        UserError: if the recipe contradicts its checkpoint or data.
+    """
+    compute, optim = recipe.compute, recipe.optim
+    ranks = compute.devices * compute.nodes
+    plan = {"output": str(recipe.output)}
+    config = None
+    if recipe.start_from is None or recipe.start_from.is_dir():
+        config = model_config(recipe)
+        plan |= _parameters(recipe, config)
+    else:
+        plan["parameters"] = f"those of {recipe.start_from}: does not exist yet"
+    plan["updates"] = (
+        f"{optim.updates:,} of {recipe.data.global_batch_size:,} streams, packed into rows of at "
+        f"most {recipe.data.row_tokens:,} tokens, over {ranks} process(es)"
+    )
+    plan["device"] = f"{compute.accelerator}, {compute.precision}"
+    sources = recipe.data.sources
+    missing = [s.folder for s in sources if not (s.folder / s.train / "index.json").is_file()]
+    if missing:
+        plan["data"] = f"{', '.join(map(str, missing))}: not built yet"
+    else:
+        data = StreamData(recipe.data, recipe.seed, optim.updates)
+        planned = plan_of(recipe, data, ranks)
+        plan |= _data(recipe, data, planned)
+        if config is not None:
+            plan |= _memory(recipe, config, data, planned, ranks)
+            if probe:
+                plan["time"] = _probe(recipe, data, planned, ranks)
+    intervals = recipe.intervals
+    states, looks = (optim.updates // n for n in (intervals.save_every, intervals.validate_every))
+    plan["checkpoints"] = (
+        f"{states:,} states saved ({intervals.keep_last} kept), {looks:,} validations"
+    )
+    return plan
+
+
+def plan_of(recipe: TrainRecipe, data: StreamData, ranks: int) -> Planned:
+    """Looks at some updates after the length warm-up; reads lengths only."""
+    n_updates = recipe.optim.updates
+    first = min(recipe.data.length_warm_up.updates, n_updates - 1)
+    looked = sorted({int(u) for u in np.linspace(first, n_updates - 1, _LOOKED_AT)})
+    updates = data.train_updates(0, ranks)
+    plans = [updates.plan(u) for u in looked]
+    rows = [RowShape.of(row) for plan in plans for rank in plan.ranks for row in rank]
+    most = max(rows, key=lambda row: sum(row.lengths))
+    tokens = sum(sum(row.lengths) for row in rows)
+    return Planned(
+        largest=RowShape(most.lengths, max(r.chunks for r in rows), max(r.targets for r in rows)),
+        rank_chunks=max(_chunks_of_ranks(plan) for plan in plans),
+        tokens=tokens / len(plans),
+        rows=len(rows) / len(plans),
+        empty=1 - tokens / (len(rows) * recipe.data.row_tokens),
+    )
+
+
+def _chunks_of_ranks(plan: UpdatePlan) -> int:
+    return max(sum(RowShape.of(row).chunks for row in rank) for rank in plan.ranks)
+
+
+def _parameters(recipe: TrainRecipe, config: ModelConfig) -> Plan:
+    model = empty_model(config, load_vocabulary(recipe.vocabulary)[1])
+    total = model.parameter_count()
+    apply_stage(model, recipe.stage, recipe.seed)
+    trained = trained_parameters(model)
+    frozen = total - trained if recipe.stage.lora is None else total
+    lacking = unmet(recipe, total)
+    return {
+        "parameters": f"{trained / 1e6:,.2f} M trained, {frozen / 1e6:,.2f} M frozen",
+        **({"this machine": "; ".join(lacking)} if lacking else {}),
+    }
+
+
+def _data(recipe: TrainRecipe, data: StreamData, planned: Planned) -> Plan:
+    n_streams = sum(len(split) for split in data.train_splits)
+    epochs = recipe.optim.updates * recipe.data.global_batch_size / n_streams
+    return {
+        "data": f"{data.named}: {n_streams:,} streams, {epochs:,.1f} epochs",
+        "tokens": f"{planned.tokens * recipe.optim.updates:,.0f}; an update has about "
+        f"{planned.tokens:,.0f} in {planned.rows:,.0f} rows, no padding (rows are "
+        f"{1 - planned.empty:.0%} full)",
+    }
+
+
+def _memory(
+    recipe: TrainRecipe, config: ModelConfig, data: StreamData, planned: Planned, ranks: int
+) -> Plan:
+    precision = "fp32" if recipe.compute.precision == "auto" else recipe.compute.precision
+    found = predict(
+        config,
+        data.spec,
+        recipe.stage,
+        planned.largest,
+        dtype=DTYPES[precision],
+        recompute=recipe.compute.activation_checkpointing,
+        world=ranks,
+        update_chunks=planned.rank_chunks,
+        device="cpu" if recipe.compute.accelerator == "cpu" else "cuda",
+    )
+    state_bytes = found.trained * 12 + 4 * found.parameters
+    kept = recipe.intervals.keep_last
+    return {
+        "memory": memory_line(found),
+        "disk": f"about {_gib(state_bytes)} a state, {_gib(kept * state_bytes)} for the {kept} "
+        f"that are kept, {_gib(4 * found.parameters)} for the model",
+    }
+
+
+def memory_line(found: Memory) -> str:
+    """The peak of a rank and its parts."""
+    return (
+        f"{_gib(found.peak)} at the peak of a rank, beyond what its libraries take: weights "
+        f"{_gib(found.weights)}, gradients {_gib(found.gradients)}, optimiser "
+        f"{_gib(found.moments + found.masters)}, activations {_gib(found.forward_backward)}, "
+        f"features {_gib(found.features)}"
+    )
+
+
+def _probe(recipe: TrainRecipe, data: StreamData, planned: Planned, ranks: int) -> str:
+    """Two updates of one rank, in this process, by the clock."""
+    ERR.print("running two updates ...")
+    model = start(recipe, data, load_vocabulary(recipe.vocabulary)[0]).model
+    if recipe.compute.activation_checkpointing:
+        model.recompute_activations()
+    apply_stage(model, recipe.stage, recipe.seed)
+    gpu = torch.cuda.is_available() and recipe.compute.accelerator != "cpu"
+    device = torch.device("cuda" if gpu else "cpu")
+    model.to(device)
+    updates = data.train_updates(0, ranks)
+    first = min(recipe.data.length_warm_up.updates, len(updates) - 1)
+    update = updates[first].to(device)
+    compute = choose_compute(recipe.compute, model, update, recipe.compute.devices)
+    optimizer = build_optimizer(model, recipe.optim)
+    took: list[float] = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        for batch in update.batches:
+            with computing(compute.dtype, device):
+                sums = loss_sums(model, batch)
+                loss = sums.combined(update.decisions, update.reply_tokens, recipe.loss)
+            torch.autograd.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+        if gpu:
+            torch.cuda.synchronize()
+        took.append(time.perf_counter() - begun)
+    hours = took[-1] * recipe.optim.updates / 3600
+    return (
+        f"about {hours:,.1f} h: {took[-1]:.2f} s an update in {compute}, "
+        f"{planned.tokens / took[-1]:,.0f} tokens/s over {ranks} process(es), without validation "
+        "and communication"
+    )
+
+
+def _gib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.2f} GiB" if n_bytes >= 2**28 else f"{n_bytes / 2**20:.0f} MiB"

@@ -1,0 +1,90 @@
+"""The predicted memory follows what is trained and how; figures against a real process are printed
+by tests/benchmarks/bench_memory.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from soundflow.model.config import ModelConfig
+from soundflow.model.interaction import AudioInteractionModel
+from soundflow.protocol.spec import StreamSpec
+from soundflow.train.loss import loss_sums
+from soundflow.train.memory import KEPT, Memory, RowShape, predict, row_batch
+from soundflow.train.stages import StageConfig
+
+ROW = RowShape((120, 80), 12, 40)
+
+
+def test_what_is_frozen_costs_neither_gradient_nor_moments(
+    small_model: ModelConfig, spec: StreamSpec
+) -> None:
+    def of(*train: str) -> Memory:
+        return predict(small_model, spec, StageConfig(train=train), ROW)
+
+    whole, adapter = of("*"), of("encoder.proj.*")
+    width = small_model.lm.width
+    assert adapter.trained == width * (small_model.audio_encoder.width + 1)
+    assert adapter.weights == whole.weights == 4 * whole.parameters
+    assert adapter.gradients == 4 * adapter.trained
+    assert adapter.moments == 8 * adapter.trained
+    assert adapter.forward_backward < whole.forward_backward
+    assert adapter.peak < whole.peak
+
+
+def test_activations_grow_with_the_row_and_shrink_when_recomputed(
+    small_model: ModelConfig, spec: StreamSpec
+) -> None:
+    deep = replace(small_model, lm=replace(small_model.lm, layers=6))
+    one = predict(deep, spec, StageConfig(), ROW).forward_backward
+    twice = RowShape(ROW.lengths * 2, 2 * ROW.chunks, 2 * ROW.targets)
+    assert 1.7 < predict(deep, spec, StageConfig(), twice).forward_backward / one < 2.2
+    assert predict(deep, spec, StageConfig(), ROW, recompute=True).forward_backward < one / 1.5
+
+
+def test_ranks_divide_what_their_strategy_divides(
+    small_model: ModelConfig, spec: StreamSpec
+) -> None:
+    def of(strategy: str) -> Memory:
+        return predict(small_model, spec, StageConfig(), ROW, strategy=strategy, world=4)
+
+    alone, zero2, zero3 = of("ddp"), of("zero2"), of("zero3")
+    assert zero2.moments == alone.moments // 4
+    assert zero2.gradients == alone.gradients // 4
+    assert zero2.weights == alone.weights
+    assert zero3.weights == alone.weights // 4
+    assert zero2.masters == zero2.gradients
+
+
+def test_the_pass_counts_what_autograd_really_keeps(
+    small_model: ModelConfig, spec: StreamSpec
+) -> None:
+    """A lower bound from real tensors: the storages saved for the backward pass."""
+    model = AudioInteractionModel(small_model, spec.tokens)
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    saved: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        sums = loss_sums(model, row_batch(ROW, spec))
+    assert sums.stream.requires_grad
+    predicted = predict(small_model, spec, StageConfig(), ROW).forward_backward / KEPT["cpu"]
+    assert sum(saved.values()) * 0.95 < predicted < sum(saved.values()) * 1.6
+
+
+def test_predicting_holds_no_memory_of_the_model(
+    small_model: ModelConfig, spec: StreamSpec
+) -> None:
+    """300 GB of weights, on any machine."""
+    large = replace(small_model, lm=replace(small_model.lm, width=1 << 14, heads=128, kv_heads=8,
+                                            ffn_width=1 << 16, layers=16))  # fmt: skip
+    found = predict(large, spec, StageConfig(), ROW)
+    assert found.weights > 200e9
+    assert found.peak == pytest.approx(4 * found.weights, rel=0.2)
