@@ -23,6 +23,7 @@ from soundflow.train.optim import build_optimizer
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage, trained_parameters
 from soundflow.train.start import model_config, start
+from soundflow.train.strategy.choose import resolved
 
 Plan = dict[str, str]
 
@@ -69,7 +70,7 @@ def training_plan(recipe: TrainRecipe, probe: bool) -> Plan:
         f"{optim.updates:,} of {recipe.data.global_batch_size:,} streams, packed into rows of at "
         f"most {recipe.data.row_tokens:,} tokens, over {ranks} process(es)"
     )
-    plan["device"] = f"{compute.accelerator}, {compute.precision}"
+    plan["device"] = f"{compute.accelerator}, {compute.precision}, strategy {resolved(compute)}"
     sources = recipe.data.sources
     missing = [s.folder for s in sources if not (s.folder / s.train / "index.json").is_file()]
     if missing:
@@ -148,6 +149,7 @@ def _memory(
         planned.largest,
         dtype=DTYPES[precision],
         recompute=recipe.compute.activation_checkpointing,
+        strategy=resolved(recipe.compute),
         world=ranks,
         update_chunks=planned.rank_chunks,
         device="cpu" if recipe.compute.accelerator == "cpu" else "cuda",
