@@ -9,6 +9,8 @@ from pydantic import NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from inference.evaluate.timing.config import TimingConfig
+from inference.evaluate.turn_taking.end_of_turn import EndOfTurnConfig
+from inference.evaluate.turn_taking.full_duplex import FullDuplexConfig
 from inference.profiles import Profile, ProfileName
 from inference.sampling import SamplingConfig
 from soundflow.config.settings import SETTINGS, Fraction, PositiveSeconds
@@ -39,6 +41,8 @@ class EvaluateRecipe:
         checkpoint: a checkpoint of any form: SoundFlow, the published release, Qwen2.5-Omni.
         output: outcomes, rows, figures, the calibration and the report.
         timing: when it speaks, on streams of built data.
+        end_of_turn: whether a speaker has finished, on public data sets.
+        full_duplex: Full-Duplex-Bench.
         threshold: p(response) from which it speaks in everything but the timing curve; None takes
             the one that ``timing`` calibrates, or else the checkpoint's own.
         write_calibration: also stores the calibrated threshold in the checkpoint, where sessions
@@ -53,6 +57,8 @@ class EvaluateRecipe:
     checkpoint: Path
     output: Path
     timing: TimingConfig | None = None
+    end_of_turn: EndOfTurnConfig | None = None
+    full_duplex: FullDuplexConfig | None = None
     threshold: Fraction | None = None
     write_calibration: bool = False
     device: str = "cpu"
@@ -66,5 +72,7 @@ class EvaluateRecipe:
     report: ReportConfig = field(default_factory=ReportConfig)
 
     def __post_init__(self) -> None:
-        if self.timing is None:
-            raise ValueError("names nothing to measure: give it a timing: block")
+        if self.timing is None and self.end_of_turn is None and self.full_duplex is None:
+            raise ValueError(
+                "names nothing to measure: give it a timing:, end_of_turn: or full_duplex: block"
+            )

@@ -40,6 +40,8 @@ from inference.evaluate.task import Item, Task
 from inference.evaluate.timing import measure as timing
 from inference.evaluate.timing.curve import Choice
 from inference.evaluate.timing.results import TimingResults
+from inference.evaluate.turn_taking.end_of_turn import EndOfTurnTask
+from inference.evaluate.turn_taking.full_duplex import FullDuplexTask
 from inference.latency import hardware
 from inference.lockstep import warm_up
 from inference.profiles import Profile, profile_of
@@ -57,7 +59,12 @@ Progress = Callable[[str, int, int], None]
 
 def tasks_of(recipe: EvaluateRecipe, time: TimeBase) -> list[Task[Any, Any]]:
     """The benchmarks that a recipe names, besides timing; their data is not opened yet."""
-    return []
+    tasks: list[Task[Any, Any]] = []
+    if recipe.end_of_turn is not None:
+        tasks.append(EndOfTurnTask(recipe.end_of_turn, time))
+    if recipe.full_duplex is not None:
+        tasks.append(FullDuplexTask(recipe.full_duplex, time))
+    return tasks
 
 
 def evaluate(
@@ -172,6 +179,8 @@ def _measure(
     tell: Progress,
 ) -> TaskResults | None:
     """One benchmark: the model on this part's items, then, if all are there, its figures."""
+    if task.threshold is not None:
+        model = model.at(task.threshold)
     items = task.items()
     store = open_store(task.name, items_hash(items))
     share = [items[k] for k in part.share(len(items))]

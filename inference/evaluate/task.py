@@ -108,6 +108,11 @@ class Task(Protocol[ReferenceT, RowT]):
         ...
 
     @property
+    def threshold(self) -> float | None:
+        """p(response) that the model has to reach in this task; None: that of the evaluation."""
+        ...
+
+    @property
     def row_type(self) -> type[RowT]: ...
 
     def items(self) -> Sequence[Item[ReferenceT]]:

@@ -71,12 +71,13 @@ def listening(name: str, answer: Callable[[Float32], Outcome]) -> Baseline[objec
 
 
 def audio_of(item: Item[object]) -> Float32:
-    """All samples of an item.
+    """All samples of an item, and the silence after it.
 
     Raises:
         UserError: if they cannot be read.
     """
-    return np.concatenate([np.zeros(0, np.float32), *item.open().blocks])
+    samples = np.concatenate([np.zeros(0, np.float32), *item.open().blocks])
+    return np.pad(samples, (0, max(0, item.n_samples - len(samples))))
 
 
 def after_chunks(chunks: Iterable[int], time: TimeBase) -> Outcome:

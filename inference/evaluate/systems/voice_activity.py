@@ -46,6 +46,30 @@ class VoiceActivity:
         return after_chunks(sorted({self.time.chunks_in(end) - 1 for end in ends}), self.time)
 
 
+@dataclass(frozen=True)
+class SilenceOdds:
+    """The same timer at every setting at once: p(response) rises with the silence after speech.
+
+    p = s / (1 + s) after s seconds without speech, 0 before any speech; so a threshold of
+    p(response) is one of silence.
+    """
+
+    time: TimeBase = field(repr=False)
+    threshold: float = 0.5
+
+    def __call__(self, audio: Float32) -> Outcome:
+        """No replies, but a probability for each chunk of ``audio``, (n,) float32 at 16 kHz."""
+        speech = np.flatnonzero(speech_probabilities(audio) >= self.threshold)
+        ends = (speech + 1) * BLOCK_SAMPLES
+        found = []
+        for chunk in range(self.time.chunks_in(len(audio))):
+            now = self.time.decision_time_samples(chunk)
+            before = int(np.searchsorted(ends, now, side="right"))
+            silence_s = self.time.seconds(now - int(ends[before - 1])) if before else 0.0
+            found.append(silence_s / (1.0 + silence_s))
+        return Outcome(p_response=tuple(found))
+
+
 def is_installed() -> bool:
     try:
         import faster_whisper.vad  # noqa: F401

@@ -46,6 +46,7 @@ class TimingTask:
     timer: SilenceTimer | None = None
     reply_rate: float = 0.0
     seed: int = 0
+    threshold: float | None = None
     name: str = "timing"
     title: str = "When it speaks"
     lead: str = ""
