@@ -20,10 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.engine import Engine
-from inference.events import SessionEvent
+from inference.events import SessionEvent, SessionFailed
+from inference.live import Session
 from inference.lockstep import Lockstep
 from inference.profiles import Profile
 from inference.sources.recordings import Recording
+from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 
 Float32 = npt.NDArray[np.float32]
@@ -91,18 +93,13 @@ def feed(
     session: Lockstep,
     recordings: Iterable[Recording],
     *,
-    real_time: bool = False,
     stopped: Callable[[], bool] = lambda: False,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[SessionOutput]:
     """Recordings one after another into ``session``, which is closed at the end.
 
     Args:
         recordings: each is opened when its turn comes.
-        real_time: waits until each packet would have arrived from a microphone.
         stopped: asked before every packet; the session ends when it says so.
-        sleep, clock: how it waits, and monotonic seconds.
 
     Yields:
         Every packet with its events; last, the end of the session.
@@ -110,15 +107,61 @@ def feed(
     Raises:
         UserError: where a recording cannot be read on.
     """
-    received, began = 0, clock()
+    received = 0
     for recording, begins, packet in _all_packets(recordings, engine, stopped):
-        if real_time and not recording.live:
-            due_s = engine.spec.time.seconds(received + len(packet))
-            sleep(max(0.0, began + due_s - clock()))
         first = recording if begins else None
         yield SessionOutput(first, received, packet, tuple(session.push(packet)))
         received += len(packet)
     yield SessionOutput(None, received, np.zeros(0, np.float32), tuple(session.close()))
+
+
+def feed_live(
+    engine: Engine,
+    session: Session,
+    recordings: Iterable[Recording],
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[SessionOutput]:
+    """As `feed`, at the speed of the clock: a worker computes while audio goes on arriving.
+
+    Args:
+        clock: monotonic seconds.
+
+    Yields:
+        Packets as they are pushed and events as they come; last, the end of the session.
+
+    Raises:
+        UserError: where a recording cannot be read on, or the session fails.
+    """
+    received, began = 0, clock()
+    for recording, begins, packet in _all_packets(recordings, engine, stopped):
+        wait_s = engine.spec.time.seconds(received + len(packet)) - (clock() - began)
+        yield from _events(session, received, 0.0 if recording.live else wait_s, clock)
+        if stopped():
+            break
+        session.push(packet)
+        yield SessionOutput(recording if begins else None, received, packet, ())
+        received += len(packet)
+    if stopped():
+        session.interrupt()
+    session.close()
+    yield from _events(session, received, None, clock)
+
+
+def _events(
+    session: Session, received: int, wait_s: float | None, clock: Callable[[], float]
+) -> Iterator[SessionOutput]:
+    """What comes within ``wait_s``; all to the end of the session where it is None."""
+    until = clock() + (wait_s or 0.0)
+    while True:
+        left_s = None if wait_s is None else max(0.0, until - clock())
+        event = next(session.events(left_s), None)
+        if event is None:
+            return
+        yield SessionOutput(None, received, np.zeros(0, np.float32), (event,))
+        if isinstance(event, SessionFailed):
+            raise UserError(event.error, event.remedy)
 
 
 def _all_packets(

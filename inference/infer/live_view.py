@@ -30,6 +30,7 @@ from inference.events import (
     ChunkDropped,
     Decided,
     MemoryTrimmed,
+    Overloaded,
     ReplyEnded,
     ReplyStarted,
     ReplyText,
@@ -116,17 +117,15 @@ class SessionView:
                 self.reply = None
                 return _reply_line(event)
             case MemoryTrimmed():
-                self.forgotten_s = self._forgotten(event)
+                self.forgotten_s = event.time_s - event.remembered_s
             case ChunkDropped():
                 self.dropped += 1
+            case Overloaded():
+                late = f"{event.time_s:8.1f} s  decisions are {event.late_s:.1f} s behind the audio"
+                return Text(late, "yellow")
             case SessionEnded():
                 return Text(f"{event.chunks} chunks, {event.time_s:.1f} s received", "dim")
         return None
-
-    def _forgotten(self, event: MemoryTrimmed) -> float:
-        if not event.blocks:  # a reply alone filled the memory
-            return event.time_s
-        return self.forgotten_s + event.blocks * self.time.chunk_s
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         room = options.max_width - _LABEL_CELLS - _FRAME_CELLS

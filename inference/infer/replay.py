@@ -9,17 +9,22 @@ is written in its events: the chunks that were stale, and the one that they were
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import zip_longest
 from typing import Any
 
+import numpy as np
+
 from inference.engine import Engine
-from inference.events import Decided, SessionEvent, to_json
+from inference.events import Decided, Overloaded, ReplyStarted, ReplyText, SessionEvent, to_json
+from inference.executor import Executor
 from inference.infer.session_record import CheckpointIdentity, RecordedSession, identity_of
+from inference.limits import Limits
 from inference.lockstep import Lockstep
 from soundflow.errors import UserError
 
+AT_ONCE = 1 << 16  # chunks: all that were drained together
 # How far p(response) may move: other processors round otherwise, and batches of other sizes do.
 P_TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
 
@@ -83,11 +88,65 @@ def replay(engine: Engine, recorded: RecordedSession) -> Iterator[SessionEvent]:
 
     A recording that breaks off is replayed as far as its audio goes.
     """
+    if recorded.real_time:
+        yield from _replay_live(engine, recorded)
+        return
     session = Lockstep(engine, recorded.recipe.session)
     for packet in recorded.audio():
         yield from session.push(packet)
     if recorded.complete:
         yield from session.close()
+
+
+def _replay_live(engine: Engine, recorded: RecordedSession) -> Iterator[SessionEvent]:
+    """Gives the executor the chunks that were drained together at once."""
+    base, window = engine.spec.time, engine.spec.front_end.window_samples
+    look_ahead = window // 2 - base.hop_samples
+    executor = Executor(engine, Limits(1, AT_ONCE, AT_ONCE))
+    session = executor.open(recorded.recipe.session)
+    interrupted = recorded.interrupted
+    audio, pushed = recorded.audio(), 0
+    held = np.zeros(0, np.float32)
+    for chunk in drains(recorded.events):
+        wanted = (chunk + 1) * base.chunk_samples + look_ahead - pushed
+        while len(held) < wanted and (packet := next(audio, None)) is not None:
+            held = np.concatenate((held, packet))
+        complete = len(held) >= wanted
+        executor.push(session, held[:wanted])
+        pushed, held = pushed + min(wanted, len(held)), held[wanted:]
+        if not complete:
+            break
+        yield from _worked(executor, session, interrupted)
+    if recorded.complete:
+        rest = np.concatenate((held, *audio))
+        executor.push(session, rest)
+        executor.close(session)
+        yield from _worked(executor, session, interrupted)
+
+
+def _worked(
+    executor: Executor, session: int, interrupted: Mapping[int, int]
+) -> Iterator[SessionEvent]:
+    """The events until there is nothing to do; replies are interrupted where they were."""
+    tokens = 0
+    while True:
+        tick = executor.tick(0.0)
+        for _, event in tick.events:
+            yield event
+            tokens = 0 if isinstance(event, ReplyStarted) else tokens
+            tokens += isinstance(event, ReplyText)
+            if (
+                isinstance(event, ReplyStarted | ReplyText)
+                and interrupted.get(event.chunk) == tokens
+            ):
+                executor.interrupt(session)
+        if tick.work is None:
+            return
+
+
+def drains(events: Iterable[SessionEvent]) -> Iterator[int]:
+    """The chunk that each decision was made on; stale ones before it were drained with it."""
+    return (e.chunk for e in events if isinstance(e, Decided) and not e.stale)
 
 
 def compare(
@@ -103,7 +162,9 @@ def compare(
     count = 0
     then: dict[int, Decided] = {}
     now: dict[int, Decided] = {}
-    for old, new in zip_longest(recorded.events, replayed):
+    # How late a machine was belongs to it, not to the session.
+    before = (event for event in recorded.events if not isinstance(event, Overloaded))
+    for old, new in zip_longest(before, replayed):
         if not recorded.complete and (old is None or new is None):
             break
         count += 1

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from rich.console import Console
 
 from inference.engine import Engine, load_engine
-from inference.feed import SessionOutput, feed
+from inference.feed import SessionOutput, feed, feed_live
 from inference.infer.json_lines import JsonLines
 from inference.infer.live_view import LiveView, SessionView
 from inference.infer.observer import Observer, Observers
@@ -38,6 +38,8 @@ from inference.infer.stopping import StopRequest, stop_request
 from inference.infer.summary import LatencyMeter, summary_line
 from inference.infer.transcript import Transcript
 from inference.latency import Latency
+from inference.limits import Limits
+from inference.live import LiveEngine
 from inference.lockstep import Lockstep, warm_up
 from inference.profiles import Profile, profile_of
 from inference.session import SessionConfig
@@ -115,7 +117,7 @@ def infer(
             observers.add(SessionRecorder(record, recipe, engine, real_time=real_time))
         if report is not None:
             page = observers.add(SessionReport(report, engine, recipe.session))
-        outputs = run_session(engine, recipe, recordings, stop)
+        outputs = run_session(engine, recipe, recordings, stop, real_time=real_time)
         observers.add(_shown(engine, recipe.session, as_json=as_json))
         for output in outputs:
             observers.show(output)
@@ -130,13 +132,22 @@ def infer(
 
 
 def run_session(
-    engine: Engine, recipe: InferRecipe, recordings: Iterable[Recording], stop: StopRequest
+    engine: Engine,
+    recipe: InferRecipe,
+    recordings: Iterable[Recording],
+    stop: StopRequest,
+    *,
+    real_time: bool = False,
 ) -> Iterator[SessionOutput]:
-    """One session over all recordings."""
-    session = Lockstep(engine, recipe.session)
+    """One session over all recordings: in lockstep, or live at the speed of the clock."""
     warm_up(engine)
     heard = (replace(one, blocks=stop.until(one.blocks)) for one in recordings)
-    return feed(engine, session, heard, real_time=recipe.real_time, stopped=stop)
+    if not real_time:
+        session = Lockstep(engine, recipe.session)
+        yield from feed(engine, session, heard, stopped=stop)
+        return
+    with LiveEngine(engine, Limits(max_sessions=1)) as live:
+        yield from feed_live(engine, live.open(recipe.session), heard, stopped=stop)
 
 
 def _recordable(recording: Recording) -> Recording:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ import soundfile
 import torch
 
 from inference.engine import Engine
-from inference.events import SessionEnded, SessionEvent, from_json, to_json
+from inference.events import ReplyEnded, ReplyText, SessionEnded, SessionEvent, from_json, to_json
 from inference.feed import SessionOutput
 from inference.infer.recipe import InferRecipe
 from inference.latency import hardware
@@ -174,6 +175,13 @@ class RecordedSession:
     @property
     def complete(self) -> bool:
         return bool(self.events) and isinstance(self.events[-1], SessionEnded)
+
+    @property
+    def interrupted(self) -> dict[int, int]:
+        """Chunks whose reply was interrupted, and after how many tokens."""
+        said = Counter(e.chunk for e in self.events if isinstance(e, ReplyText))
+        ended = (e for e in self.events if isinstance(e, ReplyEnded))
+        return {e.chunk: said[e.chunk] for e in ended if e.reason == "stopped"}
 
     def audio(self) -> Iterator[Float32]:
         """The samples, packet by packet, as far as they are there.

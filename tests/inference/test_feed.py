@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from inference.events import Decided
-from inference.feed import feed, packets
+from inference.feed import feed, feed_live, packets
 from inference.lockstep import Lockstep
 from inference.profiles import PUBLISHED, PUBLISHED_LIVE, Profile
 from inference.session import SessionConfig
@@ -75,14 +75,28 @@ def test_a_live_source_under_a_clip_maximum_is_refused():
         session.push(TONE)
 
 
-def test_real_time_waits_for_every_packet():
-    slept: list[float] = []
-    now = 5.0
-    session = Lockstep(ENGINE, SessionConfig(threshold=1.0))
+def test_real_time_pushes_every_packet_when_it_would_have_arrived():
+    now, pushed = 5.0, []
+
+    class Handle:
+        """A live session in which nothing happens, on a clock of its own."""
+
+        def events(self, timeout_s):
+            nonlocal now
+            now += timeout_s or 0.0
+            return iter(())
+
+        def push(self, packet):
+            pushed.append(now - 5.0)
+
+        def close(self):
+            pushed.append("closed")
+
     one = Recording("x", iter([np.zeros(8000, np.float32), np.zeros(4000, np.float32)]))
-    list(feed(ENGINE, session, [one], real_time=True, sleep=slept.append, clock=lambda: now))
+    list(feed_live(ENGINE, Handle(), [one], clock=lambda: now))
     # Two blocks, the padding to the next chunk, a second of silence in whole chunks.
-    assert slept == pytest.approx([0.5, 0.75, 0.8, 1.2, 1.6, 2.0])
+    assert pushed[:-1] == pytest.approx([0.5, 0.75, 0.8, 1.2, 1.6, 2.0])
+    assert pushed[-1] == "closed"
 
 
 def test_samples_of_any_rate_and_shape():

@@ -69,7 +69,7 @@ def test_what_is_forgotten_is_said():
     view = SessionView(TIME, 0.5)
     view.take(out(packet=16_000 * 60))
     assert "remembers 60 s" in drawn(view)
-    view.take(out(MemoryTrimmed(149, 60.0, blocks=25)))
+    view.take(out(MemoryTrimmed(149, 60.0, 25, remembered_s=50.0)))
     assert "remembers 50 s" in drawn(view)
 
 

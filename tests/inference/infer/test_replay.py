@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +53,30 @@ def test_a_replay_gives_the_same_events(folder):
     found = replay_session(folder, Path("any"), devices=DEVICES)
     assert (found.events, found.first, found.other_decisions) == (len(recorded.events), None, 0)
     assert comparison_lines(found) == [f"{found.events} events compared: the same"]
+
+
+def test_a_session_in_real_time_replays_with_its_schedule(talk, tmp_path, capsys):
+    """Slow tokens, so that chunks go stale while the model speaks."""
+    stock = ENGINE.model.logits
+
+    def slow(hidden):
+        time.sleep(0.15)
+        return stock(hidden)
+
+    recipe = InferRecipe(
+        checkpoint=Path("any"), audio=(str(talk),), session=replace(SAMPLED, threshold=0.3),
+        real_time=True,
+    )  # fmt: skip
+    ENGINE.model.logits = slow
+    try:
+        infer(recipe, record=tmp_path / "live", devices=DEVICES)
+    finally:
+        del ENGINE.model.logits
+    recorded = read_session(tmp_path / "live")
+    stale = sum(e.stale for e in recorded.events if isinstance(e, Decided))
+    found = replay_session(tmp_path / "live", Path("any"), devices=DEVICES)
+    assert comparison_lines(found) == [f"{len(recorded.events)} events compared: the same"]
+    assert stale > 0
 
 
 def test_the_audio_on_disk_is_what_the_session_was_given(folder):
