@@ -23,6 +23,7 @@ from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import (
     SinusoidsPositionEmbedding,
 )
 
+from soundflow.model.attention import dot_product_attention
 from soundflow.model.config import AudioEncoderConfig
 
 
@@ -75,7 +76,7 @@ def _attend(attention: Qwen2_5OmniAudioAttention, x: Tensor) -> Tensor:
     query = attention.q_proj(x).view(shape).transpose(1, 2)
     key = attention.k_proj(x).view(shape).transpose(1, 2)
     value = attention.v_proj(x).view(shape).transpose(1, 2)
-    attended = functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
+    attended = dot_product_attention(query, key, value, scale=attention.scaling)
     out: Tensor = attention.out_proj(attended.transpose(1, 2).reshape(n, frames, width))
     return out
 

@@ -123,7 +123,7 @@ class AudioInteractionModel(nn.Module):
         the backward pass: less memory for about a third more time.
         """
         for part in (self.encoder, self.lm):
-            part.gradient_checkpointing_enable({"use_reentrant": False})
+            part.activation_checkpointing_enable({"use_reentrant": False})
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())

@@ -1,4 +1,4 @@
-"""How a run computes: number format, threads and attention kernel, chosen by measurement.
+"""How a run computes: number format and threads, chosen by measurement.
 
 Whole updates of the real model on real streams are timed: a single pass flatters bfloat16, whose
 casts of the weights and step of the optimiser come on top. Without hardware for bfloat16 products
@@ -9,12 +9,9 @@ slower than one, because every parallel region waits for the slower of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import AdamW
 
 from soundflow.data.batch import Update
@@ -39,25 +36,9 @@ class Compute:
         return f"{precision_name(self.dtype)}, {self.threads} thread(s) a process"
 
 
-@contextmanager
-def computing(dtype: torch.dtype, device: torch.device) -> Iterator[None]:
-    """Autocast to ``dtype``, and the attention kernel that is fast with it, inside the block.
-
-    On a CPU the fused kernel is the faster one in float32. In bfloat16, at the few hundred
-    positions of a stream, plain products take a third less time for a whole update.
-    """
-    mixed = dtype != torch.float32
-    with torch.autocast(device.type, dtype, enabled=mixed):
-        if not mixed or device.type != "cpu":
-            yield
-            return
-        before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()  # type: ignore[no-untyped-call]
-        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
-        try:
-            with sdpa_kernel(SDPBackend.MATH):
-                yield
-        finally:
-            torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(before)
+def computing(dtype: torch.dtype, device: torch.device) -> torch.autocast:
+    """Autocast to ``dtype`` inside the block."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def choose_compute(

@@ -49,11 +49,14 @@ def inputs(batch: Batch) -> tuple[object, ...]:
     return batch.ids, batch.positions, segments, batch.slots, batch.mel
 
 
-def gradients(model: AudioInteractionModel, batches: list[Batch]) -> tuple[float, torch.Tensor]:
+def gradients(
+    model: AudioInteractionModel, batches: list[Batch], dtype: torch.dtype = torch.float32
+) -> tuple[float, torch.Tensor]:
     model.zero_grad()
     total = 0.0
     for batch in batches:
-        share = loss_sums(model, batch).combined(*counts(batches), CONFIG)
+        with computing(dtype, torch.device("cpu")):
+            share = loss_sums(model, batch).combined(*counts(batches), CONFIG)
         share.backward()
         total += float(share.detach())
     flat = [p.grad.flatten() for p in model.parameters() if p.requires_grad]
@@ -141,8 +144,7 @@ def test_the_attention_kernel_changes_rounding_only(
     batches = cut(samples, spec, 4)
     allowed = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
     want_loss, want = gradients(model, batches)
-    with computing(dtype, torch.device("cpu")):
-        got_loss, got = gradients(model, batches)
+    got_loss, got = gradients(model, batches, dtype)
     near = 1e-5 if dtype == torch.float32 else 10 * 2**-8
     assert got_loss == pytest.approx(want_loss, rel=near)
     assert (got - want).norm() < near * want.norm()
@@ -154,12 +156,13 @@ def test_a_negative_weight_is_refused() -> None:
         LossConfig(stream_weight=-0.1)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_recomputed_activations_give_the_same_gradients(
-    model: AudioInteractionModel, spec: StreamSpec, samples: list[StreamSample]
+    model: AudioInteractionModel, spec: StreamSpec, samples: list[StreamSample], dtype: torch.dtype
 ) -> None:
     batches = cut(samples, spec, 4)
     model.train()
-    whole, want = gradients(model, batches)
+    whole, want = gradients(model, batches, dtype)
     calls = 0
 
     def count(*_: object) -> None:
@@ -169,7 +172,7 @@ def test_recomputed_activations_give_the_same_gradients(
     model.recompute_activations()
     for module in (model.lm.model.layers[0].mlp.up_proj, model.encoder.layers[0].fc1):
         module.register_forward_hook(count)
-    parts, got = gradients(model, batches)
+    parts, got = gradients(model, batches, dtype)
     assert calls == 2 * 2 * len(batches), "each layer runs again in the backward pass"
     assert parts == pytest.approx(whole, rel=1e-6)
     torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-4)

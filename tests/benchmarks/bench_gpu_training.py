@@ -1,0 +1,111 @@
+"""Tokens a second, MFU and peak memory of stage 3 at the 3B shape, in rows of 8192 tokens.
+
+    python tests/benchmarks/bench_gpu_training.py          # needs a CUDA device with 80 GB
+    python tests/benchmarks/bench_gpu_training.py tiny     # the same code on whatever is here
+
+Whole updates of four rows: forward, backward, clipping, AdamW. The adapter and the language model
+train, the rest of the tower is frozen, activations are recomputed. MFU counts the arithmetic of
+the model, not what is computed again: 6 for each weight of the language model and token, 2 for
+each weight of the tower and position, and attention inside each stream (PaLM, appendix B).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+import torch
+
+from soundflow.data.batch import Batch, packed
+from soundflow.data.features import StreamFeatures
+from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
+from soundflow.model.interaction import AudioInteractionModel
+from soundflow.protocol.layout import online_stream
+from soundflow.text.presets import load_vocabulary, stream_spec
+from soundflow.train.compute import computing
+from soundflow.train.loss import LossConfig, loss_sums
+from soundflow.train.optim import OptimConfig, build_optimizer
+
+DENSE_BF16_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # vendors' data sheets
+TINY = ModelConfig(
+    AudioEncoderConfig(width=32, layers=1, heads=2, ffn_width=64, max_positions=64),
+    LmConfig(width=64, layers=2, heads=4, kv_heads=2, ffn_width=128),
+)
+ROWS, UPDATES, WARM_UP = 4, 5, 2
+
+
+def make_row(row_tokens: int) -> Batch:
+    """Streams of up to 60 chunks with a reply after every tenth."""
+    spec, rng = stream_spec(load_vocabulary("tiny")[0]), np.random.default_rng(0)
+    streams, tokens = [], 0
+    while True:
+        chunks = int(rng.integers(20, 61))
+        replies = {at: ([100] * 12, "normal") for at in range(9, chunks, 10)}
+        piece = online_stream(spec.tokens, spec.time.slots_per_chunk, [], chunks, replies)
+        tokens += len(piece)
+        if tokens > row_tokens:
+            return packed(streams, spec)
+        mel = rng.standard_normal((chunks, spec.front_end.n_mels, 40), np.float32)
+        ids, roles = np.array(piece.ids, np.int32), np.array(piece.roles, np.int8)
+        streams.append(StreamFeatures(f"made{len(streams)}", ids, roles, mel))
+
+
+def row_flops(model: AudioInteractionModel, row: Batch) -> float:
+    lm, tower = model.config.lm, model.encoder
+    weights = sum(p.numel() for p in model.lm.parameters()) - model.tokens.vocab_size * lm.width
+    head = model.tokens.vocab_size * lm.width
+    attention = 12 * lm.layers * lm.width * sum(n * n / 2 for n in row.lengths)
+    heard = 2 * sum(p.numel() for p in tower.parameters()) * 20 * len(row.mel)
+    return 6 * ((weights - head) * len(row.ids) + head * len(row.at)) + attention + heard
+
+
+def main() -> None:
+    tiny = "tiny" in sys.argv[1:]
+    if not (tiny or torch.cuda.is_available()):
+        print("skipped: needs a CUDA device; `tiny` runs the same code here")
+        return
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    table = stream_spec(load_vocabulary("tiny")[0]).tokens
+    if not tiny:
+        table = type(table)(**{**vars(table), "vocab_size": 151_936})
+    with device:
+        model = AudioInteractionModel(TINY if tiny else ModelConfig(), table).train()
+    model.encoder.requires_grad_(False)
+    model.encoder.proj.requires_grad_(True)
+    model.recompute_activations()
+    torch.set_float32_matmul_precision("high")
+    optimizer = build_optimizer(model, OptimConfig(updates=100))
+    row = make_row(2000 if tiny else 8192)
+    if device.type == "cuda":
+        row = row.pin_memory()
+    times = []
+    for _ in range(WARM_UP + UPDATES):
+        started = time.perf_counter()
+        for _ in range(ROWS):
+            batch = row.to(device)
+            with computing(torch.bfloat16, device):
+                sums = loss_sums(model, batch)
+                loss = sums.combined(ROWS * row.decisions, ROWS * row.reply_tokens, LossConfig())
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    seconds = min(times[WARM_UP:])
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    tokens, flops = ROWS * len(row.ids), ROWS * row_flops(model, row)
+    print(f"{name}, {model.parameter_count() / 1e9:.2f} G parameters, rows of {len(row.lengths)} "
+          f"streams and {len(row.ids)} tokens: {tokens / seconds:.0f} tokens/s, "
+          f"{flops / seconds / 1e12:.1f} TFLOP/s")  # fmt: skip
+    known = [peak for key, peak in DENSE_BF16_FLOPS.items() if key in name]
+    if known:
+        print(f"MFU {flops / seconds / known[0]:.1%}")
+    if device.type == "cuda":
+        print(f"peak {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+
+
+if __name__ == "__main__":
+    main()
