@@ -3,9 +3,12 @@ state."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any
 
 from soundflow import output as outputs
+from soundflow.config.load import build
 from soundflow.config.record import to_plain
 from soundflow.errors import UserError
 from soundflow.output import Output, differences, listed, read_output
@@ -18,6 +21,8 @@ RECIPE_FILE, MODEL_FOLDER = "train.yaml", "model"
 NAMES = (
     RECIPE_FILE, METRICS_FILE, STATES, MODEL_FOLDER, "wandb", "lightning_logs", "curves.html",
 )  # fmt: skip
+
+CONTENT = "content of the data"
 
 # What changes speed or reporting only may differ when a run is resumed.
 FREE = ("output", "compute", "intervals")
@@ -34,13 +39,26 @@ def claim(recipe: TrainRecipe, content_hash: str) -> bool:
     Raises:
         UserError: if it holds another run, naming the keys that differ, or anything foreign.
     """
-    output = Output("train", _settings(recipe, content_hash), NAMES)
+    settings = _settings(recipe, content_hash)
     there = read_output(recipe.output)
-    if there is not None and there.command == output.command:
-        changed = differences(there.settings, output.settings)
+    if there is not None and there.command == "train":
+        changed = differences(_as_read_today(there.settings, recipe), settings)
         if changed:
             raise _another_run(recipe, changed)
-    return outputs.claim(recipe.output, output)
+        settings = dict(there.settings)
+    return outputs.claim(recipe.output, Output("train", settings, NAMES))
+
+
+def _as_read_today(recorded: Mapping[str, Any], recipe: TrainRecipe) -> dict[str, Any]:
+    """Recorded settings with the defaults of those that did not exist when they were recorded."""
+    tree = copy.deepcopy({k: v for k, v in recorded.items() if k != CONTENT})
+    tree["output"] = str(recipe.output)
+    for source in tree["data"]["sources"]:
+        source["folder"] = str(recipe.data.sources[0].folder)  # free, but every source has one
+    try:
+        return _settings(build(TrainRecipe, tree, str(recipe.output)), str(recorded[CONTENT]))
+    except UserError:  # a setting that is no more: a difference that is told as it stands
+        return dict(recorded)
 
 
 def _settings(recipe: TrainRecipe, content_hash: str) -> dict[str, Any]:
@@ -50,7 +68,7 @@ def _settings(recipe: TrainRecipe, content_hash: str) -> dict[str, Any]:
         {k: v for k, v in source.items() if k not in FREE_OF_SOURCES}
         for source in plain["data"]["sources"]
     ]
-    return {**plain, "content of the data": content_hash}
+    return {**plain, CONTENT: content_hash}
 
 
 def _another_run(recipe: TrainRecipe, changed: dict[str, str]) -> UserError:

@@ -9,9 +9,27 @@ import torch
 from soundflow.errors import UserError
 from soundflow.train.compute import cores
 from soundflow.train.recipe import TrainRecipe
+from soundflow.train.strategy.choose import resolved
+from soundflow.train.strategy.interface import StrategyName
 
-# float32 weights, their gradients, and the two moments of AdamW; activations come on top.
-BYTES_A_PARAMETER = 16
+
+def bytes_a_parameter(strategy: StrategyName, ranks: int, *, bf16: bool) -> float:
+    """What one rank holds for every parameter that trains; activations come on top.
+
+    Weights, their gradients, and the two moments of AdamW; under ZeRO float32 masters too.
+    """
+    weight, masters_and_moments = (2 if bf16 else 4), 12 / ranks
+    match strategy:
+        case "zero1":
+            return 2 * weight + masters_and_moments
+        case "zero2":
+            return weight + 4 / ranks + masters_and_moments
+        case "zero3":
+            return (weight + 4) / ranks + masters_and_moments
+        case "fsdp":
+            return 16 / ranks
+        case _:
+            return 16
 
 
 def require_machine(recipe: TrainRecipe, parameters: int) -> None:
@@ -40,12 +58,15 @@ def unmet(recipe: TrainRecipe, parameters: int) -> list[str]:
     if compute.threads > cores():
         lines.append(f"compute.threads={compute.threads}: there are {cores()} cores here")
     on_gpu = bool(gpus) and compute.accelerator != "cpu"
-    held, there = parameters * BYTES_A_PARAMETER, _memory_bytes(on_gpu)
-    ranks = 1 if on_gpu else compute.devices
-    if held * ranks > there:
+    bf16 = compute.precision == "bf16" or (compute.precision == "auto" and on_gpu)
+    each = bytes_a_parameter(resolved(compute), compute.devices * compute.nodes, bf16=bf16)
+    sharing = 1 if on_gpu else compute.devices
+    held, there = parameters * each * sharing, _memory_bytes(on_gpu)
+    if held > there:
         lines.append(
-            f"model: {parameters / 1e6:.0f} M parameters take {held * ranks / 2**30:.1f} GiB with "
-            f"gradients and moments in {ranks} process(es); there are {there / 2**30:.1f} GiB here"
+            f"model: {parameters / 1e6:.0f} M parameters take {held / 2**30:.1f} GiB with "
+            f"gradients and moments in {sharing} process(es); there are {there / 2**30:.1f} GiB "
+            f"here, and compute.strategy={resolved(compute)}"
         )
     return lines
 

@@ -10,7 +10,7 @@ import torch
 
 from soundflow.errors import UserError
 from soundflow.model.config import LmConfig
-from soundflow.train.machine import require_machine, unmet
+from soundflow.train.machine import bytes_a_parameter, require_machine, unmet
 from soundflow.train.optim import OptimConfig
 from soundflow.train.recipe import ComputeConfig, TrainRecipe
 from soundflow.train.run import run
@@ -40,6 +40,12 @@ def test_processes_on_a_cpu_share_its_memory(recipe: Recipes) -> None:
     two = replace(base, compute=replace(base.compute, devices=2))
     most = next(n for n in (2**k for k in range(60)) if unmet(two, n))
     assert unmet(base, most // 2) == []
+
+
+def test_four_billion_parameters_fit_eight_gpus_under_zero_2() -> None:
+    """Without float32 masters on every rank: 8 GB of weights, 2 of gradients, 6 of the rest."""
+    assert 4e9 * bytes_a_parameter("zero2", 8, bf16=True) == 16e9
+    assert 4e9 * bytes_a_parameter("ddp", 8, bf16=True) == 64e9
 
 
 def test_a_model_beyond_the_memory_is_refused_before_it_is_made(recipe: Recipes) -> None:

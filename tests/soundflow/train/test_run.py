@@ -225,6 +225,19 @@ def test_data_may_move_and_rows_change(
     assert run(replace(base, data=data)).resumed_at == 4
 
 
+def test_settings_that_were_added_since_take_their_defaults(
+    recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_after(5, recipe(), monkeypatch)
+    marker = recipe().output / "soundflow.json"
+    note = json.loads(marker.read_text())
+    del note["settings"]["optim"]["final_share"], note["settings"]["loss"]
+    marker.write_text(json.dumps(note))
+    with pytest.raises(UserError, match=r"optim\.final_share: 0\.0 -> 0\.5"):
+        run(replace(recipe(), optim=replace(recipe().optim, final_share=0.5)))
+    assert run(recipe()).resumed_at == 4
+
+
 def test_nothing_held_out(recipe: Recipes) -> None:
     base = recipe()
     result = run(

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,28 +140,71 @@ def test_two_processes_leave_together(recipe: Recipes, tmp_path: Path, whom: str
     base = recipe("two", optim=OptimConfig(updates=100_000))
     rare = replace(base.intervals, save_every=100_000, validate_every=100_000)
     base = replace(base, compute=replace(base.compute, devices=2), intervals=rare)
-    record(tmp_path / "two.yaml", base)
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "soundflow.cli", "train", str(tmp_path / "two.yaml")]
-    run_group = subprocess.Popen(
-        command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
+    with started(tmp_path, base) as group:
         _until(lambda: len(read_metrics(base.output / "metrics.jsonl")) > 3)
-        (second,) = _children(run_group.pid)
+        (second,) = _children(group.pid)
         if whom == "all":
-            os.killpg(run_group.pid, signal.SIGTERM)
+            os.killpg(group.pid, signal.SIGTERM)
         else:
-            os.kill(run_group.pid if whom == "first" else second, signal.SIGTERM)
-        _, err = run_group.communicate(timeout=120)
-        assert run_group.returncode == 143
+            os.kill(group.pid if whom == "first" else second, signal.SIGTERM)
+        _, err = group.communicate(timeout=120)
+        assert group.returncode == 143
         assert err.count("is saved: the same command resumes") == 1
         assert "Traceback" not in err
         assert newest_state(base.output) is not None
         assert not Path(f"/proc/{second}").exists()
+
+
+POISONED = """
+import sys
+from soundflow.cli import main
+from soundflow.train.module import StreamingModule
+
+forward = StreamingModule.forward
+
+def poisoned(self, batch):
+    stream, reply = forward(self, batch)
+    return stream * (float("nan") if self.updates == 2 and self.engine.rank == 1 else 1.0), reply
+
+StreamingModule.forward = poisoned
+if __name__ == "__main__":
+    sys.exit(main(["train", sys.argv[1]]))
+"""
+
+
+@pytest.mark.slow
+def test_one_rank_with_a_loss_that_is_not_finite_stops_all(recipe: Recipes, tmp_path: Path) -> None:
+    base = recipe("two")
+    compute = replace(base.compute, devices=2, strategy="zero2")
+    base = replace(base, compute=compute, intervals=replace(base.intervals, save_every=1))
+    (tmp_path / "poisoned.py").write_text(POISONED)
+    with started(tmp_path, base, str(tmp_path / "poisoned.py")) as group:
+        _, err = group.communicate(timeout=120)
+        assert group.returncode == 2
+        told = "update 3: its loss or gradient is not finite on rank 1 of 2"
+        assert told in err.replace("\n", " ")
+        assert "streams: " in err
+        assert "Traceback" not in err
+        state = newest_state(base.output)
+        assert state is not None
+        assert state.update == 2
+
+
+@contextmanager
+def started(tmp_path: Path, recipe: TrainRecipe, *program: str) -> Iterator[subprocess.Popen[str]]:
+    """A run in a process group of its own; whatever is left of it at the end is killed."""
+    record(tmp_path / "two.yaml", recipe)
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *(program or ("-m", "soundflow.cli", "train"))]
+    group = subprocess.Popen(
+        [*command, str(tmp_path / "two.yaml")],
+        env=env, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield group
     finally:
-        if run_group.poll() is None:
-            os.killpg(run_group.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(group.pid, signal.SIGKILL)
 
 
 def _until(condition: Callable[[], bool], limit_s: float = 120.0) -> None:

@@ -1,0 +1,102 @@
+"""States survive a kill at any moment; the newest whole ones and the best are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from soundflow.errors import UserError
+from soundflow.train.checkpoints import States, newest_state
+from soundflow.train.fragments import WEIGHT, Fragment, read_fragments, write_fragments
+from soundflow.train.metrics import read_metrics
+from soundflow.train.recipe import TrainRecipe
+from soundflow.train.run import run
+
+Recipes = Callable[..., TrainRecipe]
+
+
+class Killed(BaseException):
+    """Like SIGKILL: nobody catches it, nothing is tidied up."""
+
+
+def saved(output: Path) -> list[int]:
+    return [int(p.name[-9:]) for p in sorted((output / "resume").glob("update-*"))]
+
+
+@pytest.mark.parametrize(
+    ("dies_in", "call", "resumes_at"),
+    [
+        ("soundflow.train.fragments.save_file", 2, 2),  # in the middle of a file
+        ("soundflow.train.checkpoints._finish", 2, 2),  # between weights and note
+        ("soundflow.train.checkpoints.sync_folder", 2, 4),  # right after the new name
+        ("soundflow.train.module.held_out_counts", 3, 4),  # in the validation of update 6
+    ],
+)
+def test_a_kill_loses_no_more_than_the_newest_state(
+    recipe: Recipes, monkeypatch: pytest.MonkeyPatch, dies_in: str, call: int, resumes_at: int
+) -> None:
+    unbroken = run(recipe("whole"))
+    calls = 0
+    module, name = dies_in.rsplit(".", 1)
+    whole = getattr(__import__(module, fromlist=[name]), name)
+
+    def dying(*args: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls < call:
+            return whole(*args)
+        if name == "save_file":
+            Path(str(args[1])).write_bytes(b"half a file")
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dies_in, dying)
+        with pytest.raises(Killed):
+            run(recipe())
+    resumed = run(recipe())
+    assert resumed.resumed_at == resumes_at
+    assert read_metrics(resumed.metrics_file) == read_metrics(unbroken.metrics_file)
+    assert saved(recipe().output) == [2, 4, 6]
+    assert not list((recipe().output / "resume").glob(".*"))
+
+
+def test_the_best_state_outlives_newer_ones(recipe: Recipes) -> None:
+    figures = iter((0.9, 0.4))
+    base = recipe()
+    base = replace(base, intervals=replace(base.intervals, keep_last=1, save_every=1))
+    run(base, lambda _: {"event_f1": next(figures)})
+    assert saved(base.output) == [3, 6]
+    best = States(base.output, 1).best()
+    assert best is not None
+    assert best.update == 3
+
+
+def test_a_state_is_kept_for_a_measurement_that_is_the_best(recipe: Recipes) -> None:
+    """No state was due at update 3."""
+    base = recipe()
+    base = replace(base, intervals=replace(base.intervals, save_every=100))
+    run(base, lambda _: {"event_f1": 0.5})
+    assert saved(base.output) == [3, 6]
+
+
+def test_fragments_are_read_back_in_other_runs(tmp_path: Path) -> None:
+    """Three ranks write 10 numbers as 4, 4 and 2; two read them as 5 and 5."""
+    values = torch.arange(10.0)
+    for rank, (start, stop) in enumerate([(0, 4), (4, 8), (8, 10)]):
+        run_of = Fragment("a.weight", start, {WEIGHT: values[start:stop]})
+        assert len(write_fragments(tmp_path, [run_of], rank)) == 1
+    for start in (0, 5):
+        found = torch.zeros(5)
+        read_fragments(tmp_path, [Fragment("a.weight", start, {WEIGHT: found})])
+        assert found.tolist() == values[start : start + 5].tolist()
+    with pytest.raises(UserError, match=r"10 of 11 numbers of a\.weight are there"):
+        read_fragments(tmp_path, [Fragment("a.weight", 0, {WEIGHT: torch.zeros(11)})])
+
+
+def test_an_output_without_states_has_none(tmp_path: Path) -> None:
+    assert newest_state(tmp_path) is None
+    assert States(tmp_path, 1).best() is None
