@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=_AnyOrder
     )
-    for add in (_build_data, _train, _infer, _evaluate, _convert, _export, _check, _doctor):
+    for add in (_build_data, _train, _infer, _serve, _evaluate, _convert, _export, _check, _doctor):
         add(commands)
     return top
 
@@ -141,6 +141,24 @@ def _infer(commands: _Commands) -> None:
         help="with --replay: allow another checkpoint or settings, and count what differs",
     )  # fmt: skip
     _json(infer, "print events as JSON, one on each line")
+
+
+def _serve(commands: _Commands) -> None:
+    serve = _command(
+        commands, "serve", "serve a checkpoint to browsers and programs",
+        "Serves live sessions: a page to talk to at /, the OpenAI Realtime protocol at "
+        "/v1/realtime, a plain WebSocket at /v1/stream, /healthz and /metrics. Only this machine "
+        "can connect unless host= is set, which needs a token in SOUNDFLOW_TOKEN or token_file=.",
+        "soundflow serve runs/quickstart/model",
+        "soundflow serve runs/quickstart/model port=9000 session.threshold=0.7",
+        "soundflow serve recipes/serve/lan.yaml --tls-cert cert.pem --tls-key key.pem",
+    )  # fmt: skip
+    serve.add_argument("source", metavar="RECIPE_OR_CHECKPOINT")
+    serve.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY.SUB=VALUE", help="settings to change"
+    )
+    serve.add_argument("--tls-cert", metavar="PEM", help="certificate chain; needs --tls-key")
+    serve.add_argument("--tls-key", metavar="PEM", help="private key of the certificate")
 
 
 def _evaluate(commands: _Commands) -> None:

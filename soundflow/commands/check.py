@@ -45,6 +45,7 @@ def _resolve(path: Path, tree: dict[str, Any], probe: bool) -> tuple[Any, Plan]:
         "build-data": _build,
         "train": partial(_train, probe=probe),
         "infer": _infer,
+        "serve": _serve,
         "evaluate": _evaluate,
     }
     command = tree.pop("command", None)
@@ -138,6 +139,19 @@ def _infer(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
         "checkpoint": _present(recipe.checkpoint),
         "audio": ", ".join(recipe.audio) or "none: name recordings on the command line",
         "device": f"{recipe.device}, {recipe.precision}",
+    }
+
+
+def _serve(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
+    from inference.serve.recipe import ServeRecipe
+
+    recipe = build(ServeRecipe, tree, where)
+    who = "this machine only" if recipe.is_local else "other machines too, with a token"
+    limits = recipe.limits
+    return recipe, {
+        "checkpoint": _input(recipe.checkpoint),
+        "address": f"{recipe.host}:{recipe.port}, {who}",
+        "limits": f"{limits.sessions} sessions, each at most {limits.session_s / 3600:g} h",
     }
 
 

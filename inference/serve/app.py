@@ -1,0 +1,183 @@
+"""The application: the page, the two protocols, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from inference.engine import Engine
+from inference.live import LiveEngine
+from inference.memory import require_room
+from inference.serve.access import Gate
+from inference.serve.connection import Connection
+from inference.serve.dialect import Dialect
+from inference.serve.faults import Fault
+from inference.serve.metrics import CONTENT_TYPE, Metrics
+from inference.serve.realtime import RealtimeDialect
+from inference.serve.recipe import ServeRecipe
+from inference.serve.stream import StreamDialect
+from inference.session import SessionConfig, prefix_ids
+from soundflow.errors import UserError
+
+log = logging.getLogger(__name__)
+
+PAGE = Path(__file__).with_name("page")
+# Of what a browser offers, apart from the token.
+SUBPROTOCOLS = ("realtime", "soundflow")
+# Set by the server on every WebSocket scope: drops the connection without a farewell.
+ABORT_EXTENSION = "soundflow.abort"
+
+_STATUS = {
+    "authentication_error": 401,
+    "invalid_request_error": 403,
+    "rate_limit_error": 429,
+    "server_error": 503,
+}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "microphone=(self)",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+
+class Service:
+    """The engine and its clients."""
+
+    def __init__(
+        self, engine: Engine, live: LiveEngine, recipe: ServeRecipe, token: str | None
+    ) -> None:
+        self._engine = engine
+        self._live = live
+        self._recipe = recipe
+        self._gate = Gate(recipe, token)
+        self._connections: set[Connection] = set()
+        self._draining = False
+        self._metrics = Metrics(
+            engine.spec.time.chunk_s, lambda: sum(c.waiting_chunks for c in self._connections)
+        )
+        self.app = Starlette(
+            routes=[
+                Route("/", self._page("index.html")),
+                *(Route(f"/{n}", self._page(n)) for n in ("page.css", "page.js", "capture.js")),
+                Route("/healthz", self._health),
+                Route("/metrics", self._show_metrics),
+                WebSocketRoute("/v1/stream", self._stream),
+                WebSocketRoute("/v1/realtime", self._realtime),
+            ]
+        )
+
+    async def drain(self) -> None:
+        """Refuses new clients and ends the present ones: replies, sessions, connections."""
+        self._draining = True
+        for connection in self._connections:
+            connection.stop()
+        while self._connections:
+            await asyncio.sleep(0.02)
+
+    async def _stream(self, websocket: WebSocket) -> None:
+        await self._serve(
+            websocket, lambda: StreamDialect(self._engine, self._recipe.session, self._require_fits)
+        )
+
+    async def _realtime(self, websocket: WebSocket) -> None:
+        model = QueryParams(websocket.scope["query_string"]).get("model", "soundflow")[:64]
+        await self._serve(
+            websocket,
+            lambda: RealtimeDialect(self._engine, self._recipe.session, self._require_fits, model),
+        )
+
+    async def _serve(self, websocket: WebSocket, dialect: Callable[[], Dialect]) -> None:
+        try:
+            self._check(websocket)
+            self._require_room()
+        except Fault as fault:
+            self._metrics.refused.labels(fault.code).inc()
+            await websocket.send_denial_response(_refusal(fault))
+            return
+        connection = Connection(
+            websocket,
+            dialect(),
+            self._live,
+            self._recipe.session,
+            self._recipe.limits,
+            self._metrics,
+            self._engine.spec.time.chunk_samples,
+            _abort_of(websocket),
+        )
+        self._connections.add(connection)  # before anything is awaited: the limit is exact
+        self._metrics.sessions.set(len(self._connections))
+        try:
+            offered = websocket.scope["subprotocols"]
+            await websocket.accept(next((n for n in SUBPROTOCOLS if n in offered), None))
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+            self._metrics.sessions.set(len(self._connections))
+
+    def _check(self, request: HTTPConnection) -> None:
+        self._gate.check_host(request)
+        self._gate.check_origin(request)
+        self._gate.check_token(request)
+
+    def _require_room(self) -> None:
+        if self._draining:
+            raise Fault("server_shutdown", "the server is shutting down", kind="server_error")
+        most = self._recipe.limits.sessions
+        if len(self._connections) >= most:
+            raise Fault("too_many_sessions", f"all {most} sessions are taken", kind="server_error")
+
+    def _require_fits(self, config: SessionConfig) -> None:
+        limit = min(
+            config.limit_positions or self._engine.limit_positions, self._engine.limit_positions
+        )
+        try:
+            require_room(self._engine, len(prefix_ids(self._engine, config.system)), limit)
+        except UserError as error:
+            raise Fault("invalid_value", error.message, param="instructions") from None
+
+    def _page(self, name: str) -> Callable[[Request], Response]:
+        def show(request: Request) -> Response:
+            try:
+                self._gate.check_host(request)
+            except Fault as fault:
+                return _refusal(fault)
+            return FileResponse(PAGE / name, headers=_HEADERS)
+
+        return show
+
+    async def _health(self, request: Request) -> Response:
+        status = "stopping" if self._draining else "ok"
+        return JSONResponse({"status": status}, 503 if self._draining else 200)
+
+    async def _show_metrics(self, request: Request) -> Response:
+        try:
+            self._gate.check_host(request)
+            self._gate.check_token(request)
+        except Fault as fault:
+            return _refusal(fault)
+        return Response(self._metrics.page(), media_type=CONTENT_TYPE)
+
+
+def _refusal(fault: Fault) -> Response:
+    status = _STATUS[fault.kind]
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse({"error": fault.to_json()}, status, headers)
+
+
+def _abort_of(websocket: WebSocket) -> Callable[[], None]:
+    return cast(Callable[[], None], websocket.scope["extensions"][ABORT_EXTENSION]["abort"])

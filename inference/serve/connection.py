@@ -1,0 +1,311 @@
+"""One client: its socket, its session and its limits, until one of them ends.
+
+::
+
+    socket ─▶ _listen ─▶ dialect ─▶ session          each part returns an Ending;
+    socket ◀─ _write ◀─ outbox ◀─ dialect ◀─ _tell   the first one ends the connection
+              _watch: idle and length; _await_stop: the server goes down
+
+The outbox is bounded: a client that does not read is given up, and delays nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from inference.events import ChunkDropped, Decided, SessionEnded
+from inference.executor import OverloadedError
+from inference.live import LiveEngine, Session
+from inference.serve.allowance import Allowance
+from inference.serve.dialect import Action, Configure, Dialect, Finish, Interrupt, Message, Push
+from inference.serve.faults import GOING_AWAY, INTERNAL, NORMAL, POLICY, TRY_LATER, Fault
+from inference.serve.metrics import Metrics
+from inference.serve.recipe import ServeLimits
+from inference.session import SessionConfig
+from soundflow.errors import UserError
+
+log = logging.getLogger(__name__)
+
+# Sound cards differ from the server's clock by far less.
+DRIFT = 1.02
+# How long a client may take to accept its last messages and the close frame.
+FAREWELL_S = 2.0
+# How long the last reply of a session that the server ends may take to be cut short.
+ENDING_S = 5.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a connection ended.
+
+    Attributes:
+        how: for the metrics.
+        code: of the close frame; None where the client is gone.
+        fault: what the client is told first.
+    """
+
+    how: str
+    code: int | None
+    fault: Fault | None = None
+
+
+GONE = Ending("client", None)
+
+
+class Connection:
+    """A client and its session.
+
+    Args:
+        dialect: the protocol that the client speaks.
+        config: of its session, until it changes it.
+        abort: drops the socket at once; for clients that do not read.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        dialect: Dialect,
+        live: LiveEngine,
+        config: SessionConfig,
+        limits: ServeLimits,
+        metrics: Metrics,
+        chunk_samples: int,
+        abort: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._websocket = websocket
+        self._dialect = dialect
+        self._live = live
+        self._config = config
+        self._limits = limits
+        self._metrics = metrics
+        self._chunk_samples = chunk_samples
+        self._abort = abort
+        self._clock = clock
+        self._outbox: asyncio.Queue[Message] = asyncio.Queue(limits.waiting_messages)
+        self._stop = asyncio.Event()
+        self._successor: asyncio.Event | None = None  # set when the next session is open
+        self._told_all = asyncio.Event()
+        self._heard_at_s = clock()
+        self._samples = 0
+        self._answered_chunks = 0
+        self._finished = False
+        self._last_words: Ending | None = None
+
+    @property
+    def waiting_chunks(self) -> int:
+        """Chunks that arrived and are not decided on."""
+        return self._samples // self._chunk_samples - self._answered_chunks
+
+    def stop(self) -> None:
+        """Ends the reply in progress legally, then the session, then the connection."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serves the client until one side ends it; returns when the socket is closed."""
+        try:
+            self._session: Session = await asyncio.to_thread(self._live.open, self._config)
+        except OverloadedError as error:
+            full = Fault("overloaded", error.message, kind="server_error", close=TRY_LATER)
+            await self._farewell(Ending(full.code, full.close, full))
+            return
+        ending = GONE
+        try:
+            for message in self._dialect.opened():
+                self._put(message)
+            ending = await self._first_ending()
+        finally:
+            self._session.interrupt()
+            self._session.close()
+            self._metrics.ended.labels(ending.how).inc()
+        await self._farewell(ending)
+        # Its place is free when the engine has let go of it.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ENDING_S):
+                async for _ in self._session.async_events():
+                    pass
+
+    async def _first_ending(self) -> Ending:
+        parts = (self._tell(), self._listen(), self._write(), self._watch(), self._await_stop())
+        tasks = [asyncio.create_task(_ending_of(part)) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return next(task for task in tasks if task in done).result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _listen(self) -> Ending:
+        limits = self._limits
+        messages = Allowance(limits.messages_per_s, 2.0 * limits.messages_per_s)
+        audio = Allowance(DRIFT, limits.ahead_s)
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return GONE
+            if not messages.take(1.0, self._clock()):
+                raise _too_fast(f"more than {limits.messages_per_s} messages a second")
+            content = message.get("text")
+            try:
+                reaction = self._dialect.received(message["bytes"] if content is None else content)
+                for action in reaction.actions:
+                    if isinstance(action, Push) and not audio.take(action.seconds, self._clock()):
+                        raise _too_fast(
+                            f"more than {limits.ahead_s:g} s of audio ahead of real time"
+                        )
+                    await self._do(action)
+            except Fault as fault:
+                self._metrics.refused.labels(fault.code).inc()
+                if fault.close is not None:
+                    raise
+                self._put(self._dialect.fault(fault))
+                continue
+            for answer in reaction.messages:
+                self._put(answer)
+
+    async def _do(self, action: Action) -> None:
+        if self._finished:
+            raise Fault("session_finished", "the session was finished; open another one")
+        match action:
+            case Push():
+                try:
+                    self._session.push(action.samples)
+                except OverloadedError as error:
+                    raise Fault("overloaded", error.message, kind="server_error") from None
+                self._samples += len(action.samples)
+                if action.seconds:
+                    self._heard_at_s = self._clock()
+                    self._metrics.heard(action.seconds)
+            case Interrupt():
+                self._session.interrupt(action.heard_tokens)
+            case Configure():
+                await self._reopen(action.config)
+            case Finish():
+                self._finished = True
+                self._session.close()
+            case _:
+                assert_never(action)
+
+    async def _reopen(self, config: SessionConfig) -> None:
+        """Another session takes over once all that the present one heard is answered."""
+        self._successor = asyncio.Event()
+        self._told_all.clear()
+        self._session.interrupt()
+        self._session.close()
+        await self._told_all.wait()
+        self._session = await asyncio.to_thread(self._live.open, config)
+        self._samples = self._answered_chunks = 0
+        self._successor.set()
+
+    async def _tell(self) -> Ending:
+        count = self._metrics.follow()
+        while True:
+            session = self._session
+            async for event in session.async_events():
+                if isinstance(event, Decided | ChunkDropped):
+                    self._answered_chunks += 1
+                count(event)
+                if isinstance(event, SessionEnded) and self._successor is not None:
+                    break  # replaced by another one: for the client the session goes on
+                for message in self._dialect.told(event, session.remembered_s):
+                    self._put(message)
+            if self._successor is None:
+                return self._last_words or Ending("finished", NORMAL)
+            self._told_all.set()
+            await self._successor.wait()
+            self._successor = None
+
+    async def _write(self) -> Ending:
+        while True:
+            await self._send(await self._outbox.get())
+
+    async def _watch(self) -> Ending:
+        """Ends a session that is idle, or too long."""
+        ends_s = self._clock() + self._limits.session_s
+        while True:
+            idle_until_s = self._heard_at_s + self._limits.idle_s
+            left_s = min(ends_s, idle_until_s) - self._clock()
+            if left_s > 0:
+                await asyncio.sleep(left_s)
+            elif self._clock() >= ends_s:
+                longest = f"a session lasts at most {self._limits.session_s:g} s"
+                return await self._end(Fault("session_expired", longest, close=NORMAL))
+            else:
+                idle = f"no audio for {self._limits.idle_s:g} s"
+                return await self._end(Fault("idle_timeout", idle, close=NORMAL))
+
+    async def _await_stop(self) -> Ending:
+        await self._stop.wait()
+        shutdown = "the server is shutting down"
+        return await self._end(
+            Fault("server_shutdown", shutdown, kind="server_error", close=GOING_AWAY)
+        )
+
+    async def _end(self, fault: Fault) -> Ending:
+        """Cuts the reply short and closes the session; `_tell` then reaches its end."""
+        ending = self._last_words = Ending(fault.code, fault.close, fault)
+        self._finished = True
+        self._session.interrupt()
+        self._session.close()
+        await asyncio.sleep(ENDING_S)
+        return ending
+
+    def _put(self, message: Message) -> None:
+        try:
+            self._outbox.put_nowait(message)
+        except asyncio.QueueFull:
+            unread = f"{self._limits.waiting_messages} messages were not read"
+            raise Fault("slow_reader", unread, close=TRY_LATER) from None
+
+    async def _send(self, message: Message) -> None:
+        await self._websocket.send_text(
+            json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        )
+
+    async def _farewell(self, ending: Ending) -> None:
+        if ending.code is None:
+            return
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                while not self._outbox.empty():
+                    await self._send(self._outbox.get_nowait())
+                if ending.fault is not None:
+                    await self._send(self._dialect.fault(ending.fault))
+                reason = ending.fault.code if ending.fault is not None else ""
+                await self._websocket.close(ending.code, reason)
+        except (TimeoutError, WebSocketDisconnect):
+            self._abort()
+        else:
+            # A client that never answers the close frame must not keep the socket.
+            asyncio.get_running_loop().call_later(FAREWELL_S, self._abort)
+
+
+async def _ending_of(part: Coroutine[Any, Any, Ending]) -> Ending:
+    """What a part of a connection comes to, also where it fails."""
+    try:
+        return await part
+    except Fault as fault:
+        return Ending(fault.code, fault.close, fault)
+    except WebSocketDisconnect:
+        return GONE
+    except UserError as error:
+        log.error("a session failed: %s", error.message)
+    except Exception:
+        log.exception("a session failed")
+    broken = Fault("internal_error", "the session failed", kind="server_error", close=INTERNAL)
+    return Ending(broken.code, broken.close, broken)
+
+
+def _too_fast(what: str) -> Fault:
+    return Fault("rate_limit_exceeded", what, kind="rate_limit_error", close=POLICY)

@@ -1,0 +1,100 @@
+"""What a server counts, in the exposition format of Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from inference.events import (
+    ChunkDropped,
+    Decided,
+    ReplyEnded,
+    ReplyText,
+    SessionEvent,
+)
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+
+
+class Metrics:
+    """One registry a server.
+
+    Args:
+        chunk_s: a decision that takes longer misses its deadline.
+        waiting_chunks: chunks of all sessions that arrived and are not decided on.
+    """
+
+    def __init__(self, chunk_s: float, waiting_chunks: Callable[[], float]) -> None:
+        self._chunk_s = chunk_s
+        registry = self._registry = CollectorRegistry()
+        self.sessions = Gauge("soundflow_sessions", "Open sessions.", registry=registry)
+        self.ended = Counter(
+            "soundflow_sessions_ended", "Sessions by how they ended.", ["how"], registry=registry
+        )
+        self.refused = Counter(
+            "soundflow_refused", "Connections and messages refused, by code.", ["code"],
+            registry=registry,
+        )  # fmt: skip
+        queue = Gauge(
+            "soundflow_waiting_chunks", "Chunks that wait for a decision.", registry=registry
+        )
+        queue.set_function(waiting_chunks)
+        self._audio_s = Counter("soundflow_audio_seconds", "Audio received.", registry=registry)
+        self._chunks = Counter(
+            "soundflow_chunks", "Chunks by decision.", ["decision"], registry=registry
+        )
+        self._missed = Counter(
+            "soundflow_deadlines_missed", "Chunks decided on more than a chunk later.",
+            registry=registry,
+        )  # fmt: skip
+        self._replies = Counter(
+            "soundflow_replies", "Replies by how they ended.", ["how"], registry=registry
+        )
+        self._tokens = Counter("soundflow_tokens", "Text tokens of replies.", registry=registry)
+        self._decision_s = Histogram(
+            "soundflow_decision_seconds", "From a complete chunk to its decision.",
+            registry=registry, buckets=_BUCKETS_S,
+        )  # fmt: skip
+        self._first_text_s = Histogram(
+            "soundflow_first_text_seconds", "From a complete chunk to the first text of its reply.",
+            registry=registry, buckets=_BUCKETS_S,
+        )  # fmt: skip
+
+    def heard(self, seconds: float) -> None:
+        self._audio_s.inc(seconds)
+
+    def follow(self) -> Callable[[SessionEvent], None]:
+        """A function that counts the events of one session."""
+        arrived_s: dict[int, float] = {}  # of the chunk whose reply has no text yet
+
+        def count(event: SessionEvent) -> None:
+            match event:
+                case Decided():
+                    took_s = event.wall_s - event.arrived_wall_s
+                    self._decision_s.observe(took_s)
+                    if took_s > self._chunk_s:
+                        self._missed.inc()
+                    decision = "speak" if event.speak else "stale" if event.stale else "silent"
+                    self._chunks.labels(decision).inc()
+                    if event.speak:
+                        arrived_s[event.chunk] = event.arrived_wall_s
+                case ReplyText():
+                    self._tokens.inc()
+                    began_s = arrived_s.pop(event.chunk, None)
+                    if began_s is not None:
+                        self._first_text_s.observe(event.wall_s - began_s)
+                case ReplyEnded():
+                    arrived_s.pop(event.chunk, None)
+                    self._replies.labels(event.reason).inc()
+                case ChunkDropped():
+                    self._chunks.labels("dropped").inc()
+                case _:
+                    pass
+
+        return count
+
+    def page(self) -> bytes:
+        return generate_latest(self._registry)

@@ -1,0 +1,189 @@
+"""The OpenAI Realtime protocol, spoken by the official client to a real server process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+from typing import get_args
+
+import pytest
+from openai import AsyncOpenAI
+from openai.resources.realtime.realtime import AsyncRealtimeConnection
+from openai.types.realtime import RealtimeServerEvent
+from pydantic import TypeAdapter
+
+from tests.inference.serve.servers import Running, noise, packets
+
+# Validates what the client of OpenAI only constructs.
+SERVER_EVENT: TypeAdapter[RealtimeServerEvent] = TypeAdapter(RealtimeServerEvent)
+REPLY = [
+    "response.created", "response.output_item.added", "conversation.item.added",
+    "response.content_part.added", "response.output_text.delta", "response.output_text.done",
+    "response.content_part.done", "conversation.item.done", "response.output_item.done",
+    "response.done",
+]  # fmt: skip
+
+
+def converse(running: Running, body: Callable[[AsyncRealtimeConnection], Awaitable[None]]) -> None:
+    async def run() -> None:
+        client = AsyncOpenAI(api_key="unused", base_url=f"{running.url}/v1")
+        async with client.realtime.connect(model="soundflow") as connection:
+            created = await checked(connection)
+            assert created.type == "session.created"
+            await asyncio.wait_for(body(connection), 60)
+
+    asyncio.run(run())
+
+
+async def checked(connection: AsyncRealtimeConnection) -> RealtimeServerEvent:
+    raw = await connection.recv_bytes()
+    event = connection.parse_event(raw)
+    if not event.type.startswith(("session.", "error")):  # the session has fields of its own
+        SERVER_EVENT.validate_json(raw)
+    return event
+
+
+async def until(connection: AsyncRealtimeConnection, kind: str) -> list[RealtimeServerEvent]:
+    found = []
+    while not found or found[-1].type != kind:
+        found.append(await checked(connection))
+    return found
+
+
+async def say(connection: AsyncRealtimeConnection, audio: bytes) -> None:
+    for packet in packets(audio):
+        await connection.input_audio_buffer.append(audio=base64.b64encode(packet).decode())
+
+
+def speak_at(threshold: float, **changes: object) -> dict[str, object]:
+    detection = {"type": "server_vad", "threshold": threshold}
+    audio = {"input": {"turn_detection": detection, **changes}}
+    return {"type": "realtime", "audio": audio, "output_modalities": ["text"]}
+
+
+def test_a_reply_comes_unasked_with_all_its_events(running: Running) -> None:
+    async def body(connection: AsyncRealtimeConnection) -> None:
+        await connection.session.update(session=speak_at(0.0))
+        updated = (await until(connection, "session.updated"))[-1]
+        assert updated.session.audio.input.turn_detection.threshold == 0.0
+        await say(connection, noise(0.9, 24_000))
+        found = await until(connection, "response.done")
+        kinds = [e.type for e in found]
+        assert kinds[:3] == [
+            "input_audio_buffer.committed", "conversation.item.added", "conversation.item.done",
+        ]  # fmt: skip
+        assert list(dict.fromkeys(kinds[3:])) == REPLY
+        done = found[-1].response
+        text = "".join(e.delta for e in found if e.type == "response.output_text.delta")
+        assert done.output[0].content[0].text == text
+        assert done.status in ("completed", "incomplete")
+        assert done.usage.input_token_details.audio_tokens == 10
+        assert done.metadata["chunk"] == "0"
+        added = [e for e in found if e.type == "conversation.item.added"]
+        assert added[1].previous_item_id == added[0].item.id
+        await connection.conversation.item.retrieve(item_id=done.output[0].id)
+        assert (await until(connection, "conversation.item.retrieved"))[-1].item.id
+
+    converse(running, body)
+
+
+@pytest.mark.parametrize(
+    ("audio_format", "data"),
+    [
+        ({"type": "audio/pcm", "rate": 16_000}, noise(0.8)),
+        ({"type": "audio/pcm", "rate": 24_000}, noise(0.9, 24_000)),
+        ({"type": "audio/pcmu"}, bytes(range(256)) * 28),
+        ({"type": "audio/pcma"}, bytes(range(256)) * 28),
+    ],
+)
+def test_every_audio_format_is_heard(running: Running, audio_format: dict, data: bytes) -> None:
+    async def body(connection: AsyncRealtimeConnection) -> None:
+        await connection.session.update(session=speak_at(0.0, format=audio_format))
+        found = (await until(connection, "session.updated"))[-1]
+        assert found.session.audio.input.format.type == audio_format["type"]
+        await say(connection, data)
+        await until(connection, "response.done")
+
+    converse(running, body)
+
+
+def test_commit_clear_and_cancel(running: Running) -> None:
+    async def body(connection: AsyncRealtimeConnection) -> None:
+        await connection.input_audio_buffer.commit()
+        error = (await until(connection, "error"))[-1].error
+        assert error.code == "input_audio_buffer_commit_empty"
+        await connection.session.update(session=speak_at(1.0))
+        await say(connection, noise(0.2, 24_000))
+        await connection.input_audio_buffer.commit()
+        item = (await until(connection, "conversation.item.done"))[-1].item
+        assert (item.role, item.content[0].type) == ("user", "input_audio")
+        await connection.input_audio_buffer.clear()
+        await until(connection, "input_audio_buffer.cleared")
+        await connection.response.cancel(event_id="mine")
+        error = (await until(connection, "error"))[-1].error
+        assert (error.code, error.event_id) == ("response_cancel_not_active", "mine")
+
+    converse(running, body)
+
+
+def test_instructions_change_in_mid_session(running: Running) -> None:
+    async def body(connection: AsyncRealtimeConnection) -> None:
+        await say(connection, noise(0.5, 24_000))
+        new = {**speak_at(0.0), "instructions": "Say what you hear."}
+        await connection.session.update(session=new)
+        updated = (await until(connection, "session.updated"))[-1]
+        assert updated.session.instructions == "Say what you hear."
+        await say(connection, noise(0.5, 24_000))
+        await until(connection, "response.done")
+
+    converse(running, body)
+
+
+@pytest.mark.parametrize(
+    ("event", "code", "param"),
+    [
+        ({"type": "response.create"}, "unsupported_event", "type"),
+        ({"type": "dance"}, "invalid_value", "type"),
+        ({"event_id": "e"}, "missing_required_parameter", "type"),
+        ({"type": "input_audio_buffer.append", "audio": "?"}, "invalid_audio", "audio"),
+        ({"type": "input_audio_buffer.append", "audio": "AAAA"}, "invalid_audio", "audio"),
+        ({"type": "input_audio_buffer.append"}, "missing_required_parameter", "audio"),
+        (
+            {"type": "session.update", "session": {"output_modalities": ["audio"]}},
+            "invalid_value",
+            "session.output_modalities.0",
+        ),
+        (
+            {"type": "session.update", "session": {"temperature": 1}},
+            "unknown_parameter",
+            "session.temperature",
+        ),
+        (
+            {"type": "session.update", "session": {"audio": {"input": {"turn_detection": {
+                "type": "server_vad", "threshold": 0.5, "silence_duration_ms": 9}}}}},
+            "unknown_parameter",
+            "session.audio.input.turn_detection.silence_duration_ms",
+        ),
+        (
+            {"type": "session.update", "session": {"instructions": "word " * 9000}},
+            "invalid_value",
+            "instructions",
+        ),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_an_error_event(running: Running, event: dict, code: str, param: str) -> None:
+    async def body(connection: AsyncRealtimeConnection) -> None:
+        await connection.send({"event_id": "mine", **event})
+        error = (await until(connection, "error"))[-1].error
+        assert (error.code, error.param) == (code, param), error.message
+        assert error.type == "invalid_request_error"
+        assert error.event_id == event.get("event_id", "mine")
+
+    converse(running, body)
+
+
+def test_every_event_that_we_send_is_one_of_the_protocol() -> None:
+    union = get_args(get_args(RealtimeServerEvent)[0])
+    known = {get_args(one.model_fields["type"].annotation)[0] for one in union}
+    assert {*REPLY, "session.created", "session.updated", "error"} <= known
