@@ -177,7 +177,7 @@ function addColumn(what, p, level, title) {
   for (const [name, share] of [["level", Math.min(1, level * 1.4)], ["p", p]]) {
     const bar = document.createElement("i");
     bar.className = name;
-    bar.style.height = `${100 * share}%`;
+    bar.style.setProperty("--share", share);
     column.append(bar);
   }
   $("columns").append(column);
@@ -202,7 +202,7 @@ const milliseconds = (s) => `${Math.round(1000 * s)} ms`;
 function showThreshold(value) {
   $("threshold").value = value;
   $("threshold-value").textContent = Number(value).toFixed(2);
-  $("threshold-line").style.bottom = `${100 * value}%`;
+  $("threshold-line").style.setProperty("--share", value);
 }
 
 function state(name) {
