@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -64,6 +65,12 @@ class Service:
         self._engine = engine
         self._live = live
         self._recipe = recipe
+        config = recipe.session
+        self._config = replace(
+            config,
+            system=engine.system if config.system is None else config.system,
+            threshold=engine.threshold if config.threshold is None else config.threshold,
+        )
         self._gate = Gate(recipe, token)
         self._connections: set[Connection] = set()
         self._draining = False
@@ -91,14 +98,14 @@ class Service:
 
     async def _stream(self, websocket: WebSocket) -> None:
         await self._serve(
-            websocket, lambda: StreamDialect(self._engine, self._recipe.session, self._require_fits)
+            websocket, lambda: StreamDialect(self._engine, self._config, self._require_fits)
         )
 
     async def _realtime(self, websocket: WebSocket) -> None:
         model = QueryParams(websocket.scope["query_string"]).get("model", "soundflow")[:64]
         await self._serve(
             websocket,
-            lambda: RealtimeDialect(self._engine, self._recipe.session, self._require_fits, model),
+            lambda: RealtimeDialect(self._engine, self._config, self._require_fits, model),
         )
 
     async def _serve(self, websocket: WebSocket, dialect: Callable[[], Dialect]) -> None:
@@ -113,7 +120,7 @@ class Service:
             websocket,
             dialect(),
             self._live,
-            self._recipe.session,
+            self._config,
             self._recipe.limits,
             self._metrics,
             self._engine.spec.time.chunk_samples,

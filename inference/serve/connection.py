@@ -190,7 +190,11 @@ class Connection:
             case Interrupt():
                 self._session.interrupt(action.heard_tokens)
             case Configure():
-                await self._reopen(action.config)
+                if action.config.system == self._config.system:
+                    self._session.configure(action.config)
+                else:
+                    await self._reopen(action.config)
+                self._config = action.config
             case Finish():
                 self._finished = True
                 self._session.close()

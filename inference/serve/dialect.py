@@ -44,7 +44,7 @@ class Interrupt:
 
 @dataclass(frozen=True)
 class Configure:
-    """Goes on with another instruction, threshold or length of replies."""
+    """Goes on with another threshold or length of replies; another instruction begins anew."""
 
     config: SessionConfig
 

@@ -80,7 +80,7 @@ class RealtimeDialect:
     """One conversation.
 
     Args:
-        config: of the session; a client changes instruction, threshold and length of replies.
+        config: of its session, with instruction and threshold, until the client changes it.
         require_fits: raises `Fault` if a session cannot be opened with a configuration.
         model: the name by which the client asked for the model; it is told the same.
     """
@@ -99,7 +99,7 @@ class RealtimeDialect:
         self._session = RealtimeSession(
             id=f"sess_{name}",
             model=model,
-            instructions=engine.system if config.system is None else config.system,
+            instructions=config.system or "",
             max_output_tokens=min(config.sampling.max_reply_tokens, 4096),
         )
         self._name = name
@@ -175,6 +175,8 @@ class RealtimeDialect:
         if changed:
             self._require_fits(self._config_of(session))
         self._session = session
+        if session.instructions != before.instructions:
+            self._answered_chunks = 0  # a new memory, whose chunks count from 0
         actions: list[Action] = []
         if session.audio.input.format != before.audio.input.format:
             actions.append(Push(self._audio.finish(), 0.0))

@@ -65,6 +65,7 @@ class StreamDialect:
     """One client of our own protocol.
 
     Args:
+        config: of its session, with instruction and threshold.
         require_fits: raises `Fault` if a session cannot be opened with a configuration.
     """
 
@@ -73,11 +74,7 @@ class StreamDialect:
     ) -> None:
         self._time = engine.spec.time
         self._most_tokens = config.sampling.max_reply_tokens
-        self._config = replace(
-            config,
-            system=engine.system if config.system is None else config.system,
-            threshold=engine.threshold if config.threshold is None else config.threshold,
-        )
+        self._config = config
         self._require_fits = require_fits
         self._encoding: Encoding = "pcm16"
         self._audio = AudioInput("pcm16", self._time.sample_rate_hz, self._time.sample_rate_hz)

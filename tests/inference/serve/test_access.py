@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -64,6 +66,24 @@ def test_pages_of_other_origins_and_rebound_names_are_refused(running: Running) 
         await (await open_stream(running, origin=running.url)).close()
 
     asyncio.run(own_page())
+
+
+def test_a_certificate_makes_it_https(checkpoint: Path, tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with server(checkpoint, "--tls-cert", str(cert), "--tls-key", str(key)) as running:
+        assert running.url.startswith("https://")
+        trusted = ssl.create_default_context(cafile=cert)
+        assert httpx.get(f"{running.url}/healthz", verify=trusted).status_code == 200
+
+        async def run() -> None:
+            await (await open_stream(running, ssl=trusted)).close()
+
+        asyncio.run(run())
 
 
 def test_other_machines_need_a_token(

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
+import wave
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.inference.serve.servers import (
+    ROOT,
     Running,
     events_until,
     noise,
@@ -100,6 +105,37 @@ def test_a_mistake_is_named_and_the_session_goes_on(
         await client.close()
 
     asyncio.run(run())
+
+
+def test_a_threshold_keeps_the_memory_and_an_instruction_begins_anew(running: Running) -> None:
+    async def run() -> None:
+        client = await open_stream(running)
+        chunks = []
+        for threshold in (1.0, 0.9):
+            await client.send(json.dumps({"command": "configure", "threshold": threshold}))
+            await client.send(noise(0.5))
+            chunks.append((await events_until(client, "decided"))[-1]["chunk"])
+        assert chunks == [0, 1]
+        await client.send('{"command": "configure", "system": "Be brief."}')
+        before = await events_until(client, "session_configured")
+        assert [e["chunk"] for e in before if e["event"] == "decided"] == [2]  # the rest, padded
+        await client.send(noise(0.5))
+        assert (await events_until(client, "decided"))[-1]["chunk"] == 0
+        await client.close()
+
+    asyncio.run(run())
+
+
+def test_the_example_is_a_client(running: Running, tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "a.wav"), "wb") as out:
+        out.setparams((1, 2, 24_000, 0, "NONE", ""))
+        out.writeframes(noise(1.0, 24_000))
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples/stream_client.py", tmp_path / "a.wav",
+         f"{running.ws}/v1/stream"],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.count(" s  p = ") == 3
 
 
 def test_health_metrics_and_page(running: Running) -> None:
