@@ -141,6 +141,10 @@ class DialogueDecoder:
         self._pending: tuple[int, ...] = ()  # chosen, but not in the memory yet
         self._in_flight: tuple[Step, ChunkQueue, int] | None = None  # with the number of stale
 
+    def configure(self, policy: Policy, sampling: SamplingConfig) -> None:
+        """Another policy and other limits of a reply, from the next decision and token on."""
+        self._policy, self._sampling = policy, sampling
+
     @property
     def state(self) -> State:
         return self._state

@@ -156,6 +156,13 @@ class Executor:
                 self.runner.pool.evict(state.row, [span])
                 self._emit(state, [state.decoder.shorten(heard_tokens)])
 
+    def configure(self, session: int, config: SessionConfig) -> None:
+        """Goes on with another threshold and sampling; instruction and memory stay."""
+        state = self._sessions[session]
+        threshold = self._engine.threshold if config.threshold is None else config.threshold
+        state.sampling = config.sampling
+        state.decoder.configure(ModelPolicy(threshold), config.sampling)
+
     def close(self, session: int, now: float = 0.0) -> None:
         """Ends the stream: its last chunk is padded and decided on, then `SessionEnded` follows."""
         state = self._sessions[session]

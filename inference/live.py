@@ -107,6 +107,15 @@ class Session:
 
         self._live.ask(stop)
 
+    def configure(self, config: SessionConfig) -> None:
+        """Goes on with another threshold and sampling; instruction and memory stay."""
+
+        def change(executor: Executor) -> None:
+            if executor.is_open(self._id):
+                executor.configure(self._id, config)
+
+        self._live.ask(change)
+
     def close(self) -> None:
         """Ends the stream. What was pushed is still decided on; `SessionEnded` comes last."""
         if self._closed:

@@ -23,7 +23,7 @@ from typing import Any, assert_never
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from inference.events import ChunkDropped, Decided, SessionEnded
-from inference.executor import OverloadedError
+from inference.limits import OverloadedError
 from inference.live import LiveEngine, Session
 from inference.serve.allowance import Allowance
 from inference.serve.dialect import Action, Configure, Dialect, Finish, Interrupt, Message, Push

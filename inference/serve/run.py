@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from inference.engine import Engine, load_engine
-from inference.executor import Limits
+from inference.limits import Limits
 from inference.live import LiveEngine
 from inference.lockstep import warm_up
 from inference.profiles import Profile, profile_of
