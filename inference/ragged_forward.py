@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -39,7 +40,10 @@ def ragged_forward(
     """
     lm = model.lm.model
     device, sizes = embeds.device, [s.end - s.start for s in segments]
-    positions = torch.cat([torch.arange(s.start, s.end) for s in segments]).to(device)
+    places = np.concatenate([np.arange(s.start, s.end) for s in segments])
+    positions = torch.from_numpy(places).to(device, non_blocking=True)
+    lines = np.repeat([s.row for s in segments], sizes)
+    rows = torch.from_numpy(lines).to(device, non_blocking=True)
     cos, sin = pool.rotary(positions, embeds.dtype)
     masks = [_mask(s, embeds) for s in segments]
     x = embeds
@@ -50,8 +54,9 @@ def ragged_forward(
         query, key = apply_rotary_pos_emb(
             attention.q_proj(normed).view(heads), attention.k_proj(normed).view(heads), cos, sin
         )
-        value = attention.v_proj(normed).view(heads)
-        attended = _attend(pool, index, segments, sizes, masks, query, key, value)
+        pool.keys[index][rows, :, positions] = key
+        pool.values[index][rows, :, positions] = attention.v_proj(normed).view(heads)
+        attended = _attend(pool, index, segments, sizes, masks, query)
         x = x + attention.o_proj(attended.reshape(len(x), -1))
         x = x + layer.mlp(layer.post_attention_layernorm(x))
     hidden: Tensor = lm.norm(x)
@@ -74,24 +79,19 @@ def _attend(
     sizes: list[int],
     masks: Sequence[Tensor | None],
     query: Tensor,
-    key: Tensor,
-    value: Tensor,
 ) -> Tensor:
-    """(N, heads, d), twice (N, kv_heads, d) -> (N, heads, d); fills the pool's columns."""
-    out = torch.empty_like(query)
-    grouped = query.shape[1] != key.shape[1]
-    at = 0
-    for segment, size, mask in zip(segments, sizes, masks, strict=True):
-        part = slice(at, at + size)
-        at += size
-        keys, values = pool.keys[layer][segment.row], pool.values[layer][segment.row]
-        keys[:, segment.start : segment.end] = key[part].transpose(0, 1)
-        values[:, segment.start : segment.end] = value[part].transpose(0, 1)
-        out[part] = functional.scaled_dot_product_attention(
-            query[part].transpose(0, 1).unsqueeze(0),
-            keys[:, : segment.end].unsqueeze(0),
-            values[:, : segment.end].unsqueeze(0),
+    """(N, heads, d) -> (N, heads, d)"""
+    keys, values = pool.keys[layer], pool.values[layer]
+    grouped = query.shape[1] != keys.shape[1]
+    parts = query.transpose(0, 1).split(sizes, dim=1)  # type: ignore[no-untyped-call]
+    out = [
+        functional.scaled_dot_product_attention(
+            part.unsqueeze(0),
+            keys[s.row : s.row + 1, :, : s.end],
+            values[s.row : s.row + 1, :, : s.end],
             attn_mask=mask,
             enable_gqa=grouped,
-        )[0].transpose(0, 1)
-    return out
+        )
+        for part, s, mask in zip(parts, segments, masks, strict=True)
+    ]
+    return torch.cat(out, dim=2)[0].transpose(0, 1)
