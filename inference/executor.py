@@ -69,7 +69,7 @@ class Executor:
         # Whoever decides on every chunk in turn waits for it, and is never late.
         self._overload_s = self._limits.overload_s if isinstance(self._order, Drain) else inf
         self._now = 0.0
-        self._clock = clock or (lambda: self._now)
+        self._given_clock = clock
         self.runner = ModelRunner(engine, self._limits.max_sessions)
         self._sessions: dict[int, SessionState] = {}
         self._opened = 0
@@ -79,6 +79,10 @@ class Executor:
     @property
     def sessions(self) -> int:
         return len(self._sessions)
+
+    def _clock(self) -> float:
+        # Not a lambda over self: in a cycle the pool would outlive the executor until collected.
+        return self._now if self._given_clock is None else self._given_clock()
 
     def open(
         self, config: SessionConfig | None = None, now: float = 0.0, policy: Policy | None = None

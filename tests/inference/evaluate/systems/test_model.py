@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from inference import executor as executor_module
 from inference.evaluate.store import OutcomeStore
 from inference.evaluate.systems import model as model_module
 from inference.evaluate.systems.agreement import TIE, first_flip, same
@@ -171,3 +174,23 @@ def test_groups_are_bounded_in_number_and_in_length():
     sizes = [len(g) for g in groups([item(10)] * 5, 2, TIME)]
     assert sizes == [2, 2, 1]
     assert [len(g) for g in groups([item(3000)] * 3, 32, TIME)] == [1, 1, 1]
+
+
+def test_a_group_leaves_nothing_behind(items, monkeypatch):
+    """Its keys and values are gone with it, and do not wait for the garbage collector."""
+    pools = []
+    stock = executor_module.ModelRunner
+
+    def watched(engine, sessions):
+        runner = stock(engine, sessions)
+        pools.append(weakref.ref(runner.pool))
+        return runner
+
+    monkeypatch.setattr(executor_module, "ModelRunner", watched)
+    gc.disable()
+    try:
+        list(replace(MODEL, _encoded={}).run(items))
+        assert pools
+        assert all(pool() is None for pool in pools)
+    finally:
+        gc.enable()
