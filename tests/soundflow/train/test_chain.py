@@ -20,6 +20,8 @@ from soundflow.train.chain import stage_recipes
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import StageConfig
 
+ROOT = Path(__file__).resolve().parents[3]
+
 Recipes = Callable[..., TrainRecipe]
 
 
@@ -61,6 +63,30 @@ def test_each_stage_starts_from_the_model_before(chain: Path, tmp_path: Path) ->
     assert (tmp_path / "out/two/model").is_dir()
     one_file = tmp_path / "out/one/model/model.safetensors"
     assert one_file.stat().st_mtime_ns == written[one_file]
+
+
+@pytest.mark.slow
+def test_the_four_stages_of_the_quickstart(tone_data: Path, tmp_path: Path) -> None:
+    """Their real recipes over a few streams: each trains what it says, from the one before."""
+    words = (
+        f"output={tmp_path}/out", f"settings.data.sources=[{{folder: {tone_data}}}]",
+        "settings.optim.updates=2", "settings.intervals.validate_every=2",
+        "settings.intervals.save_every=2", "settings.compute.devices=1",
+        "settings.compute.precision=fp32",
+    )  # fmt: skip
+    train(ROOT / "recipes/quickstart/stages/all_stages.yaml", *words)
+    names = ("stage1_format", "stage2_adapter", "stage3_streaming", "stage4_instruction")
+    one, two, three, four = (
+        load_checkpoint(tmp_path / "out" / name / "model").model.state_dict() for name in names
+    )
+
+    def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+        return {name for name in before if not torch.equal(before[name], after[name])}
+
+    adapter = {"encoder.proj.weight", "encoder.proj.bias"}
+    assert moved(one, two) == adapter
+    assert {"encoder.conv1.weight", "lm.model.norm.weight"} <= moved(two, three)
+    assert moved(three, four) == adapter | {name for name in four if name.startswith("lm.")}
 
 
 def test_a_chain_is_checked_before_its_first_stage(
