@@ -27,6 +27,7 @@ from soundflow.train.stages import (
     start_new_rows,
     trained_parameters,
 )
+from tests.soundflow.train.strategy.test_equality import train
 
 Recipes = Callable[..., TrainRecipe]
 
@@ -215,3 +216,22 @@ def test_new_rows_start_at_the_mean_of_the_others(sizes: ModelConfig, spec: Stre
         if name in names:
             mean = before[name][others].mean(0)
             torch.testing.assert_close(p[new], mean.expand(2, -1), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_of_zero2_keep_every_other_bit(
+    recipe: Recipes, tmp_path: Path, small_model: ModelConfig, spec: StreamSpec,
+    tokenizer: TextTokenizer,
+) -> None:  # fmt: skip
+    sizes = replace(small_model, lm=replace(small_model.lm, tied=False))
+    torch.manual_seed(5)
+    model = AudioInteractionModel(sizes, spec.tokens)
+    save_checkpoint(tmp_path / "start", model, tokenizer, spec, TrainingFacts(99))
+    base = recipe("zero2", model=None, start_from=tmp_path / "start", stage=ROWS)
+    compute = replace(base.compute, devices=2, strategy="zero2")
+    train(tmp_path, replace(base, compute=compute))
+    before = load_checkpoint(tmp_path / "start").model.state_dict()
+    found = moved(before, load_checkpoint(base.output / "model").model.state_dict())
+    assert found.keys() == {EMBEDDING, HEAD}
+    assert found[EMBEDDING] <= spec.tokens.control_ids
+    assert found[HEAD] <= spec.tokens.control_ids
