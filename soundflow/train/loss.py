@@ -23,7 +23,7 @@ from soundflow.data.batch import Batch
 from soundflow.model.attention import Segments
 from soundflow.model.interaction import AudioInteractionModel
 
-HEAD_ELEMENTS = 1 << 27  # logits held at once: 0.5 GiB of float32
+HEAD_ELEMENTS = 1 << 26  # logits held at once: 0.25 GiB of float32
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
