@@ -16,10 +16,11 @@ from soundflow.train.checkpoints import FOLDER as STATES
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.recipe import TrainRecipe
 
-RECIPE_FILE, MODEL_FOLDER = "train.yaml", "model"
+RECIPE_FILE, MODEL_FOLDER, BEST_FOLDER = "train.yaml", "model", "best"
 # Everything that a run writes at the top of its output.
 NAMES = (
-    RECIPE_FILE, METRICS_FILE, STATES, MODEL_FOLDER, "wandb", "lightning_logs", "curves.html",
+    RECIPE_FILE, METRICS_FILE, STATES, MODEL_FOLDER, BEST_FOLDER, "wandb", "lightning_logs",
+    "curves.html",
 )  # fmt: skip
 
 CONTENT = "content of the data"

@@ -111,9 +111,15 @@ class JsonlLogger(Logger):
         write_text(self.path, "".join(json.dumps(r) + "\n" for r in kept))
 
 
-def newest_measurement(path: Path) -> tuple[int, dict[str, float]]:
-    """The update of the last held-out figures and the figures; 0 and none where there are none."""
+def newest_measurement(path: Path, until: int | None = None) -> tuple[int, dict[str, float]]:
+    """The update of the last held-out figures and the figures; 0 and none where there are none.
+
+    Args:
+        until: later updates do not count; None: all do.
+    """
     for row in reversed(read_metrics(path)):
+        if until is not None and row["update"] > until:
+            continue
         found = {k.removeprefix(VALID): v for k, v in row.items() if k.startswith(VALID)}
         if found:
             return row["update"], found

@@ -5,6 +5,7 @@
     output/train.yaml        the resolved recipe
     output/metrics.jsonl     loss parts and held-out figures by update
     output/resume/           states of the run (`soundflow.train.checkpoints`)
+    output/best/             an earlier model, if its timing was better than that of the last
     output/model/            the result (`soundflow.model.weights`), written last
 """
 
@@ -34,8 +35,8 @@ from soundflow.model.weights import (
 )
 from soundflow.text.presets import load_vocabulary
 from soundflow.text.tokenizer import TextTokenizer
-from soundflow.train.checkpoints import load_weights, newest_state
-from soundflow.train.claim import MODEL_FOLDER, RECIPE_FILE, claim
+from soundflow.train.checkpoints import State, States, load_weights, newest_state
+from soundflow.train.claim import BEST_FOLDER, MODEL_FOLDER, RECIPE_FILE, claim
 from soundflow.train.intervals import AtIntervals
 from soundflow.train.machine import require_machine
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
@@ -147,14 +148,12 @@ def _run(
     metrics_file = recipe.output / METRICS_FILE
     _, metrics = newest_measurement(metrics_file)
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-        state = newest_state(recipe.output)
-        assert state is not None
-        # From disk, whatever the ranks hold: float32, and frozen weights as the run found them.
-        trained = _begin(recipe, data, tokenizer).model
-        load_weights(trained, state)
-        merge_stage(trained)
-        facts = replace(_facts(data), updates=recipe.optim.updates, metrics=metrics)
-        save_checkpoint(folder, trained, tokenizer, data.spec, facts)
+        best = States(recipe.output, recipe.intervals.keep_last).best()
+        if best is not None and best.update != recipe.optim.updates:
+            _write_model(recipe.output / BEST_FOLDER, best, recipe, data, tokenizer)
+        last = newest_state(recipe.output)
+        assert last is not None
+        _write_model(folder, last, recipe, data, tokenizer)
     return TrainResult(
         model_folder=folder,
         metrics_file=metrics_file,
@@ -188,6 +187,18 @@ def _begin(recipe: TrainRecipe, data: StreamData, tokenizer: TextTokenizer) -> S
     begun = start(recipe, data, tokenizer)
     apply_stage(begun.model, recipe.stage, recipe.seed)
     return begun
+
+
+def _write_model(
+    folder: Path, state: State, recipe: TrainRecipe, data: StreamData, tokenizer: TextTokenizer
+) -> None:
+    """From disk, whatever the ranks hold: float32, and frozen weights as the run found them."""
+    trained = _begin(recipe, data, tokenizer).model
+    load_weights(trained, state)
+    merge_stage(trained)
+    _, metrics = newest_measurement(recipe.output / METRICS_FILE, state.update)
+    facts = replace(_facts(data), updates=state.update, metrics=metrics)
+    save_checkpoint(folder, trained, tokenizer, data.spec, facts)
 
 
 def _fit(trainer: Trainer, module: StreamingModule, data: StreamData) -> None:

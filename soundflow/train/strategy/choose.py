@@ -26,7 +26,7 @@ def on_cuda(compute: ComputeConfig) -> bool:
 
 
 def build_strategy(compute: ComputeConfig, grad_norm: float) -> Strategy:
-    """Args: grad_norm: see `Strategy`."""
+    """The strategy of a run; ``grad_norm`` is the norm that gradients are scaled down to."""
     match resolved(compute):
         case "single":
             return Replicated(grad_norm)

@@ -57,7 +57,7 @@ class Fsdp(Strategy):
         trained = [p for p in self.model.parameters() if p.requires_grad]
         norm = nn.utils.clip_grad_norm_(trained, self.grad_norm)
         value = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
-        if value - value == 0.0:  # finite
+        if math.isfinite(value):
             set_lr(self.optimizer, lr_share)
             self.optimizer.step()
         self.optimizer.zero_grad()

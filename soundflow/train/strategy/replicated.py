@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
@@ -26,7 +27,7 @@ class Replicated(Strategy):
 
     def step(self, lr_share: float) -> float:
         norm = float(nn.utils.clip_grad_norm_(self._trained(), self.grad_norm))
-        if norm - norm == 0.0:  # finite
+        if math.isfinite(norm):
             set_lr(self.optimizer, lr_share)
             self.optimizer.step()
         self.optimizer.zero_grad()

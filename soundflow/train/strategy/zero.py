@@ -10,6 +10,7 @@ DeepSpeed runs on CUDA, and over gloo on a CPU, for tests and small models.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +63,7 @@ class Zero(Strategy):
 
     def step(self, lr_share: float) -> float:
         norm = float(self._of_stage.gradient_norm())
-        if norm - norm == 0.0:  # finite
+        if math.isfinite(norm):
             set_lr(self.adamw(), lr_share)
             self.wrapped.step()  # scales the gradient down and clears it
         return norm

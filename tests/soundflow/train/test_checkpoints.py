@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from soundflow.errors import UserError
+from soundflow.model.weights import load_checkpoint
 from soundflow.train.checkpoints import States, newest_state
 from soundflow.train.fragments import WEIGHT, Fragment, read_fragments, write_fragments
 from soundflow.train.metrics import read_metrics
@@ -70,9 +71,9 @@ def test_the_best_state_outlives_newer_ones(recipe: Recipes) -> None:
     base = replace(base, intervals=replace(base.intervals, keep_last=1, save_every=1))
     run(base, lambda _: {"event_f1": next(figures)})
     assert saved(base.output) == [3, 6]
-    best = States(base.output, 1).best()
-    assert best is not None
-    assert best.update == 3
+    best, last = (load_checkpoint(base.output / name).facts for name in ("best", "model"))
+    assert (best.updates, best.metrics["event_f1"]) == (3, 0.9)
+    assert (last.updates, last.metrics["event_f1"]) == (6, 0.4)
 
 
 def test_a_state_is_kept_for_a_measurement_that_is_the_best(recipe: Recipes) -> None:
