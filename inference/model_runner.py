@@ -48,7 +48,8 @@ class ModelRunner:
         self._tokens = engine.spec.tokens
         self.pool = KvPool(engine.model, rows, engine.limit_positions, engine.profile.positions)
         self._sampler = Sampler(self._tokens, engine.model.device)
-        self._pair = [self._tokens.text_begin, self._tokens.keep_silence]
+        pair = [self._tokens.text_begin, self._tokens.keep_silence]
+        self._pair = torch.tensor(pair, device=engine.model.device)
         self._prefixes: dict[tuple[int, ...], Saved] = {}
 
     @torch.inference_mode()

@@ -1,0 +1,99 @@
+"""The live engine on a GPU: the same decisions as on a CPU, and one synchronisation a pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from inference.events import Decided, ReplyText
+from inference.executor import Executor
+from inference.kv_pool import KvPool
+from inference.model_runner import ModelRunner, Request
+from inference.ragged_forward import ragged_forward
+from inference.sampling import Draw, SamplingConfig
+from inference.session import SessionConfig, prefix_ids
+from soundflow.protocol import layout
+from tests.inference.engines import make_engine
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+GREEDY = SessionConfig(sampling=SamplingConfig(temperature=0.0, max_reply_tokens=6))
+
+
+def on(device: str):
+    engine = make_engine()
+    return replace(engine, model=engine.model.to(device))
+
+
+def decode(device: str) -> list:
+    executor = Executor(on(device))
+    sessions = [executor.open(GREEDY) for _ in range(4)]
+    events = []
+    for at in range(6):
+        for session in sessions:
+            rng = np.random.default_rng([session, at])
+            executor.push(session, (0.2 * rng.standard_normal(6400)).astype(np.float32))
+        while (tick := executor.tick(0.0)).work is not None:
+            events += tick.events
+    return events
+
+
+def test_decisions_and_words_are_those_of_a_cpu():
+    found, expected = decode("cuda"), decode("cpu")
+    assert [type(e) for _, e in found] == [type(e) for _, e in expected]
+    for (_, a), (_, b) in zip(found, expected, strict=True):
+        if isinstance(a, Decided):
+            assert a.p_response == pytest.approx(b.p_response, abs=1e-3)
+            assert a.speak == b.speak
+        elif isinstance(a, ReplyText):
+            assert a.token == b.token
+
+
+def test_a_row_that_lost_blocks_is_that_of_a_cpu():
+    rows = {}
+    embeds = torch.randn(60, 32, generator=torch.Generator().manual_seed(0))
+    for device in ("cpu", "cuda"):
+        model = make_engine().model.to(device)
+        pool = KvPool(model, 1, 64)
+        row = pool.allocate()
+        with torch.inference_mode():
+            ragged_forward(model, pool, embeds.to(device), [pool.extend(row, 60)])
+        pool.evict(row, [(10, 22), (40, 41)])
+        rows[device] = pool.keys[1][row].cpu()
+    assert torch.allclose(rows["cpu"], rows["cuda"], atol=1e-3)
+
+
+def test_one_synchronisation_a_pass(monkeypatch):
+    """Only the transfer of what was found may wait for the device."""
+    engine = on("cuda")
+    runner = ModelRunner(engine, 2)
+    prefix = prefix_ids(engine)
+    rows = [runner.prefill(prefix) for _ in range(2)]
+    block = layout.listen(engine.spec.tokens, 0).ids
+    draw = Draw(SamplingConfig(), 0.5, False)
+
+    def requests():
+        from inference.dialogue_decoder import Step
+
+        listens = Step(block, (), (), (len(block) - 1,))
+        return [Request(rows[0], listens, None), Request(rows[1], Step((300,), (), (), (0,)), draw)]
+
+    runner.run(requests())  # what is loaded on first use
+    waits = []
+    stock = torch.Tensor.tolist
+
+    def transfer(tensor):
+        torch.cuda.set_sync_debug_mode("default")
+        waits.append(1)
+        return stock(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "tolist", transfer)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        runner.run(requests())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert waits == [1]
