@@ -182,7 +182,8 @@ def _stamped(event: SessionEvent, now: float) -> SessionEvent:
 def fifo(engine: Engine) -> None:
     """A decoder of 60 ms a pass and an encoder of 30 ms a batch: together a quarter of a chunk.
 
-    The clock is simulated, so a model of any size does. Ten minutes, a reply every half minute: in turn, too, the session catches up with the clock.
+    The clock is simulated, so a model of any size does. Ten minutes, a reply every half minute:
+    in turn, too, the session catches up with the clock.
     """
     found = {}
     for name, order in (("FIFO", Drain()), ("in turn", InTurn())):
