@@ -212,6 +212,7 @@ class LiveEngine:
         self._handles: dict[int, Session] = {}
         self._commands: deque[Callable[[Executor], None]] = deque()
         self._changed = threading.Condition()
+        self._opening: set[Future[None]] = set()
         self._stopping = False
         self._error: BaseException | None = None
         self._busy = 0.0
@@ -239,8 +240,12 @@ class LiveEngine:
             except UserError as error:
                 opened.set_exception(error)
 
-        self.ask(enter)
-        opened.result()
+        self._opening.add(opened)
+        try:
+            self.ask(enter)
+            opened.result()
+        finally:
+            self._opening.discard(opened)
         return session
 
     def load(self) -> Load:
@@ -248,14 +253,18 @@ class LiveEngine:
 
     def close(self) -> None:
         """Ends every reply and every session legally, then the worker."""
-        if self._error is None and self._worker.is_alive():
-            for session in list(self._handles.values()):
-                session.interrupt()
-                session.close()
         with self._changed:
-            self._stopping = True
+            if not self._stopping:
+                self._stopping = True
+                self._commands.append(self._end_all)  # behind whatever opens a session
             self._changed.notify()
         self._worker.join()
+
+    def _end_all(self, executor: Executor) -> None:
+        now = self.clock()
+        for session in self._handles:
+            executor.interrupt(session, now=now)
+            executor.close(session, now)
 
     def __enter__(self) -> LiveEngine:
         return self
@@ -289,6 +298,9 @@ class LiveEngine:
                 self._error = error
             for session in self._handles.values():
                 session._outbox.fail(error)
+            for opened in list(self._opening):
+                if not opened.done():
+                    opened.set_exception(RuntimeError("the engine stopped"))
             raise
 
     def _turn(self) -> bool:

@@ -166,6 +166,15 @@ def test_an_error_of_the_worker_reaches_every_reader(monkeypatch):
     live.close()
 
 
+def test_an_error_while_a_session_opens_reaches_whoever_opens_it(monkeypatch):
+    live = LiveEngine(ENGINE)
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    monkeypatch.setattr(live._executor, "open", lambda *args: 1 / 0)
+    with pytest.raises(RuntimeError, match="the engine stopped"):
+        live.open()
+    live.close()
+
+
 def test_a_thousand_sessions_leak_neither_rows_nor_threads(live):
     before = threading.active_count()
     for i in range(1000):
