@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_build.chat.client import ChatClient, asked_for, chat_client
 from data_build.collect.collect import CHAT_CACHE, scene_library
+from data_build.labelling.policy import Policy
 from data_build.pools.pools import Pools, PoolsIndex, open_pools
 from data_build.pools.prepare import Preparer
 from data_build.recipe import BuildRecipe
@@ -38,6 +39,7 @@ class BuildContext:
     splits: dict[str, SplitContext]
     vocabulary: Vocabulary
     preparer: Preparer
+    policy: Policy
 
 
 def build_context(recipe: BuildRecipe) -> BuildContext:
@@ -63,7 +65,8 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
             probes=asked_for("probe", recipe.llm, client),
         )
         splits[name] = SplitContext(pools, resources)
-    return BuildContext(recipe, splits, read_vocabulary(recipe.vocabulary, recipe.stream), preparer)
+    vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
+    return BuildContext(recipe, splits, vocabulary, preparer, recipe.intervention_policy())
 
 
 def _scenes(

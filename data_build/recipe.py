@@ -11,12 +11,14 @@ from pydantic.dataclasses import dataclass
 
 from data_build.chat.client import ChatUse
 from data_build.compose.config import ComposeConfig
+from data_build.labelling.policy import CuedSound, Policy, policy
 from data_build.pools.prepare import PrepareConfig
+from data_build.randomness import digest
 from data_build.scenes.config import ScenesConfig
 from data_build.sources.catalogue import corpus_named
 from data_build.sources.source import SourceConfig
 from data_build.speech.setup import SpeechConfig
-from data_build.synth.kinds import SyntheticConfig
+from data_build.synth.kinds import KINDS, SyntheticConfig
 from data_build.tasks.config import CueConfig, TasksConfig
 from data_build.tasks.table import FORMS, TASKS
 from soundflow.config.record import to_plain
@@ -80,7 +82,9 @@ class BuildRecipe:
         vocabulary: "tiny", or the folder of a tokenizer.
         stream: how long a chunk is and how features are scaled; shards, checkpoint and engine
             take it from here.
-        system: the text of the online prefix.
+        system: a text before every stream, in front of its written instruction.
+        policy: a table of the columns of data_build/labelling/interventions.tsv that adds to it
+            and overrides it; the cues override both.
         speech: how texts are spoken and how renderings are checked.
         scenes: how scenes are planned and what grounds them.
         prepare: requirements on recordings, and their preprocessing.
@@ -102,6 +106,7 @@ class BuildRecipe:
     vocabulary: str = "tiny"
     stream: StreamConfig = field(default_factory=StreamConfig)
     system: str = ""
+    policy: str | None = None
     speech: SpeechConfig = field(default_factory=SpeechConfig)
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
@@ -136,9 +141,30 @@ class BuildRecipe:
         gap_s = self.compose.gap_slots[1] * to_seconds(SLOT_SAMPLES)
         return min(self.prepare.max_s, self.compose.max_chunks * self.stream.chunk_s - gap_s)
 
+    def intervention_policy(self) -> Policy:
+        """Which sounds deserve a reply in this build.
+
+        Raises:
+            UserError: if the file of the policy cannot be used.
+        """
+        cues = [
+            CuedSound(
+                cue.name, KINDS[cue.sound].label if cue.sound in KINDS else cue.label, cue.planned
+            )
+            for cue in self.cues
+        ]
+        return policy(cues, self.policy)
+
     def content(self) -> Any:
         """The settings that every stream depends on, without output folder and workers."""
-        operational = ("output", "workers", "max_dropped_share", "splits", "sources", "texts")
+        operational = (
+            "output",
+            "workers",
+            "max_dropped_share",
+            "splits",
+            "sources",
+            "texts",
+        )
         plain = {k: v for k, v in to_plain(self).items() if k not in operational}
         if plain["llm"] is not None:  # where the model runs changes nothing that it says
             chat = plain["llm"]["chat"]
@@ -148,4 +174,6 @@ class BuildRecipe:
             made_by = {k: v for k, v in plain["scenes"]["generator"].items() if k != "endpoint"}
             plain["scenes"] = {**plain["scenes"], "generator": made_by}
         # Where the sources lie and which texts there are shows in the tables.
+        if self.policy is not None:
+            plain["policy"] = digest(sorted(map(repr, self.intervention_policy().rows.items())))
         return plain

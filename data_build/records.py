@@ -3,8 +3,8 @@
 ::
 
     corpus ─▶ Clip ──────────────┐
-    corpus ─▶ Dialogue ─▶ Clip   ├─▶ StreamPlan ─▶ StreamSample ─▶ shard
-              (rendered speech)  ┘
+    corpus ─▶ Dialogue ─▶ Clip   ├─▶ StreamPlan ─▶ LabelledPlan ─▶ StreamSample ─▶ shard
+              (rendered speech)  ┘   what happens   what is said
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pydantic import Field
 ClipKind = Literal["speech", "event", "music", "noise"]
 TrackRole = Literal["foreground", "background", "ambient"]
 Texture = Literal["ambient", "event"]
+Verdict = Literal["respond", "borderline", "silent"]
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,33 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Intervention:
-    """The unprompted reply of the assistant to a sound, and the kind of danger."""
+class PlannedReply:
+    """A reply tied to a clip: said ``after_s`` into it, or at its end where that is None.
 
-    category: str
+    ``answers`` are further texts that would count as right; ``text`` always does.
+    """
+
     text: str
-    emotion: str
-    decided_by: dict[str, Any]
+    emotion: str = "normal"
+    after_s: float | None = None
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the intervention policy says to a sound that nobody asked about.
+
+    Attributes:
+        reply: the unprompted words of the assistant; None: it stays silent.
+        category: the kind of danger; empty where a cue of the recipe gives the reply.
+        evidence: the classes that decided it.
+        made_by: the rules, the recipe, or the prompt of a chat model.
+    """
+
+    reply: PlannedReply | None = None
+    category: str = ""
+    evidence: tuple[str, ...] = ()
+    made_by: dict[str, Any] = field(default_factory=lambda: {"name": "rules", "version": 2})
 
 
 @dataclass(frozen=True)
@@ -147,7 +168,7 @@ class Clip:
         group: clips of one group never lie in different splits (as those of one speaker).
         texture: whether a noise is one of events or of an ambience; None: not known.
         question: about this clip, from its corpus.
-        intervention: what the intervention policy says to it; None: nothing, or not asked yet.
+        judgement: what the intervention policy says to it; None: not asked yet.
         notes: facts for the provenance of a sample; written, never read back.
     """
 
@@ -168,7 +189,7 @@ class Clip:
     group: str = ""
     texture: Texture | None = None
     question: Question | None = None
-    intervention: Intervention | None = None
+    judgement: Judgement | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -189,48 +210,169 @@ class Dialogue:
     language: str = "en"
 
 
+# What governs the replies until another instruction takes its place: exactly one is in force.
+
+
 @dataclass(frozen=True)
-class PlannedReply:
-    """A reply tied to a clip: said ``after_s`` into it, or at its end where that is None.
+class Chat:
+    """The default: answers what is said to it, warns of danger, is silent otherwise."""
 
-    ``answers`` are further texts that would count as right; ``text`` always does.
-    """
 
-    text: str
+@dataclass(frozen=True)
+class Transcribe:
+    """Writes down all speech: each word, each utterance, or each with its speaker's number."""
+
+    by: Literal["word", "utterance", "speaker"]
+
+
+@dataclass(frozen=True)
+class Translate:
+    """Translates all foreign speech: ``wait_k`` words behind, or when an utterance ends (None)."""
+
+    wait_k: int | None = None
+
+
+@dataclass(frozen=True)
+class DescribeSounds:
+    """Describes every sound."""
+
+
+@dataclass(frozen=True)
+class CountSound:
+    """Counts aloud: ``words`` for the first, second, ... time that the cue ``sound`` is heard."""
+
+    sound: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WatchFor:
+    """Says when a sound of the class ``sound``, called ``name``, is heard."""
+
+    sound: str
+    name: str
+
+
+@dataclass(frozen=True)
+class KeepQuiet:
+    """Does not answer the one who said it, or nobody at all; dangers are named all the same."""
+
+    everybody: bool
+
+
+Instruction = (
+    Chat | Transcribe | Translate | DescribeSounds | CountSound | WatchFor | KeepQuiet
+)  # fmt: skip
+
+
+# What speech that is addressed to the assistant says to it.
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn of a conversation, with the reply of its corpus."""
+
+    reply: str
     emotion: str = "normal"
-    after_s: float | None = None
-    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """Puts ``instruction`` in force."""
+
+    instruction: Instruction
+    acknowledgement: str
+
+
+@dataclass(frozen=True)
+class AskLatest:
+    """Asks what the newest sound is; ``names``: which of these sounds it is."""
+
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AskCount:
+    """Asks how often a sound of the class ``sound`` was heard."""
+
+    sound: str
+
+
+@dataclass(frozen=True)
+class AskOrder:
+    """Asks which sound came first or last, apart from what goes on all the time."""
+
+    which: Literal["first", "last"]
+
+
+@dataclass(frozen=True)
+class AskPlace:
+    """Asks where one is, in the setting of the ontology that the scene was planned for."""
+
+    setting: str
+
+
+SoundQuestion = AskLatest | AskCount | AskOrder | AskPlace
+Address = Turn | Request | SoundQuestion
 
 
 @dataclass(frozen=True)
 class Item:
-    """One clip of a stream: on which track, and what it makes the assistant say (often nothing).
+    """One clip of a stream and its track; planners say what happens, not what it deserves.
 
-    ``what`` names the item in the timeline ("user turn", "smoke_alarm", ...).
+    Attributes:
+        what: names the item in the timeline ("user turn", "smoke_alarm", ...).
+        address: what it says to the assistant; None: it is no speech, or not meant for it.
+        is_cue: whether ``what`` is a cue of the recipe, which decides about its reply.
     """
 
     clip: Clip
     what: str
     track: TrackRole = "foreground"
-    replies: tuple[PlannedReply, ...] = ()
+    address: Address | None = None
+    is_cue: bool = False
 
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """A stream before it is mixed: foreground items in order, background and ambient ones beside.
+    """What happens in a stream: foreground items in order, background and ambient ones beside.
 
-    Made by an ability (`data_build.tasks`) from a seeded generator; mixed by
-    `data_build.compose`. ``notes`` goes into the provenance of the sample. A plan that is ``whole``
-    makes no sense without its last item (a question about earlier sounds).
+    Attributes:
+        system: the text before the stream; it says what ``instruction`` means.
+        instruction: what is in force when the stream begins.
+        least: with fewer than this many foreground items the plan has lost its point.
+        notes: for the provenance of the sample.
     """
 
     id: str
     ability: str
     task: str
     system: str
+    instruction: Instruction
     items: tuple[Item, ...]
+    least: int
     notes: dict[str, Any] = field(default_factory=dict)
-    whole: bool = False
+
+
+@dataclass(frozen=True)
+class AudibleItem:
+    """An item with the span in which it can be heard, in samples of the stream.
+
+    ``onsets``: how many separate sounds it holds; None where that cannot be told.
+    """
+
+    item: Item
+    on_samples: int
+    end_samples: int
+    onsets: int | None = 1
+
+
+@dataclass(frozen=True)
+class LabelledPlan:
+    """A plan with the replies that each of its items deserves (often none)."""
+
+    plan: StreamPlan
+    replies: tuple[tuple[PlannedReply, ...], ...]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import Any
 
 from data_build.compose.offline import compose_offline
 from data_build.compose.stream import compose
+from data_build.compose.timeline import lay_out
 from data_build.context import BuildContext, build_context
 from data_build.drops import Drop, Dropped
+from data_build.labelling.label import fits_under, label
 from data_build.randomness import StreamSeed, digest
 from data_build.recipe import BuildRecipe
 from data_build.statistics import Statistics
@@ -24,7 +26,7 @@ _ATTEMPTS = 16
 _GOLDEN = 0.6180339887498949
 # Raise when the code composes other streams or writes other sidecars from the same recipe: shards
 # of the code before are then made anew instead of being kept.
-BUILD_VERSION = 2
+BUILD_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,13 @@ def _stream(
         offline = plan_offline(name, task, recipe.system, planning)
         return compose_offline(offline, prepare, recipe.compose, vocabulary, seed, provenance)
     plan = plan_stream(name, task, recipe.system, planning)
+    timeline = lay_out(plan, prepare, recipe.compose, vocabulary.spec.time, seed)
+    labelled = label(timeline.plan, timeline.audible(), context.policy)
     noise = (split.pools.event_noise, split.pools.ambient_noise)
-    return compose(plan, noise, prepare, recipe.compose, vocabulary, seed, provenance)
+    under = fits_under(timeline.plan, context.policy)
+    return compose(
+        labelled, timeline, noise, under, prepare, recipe.compose, vocabulary, seed, provenance
+    )
 
 
 def quota_key(weights: Mapping[str, float], number: int) -> str:

@@ -11,18 +11,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from data_build.chat.client import ChatClient
 from data_build.collect.split_assignment import SplitAssignment
 from data_build.collect.texts import read_texts
-from data_build.drops import Drop, Dropped
-from data_build.labelling.silence_policy import Judgement, judge, model_judgements
+from data_build.drops import Drop
+from data_build.labelling.policy import Policy, judged
 from data_build.recipe import BuildRecipe
-from data_build.records import Clip, Dialogue, Intervention, Unspoken
+from data_build.records import Clip, Dialogue, Unspoken
 from data_build.sources.catalogue import read
 from data_build.speech.speech_source import OWN_PHRASES
 from data_build.synth.kinds import sound_kind, synthesised_clip
@@ -71,22 +71,21 @@ def material(
         UserError: if a source or text is missing.
     """
     needed = {name: _tables(recipe, name) for name in recipe.splits}
-    answered = {cue.label for cue in recipe.cues if cue.reply is not None}
+    rules = recipe.intervention_policy()
     sounds: list[tuple[str, Clip]] = []
     for assigned in _all(recipe, by_recording, report, seen):
         if not assigned.is_cue:
             seen.rows[assigned.table] += 1
-            if assigned.table == "sounds" and "alarms" in needed[assigned.split]:
+        if not assigned.is_cue and assigned.table == "sounds":
+            if "sounds" in needed[assigned.split]:
                 assert isinstance(assigned.item, Clip)
-                # What a cue of the recipe answers is not for the policy to be silent about.
-                if answered.isdisjoint(assigned.item.labels):
-                    sounds.append((assigned.split, assigned.item))
-                if len(sounds) == _JUDGED_TOGETHER:
-                    yield from _judged(sounds, client, report)
-                    sounds = []
-        if assigned.is_cue or assigned.table in needed[assigned.split]:
+                sounds.append((assigned.split, assigned.item))
+            if len(sounds) == _JUDGED_TOGETHER:
+                yield from _judged(sounds, rules, client, needed, report)
+                sounds = []
+        elif assigned.is_cue or assigned.table in needed[assigned.split]:
             yield assigned
-    yield from _judged(sounds, client, report)
+    yield from _judged(sounds, rules, client, needed, report)
 
 
 def speakers(recipe: BuildRecipe, enough: int) -> int | None:
@@ -126,7 +125,7 @@ def _tables(recipe: BuildRecipe, split: str) -> frozenset[str]:
     if "scenes" in needs:
         tables.add("sounds")
     if uses_judged_sounds(config.tasks):
-        tables |= {"alarms", "benign"}
+        tables |= {"sounds", "alarms", "benign"}
     return frozenset(tables)
 
 
@@ -218,33 +217,24 @@ def _synthetic(recipe: BuildRecipe) -> Iterator[Assigned]:
 
 
 def _judged(
-    sounds: list[tuple[str, Clip]], client: ChatClient | None, report: Report
+    sounds: list[tuple[str, Clip]],
+    rules: Policy,
+    client: ChatClient | None,
+    needed: Mapping[str, frozenset[str]],
+    report: Report,
 ) -> Iterator[Assigned]:
-    """Sounds sorted by the intervention policy: those that call for help, and those that do not.
+    """Sounds with their judgement; those that call for help, and those that do not, once more.
 
-    Borderline sounds are dropped by choice (paper, section 2.5).
+    Borderline sounds are dropped by choice (paper, section 2.5): no stream could label them.
     """
     for split in dict.fromkeys(split for split, _ in sounds):
         clips = [clip for home, clip in sounds if home == split]
-        judgements = (
-            _by_rule(clips, report) if client is None else model_judgements(clips, client, report)
-        )
-        for clip, judgement in judgements:
+        for clip in judged(clips, rules, client, report):
+            yield Assigned(split, "sounds", clip)
+            judgement = clip.judgement
+            if judgement is None or "alarms" not in needed[split]:
+                continue
             if judgement.reply is None:
                 yield Assigned(split, "benign", clip)
-            else:
-                warning = Intervention(
-                    judgement.category or "",
-                    judgement.reply.text,
-                    judgement.reply.emotion,
-                    judgement.made_by,
-                )
-                yield Assigned(split, "alarms", replace(clip, intervention=warning))
-
-
-def _by_rule(clips: list[Clip], report: Report) -> Iterator[tuple[Clip, Judgement]]:
-    for clip in clips:
-        try:
-            yield clip, judge(clip)
-        except Dropped as dropped:
-            report(dropped.drop)
+            elif judgement.category:
+                yield Assigned(split, "alarms", clip)

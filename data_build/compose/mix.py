@@ -15,6 +15,8 @@ from soundflow.audio.level import Float32, active_power, audible_span, gain_to
 from soundflow.protocol.timebase import to_samples
 from soundflow.shards.schema import NoiseTrack, SourceClip
 
+_TRIES = 64  # draws from a pool of noise before a stream goes without
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -79,6 +81,7 @@ def mix(
     n_samples: int,
     placed: Sequence[Placed],
     noise: tuple[Sequence[Clip], Sequence[Clip]],
+    may_lie_under: Callable[[Clip], bool],
     read: Callable[[Clip], Float32],
     config: ComposeConfig,
     seed: StreamSeed,
@@ -90,7 +93,8 @@ def mix(
     foreground power (over what is audible) to noise power (over the stream) is its drawn SNR.
 
     Args:
-        noise: event-like and ambient noise clips; an empty pool leaves its track out.
+        noise: event-like and ambient noise clips.
+        may_lie_under: which of them may be used; where none is left there is no track.
     """
     levels = seed.generator("levels")
     level_db = between(config.level_db, levels)
@@ -112,7 +116,7 @@ def mix(
         room += item.samples[: len(room)] * np.float32(gain)
         gains_db.append(round(20 * float(np.log10(max(gain, 1e-6))), 3))
     power = foreground_power(foreground, placed) or 10 ** (level_db / 10)
-    beds, tracks = _noise(n_samples, power, noise, read, config.noise, seed)
+    beds, tracks = _noise(n_samples, power, noise, may_lie_under, read, config.noise, seed)
     audio = foreground + beside
     for bed in beds:
         audio += bed
@@ -130,6 +134,7 @@ def _noise(
     n_samples: int,
     power: float,
     noise: tuple[Sequence[Clip], Sequence[Clip]],
+    may_lie_under: Callable[[Clip], bool],
     read: Callable[[Clip], Float32],
     config: NoiseConfig,
     seed: StreamSeed,
@@ -142,10 +147,12 @@ def _noise(
         # Every number is drawn whether it is needed or not, so that no track changes the other.
         wanted, entry = clips.random() < config.share, generator(int(clips.integers(1 << 62)))
         snr_db = between(config.snr_db, snrs) - offset_db
-        if not wanted or not len(pool):
+        if not wanted:
             continue
         fade = to_samples(config.crossfade_s)
-        bed, used = noise_bed(n_samples, pool, read, fade, entry)
+        bed, used = noise_bed(n_samples, pool, may_lie_under, read, fade, entry)
+        if not used:
+            continue
         mean = float(np.mean(bed.astype(np.float64) ** 2))
         if mean > 0.0:
             bed *= np.float32(np.sqrt(power / mean / 10 ** (snr_db / 10)))
@@ -157,11 +164,12 @@ def _noise(
 def noise_bed(
     n_samples: int,
     pool: Sequence[Clip],
+    may_lie_under: Callable[[Clip], bool],
     read: Callable[[Clip], Float32],
     crossfade_samples: int,
     rng: np.random.Generator,
 ) -> tuple[Float32, tuple[Clip, ...]]:
-    """Noise of ``n_samples`` and its clips.
+    """Noise of ``n_samples`` and its clips; none where no clip of ``pool`` may be used.
 
     Clips are drawn with replacement, each entered at a random point, and joined with equal-power
     cross-fades (the power of uncorrelated noises stays level through the join).
@@ -170,7 +178,9 @@ def noise_bed(
     used: list[Clip] = []
     at = 0
     while at < n_samples:
-        clip = pool[int(rng.integers(len(pool)))]
+        clip = _drawn(pool, may_lie_under, rng)
+        if clip is None:
+            break
         samples = read(clip)
         # Entered in its first half: long clips give other stretches, short ones are not eaten up.
         piece = samples[int(rng.integers(len(samples) // 2 + 1)) :]
@@ -188,9 +198,22 @@ def noise_bed(
     return out, tuple(used)
 
 
+def _drawn(
+    pool: Sequence[Clip], may_lie_under: Callable[[Clip], bool], rng: np.random.Generator
+) -> Clip | None:
+    """Any clip of ``pool`` that may be used; looks at a bounded number of them."""
+    for at in rng.integers(len(pool), size=_TRIES) if len(pool) else ():
+        clip = pool[int(at)]
+        if may_lie_under(clip):
+            return clip
+    return None
+
+
 def source_of(clip: Clip) -> SourceClip:
     """A clip as named in a record."""
-    return SourceClip(clip.id, clip.origin.corpus, clip.origin.licence, clip.origin.attribution)
+    return SourceClip(
+        clip.id, clip.origin.corpus, clip.origin.licence, clip.origin.attribution, clip.labels
+    )
 
 
 def foreground_power(foreground: Float32, placed: Sequence[Placed]) -> float:

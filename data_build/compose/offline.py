@@ -8,13 +8,13 @@ import numpy as np
 
 from data_build.compose.config import ComposeConfig
 from data_build.compose.mix import source_of, taper
-from data_build.compose.stream import STEP, Prepare
+from data_build.compose.timeline import STEP, Prepare
 from data_build.drops import Drop, Dropped
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, between
 from data_build.records import OfflinePlan
 from data_build.tokenize import Vocabulary, offline_sample
-from soundflow.audio.level import Float32, active_power, gain_to
+from soundflow.audio.level import Float32, active_power, audible_span, gain_to
 from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.schema import MixedItem, OfflineTurn, StreamRecord, StreamSample, quantise
 
@@ -44,7 +44,8 @@ def compose_offline(
         items = (
             MixedItem(
                 source_of(plan.clip), "recording", "foreground", 0, len(samples), gain_db,
-                plan.clip.speaker, plan.clip.text, report.hit_limit if report else None,
+                *audible_span(samples), plan.clip.speaker, plan.clip.text,
+                hit_limit=report.hit_limit if report else None,
             ),
         )  # fmt: skip
     pcm = quantise(samples)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -163,35 +162,6 @@ def _request(dialogue: Dialogue) -> ChatRequest:
         "last_source_round": max(0, len(dialogue.turns) - ROUNDS_BETWEEN),
     }
     return ChatRequest(read_prompt(PROMPT), variables, _SCHEMA)
-
-
-@dataclass(frozen=True)
-class FirstSoundProbe:
-    """A question about which sound came first, asked after ``at`` sounds."""
-
-    at: int
-    question: str
-    answer: str
-
-
-def first_sound_probe(
-    dialogue_id: str, sounds: Sequence[str], rng: np.random.Generator
-) -> FirstSoundProbe:
-    """A probe about sounds: asks which one came first, after at least three more.
-
-    Args:
-        sounds: names of the sounds, in order, in words that fit after "It was" ("a dog barking").
-
-    Raises:
-        Dropped: if there were too few sounds since the first, or it occurred again.
-    """
-    if len(sounds) <= ROUNDS_BETWEEN:
-        raise _unfit(dialogue_id, "fewer than three sounds since the first")
-    if sounds[0] in sounds[1:]:
-        raise _unfit(dialogue_id, "the first sound was repeated")
-    earliest = max(1 + ROUNDS_BETWEEN, earliest_late(len(sounds)))
-    at = int(rng.integers(earliest, len(sounds) + 1))
-    return FirstSoundProbe(at, "Which sound did I hear first?", f"It was {sounds[0]}.")
 
 
 def insert(dialogue: Dialogue, probe: Probe) -> Dialogue:

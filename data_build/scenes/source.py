@@ -19,7 +19,7 @@ from data_build.chat.client import ChatClient
 from data_build.clip_cache import ClipStore
 from data_build.drops import Drop, Dropped
 from data_build.randomness import generator as rng_of
-from data_build.records import Clip, Item
+from data_build.records import Clip
 from data_build.scenes.chat_model import ChatPlanner, ChatRefiner, ChatVerifier
 from data_build.scenes.config import ScenesConfig
 from data_build.scenes.generate import Generator, HttpGenerator, SynthGenerator
@@ -44,10 +44,6 @@ class CuratedScene:
 
     scene: Scene
     grounded: tuple[Grounded, ...]
-
-    def items(self) -> tuple[Item, ...]:
-        """What a stream plan is made of: no event has a reply of its own."""
-        return tuple(Item(g.clip, g.event.sound, track=g.event.role) for g in self.grounded)
 
     def provenance(self) -> dict[str, Any]:
         return {

@@ -82,7 +82,7 @@ class SpeechSource:
         voices = self.voices(language)
         return voices[int(rng.integers(len(voices)))]
 
-    def speak(self, clip: Clip, rng: np.random.Generator) -> Clip:
+    def speak(self, clip: Clip, voice: Voice) -> Clip:
         """An unspoken clip with its audio; any other clip as it is.
 
         Raises:
@@ -91,34 +91,25 @@ class SpeechSource:
         """
         if not isinstance(clip.audio, Unspoken):
             return clip
-        return self._spoken(clip, self.voice(clip.language, rng))
+        return self._spoken(clip, voice)
 
-    def say(
-        self,
-        text: str,
-        rng: np.random.Generator,
-        *,
-        voice: Voice | None = None,
-        language: str = "en",
-    ) -> Clip:
+    def say(self, text: str, voice: Voice) -> Clip:
         """A phrase of the builder (an instruction, a question).
 
         Raises:
             Dropped, ServerGone: as `speak`.
         """
-        voice = voice or self.voice(language, rng)
         clip = Clip(
             f"phrase/{text}", "speech", Unspoken(), OWN_PHRASES, text=text, language=voice.language
         )
         return self._spoken(clip, voice)
 
-    def converse(self, dialogue: Dialogue, rng: np.random.Generator) -> tuple[SpokenTurn, ...]:
+    def converse(self, dialogue: Dialogue, voice: Voice) -> tuple[SpokenTurn, ...]:
         """A dialogue spoken by one voice: every turn, or none at all.
 
         Raises:
             Dropped, ServerGone: as `speak`, for any turn of it.
         """
-        voice = self.voice(dialogue.language, rng)
         return tuple(
             SpokenTurn(
                 self._spoken(

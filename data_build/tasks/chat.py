@@ -8,14 +8,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from data_build.drops import Dropped
 from data_build.labelling.history import Probe, insert, model_probe, rule_probe
-from data_build.records import Dialogue
+from data_build.records import Dialogue, Item
 from data_build.tasks.context import Planned, PlannerContext, behind
-from data_build.tasks.events import alarm_item
+
+_TURNS = 2
 
 
 def plan_multi_turn(ctx: PlannerContext) -> Planned:
@@ -38,7 +40,7 @@ def plan_facts(ctx: PlannerContext) -> Planned:
             turns += more.turns
             ids.append(more.id)
     joined = replace(first, id="+".join(ids), turns=tuple(turns))
-    return Planned(ctx.turns(joined), {"dialogues": ids})
+    return Planned(ctx.turns(joined), {"dialogues": ids}, least=1)
 
 
 def plan_emotion(ctx: PlannerContext) -> Planned:
@@ -69,14 +71,15 @@ def with_mixins(ctx: PlannerContext, dialogue: Dialogue) -> Planned:
     chances, mixed_in = ctx.config.mixins, list[str]()
     notes: dict[str, Any] = {"dialogue": dialogue.id, "mixed_in": mixed_in}
     taken = ctx.leading(dialogue)
-    whole = False
+    point = min(len(taken.turns), _TURNS)  # so many turns make a conversation
     if ctx.chance(chances.history):
         try:
             probe = probe_of(ctx, dialogue)
         except Dropped:
             pass  # nothing to ask about in this dialogue
         else:
-            taken, whole = ended_by(dialogue, probe), True
+            taken = ended_by(dialogue, probe)
+            point = len(taken.turns)
             mixed_in.append("history")
             notes["probe"] = vars(probe)
     items = list(ctx.turns(taken))
@@ -86,10 +89,17 @@ def with_mixins(ctx: PlannerContext, dialogue: Dialogue) -> Planned:
         items.insert(int(ctx.rng.integers(len(items))), sound)
         mixed_in.append("silent")
     if ctx.chance(chances.proactive) and len(ctx.pools.alarms):
-        alarm = alarm_item(ctx.any_of(ctx.pools.alarms, "sound that calls for help"))
+        alarm = ctx.sound(ctx.pools.alarms, "sound that calls for help")
         items.insert(int(ctx.rng.integers(len(items))), alarm)
         mixed_in.append("proactive")
-    return Planned(tuple(items), notes, whole)
+    return Planned(tuple(items), notes, least=least_of(items, point))
+
+
+def least_of(items: Sequence[Item], turns: int) -> int:
+    """How many items hold ``turns`` turns of the user and every sound among the turns."""
+    places = [n for n, item in enumerate(items, 1) if item.address is not None][:turns]
+    sounds = [n for n, item in enumerate(items, 1) if item.address is None]
+    return max([*places, *sounds])
 
 
 def probe_of(ctx: PlannerContext, dialogue: Dialogue) -> Probe:

@@ -150,9 +150,23 @@ class MixInConfig:
 
 
 @dataclass(frozen=True, config=SETTINGS)
+class InstructionsConfig:
+    """How a stream says which task it is.
+
+    Attributes:
+        written_share: share of the instructed streams whose instruction is a text before the
+            stream; in the others the user speaks it. A stream without an instruction has the
+            default behaviour: replies when addressed, warnings of danger, silence otherwise.
+    """
+
+    written_share: Fraction = 0.5
+
+
+@dataclass(frozen=True, config=SETTINGS)
 class TasksConfig:
     """One block of settings for each group of tasks."""
 
+    instructions: InstructionsConfig = field(default_factory=InstructionsConfig)
     cues: CueStreamConfig = field(default_factory=CueStreamConfig)
     counting: CountingConfig = field(default_factory=CountingConfig)
     transcription: TranscriptionConfig = field(default_factory=TranscriptionConfig)

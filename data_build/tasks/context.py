@@ -10,19 +10,34 @@ import numpy as np
 
 from data_build.chat.client import ChatClient
 from data_build.drops import Drop, Dropped
+from data_build.labelling.sounds import sound_name
 from data_build.pools.pools import Cue, Pools
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed
-from data_build.records import Clip, Dialogue, Item, PlannedReply, Recorded, Unspoken
+from data_build.records import (
+    Address,
+    Chat,
+    Clip,
+    Dialogue,
+    Instruction,
+    Item,
+    Recorded,
+    Request,
+    Turn,
+    Unspoken,
+    Voice,
+)
 from data_build.scenes.source import CuratedScene, SceneSource
 from data_build.speech.speech_source import SpeechSource
 from data_build.tasks.config import TasksConfig
-from data_build.tasks.wording import shortened, sound_name
+from data_build.tasks.wording import phrase, phrases, shortened
 
 T = TypeVar("T")
 STEP = "plan"
 TURN = "user turn"  # name of what the user says to the assistant
 _TRIES, _SCANNED = 32, 2_000
+_OTHER_VOICES = 16  # draws to find a voice that no other role has
+USER = "user"  # the role of whoever speaks to the assistant
 _AFTER_S = 0.05  # kept behind the last word of speech that is cut, if nothing follows sooner
 
 
@@ -44,14 +59,41 @@ class PlannerResources:
 
 @dataclass(frozen=True)
 class Planned:
-    """The items of a stream, in order, and notes for its provenance.
+    """What happens in a stream.
 
-    A ``whole`` one makes no sense without its last item.
+    Attributes:
+        items: in order.
+        notes: for its provenance.
+        system, instruction: what is in force when it begins, in words and for the labels.
+        least: so many foreground items at the beginning make its point; None: all of them do.
     """
 
     items: tuple[Item, ...]
     notes: dict[str, Any] = field(default_factory=dict)
-    whole: bool = False
+    system: str = ""
+    instruction: Instruction = field(default_factory=Chat)
+    least: int | None = None
+
+
+class SessionVoices:
+    """The voices of one session: one for each role, and no two roles share one if avoidable."""
+
+    def __init__(self, speech: SpeechSource, rng: np.random.Generator) -> None:
+        self._speech = speech
+        self._rng = rng
+        self._drawn: dict[tuple[str, str], Voice] = {}
+
+    def of(self, role: str, language: str) -> Voice:
+        """The voice of ``role`` in a language, drawn when it first speaks."""
+        code = language.split("-")[0].lower()
+        if (role, code) not in self._drawn:
+            voice = self._speech.voice(code, self._rng)
+            for _ in range(_OTHER_VOICES):
+                if voice not in self._drawn.values():
+                    break
+                voice = self._speech.voice(code, self._rng)
+            self._drawn[role, code] = voice
+        return self._drawn[role, code]
 
 
 @dataclass(frozen=True)
@@ -61,8 +103,8 @@ class PlannerContext:
     Attributes:
         longest_s: recorded speech that is longer is cut to it, where its words have times.
         report: takes the drops of damaged items that the plan does without.
-        rng: decides what happens. Takes and voices have generators of their own
-            (``takes``, ``voices``), so that other voices or more takes leave the plan as it is.
+        rng: decides what happens. Takes and voices have generators of their own, so that other
+            voices or more takes leave the plan as it is.
     """
 
     pools: Pools
@@ -72,7 +114,7 @@ class PlannerContext:
     report: Callable[[Drop], None]
     rng: np.random.Generator
     takes: np.random.Generator
-    voices: np.random.Generator
+    voices: SessionVoices
 
     @staticmethod
     def of(
@@ -83,8 +125,11 @@ class PlannerContext:
         seed: StreamSeed,
         report: Callable[[Drop], None],
     ) -> PlannerContext:
-        draws = (seed.generator("plan"), seed.generator("clips"), seed.generator("speech"))
-        return PlannerContext(pools, resources, config, longest_s, report, *draws)
+        return PlannerContext(
+            pools, resources, config, longest_s, report,
+            seed.generator("plan"), seed.generator("clips"),
+            SessionVoices(resources.speech, seed.generator("speech")),
+        )  # fmt: skip
 
     def how_many(self, bounds: tuple[int, int]) -> int:
         """A number of ``bounds``, both included."""
@@ -119,52 +164,91 @@ class PlannerContext:
                     return item
         raise Dropped(Drop(STEP, what, f"there is no {what} in this split", "choice"))
 
-    def cue(self, cue: Cue, *, replies: bool = True) -> Item:
-        """Any take of ``cue``, with its reply if it has one.
+    def cue(self, cue: Cue) -> Item:
+        """Any take of ``cue``; what is said of a cue, the user says.
 
         Raises:
             Dropped: if it cannot be spoken.
         """
-        clip = self.spoken(cue.clips[int(self.takes.integers(len(cue.clips)))])
-        return Item(clip, cue.name, replies=(cue.reply,) if replies and cue.reply else ())
+        clip = self.spoken(cue.clips[int(self.takes.integers(len(cue.clips)))], USER)
+        return Item(clip, cue.name, is_cue=True)
 
     def sound(self, pool: Sequence[Clip], what: str) -> Item:
-        """Any sound of ``pool``, without a reply.
+        """Any sound of ``pool``.
 
         Raises:
             Dropped: if the pool is empty.
         """
-        return silent(self.any_of(pool, what))
+        return sound_item(self.any_of(pool, what))
 
-    def spoken(self, clip: Clip) -> Clip:
-        """A clip with its audio: a text is spoken, long recorded speech cut with its text.
+    def spoken(self, clip: Clip, role: str) -> Clip:
+        """A clip with its audio: a text is spoken by ``role``, long recorded speech cut with its
+        text.
 
         Raises:
             Dropped: if it cannot be spoken well enough, or is too long and cannot be cut.
         """
         if isinstance(clip.audio, Unspoken):
-            return self.resources.speech.speak(clip, self.voices)
+            return self.resources.speech.speak(clip, self.voices.of(role, clip.language))
         return fitted(clip, self.longest_s) if clip.kind == "speech" else clip
 
-    def say(self, text: str, reply: PlannedReply | None) -> Item:
-        """A spoken request or question of the user, answered at its end.
+    def say(self, text: str, address: Address) -> Item:
+        """What the user says to the assistant, beside the turns of a dialogue.
 
         Raises:
             Dropped: if it cannot be spoken.
         """
-        clip = self.resources.speech.say(text, self.voices)
-        return Item(clip, TURN, replies=(reply,) if reply else ())
+        clip = self.resources.speech.say(text, self.voices.of(USER, "en"))
+        return Item(clip, TURN, address=address)
 
-    def turns(self, dialogue: Dialogue) -> tuple[Item, ...]:
-        """A dialogue spoken by one voice, every turn answered at its end.
+    def ask(self, kind: str, question: Address, **words: str) -> Item:
+        """A question of the user, in any of its forms."""
+        return self.say(phrase(phrases().questions[kind], self.rng).format(**words), question)
+
+    def request(self, kind: str, instruction: Instruction, **words: str) -> Item:
+        """An instruction that the user speaks."""
+        forms = phrases().instructions[kind]
+        text = phrase(forms.spoken, self.rng).format(**words)
+        return self.say(text, Request(instruction, forms.reply))
+
+    def instructed(
+        self,
+        kind: str,
+        instruction: Instruction,
+        items: Sequence[Item],
+        notes: dict[str, Any],
+        *,
+        least: int | None = None,
+        **words: str,
+    ) -> Planned:
+        """A stream under an instruction: written before it, or spoken at its beginning.
+
+        Args:
+            kind: its words in phrases.yaml, filled with ``words``.
+            least: as in `Planned`, without the spoken instruction.
+        """
+        if self.chance(self.config.instructions.written_share):
+            written = phrase(phrases().instructions[kind].written, self.rng).format(**words)
+            return Planned(
+                tuple(items), {**notes, "instructed": "written"}, written, instruction, least
+            )
+        spoken = self.request(kind, instruction, **words)
+        return Planned(
+            (spoken, *items), {**notes, "instructed": "spoken"},
+            least=None if least is None else least + 1,
+        )  # fmt: skip
+
+    def turns(self, dialogue: Dialogue, role: str = USER) -> tuple[Item, ...]:
+        """A dialogue spoken by one voice, each turn with the reply of its corpus.
 
         Raises:
             Dropped: if it cannot be spoken well enough.
         """
         limit = self.config.dialogue.max_reply_words
+        voice = self.voices.of(role, dialogue.language)
         return tuple(
-            Item(t.clip, TURN, replies=(PlannedReply(shortened(t.assistant, limit), t.emotion),))
-            for t in self.resources.speech.converse(dialogue, self.voices)
+            Item(t.clip, TURN, address=Turn(shortened(t.assistant, limit), t.emotion))
+            for t in self.resources.speech.converse(dialogue, voice)
         )
 
     def leading(self, dialogue: Dialogue) -> Dialogue:
@@ -172,7 +256,7 @@ class PlannerContext:
         return replace(dialogue, turns=dialogue.turns[: self.how_many(self.config.dialogue.turns)])
 
     def others(self) -> list[Item]:
-        """Additional sounds without a reply, for a stream about something else."""
+        """Additional sounds, for a stream about something else."""
         count = self.how_many(self.config.sounds.others)
         return [self.sound(self.pools.sounds, "sound") for _ in range(count)]
 
@@ -198,8 +282,8 @@ class PlannerContext:
         return tuple(out)
 
 
-def silent(clip: Clip) -> Item:
-    """A sound without a reply."""
+def sound_item(clip: Clip) -> Item:
+    """A sound under its own name."""
     return Item(clip, sound_name(clip))
 
 

@@ -1,19 +1,17 @@
 """Tasks about events: a reply to events that deserve one, silence at all others.
 
 What deserves a reply is set by the cues of a recipe and by the intervention policy, which
-classifies the sounds of the sources (`data_build.labelling`). The plans are the same.
+judges the sounds of the sources (`data_build.labelling`). The plans are the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from data_build.drops import Drop, Dropped
 from data_build.pools.pools import Cue
-from data_build.records import Clip, Intervention, Item, PlannedReply
-from data_build.tasks.context import STEP, Planned, PlannerContext
-from data_build.tasks.wording import sound_name
+from data_build.records import Clip, CountSound, Item, Request
+from data_build.tasks.context import STEP, Planned, PlannerContext, sound_item
 
 
 def plan_cues(ctx: PlannerContext) -> Planned:
@@ -32,29 +30,30 @@ def plan_quiet(ctx: PlannerContext) -> Planned:
     It uses cues without a reply, or else sounds that need no reply by the policy.
     """
     count = ctx.how_many(ctx.config.cues.items)
-    return Planned(tuple(_silent(ctx) for _ in range(count)))
+    return Planned(tuple(_silent(ctx) for _ in range(count)), least=1)
 
 
 def plan_single(ctx: PlannerContext) -> Planned:
     """One sound that calls for help among everyday sounds."""
     alarm = ctx.any_of(ctx.pools.alarms, "sound that calls for help")
-    items = ctx.scattered([alarm_item(alarm)], _harmless(ctx))
-    return Planned(items, {"category": intervention_of(alarm).category})
+    return Planned(
+        ctx.scattered([sound_item(alarm)], _harmless(ctx)), {"category": category_of(alarm)}
+    )
 
 
 def plan_several(ctx: PlannerContext) -> Planned:
-    """Sounds of one category of danger, each with its own reply, among everyday sounds."""
+    """Sounds of one category of danger among everyday sounds."""
     first = ctx.any_of(ctx.pools.alarms, "sound that calls for help")
-    category = intervention_of(first).category
+    category = category_of(first)
     alarms = [first] + [
         ctx.pick(
             ctx.pools.alarms,
-            lambda c: intervention_of(c).category == category,
+            lambda c: category_of(c) == category,
             f"sound of category {category}",
         )
         for _ in range(ctx.how_many(ctx.config.sounds.alarms) - 1)
     ]
-    items = ctx.scattered([alarm_item(clip) for clip in alarms], _harmless(ctx))
+    items = ctx.scattered([sound_item(clip) for clip in alarms], _harmless(ctx))
     return Planned(items, {"category": category})
 
 
@@ -74,30 +73,22 @@ def plan_counting(ctx: PlannerContext) -> Planned:
     instructed = not distractors or not ctx.chance(counting.uninstructed_share)
     items: list[Item] = []
     if instructed:
-        items.append(ctx.say(counting.instruction, PlannedReply(counting.reply)))
+        instruction = CountSound(counted.name, counting.words)
+        items.append(ctx.say(counting.instruction, Request(instruction, counting.reply)))
     else:
         items.append(_any_cue(ctx, distractors))
-    for number in range(ctx.how_many((1, len(counting.words)))):
+    for _ in range(ctx.how_many((1, len(counting.words)))):
         if distractors and ctx.chance(counting.distractor_share):
             items.append(_any_cue(ctx, distractors))
-        sound = ctx.cue(counted, replies=False)
-        if instructed:
-            sound = replace(sound, replies=(PlannedReply(counting.words[number]),))
-        items.append(sound)
-    return Planned(tuple(items), {"instructed": instructed})
+        items.append(ctx.cue(counted))
+    return Planned(tuple(items), {"instructed": "spoken" if instructed else ""}, least=2)
 
 
-def alarm_item(clip: Clip) -> Item:
-    """A sound that the intervention policy answers, with its answer."""
-    warning = intervention_of(clip)
-    return Item(clip, sound_name(clip), replies=(PlannedReply(warning.text, warning.emotion),))
-
-
-def intervention_of(clip: Clip) -> Intervention:
-    """What the policy says to a clip of the pool of alarms."""
-    if clip.intervention is None:
-        raise RuntimeError(f"{clip.id} lies among the alarms without an intervention")
-    return clip.intervention
+def category_of(clip: Clip) -> str:
+    """The kind of danger of a clip of the pool of alarms."""
+    if clip.judgement is None:
+        raise RuntimeError(f"{clip.id} lies among the alarms without a judgement")
+    return clip.judgement.category
 
 
 def _any_cue(ctx: PlannerContext, cues: Sequence[Cue]) -> Item:

@@ -4,55 +4,71 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from data_build.records import Item, PlannedReply
-from data_build.tasks.context import Planned, PlannerContext, silent
-from data_build.tasks.wording import phrase, sound_class, sound_name
+from data_build.labelling.sounds import alike, sound_class, sound_name
+from data_build.records import Chat, Item, KeepQuiet, WatchFor
+from data_build.tasks.context import Planned, PlannerContext, sound_item
 
-_WATCH = ("Tell me when you hear this: {}.", "Let me know as soon as you hear this: {}.")
-_QUIET = ("Please be quiet for now.", "Do not answer me for a while.")
-_GO_ON = ("You can talk again.", "Please answer me again.")
+_GUEST = "guest"  # somebody else who speaks to the assistant
 
 
 def plan_alert(ctx: PlannerContext) -> Planned:
-    """An alert at one kind of sound; the same sounds deserve no reply if another was named."""
+    """An alert at one kind of sound; the same sounds deserve none if another was named."""
     sounds = ctx.pools.sounds
     target = ctx.any_of(sounds, "sound")
-    name, kind = sound_name(target), sound_class(target)
-    other = ctx.pick(sounds, lambda c: sound_class(c) != kind, "other kind of sound")
-    instructed = not ctx.chance(ctx.config.sounds.uninstructed_share)
-    named = name if instructed else sound_name(other)
-    spared = {kind} if instructed else {kind, sound_class(other)}
-    said = phrase(_WATCH, ctx.rng).format(named)
-    request = ctx.say(said, PlannedReply("I will tell you."))
-    reply = PlannedReply(f"That was it: {name}.")
-    watched = replace(silent(target), replies=(reply,) if instructed else ())
+    kind = sound_class(target)
+    other = ctx.pick(sounds, lambda c: not alike(sound_class(c), kind), "other kind of sound")
+    named = other if ctx.chance(ctx.config.sounds.uninstructed_share) else target
+    asked = sound_class(named)
     others = [
-        silent(ctx.pick(sounds, lambda c: sound_class(c) not in spared, "other kind of sound"))
+        sound_item(
+            ctx.pick(
+                sounds,
+                lambda c: not any(alike(sound_class(c), k) for k in (kind, asked)),
+                "other kind of sound",
+            )
+        )
         for _ in range(ctx.how_many(ctx.config.sounds.others))
     ]
-    items = ctx.scattered([watched] * ctx.how_many((1, 2)), others)
-    return Planned((request, *items), {"watched": named, "target": name})
+    # Not the identical recording where the split has another one.
+    again = ctx.pick(sounds, lambda c: sound_class(c) == kind, "sound")
+    watched = [sound_item(clip) for clip in (target, again)[: ctx.how_many((1, 2))]]
+    name = sound_name(named)
+    notes = {"watched": asked, "target": kind}
+    items = ctx.scattered(watched, others)
+    return ctx.instructed("watch", WatchFor(asked, name), items, notes, name=name)
 
 
 def plan_hold(ctx: PlannerContext) -> Planned:
-    """Turns are answered, not answered, and answered again, as the user asks."""
-    first, second = (ctx.any_of(ctx.pools.dialogues, "dialogue") for _ in range(2))
+    """Turns are answered, not answered, and answered again, as the user asks.
+
+    "Do not answer me" silences the one who says it; "be quiet" holds for everybody. Somebody else
+    who speaks meanwhile is answered in the first case only.
+    """
+    first, second, third = (ctx.any_of(ctx.pools.dialogues, "dialogue") for _ in range(3))
     held = replace(first, id=f"{first.id}+{second.id}", turns=(first.turns[0], second.turns[-1]))
     unanswered, answered = ctx.turns(held)
-    quiet = ctx.say(phrase(_QUIET, ctx.rng), PlannedReply("All right."))
-    go_on = ctx.say(phrase(_GO_ON, ctx.rng), PlannedReply("I am back."))
-    items = (quiet, replace(unanswered, replies=()), go_on, answered)
-    return Planned(items, {"dialogues": [first.id, second.id]}, whole=True)
+    everybody = ctx.chance(0.5)
+    quiet = ctx.request("quiet" if everybody else "quiet_to_me", KeepQuiet(everybody))
+    meanwhile: tuple[Item, ...] = ()
+    if ctx.chance(0.5):
+        meanwhile = ctx.turns(replace(third, turns=third.turns[:1]), _GUEST)
+        if meanwhile[0].clip.speaker == unanswered.clip.speaker:
+            meanwhile = ()  # the split has one voice only
+    items = (quiet, unanswered, *meanwhile, ctx.request("go_on", Chat()), answered)
+    notes = {"dialogues": [first.id, second.id], "everybody": everybody}
+    return Planned(items, notes)
 
 
 def plan_carry_out(ctx: PlannerContext) -> Planned:
-    """Instructions of a text corpus, with speech of bystanders between them."""
+    """Instructions of a text corpus, with speech of a bystander between them.
+
+    The user is the one who has spoken first, so that a bystander is known by another voice.
+    """
     dialogue = ctx.leading(ctx.any_of(ctx.pools.dialogues, "dialogue"))
-    turns = ctx.turns(dialogue)
-    by = turns[0].clip.speaker
+    first, *more = ctx.turns(dialogue)
     talk = []
     for _ in range(ctx.how_many((0, 2))):
-        clip = ctx.spoken(ctx.any_of(ctx.pools.speech, "speech"))
-        if clip.speaker != by:
+        clip = ctx.spoken(ctx.any_of(ctx.pools.speech, "speech"), "bystander")
+        if clip.speaker != first.clip.speaker:
             talk.append(Item(clip, "somebody else"))
-    return Planned(ctx.scattered(turns, talk), {"dialogue": dialogue.id})
+    return Planned((first, *ctx.scattered(more, talk)), {"dialogue": dialogue.id}, least=1)

@@ -21,7 +21,7 @@ from data_build.tasks import (
     translation,
     understanding,
 )
-from data_build.tasks.context import Planned, PlannerContext
+from data_build.tasks.context import USER, Planned, PlannerContext
 from data_build.tasks.wording import shortened
 
 # What a task draws from: cues of the recipe, recorded or spoken speech, speech with a translation,
@@ -140,8 +140,18 @@ def plan_stream(stream_id: str, task: str, system: str, ctx: PlannerContext) -> 
     """
     about = TASKS[task]
     planned = about.plan(ctx)
+    least = planned.least
+    if least is None:
+        least = sum(item.track == "foreground" for item in planned.items)
     return StreamPlan(
-        stream_id, about.ability, task, system, planned.items, planned.notes, planned.whole
+        id=stream_id,
+        ability=about.ability,
+        task=task,
+        system=f"{system} {planned.system}".strip(),
+        instruction=planned.instruction,
+        items=planned.items,
+        least=least,
+        notes=planned.notes,
     )
 
 
@@ -160,7 +170,7 @@ def plan_offline(sample_id: str, form: Form, system: str, ctx: PlannerContext) -
         notes = {"dialogue": dialogue.id, "licence": dialogue.origin.licence}
         return OfflinePlan(sample_id, ability, form, system, None, turn.user, answer, notes)
     if form == "a_t":
-        clip = ctx.spoken(ctx.any_of(ctx.pools.speech, "speech"))
+        clip = ctx.spoken(ctx.any_of(ctx.pools.speech, "speech"), USER)
         return OfflinePlan(sample_id, ability, form, system, clip, None, clip.text)
     clip = ctx.any_of(ctx.pools.sounds, "sound")
     question, answers = understanding.question_about(clip, ctx.rng)

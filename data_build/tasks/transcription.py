@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from data_build.drops import Drop, Dropped
-from data_build.records import Clip, Item, PlannedReply, Word
+from data_build.records import Clip, Item, Transcribe, Word
 from data_build.speech.word_times import spoken_units
 from data_build.tasks.context import STEP, Planned, PlannerContext, behind
 
@@ -18,47 +19,53 @@ def plan_words(ctx: PlannerContext) -> Planned:
 
     Where nothing gives word times they are spread evenly over the clip, and the notes say so.
     """
-    return _word_by_word(ctx, _utterances(ctx))
+    return _word_by_word(ctx, [])
 
 
 def plan_utterances(ctx: PlannerContext) -> Planned:
     """The whole transcript is due at the end of the utterance."""
-    return Planned(
-        tuple(Item(c, SPEECH, replies=(PlannedReply(c.text),)) for c in _utterances(ctx))
-    )
+    items = [Item(clip, SPEECH) for clip in _utterances(ctx)]
+    kind = "transcribe_utterance"
+    return ctx.instructed(kind, Transcribe("utterance"), items, {}, least=1)
 
 
 def plan_words_in_noise(ctx: PlannerContext) -> Planned:
     """Partial transcripts of speech with one to three other sounds behind it."""
-    planned = _word_by_word(ctx, _utterances(ctx))
-    return Planned((*planned.items, *behind(ctx.others())), planned.notes)
+    return _word_by_word(ctx, behind(ctx.others()))
 
 
 def plan_speakers(ctx: PlannerContext) -> Planned:
     """Utterances of at least two speakers; each transcript begins with a speaker number."""
-    items: list[Item] = []
+    clips: list[Clip] = []
     known: list[str] = []
-    while len(known) < 2 or len(items) < ctx.config.transcription.utterances[1]:
-        clip = _utterance(ctx)
-        speaker = clip.speaker or clip.id
+    second = 0
+    first = ctx.any_of(ctx.pools.speech, "speech")
+    while len(known) < 2 or len(clips) < ctx.config.transcription.utterances[1]:
+        if len(clips) == _MOST_UTTERANCES:
+            raise Dropped(Drop(STEP, clips[-1].id, "no second speaker was found", "choice"))
+        # A text is spoken by either of two voices; a recording has its own speaker.
+        role = "first speaker" if ctx.chance(0.5) else "second speaker"
+        clips.append(ctx.spoken(_another(ctx, first) if clips else first, role))
+        speaker = clips[-1].speaker or clips[-1].id
         if speaker not in known:
             known.append(speaker)
-        text = f"Speaker {known.index(speaker) + 1}: {clip.text}"
-        items.append(Item(clip, SPEECH, replies=(PlannedReply(text),)))
-        if len(items) > _MOST_UTTERANCES:
-            raise Dropped(Drop(STEP, clip.id, "no second speaker was found", "choice"))
-    return Planned(tuple(items), {"speakers": known})
+            second = second or (len(clips) if len(known) == 2 else 0)
+    items = [Item(clip, SPEECH) for clip in clips]
+    return ctx.instructed(
+        "transcribe_speaker", Transcribe("speaker"), items, {"speakers": known}, least=second
+    )
 
 
-def word_times(ctx: PlannerContext, clip: Clip) -> tuple[tuple[Word, ...], str]:
-    """Words with their times and where these come from: source, engine, aligner, or a guess.
+def timed(ctx: PlannerContext, clip: Clip) -> Clip:
+    """The clip with times of its words: of its source, engine or aligner, or a guess ("even").
 
     Raises:
         Dropped: if the clip cannot be read.
     """
     if clip.words:
-        return clip.words, clip.words_by or "source"
-    return evenly_spread(clip, ctx.resources.prepare(clip).source_s), "even"
+        return clip
+    words = evenly_spread(clip, ctx.resources.prepare(clip).source_s)
+    return replace(clip, words=words, words_by="even")
 
 
 def evenly_spread(clip: Clip, length_s: float) -> tuple[Word, ...]:
@@ -72,19 +79,21 @@ def evenly_spread(clip: Clip, length_s: float) -> tuple[Word, ...]:
     return tuple(words)
 
 
-def _word_by_word(ctx: PlannerContext, clips: Sequence[Clip]) -> Planned:
-    items, sources = [], set()
-    for clip in clips:
-        words, by = word_times(ctx, clip)
-        sources.add(by)
-        replies = tuple(PlannedReply(w.text, after_s=w.end_s) for w in words)
-        items.append(Item(clip, SPEECH, replies=replies))
-    return Planned(tuple(items), {"word_times": "+".join(sorted(sources))})
-
-
-def _utterance(ctx: PlannerContext) -> Clip:
-    return ctx.spoken(ctx.any_of(ctx.pools.speech, "speech"))
+def _word_by_word(ctx: PlannerContext, beside: Sequence[Item]) -> Planned:
+    clips = [timed(ctx, clip) for clip in _utterances(ctx)]
+    items = [*(Item(clip, SPEECH) for clip in clips), *beside]
+    notes = {"word_times": "+".join(sorted({clip.words_by or "source" for clip in clips}))}
+    return ctx.instructed("transcribe_word", Transcribe("word"), items, notes, least=1)
 
 
 def _utterances(ctx: PlannerContext) -> list[Clip]:
-    return [_utterance(ctx) for _ in range(ctx.how_many(ctx.config.transcription.utterances))]
+    """Utterances to be written down; those that are texts are spoken by one voice."""
+    count = ctx.how_many(ctx.config.transcription.utterances)
+    first = ctx.any_of(ctx.pools.speech, "speech")
+    others = [_another(ctx, first) for _ in range(count - 1)]
+    return [ctx.spoken(clip, "speaker") for clip in (first, *others)]
+
+
+def _another(ctx: PlannerContext, first: Clip) -> Clip:
+    """Speech in the language of ``first``: a speaker has one voice, and that in one language."""
+    return ctx.pick(ctx.pools.speech, lambda c: c.language == first.language, "speech")

@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-from data_build.records import Clip, Item, PlannedReply, Word
-from data_build.speech.word_times import spoken_units
+from data_build.records import Clip, Item, Translate
 from data_build.tasks.context import Planned, PlannerContext
-from data_build.tasks.transcription import SPEECH, word_times
-from data_build.tasks.wording import phrase
+from data_build.tasks.transcription import SPEECH, timed
+from data_build.tasks.wording import language_name
 
-_REQUESTS = ("Please translate what you hear.", "Translate everything from now on, please.")
+_SPEAKER = "speaker"
 
 
 def plan_segments(ctx: PlannerContext) -> Planned:
     """Every utterance is a segment; its translation is due at its end."""
-    return Planned(tuple(_final(clip) for clip in _utterances(ctx)))
+    clips = _utterances(ctx)
+    return ctx.instructed("translate", Translate(), _items(clips), {}, least=1, **_into(clips[0]))
 
 
 def plan_wait_k(ctx: PlannerContext) -> Planned:
-    """Word t of the translation is due when word min(k + t - 1, n) of the source ends.
-
-    The rest of a translation that is longer than its source comes at the end (Ma et al. 2019,
-    STACL, the wait-k policy).
-    """
+    """The translation follows the source word by word, k words behind."""
     k = ctx.config.translation.wait_k
-    items, sources = [], set()
-    for clip in _utterances(ctx):
-        words, by = word_times(ctx, clip)
-        sources.add(by)
-        items.append(Item(clip, SPEECH, replies=wait_k(clip, words, k)))
-    return Planned(tuple(items), {"wait_k": k, "word_times": "+".join(sorted(sources))})
+    clips = [timed(ctx, clip) for clip in _utterances(ctx)]
+    notes = {"wait_k": k, "word_times": "+".join(sorted({c.words_by or "source" for c in clips}))}
+    words = {**_into(clips[0]), "k": str(k)}
+    kind = "translate_wait_k"
+    return ctx.instructed(kind, Translate(k), _items(clips), notes, least=1, **words)
 
 
 def plan_on_request(ctx: PlannerContext) -> Planned:
     """Foreign speech needs no reply until the user asks for a translation."""
-    clips = _utterances(ctx)
-    before = Item(_foreign(ctx), SPEECH)
-    if ctx.chance(ctx.config.translation.uninstructed_share):
-        return Planned((before, *(Item(clip, SPEECH) for clip in clips)), {"instructed": False})
-    request = ctx.say(phrase(_REQUESTS, ctx.rng), PlannedReply("I will translate."))
-    items = (before, request, *(_final(clip) for clip in clips))
-    return Planned(items, {"instructed": True})
+    before, *clips = [_foreign(ctx), *_utterances(ctx)]
+    items = _items(clips)
+    if not ctx.chance(ctx.config.translation.uninstructed_share):
+        items = (ctx.request("translate", Translate(), **_into(clips[0])), *items)
+    instructed = "spoken" if items[0].address else ""
+    return Planned(
+        (*_items([before]), *items), {"instructed": instructed}, least=2 + bool(instructed)
+    )
 
 
 def plan_conversation(ctx: PlannerContext) -> Planned:
     """Two languages in turn, each translated into that of the other side."""
-    first = _foreign(ctx)
-    items = [_final(first)]
-    sides = (first.translation_language, first.language)
+    clips = [_foreign(ctx)]
+    sides = (clips[0].translation_language, clips[0].language)
     for number in range(ctx.how_many(ctx.config.translation.utterances)):
         spoken, target = sides[number % 2], sides[(number + 1) % 2]
 
@@ -54,26 +49,32 @@ def plan_conversation(ctx: PlannerContext) -> Planned:
             return (clip.language, clip.translation_language) == (spoken, target)
 
         what = f"speech from {spoken!r} to {target!r}"
-        items.append(_final(ctx.spoken(ctx.pick(ctx.pools.translated, fits, what))))
-    return Planned(tuple(items), {"languages": list(sides)})
+        clips.append(ctx.spoken(ctx.pick(ctx.pools.translated, fits, what), spoken))
+    notes = {"languages": list(sides)}
+    words = {"language": language_name(sides[0]), "other": language_name(sides[1])}
+    return ctx.instructed("interpret", Translate(), _items(clips), notes, least=2, **words)
 
 
-def wait_k(clip: Clip, words: tuple[Word, ...], k: int) -> tuple[PlannedReply, ...]:
-    """The translation word by word, each with the time at which it is due."""
-    targets = spoken_units(clip.translation, clip.translation_language)
-    return tuple(
-        PlannedReply(target, after_s=words[min(k + number, len(words)) - 1].end_s)
-        for number, target in enumerate(targets)
+def _items(clips: list[Clip]) -> tuple[Item, ...]:
+    return tuple(Item(clip, SPEECH) for clip in clips)
+
+
+def _into(clip: Clip) -> dict[str, str]:
+    return {"language": language_name(clip.translation_language)}
+
+
+def _foreign(ctx: PlannerContext, into: str | None = None) -> Clip:
+    """Any speech with a translation (``into`` one language)."""
+    clip = ctx.pick(
+        ctx.pools.translated,
+        lambda c: into is None or c.translation_language == into,
+        "speech with a translation",
     )
-
-
-def _final(clip: Clip) -> Item:
-    return Item(clip, SPEECH, replies=(PlannedReply(clip.translation),))
-
-
-def _foreign(ctx: PlannerContext) -> Clip:
-    return ctx.spoken(ctx.any_of(ctx.pools.translated, "speech with a translation"))
+    return ctx.spoken(clip, _SPEAKER)
 
 
 def _utterances(ctx: PlannerContext) -> list[Clip]:
-    return [_foreign(ctx) for _ in range(ctx.how_many(ctx.config.translation.utterances))]
+    """Utterances that are translated into one language, which the instruction names."""
+    first = _foreign(ctx)
+    count = ctx.how_many(ctx.config.translation.utterances) - 1
+    return [first, *(_foreign(ctx, first.translation_language) for _ in range(count))]

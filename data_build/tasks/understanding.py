@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from data_build.records import Clip, PlannedReply
-from data_build.tasks.context import Planned, PlannerContext, silent
-from data_build.tasks.wording import (
+from data_build.drops import Drop, Dropped
+from data_build.labelling.sounds import (
+    alike,
     as_sentence,
     described,
-    number_word,
-    phrase,
+    how_many,
     sound_class,
     sound_name,
 )
+from data_build.pools.onsets import count_onsets
+from data_build.records import AskCount, AskLatest, Clip, DescribeSounds
+from data_build.tasks.context import STEP, Planned, PlannerContext, sound_item
+from data_build.tasks.wording import phrase, phrases
 
-_OPEN = ("What was that sound?", "What did you just hear?", "Tell me what made that noise.")
-_DESCRIBE = ("Describe every sound you hear.", "Tell me about the sounds around me.")
+_TRIES = 12  # clips that are looked at for one that can be counted
 
 
 def plan_open(ctx: PlannerContext) -> Planned:
     """Sounds, then a question about the last one; the corpus' own question where it has one."""
     clips = _different(ctx, ctx.how_many(ctx.config.sounds.others))
-    question, answers = question_about(clips[-1], ctx.rng)
-    asked = ctx.say(question, PlannedReply(answers[0], answers=answers[1:]))
-    return Planned((*map(silent, clips), asked), {"asked": question}, whole=True)
+    question, _ = question_about(clips[-1], ctx.rng)
+    return Planned((*map(sound_item, clips), ctx.say(question, AskLatest())), {"asked": question})
 
 
 def plan_choice(ctx: PlannerContext) -> Planned:
@@ -34,37 +33,51 @@ def plan_choice(ctx: PlannerContext) -> Planned:
     asked_about, *others = _different(ctx, 1 + ctx.how_many(ctx.config.sounds.others))
     right, names = sound_name(asked_about), [sound_name(other) for other in others]
     names.insert(int(ctx.rng.integers(len(names) + 1)), right)
-    question = f"Was it {', '.join(names[:-1])} or {names[-1]}?"
-    asked = ctx.say(question, PlannedReply(as_sentence(right)))
-    return Planned((silent(asked_about), asked), {"asked": question, "choices": names}, whole=True)
+    joined = f"{', '.join(names[:-1])} or {names[-1]}"
+    asked = ctx.ask("choice", AskLatest(tuple(names)), names=joined)
+    return Planned((sound_item(asked_about), asked), {"choices": names})
 
 
 def plan_description(ctx: PlannerContext) -> Planned:
-    """A request early on; after it every sound is described when it ends."""
-    request = phrase(_DESCRIBE, ctx.rng)
-    first = ctx.say(request, PlannedReply("I am listening."))
+    """An instruction; under it every sound is described when it ends."""
     clips = _different(ctx, ctx.how_many(ctx.config.sounds.others))
-    items = [replace(silent(clip), replies=(PlannedReply(described(clip)),)) for clip in clips]
-    return Planned((first, *items), {"asked": request})
+    items = [sound_item(clip) for clip in clips]
+    return ctx.instructed("describe", DescribeSounds(), items, {}, least=1)
 
 
 def plan_count(ctx: PlannerContext) -> Planned:
     """A sound several times among others, then a question how often it occurred."""
-    counted, *others = _different(ctx, 1 + ctx.how_many(ctx.config.sounds.others))
+    counted = [_countable(ctx, None)]
+    kind = sound_class(counted[0])
     times = ctx.how_many(ctx.config.sounds.counted)
-    items = ctx.scattered([silent(counted)] * times, [silent(other) for other in others])
-    question = f"How many times did you hear this: {sound_name(counted)}?"
-    reply = PlannedReply(as_sentence(number_word(times)), answers=(str(times),))
-    notes = {"asked": question, "times": times}
-    return Planned((*items, ctx.say(question, reply)), notes, whole=True)
+    counted += [_countable(ctx, kind) for _ in range(times - 1)]
+    others = [_other(ctx, {kind}) for _ in range(ctx.how_many(ctx.config.sounds.others))]
+    items = ctx.scattered([sound_item(c) for c in counted], [sound_item(c) for c in others])
+    asked = ctx.ask("count", AskCount(kind), name=sound_name(counted[0]))
+    return Planned((*items, asked), {"asked": kind})
 
 
 def question_about(clip: Clip, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
-    """A question about a clip and every answer that is right."""
+    """A question about a clip alone and every answer that is right."""
     if clip.question is not None:
         return clip.question.text, clip.question.answers
     said = (described(clip), as_sentence(sound_name(clip)))
-    return phrase(_OPEN, rng), tuple(dict.fromkeys(said))
+    return phrase(phrases().questions["latest"], rng), tuple(dict.fromkeys(said))
+
+
+def _countable(ctx: PlannerContext, kind: str | None) -> Clip:
+    """A sound of that kind (None: any) in which it can be told how many there are.
+
+    Raises:
+        Dropped: if none is found among a few.
+    """
+    for _ in range(_TRIES):
+        clip = ctx.pick(
+            ctx.pools.sounds, lambda c: kind is None or sound_class(c) == kind, "sound to count"
+        )
+        if how_many(clip, count_onsets(ctx.resources.prepare(clip).samples)) is not None:
+            return clip
+    raise Dropped(Drop(STEP, kind or "any", "no sound of a kind that can be counted", "choice"))
 
 
 def _different(ctx: PlannerContext, count: int) -> list[Clip]:
@@ -76,4 +89,8 @@ def _different(ctx: PlannerContext, count: int) -> list[Clip]:
 
 
 def _other(ctx: PlannerContext, kinds: set[str]) -> Clip:
-    return ctx.pick(ctx.pools.sounds, lambda c: sound_class(c) not in kinds, "other kind of sound")
+    return ctx.pick(
+        ctx.pools.sounds,
+        lambda c: not any(alike(sound_class(c), kind) for kind in kinds),
+        "other kind of sound",
+    )

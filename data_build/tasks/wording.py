@@ -1,72 +1,62 @@
-"""Words for sounds and numbers, as questions and answers need them."""
+"""The phrases of instructions and questions, and the length of replies."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
+import yaml
 
-from data_build.records import Clip
-from data_build.scenes.ontology import ontology, spoken_name
-
-_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_PLAIN = re.compile(r"[A-Za-z]+(?:[ _-][A-Za-z]+){0,3}")  # up to four words
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
+_PHRASES = Path(__file__).parent / "phrases.yaml"
 
 
-def phrase(phrases: Sequence[str], rng: np.random.Generator) -> str:
-    """Any of ``phrases``."""
-    return phrases[int(rng.integers(len(phrases)))]
+@dataclass(frozen=True)
+class InstructionWords:
+    """The forms of an instruction, and the reply to a spoken one."""
+
+    spoken: tuple[str, ...]
+    reply: str
+    written: tuple[str, ...] = ()
 
 
-def sound_name(clip: Clip) -> str:
-    """What a clip's sound is called: its own label in plain words ("glass breaking").
+@dataclass(frozen=True)
+class Phrases:
+    """What is said to the assistant, by purpose."""
 
-    A label that names a known class in other than plain words ("Smoke detector, smoke alarm") is
-    said as the first of them.
-    """
-    sound = _known(clip)
-    if sound is None:
-        label = clip.labels[0] if clip.labels else clip.caption or "sound"
-        return _words_of(label).strip(" .")
-    label, name = sound
-    return _words_of(label) if _PLAIN.fullmatch(label) else spoken_name(name)
+    instructions: dict[str, InstructionWords]
+    questions: dict[str, tuple[str, ...]]
+    languages: dict[str, str]
 
 
-def sound_class(clip: Clip) -> str:
-    """Equal for clips of one kind of sound, however their corpora name it."""
-    sound = _known(clip)
-    return sound[1] if sound else sound_name(clip)
+@lru_cache(maxsize=1)
+def phrases() -> Phrases:
+    """The phrases that come with the project."""
+    tree = yaml.safe_load(_PHRASES.read_text(encoding="utf-8"))
+    return Phrases(
+        {
+            name: InstructionWords(
+                tuple(forms["spoken"]), forms["reply"], tuple(forms.get("written", ()))
+            )
+            for name, forms in tree["instructions"].items()
+        },
+        {name: tuple(forms) for name, forms in tree["questions"].items()},
+        tree["languages"],
+    )
 
 
-def _known(clip: Clip) -> tuple[str, str] | None:
-    """The first label that names a class of the ontology, and that class."""
-    for label in clip.labels:
-        found = ontology().find(label)
-        if found is not None:
-            return label, found.name
-    return None
+def phrase(forms: Sequence[str], rng: np.random.Generator) -> str:
+    """Any of ``forms``."""
+    return forms[int(rng.integers(len(forms)))]
 
 
-def _words_of(label: str) -> str:
-    return label.replace("_", " ").strip().lower()
-
-
-def described(clip: Clip) -> str:
-    """A clip's caption as a sentence; where it has none, its name."""
-    return as_sentence(clip.caption or sound_name(clip))
-
-
-def as_sentence(text: str) -> str:
-    """With a capital and an end."""
-    text = text.strip()
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?", "。")) else f"{text}."
-
-
-def number_word(number: int) -> str:
-    return _NUMBERS[number] if number < len(_NUMBERS) else str(number)
+def language_name(code: str) -> str:
+    """What a language is called; its code where nothing is known."""
+    return phrases().languages.get(code.split("-")[0].lower(), code)
 
 
 def shortened(text: str, max_words: int) -> str:

@@ -28,12 +28,17 @@ Pcm = npt.NDArray[np.int16]
 
 @dataclass(frozen=True)
 class SourceClip:
-    """A clip that a stream is made of, with its licence."""
+    """A clip that a stream is made of, with its licence and the labels of its sounds."""
 
     id: str
     corpus: str
     licence: str
     attribution: str = ""
+    labels: tuple[str, ...] = ()
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> SourceClip:
+        return SourceClip(**{**data, "labels": tuple(data["labels"])})
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,9 @@ class MixedItem:
         what: its name in the timeline ("user turn", "smoke alarm", ...).
         track: "foreground", "background" or "ambient".
         gain_db: applied in the mix.
+        on_samples, end_samples: where it can be heard, in the stream.
         speaker, text: of speech.
+        reply_chunks: chunks of the replies that it deserves.
         hit_limit: whether the preprocessing used all the passes it may; None: not preprocessed.
     """
 
@@ -54,8 +61,11 @@ class MixedItem:
     start_samples: int
     n_samples: int
     gain_db: float
+    on_samples: int
+    end_samples: int
     speaker: str = ""
     text: str = ""
+    reply_chunks: tuple[int, ...] = ()
     hit_limit: bool | None = None
 
 
@@ -116,9 +126,16 @@ class StreamRecord:
             "replies": [vars(reply) for reply in self.replies],
             "events": [{**vars(e), "answers": list(e.answers)} for e in self.events],
             "offline": vars(self.offline) if self.offline else None,
-            "items": [{**vars(item), "clip": vars(item.clip)} for item in self.items],
+            "items": [
+                {
+                    **vars(item),
+                    "clip": _plain(item.clip),
+                    "reply_chunks": list(item.reply_chunks),
+                }
+                for item in self.items
+            ],
             "noise": [
-                {**vars(track), "clips": [vars(clip) for clip in track.clips]}
+                {**vars(track), "clips": [_plain(clip) for clip in track.clips]}
                 for track in self.noise
             ],
         }
@@ -142,16 +159,27 @@ class StreamRecord:
                 ),
                 "offline": OfflineTurn(**data["offline"]) if data["offline"] else None,
                 "items": tuple(
-                    MixedItem(**{**i, "clip": SourceClip(**i["clip"])}) for i in data["items"]
+                    MixedItem(
+                        **{
+                            **i,
+                            "clip": SourceClip.from_json(i["clip"]),
+                            "reply_chunks": tuple(i["reply_chunks"]),
+                        }
+                    )
+                    for i in data["items"]
                 ),
                 "noise": tuple(
-                    NoiseTrack(tuple(SourceClip(**c) for c in n["clips"]), n["snr_db"])
+                    NoiseTrack(tuple(SourceClip.from_json(c) for c in n["clips"]), n["snr_db"])
                     for n in data["noise"]
                 ),
             }
             return StreamRecord(**{**data, **typed})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a stream record: {error}") from error
+
+
+def _plain(clip: SourceClip) -> dict[str, Any]:
+    return {**vars(clip), "labels": list(clip.labels)}
 
 
 @dataclass(frozen=True)

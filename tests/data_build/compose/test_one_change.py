@@ -10,10 +10,11 @@ import pytest
 from data_build.compose.config import ComposeConfig, NoiseConfig
 from data_build.compose.offline import compose_offline
 from data_build.compose.stream import compose
+from data_build.compose.timeline import lay_out
 from data_build.drops import Dropped
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, between, generator, whole_between
-from data_build.records import Clip, Item, OfflinePlan, StreamPlan
+from data_build.records import Chat, Clip, Item, LabelledPlan, OfflinePlan, StreamPlan
 from data_build.synth.kinds import synthesised_clip, take
 from data_build.tokenize import read_vocabulary
 from soundflow.shards.schema import StreamSample
@@ -23,8 +24,8 @@ CLIPS = tuple(synthesised_clip("dog_bark", i) for i in range(3))
 NOISE = tuple(synthesised_clip("rain", i) for i in range(4))
 CONFIG = ComposeConfig(gap_slots=(5, 10), noise=NoiseConfig(snr_db=(5.0, 20.0)))
 PLAN = StreamPlan(
-    "s", "a", "t", "",
-    (*(Item(clip, "dog") for clip in CLIPS), Item(NOISE[0], "rain", "background")),
+    "s", "a", "t", "", Chat(),
+    (*(Item(clip, "dog") for clip in CLIPS), Item(NOISE[0], "rain", "background")), 2,
 )  # fmt: skip
 
 
@@ -35,7 +36,10 @@ def prepare(clip: Clip) -> PreparedClip:
 
 def made(config: ComposeConfig, plan: StreamPlan = PLAN) -> StreamSample:
     seed = StreamSeed(1, "train", 7)
-    return compose(plan, (NOISE, NOISE), prepare, config, VOCABULARY, seed, {})
+    timeline = lay_out(plan, prepare, config, VOCABULARY.spec.time, seed)
+    labelled = LabelledPlan(timeline.plan, ((),) * len(timeline.plan.items))
+    noise, under = (NOISE, NOISE), lambda clip: True
+    return compose(labelled, timeline, noise, under, prepare, config, VOCABULARY, seed, {})
 
 
 def test_the_snr_moves_levels_alone() -> None:
@@ -91,13 +95,13 @@ def test_numbers_are_quantiles_of_their_range() -> None:
 
 
 def test_a_stream_is_never_empty_by_accident() -> None:
-    with pytest.raises(Dropped, match="first sound is longer than a stream may be") as dropped:
-        made(replace(CONFIG, max_chunks=1))
+    with pytest.raises(Dropped, match="longer than a stream may be") as dropped:
+        made(replace(CONFIG, max_chunks=1), replace(PLAN, least=1))
     assert dropped.value.drop.kind == "choice"  # another plan may fit
-    short = made(replace(CONFIG, max_chunks=4))
+    short = made(replace(CONFIG, max_chunks=4), replace(PLAN, least=1))
     assert 0 < sum(i.track == "foreground" for i in short.record.items) < 3
-    with pytest.raises(Dropped, match="must not be cut") as dropped:
-        made(replace(CONFIG, max_chunks=4), replace(PLAN, whole=True))
+    with pytest.raises(Dropped, match="longer than a stream may be") as dropped:
+        made(replace(CONFIG, max_chunks=4), replace(PLAN, least=3))
     assert dropped.value.drop.kind == "choice"
 
 

@@ -11,7 +11,7 @@ from data_build.compose.mix import Placed
 from data_build.compose.responses import responses
 from data_build.drops import Dropped
 from data_build.pools.prepare import PreparedClip
-from data_build.records import Item, PlannedReply
+from data_build.records import Chat, Item, LabelledPlan, PlannedReply, StreamPlan
 from data_build.synth.kinds import synthesised_clip
 from data_build.tfjp.spans import CutMap
 from soundflow.protocol.timebase import TimeBase
@@ -28,24 +28,35 @@ def at(start: int, length: int, heard: PreparedClip | None = None) -> Placed:
     )
 
 
+BARK = Item(CLIP, "bark")
+QUIET = PlannedReply("Quiet!", "angry", answers=("Hush!",))
+
+
+def labelled(*replies: tuple[PlannedReply, ...], item: Item = BARK) -> LabelledPlan:
+    """As many barks as there are replies to them."""
+    plan = StreamPlan("s", "a", "t", "", Chat(), (item,) * len(replies), 1)
+    return LabelledPlan(plan, replies)
+
+
 @given(st.integers(0, 50_000), st.integers(1, 50_000))
 def test_a_reply_belongs_to_the_chunk_of_the_last_audible_sample(start: int, length: int) -> None:
-    item = Item(CLIP, "bark", replies=(PlannedReply("Quiet!", "angry", answers=("Hush!",)),))
-    events, replies = responses([item], [at(start, length)], 128_000, TIME)
+    events, replies, chunks = responses(labelled((QUIET,)), [at(start, length)], 128_000, TIME)
     end = start + length
     assert events == (Event("bark", start, end, end, True, ("Quiet!", "Hush!")),)
     assert replies == (Reply(-(-end // 6_400) - 1, "Quiet!", "angry"),)
+    assert chunks == ((replies[0].chunk,),)
     assert TIME.decision_time_samples(replies[0].chunk) - end in range(6_400)
 
 
 def test_the_maker_of_a_clip_knows_when_it_can_be_known() -> None:
     heard = PreparedClip(np.zeros(30_000, np.float32), ready_samples=9_000)
-    item = Item(CLIP, "alarm", replies=(PlannedReply("Out!"),))
-    events, replies = responses([item], [at(1_000, 30_000, heard)], 64_000, TIME)
+    events, replies, _ = responses(
+        labelled((PlannedReply("Out!"),)), [at(1_000, 30_000, heard)], 64_000, TIME
+    )
     assert events[0].ready_samples == 10_000
     assert replies[0].chunk == 1
-    silent, none = responses([Item(CLIP, "alarm")], [at(1_000, 30_000, heard)], 64_000, TIME)
-    assert silent == (Event("alarm", 1_000, 31_000, 31_000),)
+    silent, none, _ = responses(labelled(()), [at(1_000, 30_000, heard)], 64_000, TIME)
+    assert silent == (Event("bark", 1_000, 31_000, 31_000),)
     assert none == ()
 
 
@@ -53,36 +64,40 @@ def test_times_move_with_what_preprocessing_cut() -> None:
     """A second cut from 0.5 s on: what the source puts at 1.6 s is heard at 0.6 s."""
     cuts = CutMap(source=(0, 150), place=(0, 50), length=(50, 100), hop_samples=160)
     heard = PreparedClip(np.zeros(24_000, np.float32), cuts=cuts)
-    item = Item(CLIP, "speech", replies=(PlannedReply("now", after_s=1.6),))
-    events, _ = responses([item], [at(0, 24_000, heard)], 64_000, TIME)
+    events, _, _ = responses(
+        labelled((PlannedReply("now", after_s=1.6),)), [at(0, 24_000, heard)], 64_000, TIME
+    )
     assert events[0].ready_samples == 9_600
 
 
 def test_words_of_one_chunk_are_one_partial_transcript() -> None:
     words = [("turn", 0.2), ("on", 0.35), ("the", 0.55), ("light", 1.0)]
-    item = Item(CLIP, "speech", replies=tuple(PlannedReply(w, after_s=s) for w, s in words))
-    events, replies = responses([item], [at(0, 16_000)], 64_000, TIME)
+    partial = tuple(PlannedReply(w, after_s=s) for w, s in words)
+    events, replies, _ = responses(labelled(partial), [at(0, 16_000)], 64_000, TIME)
     assert replies == (Reply(0, "turn on"), Reply(1, "the"), Reply(2, "light"))
     assert [e.answers for e in events] == [("turn on",), ("the",), ("light",)]
     assert [e.ready_samples for e in events] == [5_600, 8_800, 16_000]
 
 
 def test_another_clips_reply_waits_for_the_next_free_chunk() -> None:
-    item = Item(CLIP, "bark", replies=(PlannedReply("Quiet!"),))
-    _, replies = responses([item, item], [at(0, 2_000), at(3_000, 2_000)], 12_800, TIME)
+    twice = labelled((QUIET,), (QUIET,))
+    _, replies, chunks = responses(twice, [at(0, 2_000), at(3_000, 2_000)], 12_800, TIME)
     assert [r.chunk for r in replies] == [0, 1]
+    assert chunks == ((0,), (1,))
     with pytest.raises(Dropped, match="no chunk is left"):
-        responses([item, item], [at(0, 2_000), at(3_000, 2_000)], 6_400, TIME)
+        responses(twice, [at(0, 2_000), at(3_000, 2_000)], 6_400, TIME)
 
 
-def test_only_the_foreground_is_answered() -> None:
-    item = Item(CLIP, "bark", "background", (PlannedReply("Quiet!"),))
-    assert responses([item], [at(0, 2_000)], 12_800, TIME) == ((), ())
+def test_what_lies_behind_is_answered_too_in_the_order_of_time() -> None:
+    behind = labelled((QUIET,), (QUIET,), item=Item(CLIP, "bark", "background"))
+    events, _, chunks = responses(behind, [at(20_000, 2_000), at(0, 2_000)], 32_000, TIME)
+    assert [e.on_samples for e in events] == [0, 20_000]
+    assert chunks == ((3,), (0,))
 
 
 def test_a_reaction_time_moves_the_reply_and_not_the_truth() -> None:
-    item = Item(CLIP, "phrase", replies=(PlannedReply("Yes."),))
-    at_once, _ = (responses([item], [at(0, 6_300)], 32_000, TIME, r) for r in (0, 2_400))
-    later = responses([item], [at(0, 6_300)], 32_000, TIME, 2_400)
+    item = labelled((QUIET,))
+    at_once, _ = (responses(item, [at(0, 6_300)], 32_000, TIME, r) for r in (0, 2_400))
+    later = responses(item, [at(0, 6_300)], 32_000, TIME, 2_400)
     assert later[0] == at_once[0]
     assert ([r.chunk for r in at_once[1]], [r.chunk for r in later[1]]) == ([0], [1])

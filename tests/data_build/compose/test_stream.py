@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_build.compose.config import ComposeConfig
-from data_build.compose.stream import at_junction, lay_out
+from data_build.compose.timeline import at_junction, lay_out, place_in_sequence
+from data_build.drops import Dropped
 from data_build.pools.prepare import PreparedClip
-from data_build.randomness import generator
+from data_build.randomness import StreamSeed, generator
+from data_build.records import Chat, Clip, Item, StreamPlan
+from data_build.synth.kinds import synthesised_clip
 from soundflow.protocol.timebase import TimeBase
 
 TIME = TimeBase()
@@ -27,27 +33,40 @@ def test_items_keep_their_order_gaps_and_bounds(
 ) -> None:
     slots = (gap[0], gap[0] + gap[1])
     config = ComposeConfig(gap_slots=slots, tail_slots=slots, max_chunks=max_chunks)
-    timeline = lay_out(lengths, config, TIME, generator(seed))
-    assert timeline.n_samples % TIME.chunk_samples == 0
-    assert 1 <= timeline.n_samples // TIME.chunk_samples <= max_chunks
+    starts, n_samples = place_in_sequence(lengths, config, TIME, generator(seed))
+    assert n_samples % TIME.chunk_samples == 0
+    assert 1 <= n_samples // TIME.chunk_samples <= max_chunks
     end = 0
-    for start, length in zip(timeline.starts_samples, lengths, strict=False):
+    for start, length in zip(starts, lengths, strict=False):
         assert slots[0] * TIME.slot_samples <= start - end <= slots[1] * TIME.slot_samples
         end = start + length
-    assert end <= timeline.n_samples
+    assert end <= n_samples
 
 
 def test_the_tail_is_kept_before_the_chunk_boundary() -> None:
     config = ComposeConfig(gap_slots=(10, 10), tail_slots=(7, 7))
-    timeline = lay_out([1_000], config, TIME, generator(0))
-    assert timeline.starts_samples == (6_400,)
-    assert timeline.n_samples == 12_800  # 6400 + 1000 + 7 * 640, up to the next chunk
+    starts, n_samples = place_in_sequence([1_000], config, TIME, generator(0))
+    assert starts == (6_400,)
+    assert n_samples == 12_800  # 6400 + 1000 + 7 * 640, up to the next chunk
 
 
 def test_what_does_not_fit_is_left_out_with_all_that_follows() -> None:
     config = ComposeConfig(gap_slots=(0, 0), tail_slots=(0, 0), max_chunks=3)
-    timeline = lay_out([6_400, 19_200, 100], config, TIME, generator(0))
-    assert timeline.starts_samples == (0,)
+    assert place_in_sequence([6_400, 19_200, 100], config, TIME, generator(0))[0] == (0,)
+
+
+def test_a_plan_without_its_point_is_given_up() -> None:
+    config = ComposeConfig(gap_slots=(0, 0), tail_slots=(0, 0), max_chunks=3)
+    dogs = (Item(synthesised_clip("dog_bark", 0), "dog"),) * 3
+    plan = StreamPlan("s", "a", "count_events", "", Chat(), dogs, least=2)
+
+    def prepare(clip: Clip) -> PreparedClip:
+        return PreparedClip(padded(0, 0))  # half a second: two of them fit into 1.2 s
+
+    timeline = lay_out(plan, prepare, config, TIME, StreamSeed(1, "train", 0))
+    assert (len(timeline.plan.items), timeline.left_out) == (2, 1)
+    with pytest.raises(Dropped, match="longer than a stream may be"):
+        lay_out(replace(plan, least=3), prepare, config, TIME, StreamSeed(1, "train", 0))
 
 
 def padded(before: int, after: int) -> np.ndarray:

@@ -16,7 +16,6 @@ from data_build.labelling.history import (
     PROMPT,
     Probe,
     earliest_late,
-    first_sound_probe,
     insert,
     model_probe,
     problem,
@@ -192,19 +191,6 @@ def test_an_unfair_probe_is_named_as_such(change: dict[str, object], wrong: str 
     talk = dialogue("My name is Anna.", *SMALL_TALK[:4])
     found = problem(talk, Probe(**(GOOD | change)))  # type: ignore[arg-type]
     assert found is None if wrong is None else found is not None and wrong in found
-
-
-def test_sounds_can_be_asked_for_too() -> None:
-    sounds = ["a dog barking", "a doorbell", "rain", "footsteps", "a doorbell"]
-    for seed in range(20):
-        asked = first_sound_probe("s", sounds, rng(seed))
-        assert asked.at in (4, 5)
-        assert asked.question == "Which sound did I hear first?"
-        assert asked.answer == "It was a dog barking."
-    with pytest.raises(Dropped, match="fewer than three"):
-        first_sound_probe("s", sounds[:3], rng())
-    with pytest.raises(Dropped, match="first sound was repeated"):
-        first_sound_probe("s", [*sounds, "a dog barking"], rng())
 
 
 # the chat model

@@ -11,26 +11,34 @@ import numpy as np
 import pytest
 
 from data_build.drops import Dropped
+from data_build.labelling.label import label
+from data_build.labelling.policy import CuedSound, policy
 from data_build.pools.pools import Cue, Pools
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed
 from data_build.records import (
+    AudibleItem,
+    Chat,
     Clip,
     Dialogue,
     DialogueTurn,
-    Intervention,
+    Judgement,
+    LabelledPlan,
     Origin,
     PlannedReply,
     Prepared,
     Recorded,
+    Request,
     StreamPlan,
     Unspoken,
+    Voice,
     Word,
 )
 from data_build.synth.kinds import synthesised_clip
 from data_build.tasks.config import (
     CountingConfig,
     CueStreamConfig,
+    InstructionsConfig,
     TasksConfig,
     TranscriptionConfig,
 )
@@ -59,16 +67,18 @@ class Voices:
 
     count: int = 4
 
-    def speak(self, clip: Clip, rng: np.random.Generator) -> Clip:
-        voice = f"voice {int(rng.integers(self.count))}"
-        name = f"{clip.id}@{voice}"
-        return replace(clip, id=name, audio=Prepared(name), speaker=voice, duration_s=1.0)
+    def voice(self, language: str, rng: np.random.Generator) -> Voice:
+        return Voice("test", f"voice {int(rng.integers(self.count))}", language)
 
-    def say(self, text: str, rng: np.random.Generator) -> Clip:
-        return self.speak(Clip(text, "speech", Unspoken(), OWN, text=text), rng)
+    def speak(self, clip: Clip, voice: Voice) -> Clip:
+        name = f"{clip.id}@{voice.name}"
+        return replace(clip, id=name, audio=Prepared(name), speaker=voice.name, duration_s=1.0)
 
-    def converse(self, dialogue: Dialogue, rng: np.random.Generator) -> Sequence[Turn]:
-        return [Turn(self.say(t.user, rng), t.assistant, t.emotion) for t in dialogue.turns]
+    def say(self, text: str, voice: Voice) -> Clip:
+        return self.speak(Clip(text, "speech", Unspoken(), OWN, text=text), voice)
+
+    def converse(self, dialogue: Dialogue, voice: Voice) -> Sequence[Turn]:
+        return [Turn(self.say(t.user, voice), t.assistant, t.emotion) for t in dialogue.turns]
 
 
 def cue(name: str, reply: str | None = None) -> Cue:
@@ -81,9 +91,16 @@ def speech(text: str, words: tuple[Word, ...] = ()) -> Clip:
 
 
 def sound(label: str, number: int, category: str = "") -> Clip:
-    warning = Intervention(category, "Careful!", "urgent", {}) if category else None
+    reply = PlannedReply("Careful!", "urgent") if category else None
     audio = Recorded(f"{label}{number}")
-    return Clip(f"{label}{number}", "event", audio, OWN, labels=(label,), intervention=warning)
+    return Clip(
+        f"{label}{number}",
+        "event",
+        audio,
+        OWN,
+        labels=(label,),
+        judgement=Judgement(reply, category),
+    )
 
 
 ALARMS = tuple(sound("siren", i, "safety") for i in range(3))
@@ -120,8 +137,17 @@ def plans(task: str, count: int = 200) -> list[StreamPlan]:
     return [planned(task, number) for number in range(count)]
 
 
+def labelled(plan: StreamPlan, pools: Pools = POOLS) -> LabelledPlan:
+    """The plan with its labels: items one after another, a second each."""
+    audible = [
+        AudibleItem(item, n * 32_000 + 1, n * 32_000 + 16_000) for n, item in enumerate(plan.items)
+    ]
+    cues = [CuedSound(c.name, None, c.reply) for c in pools.cues]
+    return label(plan, audible, policy(cues))
+
+
 def said(plan: StreamPlan) -> list[str]:
-    return [r.text for item in plan.items for r in item.replies]
+    return [r.text for replies in labelled(plan).replies for r in replies]
 
 
 PLANNED = (
@@ -149,7 +175,7 @@ def test_a_plan_is_a_pure_function_of_its_seed(task: str) -> None:
 @pytest.mark.parametrize("task", PLANNED)
 def test_other_voices_leave_the_plan_as_it_is(task: str) -> None:
     def told(plan: StreamPlan) -> list[tuple[str, str, object]]:
-        return [(i.what, i.clip.text, i.replies) for i in plan.items]
+        return [(i.what, i.clip.text, i.address) for i in plan.items]
 
     before = [planned(task, n) for n in range(20)]
     after = [planned(task, n, voices=97) for n in range(20)]
@@ -166,17 +192,23 @@ def test_more_takes_of_a_cue_leave_the_plan_as_it_is() -> None:
     )
     for number in range(20):
         before, after = planned("answer_cues", number), planned("answer_cues", number, pools=pools)
-        assert [(i.what, i.replies) for i in after.items] == [
-            (i.what, i.replies) for i in before.items
+        assert [(i.what, i.is_cue) for i in after.items] == [
+            (i.what, i.is_cue) for i in before.items
         ]
 
 
 def test_cues_are_answered_by_what_they_are() -> None:
-    replies = {i.what: {r.text for r in i.replies} for p in plans("answer_cues") for i in p.items}
+    pairs = [
+        (i.what, {r.text for r in replies})
+        for p in plans("answer_cues")
+        for i, replies in zip(p.items, labelled(p).replies, strict=True)
+    ]
+    replies = dict(pairs)
+    assert all(replies[what] == texts for what, texts in pairs)
     assert replies == {
         "alarm": {"Out!"}, "hello": {"Hi."}, "timer": set(), "steps": set(), "beep": set(),
     }  # fmt: skip
-    answered = [bool(i.replies) for p in plans("answer_cues") for i in p.items]
+    answered = [bool(texts) for _, texts in pairs]
     assert 0.4 < sum(answered) / len(answered) < 0.6
 
 
@@ -213,16 +245,60 @@ def test_only_what_calls_for_help_is_answered() -> None:
         assert said(plan) == ["Careful!"]
     for plan in plans("react_to_events", 50):
         assert 2 <= len(said(plan)) <= 3
-        assert all(bool(i.replies) == (i.clip in ALARMS) for i in plan.items)
+        for item, replies in zip(plan.items, labelled(plan).replies, strict=True):
+            assert bool(replies) == (item.clip in ALARMS)
 
 
 def test_words_come_with_their_times_or_say_that_they_are_spread() -> None:
     for plan in plans("transcribe_words", 30):
-        guessed = any(not i.clip.words for i in plan.items)
-        assert ("even" in plan.notes["word_times"]) == guessed
-        for item in plan.items:
-            assert [r.text for r in item.replies] == item.clip.text.split()
+        for item, replies in zip(plan.items, labelled(plan).replies, strict=True):
+            if item.address is None:
+                assert [r.text for r in replies] == item.clip.text.split()
+                assert (item.clip.words_by == "even") == (item.clip.text == "turn on")
     assert [w.end_s for w in evenly_spread(speech("ab abcdef"), 2.0)] == [0.5, 2.0]
+
+
+INSTRUCTED = (
+    "transcribe_words", "transcribe_utterances", "alert_on_sound", "describe_sound",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("task", INSTRUCTED)
+def test_the_task_is_told_in_writing_or_in_speech(task: str) -> None:
+    written = 0
+    for plan in plans(task):
+        first = plan.items[0]
+        if plan.system:
+            written += 1
+            assert plan.instruction != Chat()
+            assert not isinstance(first.address, Request)
+        else:
+            assert plan.instruction == Chat()
+            assert isinstance(first.address, Request)
+    assert 70 < written < 130
+    always = replace(CONFIG, instructions=InstructionsConfig(written_share=1.0))
+    assert all(planned(task, n, config=always).system for n in range(20))
+
+
+@pytest.mark.parametrize("task", [*PLANNED, "hold_replies", "carry_out_instruction"])
+def test_the_user_has_one_voice(task: str) -> None:
+    for plan in plans(task, 60):
+        users = {i.clip.speaker for i in plan.items if i.address is not None}
+        if task == "hold_replies" and len(plan.items) == 5:
+            assert plan.items[2].clip.speaker not in {plan.items[n].clip.speaker for n in (0, 1, 3)}
+            users -= {plan.items[2].clip.speaker}
+        assert len(users) <= 1, plan
+
+
+def test_who_asks_for_quiet_is_not_answered() -> None:
+    seen = set()
+    for plan in plans("hold_replies"):
+        replies = [bool(r) for r in labelled(plan).replies]
+        guest = len(plan.items) == 5
+        everybody = plan.notes["everybody"]
+        seen.add((guest, everybody))
+        assert replies == [True, False, *([not everybody] if guest else []), True, True]
+    assert len(seen) == 4
 
 
 def test_what_a_split_does_not_have_drops_the_plan() -> None:

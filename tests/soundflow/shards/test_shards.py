@@ -44,7 +44,8 @@ def stream(seed: int) -> StreamSample:
         n_samples=n_samples, replies=replies,
         events=(Event("phrase", 10, 6000, 7000, True, ("Light on — 好.",)),),
         items=(
-            MixedItem(SourceClip("a", "own", "CC0-1.0"), "phrase", "foreground", 10, 6_990, -3.5,
+            MixedItem(SourceClip("a", "own", "CC0-1.0", "", ("Speech",)), "phrase",
+                      "foreground", 10, 6_990, -3.5, 10, 6_000, reply_chunks=(1,),
                       text="light on", hit_limit=False),
         ),
         noise=(NoiseTrack((SourceClip("n", "own", "CC0-1.0", "née"),), 12.5),),

@@ -13,28 +13,36 @@ from data_build.chat.client import ChatClient, ChatConfig
 from data_build.chat.prompts import read_prompt
 from data_build.drops import Drop, Dropped
 from data_build.http_calls import Endpoint
-from data_build.labelling.silence_policy import (
+from data_build.labelling.policy import (
     PROMPT,
-    Judgement,
-    judge,
+    TABLE,
+    CuedSound,
+    Policy,
+    judged,
     model_judgements,
-    verdict,
+    policy,
 )
-from data_build.records import Clip, ClipKind, Origin, PlannedReply, Recorded
-from data_build.scenes.ontology import ontology
+from data_build.records import Clip, ClipKind, Judgement, Origin, PlannedReply, Recorded
+from data_build.scenes.ontology import SoundClass, ontology
+from soundflow.errors import UserError
 from tests.data_build.chat_server import Raw, Say
 
 ORIGIN = Origin("test", "CC0-1.0")
+RULES = policy()
 
 
 def clip(*labels: str, kind: ClipKind = "event", id: str = "c") -> Clip:
     return Clip(id, kind, Recorded("a.flac"), ORIGIN, 2.0, labels=labels)
 
 
-def outcome(which: Clip, language: str = "en") -> Judgement | Drop:
+def verdict(sound: SoundClass) -> str:
+    return RULES.verdict(sound)
+
+
+def outcome(which: Clip, language: str = "en", rules: Policy = RULES) -> Judgement | Drop:
     """The judgement by rule, or why there is none."""
     try:
-        return judge(which, language)
+        return rules.judge(which, language)
     except Dropped as dropped:
         return dropped.drop
 
@@ -72,7 +80,8 @@ def test_four_kinds_of_sound_deserve_a_word(label: str, category: str) -> None:
 )  # fmt: skip
 def test_everyday_sounds_deserve_none(label: str) -> None:
     judged = outcome(clip(label))
-    assert judged == Judgement(None, None, judged.evidence)  # type: ignore[union-attr]
+    assert isinstance(judged, Judgement)
+    assert (judged.reply, judged.category) == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +91,9 @@ def test_everyday_sounds_deserve_none(label: str) -> None:
         ("crying_baby",),
         ("fireplace",),
         ("car_horn",),
+        ("car_alarm",),
+        ("reversing_beep",),
+        ("Bang",),
         ("rain", "Groan"),
         ("Gunshot, gunfire", "Television"),
         ("Screaming", "Children playing"),
@@ -141,11 +153,102 @@ def test_what_cannot_be_judged_is_dropped(which: Clip, reason: str) -> None:
     assert reason in judged.reason
 
 
-def test_a_judgement_holds_category_and_reply_or_neither() -> None:
-    with pytest.raises(ValueError, match="together"):
-        Judgement("safety", None, ())
-    with pytest.raises(ValueError, match="together"):
-        Judgement(None, PlannedReply("Watch out."), ())
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("busy_tone", "Busy signal"), ("slurp", "Gurgling"), ("kettle_boiling", "Boiling"),
+        ("bee_buzz", "Bee, wasp, etc."), ("wolf_howl", "Howl"), ("bicycle_horn", "Bicycle bell"),
+    ],
+)  # fmt: skip
+def test_labels_of_sound_packs_name_their_class(label: str, name: str) -> None:
+    sound = ontology().find(label)
+    assert sound is not None
+    assert sound.name == name
+    assert isinstance(outcome(clip(label)), Judgement)
+
+
+def test_a_caption_names_the_sound_where_no_label_does() -> None:
+    judged = outcome(Clip("c", "event", Recorded("a"), ORIGIN, caption="A smoke alarm goes off."))
+    assert isinstance(judged, Judgement)
+    assert judged.category == "damage"
+    unknown = outcome(Clip("c", "event", Recorded("a"), ORIGIN, caption="Something odd."))
+    assert isinstance(unknown, Drop)
+
+
+def test_every_row_has_a_reason() -> None:
+    rows = [line.split("\t") for line in TABLE.read_text().splitlines() if line[0] != "#"]
+    assert all(len(row) == 7 and row[-1].strip("- ") for row in rows)
+
+
+def own(folder: Path, *rows: str) -> str:
+    path = folder / "own.tsv"
+    head = "class\tverdict\tcategory\temotion\ten\tzh\treason"
+    path.write_text("\n".join(["# mine", head, *(row.replace("|", "\t") for row in rows)]))
+    return str(path)
+
+
+def test_a_file_of_ones_own_adds_and_overrides(tmp_path: Path) -> None:
+    file = own(
+        tmp_path,
+        "Car alarm|respond|safety|urgent|Your car alarm is on.|-|mine is never false",
+        "Siren|silent|-|-|-|-|a street with a hospital",
+        "Rauchmelder|respond|damage|urgent|Smoke alarm!|-|a label of mine",
+    )
+    rules = policy((), file)
+    said = {
+        label: outcome(clip(label), rules=rules)
+        for label in ("car_alarm", "siren", "Rauchmelder", "smoke_alarm")
+    }
+    replies = {k: j.reply.text if j.reply else "" for k, j in said.items()}  # type: ignore[union-attr]
+    assert replies == {
+        "car_alarm": "Your car alarm is on.", "siren": "", "Rauchmelder": "Smoke alarm!",
+        "smoke_alarm": "The smoke alarm is going off. Please check for fire.",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("Siren|loud|-|-|-|-|", "verdict 'loud'"),
+        ("Siren|respond|noise|urgent|Hey!|-|", "category 'noise'"),
+        ("Siren|respond|safety|cross|Hey!|-|", "emotion"),
+        ("Siren|respond|safety|urgent|-|-|", "words"),
+        ("Siren|silent", "lacks one"),
+    ],
+)
+def test_a_wrong_row_is_named(row: str, fault: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=fault):
+        policy((), own(tmp_path, row))
+    with pytest.raises(UserError, match="cannot be read"):
+        policy((), str(tmp_path / "none.tsv"))
+
+
+def test_a_cue_is_the_policy_for_its_class() -> None:
+    out = PlannedReply("Out!", "urgent")
+    rules = policy(
+        [
+            CuedSound("alarm", "Smoke detector, smoke alarm", out),
+            CuedSound("sneeze", "sneezing", PlannedReply("Bless you.")),
+            CuedSound("one", "Beep, bleep", None),
+            CuedSound("two", "Beep, bleep", PlannedReply("A beep.")),
+            CuedSound("phrase", None, None),
+        ]
+    )
+    alarm, sneeze = (rules.judge(clip(label)) for label in ("smoke_alarm", "Sneeze"))
+    assert (alarm.reply, alarm.category) == (out, "damage")
+    assert sneeze.reply is not None
+    assert sneeze.category == ""  # no danger
+    undecided = outcome(clip("kitchen_timer"), rules=rules)
+    assert isinstance(undecided, Drop)  # which of the two?
+    assert rules.cues["two"] == PlannedReply("A beep.")
+
+
+def test_undecided_clips_are_left_out_and_reported() -> None:
+    drops: list[Drop] = []
+    kept = list(judged([clip("Siren"), clip("Fire"), clip("Rain")], RULES, None, drops.append))
+    assert [c.labels for c in kept] == [("Siren",), ("Rain",)]
+    assert all(c.judgement is not None for c in kept)
+    assert [d.reason for d in drops] == ["borderline: Fire"]
 
 
 def test_real_labels_are_all_known(shared: Path) -> None:
@@ -183,9 +286,9 @@ def test_the_chat_model_judges_under_the_same_contract(chat_server) -> None:
         judged = {c.id: j for c, j in model_judgements(clips, client, reported.append)}
     stamp = read_prompt(PROMPT).stamp()
     assert judged.pop("a") == Judgement(
-        "safety", PlannedReply("A siren is near.", "urgent"), ("a siren",), stamp
+        PlannedReply("A siren is near.", "urgent"), "safety", ("a siren",), stamp
     )
-    assert judged == {"c": Judgement(None, None, ("weather",), stamp)}
+    assert judged == {"c": Judgement(None, "", ("weather",), stamp)}
     drops = {drop.item.split(":")[0]: drop.reason for drop in reported}
     assert sorted(drops) == ["b", "d", "e", "f"]
     assert "speech" in drops["b"]

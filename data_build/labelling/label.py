@@ -1,0 +1,221 @@
+"""What deserves which reply: the one place that decides it, for every event of every task.
+
+::
+
+    what is audible, in order ─▶ instruction in force ─▶ replies
+    policy ────────────────────────┘
+
+The same rules hold in every task, so that the same context never has two labels:
+
+* Speech to the assistant is answered, unless it was told to be quiet by the one who speaks.
+* Other speech is silent, or what the instruction in force makes of it: words, a translation.
+* A sound that the instruction asks for (described, counted, watched for) gets that reply.
+* A sound that the intervention policy answers is answered in any case, after what was asked for.
+* Everything else deserves silence.
+
+Pure: no generator, no samples, no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from data_build.labelling.policy import Policy
+from data_build.labelling.questions import answer, unsettled
+from data_build.labelling.sounds import (
+    alike,
+    described,
+    how_many,
+    is_one,
+    nameless,
+    number_word,
+    sound_class,
+)
+from data_build.records import (
+    AskCount,
+    AskLatest,
+    AskOrder,
+    AskPlace,
+    AudibleItem,
+    Chat,
+    Clip,
+    CountSound,
+    DescribeSounds,
+    Instruction,
+    KeepQuiet,
+    LabelledPlan,
+    PlannedReply,
+    Request,
+    StreamPlan,
+    Transcribe,
+    Translate,
+    Turn,
+    WatchFor,
+)
+from data_build.speech.word_times import spoken_units
+
+Replies = tuple[PlannedReply, ...]
+
+
+def label(plan: StreamPlan, audible: Sequence[AudibleItem], policy: Policy) -> LabelledPlan:
+    """The replies of every item of ``plan``.
+
+    Args:
+        audible: its items, in its order, with their spans.
+
+    Raises:
+        Dropped: if what is asked for cannot be told from what is audible.
+    """
+    replies: list[Replies] = [()] * len(audible)
+    session = _Session(plan.instruction, audible, policy)
+    # What was said or heard can govern others when it has ended.
+    for position in sorted(range(len(audible)), key=lambda i: audible[i].end_samples):
+        replies[position] = session.replies(audible[position])
+    return LabelledPlan(plan, tuple(replies))
+
+
+def fits_under(plan: StreamPlan, policy: Policy) -> Callable[[Clip], bool]:
+    """Which noises may lie under a stream without contradicting its labels.
+
+    None that deserves a reply or whose class is in doubt, none that is asked about; where any sound
+    may be asked about, none that has a name.
+    """
+    asked: set[str] = set()
+    any_sound = isinstance(plan.instruction, DescribeSounds)
+    for item in plan.items:
+        match item.address:
+            case Request(DescribeSounds()) | AskLatest() | AskOrder() | AskPlace():
+                any_sound = True
+            case AskCount(sound):
+                asked.add(sound)
+            case Request(WatchFor(sound)):
+                asked.add(sound)
+            case _:
+                pass
+    if isinstance(plan.instruction, WatchFor):
+        asked.add(plan.instruction.sound)
+    # A cue that is counted is known by the classes of its takes.
+    asked |= {sound_class(item.clip) for item in plan.items if item.is_cue and item.clip.labels}
+
+    def fits(clip: Clip) -> bool:
+        if any_sound:
+            return nameless(clip)
+        return policy.harmless(clip) and not any(alike(sound_class(clip), s) for s in asked)
+
+    return fits
+
+
+class _Session:
+    """The state of a session while its items are labelled."""
+
+    def __init__(
+        self, instruction: Instruction, audible: Sequence[AudibleItem], policy: Policy
+    ) -> None:
+        self._instruction = instruction
+        self._audible = audible
+        self._policy = policy
+        self._quiet_to: set[str] = set()  # voices
+        self._quiet = False
+        self._counted = 0
+        self._speakers: list[str] = []
+
+    def replies(self, heard: AudibleItem) -> Replies:
+        """The replies to an item, after everything that ended before it."""
+        item = heard.item
+        if item.is_cue and item.clip.kind == "speech":
+            return _one(self._policy.cues.get(item.what))
+        if item.clip.kind != "speech":
+            return self._to_sound(heard)
+        if item.address is None:
+            return self._to_others(item.clip)
+        return self._to_user(heard)
+
+    def _to_user(self, heard: AudibleItem) -> Replies:
+        voice, address = heard.item.clip.speaker, heard.item.address
+        if isinstance(address, Request):
+            if isinstance(address.instruction, KeepQuiet):
+                self._quiet = self._quiet or address.instruction.everybody
+                self._quiet_to.add(voice)
+            elif isinstance(address.instruction, Chat):
+                self._quiet, self._quiet_to = False, set()
+            else:
+                self._instruction, self._counted = address.instruction, 0
+            return (PlannedReply(address.acknowledgement),)
+        if self._quiet or voice in self._quiet_to:
+            return ()
+        if isinstance(address, Turn):
+            return (PlannedReply(address.reply, address.emotion),)
+        assert address is not None
+        return (answer(address, heard, self._audible),)
+
+    def _to_others(self, clip: Clip) -> Replies:
+        match self._instruction:
+            case Transcribe("word"):
+                return tuple(PlannedReply(w.text, after_s=w.end_s) for w in clip.words)
+            case Transcribe("utterance"):
+                return (PlannedReply(clip.text),)
+            case Transcribe("speaker"):
+                who = clip.speaker or clip.id
+                if who not in self._speakers:
+                    self._speakers.append(who)
+                return (PlannedReply(f"Speaker {self._speakers.index(who) + 1}: {clip.text}"),)
+            case Translate(None):
+                return (PlannedReply(clip.translation),)
+            case Translate(int() as k):
+                return wait_k(clip, k)
+            case _:
+                return ()
+
+    def _to_sound(self, heard: AudibleItem) -> Replies:
+        asked, warning = self._asked_for(heard), self._warning(heard)
+        if asked is None or warning is None:
+            return _one(asked or warning)
+        text = f"{asked.text} {warning.text}"
+        return (replace(warning, text=text, answers=(asked.text, warning.text)),)
+
+    def _asked_for(self, heard: AudibleItem) -> PlannedReply | None:
+        item = heard.item
+        match self._instruction:
+            case DescribeSounds():
+                return PlannedReply(described(item.clip))
+            case WatchFor(sound, name):
+                found = sound_class(item.clip)
+                if is_one(found, sound):
+                    return PlannedReply(f"That was it: {name}.")
+                if alike(found, sound):
+                    raise unsettled(heard, "whether the sound is the one asked for is not known")
+            case CountSound(sound, words) if item.is_cue and item.what == sound:
+                count = how_many(item.clip, heard.onsets)
+                if count != 1:
+                    raise unsettled(heard, "how often the sound occurs cannot be told")
+                self._counted += 1
+                known = self._counted <= len(words)
+                return PlannedReply(
+                    words[self._counted - 1] if known else f"{number_word(self._counted)}."
+                )
+        return None
+
+    def _warning(self, heard: AudibleItem) -> PlannedReply | None:
+        item = heard.item
+        if item.is_cue:
+            return self._policy.cues.get(item.what)
+        return self._policy.judgement(item.clip).reply
+
+
+def wait_k(clip: Clip, k: int) -> Replies:
+    """The translation word by word, each with the time at which it is due.
+
+    Word t is due when word min(k + t - 1, n) of the source ends; the rest of a translation that is
+    longer than its source comes at the end (Ma et al. 2019, STACL, the wait-k policy).
+    """
+    targets = spoken_units(clip.translation, clip.translation_language)
+    last = len(clip.words) - 1
+    return tuple(
+        PlannedReply(target, after_s=clip.words[min(k + number - 1, last)].end_s)
+        for number, target in enumerate(targets)
+    )
+
+
+def _one(reply: PlannedReply | None) -> Replies:
+    return () if reply is None else (reply,)

@@ -1,0 +1,138 @@
+"""Answers to questions about sounds, from everything that was audible before the question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data_build.drops import Drop, Dropped
+from data_build.labelling.sounds import (
+    alike,
+    as_sentence,
+    described,
+    how_many,
+    is_one,
+    number_word,
+    sound_class,
+    sound_name,
+)
+from data_build.records import (
+    AskCount,
+    AskLatest,
+    AskOrder,
+    AskPlace,
+    AudibleItem,
+    PlannedReply,
+    SoundQuestion,
+)
+from data_build.scenes.ontology import Setting, ontology
+from soundflow.protocol.timebase import to_samples
+
+STEP = "label"
+SOUNDS_BETWEEN = 3  # sounds after the first one before it is asked for
+CLEARLY_SAMPLES = to_samples(0.3)  # a shorter lead is not heard as an order
+
+
+def answer(
+    question: SoundQuestion, asked: AudibleItem, audible: Sequence[AudibleItem]
+) -> PlannedReply:
+    """The answer to ``question``, and all that would be right beside it.
+
+    Args:
+        asked: the question itself.
+        audible: everything in the stream.
+
+    Raises:
+        Dropped: if what can be heard does not settle it.
+    """
+    before = [
+        a for a in audible if a.item.clip.kind != "speech" and a.on_samples < asked.on_samples
+    ]
+    match question:
+        case AskLatest(names):
+            return _latest(_newest(asked, before), asked.item.clip.text, names)
+        case AskCount(sound):
+            return _count(asked, before, sound)
+        case AskOrder(which):
+            passing = [a for a in before if a.item.track != "ambient"]
+            return _last(asked, passing) if which == "last" else _first(asked, passing)
+        case AskPlace(setting):
+            return _place(asked, before, setting)
+
+
+def _latest(newest: AudibleItem, text: str, names: tuple[str, ...]) -> PlannedReply:
+    clip = newest.item.clip
+    name = as_sentence(sound_name(clip))
+    if names:
+        if sum(n == sound_name(clip) for n in names) != 1:
+            raise unsettled(newest, "the sound is not among those that the question names")
+        return PlannedReply(name)
+    if clip.question is not None and clip.question.text == text:
+        return PlannedReply(clip.question.answers[0], answers=clip.question.answers[1:])
+    said = tuple(dict.fromkeys((described(clip), name)))
+    return PlannedReply(said[0], answers=said[1:])
+
+
+def _count(asked: AudibleItem, before: Sequence[AudibleItem], sound: str) -> PlannedReply:
+    total = 0
+    for a in before:
+        name = sound_class(a.item.clip)
+        if not alike(name, sound):
+            continue
+        count = how_many(a.item.clip, a.onsets) if is_one(name, sound) else None
+        if count is None or a.end_samples > asked.on_samples:
+            raise unsettled(a, "how often the sound occurs cannot be told")
+        total += count
+    return PlannedReply(as_sentence(number_word(total)), answers=(str(total),))
+
+
+def _newest(asked: AudibleItem, before: Sequence[AudibleItem]) -> AudibleItem:
+    """The sound that ended last, clearly after all others."""
+    ended = sorted(before, key=lambda a: a.end_samples)
+    if not ended or ended[-1].end_samples > asked.on_samples:
+        raise unsettled(asked, "the sound that is asked about has not ended before the question")
+    if len(ended) > 1 and ended[-1].end_samples - ended[-2].end_samples < CLEARLY_SAMPLES:
+        raise unsettled(asked, "two sounds end together")
+    return ended[-1]
+
+
+def _last(asked: AudibleItem, passing: Sequence[AudibleItem]) -> PlannedReply:
+    clip = _newest(asked, passing).item.clip
+    said = tuple(dict.fromkeys((described(clip), as_sentence(sound_name(clip)))))
+    return PlannedReply(said[0], answers=said[1:])
+
+
+def _first(asked: AudibleItem, passing: Sequence[AudibleItem]) -> PlannedReply:
+    began = sorted(passing, key=lambda a: a.on_samples)
+    if len(began) <= SOUNDS_BETWEEN:
+        raise unsettled(asked, "fewer than three sounds since the first")
+    if began[1].on_samples - began[0].on_samples < CLEARLY_SAMPLES:
+        raise unsettled(asked, "two sounds begin together")
+    first = began[0].item.clip
+    if any(alike(sound_class(a.item.clip), sound_class(first)) for a in began[1:]):
+        raise unsettled(asked, "the first sound was repeated")
+    name = sound_name(first)
+    return PlannedReply(f"It was {name}.", answers=(as_sentence(name),))
+
+
+def _place(asked: AudibleItem, before: Sequence[AudibleItem], planned: str) -> PlannedReply:
+    classes = [sound_class(a.item.clip) for a in before]
+    places = {setting.name: setting for setting in ontology().settings}
+    fits = {name: _evidence(setting, classes) for name, setting in places.items()}
+    best = max(fits.values())
+    if planned not in places or best < 1 or [n for n, f in fits.items() if f == best] != [planned]:
+        raise unsettled(asked, "the place cannot be told by what is heard")
+    return PlannedReply(as_sentence(f"You seem to be {places[planned].phrase}"))
+
+
+def _evidence(setting: Setting, classes: Sequence[str]) -> int:
+    """How many sounds belong to a place; below zero if one of them would be nonsense there."""
+    known = ontology()
+    sounds = [name for name in classes if name in known.classes]
+    if any(known.is_any(name, setting.unwelcome) for name in sounds):
+        return -1
+    return sum(known.is_any(name, (*setting.welcome, *setting.ambient)) for name in sounds)
+
+
+def unsettled(where: AudibleItem, reason: str) -> Dropped:
+    """A plan to be given up for another one: what it asks for cannot be told from the audio."""
+    return Dropped(Drop(STEP, where.item.clip.id, reason, "choice"))

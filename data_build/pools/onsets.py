@@ -1,0 +1,33 @@
+"""How many separate sounds a clip holds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from soundflow.audio.level import Float32
+from soundflow.protocol.timebase import FRAME_SAMPLES
+
+# Two readings of the same clip, the strict and the lenient one: frames count as sound down to so
+# many dB below the loudest, and pauses of so many frames separate sounds.
+_READINGS = ((-18.0, 30), (-30.0, 15))
+_SMOOTH_FRAMES = 3
+_FLOOR = 1e-10
+
+
+def count_onsets(samples: Float32) -> int | None:
+    """The number of separate sounds in (n,) samples, or None where two readings disagree."""
+    n = len(samples) // FRAME_SAMPLES
+    if n < _SMOOTH_FRAMES:
+        return 1
+    frames = samples[: n * FRAME_SAMPLES].reshape(n, FRAME_SAMPLES).astype(np.float64)
+    power = np.convolve(np.square(frames).mean(1), np.full(_SMOOTH_FRAMES, 1 / _SMOOTH_FRAMES))
+    level_db = 10 * np.log10(power + _FLOOR)
+    level_db -= level_db.max()
+    counts = {_runs(level_db > down_db, pause) for down_db, pause in _READINGS}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _runs(loud: np.ndarray, pause_frames: int) -> int:
+    """Runs of loud frames that are at least a pause apart."""
+    at = np.flatnonzero(loud)
+    return 1 + int((np.diff(at) > pause_frames).sum())
