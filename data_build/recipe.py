@@ -9,6 +9,7 @@ from annotated_types import MinLen
 from pydantic import NonNegativeFloat
 from pydantic.dataclasses import dataclass
 
+from data_build.audit.limits import AuditLimits
 from data_build.chat.client import ChatUse
 from data_build.compose.config import ComposeConfig
 from data_build.labelling.policy import CuedSound, Policy, policy
@@ -90,6 +91,7 @@ class BuildRecipe:
         prepare: requirements on recordings, and their preprocessing.
         tasks: settings of the tasks.
         compose: gaps, levels and noise.
+        audit: what the finished corpus must reach (`soundflow audit`).
         llm: a chat model and the decisions that it makes; by default the rules make all.
         workers: processes; 0 is one for each core.
         max_dropped_share: above this share of lost items the build fails.
@@ -112,6 +114,7 @@ class BuildRecipe:
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     tasks: TasksConfig = field(default_factory=TasksConfig)
     compose: ComposeConfig = field(default_factory=ComposeConfig)
+    audit: AuditLimits = field(default_factory=AuditLimits)
     llm: ChatUse | None = None
     streams_per_shard: Count = 100
     workers: Workers = 0
@@ -161,6 +164,7 @@ class BuildRecipe:
             "output",
             "workers",
             "max_dropped_share",
+            "audit",
             "splits",
             "sources",
             "texts",

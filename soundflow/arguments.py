@@ -54,7 +54,18 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=_AnyOrder
     )
-    for add in (_build_data, _train, _infer, _serve, _evaluate, _convert, _export, _check, _doctor):
+    for add in (
+        _build_data,
+        _audit,
+        _train,
+        _infer,
+        _serve,
+        _evaluate,
+        _convert,
+        _export,
+        _check,
+        _doctor,
+    ):
         add(commands)
     return top
 
@@ -81,6 +92,23 @@ def _build_data(commands: _Commands) -> None:
     )  # fmt: skip
     _replace(build, "build")
     _json(build, "print the summary as JSON")
+
+
+def _audit(commands: _Commands) -> None:
+    audit = _command(
+        commands, "audit", "measure whether built data is true",
+        "Reads every stream of a finished build and prints a scorecard: contradictory labels, "
+        "alarms that are answered only sometimes, replies before their evidence, events without a "
+        "sound, tokens that do not say what the record says, variety, lengths and levels. Exits "
+        "with 2 if a figure misses its limit; limits are in the recipe, under audit.",
+        "soundflow audit runs/quickstart/data",
+        "soundflow audit runs/quickstart/data audit.contradictions=0.001 --json",
+    )  # fmt: skip
+    audit.add_argument("data", metavar="DATA", help="the output folder of a build")
+    audit.add_argument(
+        "overrides", nargs="*", default=[], metavar="audit.KEY=SHARE", help="limits to change"
+    )
+    _json(audit, "print the scorecard as JSON")
 
 
 def _train(commands: _Commands) -> None:

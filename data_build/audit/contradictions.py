@@ -1,0 +1,130 @@
+"""Contradictions: one context, two labels; and sounds of alarm that are answered only sometimes.
+
+The context of an event is all that a model has been given before its reply: the text before the
+stream, and every sound and utterance in order, voices numbered as they appear. Noise is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from data_build.audit.limits import AuditLimits
+from data_build.audit.measure import AuditedStream, Figure, Limit, in_order
+from data_build.labelling.policy import Policy, policy
+from data_build.randomness import digest
+from data_build.scenes.ontology import ontology
+from soundflow.shards.schema import MixedItem
+
+_SHOWN = 5
+
+
+@dataclass
+class _Labels:
+    """The labels of one context: replies by ability, silence as None, and a stream of each."""
+
+    what: str
+    seen: dict[tuple[str, str | None], str] = field(default_factory=dict)
+
+    def contradict(self) -> bool:
+        """Answered and not answered, or answered otherwise in another ability."""
+        texts = {text for _, text in self.seen}
+        if None in texts:
+            return len(texts) > 1
+        return len(texts) > 1 and len({ability for ability, _ in self.seen}) > 1
+
+    def told(self) -> str:
+        labels = "; ".join(
+            f"{text or 'silence'} ({where})" for (_, text), where in self.seen.items()
+        )
+        return f"{self.what}: {labels}"
+
+
+class Contradictions:
+    """Contexts with more than one label."""
+
+    def __init__(self, limits: AuditLimits) -> None:
+        self._limit = Limit("at_most", limits.contradictions)
+        self._contexts: dict[str, _Labels] = {}
+        self._uses = 0
+
+    def add(self, stream: AuditedStream) -> None:
+        record = stream.record
+        if record.kind != "online":
+            return
+        said = {reply.chunk: reply.text for reply in record.replies}
+        context = digest(record.system)
+        voices: dict[str, int] = {}
+        for item in in_order(record):
+            what = what_is_heard(item)
+            voice = voices.setdefault(item.speaker, len(voices)) if item.text else -1
+            context = digest(context, item.track == "ambient", voice, what)
+            text = " ".join(said[chunk] for chunk in item.reply_chunks) or None
+            labels = self._contexts.setdefault(context, _Labels(what))
+            labels.seen.setdefault((record.ability, text), f"{stream.name}, {record.task}")
+            self._uses += 1
+
+    def figures(self) -> Iterator[Figure]:
+        wrong = [labels for labels in self._contexts.values() if labels.contradict()]
+        n = len(self._contexts)
+        examples = tuple(labels.told() for labels in wrong[:_SHOWN])
+        of = f"{len(wrong)} of {n} contexts, {self._uses} events"
+        yield Figure("contradictions", len(wrong) / n if n else 0.0, "", self._limit, of, examples)
+
+
+class AlarmsAnswered:
+    """Whether sounds that the policy answers are answered wherever they occur, also as noise."""
+
+    def __init__(self, limits: AuditLimits, rules: Policy | None = None) -> None:
+        self._limit = Limit("at_least", limits.alarms_answered)
+        self._rules = rules or policy()
+        self._seen: dict[str, Counter[bool]] = defaultdict(Counter)
+        self._silent: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, stream: AuditedStream) -> None:
+        if stream.record.kind != "online":
+            return
+        for item in stream.record.items:
+            name = self._alarm(item)
+            if name is not None:
+                self._seen[name][bool(item.reply_chunks)] += 1
+                if not item.reply_chunks:
+                    self._silent[name].append(f"{name}: {stream.name}, {stream.record.task}")
+        for track in stream.record.noise:
+            for clip in track.clips:
+                self._count_noise(clip.labels, stream)
+
+    def figures(self) -> Iterator[Figure]:
+        total = sum(sum(c.values()) for c in self._seen.values())
+        answered = sum(c[True] for c in self._seen.values())
+        of = f"{total} alarms of {len(self._seen)} classes, {total - answered} not answered"
+        few = sorted(self._seen, key=lambda n: min(self._seen[n][True], self._seen[n][False]))
+        examples = [text for name in reversed(few) for text in self._silent[name][:2]]
+        share = answered / total if total else 1.0
+        yield Figure("alarms answered", share, "", self._limit, of, tuple(examples[:_SHOWN]))
+
+    def _alarm(self, item: MixedItem) -> str | None:
+        return None if item.text else self._class(item.clip.labels)
+
+    def _class(self, labels: tuple[str, ...]) -> str | None:
+        for label in labels:
+            sound = ontology().find(label)
+            if sound is not None and self._rules.verdict(sound) == "respond":
+                return sound.name
+        return None
+
+    def _count_noise(self, labels: tuple[str, ...], stream: AuditedStream) -> None:
+        name = self._class(labels)
+        if name is not None:
+            self._seen[name][False] += 1
+            self._silent[name].append(f"{name} as noise: {stream.name}, {stream.record.task}")
+
+
+def what_is_heard(item: MixedItem) -> str:
+    """What is said, or the class of a sound; a cue of the recipe is what the recipe calls it."""
+    if item.text:
+        return f"“{item.text}”"
+    known = [ontology().find(label) for label in item.clip.labels]
+    names = sorted({sound.name for sound in known if sound is not None})
+    return f"{item.what} ({', '.join(names)})" if names else item.what

@@ -1,0 +1,96 @@
+"""Whether replies have their evidence: known before they begin, audible, and not under a noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from data_build.audit.limits import AuditLimits
+from data_build.audit.measure import AuditedStream, Figure, Limit
+from data_build.labelling.sounds import nameless
+from data_build.records import Clip, Origin, Unspoken
+from soundflow.audio.level import is_silent
+from soundflow.shards.schema import SourceClip
+
+# Tasks in which any sound may be asked about: under them lies no noise that has a name.
+_ANY_SOUND = ("answer_about_sound", "choose_sound", "describe_sound", "ask_about_scene")
+_SHOWN = 5
+
+
+class EarlyReplies:
+    """Replies that begin before the event that they answer could be known."""
+
+    def __init__(self, limits: AuditLimits) -> None:
+        self._limit = Limit("at_most", limits.early_replies)
+        self._replies, self._early = 0, list[str]()
+
+    def add(self, stream: AuditedStream) -> None:
+        time, record = stream.spec.time, stream.record
+        waiting = sorted(
+            (e for e in record.events if e.must_respond), key=lambda e: e.ready_samples
+        )
+        for reply in record.replies:
+            self._replies += 1
+            now = time.decision_time_samples(reply.chunk)
+            due = next((e for e in waiting if reply.text in e.answers), None)
+            if due is None or due.ready_samples > now:
+                self._early.append(f"{stream.name}: {reply.text!r} at {time.seconds(now):.1f} s")
+            else:
+                waiting.remove(due)
+
+    def figures(self) -> Iterator[Figure]:
+        share = len(self._early) / self._replies if self._replies else 0.0
+        of = f"{self._replies} replies"
+        yield Figure("early replies", share, "", self._limit, of, tuple(self._early[:_SHOWN]))
+
+
+class InaudibleEvents:
+    """Events whose span in the stream is silent, or in which nothing was mixed."""
+
+    def __init__(self, limits: AuditLimits) -> None:
+        self._limit = Limit("at_most", limits.inaudible_events)
+        self._events, self._inaudible = 0, list[str]()
+
+    def add(self, stream: AuditedStream) -> None:
+        audio, record = stream.sample.audio(), stream.record
+        for event in record.events:
+            self._events += 1
+            mixed = any(
+                item.start_samples <= event.on_samples < item.start_samples + item.n_samples
+                for item in record.items
+            )
+            if not mixed or is_silent(audio[event.on_samples : event.end_samples]):
+                at_s = stream.spec.time.seconds(event.on_samples)
+                self._inaudible.append(f"{stream.name}: {event.kind} at {at_s:.1f} s")
+
+    def figures(self) -> Iterator[Figure]:
+        share = len(self._inaudible) / self._events if self._events else 0.0
+        examples = tuple(self._inaudible[:_SHOWN])
+        yield Figure("inaudible events", share, "", self._limit, f"{self._events} events", examples)
+
+
+class NameableNoise:
+    """Streams in which any sound may be asked about, over a noise that has a name of its own."""
+
+    def __init__(self, limits: AuditLimits) -> None:
+        self._limit = Limit("at_most", limits.nameable_noise)
+        self._streams, self._named = 0, list[str]()
+
+    def add(self, stream: AuditedStream) -> None:
+        record = stream.record
+        if record.kind != "online" or record.task not in _ANY_SOUND:
+            return
+        self._streams += 1
+        named = [c for track in record.noise for c in track.clips if not nameless(_clip(c))]
+        if named:
+            what = ", ".join(sorted({(c.labels or ("unnamed",))[0] for c in named}))
+            self._named.append(f"{stream.name}, {record.task}: {what}")
+
+    def figures(self) -> Iterator[Figure]:
+        share = len(self._named) / self._streams if self._streams else 0.0
+        of = f"{self._streams} streams with questions about any sound"
+        yield Figure("nameable noise", share, "", self._limit, of, tuple(self._named[:_SHOWN]))
+
+
+def _clip(source: SourceClip) -> Clip:
+    origin = Origin(source.corpus, source.licence, source.attribution)
+    return Clip(source.id, "noise", Unspoken(), origin, labels=source.labels)

@@ -1,0 +1,29 @@
+"""The thresholds of an audit: what decides its exit code."""
+
+from __future__ import annotations
+
+from pydantic.dataclasses import dataclass
+
+from soundflow.config.settings import SETTINGS, Fraction
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class AuditLimits:
+    """What a corpus must reach; each is a share.
+
+    Attributes:
+        contradictions: contexts that are answered in one stream and not in another, or answered
+            otherwise by tasks of another ability.
+        alarms_answered: sounds that the intervention policy answers and that are answered.
+        early_replies: replies that begin before what they answer could be known.
+        inaudible_events: events without a sound in the stream.
+        nameable_noise: streams with a question about sounds that lie over a noise with a name.
+        round_trip_faults: streams whose tokens do not say what the record says.
+    """
+
+    contradictions: Fraction = 0.0
+    alarms_answered: Fraction = 1.0
+    early_replies: Fraction = 0.0
+    inaudible_events: Fraction = 0.0
+    nameable_noise: Fraction = 0.0
+    round_trip_faults: Fraction = 0.0

@@ -1,0 +1,79 @@
+"""A measure of a finished corpus, and the figures that it gives.
+
+A further measure is a module of this folder: a class that looks at one stream after another, and a
+line in `data_build.audit.audit.measures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from soundflow.protocol.spec import StreamSpec
+from soundflow.shards.schema import MixedItem, StreamRecord, StreamSample
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a figure may be: at most, or at least, ``value``."""
+
+    kind: Literal["at_most", "at_least"]
+    value: float
+
+    def holds(self, figure: float) -> bool:
+        return figure <= self.value if self.kind == "at_most" else figure >= self.value
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the scorecard.
+
+    Attributes:
+        limit: None: it is for information.
+        of: what it is a count or share of, in words.
+        examples: a few of the streams behind it.
+    """
+
+    name: str
+    value: float
+    unit: str = ""
+    limit: Limit | None = None
+    of: str = ""
+    examples: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return self.limit is None or self.limit.holds(self.value)
+
+
+@dataclass(frozen=True)
+class AuditedStream:
+    """A stream of a split, as it lies on disk."""
+
+    split: str
+    sample: StreamSample
+    spec: StreamSpec
+
+    @property
+    def record(self) -> StreamRecord:
+        return self.sample.record
+
+    @property
+    def name(self) -> str:
+        return f"{self.split}/{self.record.id}"
+
+
+class Measure(Protocol):
+    """Looks at every stream of a corpus once, and gives figures at the end."""
+
+    def add(self, stream: AuditedStream) -> None:
+        """Looks at one stream."""
+
+    def figures(self) -> Iterator[Figure]:
+        """The figures over all streams so far."""
+
+
+def in_order(record: StreamRecord) -> list[MixedItem]:
+    """Everything audible but the noise, in the order in which it ends."""
+    return sorted(record.items, key=lambda item: (item.end_samples, item.on_samples))

@@ -1,0 +1,91 @@
+"""How much the texts of each task vary, and how long, loud and talkative its streams are."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from data_build.audit.measure import AuditedStream, Figure
+from soundflow.audio.level import active_power, db
+
+_GRAM = 2  # words of a distinct-n figure
+
+
+@dataclass
+class _Texts:
+    """The texts of one task: how many, how many different, and their n-grams."""
+
+    texts: Counter[str] = field(default_factory=Counter)
+    grams: Counter[tuple[str, ...]] = field(default_factory=Counter)
+
+    def add(self, text: str) -> None:
+        self.texts[text] += 1
+        words = text.lower().split()
+        self.grams.update(tuple(words[i : i + _GRAM]) for i in range(len(words) - _GRAM + 1))
+
+
+class DistinctTexts:
+    """Distinct forms and distinct-2 (different word pairs, of all) of what is said, by task.
+
+    Instructions, questions and turns of the user on one side, replies on the other.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[str, _Texts] = defaultdict(_Texts)
+        self._told: dict[str, _Texts] = defaultdict(_Texts)
+
+    def add(self, stream: AuditedStream) -> None:
+        record = stream.record
+        asked = [record.system, *(item.text for item in record.items)]
+        if record.offline is not None:
+            asked.append(record.offline.user or "")
+            self._told[record.task].add(record.offline.answer)
+        for text in filter(None, asked):
+            self._asked[record.task].add(text)
+        for reply in record.replies:
+            self._told[record.task].add(reply.text)
+
+    def figures(self) -> Iterator[Figure]:
+        for side, by_task in (("asked", self._asked), ("told", self._told)):
+            for task in sorted(by_task):
+                found = by_task[task]
+                pairs = sum(found.grams.values())
+                share = len(found.grams) / pairs if pairs else 0.0
+                of = f"{len(found.texts)} different of {sum(found.texts.values())} texts"
+                yield Figure(f"distinct-{_GRAM}, {side}, {task}", share, "", None, of)
+
+
+class Shapes:
+    """Length, level, turns and silence of the streams."""
+
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+        self._levels_db: list[float] = []
+        self._turns: list[int] = []
+        self._system = 0
+
+    def add(self, stream: AuditedStream) -> None:
+        record = stream.record
+        if record.kind != "online":
+            return
+        self._seconds.append(stream.spec.time.seconds(record.n_samples))
+        self._levels_db.append(float(db(active_power(stream.sample.audio()))))
+        self._turns.append(len(record.replies))
+        self._system += bool(record.system)
+
+    def figures(self) -> Iterator[Figure]:
+        if not self._seconds:
+            return
+        n = len(self._seconds)
+        yield Figure("mean length", float(np.mean(self._seconds)), "s", None, f"{n} streams")
+        low, middle, high = np.percentile(self._levels_db, (5, 50, 95))
+        of = f"5 %: {low:.1f}, 95 %: {high:.1f}"
+        yield Figure("median level", float(middle), "dBFS", None, of)
+        several = sum(3 <= turns <= 15 for turns in self._turns)
+        yield Figure("streams of 3 to 15 replies", several / n, "", None, f"{n} streams")
+        none = sum(turns == 0 for turns in self._turns)
+        yield Figure("streams without a reply", none / n, "", None, f"{n} streams")
+        yield Figure("streams with a written instruction", self._system / n, "", None, "")

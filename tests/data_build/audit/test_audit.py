@@ -1,0 +1,140 @@
+"""The audit finds what is wrong with a corpus, and nothing in one that is right."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_build.audit.audit import audit, measures
+from data_build.audit.contradictions import AlarmsAnswered, Contradictions
+from data_build.audit.evidence import EarlyReplies, InaudibleEvents, NameableNoise
+from data_build.audit.limits import AuditLimits
+from data_build.audit.measure import AuditedStream, Measure
+from data_build.audit.round_trip import RoundTrip
+from data_build.labelling.policy import policy
+from data_build.run import build
+from data_build.tokenize import online_sample, read_vocabulary
+from soundflow.cli import main
+from soundflow.config.load import load
+from soundflow.errors import UserError
+from soundflow.protocol.turns import Event, Reply
+from soundflow.shards.schema import MixedItem, NoiseTrack, SourceClip, StreamRecord
+from tests.data_build.small_recipe import write_recipe
+
+VOCABULARY = read_vocabulary("tiny")
+LIMITS = AuditLimits()
+
+
+def item(what: str, at: int, chunk: int | None = None, text: str = "") -> MixedItem:
+    """A second of sound; ``chunk`` in which it is answered."""
+    clip = SourceClip(what, "test", "CC0-1.0", "", () if text else (what,))
+    return MixedItem(
+        clip, what, "foreground", at, 16_000, 0.0, at, at + 16_000,
+        speaker="anna" if text else "", text=text, reply_chunks=() if chunk is None else (chunk,),
+    )  # fmt: skip
+
+
+def stream(
+    *items: MixedItem, said: dict[int, str] | None = None, system: str = "", task: str = "t",
+    ability: str = "a", noise: tuple[str, ...] = (), silent: bool = False,
+) -> AuditedStream:  # fmt: skip
+    said = said or {}
+    n = 20 * 6_400
+    events = [
+        Event(i.what, i.on_samples, i.end_samples, i.end_samples, True, (said[c],))
+        for i in items
+        for c in i.reply_chunks
+    ]
+    beds = tuple(SourceClip(name, "test", "CC0-1.0", "", (name,)) for name in noise)
+    record = StreamRecord(
+        "s", "online", ability, task, system, n,
+        tuple(Reply(chunk, text) for chunk, text in sorted(said.items())),
+        tuple(events), None, items, (NoiseTrack(beds, 10.0),) if beds else (),
+    )  # fmt: skip
+    pcm = np.full(n, 0, np.int16) if silent else np.arange(n).astype(np.int16)
+    return AuditedStream("train", online_sample(record, pcm, VOCABULARY), VOCABULARY.spec)
+
+
+def value(measure: Measure, *streams: AuditedStream) -> float:
+    """The figure with a limit, after these streams."""
+    for one in streams:
+        measure.add(one)
+    (figure,) = [f for f in measure.figures() if f.limit is not None]
+    assert figure.passed == (not figure.examples)
+    return figure.value
+
+
+def test_one_context_has_one_label() -> None:
+    ask, answered = item("turn", 0, 3, "how are you"), {3: "Fine."}
+    other = stream(item("turn", 0, 3, "how are you"), said={3: "Wie geht es?"}, ability="b")
+    fine = stream(ask, said=answered)
+    assert value(Contradictions(LIMITS), fine, fine) == 0
+    assert value(Contradictions(LIMITS), fine, stream(item("turn", 0, None, "how are you"))) == 1
+    assert value(Contradictions(LIMITS), fine, other) == 1
+    same_ability = replace(
+        other, sample=replace(other.sample, record=replace(other.record, ability="a"))
+    )
+    assert value(Contradictions(LIMITS), fine, same_ability) == 0  # corpora vary
+    told = stream(item("turn", 0, 3, "how are you"), said={3: "X."}, system="Go.", ability="b")
+    assert value(Contradictions(LIMITS), fine, told) == 0
+
+
+def test_an_alarm_is_answered_everywhere() -> None:
+    warned = stream(item("Siren", 0, 3), said={3: "A siren."})
+    assert value(AlarmsAnswered(LIMITS), warned, stream(item("Bark", 0))) == 1
+    assert value(AlarmsAnswered(LIMITS), warned, stream(item("siren", 0))) == 0.5
+    assert value(AlarmsAnswered(LIMITS), warned, stream(noise=("Siren",))) == 0.5
+
+
+def test_a_reply_comes_after_its_evidence() -> None:
+    assert value(EarlyReplies(LIMITS), stream(item("Bark", 0, 3), said={3: "A dog."})) == 0
+    assert value(EarlyReplies(LIMITS), stream(item("Bark", 0, 1), said={1: "A dog."})) == 1
+    assert value(EarlyReplies(LIMITS), stream(said={4: "Out of the blue."})) == 1
+
+
+def test_an_event_is_audible() -> None:
+    bark = item("Bark", 0, 3)
+    assert value(InaudibleEvents(LIMITS), stream(bark, said={3: "A dog."})) == 0
+    assert value(InaudibleEvents(LIMITS), stream(bark, said={3: "A dog."}, silent=True)) == 1
+
+
+def test_what_may_be_asked_about_is_not_in_the_noise() -> None:
+    task = "describe_sound"
+    assert value(NameableNoise(LIMITS), stream(task=task, noise=("Pink noise",))) == 0
+    assert value(NameableNoise(LIMITS), stream(task=task, noise=("Rain",))) == 1
+    assert value(NameableNoise(LIMITS), stream(noise=("Rain",))) == 0
+
+
+def test_tokens_say_what_the_record_says() -> None:
+    right = stream(item("Bark", 0, 3), said={3: "A dog."})
+    record = replace(right.record, replies=(Reply(3, "A cat."),))
+    wrong = replace(right, sample=replace(right.sample, record=record))
+    assert value(RoundTrip(LIMITS, VOCABULARY), right) == 0
+    assert value(RoundTrip(LIMITS, VOCABULARY), wrong) == 1
+
+
+def test_a_build_passes_its_audit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from data_build.recipe import BuildRecipe
+
+    pytest.importorskip("py_nanotts")
+    output = tmp_path / "data"
+    build(load(write_recipe(tmp_path, output), BuildRecipe, ["workers=1"]))
+    card = audit(output, measures(LIMITS, policy(), VOCABULARY))
+    assert card.streams == {"train": 10, "test": 4}
+    assert card.passed
+    assert main(["audit", str(output), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["passed"]
+    assert {"contradictions", "early replies"} <= {f["name"] for f in told["figures"]}
+    assert main(["audit", str(output), "audit.contradictons=1"]) == 2
+    assert "did you mean" in capsys.readouterr().err
+
+
+def test_what_is_no_build_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished split"):
+        audit(tmp_path, [])
+    assert main(["audit", str(tmp_path)]) == 2
