@@ -109,7 +109,8 @@ _TABLE = (
     # environment agent
     Task("chat_in_scene", "environment_agent", environment.plan_chat,
          ("dialogues", "sounds", "scenes"),
-         "replies to the turns inside a planned scene, none to its sounds", True),
+         "replies to the turns inside a planned scene, a warning where a sound calls for one",
+         True),
     Task("ask_about_scene", "environment_agent", environment.plan_question, ("sounds", "scenes"),
          "the answer to a late question about the surrounding scene"),
     Task("warn_in_conversation", "environment_agent", environment.plan_warning,
