@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from soundflow.audio.files import duration_s, read_audio
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import to_samples
 
+# The path of a file or the bytes of one, read from a data set when asked for.
+AudioSource = Callable[[], Path | bytes]
+
 
 def audio_item(
     name: str,
-    source: Path | bytes,
+    source: AudioSource,
     reference: ReferenceT,
     *,
     pause_s: float,
@@ -26,7 +30,7 @@ def audio_item(
         system: the instruction in text; None takes the system's own.
     """
     open_it = partial(_open, name, source, pause_s, system)
-    return Item(name, length_samples(source) + to_samples(pause_s), open_it, reference)
+    return Item(name, length_samples(source()) + to_samples(pause_s), open_it, reference)
 
 
 def length_samples(source: Path | bytes) -> int:
@@ -37,6 +41,6 @@ def length_samples(source: Path | bytes) -> int:
         return 0
 
 
-def _open(name: str, source: Path | bytes, pause_s: float, system: str | None) -> Recording:
-    samples = read_audio(source, name=name)
+def _open(name: str, source: AudioSource, pause_s: float, system: str | None) -> Recording:
+    samples = read_audio(source(), name=name)
     return Recording(name, iter([samples]), system, pause_s=pause_s)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from inference.evaluate.benchmarks.suite import BenchmarksConfig
 from inference.evaluate.timing.config import TimingConfig
 from inference.evaluate.turn_taking.end_of_turn import EndOfTurnConfig
 from inference.evaluate.turn_taking.full_duplex import FullDuplexConfig
@@ -43,6 +44,7 @@ class EvaluateRecipe:
         timing: when it speaks, on streams of built data.
         end_of_turn: whether a speaker has finished, on public data sets.
         full_duplex: Full-Duplex-Bench.
+        benchmarks: public benchmarks of what is said.
         threshold: p(response) from which it speaks in everything but the timing curve; None takes
             the one that ``timing`` calibrates, or else the checkpoint's own.
         write_calibration: also stores the calibrated threshold in the checkpoint, where sessions
@@ -59,6 +61,7 @@ class EvaluateRecipe:
     timing: TimingConfig | None = None
     end_of_turn: EndOfTurnConfig | None = None
     full_duplex: FullDuplexConfig | None = None
+    benchmarks: BenchmarksConfig | None = None
     threshold: Fraction | None = None
     write_calibration: bool = False
     device: str = "cpu"
@@ -72,7 +75,9 @@ class EvaluateRecipe:
     report: ReportConfig = field(default_factory=ReportConfig)
 
     def __post_init__(self) -> None:
-        if self.timing is None and self.end_of_turn is None and self.full_duplex is None:
+        blocks = (self.timing, self.end_of_turn, self.full_duplex, self.benchmarks)
+        if all(block is None for block in blocks):
             raise ValueError(
-                "names nothing to measure: give it a timing:, end_of_turn: or full_duplex: block"
+                "names nothing to measure: give it a timing:, end_of_turn:, full_duplex: or "
+                "benchmarks: block"
             )

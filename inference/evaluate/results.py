@@ -16,6 +16,7 @@ REPORT_FILE = "report.html"
 RECIPE_FILE = "evaluate.yaml"
 OUTCOMES_FOLDER = "outcomes"
 ROWS_FOLDER = "rows"
+PREDICTIONS_FOLDER = "predictions"
 COMPARISON_FILE = "comparison.html"
 
 

@@ -4,6 +4,7 @@
 
     recipe ─▶ engine, tasks ─▶ outcomes/   what the model did, line by line; resumed, shared
                             ─▶ rows/       one row an item
+                            ─▶ predictions/ what was answered, in the benchmark's own format
                             ─▶ results.json, calibration.json, report.html
 """
 
@@ -19,12 +20,14 @@ from typing import Any
 import torch
 
 from inference.engine import CALIBRATION_FILE, Engine, load_engine
+from inference.evaluate.benchmarks.suite import benchmark_tasks
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.report.origin import Origin, find_origin
 from inference.evaluate.report.page import write_report
 from inference.evaluate.report.streams import instructive
 from inference.evaluate.results import (
     OUTCOMES_FOLDER,
+    PREDICTIONS_FOLDER,
     RECIPE_FILE,
     REPORT_FILE,
     RESULTS_FILE,
@@ -36,7 +39,7 @@ from inference.evaluate.results import (
 from inference.evaluate.store import OutcomeStore, Part, write_rows
 from inference.evaluate.systems.model import MODEL, Model
 from inference.evaluate.systems.thresholds import decode_at, outcome_at
-from inference.evaluate.task import Item, Task
+from inference.evaluate.task import Item, Submits, Task
 from inference.evaluate.timing import measure as timing
 from inference.evaluate.timing.curve import Choice
 from inference.evaluate.timing.results import TimingResults
@@ -64,6 +67,8 @@ def tasks_of(recipe: EvaluateRecipe, time: TimeBase) -> list[Task[Any, Any]]:
         tasks.append(EndOfTurnTask(recipe.end_of_turn, time))
     if recipe.full_duplex is not None:
         tasks.append(FullDuplexTask(recipe.full_duplex, time))
+    if recipe.benchmarks is not None:
+        tasks += benchmark_tasks(recipe.benchmarks, time)
     return tasks
 
 
@@ -193,6 +198,9 @@ def _measure(
         return None
     rows = [task.score(item, o) for item, o in zip(items, known, strict=True)]
     write_rows(rows_path(recipe.output, task), [item.id for item in items], rows)
+    if isinstance(task, Submits):
+        submission = recipe.output / PREDICTIONS_FOLDER / f"{task.name}.jsonl"
+        write_text(submission, task.predictions(items, rows))
     systems = {MODEL: task.summarise(rows)}
     for baseline in task.baselines():
         found = dict(baseline.run(items))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.statistics.figures import Figure
@@ -27,6 +27,7 @@ ReferenceT = TypeVar("ReferenceT")
 ReferenceT_co = TypeVar("ReferenceT_co", covariant=True)
 ReferenceT_contra = TypeVar("ReferenceT_contra", contravariant=True)
 RowT = TypeVar("RowT")
+RowT_contra = TypeVar("RowT_contra", contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -140,4 +141,15 @@ class Task(Protocol[ReferenceT, RowT]):
 
         `soundflow evaluate --compare` pairs them (McNemar); empty where the task has none.
         """
+        ...
+
+
+@runtime_checkable
+class Submits(Protocol[ReferenceT_contra, RowT_contra]):
+    """A task whose benchmark has a prediction format of its own, for its own scorer."""
+
+    def predictions(
+        self, items: Sequence[Item[ReferenceT_contra]], rows: Sequence[RowT_contra]
+    ) -> str:
+        """The text of that file, for rows in the order of ``items``."""
         ...

@@ -18,11 +18,9 @@ leads to a first reply is silence at any threshold.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Interval
@@ -31,6 +29,7 @@ from pydantic.dataclasses import dataclass as settings
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.outcome import Outcome
+from inference.evaluate.published import read_rows
 from inference.evaluate.statistics.counts import wilson
 from inference.evaluate.statistics.figures import Array, Draws, Figure, quantile, ratio
 from inference.evaluate.systems import baselines
@@ -38,7 +37,6 @@ from inference.evaluate.systems.baselines import Baseline
 from inference.evaluate.systems.voice_activity import SilenceOdds, is_installed
 from inference.evaluate.task import Item, Summary, Table
 from soundflow.config.settings import SETTINGS
-from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 
 LATENCIES_S = (0.3, 0.6)
@@ -105,12 +103,14 @@ class EndOfTurnTask:
 
     def items(self) -> list[Item[Clip]]:
         found = []
-        for number, row in enumerate(_read(self.config)):
-            name = str(row.get("id") or number)
-            source = row["audio"]["bytes"] or Path(row["audio"]["path"])
-            item = audio_item(name, source, None, pause_s=self.config.pause_s)
+        rows = read_rows(self.config.data, ["endpoint_bool"], split=self.config.split)
+        for number, row in enumerate(rows[: self.config.max_items]):
+            name = str(row.fields.get("id") or number)
+            item = audio_item(name, row.audio, None, pause_s=self.config.pause_s)
             end_s = self.time.seconds(item.n_samples) - self.config.pause_s
-            clip = Clip(bool(row["endpoint_bool"]), end_s, str(row.get("language") or ""))
+            clip = Clip(
+                bool(row.fields["endpoint_bool"]), end_s, str(row.fields.get("language") or "")
+            )
             found.append(Item(name, item.n_samples, item.open, clip))
         return found
 
@@ -233,51 +233,3 @@ def _is_right(row: EndOfTurnRow, time: TimeBase) -> bool:
 
 def _accuracy(rows: Sequence[EndOfTurnRow], time: TimeBase) -> Figure:
     return wilson(sum(_is_right(row, time) for row in rows), len(rows))
-
-
-def _read(config: EndOfTurnConfig) -> list[Mapping[str, Any]]:
-    """The rows, audio not decoded.
-
-    Raises:
-        UserError: if there is no such data set, or it has other columns.
-    """
-    listed = Path(config.data) / "metadata.jsonl"
-    rows = _listed(listed) if listed.is_file() else _stored(config)
-    missing = {"audio", "endpoint_bool"} - set(rows[0] if rows else ())
-    if missing:
-        raise UserError(
-            f"{config.data}: has no column {' and '.join(sorted(missing))}",
-            "an end-of-turn data set has audio and endpoint_bool",
-        )
-    return rows[: config.max_items]
-
-
-def _listed(path: Path) -> list[Mapping[str, Any]]:
-    """A folder of audio files with a line of JSON for each."""
-    try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        return [
-            {**line, "audio": {"bytes": None, "path": str(path.parent / line["file_name"])}}
-            for line in lines
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({error!r})", "correct the file") from error
-
-
-def _stored(config: EndOfTurnConfig) -> list[Mapping[str, Any]]:
-    """A data set of the hub, or one that `Dataset.save_to_disk` wrote."""
-    import datasets
-
-    folder = Path(config.data)
-    try:
-        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-            stored = datasets.load_from_disk(config.data)
-            data = stored[config.split] if isinstance(stored, datasets.DatasetDict) else stored
-        else:
-            data = datasets.load_dataset(config.data, split=config.split)
-        if "audio" in data.column_names:
-            data = data.cast_column("audio", datasets.Audio(decode=False))
-    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise UserError(f"{config.data}: cannot be opened ({said})", "check the name") from error
-    return list(data)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -135,9 +136,8 @@ class FullDuplexTask:
             for sample in sorted(p for p in folder.iterdir() if (p / "input.wav").is_file()):
                 name = f"{folder.name}/{sample.name}"
                 scenario = _scenario(folder.name, sample)
-                found.append(
-                    audio_item(name, sample / "input.wav", scenario, pause_s=self.config.window_s)
-                )
+                audio = partial(Path, sample / "input.wav")
+                found.append(audio_item(name, audio, scenario, pause_s=self.config.window_s))
         if not found:
             raise UserError(
                 f"{self.config.data}: holds no folder of Full-Duplex-Bench with input.wav",

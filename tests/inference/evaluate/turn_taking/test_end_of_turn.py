@@ -146,7 +146,7 @@ def test_nothing_measured_is_null(task):
 def test_other_columns_are_named(tmp_path):
     data = datasets.Dataset.from_dict({"sound": [1], "label": [0]})
     data.save_to_disk(str(tmp_path / "x"))
-    with pytest.raises(UserError, match="has no column audio and endpoint_bool"):
+    with pytest.raises(UserError, match="has no column endpoint_bool and audio"):
         EndOfTurnTask(EndOfTurnConfig(str(tmp_path / "x")), TIME).items()
     with pytest.raises(UserError, match="cannot be opened"):
         EndOfTurnTask(EndOfTurnConfig(str(tmp_path / "none")), TIME).items()

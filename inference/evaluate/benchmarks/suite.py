@@ -1,0 +1,40 @@
+"""The content benchmarks that a recipe names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.dataclasses import dataclass
+
+from inference.evaluate.benchmarks.proactive_sound import ProactiveSoundConfig, ProactiveSoundTask
+from inference.evaluate.task import Task
+from soundflow.config.settings import SETTINGS
+from soundflow.protocol.timebase import TimeBase
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class BenchmarksConfig:
+    """Public benchmarks of what is said.
+
+    Attributes:
+        proactive_sound: Proactive-Sound-Bench: which sounds deserve a reply.
+    """
+
+    proactive_sound: ProactiveSoundConfig | None = None
+
+    def __post_init__(self) -> None:
+        if not self.named():
+            raise ValueError("benchmarks: names none of them")
+
+    def named(self) -> dict[str, str]:
+        """The benchmarks to measure and where their data is."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: config.data for name, config in found.items() if config is not None}
+
+
+def benchmark_tasks(config: BenchmarksConfig, time: TimeBase) -> list[Task[Any, Any]]:
+    """Their tasks; no data is opened yet."""
+    tasks: list[Task[Any, Any]] = []
+    if (sounds := config.proactive_sound) is not None:
+        tasks += [ProactiveSoundTask(sounds, tier, time) for tier in sounds.tiers]
+    return tasks
