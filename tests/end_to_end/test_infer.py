@@ -1,4 +1,4 @@
-"""`soundflow infer` as a process: signals end a session in good order."""
+"""`soundflow infer` as a process: pipes, signals, records that a kill leaves."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from inference.infer.session_record import read_session
+from inference.infer.session_record import EVENTS, read_session
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import save_checkpoint
 from tests.inference.engines import make_engine
@@ -68,3 +69,24 @@ def test_ctrl_c_in_real_time_ends_the_session_in_good_order(place: Path, tmp_pat
         capture_output=True, text=True, env=ENV, timeout=60,
     )  # fmt: skip
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_session_leaves_a_record_that_replays(place: Path, tmp_path: Path) -> None:
+    process = started(place, str(place / "talk.flac"), "--record", str(tmp_path / "s"))
+    events = tmp_path / "s" / EVENTS
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (events.is_file() and events.stat().st_size > 60_000):
+        time.sleep(0.02)
+    process.kill()
+    process.communicate(timeout=60)
+    recorded = read_session(tmp_path / "s")
+    assert not recorded.complete
+    done = subprocess.run(
+        [*SOUNDFLOW, str(place / "model"), "--replay", str(tmp_path / "s"), "--json"],
+        capture_output=True, text=True, env=ENV, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["first"] is None
+    assert found["events"] > 0.9 * len(recorded.events)
