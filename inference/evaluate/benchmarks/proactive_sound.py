@@ -24,9 +24,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pydantic.dataclasses
 from annotated_types import Interval
 from pydantic import PositiveInt
-from pydantic.dataclasses import dataclass as settings
 
 from inference.evaluate.audio_items import AudioSource, length_samples
 from inference.evaluate.outcome import Outcome
@@ -46,7 +46,7 @@ Tier = Literal["single", "multiple"]
 LABELS = {"RESPOND": True, "IGNORE": False}
 
 
-@settings(frozen=True, config=SETTINGS)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class ProactiveSoundConfig:
     """Proactive-Sound-Bench.
 

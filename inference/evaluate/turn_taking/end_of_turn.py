@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
+import pydantic.dataclasses
 from annotated_types import Interval
 from pydantic import PositiveInt
-from pydantic.dataclasses import dataclass as settings
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.outcome import Outcome
@@ -44,7 +44,7 @@ CUT_OFFS = 0.05
 N_THRESHOLDS = 64
 
 
-@settings(frozen=True, config=SETTINGS)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class EndOfTurnConfig:
     """A public end-of-turn data set.
 

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import numpy as np
+import pydantic.dataclasses
 from annotated_types import Interval
 from pydantic import TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as settings
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.outcome import Outcome, TimedReply
@@ -51,7 +51,7 @@ Times = tuple[float, float]
 T = TypeVar("T")
 
 
-@settings(frozen=True, config=SETTINGS)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class FullDuplexConfig:
     """Full-Duplex-Bench as downloaded.
 
