@@ -56,7 +56,7 @@ def examples() -> list[str]:
 
 def test_every_command_teaches_by_examples() -> None:
     shown = examples()
-    assert len({line.split()[1] for line in shown}) == 8
+    assert len({line.split()[1] for line in shown}) == 10
     for line in shown:
         parser().parse_args(line.split()[1:])
 
