@@ -182,7 +182,7 @@ def _stamped(event: SessionEvent, now: float) -> SessionEvent:
 def fifo(engine: Engine) -> None:
     """A decoder of 60 ms a pass and an encoder of 30 ms a batch: together a quarter of a chunk.
 
-    The clock is simulated, so a model of any size does. Ten minutes, a reply every half minute:
+    The clock is simulated, so a model of any size does. Five minutes, a reply every half minute:
     in turn, too, the session catches up with the clock.
     """
     found = {}
@@ -193,7 +193,7 @@ def fifo(engine: Engine) -> None:
                                table.text_end)  # fmt: skip
         sampling = SamplingConfig(max_reply_tokens=300, max_repeats=None)
         session = executor.open(SessionConfig(sampling=sampling), 0.0, policy)
-        played = play(executor, [session], chunks_of_noise(engine, 1500), 0.06, 0.03)
+        played = play(executor, [session], chunks_of_noise(engine, 750), 0.06, 0.03)
         found[name] = _latencies(played.events[session])
     (a, b) = found["FIFO"], found["in turn"]
     say("FIFO: chunk to its decision, mean", f"{b[0] / a[0]:.1f}x ({a[0]:.2f} s, {b[0]:.2f} s)",
@@ -268,9 +268,9 @@ class _OneByOne(Executor):
 def sessions(engine: Engine) -> None:
     most = {}
     for batched in (False, True):
-        n, step = 0, 32 if batched else 8
+        n, step = 0, 16
         while step:
-            if missed(engine, n + step, 12.0, batched=batched) <= 1e-3:
+            if missed(engine, n + step, 8.0, batched=batched) <= 1e-3:
                 n += step
             else:
                 step //= 2
