@@ -52,7 +52,8 @@ class EvaluateRecipe:
         precision: of the weights; ``auto`` takes the faster of fp32 and bf16, measured.
         profile: how recordings are padded and positions computed: ours, or as in the published
             code; a name, or each setting.
-        streams_at_once: how many items are decoded side by side.
+        streams_at_once: how many items are decoded side by side; 1 also measures the computation of
+            every token.
         timeout_s: computation that one item may take; one that takes longer is counted as failed.
     """
 

@@ -2,7 +2,8 @@
 
 English follows Whisper's normaliser (Radford et al. 2022, appendix C), in the implementation that
 transformers ships: case, punctuation, fillers and contractions levelled, numerals written as
-digits. Chinese and Japanese are compared by character (CER), everything else by word.
+digits. Chinese and Japanese are compared by character (CER), everything else by word; where a text
+mixes scripts, Han is compared by character and Latin by word, whatever its language.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any
 
 from soundflow.text.mandarin_numbers import NUMERAL, read_number, say_digits
 
-VERSION = 1  # printed beside every score: another version is another ruler
+VERSION = 2  # printed beside every score: another version is another ruler
 BY_CHARACTER = frozenset({"zh", "ja", "yue"})
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_ENGLISH = re.compile(r"[a-z]+(?:[ '-]+[a-z]+)+")  # several words: numerals among them
 
 # Spelling that ASR models choose by accent, not by sound. Both sides are mapped, so a
 # rule that also hits an innocent word does no harm unless it makes two words alike.
@@ -56,10 +59,10 @@ def units(text: str, language: str = "en") -> list[str]:
         levelled = str(_whisper_english()(unicodedata.normalize("NFKC", text)))
         for pattern, replacement in _SPELLING:
             levelled = pattern.sub(replacement, levelled)
-        return levelled.split()
+        return _han_apart(levelled)
     if code in BY_CHARACTER:
         return _characters(text)
-    return _words(text)
+    return [part for word in _words(text) for part in _han_apart(word)]
 
 
 def split_numerals(spoken: list[str]) -> list[str]:
@@ -91,6 +94,11 @@ def _numeral_parts(unit: str) -> list[str]:
     return re.findall(r"\d|[^\W\d_]+|[%$€£]", unit)
 
 
+def _han_apart(text: str) -> list[str]:
+    """Words; each Han character is one of its own."""
+    return _HAN.sub(r" \g<0> ", text).split()
+
+
 def _words(text: str) -> list[str]:
     kept = (
         c if unicodedata.category(c)[0] in "LMN" or c == "'" else " "
@@ -102,6 +110,7 @@ def _words(text: str) -> list[str]:
 def _characters(text: str) -> list[str]:
     """Characters one by one; a run of Latin letters stays one unit; numerals digit by digit."""
     level = unicodedata.normalize("NFKC", text).lower()
+    level = _ENGLISH.sub(lambda found: str(_whisper_english()(found[0])), level)
     level = NUMERAL.sub(lambda found: _as_digits(found[0]), level)
     level = re.sub(r"(?<=\d),(?=\d{3})", "", level)
     level = re.sub(r"\d+", lambda found: say_digits(found[0]), level)

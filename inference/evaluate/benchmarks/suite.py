@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
+from inference.evaluate.benchmarks.covost import CovostConfig, covost_tasks
+from inference.evaluate.benchmarks.librispeech import LibriSpeechConfig, librispeech_tasks
 from inference.evaluate.benchmarks.proactive_sound import ProactiveSoundConfig, ProactiveSoundTask
 from inference.evaluate.task import Task
 from soundflow.config.settings import SETTINGS
@@ -18,9 +20,13 @@ class BenchmarksConfig:
 
     Attributes:
         proactive_sound: Proactive-Sound-Bench: which sounds deserve a reply.
+        librispeech: word error rate and word-emission delay.
+        covost: BLEU, chrF, LAAL and ATD of translated speech.
     """
 
     proactive_sound: ProactiveSoundConfig | None = None
+    librispeech: LibriSpeechConfig | None = None
+    covost: CovostConfig | None = None
 
     def __post_init__(self) -> None:
         if not self.named():
@@ -37,4 +43,8 @@ def benchmark_tasks(config: BenchmarksConfig, time: TimeBase) -> list[Task[Any, 
     tasks: list[Task[Any, Any]] = []
     if (sounds := config.proactive_sound) is not None:
         tasks += [ProactiveSoundTask(sounds, tier, time) for tier in sounds.tiers]
+    if config.librispeech is not None:
+        tasks += librispeech_tasks(config.librispeech, time)
+    if config.covost is not None:
+        tasks += covost_tasks(config.covost, time)
     return tasks

@@ -52,7 +52,8 @@ class Model:
     """The engine at one threshold.
 
     Attributes:
-        at_once: how many items are decoded side by side.
+        at_once: how many items are decoded side by side; 1 gives each a live session of its own, in
+            which the computation of every token is measured.
         timeout_s: seconds of computation that one item may take when decoded alone.
         notes: filled with what did not go as planned but cost no item, such as a batch that did
             not fit into memory.
@@ -80,10 +81,14 @@ class Model:
             yield from self._run_group(group)
 
     def _run_group(self, group: Sequence[Item[object]]) -> Iterator[tuple[str, Outcome]]:
-        short = [item for item in group if self._fits(item)]
+        short: list[Item[object]] = []
         for item in group:
-            if not self._fits(item):
+            if self.at_once > 1 and self._fits(item):
+                short.append(item)
+            else:
                 yield item.id, self.run_alone(item)
+        if not short:
+            return
         try:
             found = self._together(short)
         except Exception as error:

@@ -21,6 +21,15 @@ def test_spellings_of_the_same_english_agree(one: str, other: str) -> None:
     assert normalise(one, "en") == normalise(other, "en-GB")
 
 
+@pytest.mark.parametrize("language", ["en", "de", "zh"])
+def test_han_by_character_and_latin_by_word(language: str) -> None:
+    assert units("我们 love 音乐", language) == ["我", "们", "love", "音", "乐"]
+
+
+def test_numerals_in_words_are_numerals() -> None:
+    assert units("thirty six", "en") == units("36", "en") == ["36"]
+
+
 def test_words_that_differ_stay_different() -> None:
     assert normalise("four cats") != normalise("for cats")
     assert normalise("turn it on") != normalise("turn it off")
@@ -31,6 +40,7 @@ def test_words_that_differ_stay_different() -> None:
     [
         ("今天,23度。", "今天二十三度"),
         ("二〇二四年", "2024年"),
+        ("我有 thirty six 块", "我有36块"),
         ("我有 1,200 块", "我有一千二百块"),
     ],
 )
