@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pydantic.dataclasses
 from annotated_types import Interval
 from pydantic import PositiveInt
-from pydantic.dataclasses import dataclass as settings
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.benchmarks.emission import atd, aware, emitted, laal
@@ -40,7 +40,7 @@ from soundflow.text.normalize import units
 LANGUAGES = {"en": "English", "zh": "Chinese", "de": "German", "fr": "French", "ja": "Japanese"}
 
 
-@settings(frozen=True, config=SETTINGS)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class CovostConfig:
     """CoVoST 2.
 

@@ -24,9 +24,9 @@ from typing import Annotated, Literal
 
 import jiwer
 import numpy as np
+import pydantic.dataclasses
 from annotated_types import Interval
 from pydantic import PositiveInt
-from pydantic.dataclasses import dataclass as settings
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.benchmarks.emission import emitted
@@ -51,7 +51,7 @@ INSTRUCTIONS: dict[Mode, str] = {
 QUANTILES = (0.5, 0.9)
 
 
-@settings(frozen=True, config=SETTINGS)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class LibriSpeechConfig:
     """LibriSpeech.
 
