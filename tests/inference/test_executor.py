@@ -297,9 +297,9 @@ def test_a_reply_longer_than_the_memory_keeps_its_audio_and_its_beginning():
     assert [e.text for e in events if isinstance(e, ReplyEnded)] == [
         ENGINE.tokenizer.decode(said[1:-1])
     ]
-    trimmed = [e for e in events if isinstance(e, MemoryTrimmed)]
-    assert trimmed[-1].blocks == 0
-    assert trimmed[-1].remembered_s == pytest.approx(0.4)
+    lost = [e for e in events if isinstance(e, MemoryTrimmed) and not e.blocks]
+    assert lost, "its middle went, and that was said"
+    assert lost[-1].remembered_s == pytest.approx(0.4)
 
 
 def test_an_idle_engine_makes_room_before_it_is_needed():
@@ -376,7 +376,8 @@ def test_a_shared_prefix_is_computed_once(monkeypatch):
 def test_an_hour_of_one_session_stays_within_its_memory():
     """9000 chunks with replies, at the smallest size."""
     executor = Executor(ENGINE)
-    session = executor.open(SessionConfig("", 0.5, None, GREEDY))
+    short = SamplingConfig(temperature=0.0, max_reply_tokens=2)
+    session = executor.open(SessionConfig("", 0.5, None, short))
     audio = np.split(noise(50), 50)
     chunks = speaks = 0
     for i in range(9000):
