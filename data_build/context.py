@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_build.chat.client import ChatClient, asked_for, chat_client
+from data_build.chat_use import asked_for, chat_client
 from data_build.collect.collect import CHAT_CACHE, scene_library
 from data_build.labelling.policy import Policy
 from data_build.pools.pools import Pools, PoolsIndex, open_pools
@@ -18,6 +18,7 @@ from data_build.tasks.context import PlannerResources
 from data_build.tasks.table import needs_of
 from data_build.tfjp.spectrum import TfjpConfig
 from data_build.tokenize import Vocabulary, read_vocabulary
+from soundflow.endpoints.chat import ChatClient
 
 MATERIAL, CACHE = "material", "cache"  # folders beside the splits
 SCENE_CLIPS = "kept"  # what scenes have generated or reprocessed

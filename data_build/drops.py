@@ -3,7 +3,8 @@
 ::
 
     raise Dropped(Drop(...))     one item cannot be used: the build goes on, and drops.jsonl says it
-    raise ServerGone(...)        a server is down: the build stops, and can be resumed
+
+A server that is gone is no drop: `soundflow.endpoints.http_calls.ServerGone` stops the build.
 
 Code that finds an item unusable raises `Dropped`; code that continues without it reports the `Drop`
 that the exception carries.
@@ -16,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from soundflow.errors import UserError
+from soundflow.endpoints.http_calls import CallFailure
 
 # A loss counts against the ceiling of a build: a row or clip that cannot be used, a stream that no
 # plan could make. A choice is what a policy or a setting leaves out, and a plan that was given up
@@ -53,26 +54,10 @@ class Dropped(Exception):
         return type(self), (self.drop,)
 
 
-class ServerGone(UserError):
-    """A server that the recipe names has stopped responding.
-
-    No item is dropped for it: the result of a build must not depend on when a server was down.
-
-    Args:
-        server: its base URL.
-        detail: the outcome of the last call.
-    """
-
-    def __init__(self, server: str, detail: str) -> None:
-        super().__init__(
-            f"{server} has stopped answering: {detail}",
-            "start the server again and run the same command; what is finished is kept",
-        )
-        self.server = server
-        self.detail = detail
-
-    def __reduce__(self) -> tuple[type[ServerGone], tuple[str, str]]:
-        return type(self), (self.server, self.detail)
+def unanswered(failure: CallFailure, step: str, item: str) -> Drop:
+    """An item for which a server had no usable answer."""
+    reason = f"no usable answer from the server: {failure.kind}"
+    return Drop(step, f"{item}: {failure.detail}", reason)
 
 
 def count_drops(drops: Iterable[Drop]) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat
 from pydantic.dataclasses import dataclass
 
 from data_build.audit.limits import AuditLimits
-from data_build.chat.client import ChatUse
+from data_build.chat_use import ChatUse
 from data_build.compose.config import ComposeConfig
 from data_build.labelling.policy import CuedSound, Policy, policy
 from data_build.pools.prepare import PrepareConfig

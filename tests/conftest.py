@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.soundflow.endpoints.chat_server import Action, Body, ChatServer
 
 # A person's runs explore; continuous integration repeats itself, so a red run is about the change.
 settings.register_profile("ci", derandomize=True, print_blob=True)
@@ -23,3 +26,19 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared test material is not beside the project")
     return folder
+
+
+@pytest.fixture
+def chat_server() -> Iterator[Callable[[Callable[[int, Body], Action]], ChatServer]]:
+    """Starts servers with the given behaviour; stops them when the test ends."""
+    running: list[ChatServer] = []
+
+    def start(answer: Callable[[int, Body], Action]) -> ChatServer:
+        server = ChatServer(answer)
+        server.__enter__()
+        running.append(server)
+        return server
+
+    yield start
+    for server in running:
+        server.stop()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from data_build.chat.client import asked_for, chat_client
+from data_build.chat_use import asked_for, chat_client
 from data_build.collect.feasible import label_problems, split_problems
 from data_build.collect.material import Seen, material, speakers
 from data_build.drops import Drop

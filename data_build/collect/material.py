@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from data_build.chat.client import ChatClient
 from data_build.collect.split_assignment import SplitAssignment
 from data_build.collect.texts import read_texts
 from data_build.drops import Drop
@@ -28,6 +27,7 @@ from data_build.speech.speech_source import OWN_PHRASES
 from data_build.synth.kinds import sound_kind, synthesised_clip
 from data_build.tasks.config import CueConfig
 from data_build.tasks.table import needs_of, uses_judged_sounds
+from soundflow.endpoints.chat import ChatClient
 
 Report = Callable[[Drop], None]
 _JUDGED_TOGETHER = 1_000

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from data_build.chat.client import ChatClient, ChatRequest
-from data_build.chat.prompts import read_prompt
-from data_build.drops import Drop, Dropped
-from data_build.http_calls import CallFailure
+from data_build.drops import Drop, Dropped, unanswered
 from data_build.labelling.facts import facts
 from data_build.records import Dialogue, DialogueTurn
+from soundflow.endpoints.chat import ChatClient, ChatRequest
+from soundflow.endpoints.http_calls import CallFailure
+from soundflow.endpoints.prompts import read_prompt
 
 STEP = "history_review"
 ROUNDS_BETWEEN = 3
@@ -135,7 +135,7 @@ def model_probe(dialogue: Dialogue, client: ChatClient, rng: np.random.Generator
     """
     (answer,) = client.map_json([_request(dialogue)])
     if isinstance(answer, CallFailure):
-        raise Dropped(answer.drop(STEP, dialogue.id))
+        raise Dropped(unanswered(answer, STEP, dialogue.id))
     if not answer["found"]:
         raise _unfit(dialogue.id, "the model found nothing to ask about")
     n = len(dialogue.turns)

@@ -21,12 +21,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
-from data_build.chat.client import Answer, ChatClient, ChatRequest
-from data_build.chat.prompts import read_prompt
-from data_build.drops import Drop, Dropped
-from data_build.http_calls import CallFailure
+from data_build.drops import Drop, Dropped, unanswered
 from data_build.records import Clip, Judgement, PlannedReply, Verdict
 from data_build.scenes.ontology import SoundClass, ontology
+from soundflow.endpoints.chat import Answer, ChatClient, ChatRequest
+from soundflow.endpoints.http_calls import CallFailure
+from soundflow.endpoints.prompts import read_prompt
 from soundflow.errors import UserError
 from soundflow.protocol.tokens import EMOTIONS
 
@@ -232,7 +232,7 @@ def model_judgements(
     for answer in client.map_json(requests()):
         clip = waiting.popleft()
         if isinstance(answer, CallFailure):
-            report(answer.drop(STEP, clip.id))
+            report(unanswered(answer, STEP, clip.id))
         elif answer["verdict"] == "borderline":
             # The model's reasons are all different; together they are one.
             report(Drop(STEP, f"{clip.id}: {answer['reason']}", "borderline", "choice"))

@@ -19,10 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from data_build.chat.client import Answer, ChatClient, Schema
-from data_build.chat.prompts import Prompt, read_prompt
 from data_build.drops import Drop, Dropped
-from data_build.http_calls import CallFailure
 from data_build.scenes.config import PlanConfig
 from data_build.scenes.ground import GROUND_STEP
 from data_build.scenes.ontology import Ontology, ontology
@@ -39,6 +36,9 @@ from data_build.scenes.scene import (
     check,
 )
 from data_build.scenes.verify import CRITERIA, Candidate, Finding, Verification
+from soundflow.endpoints.chat import Answer, ChatClient, Schema
+from soundflow.endpoints.http_calls import CallFailure
+from soundflow.endpoints.prompts import Prompt, read_prompt
 
 T = TypeVar("T")
 PROMPTS = Path(__file__).parent / "prompts"

@@ -9,9 +9,9 @@ from annotated_types import Interval
 from pydantic import NonNegativeInt, PositiveFloat
 from pydantic.dataclasses import dataclass
 
-from data_build.http_calls import Endpoint
 from data_build.scenes.scene import MAX_EVENTS, MIN_EVENTS
 from soundflow.config.settings import SETTINGS, Decibels, Fraction, Seconds
+from soundflow.endpoints.http_calls import Endpoint
 
 
 @dataclass(frozen=True, config=SETTINGS)

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from data_build.clip_cache import ClipStore
 from data_build.drops import Drop, Dropped
-from data_build.http_calls import BadAnswer, CallFailure, EndpointCaller
 from data_build.randomness import digest
 from data_build.records import Clip, Origin, Unspoken
 from data_build.scenes.config import HttpGeneratorConfig
@@ -18,6 +17,7 @@ from data_build.scenes.refine import Refined
 from data_build.scenes.scene import SubEvent
 from data_build.synth.kinds import KINDS, synthesised_clip
 from soundflow.audio.files import read_audio
+from soundflow.endpoints.http_calls import BadAnswer, CallFailure, EndpointCaller
 from soundflow.errors import UserError
 
 GENERATE_STEP = "generate_clip"

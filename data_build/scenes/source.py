@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from data_build.chat.client import ChatClient
 from data_build.clip_cache import ClipStore
 from data_build.drops import Drop, Dropped
 from data_build.randomness import generator as rng_of
@@ -34,6 +33,7 @@ from data_build.scenes.verify import RuleVerifier
 from data_build.synth.kinds import KINDS
 from data_build.tfjp.loop import tfjp
 from data_build.tfjp.spectrum import TfjpConfig
+from soundflow.endpoints.chat import ChatClient
 
 BAG = 10  # clips that a scene is planned from
 

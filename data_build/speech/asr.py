@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic.dataclasses import dataclass
 
-from data_build.http_calls import BadAnswer, Endpoint, EndpointCaller, Form
 from soundflow.config.settings import SETTINGS
+from soundflow.endpoints.http_calls import BadAnswer, Endpoint, EndpointCaller, Form
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.shards.schema import quantise

@@ -16,8 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from data_build.clip_cache import CachedClip, ClipCache, clip_key
-from data_build.drops import Drop, Dropped
-from data_build.http_calls import CallFailure
+from data_build.drops import Drop, Dropped, unanswered
 from data_build.records import Voice, Word
 from data_build.speech.asr import AsrModel
 from data_build.speech.engines.engine import STEP, SpeechEngine, unspeakable
@@ -25,6 +24,7 @@ from data_build.speech.gate import GateConfig, check
 from data_build.speech.rewriting.rewriter import Rewriter, Rewritten
 from data_build.speech.voices import fitted, synthesise
 from data_build.speech.word_times import Aligner
+from soundflow.endpoints.http_calls import CallFailure
 
 VERSION = 1  # raise when a rendering of the same text and voice changes
 # The same speaker at another pace: enough for an engine without randomness to say it otherwise.
@@ -92,7 +92,7 @@ class Renderer:
                 raise unspeakable(written, "nothing to speak")
             clip = self._clip(said.text, voice)
         except CallFailure as failure:
-            raise Dropped(failure.drop(STEP, repr(written))) from failure
+            raise Dropped(unanswered(failure, STEP, repr(written))) from failure
         notes = clip.notes
         words = tuple(Word(**word) for word in notes["words"])
         return Rendering(said, clip, words, notes["words_by"], notes["take"], notes["wer"])

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from data_build.chat.client import ChatClient
 from data_build.drops import Drop, Dropped
 from data_build.labelling.sounds import sound_name
 from data_build.pools.pools import Cue, Pools
@@ -31,6 +30,7 @@ from data_build.scenes.source import CuratedScene, SceneSource
 from data_build.speech.speech_source import SpeechSource
 from data_build.tasks.config import TasksConfig
 from data_build.tasks.wording import phrase, phrases, shortened
+from soundflow.endpoints.chat import ChatClient
 
 T = TypeVar("T")
 STEP = "plan"

@@ -17,8 +17,8 @@ from data_build.run import build
 from soundflow.config.load import load
 from soundflow.errors import UserError
 from soundflow.shards.reader import ShardSet
-from tests.data_build.chat_server import Raw, Say
 from tests.data_build.small_recipe import fingerprints, write_recipe
+from tests.soundflow.endpoints.chat_server import Raw, Say
 
 pytest.importorskip("py_nanotts")
 ROOT = Path(__file__).resolve().parents[2]

@@ -52,7 +52,7 @@ DRAWINGS = {
         "data_build",
         together=_shared(
             "records, drops, randomness, ...",
-            "records", "drops", "randomness", "quota", "processes", "http_calls", "clip_cache",
+            "records", "drops", "randomness", "quota", "processes", "clip_cache",
             "tokenize",
         ),
     ),

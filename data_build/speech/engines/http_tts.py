@@ -23,8 +23,10 @@ import soxr
 from annotated_types import Interval, MinLen
 from pydantic.dataclasses import dataclass
 
-from data_build.drops import Dropped
-from data_build.http_calls import (
+from data_build.drops import Dropped, unanswered
+from data_build.speech.engines.engine import STEP, Float32, unspeakable
+from soundflow.config.settings import SETTINGS
+from soundflow.endpoints.http_calls import (
     BadAnswer,
     Body,
     CallFailure,
@@ -32,8 +34,6 @@ from data_build.http_calls import (
     EndpointCaller,
     Form,
 )
-from data_build.speech.engines.engine import STEP, Float32, unspeakable
-from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 
 Dialect = Literal["openai", "cosyvoice"]
@@ -87,7 +87,7 @@ class HttpVoices:
         try:
             samples = self.caller.call(path, body, self._read)
         except CallFailure as failure:
-            raise Dropped(failure.drop(STEP, repr(text))) from failure
+            raise Dropped(unanswered(failure, STEP, repr(text))) from failure
         if not samples.any():
             raise unspeakable(text, f"{name} answered with silence")
         return samples

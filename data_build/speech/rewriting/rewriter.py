@@ -16,13 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from data_build.chat.client import ChatClient
-from data_build.chat.prompts import read_prompt
 from data_build.speech.rewriting.english import english_rules
 from data_build.speech.rewriting.european import LANGUAGES as EUROPEAN
 from data_build.speech.rewriting.european import european_rules
 from data_build.speech.rewriting.mandarin import mandarin_rules
 from data_build.speech.rewriting.rules import Change, Rule, apply_rules, markup_rules, spacing_rules
+from soundflow.endpoints.chat import ChatClient
+from soundflow.endpoints.prompts import read_prompt
 
 VERSION = 1  # raise when a rule changes what it makes of a text
 

@@ -7,10 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_build.chat.client import ChatClient, ChatConfig
-from data_build.chat.prompts import read_prompt
 from data_build.drops import Drop, Dropped
-from data_build.http_calls import Endpoint
 from data_build.labelling.facts import facts
 from data_build.labelling.history import (
     PROMPT,
@@ -22,7 +19,10 @@ from data_build.labelling.history import (
     rule_probe,
 )
 from data_build.records import Dialogue, DialogueTurn, Origin
-from tests.data_build.chat_server import Raw, Say
+from soundflow.endpoints.chat import ChatClient, ChatConfig
+from soundflow.endpoints.http_calls import Endpoint
+from soundflow.endpoints.prompts import read_prompt
+from tests.soundflow.endpoints.chat_server import Raw, Say
 
 ORIGIN = Origin("test", "CC0-1.0")
 SMALL_TALK = (

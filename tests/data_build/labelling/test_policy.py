@@ -9,10 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_build.chat.client import ChatClient, ChatConfig
-from data_build.chat.prompts import read_prompt
 from data_build.drops import Drop, Dropped
-from data_build.http_calls import Endpoint
 from data_build.labelling.policy import (
     PROMPT,
     TABLE,
@@ -24,8 +21,11 @@ from data_build.labelling.policy import (
 )
 from data_build.records import Clip, ClipKind, Judgement, Origin, PlannedReply, Recorded
 from data_build.scenes.ontology import SoundClass, ontology
+from soundflow.endpoints.chat import ChatClient, ChatConfig
+from soundflow.endpoints.http_calls import Endpoint
+from soundflow.endpoints.prompts import read_prompt
 from soundflow.errors import UserError
-from tests.data_build.chat_server import Raw, Say
+from tests.soundflow.endpoints.chat_server import Raw, Say
 
 ORIGIN = Origin("test", "CC0-1.0")
 RULES = policy()

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_build.chat.client import ChatClient, ChatConfig
-from data_build.chat.prompts import read_prompt
 from data_build.drops import Dropped
-from data_build.http_calls import Endpoint
 from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.chat_model import PROMPTS, ChatPlanner, ChatRefiner, ChatVerifier
 from data_build.scenes.measure import measure
@@ -20,8 +17,11 @@ from data_build.scenes.ontology import ontology
 from data_build.scenes.refine import RuleRefiner, check_refined
 from data_build.scenes.scene import Annotation, Scene, SubEvent, check
 from data_build.scenes.verify import Candidate
-from tests.data_build.chat_server import Say
+from soundflow.endpoints.chat import ChatClient, ChatConfig
+from soundflow.endpoints.http_calls import Endpoint
+from soundflow.endpoints.prompts import read_prompt
 from tests.data_build.scenes.sounds import barks
+from tests.soundflow.endpoints.chat_server import Say
 
 BAG = [
     Annotation("c1", ("doorbell",), "", 2.0),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data_build.clip_cache import ClipStore
-from data_build.drops import Dropped, ServerGone
-from data_build.http_calls import Endpoint
+from data_build.drops import Dropped
 from data_build.records import Prepared
 from data_build.scenes.config import HttpGeneratorConfig
 from data_build.scenes.generate import HttpGenerator, SynthGenerator
@@ -14,10 +13,11 @@ from data_build.scenes.ontology import ontology
 from data_build.scenes.refine import RuleRefiner
 from data_build.scenes.scene import Scene, SubEvent
 from soundflow.audio.files import read_audio
+from soundflow.endpoints.http_calls import Endpoint, ServerGone
 from soundflow.shards.schema import quantise
 from soundflow.shards.writer import flac_bytes
-from tests.data_build.chat_server import ChatServer, Cut, Raw
 from tests.data_build.scenes.sounds import RATE, barks
+from tests.soundflow.endpoints.chat_server import ChatServer, Cut, Raw
 
 SCENE = Scene("A yard at noon.", "in a yard", "out", "noon", 10.0, ())
 BARK = SubEvent("Bark", "foreground", 2.0, "a dog barks, close by")

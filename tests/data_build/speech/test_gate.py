@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_build.http_calls import CallFailure, Endpoint
 from data_build.records import Voice
 from data_build.speech.asr import HttpAsr, HttpAsrConfig, TransformersAsr
 from data_build.speech.gate import GateConfig, check
 from data_build.speech.whisper import Whisper, whisper_folder
+from soundflow.endpoints.http_calls import CallFailure, Endpoint
 from soundflow.errors import UserError
 from tests.data_build.speech.audio_server import Answer, Asked, AudioServer
 from tests.data_build.speech.embedded import speech

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 
 from data_build.drops import Dropped
-from data_build.http_calls import Endpoint
 from data_build.records import Voice
 from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
 from data_build.speech.voices import synthesise
+from soundflow.endpoints.http_calls import Endpoint
 from soundflow.errors import UserError
 from tests.data_build.speech.audio_server import Answer, Asked, AudioServer
 from tests.data_build.speech.embedded import speech

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from data_build.chat.client import ChatClient, ChatConfig, ChatRequest
-from data_build.chat.prompts import Prompt
-from data_build.drops import ServerGone
-from data_build.http_calls import CallCounts, CallFailure, Endpoint
-from tests.data_build.chat_server import Raw, Say
+from soundflow.endpoints.chat import ChatClient, ChatConfig, ChatRequest
+from soundflow.endpoints.http_calls import CallCounts, CallFailure, Endpoint, ServerGone
+from soundflow.endpoints.prompts import Prompt
+from tests.soundflow.endpoints.chat_server import Raw, Say
 
 PROMPT = Prompt("double", 1, "a test", "You double numbers.", "Double {{ n }}.", "0" * 64)
 SCHEMA = {

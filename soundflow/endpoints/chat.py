@@ -17,24 +17,28 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 import jsonschema
 import pydantic.dataclasses
 from annotated_types import Interval
 from pydantic import PositiveInt
 
-from data_build.chat.prompts import Prompt
-from data_build.http_calls import BadAnswer, CallCounts, CallFailure, Endpoint, EndpointCaller
 from soundflow.atomic import write_text
 from soundflow.config.settings import SETTINGS, Seed
+from soundflow.endpoints.http_calls import (
+    BadAnswer,
+    CallCounts,
+    CallFailure,
+    Endpoint,
+    EndpointCaller,
+)
+from soundflow.endpoints.prompts import Prompt
 
 Schema = Mapping[str, Any]
 Answer = dict[str, Any]
-# What a chat model may decide; the rules make all other decisions.
-Decision = Literal["rewrite", "plan", "refine", "verify", "probe", "silence"]
 
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 
@@ -53,19 +57,6 @@ class ChatConfig:
     max_tokens: PositiveInt = 2048
     seed: Seed = 0
     cache_dir: str | None = None
-
-
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
-class ChatUse:
-    """A chat model and the decisions that it makes.
-
-    Attributes:
-        decisions: rewrite (text fit to be spoken), plan, refine and verify (scenes), probe (late
-            questions), silence (which sounds deserve a reply).
-    """
-
-    chat: ChatConfig = field(default_factory=ChatConfig)
-    decisions: tuple[Decision, ...] = get_args(Decision)
 
 
 @dataclass(frozen=True)
@@ -213,20 +204,6 @@ class ChatCache:
         """
         entry = {"question": question, "answer": answer}
         write_text(self.path(prompt_id, key), json.dumps(entry, ensure_ascii=False))
-
-
-def chat_client(use: ChatUse | None, cache: Path) -> ChatClient | None:
-    """The client of a recipe, its answers kept under ``cache`` unless the recipe says where."""
-    if use is None:
-        return None
-    return ChatClient(use.chat if use.chat.cache_dir else replace(use.chat, cache_dir=str(cache)))
-
-
-def asked_for(
-    decision: Decision, use: ChatUse | None, client: ChatClient | None
-) -> ChatClient | None:
-    """The client if the model makes ``decision``, else None."""
-    return client if use is not None and decision in use.decisions else None
 
 
 def _answer_or_failure(future: Future[Answer]) -> Answer | CallFailure:

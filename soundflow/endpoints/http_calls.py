@@ -7,10 +7,10 @@
                              └── back-off, jitter ┘  (busy, broken or unusable answer)
                                  until the retries or the item's time limit are used up
 
-httpx sends and tenacity retries. This module adds what a build needs: every wait is bounded (one
+httpx sends and tenacity retries. This module adds what long runs need: every wait is bounded (one
 request has ``timeout_s``, an item with all its retries ``item_limit_s`` from the moment it holds a
-slot), everything is counted, and a server that cannot be reached stops the build instead of
-dropping its items, so that the result never depends on when the server was down.
+slot), everything is counted, and a server that cannot be reached is an error of its own, so that no
+result depends on when the server was down.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ import pydantic.dataclasses
 import tenacity
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
-from data_build.drops import Drop, ServerGone
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 
@@ -100,11 +99,27 @@ class CallFailure(Exception):
     def __reduce__(self) -> tuple[type[CallFailure], tuple[str, str]]:
         return type(self), (self.kind, self.detail)
 
-    def drop(self, step: str, item: str) -> Drop:
-        """The failure as a dropped item of the build."""
-        return Drop(
-            step, f"{item}: {self.detail}", f"no usable answer from the server: {self.kind}"
+
+class ServerGone(UserError):
+    """A server that the recipe names has stopped responding.
+
+    No item is dropped for it: the result of a build must not depend on when a server was down.
+
+    Args:
+        server: its base URL.
+        detail: the outcome of the last call.
+    """
+
+    def __init__(self, server: str, detail: str) -> None:
+        super().__init__(
+            f"{server} has stopped answering: {detail}",
+            "start the server again and run the same command; what is finished is kept",
         )
+        self.server = server
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[ServerGone], tuple[str, str]]:
+        return type(self), (self.server, self.detail)
 
 
 class BadAnswer(Exception):

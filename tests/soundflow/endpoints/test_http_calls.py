@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 
-from data_build.drops import ServerGone
-from data_build.http_calls import BadAnswer, CallCounts, CallFailure, Endpoint, EndpointCaller
+from soundflow.endpoints.http_calls import (
+    BadAnswer,
+    CallCounts,
+    CallFailure,
+    Endpoint,
+    EndpointCaller,
+    ServerGone,
+)
 from soundflow.errors import UserError
-from tests.data_build.chat_server import Cut, Dribble, Raw, Say
+from tests.soundflow.endpoints.chat_server import Cut, Dribble, Raw, Say
 
 GOOD = Raw(200, b"good")
 BAD = {
@@ -46,10 +52,6 @@ def test_a_bad_answer_is_asked_for_again_and_an_endless_one_is_given_up(kind, ch
         ask(caller)
     assert failed.value.kind == kind
     assert caller.counts == CallCounts(2, 3 + 4, 2 + 3, 0, {kind: 1})
-    drop = failed.value.drop("plan", "bag-7")
-    assert (drop.step, drop.kind) == ("plan", "loss")
-    assert drop.item.startswith("bag-7: ")
-    assert kind in drop.reason
     caller.close()
 
 

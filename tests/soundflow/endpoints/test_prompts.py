@@ -3,7 +3,7 @@ from __future__ import annotations
 import jinja2
 import pytest
 
-from data_build.chat.prompts import read_prompt
+from soundflow.endpoints.prompts import read_prompt
 from soundflow.errors import UserError
 
 
