@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from data_build.recipe import BuildRecipe
 from soundflow.cli import main, parser
+from soundflow.config.load import load
+from soundflow.train.recipe import TrainRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
@@ -21,6 +24,19 @@ def test_a_recipe_resolves(
     monkeypatch.chdir(ROOT)
     assert main(["check", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["plan"]
+
+
+def test_a_build_recipe_makes_what_the_stages_train_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders and splits: otherwise four recipes load, and the first of them finds no data."""
+    monkeypatch.chdir(ROOT)
+    builds = [load(path, BuildRecipe) for path in (ROOT / "recipes/build").glob("*.yaml")]
+    made = {Path(recipe.output) / split for recipe in builds for split in recipe.splits}
+    stages = sorted((ROOT / "recipes/train").glob("stage*.yaml"))
+    assert len(stages) == 4
+    for path in stages:
+        for source in load(path, TrainRecipe).data.sources:
+            assert source.valid is not None
+            assert {source.folder / source.train, source.folder / source.valid} <= made, path
 
 
 def test_check_shows_what_another_chunk_comes_to(
