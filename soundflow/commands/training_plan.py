@@ -12,16 +12,15 @@ from soundflow.data.datamodule import StreamData
 from soundflow.data.plan import UpdatePlan
 from soundflow.logs import ERR
 from soundflow.model.config import ModelConfig
-from soundflow.model.interaction import empty_model
 from soundflow.model.precision import DTYPES
 from soundflow.text.presets import load_vocabulary
 from soundflow.train.compute import choose_compute, computing
 from soundflow.train.loss import loss_sums
-from soundflow.train.machine import unmet
+from soundflow.train.machine import held_by, unmet
 from soundflow.train.memory import Memory, RowShape, predict
 from soundflow.train.optim import build_optimizer
 from soundflow.train.recipe import TrainRecipe
-from soundflow.train.stages import apply_stage, trained_parameters
+from soundflow.train.stages import apply_stage
 from soundflow.train.start import model_config, start
 from soundflow.train.strategy.choose import resolved
 
@@ -60,10 +59,12 @@ def training_plan(recipe: TrainRecipe, probe: bool) -> Plan:
     compute, optim = recipe.compute, recipe.optim
     ranks = compute.devices * compute.nodes
     plan = {"output": str(recipe.output)}
-    config = None
+    config, needed = None, None
     if recipe.start_from is None or recipe.start_from.is_dir():
         config = model_config(recipe)
-        plan |= _parameters(recipe, config)
+        needed = held_by(recipe, config, load_vocabulary(recipe.vocabulary)[1])
+        frozen = needed.parameters - needed.trained
+        plan["parameters"] = f"{needed.trained / 1e6:,.2f} M trained, {frozen / 1e6:,.2f} M frozen"
     else:
         plan["parameters"] = f"those of {recipe.start_from}: does not exist yet"
     plan["updates"] = (
@@ -80,9 +81,13 @@ def training_plan(recipe: TrainRecipe, probe: bool) -> Plan:
         planned = plan_of(recipe, data, ranks)
         plan |= _data(recipe, data, planned)
         if config is not None:
-            plan |= _memory(recipe, config, data, planned, ranks)
+            needed = _memory(recipe, config, data, planned, ranks)
+            plan |= {"memory": memory_line(needed), "disk": _disk(recipe, needed)}
             if probe:
                 plan["time"] = _probe(recipe, data, planned, ranks)
+    lacking = [] if needed is None else unmet(recipe, needed)
+    if lacking:
+        plan["this machine"] = "; ".join(lacking)
     intervals = recipe.intervals
     states, looks = (optim.updates // n for n in (intervals.save_every, intervals.validate_every))
     plan["checkpoints"] = (
@@ -114,19 +119,6 @@ def _chunks_of_ranks(plan: UpdatePlan) -> int:
     return max(sum(RowShape.of(row).chunks for row in rank) for rank in plan.ranks)
 
 
-def _parameters(recipe: TrainRecipe, config: ModelConfig) -> Plan:
-    model = empty_model(config, load_vocabulary(recipe.vocabulary)[1])
-    total = model.parameter_count()
-    apply_stage(model, recipe.stage, recipe.seed)
-    trained = trained_parameters(model)
-    frozen = total - trained if recipe.stage.lora is None else total
-    lacking = unmet(recipe, total)
-    return {
-        "parameters": f"{trained / 1e6:,.2f} M trained, {frozen / 1e6:,.2f} M frozen",
-        **({"this machine": "; ".join(lacking)} if lacking else {}),
-    }
-
-
 def _data(recipe: TrainRecipe, data: StreamData, planned: Planned) -> Plan:
     n_streams = sum(len(split) for split in data.train_splits)
     epochs = recipe.optim.updates * recipe.data.global_batch_size / n_streams
@@ -140,27 +132,35 @@ def _data(recipe: TrainRecipe, data: StreamData, planned: Planned) -> Plan:
 
 def _memory(
     recipe: TrainRecipe, config: ModelConfig, data: StreamData, planned: Planned, ranks: int
-) -> Plan:
-    precision = "fp32" if recipe.compute.precision == "auto" else recipe.compute.precision
-    found = predict(
-        config,
-        data.spec,
-        recipe.stage,
-        planned.largest,
-        dtype=DTYPES[precision],
-        recompute=recipe.compute.activation_checkpointing,
-        strategy=resolved(recipe.compute),
-        world=ranks,
-        update_chunks=planned.rank_chunks,
-        device="cpu" if recipe.compute.accelerator == "cpu" else "cuda",
-    )
-    state_bytes = found.trained * 12 + 4 * found.parameters
+) -> Memory:
+    """Of the number format of the run; where that is measured first, of the one that takes more."""
+    precision = recipe.compute.precision
+    possible = DTYPES.values() if precision == "auto" else [DTYPES[precision]]
+    found = [
+        predict(
+            config,
+            data.spec,
+            recipe.stage,
+            planned.largest,
+            dtype=dtype,
+            recompute=recipe.compute.activation_checkpointing,
+            strategy=resolved(recipe.compute),
+            world=ranks,
+            update_chunks=planned.rank_chunks,
+            device="cpu" if recipe.compute.accelerator == "cpu" else "cuda",
+        )
+        for dtype in possible
+    ]
+    return max(found, key=lambda memory: memory.peak)
+
+
+def _disk(recipe: TrainRecipe, memory: Memory) -> str:
+    state_bytes = memory.trained * 12 + 4 * memory.parameters
     kept = recipe.intervals.keep_last
-    return {
-        "memory": memory_line(found),
-        "disk": f"about {_gib(state_bytes)} a state, {_gib(kept * state_bytes)} for the {kept} "
-        f"that are kept, {_gib(4 * found.parameters)} for the model",
-    }
+    return (
+        f"about {_gib(state_bytes)} a state, {_gib(kept * state_bytes)} for the {kept} that are "
+        f"kept, {_gib(4 * memory.parameters)} for the model"
+    )
 
 
 def memory_line(found: Memory) -> str:

@@ -7,44 +7,46 @@ import os
 import torch
 
 from soundflow.errors import UserError
+from soundflow.model.config import ModelConfig
+from soundflow.model.interaction import empty_model
+from soundflow.protocol.tokens import TokenTable
 from soundflow.train.compute import cores
+from soundflow.train.memory import Held, held
 from soundflow.train.recipe import TrainRecipe
+from soundflow.train.stages import apply_stage
 from soundflow.train.strategy.choose import resolved
-from soundflow.train.strategy.interface import StrategyName
 
 
-def bytes_a_parameter(strategy: StrategyName, ranks: int, *, bf16: bool) -> float:
-    """What one rank holds for every parameter that trains; activations come on top.
-
-    Weights, their gradients, and the two moments of AdamW; under ZeRO float32 masters too.
-    """
-    weight, masters_and_moments = (2 if bf16 else 4), 12 / ranks
-    match strategy:
-        case "zero1":
-            return 2 * weight + masters_and_moments
-        case "zero2":
-            return weight + 4 / ranks + masters_and_moments
-        case "zero3":
-            return (weight + 4) / ranks + masters_and_moments
-        case "fsdp":
-            return 16 / ranks
-        case _:
-            return 16
+def held_by(recipe: TrainRecipe, config: ModelConfig, tokens: TokenTable) -> Held:
+    """What each rank of the run holds, without holding it."""
+    model = empty_model(config, tokens)
+    apply_stage(model, recipe.stage, recipe.seed)
+    compute = recipe.compute
+    bf16 = compute.precision == "bf16" or (compute.precision == "auto" and _on_gpu(recipe))
+    return held(
+        model,
+        dtype=torch.bfloat16 if bf16 else torch.float32,
+        strategy=resolved(compute),
+        world=compute.devices * compute.nodes,
+    )
 
 
-def require_machine(recipe: TrainRecipe, parameters: int) -> None:
+def require_machine(recipe: TrainRecipe, memory: Held) -> None:
     """Refuses before any work what this machine cannot run.
+
+    Args:
+        memory: what a rank takes, or `held_by` at the least.
 
     Raises:
         UserError: naming every key that asks for too much.
     """
-    lines = unmet(recipe, parameters)
+    lines = unmet(recipe, memory)
     if lines:
         raise UserError("\n".join(lines), "`soundflow doctor` shows what this machine has")
 
 
-def unmet(recipe: TrainRecipe, parameters: int) -> list[str]:
-    """One line for every key that asks for more than this machine has."""
+def unmet(recipe: TrainRecipe, memory: Held) -> list[str]:
+    """One line for every key that asks for more than this machine has; see `require_machine`."""
     compute, lines = recipe.compute, []
     gpus = _gpus()
     wants_gpu = compute.accelerator in ("gpu", "cuda", "mps")
@@ -57,18 +59,19 @@ def unmet(recipe: TrainRecipe, parameters: int) -> list[str]:
         lines.append(f"compute.devices={compute.devices}: there are {gpus} here")
     if compute.threads > cores():
         lines.append(f"compute.threads={compute.threads}: there are {cores()} cores here")
-    on_gpu = bool(gpus) and compute.accelerator != "cpu"
-    bf16 = compute.precision == "bf16" or (compute.precision == "auto" and on_gpu)
-    each = bytes_a_parameter(resolved(compute), compute.devices * compute.nodes, bf16=bf16)
-    sharing = 1 if on_gpu else compute.devices
-    held, there = parameters * each * sharing, _memory_bytes(on_gpu)
-    if held > there:
+    sharing = 1 if _on_gpu(recipe) else compute.devices
+    needed, there = memory.peak * sharing, _memory_bytes(_on_gpu(recipe))
+    if needed > there:
         lines.append(
-            f"model: {parameters / 1e6:.0f} M parameters take {held / 2**30:.1f} GiB with "
-            f"gradients and moments in {sharing} process(es); there are {there / 2**30:.1f} GiB "
-            f"here, and compute.strategy={resolved(compute)}"
+            f"model: {memory.parameters / 1e6:,.0f} M parameters, {memory.trained / 1e6:,.2f} M of "
+            f"them trained, take {needed / 2**30:,.1f} GiB in {sharing} process(es); there are "
+            f"{there / 2**30:,.1f} GiB here, and compute.strategy={resolved(compute)}"
         )
     return lines
+
+
+def _on_gpu(recipe: TrainRecipe) -> bool:
+    return bool(_gpus()) and recipe.compute.accelerator != "cpu"
 
 
 def _gpus() -> int:

@@ -2,12 +2,13 @@
 
 ::
 
-    peak  =  weights  +  gradients  +  moments  +  pass  +  features
+    peak  =  weights  +  gradients  +  moments  +  masters  +  pass  +  features
 
-    weights     4 bytes a parameter                       / ranks with zero3, fsdp
-    gradients   4 bytes a trained parameter               / ranks with zero2, zero3, fsdp
-    moments     8 bytes a trained parameter (AdamW)       / ranks with zero1, zero2, zero3, fsdp
-    masters     4 bytes a trained parameter / ranks: the copy that ZeRO steps
+    weights     4 bytes a parameter; 2 under ZeRO in bfloat16    / ranks with zero3, fsdp
+    gradients   4 bytes a trained parameter; 2 under zero1 in    / ranks with zero2, zero3, fsdp
+                bfloat16, which adds them up in it
+    moments     8 bytes a trained parameter (AdamW)              / ranks with all but single, ddp
+    masters     4 bytes a trained parameter: what ZeRO steps     / ranks
     pass        the peak of one forward and backward pass over the largest row, beyond the above
     features    the log-mel of an update's chunks, twice: one update is loaded while another trains
 
@@ -37,18 +38,18 @@ from soundflow.data.batch import Batch
 from soundflow.data.plan import Row
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
+from soundflow.model.weights import cast_parameters
 from soundflow.protocol.spec import StreamSpec
 from soundflow.train.compute import computing
 from soundflow.train.loss import loss_sums
 from soundflow.train.stages import StageConfig, apply_stage, trained_parameters
+from soundflow.train.strategy.interface import StrategyName
 
 FP32_BYTES = 4
 KEPT = {"cpu": 1.5, "cuda": 1.1}
-_DIVIDED: dict[str, frozenset[str]] = {
-    "weights": frozenset({"zero3", "fsdp"}),
-    "gradients": frozenset({"zero2", "zero3", "fsdp"}),
-    "moments": frozenset({"zero1", "zero2", "zero3", "fsdp"}),
-}
+_DIVIDES_WEIGHTS = frozenset({"zero3", "fsdp"})
+_DIVIDES_GRADIENTS = frozenset({"zero2", "zero3", "fsdp"})
+_DIVIDES_MOMENTS = frozenset({"zero1", "zero2", "zero3", "fsdp"})
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class RowShape:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Bytes of one rank at the peak of an update; see the module."""
+class Held:
+    """Bytes that a rank holds whatever it computes; see the module."""
 
     trained: int
     parameters: int
@@ -83,13 +84,54 @@ class Memory:
     gradients: int
     moments: int
     masters: int
+
+    @property
+    def peak(self) -> int:
+        """At the least."""
+        return self.weights + self.gradients + self.moments + self.masters
+
+
+@dataclass(frozen=True)
+class Memory(Held):
+    """Bytes of one rank at the peak of an update; see the module."""
+
     forward_backward: int
     features: int
 
     @property
     def peak(self) -> int:
-        held = self.weights + self.gradients + self.moments + self.masters
-        return held + self.forward_backward + self.features
+        return super().peak + self.forward_backward + self.features
+
+
+def held(
+    model: AudioInteractionModel,
+    *,
+    dtype: torch.dtype = torch.float32,
+    strategy: StrategyName = "single",
+    world: int = 1,
+) -> Held:
+    """What a rank holds of a model that a stage was applied to; it may be on the meta device.
+
+    Args:
+        dtype: bfloat16 is autocast over float32 weights, except under ZeRO.
+        strategy: as `compute.strategy` resolves to.
+    """
+    parameters, trained = model.parameter_count(), trained_parameters(model)
+    bf16 = _in_bf16(dtype, strategy)
+    weight_bytes = dtype.itemsize if bf16 else FP32_BYTES
+    gradient_bytes = dtype.itemsize if bf16 and strategy == "zero1" else FP32_BYTES
+
+    def of_rank(n_bytes: int, divided: bool) -> int:
+        return n_bytes // world if divided else n_bytes
+
+    return Held(
+        trained=trained,
+        parameters=parameters,
+        weights=of_rank(weight_bytes * parameters, strategy in _DIVIDES_WEIGHTS),
+        gradients=of_rank(gradient_bytes * trained, strategy in _DIVIDES_GRADIENTS),
+        moments=of_rank(2 * FP32_BYTES * trained, strategy in _DIVIDES_MOMENTS),
+        masters=FP32_BYTES * trained // world if strategy.startswith("zero") else 0,
+    )
 
 
 def predict(
@@ -100,7 +142,7 @@ def predict(
     *,
     dtype: torch.dtype = torch.float32,
     recompute: bool = False,
-    strategy: str = "single",
+    strategy: StrategyName = "single",
     world: int = 1,
     update_chunks: int = 0,
     device: Literal["cpu", "cuda"] = "cpu",
@@ -108,9 +150,8 @@ def predict(
     """The memory of a rank that trains ``stage`` of a model on rows like ``row``.
 
     Args:
-        dtype: bfloat16 is autocast over float32 weights.
+        dtype, strategy: see `held`.
         recompute: see `compute.activation_checkpointing`.
-        strategy: as `compute.strategy` resolves to.
         update_chunks: chunks of one rank's rows of an update.
         device: whose allocator it is; the pass itself is counted with the kernels of a CPU.
     """
@@ -119,36 +160,34 @@ def predict(
         if recompute:
             model.recompute_activations()
         apply_stage(model, stage)
-        parameters, trained = model.parameter_count(), trained_parameters(model)
+        between = held(model, dtype=dtype, strategy=strategy, world=world)
+        if _in_bf16(dtype, strategy):
+            cast_parameters(model, dtype)
         gradients = []
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.grad = torch.empty_like(parameter)
                 gradients.append(parameter.grad)
         batch = row_batch(row, spec)
-        held = [*model.parameters(), *model.buffers(), *gradients, *vars(batch).values()]
-        with _Peak(held) as peak:
+        there = [*model.parameters(), *model.buffers(), *gradients, *vars(batch).values()]
+        with _Peak(there) as peak:
             with computing(dtype, torch.device("cpu")):
                 sums = loss_sums(model, batch)
                 loss = sums.stream + sums.reply
             torch.autograd.backward(loss)
         forward_backward = peak.bytes
 
-    def of_rank(what: str, n_bytes: int) -> int:
-        return n_bytes // world if strategy in _DIVIDED[what] else n_bytes
-
     chunk_bytes = spec.front_end.n_mels * spec.time.frames_per_chunk * FP32_BYTES
-    zero = strategy.startswith("zero")
     return Memory(
-        trained=trained,
-        parameters=parameters,
-        weights=of_rank("weights", FP32_BYTES * parameters),
-        gradients=of_rank("gradients", FP32_BYTES * trained),
-        moments=of_rank("moments", 2 * FP32_BYTES * trained),
-        masters=FP32_BYTES * trained // world if zero else 0,
+        **vars(between),
         forward_backward=int(forward_backward * KEPT[device]),
         features=2 * update_chunks * chunk_bytes,
     )
+
+
+def _in_bf16(dtype: torch.dtype, strategy: StrategyName) -> bool:
+    """Whether the weights themselves are in bfloat16: DeepSpeed's, beside its float32 masters."""
+    return dtype == torch.bfloat16 and strategy.startswith("zero")
 
 
 def row_batch(row: RowShape, spec: StreamSpec) -> Batch:

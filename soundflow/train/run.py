@@ -38,14 +38,14 @@ from soundflow.text.tokenizer import TextTokenizer
 from soundflow.train.checkpoints import State, States, load_weights, newest_state
 from soundflow.train.claim import BEST_FOLDER, MODEL_FOLDER, RECIPE_FILE, claim
 from soundflow.train.intervals import AtIntervals
-from soundflow.train.machine import require_machine
+from soundflow.train.machine import held_by, require_machine
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import JsonlLogger, newest_measurement
 from soundflow.train.module import NotFinite, StreamingModule
 from soundflow.train.progress import Progress
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage, merge_stage
-from soundflow.train.start import Start, parameter_count, start
+from soundflow.train.start import Start, model_config, parameter_count, start
 from soundflow.train.stopping import (
     StopFlag,
     end_processes,
@@ -114,7 +114,7 @@ def _run(
     data = StreamData(recipe.data, recipe.seed, recipe.optim.updates)
     tokenizer, _ = load_vocabulary(recipe.vocabulary)
     _require_vocabulary(tokenizer.fingerprint, data)
-    require_machine(recipe, parameter_count(recipe, data.spec.tokens))
+    require_machine(recipe, held_by(recipe, model_config(recipe), data.spec.tokens))
     continued = claim(recipe, data.content_hash())
     folder = recipe.output / MODEL_FOLDER
     state = newest_state(recipe.output)

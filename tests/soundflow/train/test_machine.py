@@ -9,11 +9,16 @@ import pytest
 import torch
 
 from soundflow.errors import UserError
-from soundflow.model.config import LmConfig
-from soundflow.train.machine import bytes_a_parameter, require_machine, unmet
+from soundflow.model.config import LmConfig, ModelConfig
+from soundflow.model.interaction import empty_model
+from soundflow.protocol.spec import StreamSpec
+from soundflow.train import machine
+from soundflow.train.machine import held_by, require_machine, unmet
+from soundflow.train.memory import Held
 from soundflow.train.optim import OptimConfig
 from soundflow.train.recipe import ComputeConfig, TrainRecipe
 from soundflow.train.run import run
+from soundflow.train.stages import StageConfig
 
 Recipes = Callable[..., TrainRecipe]
 
@@ -24,35 +29,48 @@ def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
 
+def held_of(parameters: int) -> Held:
+    """What one process holds that trains all of them in float32."""
+    return Held(parameters, parameters, *(n * parameters for n in (4, 4, 8, 0)))
+
+
 def test_every_key_that_asks_for_too_much_is_named(recipe: Recipes) -> None:
     greedy = recipe(compute=ComputeConfig(accelerator="gpu", threads=4000))
-    gpu, threads, memory = unmet(greedy, parameters=10**13)
+    gpu, threads, memory = unmet(greedy, held_of(10**13))
     assert gpu.startswith("compute.accelerator=gpu: there is no such device")
     assert threads.startswith("compute.threads=4000")
     assert "GiB" in memory
     with pytest.raises(UserError, match=r"compute\.threads=4000"):
-        require_machine(greedy, parameters=1)
-    assert unmet(recipe(), parameters=1_000_000) == []
+        require_machine(greedy, held_of(1))
+    assert unmet(recipe(), held_of(1_000_000)) == []
 
 
 def test_processes_on_a_cpu_share_its_memory(recipe: Recipes) -> None:
     base = recipe()
     two = replace(base, compute=replace(base.compute, devices=2))
-    most = next(n for n in (2**k for k in range(60)) if unmet(two, n))
-    assert unmet(base, most // 2) == []
+    most = next(n for n in (2**k for k in range(60)) if unmet(two, held_of(n)))
+    assert unmet(base, held_of(most // 2)) == []
 
 
-def test_four_billion_parameters_fit_eight_gpus_under_zero_2() -> None:
-    """Without float32 masters on every rank: 8 GB of weights, 2 of gradients, 6 of the rest."""
-    assert 4e9 * bytes_a_parameter("zero2", 8, bf16=True) == 16e9
-    assert 4e9 * bytes_a_parameter("ddp", 8, bf16=True) == 64e9
+def test_what_is_frozen_does_not_count_as_if_it_trained(
+    recipe: Recipes, small_model: ModelConfig, spec: StreamSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage that trains the adapter fits where training everything does not."""
+    adapter = recipe(stage=StageConfig(train=("encoder.proj.*",)))
+    monkeypatch.setattr(
+        machine, "_memory_bytes",
+        lambda on_gpu: 5 * empty_model(small_model, spec.tokens).parameter_count(),
+    )  # fmt: skip
+    assert unmet(adapter, held_by(adapter, small_model, spec.tokens)) == []
+    (refused,) = unmet(recipe(), held_by(recipe(), small_model, spec.tokens))
+    assert "of them trained" in refused
 
 
 def test_a_model_beyond_the_memory_is_refused_before_it_is_made(recipe: Recipes) -> None:
     base = recipe()
     assert base.model is not None
     wide = replace(base.model.lm, width=1 << 17, heads=1024, kv_heads=1024, layers=8)
-    with pytest.raises(UserError, match="parameters take"):
+    with pytest.raises(UserError, match="M of them trained, take"):
         run(replace(base, model=replace(base.model, lm=wide)))
     assert not base.output.exists()
 

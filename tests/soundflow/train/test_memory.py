@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from soundflow.model.config import ModelConfig
-from soundflow.model.interaction import AudioInteractionModel
+from soundflow.model.interaction import AudioInteractionModel, empty_model
 from soundflow.protocol.spec import StreamSpec
 from soundflow.train.loss import loss_sums
-from soundflow.train.memory import KEPT, Memory, RowShape, predict, row_batch
-from soundflow.train.stages import StageConfig
+from soundflow.train.memory import KEPT, Memory, RowShape, held, predict, row_batch
+from soundflow.train.stages import StageConfig, apply_stage
+from soundflow.train.strategy.interface import StrategyName
 
 ROW = RowShape((120, 80), 12, 40)
 
@@ -47,7 +48,7 @@ def test_activations_grow_with_the_row_and_shrink_when_recomputed(
 def test_ranks_divide_what_their_strategy_divides(
     small_model: ModelConfig, spec: StreamSpec
 ) -> None:
-    def of(strategy: str) -> Memory:
+    def of(strategy: StrategyName) -> Memory:
         return predict(small_model, spec, StageConfig(), ROW, strategy=strategy, world=4)
 
     alone, zero2, zero3 = of("ddp"), of("zero2"), of("zero3")
@@ -56,6 +57,36 @@ def test_ranks_divide_what_their_strategy_divides(
     assert zero2.weights == alone.weights
     assert zero3.weights == alone.weights // 4
     assert zero2.masters == zero2.gradients
+
+
+def test_under_zero_in_bfloat16_only_masters_and_moments_are_float32(
+    small_model: ModelConfig, spec: StreamSpec
+) -> None:
+    model = empty_model(small_model, spec.tokens)
+    apply_stage(model, StageConfig())
+    n = model.parameter_count()
+
+    def bytes_a_parameter(strategy: StrategyName, dtype: torch.dtype) -> float:
+        return held(model, dtype=dtype, strategy=strategy, world=8).peak / n
+
+    bf16 = torch.bfloat16
+    assert bytes_a_parameter("zero1", bf16) == pytest.approx(2 + 2 + 12 / 8, rel=1e-2)
+    assert bytes_a_parameter("zero2", bf16) == pytest.approx(2 + 4 / 8 + 12 / 8, rel=1e-2)
+    assert bytes_a_parameter("zero3", bf16) == pytest.approx((2 + 4 + 12) / 8, rel=1e-2)
+    assert bytes_a_parameter("zero2", torch.float32) == pytest.approx(4 + 4 / 8 + 12 / 8, rel=1e-2)
+    for dtype in (bf16, torch.float32):  # autocast keeps float32 weights
+        assert bytes_a_parameter("ddp", dtype) == pytest.approx(16, rel=1e-2)
+        assert bytes_a_parameter("fsdp", dtype) == pytest.approx(16 / 8, rel=1e-2)
+
+
+def test_weights_in_bfloat16_need_no_copies_of_themselves(
+    small_model: ModelConfig, spec: StreamSpec
+) -> None:
+    def of(strategy: StrategyName) -> Memory:
+        return predict(small_model, spec, StageConfig(), ROW, dtype=torch.bfloat16,
+                       strategy=strategy, world=4)  # fmt: skip
+
+    assert of("zero2").forward_backward < of("ddp").forward_backward
 
 
 def test_the_pass_counts_what_autograd_really_keeps(
