@@ -30,7 +30,7 @@ def audio_item(
         system: the instruction in text; None takes the system's own.
     """
     open_it = partial(_open, name, source, pause_s, system)
-    return Item(name, length_samples(source()) + to_samples(pause_s), open_it, reference)
+    return Item(name, length_samples(source()) + to_samples(pause_s), open_it, reference, system)
 
 
 def length_samples(source: Path | bytes) -> int:

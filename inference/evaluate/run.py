@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ from soundflow.model.precision import Precision, precision_name
 from soundflow.protocol.timebase import TimeBase
 
 log = logging.getLogger(__name__)
+
+SCORED_AT_ONCE = 16
 
 OpenEngine = Callable[[Path, str, Precision, Profile], Engine]
 Progress = Callable[[str, int, int], None]
@@ -196,11 +199,12 @@ def _measure(
     known = [o for o in outcomes if o is not None]
     if len(known) < len(items):
         return None
-    rows = [task.score(item, o) for item, o in zip(items, known, strict=True)]
+    with ThreadPoolExecutor(SCORED_AT_ONCE) as pool:  # some ask a judge
+        rows = list(pool.map(task.score, items, known))
     write_rows(rows_path(recipe.output, task), [item.id for item in items], rows)
     if isinstance(task, Submits):
-        submission = recipe.output / PREDICTIONS_FOLDER / f"{task.name}.jsonl"
-        write_text(submission, task.predictions(items, rows))
+        name, text = task.predictions(items, rows)
+        write_text(recipe.output / PREDICTIONS_FOLDER / name, text)
     systems = {MODEL: task.summarise(rows)}
     for baseline in task.baselines():
         found = dict(baseline.run(items))
@@ -212,8 +216,9 @@ def _measure(
 
 
 def items_hash(items: Sequence[Item[Any]]) -> str:
-    """Changes with the items and their lengths; published data sets do not change under a name."""
-    listed = json.dumps([[item.id, item.n_samples] for item in items])
+    """Changes with the items, their lengths and instructions; published data sets do not change
+    under a name."""
+    listed = json.dumps([[item.id, item.n_samples, item.system] for item in items])
     return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 

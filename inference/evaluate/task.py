@@ -40,12 +40,14 @@ class Item(Generic[ReferenceT_co]):
         open: opens the audio, which names its instruction (``Recording.system``; None takes the
             system's own). It may raise UserError: the item is then scored as unreadable.
         reference: what `Task.score` compares with.
+        system: the instruction that its audio names; outcomes are kept by it.
     """
 
     id: str
     n_samples: int
     open: Callable[[], Recording]
     reference: ReferenceT_co
+    system: str | None = None
 
 
 class System(Protocol[ReferenceT_contra]):
@@ -150,6 +152,6 @@ class Submits(Protocol[ReferenceT_contra, RowT_contra]):
 
     def predictions(
         self, items: Sequence[Item[ReferenceT_contra]], rows: Sequence[RowT_contra]
-    ) -> str:
-        """The text of that file, for rows in the order of ``items``."""
+    ) -> tuple[str, str]:
+        """Name and text of that file, for rows in the order of ``items``."""
         ...

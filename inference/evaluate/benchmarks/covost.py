@@ -128,7 +128,7 @@ class CovostTask:
             item = audio_item(name, row.audio, None, pause_s=pause_s, system=system)
             source_s = max(0.0, to_seconds(item.n_samples) - pause_s)
             reference = Translated(str(row.fields["translation"]), source_s)
-            found.append(Item(name, item.n_samples, item.open, reference))
+            found.append(Item(name, item.n_samples, item.open, reference, system))
         return found
 
     def baselines(self) -> list[Baseline[Translated]]:

@@ -185,7 +185,7 @@ class ProactiveSoundTask:
 
     def predictions(
         self, items: Sequence[Item[tuple[Sound, ...]]], rows: Sequence[ProactiveSoundRow]
-    ) -> str:
+    ) -> tuple[str, str]:
         """A line for each clip: its id and RESPOND, IGNORE or null (no answer)."""
         said = {True: "RESPOND", False: "IGNORE", None: None}
         lines = [
@@ -193,7 +193,8 @@ class ProactiveSoundTask:
             for row in rows
             for v in row.clips
         ]
-        return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        return f"{self.name}.jsonl", text
 
     def _clips(self) -> list[_Clip]:
         c = self.config
@@ -223,7 +224,7 @@ class ProactiveSoundTask:
             blocks = _joined(clips, pause)
             return Recording(name, blocks, self.config.system, pause_s=0.0)
 
-        return Item(name, at, opened, tuple(sounds))
+        return Item(name, at, opened, tuple(sounds), self.config.system)
 
 
 @dataclass(frozen=True)

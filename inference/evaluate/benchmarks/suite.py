@@ -8,7 +8,12 @@ from pydantic.dataclasses import dataclass
 
 from inference.evaluate.benchmarks.covost import CovostConfig, covost_tasks
 from inference.evaluate.benchmarks.librispeech import LibriSpeechConfig, librispeech_tasks
+from inference.evaluate.benchmarks.mmau import MmauConfig, mmau_tasks
 from inference.evaluate.benchmarks.proactive_sound import ProactiveSoundConfig, ProactiveSoundTask
+from inference.evaluate.benchmarks.spoken_questions import (
+    SpokenQuestionsConfig,
+    spoken_question_tasks,
+)
 from inference.evaluate.task import Task
 from soundflow.config.settings import SETTINGS
 from soundflow.protocol.timebase import TimeBase
@@ -22,11 +27,15 @@ class BenchmarksConfig:
         proactive_sound: Proactive-Sound-Bench: which sounds deserve a reply.
         librispeech: word error rate and word-emission delay.
         covost: BLEU, chrF, LAAL and ATD of translated speech.
+        spoken_questions: Llama Questions, Web Questions, VoiceBench AlpacaEval and SD-QA.
+        mmau: questions on sounds, music and speech, with choices.
     """
 
     proactive_sound: ProactiveSoundConfig | None = None
     librispeech: LibriSpeechConfig | None = None
     covost: CovostConfig | None = None
+    spoken_questions: SpokenQuestionsConfig | None = None
+    mmau: MmauConfig | None = None
 
     def __post_init__(self) -> None:
         if not self.named():
@@ -35,7 +44,7 @@ class BenchmarksConfig:
     def named(self) -> dict[str, str]:
         """The benchmarks to measure and where their data is."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: config.data for name, config in found.items() if config is not None}
+        return {name: str(config.data) for name, config in found.items() if config is not None}
 
 
 def benchmark_tasks(config: BenchmarksConfig, time: TimeBase) -> list[Task[Any, Any]]:
@@ -47,4 +56,8 @@ def benchmark_tasks(config: BenchmarksConfig, time: TimeBase) -> list[Task[Any, 
         tasks += librispeech_tasks(config.librispeech, time)
     if config.covost is not None:
         tasks += covost_tasks(config.covost, time)
+    if config.spoken_questions is not None:
+        tasks += spoken_question_tasks(config.spoken_questions, time)
+    if config.mmau is not None:
+        tasks += mmau_tasks(config.mmau, time)
     return tasks

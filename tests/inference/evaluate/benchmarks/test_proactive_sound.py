@@ -94,7 +94,7 @@ def test_a_failure_is_wrong_whatever_the_label_and_only_official_leaves_it_out(d
     assert figures["official_accuracy"].value == 2 / 3
     assert figures["official_accuracy"].n == 3
     assert figures["precision"].value == 0.0, "the failed clip to ignore counts as a reply"
-    said = [json.loads(x) for x in task.predictions(task.items(), rows).splitlines()]
+    said = [json.loads(x) for x in task.predictions(task.items(), rows)[1].splitlines()]
     assert said[0] == {"id": "h0", "prediction": None, "label": "RESPOND"}
     assert said[3]["prediction"] == "IGNORE"
 

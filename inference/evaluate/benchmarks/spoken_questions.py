@@ -1,0 +1,274 @@
+"""Spoken questions: Llama Questions, Web Questions, VoiceBench AlpacaEval and SD-QA.
+
+::
+
+    OpenAudioBench      llama_questions/llama_questions.csv     Questions, Answer, audio_filename
+                        llama_questions/audios/
+                        web_questions/web_questions.csv         question, answers (a; b),
+                        web_questions/audios/                   audio_filename
+    hlt-lab/voicebench  alpacaeval                              prompt, audio
+                        sd-qa                                   prompt, reference, audio
+
+The question is heard, and all replies to it together are the answer. A judge says whether it is
+right (1 to 5 for AlpacaEval, which has no references). Where there are references, ``contains``
+says without a judge whether one of them occurs in the answer, word by word. No reply, a failed item
+and an answer without a verdict are wrong (1 of 5), and counted as such beside the score.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic.dataclasses
+from annotated_types import Interval
+from pydantic import PositiveInt
+
+from inference.evaluate.audio_items import audio_item
+from inference.evaluate.benchmarks.judge import Judge, JudgeConfig, NoVerdict, judge_prompt
+from inference.evaluate.outcome import Outcome
+from inference.evaluate.published import Row, read_rows, require_columns
+from inference.evaluate.statistics.counts import wilson
+from inference.evaluate.statistics.figures import Draws, Figure, mean
+from inference.evaluate.systems import baselines
+from inference.evaluate.systems.baselines import Baseline
+from inference.evaluate.task import Item, Summary, Table
+from soundflow.config.settings import SETTINGS
+from soundflow.errors import UserError
+from soundflow.protocol.timebase import TimeBase
+from soundflow.text.normalize import VERSION, units
+
+SetName = Literal["llama_questions", "web_questions", "alpacaeval", "sd_qa"]
+CORRECT = {
+    "type": "object",
+    "properties": {"correct": {"type": "boolean"}},
+    "required": ["correct"],
+    "additionalProperties": False,
+}
+GRADE = {
+    "type": "object",
+    "properties": {"score": {"type": "integer", "minimum": 1, "maximum": 5}},
+    "required": ["score"],
+    "additionalProperties": False,
+}
+TITLES: dict[SetName, str] = {
+    "llama_questions": "Llama Questions",
+    "web_questions": "Web Questions",
+    "alpacaeval": "VoiceBench AlpacaEval",
+    "sd_qa": "VoiceBench SD-QA",
+}
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class SpokenQuestionsConfig:
+    """Spoken questions and who judges the answers.
+
+    Attributes:
+        open_audio_bench: the folder ``eval_datas`` as downloaded; for Llama and Web Questions.
+        voicebench: the hub id, or a folder with a folder for each subset; for the other two.
+        sd_qa_region: the split of SD-QA.
+        judge: without one, only ``contains`` is measured.
+        system: the instruction; None takes the checkpoint's own.
+        pause_s: silence after every question, in which it can be answered.
+    """
+
+    sets: tuple[SetName, ...] = ("llama_questions", "web_questions", "alpacaeval", "sd_qa")
+    open_audio_bench: Path | None = None
+    voicebench: str = "hlt-lab/voicebench"
+    sd_qa_region: str = "usa"
+    judge: JudgeConfig | None = None
+    system: str | None = None
+    pause_s: Annotated[float, Interval(gt=0, le=30)] = 3.0
+    max_items: PositiveInt | None = None
+
+    def __post_init__(self) -> None:
+        if self.open_audio_bench is None and {"llama_questions", "web_questions"} & {*self.sets}:
+            raise ValueError("llama_questions and web_questions need open_audio_bench")
+
+    @property
+    def data(self) -> str:
+        return ", ".join(self.sets)
+
+
+@dataclass(frozen=True)
+class Question:
+    """``answers`` are alternatives; none where no answer is known."""
+
+    text: str
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AnswerRow:
+    """One answer.
+
+    Attributes:
+        score: 0 or 1 for right or wrong, 1 to 5 for AlpacaEval; the lowest without a verdict.
+        contains: whether an answer occurs in the reply; None where none is known.
+        missing: why there is no verdict: no reply, the failure, or what is wrong with the judge.
+    """
+
+    question: str
+    reply: str
+    score: int
+    contains: bool | None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class SpokenQuestionsTask:
+    """See the top of this module."""
+
+    config: SpokenQuestionsConfig
+    of: SetName
+    time: TimeBase
+    judge: Judge | None = field(default=None, repr=False)
+    threshold: float | None = None
+    lead: str = (
+        "Questions that are heard, judged by a chat model. No reply, a failure, and a reply "
+        "without a usable verdict are wrong."
+    )
+    row_type: type[AnswerRow] = field(default=AnswerRow, repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.of
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.of]
+
+    @property
+    def graded(self) -> bool:
+        """Whether verdicts are grades from 1 to 5."""
+        return self.of == "alpacaeval"
+
+    def items(self) -> list[Item[Question]]:
+        found = (
+            _voicebench(self.config, self.of)
+            if self.of in ("alpacaeval", "sd_qa")
+            else _csv(self.config, self.of)
+        )
+        return [
+            audio_item(
+                f"{k:05d}", row.audio, question,
+                pause_s=self.config.pause_s, system=self.config.system,
+            )
+            for k, (row, question) in enumerate(found[: self.config.max_items])
+        ]  # fmt: skip
+
+    def baselines(self) -> list[Baseline[Question]]:
+        return [baselines.never(), baselines.always(self.time)]
+
+    def score(self, item: Item[Question], outcome: Outcome) -> AnswerRow:
+        question, reply = item.reference, outcome.text
+        lowest = 1 if self.graded else 0
+        failure = outcome.failure
+        contains: bool | None = None
+        if question.answers:
+            contains = failure is None and occurs(question.answers, reply)
+        if failure is not None:
+            return AnswerRow(question.text, reply, lowest, contains, str(failure))
+        if not reply:
+            return AnswerRow(question.text, "", lowest, contains, "no reply")
+        if self.judge is None:
+            return AnswerRow(question.text, reply, lowest, contains, "no judge")
+        variables = {"question": question.text, "answers": question.answers, "reply": reply}
+        verdict = self.judge.ask(
+            judge_prompt(self._prompt), variables, GRADE if self.graded else CORRECT
+        )
+        if isinstance(verdict, NoVerdict):
+            return AnswerRow(question.text, reply, lowest, contains, verdict.reason)
+        grade = int(verdict["score"]) if self.graded else int(verdict["correct"])
+        return AnswerRow(question.text, reply, grade, contains)
+
+    def summarise(self, rows: Sequence[AnswerRow]) -> Summary:
+        n = len(rows)
+        figures: dict[str, Figure] = {}
+        base = f"{self.of}:1|no reply, failed, no verdict:lowest"
+        if self.judge is not None:
+            by = f"{base}|{self.judge.signature(judge_prompt(self._prompt))}"
+            if self.graded:
+                score = mean([r.score for r in rows], Draws.of(n))
+                figures["score_1_to_5"] = score.signed(by)
+            else:
+                figures["accuracy"] = wilson(sum(r.score for r in rows), n).signed(by)
+        known = [r.contains for r in rows if r.contains is not None]
+        if not self.graded:
+            words = f"{base}|norm:soundflow.v{VERSION}.en|consecutive words of any answer"
+            figures["contains"] = wilson(sum(known), len(known)).signed(words)
+        missing = [r.missing for r in rows]
+        for name, wanted in (("no_reply", "no reply"), ("no_verdict", "judge:")):
+            counted = sum(reason.startswith(wanted) for reason in missing)
+            figures[name] = wilson(counted, n).signed(base)
+        reasons = sorted({reason for reason in missing if reason})
+        table = Table(
+            "Answers without a verdict",
+            ("why", "answers"),
+            tuple((reason, str(missing.count(reason))) for reason in reasons),
+        )
+        return Summary(figures, (table,) if reasons else ())
+
+    def right(self, row: AnswerRow) -> tuple[bool, ...]:
+        return () if self.graded else (bool(row.score if self.judge else row.contains),)
+
+    @property
+    def _prompt(self) -> str:
+        return "judge_reply" if self.graded else "judge_answer"
+
+
+def spoken_question_tasks(
+    config: SpokenQuestionsConfig, time: TimeBase
+) -> list[SpokenQuestionsTask]:
+    """One for each set; they share the judge."""
+    judge = None if config.judge is None else Judge(config.judge)
+    return [SpokenQuestionsTask(config, of, time, judge) for of in config.sets]
+
+
+def occurs(answers: Sequence[str], reply: str) -> bool:
+    """Whether the words of any answer follow one another in the reply; case and spelling aside."""
+    said = f" {' '.join(units(reply))} "
+    return any(words and f" {' '.join(words)} " in said for words in map(units, answers))
+
+
+def _csv(config: SpokenQuestionsConfig, of: SetName) -> list[tuple[Row, Question]]:
+    folder = Path(config.open_audio_bench or "") / of
+    path = folder / f"{of}.csv"
+    asked, answered = (
+        ("Questions", "Answer") if of == "llama_questions" else ("question", "answers")
+    )
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(
+            f"{path}: cannot be read ({error!r})", "name the folder eval_datas of OpenAudioBench"
+        ) from error
+    require_columns(path, lines[0] if lines else {}, [asked, answered, "audio_filename"])
+    found = []
+    for line in lines:
+        many = line[answered].split(";") if of == "web_questions" else [line[answered]]
+        answers = tuple(a.strip() for a in many if a.strip())
+        audio = partial(Path, folder / "audios" / line["audio_filename"])
+        found.append((Row(line, audio), Question(line[asked], answers)))
+    return found
+
+
+def _voicebench(config: SpokenQuestionsConfig, of: SetName) -> list[tuple[Row, Question]]:
+    subset, split = ("sd-qa", config.sd_qa_region) if of == "sd_qa" else (of, "test")
+    local = Path(config.voicebench) / subset
+    data = str(local) if local.is_dir() else config.voicebench
+    wanted = ["prompt", "reference"] if of == "sd_qa" else ["prompt"]
+    return [
+        (row, Question(str(row.fields["prompt"]), _references(row) if of == "sd_qa" else ()))
+        for row in read_rows(data, wanted, split=split, subset=subset)
+    ]
+
+
+def _references(row: Row) -> tuple[str, ...]:
+    found = row.fields["reference"]
+    return (found,) if isinstance(found, str) else tuple(map(str, found))
