@@ -18,6 +18,7 @@ positions gives exactly the keys of the new position (R(a) R(b) = R(a + b); Su e
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -178,9 +179,11 @@ def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Zeros, not garbage: a masked NaN would still spoil the sum over values."""
     if like.device.type != "cpu":
         return torch.zeros(shape, dtype=like.dtype, device=like.device)
-    # Unlike torch.zeros, calloc leaves pages that nobody has written to the operating system.
+    # Pages that nobody has written stay with the operating system: torch.zeros would write all of
+    # them, and numpy asks for huge pages, of which the first positions of a few heads fill a row.
     n_bytes = int(np.prod(shape)) * like.element_size()
-    return torch.from_numpy(np.zeros(n_bytes, np.uint8)).view(like.dtype).view(shape)
+    pages = mmap.mmap(-1, n_bytes, access=mmap.ACCESS_COPY)
+    return torch.frombuffer(pages, dtype=like.dtype).view(shape)
 
 
 def _half_turned(x: Tensor) -> Tensor:
