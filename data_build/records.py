@@ -166,6 +166,8 @@ class Clip:
         words: word times, where the source, the engine or an aligner gives them.
         words_by: where ``words`` come from; empty: the source itself.
         group: clips of one group never lie in different splits (as those of one speaker).
+        recording: what its file is, wherever it lies; empty: not known.
+        near_duplicates: the cluster of recordings that sound the same; empty: there is no other.
         texture: whether a noise is one of events or of an ambience; None: not known.
         question: about this clip, from its corpus.
         judgement: what the intervention policy says to it; None: not asked yet.
@@ -187,6 +189,8 @@ class Clip:
     words: tuple[Word, ...] = ()
     words_by: str = ""
     group: str = ""
+    recording: str = ""
+    near_duplicates: str = ""
     texture: Texture | None = None
     question: Question | None = None
     judgement: Judgement | None = None

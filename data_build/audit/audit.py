@@ -9,6 +9,7 @@ from typing import Any
 
 from data_build.audit.contradictions import AlarmsAnswered, Contradictions
 from data_build.audit.evidence import EarlyReplies, InaudibleEvents, NameableNoise
+from data_build.audit.leaks import Leaks
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedStream, Figure, Measure
 from data_build.audit.round_trip import RoundTrip
@@ -45,6 +46,7 @@ def measures(limits: AuditLimits, policy: Policy, vocabulary: Vocabulary) -> lis
         EarlyReplies(limits),
         InaudibleEvents(limits),
         NameableNoise(limits),
+        Leaks(limits),
         RoundTrip(limits, vocabulary),
         Shapes(),
         DistinctTexts(),

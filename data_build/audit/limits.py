@@ -18,6 +18,9 @@ class AuditLimits:
         early_replies: replies that begin before what they answer could be known.
         inaudible_events: events without a sound in the stream.
         nameable_noise: streams with a question about sounds that lie over a noise with a name.
+        leaks: streams, of all splits but the largest, that share a recording, near-duplicate,
+            text or translation with another split.
+        shared_speakers: the same, of speakers; 1 where a corpus has too few of them.
         round_trip_faults: streams whose tokens do not say what the record says.
     """
 
@@ -26,4 +29,6 @@ class AuditLimits:
     early_replies: Fraction = 0.0
     inaudible_events: Fraction = 0.0
     nameable_noise: Fraction = 0.0
+    leaks: Fraction = 0.0
+    shared_speakers: Fraction = 0.0
     round_trip_faults: Fraction = 0.0

@@ -1,4 +1,4 @@
-"""Reads the corpora and writes the tables of every split, without opening any audio."""
+"""Reads the corpora and writes the tables of every split."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from data_build.chat_use import asked_for, chat_client
+from data_build.collect.deal import FINGERPRINTS, deal
 from data_build.collect.feasible import label_problems, split_problems
-from data_build.collect.material import Seen, material, speakers
+from data_build.collect.material import Seen, material
 from data_build.drops import Drop
 from data_build.pools.pools import CueEntry, PoolsIndex, TableEntry
 from data_build.pools.table import Table, TableWriter
@@ -29,10 +30,6 @@ from soundflow.stored_json import parsed
 Place = tuple[str, str, bool]  # split, table, and whether that is one of a cue
 _COLLECTED = "collected.json"
 CHAT_CACHE = "chat"
-_NO_SPEAKER = (
-    "The sources name no speaker: speech is divided by recording, and one voice may be in more "
-    "than one split."
-)
 
 
 @dataclass(frozen=True)
@@ -61,11 +58,11 @@ def collect(recipe: BuildRecipe, folder: Path) -> Collected:
         UserError: if a source is missing or the tables cannot be written.
     """
     client = asked_for("silence", recipe.llm, chat_client(recipe.llm, folder / CHAT_CACHE))
-    by_recording, notes = _speakers(recipe)
-    drops, seen = list[Drop](), Seen(Counter(), Counter())
+    dealt = deal(recipe, folder / FINGERPRINTS, keep=True)
+    drops, seen = list[Drop](), Seen()
     with ExitStack() as stack:
         writers: dict[Place, TableWriter] = {}
-        for row in material(recipe, client, by_recording, drops.append, seen):
+        for row in material(recipe, client, dealt, drops.append, seen):
             at = (row.split, row.table, row.is_cue)
             if at not in writers:
                 file = folder / row.split / _file(row.table, row.is_cue)
@@ -79,27 +76,30 @@ def collect(recipe: BuildRecipe, folder: Path) -> Collected:
     for split, index in indices.items():
         _write_scene_library(recipe, folder, split, index)
         index.write(folder / split)
-    collected = _collected(recipe, indices, seen, drops, notes)
+    collected = _collected(recipe, indices, seen, drops, dealt.notes)
     marked = {"recipe": _recipe_digest(recipe), **asdict(collected)}
     write_text(folder / _COLLECTED, json.dumps(marked, indent=1, sort_keys=True))
     return collected
 
 
-def survey(recipe: BuildRecipe) -> Collected:
+def survey(recipe: BuildRecipe, folder: Path) -> Collected:
     """What `collect` would find, by the rules alone; writes nothing and asks no model.
+
+    The fingerprints of an earlier run in ``folder`` are used. Without them a few thousand
+    recordings are opened; near-duplicates among more are found by the build alone.
 
     Raises:
         UserError: if a source is missing.
     """
-    by_recording, notes = _speakers(recipe)
-    drops, seen = list[Drop](), Seen(Counter(), Counter())
+    dealt = deal(recipe, folder / FINGERPRINTS, keep=False)
+    drops, seen = list[Drop](), Seen()
     rows = Counter(
         (row.split, row.table, row.is_cue)
-        for row in material(recipe, None, by_recording, drops.append, seen)
+        for row in material(recipe, None, dealt, drops.append, seen)
     )
     entries = {at: TableEntry("", n, "") for at, n in rows.items()}
     indices = {split: _index(recipe, split, entries) for split in recipe.splits}
-    return _collected(recipe, indices, seen, drops, notes)
+    return _collected(recipe, indices, seen, drops, dealt.notes)
 
 
 def collected_before(recipe: BuildRecipe, folder: Path) -> Collected | None:
@@ -121,21 +121,6 @@ def scene_library(folder: Path, index: PoolsIndex) -> Path:
     return folder / f"library-{index.tables['sounds'].sha256[:12]}"
 
 
-def _speakers(recipe: BuildRecipe) -> tuple[bool, tuple[str, ...]]:
-    """Whether splits must share speakers, and the note about it."""
-    splits = [name for name, split in recipe.splits.items() if split.weight > 0]
-    if len(splits) < 2 or not recipe.sources:
-        return False, ()
-    count = speakers(recipe, len(splits))
-    if count is None or count >= len(splits):
-        return False, ()
-    if count == 0:
-        return False, (_NO_SPEAKER,)
-    who = "one speaker" if count == 1 else f"{count} speakers"
-    note = f"The sources have {who} for {len(splits)} splits: speech is divided by recording."
-    return True, (note,)
-
-
 def _file(table: str, is_cue: bool) -> str:
     # The name of a cue may be anything, also one that no file can have.
     return f"cue-{digest(table)[:12]}.jsonl" if is_cue else f"{table}.jsonl"
@@ -155,7 +140,7 @@ def _collected(
         clips += sum(table.rows for table in tables)
         present = {cue.name for cue in index.cues}
         missing += [f"{split}/{cue.name}" for cue in recipe.cues if cue.name not in present]
-        problems += split_problems(recipe, split, index, seen.rows)
+        problems += split_problems(recipe, split, index, seen)
     return Collected(clips, tuple(drops), tuple(missing), tuple(problems), notes)
 
 

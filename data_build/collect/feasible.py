@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from data_build.collect.material import Seen
+from data_build.collect.traits import TRAITS
 from data_build.pools.pools import PoolsIndex
 from data_build.recipe import BuildRecipe
 from data_build.tasks.table import Need, needs_of
@@ -41,22 +43,24 @@ def label_problems(recipe: BuildRecipe, labels: Mapping[str, int]) -> list[str]:
     return problems
 
 
-def split_problems(
-    recipe: BuildRecipe, split: str, index: PoolsIndex, rows: Mapping[str, int]
-) -> list[str]:
-    """What the tasks of a split need but its tables lack.
-
-    Args:
-        rows: how many items each table has, over all splits.
-    """
+def split_problems(recipe: BuildRecipe, split: str, index: PoolsIndex, seen: Seen) -> list[str]:
+    """What the tasks of a split need but its tables lack."""
     config = recipe.splits[split]
     needs = needs_of(config.tasks, config.offline)
     tables = dict.fromkeys(t for need in sorted(needs) for t in _TABLES.get(need, ()))
     problems = [
-        f"split {split!r} needs {_WORDS[table]}: {_why(table, rows)}"
+        f"split {split!r} needs {_WORDS[table]}: {_why(table, seen.rows)}"
         for table in tables
         if table not in index.tables
     ]
+    if "dialogues" in index.tables:
+        problems += [
+            f"split {split!r} needs {trait.words} for {task}: "
+            f"{_elsewhere(sum(n for (_, has), n in seen.traits.items() if has == name))}"
+            for name, trait in TRAITS.items()
+            for task in trait.tasks
+            if config.tasks.get(task, 0) > 0 and not seen.traits[split, name]
+        ]
     if "cues" in needs and not index.cues:
         problems.append(f"split {split!r} needs cues: it has no clip of any cue")
     silent = any(cue.reply is None for cue in index.cues) or "benign" in index.tables
@@ -75,7 +79,15 @@ def _why(table: str, rows: Mapping[str, int]) -> str:
         return "the intervention policy selects none of its sounds"
     if rows.get(table, 0) == 0:
         return "no source, text or synthetic sound gives any"
-    return f"all {rows[table]} went to other splits (see their weights, speakers and groups)"
+    return _elsewhere(rows[table])
+
+
+def _elsewhere(count: int) -> str:
+    if not count:
+        return "no source or text gives any"
+    return (
+        f"all {count} went to other splits, with what they share a recording, speaker or text with"
+    )
 
 
 def _known(labels: Mapping[str, int]) -> str:

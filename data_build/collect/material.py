@@ -12,17 +12,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 
-from data_build.collect.split_assignment import SplitAssignment
-from data_build.collect.texts import read_texts
+from data_build.collect.candidates import candidates
+from data_build.collect.deal import Deal
+from data_build.collect.traits import traits_of
 from data_build.drops import Drop
 from data_build.labelling.policy import Policy, judged
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, Unspoken
-from data_build.sources.catalogue import read
 from data_build.speech.speech_source import OWN_PHRASES
 from data_build.synth.kinds import sound_kind, synthesised_clip
 from data_build.tasks.config import CueConfig
@@ -32,7 +31,7 @@ from soundflow.endpoints.chat import ChatClient
 Report = Callable[[Drop], None]
 _JUDGED_TOGETHER = 1_000
 _MOST_LABELS = 100_000
-_UNNAMED = 10_000
+STEP = "splits"
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,21 @@ class Seen:
     Attributes:
         labels: how many clips have each label.
         rows: how many items each table has, over all splits.
+        traits: (split, trait) -> how many of its items have it.
     """
 
-    labels: Counter[str]
-    rows: Counter[str]
+    labels: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
+    traits: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def material(
-    recipe: BuildRecipe, client: ChatClient | None, by_recording: bool, report: Report, seen: Seen
+    recipe: BuildRecipe, client: ChatClient | None, deal: Deal, report: Report, seen: Seen
 ) -> Iterator[Assigned]:
     """Everything that the tasks of the recipe draw from.
 
     Args:
+        deal: the split of each item of the sources and texts.
         client: judges which sounds deserve a reply; None: the rules do.
         report: gets a drop for every item that is left out.
 
@@ -73,7 +75,7 @@ def material(
     needed = {name: _tables(recipe, name) for name in recipe.splits}
     rules = recipe.intervention_policy()
     sounds: list[tuple[str, Clip]] = []
-    for assigned in _all(recipe, by_recording, report, seen):
+    for assigned in _all(recipe, deal, report, seen):
         if not assigned.is_cue:
             seen.rows[assigned.table] += 1
         if not assigned.is_cue and assigned.table == "sounds":
@@ -86,33 +88,6 @@ def material(
         elif assigned.is_cue or assigned.table in needed[assigned.split]:
             yield assigned
     yield from _judged(sounds, rules, client, needed, report)
-
-
-def speakers(recipe: BuildRecipe, enough: int) -> int | None:
-    """How many speakers the sources name; reads no further once there are ``enough``.
-
-    A source that names no speaker in ten thousand utterances is taken to name none at all.
-
-    Returns:
-        None if the sources hold no speech.
-    """
-    found: set[str] = set()
-    has_speech = False
-    for source in recipe.sources:
-        unnamed = 0
-        for item in read(source, lambda _: None):
-            if not isinstance(item, Clip) or item.kind != "speech":
-                continue
-            has_speech = True
-            if item.speaker:
-                found.add(item.speaker)
-            else:
-                unnamed += 1
-            if len(found) >= enough or (unnamed >= _UNNAMED and not found):
-                break
-        if len(found) >= enough:
-            break
-    return len(found) if has_speech else None
 
 
 def _tables(recipe: BuildRecipe, split: str) -> frozenset[str]:
@@ -129,56 +104,25 @@ def _tables(recipe: BuildRecipe, split: str) -> frozenset[str]:
     return frozenset(tables)
 
 
-def _all(recipe: BuildRecipe, by_recording: bool, report: Report, seen: Seen) -> Iterator[Assigned]:
-    weights = {name: split.weight for name, split in recipe.splits.items()}
-    splits = SplitAssignment(weights, by_recording=by_recording)
-    recorded = _recorded(recipe, splits, report, seen)
-    return chain(recorded, _texts(recipe, splits, report), _cues(recipe), _synthetic(recipe))
+def _all(recipe: BuildRecipe, deal: Deal, report: Report, seen: Seen) -> Iterator[Assigned]:
+    return chain(_dealt(recipe, deal, report, seen), _cues(recipe), _synthetic(recipe))
 
 
-def _recorded(
-    recipe: BuildRecipe, splits: SplitAssignment, report: Report, seen: Seen
-) -> Iterator[Assigned]:
-    cues: dict[str, list[str]] = {}
-    for cue in recipe.cues:
-        if cue.label is not None:
-            cues.setdefault(cue.label, []).append(cue.name)
-    for source in recipe.sources:
-        for item in read(source, report):
-            if isinstance(item, Dialogue):
-                yield Assigned(splits.next_of("dialogues"), "dialogues", item)
-                continue
-            if len(seen.labels) < _MOST_LABELS:
-                seen.labels.update(item.labels)
-            tables = tables_of(item, recipe.noise_labels)
-            named = [name for label in item.labels for name in cues.get(label, ())]
-            if tables or named:
-                split = splits.clip(item, f"{tables[:1]}{named or item.labels[:1]}")
-                yield from (Assigned(split, name, item, is_cue=True) for name in named)
-                yield from (Assigned(split, table, item) for table in tables)
-
-
-def tables_of(clip: Clip, noise_labels: tuple[str, ...]) -> tuple[str, ...]:
-    """The tables that a recording belongs to."""
-    if clip.kind == "speech":
-        if not clip.text:
-            return ()
-        return ("speech", "translated") if clip.translation else ("speech",)
-    if clip.kind == "noise" or set(clip.labels) & set(noise_labels):
-        return ("event_noise",) if clip.texture == "event" else ("ambient_noise",)
-    return ("sounds",) if clip.labels or clip.caption or clip.question else ()
-
-
-def _texts(recipe: BuildRecipe, splits: SplitAssignment, report: Report) -> Iterator[Assigned]:
-    """Sentences and dialogues of text files; each text is in one split."""
-    for name in recipe.texts:
-        for item in read_texts(Path(name), report):
-            split = splits.text(item)
-            if isinstance(item, Dialogue):
-                yield Assigned(split, "dialogues", item)
-            else:
-                for table in tables_of(item, ()):
-                    yield Assigned(split, table, item)
+def _dealt(recipe: BuildRecipe, deal: Deal, report: Report, seen: Seen) -> Iterator[Assigned]:
+    """Sources and texts, each item in the split that it was dealt to."""
+    number = -1
+    for number, candidate in enumerate(candidates(recipe, report)):
+        item = candidate.item
+        if isinstance(item, Clip) and len(seen.labels) < _MOST_LABELS:
+            seen.labels.update(item.labels)
+        split, item = deal.of(number, item)
+        if split is None:
+            report(Drop(STEP, item.id, "has a text that another split has", "choice"))
+            continue
+        seen.traits.update((split, trait) for trait in traits_of(item))
+        yield from (Assigned(split, name, item, is_cue=True) for name in candidate.cues)
+        yield from (Assigned(split, table, item) for table in candidate.tables)
+    deal.require(number + 1)
 
 
 def _cues(recipe: BuildRecipe) -> Iterator[Assigned]:

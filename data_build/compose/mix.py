@@ -212,8 +212,9 @@ def _drawn(
 def source_of(clip: Clip) -> SourceClip:
     """A clip as named in a record."""
     return SourceClip(
-        clip.id, clip.origin.corpus, clip.origin.licence, clip.origin.attribution, clip.labels
-    )
+        clip.id, clip.origin.corpus, clip.origin.licence, clip.origin.attribution, clip.labels,
+        clip.recording, clip.near_duplicates, clip.group,
+    )  # fmt: skip
 
 
 def foreground_power(foreground: Float32, placed: Sequence[Placed]) -> float:

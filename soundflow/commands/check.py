@@ -96,16 +96,17 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
 
 
 def _material(recipe: BuildRecipe) -> Plan:
-    """What the sources and texts give, read as the build will read them; no audio is opened.
+    """What the sources and texts give, read and dealt to splits as the build will do it.
 
     Raises:
         UserError: if the tasks of the recipe cannot be built from it.
     """
     from data_build.collect.collect import survey
     from data_build.collect.feasible import REMEDY
+    from data_build.context import MATERIAL
     from data_build.drops import count_drops
 
-    found = survey(recipe)
+    found = survey(recipe, Path(recipe.output) / MATERIAL)
     drops = count_drops(found.drops)
     most = f", most often {next(iter(drops))}" if drops else ""
     dropped = f"{len(found.drops):,} dropped{most}"

@@ -28,13 +28,22 @@ Pcm = npt.NDArray[np.int16]
 
 @dataclass(frozen=True)
 class SourceClip:
-    """A clip that a stream is made of, with its licence and the labels of its sounds."""
+    """A clip that a stream is made of, with its licence and the labels of its sounds.
+
+    Attributes:
+        recording: what its file is, wherever it lies.
+        near_duplicates: the cluster of recordings that sound like it.
+        group: what its corpus says belongs together.
+    """
 
     id: str
     corpus: str
     licence: str
     attribution: str = ""
     labels: tuple[str, ...] = ()
+    recording: str = ""
+    near_duplicates: str = ""
+    group: str = ""
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> SourceClip:

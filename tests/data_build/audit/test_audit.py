@@ -12,11 +12,13 @@ import pytest
 from data_build.audit.audit import audit, measures
 from data_build.audit.contradictions import AlarmsAnswered, Contradictions
 from data_build.audit.evidence import EarlyReplies, InaudibleEvents, NameableNoise
+from data_build.audit.leaks import Leaks
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedStream, Measure
 from data_build.audit.round_trip import RoundTrip
 from data_build.labelling.policy import policy
 from data_build.run import build
+from data_build.speech.speech_source import OWN_PHRASES
 from data_build.tokenize import online_sample, read_vocabulary
 from soundflow.cli import main
 from soundflow.config.load import load
@@ -107,6 +109,39 @@ def test_what_may_be_asked_about_is_not_in_the_noise() -> None:
     assert value(NameableNoise(LIMITS), stream(task=task, noise=("Pink noise",))) == 0
     assert value(NameableNoise(LIMITS), stream(task=task, noise=("Rain",))) == 1
     assert value(NameableNoise(LIMITS), stream(noise=("Rain",))) == 0
+
+
+def test_splits_share_nothing_but_cues_and_instructions() -> None:
+    def figures(*streams: AuditedStream) -> dict[str, float]:
+        leaks = Leaks(LIMITS)
+        for one in streams:
+            leaks.add(one)
+        return {f.name.removeprefix("leaks by "): f.value for f in leaks.figures() if f.value}
+
+    def held(of: AuditedStream) -> AuditedStream:
+        return replace(of, split="test")
+
+    def told(text: str, reply: str) -> AuditedStream:
+        one = item("speech", 0, 3, text)
+        return stream(one, said={3: reply}, ability="streaming_translation")
+
+    fine = stream(item("Bark", 0), item("turn", 0, None, "where is the station"))
+    assert figures(fine) == {}
+    other = replace(item("turn", 0, None, "the station is there"), speaker="ben")
+    assert figures(fine, fine, held(stream(other))) == {}
+    assert figures(fine, fine, held(stream(item("Bark", 0)))) == {"clip": 1}
+    assert figures(fine, fine, held(stream(noise=("Bark",)))) == {"clip": 1}
+    assert figures(fine, fine, held(stream(item("x", 0, None, "Where is the station?")))) == {
+        "speaker": 1, "text": 1,
+    }  # fmt: skip
+    there, back = told("wo ist der Bahnhof", "Where is it now?"), told("where is it now", "Wo?")
+    assert figures(there, there, held(back), held(stream(other))) == {"speaker": 0.5, "text": 0.5}
+    cue = item("cue", 0, None, "please help me now")
+    cue = replace(cue, clip=replace(cue.clip, corpus=OWN_PHRASES.corpus))
+    assert figures(stream(cue), stream(cue), held(stream(cue))) == {}
+    copy = replace(other, clip=replace(other.clip, id="y", near_duplicates="n", recording="r"))
+    again = replace(copy, clip=replace(copy.clip, id="z", recording="q"), text="", speaker="")
+    assert figures(stream(copy), stream(copy), held(stream(again))) == {"near-duplicate": 1}
 
 
 def test_tokens_say_what_the_record_says() -> None:

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from data_build.collect.collect import Collected, collect, collected_before, survey
+from data_build.pools.identity import texts_of
 from data_build.pools.pools import open_pools
 from data_build.recipe import BuildRecipe
 from data_build.records import Recorded
@@ -37,10 +38,10 @@ def recipe(tmp_path: Path, rows: list[dict[str, Any]], settings: str, *words: st
 
 
 def speech_rows(tmp_path: Path, count: int, speaker: str = "me") -> list[dict[str, Any]]:
-    tone = np.sin(np.arange(16_000) / 5).astype(np.float32) * 0.3
     rows = []
-    for i in range(count):
-        soundfile.write(tmp_path / f"{i}.wav", tone, 16_000)
+    for i in range(count):  # each another sound, or they would be one group
+        sound = 0.1 * np.random.default_rng(i).standard_normal(16_000)
+        soundfile.write(tmp_path / f"{i}.wav", sound, 16_000)
         rows.append({"path": f"{i}.wav", "kind": "speech", "text": f"t{i}", "speaker": speaker})
     return rows
 
@@ -55,7 +56,8 @@ def test_a_corpus_of_one_speaker_is_divided_by_recording_and_says_so(tmp_path: P
     mine = recipe(tmp_path, speech_rows(tmp_path, 8), TWO_SPLITS)
     summary = build(mine)
     assert summary.notes == (
-        "The sources have one speaker for 2 splits: speech is divided by recording.",
+        "Speech in no stated language: divided by text and recording; splits share speakers, "
+        "since there are too few of them.",
     )
     used = {
         split: {
@@ -69,7 +71,7 @@ def test_a_corpus_of_one_speaker_is_divided_by_recording_and_says_so(tmp_path: P
     assert used["train"]
     assert used["test"]
     assert not used["train"] & used["test"]
-    assert "divided by recording" in (tmp_path / "data" / "report.html").read_text()
+    assert "divided by text and recording" in (tmp_path / "data" / "report.html").read_text()
     card = (tmp_path / "data" / "README.md").read_text()
     assert summary.notes[0] in card
     assert "Splits share no named speaker" not in card
@@ -82,6 +84,36 @@ def test_recordings_without_a_speaker_are_not_said_to_share_none(tmp_path: Path)
     card = (tmp_path / "data" / "README.md").read_text()
     assert summary.notes[0] in card
     assert "Splits share no named speaker" not in card
+
+
+def test_a_text_in_both_directions_and_a_copy_of_a_sound_lie_in_one_split(tmp_path: Path) -> None:
+    texts = [
+        {
+            "text": f"Das ist Satz {n}.",
+            "language": "de",
+            "translation": f"This is sentence {n}.",
+        }
+        for n in range(12)
+    ]
+    texts += [{"text": t["translation"], "language": "en", "translation": t["text"]} for t in texts]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
+    rows = []
+    for n in range(24):
+        sound = np.random.default_rng(n // 2).standard_normal(32_000)
+        soundfile.write(tmp_path / f"{n}.wav", (0.02 + 0.05 * (n % 2)) * sound, 16_000)
+        rows.append({"path": f"{n}.wav", "kind": "event" if n % 2 else "noise", "label": "rain"})
+    settings = TWO_SPLITS.replace("transcribe_utterances", "translate_segments")
+    words = [f"texts=[{tmp_path / 'texts.jsonl'}]", "splits.test.tasks.describe_sound=1"]
+    mine = recipe(tmp_path, rows, settings, *words, "splits.train.tasks.describe_sound=1")
+    assert not collect(mine, tmp_path / "m").problems
+    pools = [open_pools(tmp_path / "m" / split) for split in ("train", "test")]
+    said = [{identity for c in p.speech for identity in texts_of(c)} for p in pools]
+    assert all(said)
+    assert not said[0] & said[1]
+    sounds = [{c.near_duplicates for c in (*p.sounds, *p.ambient_noise)} for p in pools]
+    assert all(sounds)
+    assert "" not in sounds[0] | sounds[1]
+    assert not sounds[0] & sounds[1]
 
 
 def test_enough_speakers_are_not_divided(tmp_path: Path) -> None:
@@ -129,6 +161,8 @@ def test_a_misspelt_label_is_refused_with_the_nearest_one(tmp_path: Path) -> Non
          "'train' needs speech with a text: no source, text or synthetic sound gives any"),
         ([{"path": "a.wav", "kind": "speech", "text": "x"}], TWO_SPLITS,
          "'test' needs speech with a text: all 1 went to other splits"),
+        ([], "texts: [TEXTS]\nsplits: {train: {streams: 1, tasks: {chat_multi_turn: 1}}}\n",
+         "'train' needs dialogues of several turns for chat_multi_turn: no source or text gives"),
         ([{"path": "a.wav", "kind": "event", "label": "rain"}],
          "splits: {train: {streams: 1, tasks: {react_to_event: 1}}}\n",
          "'train' needs sounds that call for help: the intervention policy selects none"),
@@ -140,7 +174,9 @@ def test_a_misspelt_label_is_refused_with_the_nearest_one(tmp_path: Path) -> Non
 def test_what_cannot_be_built_is_said_before_any_shard_is_made(
     tmp_path: Path, rows: list[dict[str, Any]], settings: str, reason: str
 ) -> None:
-    mine = recipe(tmp_path, rows, settings)
+    talk = {"turns": [{"user": "Where is it?", "assistant": "Here."}]}
+    (tmp_path / "texts.jsonl").write_text(json.dumps(talk) + "\n")
+    mine = recipe(tmp_path, rows, settings.replace("TEXTS", str(tmp_path / "texts.jsonl")))
     found = collect(mine, tmp_path / "data" / "material")
     assert any(reason in problem for problem in found.problems), found.problems
     with pytest.raises(UserError, match=reason.split(":")[0]):
@@ -217,7 +253,7 @@ def test_a_survey_finds_what_a_collection_would_and_writes_nothing(tmp_path: Pat
     rows = speech_rows(tmp_path, 8)
     rows += [{"path": "bad.wav", "kind": "speech", "text": "x", "start": 5, "end": 1}]
     mine = recipe(tmp_path, rows, TWO_SPLITS)
-    surveyed = survey(mine)
+    surveyed = survey(mine, tmp_path / "none")
     assert not (tmp_path / "data").exists()
     assert surveyed == collect(mine, tmp_path / "data" / "material")
     assert len(surveyed.drops) == 1
