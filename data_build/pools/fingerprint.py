@@ -28,6 +28,7 @@ from data_build.sources.audio_refs import audio_source
 from soundflow.atomic import atomic_write
 from soundflow.audio.files import read_recording
 from soundflow.errors import UserError
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
 Words = npt.NDArray[np.uint32]
 Rows = npt.NDArray[np.void]
@@ -120,7 +121,7 @@ def fingerprint(samples: npt.NDArray[np.float32]) -> tuple[Words, Words]:
 @lru_cache(maxsize=1)
 def _bands() -> npt.NDArray[np.float64]:
     """(bins, bands): which bins each band adds up."""
-    hz = np.fft.rfftfreq(_WINDOW, 1 / 16_000)[:, None]
+    hz = np.fft.rfftfreq(_WINDOW, 1 / SAMPLE_RATE_HZ)[:, None]
     return ((hz >= _BANDS_HZ[:-1]) & (hz < _BANDS_HZ[1:])).astype(np.float64)
 
 
