@@ -36,7 +36,16 @@ _RECORD = (
     "id", "kind", "ability", "task", "system", "n_samples", "replies", "events", "offline", "items",
     "noise", "peak_limited",
 )  # fmt: skip
-_CLIP = {name: Value("string") for name in ("id", "corpus", "licence", "attribution")}
+_CLIP = {
+    "id": Value("string"),
+    "corpus": Value("string"),
+    "licence": Value("string"),
+    "attribution": Value("string"),
+    "labels": List(Value("string")),
+    "recording": Value("string"),
+    "near_duplicates": Value("string"),
+    "group": Value("string"),
+}
 
 
 def features(sample_rate_hz: int) -> Features:
@@ -72,8 +81,11 @@ def features(sample_rate_hz: int) -> Features:
                     "start_samples": Value("int64"),
                     "n_samples": Value("int64"),
                     "gain_db": Value("float64"),
+                    "on_samples": Value("int64"),
+                    "end_samples": Value("int64"),
                     "speaker": Value("string"),
                     "text": Value("string"),
+                    "reply_chunks": List(Value("int32")),
                     "hit_limit": Value("bool"),
                 }
             ),

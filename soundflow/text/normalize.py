@@ -18,6 +18,7 @@ from soundflow.text.mandarin_numbers import NUMERAL, read_number, say_digits
 VERSION = 2  # printed beside every score: another version is another ruler
 BY_CHARACTER = frozenset({"zh", "ja", "yue"})
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_BETWEEN_LATIN = re.compile(r"(?<=[a-z])(?:(?!')[\W_])+(?=[a-z])")
 _ENGLISH = re.compile(r"[a-z]+(?:[ '-]+[a-z]+)+")  # several words: numerals among them
 
 # Spelling that ASR models choose by accent, not by sound. Both sides are mapped, so a
@@ -110,6 +111,7 @@ def _words(text: str) -> list[str]:
 def _characters(text: str) -> list[str]:
     """Characters one by one; a run of Latin letters stays one unit; numerals digit by digit."""
     level = unicodedata.normalize("NFKC", text).lower()
+    level = _BETWEEN_LATIN.sub(" ", level)  # as a second pass would read it
     level = _ENGLISH.sub(lambda found: str(_whisper_english()(found[0])), level)
     level = NUMERAL.sub(lambda found: _as_digits(found[0]), level)
     level = re.sub(r"(?<=\d),(?=\d{3})", "", level)

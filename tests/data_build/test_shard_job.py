@@ -126,7 +126,7 @@ def test_long_speech_is_cut_with_its_text(tmp_path: Path) -> None:
     collect(settings, Path(settings.output) / MATERIAL)
     sample, drops = build_stream(build_context(settings), "train", 0)
     assert sample is not None
-    assert drops == []
+    assert [drop for drop in drops if drop.kind == "loss"] == []  # plans were drawn again
     (item,) = sample.record.items
     (reply,) = sample.record.replies
     count = int(settings.longest_speech_s)

@@ -20,7 +20,8 @@ def _replies(goldens: Path, name: str) -> list[str]:
 
 def _infer(capsys: pytest.CaptureFixture[str], *words: str) -> list[object]:
     assert main(["infer", *words, "--json"]) == 0
-    return [from_json(json.loads(line)) for line in capsys.readouterr().out.splitlines()]
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [from_json(event) for event in events if event["event"] != "recording_started"]
 
 
 def test_a_release_folder_directly(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
