@@ -20,14 +20,18 @@ from soundflow.model.precision import (
     precision_name,
     require_device,
 )
-from soundflow.model.weights import Checkpoint, cast_parameters, load_checkpoint
+from soundflow.model.weights import (
+    CALIBRATION_FILE,
+    Checkpoint,
+    cast_parameters,
+    load_checkpoint,
+)
 from soundflow.protocol.spec import StreamSpec
 from soundflow.stored_json import parsed
 from soundflow.text.tokenizer import TextTokenizer
 
 log = logging.getLogger(__name__)
 
-CALIBRATION_FILE = "calibration.json"
 UNCALIBRATED_THRESHOLD = 0.5
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from inference.engine import CALIBRATION_FILE, Engine, load_engine
+from inference.engine import Engine, load_engine
 from inference.evaluate.benchmarks.suite import benchmark_tasks
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.report.origin import Origin, find_origin
@@ -53,6 +53,7 @@ from soundflow.atomic import write_text
 from soundflow.config.record import record, to_plain
 from soundflow.errors import UserError
 from soundflow.model.precision import Precision, precision_name
+from soundflow.model.weights import CALIBRATION_FILE
 from soundflow.protocol.timebase import TimeBase
 
 log = logging.getLogger(__name__)

@@ -1,56 +1,242 @@
-"""Validates a model during training by live decoding."""
+"""Validates a model during training by live decoding, each process its share of the streams.
+
+::
+
+    streams in turn ─▶ one half, at a few thresholds ─▶ rows of all ─▶ threshold of the best F1
+                   └─▶ the other half, at that threshold ─▶ rows of all ─▶ figures
+
+Every process computes the figures from the rows of all, in the order of the streams, so they do not
+depend on how many processes there are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
 
 from inference.engine import UNCALIBRATED_THRESHOLD, engine_of
+from inference.evaluate.outcome import Outcome
+from inference.evaluate.store import Part, Stored
 from inference.evaluate.systems.model import Model
-from inference.evaluate.timing.metrics import score
-from inference.evaluate.timing.task import TimingTask, online_positions
+from inference.evaluate.systems.thresholds import holds_at
+from inference.evaluate.task import Item
+from inference.evaluate.timing.curve import Choice, choose_f1, logit_grid
+from inference.evaluate.timing.metrics import figures
+from inference.evaluate.timing.rows import TimingRow, windows_of
+from inference.evaluate.timing.task import TimingTask
+from inference.evaluate.timing.triggers import match
+from inference.evaluate.timing.truth import Truth
 from inference.sampling import SamplingConfig
 from soundflow.model.weights import Checkpoint
 from soundflow.shards.reader import ShardSet
+from soundflow.text.wer import ErrorCount, count_errors
 
 FIGURES = (
-    "f1", "recall", "precision", "false_per_hour", "reply_exact", "latency_p50_s", "early_share",
+    "f1", "recall", "precision", "false_per_hour", "reply_exact", "latency_p50_s", "latency_p90_s",
+    "latency_p95_s", "early_share", "wanted", "said", "hits", "false", "repeats", "misses",
 )  # fmt: skip
+# Coarse: `soundflow evaluate` looks closer, once. A decoding serves all thresholds at which every
+# decision is the same.
+THRESHOLDS = logit_grid(5, 3.0)
+
+T = TypeVar("T")
 
 
-def stream_validation(
-    split: Path, n_streams: int = 32, max_reply_tokens: int = 24, seed: int = 0
-) -> Callable[[Checkpoint], dict[str, float]]:
-    """A function that decodes a fixed choice of held-out streams and returns figures.
+class Gather(Protocol):
+    """The value of every process, in order; all of them call it."""
+
+    def __call__(self, value: T) -> list[T]: ...
+
+
+WHOLE = Part()
+
+
+def alone(value: T) -> list[T]:
+    return [value]
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What became of one event, or of one reply that belongs to none.
+
+    Attributes:
+        verdict: hit, miss, early, repeat or stray.
+        at_s: when the reply began; of a miss, when it was due.
+        wanted: the first right answer; empty for a stray reply.
+    """
+
+    stream: str
+    verdict: str
+    at_s: float
+    wanted: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What live decoding found.
+
+    Attributes:
+        figures: of the test half, by name; those that cannot be measured are left out.
+        calibration: the content of ``calibration.json``; None where nothing could be chosen.
+        transcripts: of the test half.
+    """
+
+    figures: dict[str, float]
+    calibration: dict[str, Any] | None
+    transcripts: list[Transcript]
+
+
+class StreamValidation:
+    """A fixed choice of held-out online streams, decoded as often as asked.
 
     No teacher forcing: replies of the model stay in its context, so false triggers and their
-    consequences show. Figures that cannot be measured are left out.
+    consequences show.
 
-    Raises:
-        UserError: if the split is missing or holds no online stream.
+    Args:
+        splits: of one spec.
+        n_streams: how many streams, over all splits and both halves.
     """
-    shards = ShardSet(split)
-    positions = online_positions(shards, n_streams, seed)
-    task = TimingTask([(shards, i) for i in positions], shards.spec.time)
-    items = task.items()
-    truths = [item.reference for item in items]
-    sampling = SamplingConfig(temperature=0.0, max_reply_tokens=max_reply_tokens)
 
-    def validate(checkpoint: Checkpoint) -> dict[str, float]:
+    def __init__(
+        self,
+        splits: Sequence[ShardSet],
+        n_streams: int = 32,
+        max_reply_tokens: int = 24,
+        seed: int = 0,
+    ) -> None:
+        self._splits = splits
+        self._time = splits[0].spec.time
+        streams = _chosen(splits, n_streams, seed)
+        self._task = TimingTask(streams, self._time)
+        numbered = enumerate(self._task.items())  # two builds may have the same ids
+        self._items = [replace(item, id=f"{n}:{item.id}") for n, item in numbered]
+        self._at_once = n_streams
+        self._sampling = SamplingConfig(temperature=0.0, max_reply_tokens=max_reply_tokens)
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __call__(
+        self, checkpoint: Checkpoint, part: Part = WHOLE, gather: Gather = alone
+    ) -> Validation:
+        """Decodes the share of this process; all processes return the same."""
         model = checkpoint.model
         was_training = model.training
         model.eval()
         try:
             # Sessions run without autocast; so does their measurement.
             with torch.autocast(model.device.type, enabled=False):
-                system = Model(engine_of(checkpoint), UNCALIBRATED_THRESHOLD, sampling, n_streams)
-                outcomes = dict(system.run(items))
+                system = Model(
+                    engine_of(checkpoint), UNCALIBRATED_THRESHOLD, self._sampling, self._at_once
+                )
+                return self._measured(system, part, gather)
         finally:
             model.train(was_training)
-        metrics = score(truths, [outcomes[i.id] for i in items], checkpoint.spec.time)
-        values = {name: metrics[name].value for name in FIGURES}
-        return {f"event_{name}": v for name, v in values.items() if v is not None}
 
-    return validate
+    def _measured(self, system: Model, part: Part, gather: Gather) -> Validation:
+        measured, calibrating = self._items[::2], self._items[1::2]
+        choice = self._calibrated(system, calibrating, part, gather) if calibrating else None
+        threshold = choice.threshold if choice else UNCALIBRATED_THRESHOLD
+        outcomes = dict(system.at(threshold).run([measured[k] for k in part.share(len(measured))]))
+        every = {id: outcome for share in gather(outcomes) for id, outcome in share.items()}
+        rows = [self._task.score(item, every[item.id]) for item in measured]
+        found = figures(rows)
+        values = {name: found[name].value for name in FIGURES}
+        values["threshold"] = threshold
+        values["reply_wer"] = self._reply_errors(measured, every).rate
+        return Validation(
+            {name: value for name, value in values.items() if value is not None},
+            self._calibration(choice, len(calibrating)) if choice else None,
+            [line for item in measured for line in self._transcripts(item, every[item.id])],
+        )
+
+    def _calibrated(
+        self, system: Model, items: Sequence[Item[Truth]], part: Part, gather: Gather
+    ) -> Choice | None:
+        """The threshold of the best F1; None if no F1 is above 0."""
+        share = [items[k] for k in part.share(len(items))]
+        known: dict[str, list[Stored]] = {item.id: [] for item in share}
+        rows: dict[tuple[float, str], TimingRow] = {}
+        for threshold in THRESHOLDS:
+            new = [i for i in share if self._outcome_at(known[i.id], threshold) is None]
+            for id, outcome in system.at(threshold).run(new):
+                known[id].append(Stored(id, threshold, outcome))
+            for item in share:
+                outcome_there = self._outcome_at(known[item.id], threshold)
+                assert outcome_there is not None
+                rows[threshold, item.id] = self._task.score(item, outcome_there)
+        every = {at: row for part_rows in gather(rows) for at, row in part_rows.items()}
+        curve = {t: [every[t, item.id] for item in items] for t in THRESHOLDS}
+        choice = choose_f1(curve, self._seed)
+        return choice if choice.value else None
+
+    def _outcome_at(self, known: Sequence[Stored], threshold: float) -> Outcome | None:
+        return next((s.outcome for s in known if holds_at(s, threshold, self._time)), None)
+
+    def _calibration(self, choice: Choice, n_streams: int) -> dict[str, Any]:
+        return {
+            **vars(choice),
+            "split": ", ".join(str(split.folder) for split in self._splits),
+            "n_streams": n_streams,
+            "data_fingerprint": ", ".join(split.content_hash for split in self._splits),
+        }
+
+    def _reply_errors(
+        self, items: Sequence[Item[Truth]], outcomes: dict[str, Outcome]
+    ) -> ErrorCount:
+        """Word errors of all replies in time, each against the nearest right answer."""
+        counts = [
+            min((count_errors(a, reply) for a in answers), key=lambda c: c.rate or 0.0)
+            for item in items
+            for answers, reply in self._answered(item.reference, outcomes[item.id])
+        ]
+        return reduce(add, counts, ErrorCount())
+
+    def _answered(self, truth: Truth, outcome: Outcome) -> list[tuple[Sequence[str], str]]:
+        matching = match(truth.events, outcome.replies, windows_of(self._time, self._task.window_s))
+        pairs = [(truth.events[i].answers, outcome.replies[j].text) for i, j in matching.hits]
+        return [(answers, text) for answers, text in pairs if text is not None]
+
+    def _transcripts(self, item: Item[Truth], outcome: Outcome) -> list[Transcript]:
+        """In the order of time."""
+        events, replies = item.reference.events, outcome.replies
+        matching = match(events, replies, windows_of(self._time, self._task.window_s))
+        found: list[tuple[str, int | None, int | None]] = [
+            *(("hit", i, j) for i, j in matching.hits),
+            *(("early", i, j) for i, j in matching.early),
+            *(("repeat", i, j) for i, j in matching.repeats),
+            *(("stray", None, j) for j in matching.strays),
+            *(("miss", i, None) for i in matching.misses),
+        ]
+        lines = []
+        for verdict, event, reply in found:
+            if reply is not None:
+                at, said = replies[reply].at_samples, replies[reply].text or ""
+            else:
+                assert event is not None
+                at, said = events[event].ready_samples, ""
+            wanted = events[event].answers[0] if event is not None else ""
+            name = item.reference.id
+            lines.append(Transcript(name, verdict, self._time.seconds(at), wanted, said))
+        return sorted(lines, key=lambda line: line.at_s)
+
+
+def _chosen(splits: Sequence[ShardSet], at_most: int, seed: int) -> list[tuple[ShardSet, int]]:
+    """Online streams of all splits: all, or a seeded choice, in order."""
+    online = [
+        (split, position)
+        for split in splits
+        for position in np.flatnonzero(split.lengths.is_kind("online")).tolist()
+    ]
+    if len(online) <= at_most:
+        return online
+    rng = np.random.Generator(np.random.PCG64(seed))
+    return [online[k] for k in sorted(rng.choice(len(online), size=at_most, replace=False))]

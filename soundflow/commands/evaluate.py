@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.table import Table
 
-from inference.engine import CALIBRATION_FILE
 from inference.evaluate.compare import TaskComparison, compare
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.report.comparison import write_comparison
@@ -34,6 +33,7 @@ from soundflow.config.record import to_plain
 from soundflow.convert.engine import open_engine
 from soundflow.errors import UserError
 from soundflow.logs import OUT
+from soundflow.model.weights import CALIBRATION_FILE
 from soundflow.output import Output, claim
 
 COLUMNS = {

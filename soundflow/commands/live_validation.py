@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from inference.evaluate.validate import stream_validation
+from dataclasses import asdict
+
+from inference.evaluate.store import Part
+from inference.evaluate.validate import StreamValidation
+from soundflow.model.weights import Checkpoint
+from soundflow.shards.reader import ShardSet
+from soundflow.train.held_out import LiveFigures, LiveValidate
+from soundflow.train.ranks import gathered, place
 from soundflow.train.recipe import TrainRecipe
-from soundflow.train.run import StreamValidate
 
 
-def live_validation(recipe: TrainRecipe) -> StreamValidate | None:
-    """The callable that is passed to `soundflow.train`, which may not import `inference`."""
-    held_out = [s.folder / s.valid for s in recipe.data.sources if s.valid is not None]
-    return stream_validation(held_out[0], seed=recipe.seed) if held_out else None
+def live_validation(recipe: TrainRecipe) -> LiveValidate | None:
+    """The callable that is passed to `soundflow.train`, which may not import `inference`.
+
+    None where no online stream is held out.
+    """
+    splits = [ShardSet(s.folder / s.valid) for s in recipe.data.sources if s.valid is not None]
+    if not splits:
+        return None
+    n_streams = recipe.intervals.live_streams
+    validation = StreamValidation(splits, n_streams, seed=recipe.seed)
+    if not len(validation):
+        return None
+
+    def validate(checkpoint: Checkpoint) -> LiveFigures:
+        rank, world = place()
+        found = validation(checkpoint, Part(rank, world), gathered)
+        lines = [asdict(line) for line in found.transcripts]
+        return LiveFigures(found.figures, found.calibration, lines)
+
+    return validate

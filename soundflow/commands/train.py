@@ -23,6 +23,7 @@ from soundflow.logs import ERR, OUT
 from soundflow.report.page import write_page
 from soundflow.train.chain import is_chain, stage_recipes
 from soundflow.train.claim import MODEL_FOLDER
+from soundflow.train.held_out import TASK
 from soundflow.train.metrics import read_metrics
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import TrainResult
@@ -107,7 +108,21 @@ COLUMNS = {
     "reply_token_accuracy": "token accuracy",
     "event_f1": "F1",
     "event_reply_exact": "reply exact",
+    "event_reply_wer": "reply WER",
     "event_false_per_hour": "false/h",
+    "event_threshold": "threshold",
+}
+# The timing of the last validation, decoded live at the threshold that was chosen.
+TIMING = {
+    "event_wanted": "events",
+    "event_hits": "answered",
+    "event_misses": "missed",
+    "event_false": "false",
+    "event_repeats": "of these repeated",
+    "event_early_share": "early share",
+    "event_latency_p50_s": "p50 s",
+    "event_latency_p90_s": "p90 s",
+    "event_latency_p95_s": "p95 s",
 }
 
 
@@ -133,8 +148,30 @@ def show(result: TrainResult) -> None:
         table.add_row(str(row["update"]), *("" if v is None else f"{v:.2f}" for v in values))
     if rows:
         OUT.print(table)
+        _show_last(rows[-1])
     OUT.print(f"{result.parameters / 1e6:.1f} M parameters, {_how_it_went(result)}")
     OUT.print(f"checkpoint: {result.model_folder}\ncurves: {curves_of(result)}", soft_wrap=True)
+
+
+def _show_last(row: Mapping[str, float]) -> None:
+    """The timing of a validation, and its loss parts by task."""
+    timing = {title: row[f"valid/{key}"] for key, title in TIMING.items() if f"valid/{key}" in row}
+    if timing:
+        table = Table(title=f"timing at update {row['update']}", title_justify="left")
+        for title in timing:
+            table.add_column(title, justify="right")
+        table.add_row(*(f"{value:.4g}" for value in timing.values()))
+        OUT.print(table)
+    prefix = f"valid/{TASK}"
+    parts = {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
+    tasks = sorted({name.rsplit("/", 1)[0] for name in parts})
+    if len(tasks) > 1:
+        columns = ("loss_stream", "loss_reply")
+        table = Table("task", *(COLUMNS[c] for c in columns), title="held-out loss by task")
+        for task in tasks:
+            cells = (parts.get(f"{task}/{c}") for c in columns)
+            table.add_row(task, *("" if v is None else f"{v:.3f}" for v in cells))
+        OUT.print(table)
 
 
 def _how_it_went(result: TrainResult) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from inference.engine import CALIBRATION_FILE
 from inference.sampling import SamplingConfig
 from soundflow.atomic import write_text
 from soundflow.forms.folders import Form, Opened, read_json
+from soundflow.model.weights import CALIBRATION_FILE
 from soundflow.protocol.spec import StreamSpec
 
 CARD_FILE = "README.md"

@@ -44,6 +44,7 @@ class Batch:
         decisions: how many of the targets, the first ones, are decisions; the others are reply
             tokens.
         stream_ids: of the streams, for messages.
+        tasks: of the streams, for figures by task.
     """
 
     ids: Tensor
@@ -56,6 +57,7 @@ class Batch:
     targets: Tensor
     decisions: int
     stream_ids: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
 
     @property
     def reply_tokens(self) -> int:
@@ -118,4 +120,5 @@ def packed(streams: Sequence[StreamFeatures], spec: StreamSpec) -> Batch:
         targets=torch.from_numpy(ids[targets]),
         decisions=len(decisions),
         stream_ids=tuple(stream.id for stream in streams),
+        tasks=tuple(stream.task for stream in streams),
     )

@@ -154,6 +154,10 @@ class StreamData(LightningDataModule):
         rows = HeldOut(self.valid_splits, self.config.row_tokens, rank=rank, world=world)
         return DataLoader(rows, batch_size=None)
 
+    def held_out_tasks(self) -> list[str]:
+        """The tasks of all held-out streams, in order of their names."""
+        return sorted({task for split in self.valid_splits for task in split.lengths.tasks})
+
     def _workers(self, trainer: Trainer) -> int:
         """One beside a CPU, whose cores compute; up to four for every other device."""
         if self.config.workers != "auto":

@@ -24,6 +24,7 @@ class StreamFeatures:
     ids: npt.NDArray[np.int32]
     roles: npt.NDArray[np.int8]
     mel: npt.NDArray[np.float32]
+    task: str = ""
 
 
 def stream_features(sample: StreamSample, spec: StreamSpec) -> StreamFeatures:
@@ -36,7 +37,7 @@ def features_of(
 ) -> StreamFeatures:
     """The same from other ``audio`` of the same length, in which everything happens as it did."""
     mel = log_mel(audio, spec.time, spec.front_end)
-    return StreamFeatures(sample.record.id, sample.ids, sample.roles, mel)
+    return StreamFeatures(sample.record.id, sample.ids, sample.roles, mel, sample.record.task)
 
 
 def first_chunks(features: StreamFeatures, n_chunks: int, spec: StreamSpec) -> StreamFeatures:

@@ -6,6 +6,8 @@
     config.json          sizes of the model, and ``training``: its `TrainingFacts`
     spec.json            the StreamSpec the weights were trained on, with its fingerprint
     tokenizer.json
+    calibration.json     where a threshold was chosen on held-out streams (`soundflow evaluate`, or
+                         validation while training)
 
 The folder appears whole or not at all. A matrix that is tied to another is stored once.
 """
@@ -41,6 +43,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 SPEC = "spec.json"
+CALIBRATION_FILE = "calibration.json"
 TIED_KEY = "lm.lm_head.weight"
 
 
@@ -60,8 +63,12 @@ def save_checkpoint(
     tokenizer: TextTokenizer,
     spec: StreamSpec,
     facts: TrainingFacts,
+    calibration: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a checkpoint folder; one that is there already is replaced.
+    """Writes a checkpoint folder; one that is there already is replaced, all but its calibration.
+
+    Args:
+        calibration: of these weights; one that is in the folder already stays.
 
     Raises:
         UserError: if tokenizer and spec do not belong together, or the disk is full.
@@ -76,6 +83,10 @@ def save_checkpoint(
         tokenizer.save(partial)
         _write_json(partial / SPEC, {"fingerprint": spec.fingerprint, "spec": spec.to_json()})
         _write_json(partial / CONFIG, config_json(model.config, facts))
+        if (target / CALIBRATION_FILE).is_file():
+            shutil.copyfile(target / CALIBRATION_FILE, partial / CALIBRATION_FILE)
+        elif calibration is not None:
+            _write_json(partial / CALIBRATION_FILE, dict(calibration))
         _replace_folder(partial, target)
     except (OSError, SafetensorError) as error:
         raise _write_error(error, target) from error

@@ -13,20 +13,22 @@ from soundflow.config.record import to_plain
 from soundflow.errors import UserError
 from soundflow.output import Output, differences, listed, read_output
 from soundflow.train.checkpoints import FOLDER as STATES
+from soundflow.train.loggers import CSV_FILE, TENSORBOARD
+from soundflow.train.metrics import CALIBRATIONS, TRANSCRIPTS
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.recipe import TrainRecipe
 
 RECIPE_FILE, MODEL_FOLDER, BEST_FOLDER = "train.yaml", "model", "best"
 # Everything that a run writes at the top of its output.
 NAMES = (
-    RECIPE_FILE, METRICS_FILE, STATES, MODEL_FOLDER, BEST_FOLDER, "wandb", "lightning_logs",
-    "curves.html",
+    RECIPE_FILE, METRICS_FILE, CSV_FILE, TRANSCRIPTS, CALIBRATIONS, STATES, MODEL_FOLDER,
+    BEST_FOLDER, "wandb", TENSORBOARD, "lightning_logs", "curves.html",
 )  # fmt: skip
 
 CONTENT = "content of the data"
 
 # What changes speed or reporting only may differ when a run is resumed.
-FREE = ("output", "compute", "intervals")
+FREE = ("output", "compute", "intervals", "logging")
 FREE_OF_DATA = ("row_tokens", "workers", "cache_mb")
 FREE_OF_SOURCES = ("folder", "valid")
 

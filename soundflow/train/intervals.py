@@ -24,7 +24,9 @@ from soundflow.logs import ERR
 from soundflow.model.precision import precision_name
 from soundflow.train.checkpoints import State, States, agreed_state
 from soundflow.train.compute import choose_compute
-from soundflow.train.metrics import JsonlLogger
+from soundflow.train.held_out import LiveFigures
+from soundflow.train.loggers import log_transcripts, write_csv
+from soundflow.train.metrics import CALIBRATIONS, TRANSCRIPTS, JsonlLogger, append_lines
 from soundflow.train.module import StreamingModule
 from soundflow.train.progress import Progress
 from soundflow.train.ranks import from_first
@@ -119,13 +121,25 @@ class AtIntervals(Callback):
         held_out = data.held_out(trainer.global_rank, trainer.world_size)
         if held_out is None:
             return
-        module.measure_held_out(held_out)
+        live = module.measure_held_out(held_out, data.held_out_tasks())
+        if live is not None and trainer.is_global_zero:
+            self._write(live, module)
         self._progress.held_out(trainer, module)
         timing = module.last_metrics.get(BEST_BY)
         if timing is not None and from_first(self._states.is_better(BEST_BY, timing)):
             self._save(module)
             if trainer.is_global_zero:
                 self._states.keep_best(module.updates, BEST_BY, timing)
+
+    def _write(self, live: LiveFigures, module: StreamingModule) -> None:
+        output, at = self._recipe.output, {"update": module.updates}
+        rows = [{**at, **line} for line in live.transcripts]
+        append_lines(output / TRANSCRIPTS, rows)
+        log_transcripts(module.loggers, rows)
+        if live.calibration is not None:
+            append_lines(output / CALIBRATIONS, [{**at, **live.calibration}])
+        if self._recipe.logging.csv:
+            write_csv(output)
 
     def _save(self, module: StreamingModule) -> None:
         if self._saved_at != module.updates:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from lightning import LightningModule
@@ -13,14 +13,22 @@ from torch.optim import AdamW
 from soundflow.data.batch import Batch, Update
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.train.compute import Compute, computing
+from soundflow.train.held_out import (
+    COUNTS,
+    LIVE,
+    LiveFigures,
+    held_out_counts,
+    held_out_figures,
+)
 from soundflow.train.loss import LossConfig, LossSums, loss_sums
-from soundflow.train.metrics import BF16, COUNTS, VALID, held_out_counts, held_out_metrics
+from soundflow.train.metrics import BF16, SPEED, TRAIN, VALID
 from soundflow.train.optim import OptimConfig, build_optimizer, lr_share
 from soundflow.train.ranks import from_first, gathered
 from soundflow.train.stopping import SIGNALS, StopFlag
 from soundflow.train.strategy.interface import Strategy
+from soundflow.train.throughput import Meter
 
-StreamingMetrics = Callable[[AudioInteractionModel], dict[str, float]]
+DecodeHeldOut = Callable[[AudioInteractionModel], LiveFigures]
 
 
 class NotFinite(Exception):
@@ -45,8 +53,8 @@ class StreamingModule(LightningModule):
 
     Args:
         flag: asked at every update, on all ranks together, whether the run should stop.
-        decode_held_out: decodes the held-out streams live and measures the result; None leaves
-            teacher-forced figures only.
+        decode_held_out: decodes this rank's share of the held-out streams live and measures the
+            result of all; None leaves teacher-forced figures only.
         log_every: updates between two lines of the metrics.
 
     Attributes:
@@ -62,7 +70,7 @@ class StreamingModule(LightningModule):
         optim: OptimConfig,
         loss: LossConfig,
         flag: StopFlag,
-        decode_held_out: StreamingMetrics | None = None,
+        decode_held_out: DecodeHeldOut | None = None,
         log_every: int = 1,
     ) -> None:
         super().__init__()
@@ -77,7 +85,9 @@ class StreamingModule(LightningModule):
         self._flag = flag
         self._decode_held_out = decode_held_out
         self._log_every = log_every
+        self._meter = Meter(model)
         self.last_update: dict[str, float] = {}
+        self.last_speed: dict[str, float] = {}
         self.last_metrics: dict[str, float] = {}
 
     def use(self, compute: Compute) -> None:
@@ -97,6 +107,7 @@ class StreamingModule(LightningModule):
         Raises:
             NotFinite: on all ranks, before the weights are changed.
         """
+        self._meter.begin()
         parts = []
         for number, batch in enumerate(update.batches, start=1):
             last = number == len(update.batches)
@@ -106,14 +117,22 @@ class StreamingModule(LightningModule):
             parts.append(torch.stack([sums.stream.detach(), sums.reply.detach()]))
         share = lr_share(self.updates, self._optim)
         norm = self.engine.step(share)
-        totals = self._totals_and_stop(torch.stack(parts).double())
+        totals = self._totals_and_stop(torch.stack(parts).double(), update)
         counts = torch.tensor([update.decisions, update.reply_tokens]).clamp(min=1)
         self.last_update = self._figures(totals / counts, norm, share * self._optim.lr)
         if not all(map(math.isfinite, self.last_update.values())):
             raise self._not_finite(update, torch.stack(parts))
         self.updates += 1
         if self.updates % self._log_every == 0:
-            self._write(self.last_update | {BF16: float(self.compute.dtype == torch.bfloat16)})
+            left = self._optim.updates - self.updates
+            dtype, device = self.compute.dtype, self.device
+            self.last_speed = self._meter.figures(left, self.engine.world, device, dtype)
+            speed = {f"{SPEED}{name}": value for name, value in self.last_speed.items()}
+            self._write(self.last_update | {BF16: float(dtype == torch.bfloat16)} | speed)
+
+    def on_train_batch_end(self, outputs: object, batch: Update, batch_idx: int) -> None:
+        """Called after what happens between updates."""
+        self._meter.ready()
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Sums of both loss parts over one micro-batch; what the strategy wraps."""
@@ -122,21 +141,33 @@ class StreamingModule(LightningModule):
         return sums.stream, sums.reply
 
     @torch.no_grad()
-    def measure_held_out(self, batches: Iterable[Batch]) -> None:
-        """Figures of this rank's batches and the others' go to the metrics; all ranks take part."""
+    def measure_held_out(
+        self, batches: Iterable[Batch], tasks: Sequence[str]
+    ) -> LiveFigures | None:
+        """Figures of this rank's batches and the others' go to the metrics; all ranks take part.
+
+        Args:
+            tasks: of all held-out streams.
+
+        Returns:
+            What live decoding found.
+        """
         self.eval()
-        counts = torch.zeros(len(COUNTS), dtype=torch.float64)
+        counts, live = torch.zeros(len(tasks), len(COUNTS), dtype=torch.float64), None
         with self.engine.whole():
             with computing(self.compute.dtype, self.device):
                 for batch in batches:
-                    counts += held_out_counts(self.model, batch.to(self.device)).cpu()
-            found = held_out_metrics(self._over_ranks(counts).cpu(), self._loss.stream_weight)
-            if self._decode_held_out is not None and self.trainer.is_global_zero:
+                    counts += held_out_counts(self.model, batch.to(self.device), tasks)
+            counts = self._over_ranks(counts).cpu()
+            found = held_out_figures(counts, tasks, self._loss.stream_weight)
+            if self._decode_held_out is not None:
                 with torch.random.fork_rng(devices=[]):
-                    found |= self._decode_held_out(self.model)
+                    live = self._decode_held_out(self.model)
+                found |= {f"{LIVE}{name}": value for name, value in live.figures.items()}
         self.train()
         self.last_metrics = from_first(found)
         self._write({f"{VALID}{k}": v for k, v in found.items()})
+        return live
 
     def configure_model(self) -> None:
         """Shards the model, where the strategy does so before Lightning places it."""
@@ -145,22 +176,27 @@ class StreamingModule(LightningModule):
     def configure_optimizers(self) -> AdamW:
         return build_optimizer(self.model, self._optim)
 
-    def _totals_and_stop(self, parts: Tensor) -> Tensor:
-        """(2,) both loss sums over all ranks; whether any was asked to stop comes along."""
-        asked = torch.tensor([self._flag.asked == n for n in SIGNALS]).to(parts)
-        reduced = self._over_ranks(torch.cat([parts.sum(0), asked])).cpu()
-        stops = reduced[2:].tolist()
-        self.stop_signal = next((n for n, on in zip(SIGNALS, stops, strict=True) if on), None)
+    def _totals_and_stop(self, parts: Tensor, update: Update) -> Tensor:
+        """(2,) both loss sums over all ranks.
+
+        Whether any was asked to stop, and what the update took, come along.
+        """
+        asked = [float(self._flag.asked == n) for n in SIGNALS]
+        mine = parts.new_tensor([*asked, *self._meter.own(update.batches)])
+        reduced = self._over_ranks(torch.cat([parts.sum(0), mine])).cpu()
+        told = reduced[2:].tolist()
+        self.stop_signal = next((n for n, on in zip(SIGNALS, told, strict=False) if on), None)
+        self._meter.done(told[len(SIGNALS) :])
         return reduced[:2]
 
     def _figures(self, parts: Tensor, norm: float, lr: float) -> dict[str, float]:
         stream, reply = parts.tolist()
         return {
-            "train/loss": reply + self._loss.stream_weight * stream,
-            "train/loss_stream": stream,
-            "train/loss_reply": reply,
-            "train/grad_norm": norm,
-            "train/lr": lr,
+            f"{TRAIN}loss": reply + self._loss.stream_weight * stream,
+            f"{TRAIN}loss_stream": stream,
+            f"{TRAIN}loss_reply": reply,
+            f"{TRAIN}grad_norm": norm,
+            f"{TRAIN}lr": lr,
         }
 
     def _not_finite(self, update: Update, parts: Tensor) -> NotFinite:

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, cast
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
 from soundflow.logs import ERR
+from soundflow.train.held_out import LIVE
+from soundflow.train.metrics import TRAIN
 from soundflow.train.module import StreamingModule
+
+# What is told of a validation; all of it is in the metrics.
+HEADLINES = {
+    "loss": "loss",
+    "decision_f1": "decision F1",
+    f"{LIVE}f1": "live F1",
+    f"{LIVE}recall": "recall",
+    f"{LIVE}precision": "precision",
+    f"{LIVE}false_per_hour": "false/h",
+    f"{LIVE}reply_exact": "replies exact",
+    f"{LIVE}reply_wer": "WER",
+    f"{LIVE}latency_p50_s": "latency p50 s",
+    f"{LIVE}threshold": "threshold",
+}
 
 
 class Progress(Callback):
-    """Shows updates, the newest loss parts and the newest held-out figures on stderr.
+    """Shows updates, loss parts, the newest F1, speed and time left on stderr of the first rank.
 
     Args:
         every: updates between two lines where stderr is not a terminal.
@@ -32,27 +50,29 @@ class Progress(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.perf_counter()
         if trainer.is_global_zero and ERR.is_terminal:
+            done = cast(StreamingModule, pl_module).updates
             self._bar = Bar(
-                TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("training"), BarColumn(24), MofNCompleteColumn(),
                 TextColumn("{task.fields[note]}"), console=ERR,
             )  # fmt: skip
-            self._task = self._bar.add_task("", total=self._total, note="")
+            self._task = self._bar.add_task("", total=self._total, completed=done, note="")
             self._bar.start()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         module = cast(StreamingModule, pl_module)
-        note = _note(module.last_update)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=module.updates, note=note)
+            self._bar.update(self._task, completed=module.updates, note=note(module))
         elif trainer.is_global_zero and module.updates % self._every == 0:
-            self._line(f"update {module.updates}/{self._total}  {note}")
+            self._line(f"update {module.updates}/{self._total}  {note(module)}")
 
     def held_out(self, trainer: Trainer, module: StreamingModule) -> None:
         """Shows the figures that were just measured."""
         if trainer.is_global_zero:
-            self._line(f"held out at {module.updates}:  {_note(module.last_metrics)}")
+            found = module.last_metrics
+            told = [f"{name} {found[key]:.3g}" for key, name in HEADLINES.items() if key in found]
+            self._line(f"held out at {module.updates}:  {'  '.join(told)}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()
@@ -71,5 +91,24 @@ class Progress(Callback):
         ERR.print(f"{time.perf_counter() - self._started:6.0f} s  {text}", soft_wrap=True)
 
 
-def _note(values: dict[str, float]) -> str:
-    return "  ".join(f"{k.removeprefix('train/')} {v:.3g}" for k, v in values.items())
+def note(module: StreamingModule) -> str:
+    """The newest figures of a run on one line."""
+    loss, speed, held_out = module.last_update, module.last_speed, module.last_metrics
+    parts = [
+        f"loss {loss[f'{TRAIN}loss']:.3f} (stream {loss[f'{TRAIN}loss_stream']:.3f}, "
+        f"reply {loss[f'{TRAIN}loss_reply']:.3f})",
+        f"norm {loss[f'{TRAIN}grad_norm']:.2g}",
+    ]
+    if (f1 := held_out.get(f"{LIVE}f1", held_out.get("decision_f1"))) is not None:
+        parts.append(f"F1 {f1:.2f}")
+    if speed:
+        parts += _speed(speed)
+    return "  ".join(parts)
+
+
+def _speed(speed: Mapping[str, float]) -> list[str]:
+    parts = [f"{speed['tokens_per_s']:,.0f} tok/s"]
+    if "mfu" in speed:
+        parts.append(f"MFU {speed['mfu']:.0%}")
+    left = timedelta(seconds=round(speed["left_s"]))
+    return [*parts, f"data wait {speed['data_wait']:.0%}", f"{left} left"]

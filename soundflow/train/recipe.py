@@ -46,14 +46,34 @@ class ComputeConfig:
 
 @dataclass(frozen=True, config=SETTINGS)
 class TrainerIntervals:
-    """When to log, validate and save, in updates. ``wandb`` names a project; it works offline
-    too."""
+    """When to log, validate and save, in updates.
+
+    ``live_streams`` held-out streams are decoded live at each validation: half of them to choose
+    the threshold, half to measure at it.
+    """
 
     log_every: PositiveInt = 10
     validate_every: PositiveInt = 100
     save_every: PositiveInt = 500
     keep_last: PositiveInt = 2
-    wandb: str | None = None
+    live_streams: PositiveInt = 32
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class WandbConfig:
+    """Weights & Biases; ``offline`` runs are sent later by ``wandb sync``."""
+
+    project: str
+    mode: Literal["online", "offline", "disabled"] = "online"
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class LoggingConfig:
+    """Where metrics go beside ``metrics.jsonl``, which is always written: resuming reads it."""
+
+    tensorboard: bool = False
+    csv: bool = False
+    wandb: WandbConfig | None = None
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -77,6 +97,7 @@ class TrainRecipe:
     loss: LossConfig = field(default_factory=LossConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     intervals: TrainerIntervals = field(default_factory=TrainerIntervals)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.start_from is None):

@@ -4,6 +4,7 @@
 
     output/train.yaml        the resolved recipe
     output/metrics.jsonl     loss parts and held-out figures by update
+    output/transcripts.jsonl what the model said in validations; calibrations.jsonl: thresholds
     output/resume/           states of the run (`soundflow.train.checkpoints`)
     output/best/             an earlier model, if its timing was better than that of the last
     output/model/            the result (`soundflow.model.weights`), written last
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,12 +38,15 @@ from soundflow.text.presets import load_vocabulary
 from soundflow.text.tokenizer import TextTokenizer
 from soundflow.train.checkpoints import State, States, load_weights, newest_state
 from soundflow.train.claim import BEST_FOLDER, MODEL_FOLDER, RECIPE_FILE, claim
+from soundflow.train.held_out import LiveFigures, LiveValidate
 from soundflow.train.intervals import AtIntervals
+from soundflow.train.loggers import build_loggers, require_loggers, write_csv
 from soundflow.train.machine import held_by, require_machine
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
-from soundflow.train.metrics import JsonlLogger, newest_measurement
+from soundflow.train.metrics import JsonlLogger, newest_calibration, newest_measurement
 from soundflow.train.module import NotFinite, StreamingModule
 from soundflow.train.progress import Progress
+from soundflow.train.provenance import hyper_parameters
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage, merge_stage
 from soundflow.train.start import Start, model_config, parameter_count, start
@@ -54,9 +58,6 @@ from soundflow.train.stopping import (
     stop_flag,
 )
 from soundflow.train.strategy.choose import build_strategy
-from soundflow.train.wandb_log import require_login, wandb_logger
-
-StreamValidate = Callable[[Checkpoint], dict[str, float]]
 
 _STREAMS_SHOWN = 8
 
@@ -82,15 +83,15 @@ class TrainResult:
     metrics: dict[str, float]
 
 
-def run(recipe: TrainRecipe, stream_validate: StreamValidate | None = None) -> TrainResult:
+def run(recipe: TrainRecipe, live_validate: LiveValidate | None = None) -> TrainResult:
     """Trains, or goes on from the newest whole state of the same run.
 
     SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it after the current update, with its state saved. Under
     SLURM, SIGUSR1 also queues the job again.
 
     Args:
-        stream_validate: decodes held-out streams through the live engine and returns figures
-            about them; the composition root hands it in. None: teacher-forced figures only.
+        live_validate: decodes held-out streams through the live engine, on every rank its share;
+            the composition root hands it in. None: teacher-forced figures only.
 
     Raises:
         UserError: if data, vocabulary and model do not fit, or ``output`` holds another run.
@@ -98,7 +99,7 @@ def run(recipe: TrainRecipe, stream_validate: StreamValidate | None = None) -> T
     """
     with stop_flag(first_process=rank_zero_only.rank == 0) as flag:  # type: ignore[attr-defined]
         try:
-            return _run(recipe, stream_validate, flag)
+            return _run(recipe, live_validate, flag)
         except Stopped as stop:
             message = _how_to_go_on(recipe)
             if rank_zero_only.rank == 0 and requeue(stop.number):  # type: ignore[attr-defined]
@@ -106,11 +107,9 @@ def run(recipe: TrainRecipe, stream_validate: StreamValidate | None = None) -> T
             raise Stopped(stop.number, message) from None
 
 
-def _run(
-    recipe: TrainRecipe, stream_validate: StreamValidate | None, flag: StopFlag
-) -> TrainResult:
+def _run(recipe: TrainRecipe, live_validate: LiveValidate | None, flag: StopFlag) -> TrainResult:
     started = time.perf_counter()
-    require_login(recipe)
+    require_loggers(recipe)
     data = StreamData(recipe.data, recipe.seed, recipe.optim.updates)
     tokenizer, _ = load_vocabulary(recipe.vocabulary)
     _require_vocabulary(tokenizer.fingerprint, data)
@@ -121,7 +120,6 @@ def _run(
     at = state.update if state else 0
     if at == recipe.optim.updates and folder.exists():
         return _finished(recipe, data, started)
-    loggers = [wandb_logger(recipe)] if recipe.intervals.wandb is not None else []
     module: StreamingModule | None = None
     if at != recipe.optim.updates:
         record(recipe.output / RECIPE_FILE, recipe)
@@ -130,9 +128,9 @@ def _run(
             begun.model.recompute_activations()
         _say(*begun.notes)
 
-        def decode(trained: AudioInteractionModel) -> dict[str, float]:
-            assert stream_validate is not None
-            return stream_validate(Checkpoint(trained, tokenizer, data.spec, _facts(data)))
+        def decode(trained: AudioInteractionModel) -> LiveFigures:
+            assert live_validate is not None
+            return live_validate(Checkpoint(trained, tokenizer, data.spec, _facts(data)))
 
         module = StreamingModule(
             begun.model,
@@ -140,9 +138,11 @@ def _run(
             recipe.optim,
             recipe.loss,
             flag,
-            decode if stream_validate is not None else None,
+            decode if live_validate is not None else None,
             recipe.intervals.log_every,
         )
+        about = hyper_parameters(recipe, data.content_hash(), data.spec.fingerprint)
+        loggers = build_loggers(recipe, at, about)
         _fit(_trainer(recipe, module, flag, loggers, continued), module, data)
         flag.stop_at_once()
     metrics_file = recipe.output / METRICS_FILE
@@ -154,6 +154,8 @@ def _run(
         last = newest_state(recipe.output)
         assert last is not None
         _write_model(folder, last, recipe, data, tokenizer)
+        if recipe.logging.csv:
+            write_csv(recipe.output)
     return TrainResult(
         model_folder=folder,
         metrics_file=metrics_file,
@@ -198,7 +200,8 @@ def _write_model(
     merge_stage(trained)
     _, metrics = newest_measurement(recipe.output / METRICS_FILE, state.update)
     facts = replace(_facts(data), updates=state.update, metrics=metrics)
-    save_checkpoint(folder, trained, tokenizer, data.spec, facts)
+    calibration = newest_calibration(recipe.output, state.update)
+    save_checkpoint(folder, trained, tokenizer, data.spec, facts, calibration)
 
 
 def _fit(trainer: Trainer, module: StreamingModule, data: StreamData) -> None:

@@ -20,6 +20,13 @@ from soundflow.report.page import Section
 METRICS_FILE = "metrics.jsonl"
 SUMMARY_FILE = "summary.json"
 
+# Held-out figures between 0 and 1 that show whether the model learns.
+_RATIOS = (
+    "decision_accuracy", "decision_precision", "decision_recall", "decision_f1",
+    "reply_token_accuracy", "event_f1", "event_recall", "event_precision", "event_reply_exact",
+    "event_early_share", "event_threshold",
+)  # fmt: skip
+
 # For quantities without a colour of their own, least confusing first.
 _FREE_COLOURS = (5, 7, 6, 1, 0, 3, 4, 2)
 
@@ -60,17 +67,22 @@ def training_section(path: Path | None) -> list[Section]:
     if not lines:
         return []
     losses = [k for k in _keys(lines) if k.startswith("train/loss")]
-    ratios = [k for k in _keys(lines) if k.startswith("valid/") and _is_ratio(lines, k)]
-    teacher = [k for k in ratios if "event_" not in k][:N_COLOURS]
-    live = [k for k in ratios if "event_" in k][:N_COLOURS]
+    ratios = [k for k in _keys(lines) if k.removeprefix("valid/") in _RATIOS]
+    teacher = [k for k in ratios if "event_" not in k]
+    live = [k for k in ratios if "event_" in k]
+    by_task = [k for k in _keys(lines) if _is_loss_of_task(k)][:N_COLOURS]
     charts = [
         line_chart(_series(lines, keys), "update", unit, y_range=limits, title=title)
         for title, keys, unit, limits in (
             ("Loss", losses, "nats", None),
-            ("Held-out, teacher-forced", teacher, "ratio", (0.0, 1.0)),
             ("Held-out, decoded live", live, "ratio", (0.0, 1.0)),
+            ("False triggers", ["valid/event_false_per_hour"], "an hour", None),
+            ("Held-out, teacher-forced", teacher, "ratio", (0.0, 1.0)),
+            ("Held-out loss by task", by_task, "nats", None),
+            ("Useful tokens", ["speed/tokens_per_s"], "a second", None),
+            ("Waiting for data", ["speed/data_wait"], "share of time", (0.0, 1.0)),
         )
-        if keys
+        if any(key in line for key in keys for line in lines)
     ]
     lead = "Loss components and held-out metrics; false triggers only show in live decoding."
     return [Section("training", "Training", lead, tag("div", join(charts), class_="charts"))]
@@ -80,13 +92,12 @@ def _keys(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(k for line in lines for k in line))
 
 
-def _is_ratio(lines: Sequence[Mapping[str, Any]], key: str) -> bool:
-    values = [line[key] for line in lines if key in line]
-    return "loss" not in key and "latency" not in key and all(0.0 <= v <= 1.0 for v in values)
+def _is_loss_of_task(key: str) -> bool:
+    return key.startswith("valid/task/") and key.endswith("/loss")
 
 
 def _series(lines: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Series]:
-    names = [k.split("/", 1)[-1].removeprefix("event_").removeprefix("decision_") for k in keys]
+    names = [_shown(k) for k in keys]
     free = [c for c in _FREE_COLOURS if c not in {COLOURS.get(n) for n in names}]
     colours = [COLOURS[n] if n in COLOURS else free.pop(0) for n in names]
     return [
@@ -97,6 +108,12 @@ def _series(lines: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Ser
         )
         for name, key, colour in zip(names, keys, colours, strict=True)
     ]
+
+
+def _shown(key: str) -> str:
+    if _is_loss_of_task(key):
+        return key.split("/", 2)[2].removesuffix("/loss")
+    return key.split("/", 1)[-1].removeprefix("event_").removeprefix("decision_")
 
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:

@@ -19,11 +19,10 @@ from inference.evaluate.run import evaluate
 from inference.evaluate.store import Part
 from inference.evaluate.systems.model import Model
 from inference.evaluate.timing.config import RecallAt, StabilityConfig, TimingConfig
-from inference.evaluate.validate import stream_validation
 from inference.sampling import SamplingConfig
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts
-from soundflow.model.weights import Checkpoint, save_checkpoint
+from soundflow.model.weights import save_checkpoint
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.writer import write_index, write_shard
 from tests.inference.engines import make_engine, make_stream, write_split
@@ -275,20 +274,6 @@ def test_a_report_from_another_folder_has_all_its_sections(place, done, tmp_path
     lost = replace(recipe, report=ReportConfig(training_metrics=Path("runs/metrics.jsonl")))
     with pytest.raises(UserError, match=r"training_metrics: runs/metrics.jsonl: no such file"):
         evaluate(lost)
-
-
-def test_validation_gives_plain_figures_and_leaves_the_model_in_training(place):
-    validate = stream_validation(place / "data" / "valid", 4, 6)
-    ENGINE.model.train()
-    try:
-        checkpoint = Checkpoint(ENGINE.model, ENGINE.tokenizer, ENGINE.spec, TrainingFacts(400))
-        found = validate(checkpoint)
-        assert ENGINE.model.training
-        assert validate(checkpoint) == found
-    finally:
-        ENGINE.model.eval()
-    assert {"event_f1", "event_recall", "event_false_per_hour"} <= set(found)
-    assert all(isinstance(v, float) for v in found.values())
 
 
 def test_a_missing_split_is_the_users_mistake(place):

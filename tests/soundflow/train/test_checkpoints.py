@@ -13,9 +13,9 @@ from soundflow.errors import UserError
 from soundflow.model.weights import load_checkpoint
 from soundflow.train.checkpoints import States, newest_state
 from soundflow.train.fragments import WEIGHT, Fragment, read_fragments, write_fragments
-from soundflow.train.metrics import read_metrics
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import run
+from tests.soundflow.small_run import reproducible
 
 Recipes = Callable[..., TrainRecipe]
 
@@ -60,7 +60,7 @@ def test_a_kill_loses_no_more_than_the_newest_state(
             run(recipe())
     resumed = run(recipe())
     assert resumed.resumed_at == resumes_at
-    assert read_metrics(resumed.metrics_file) == read_metrics(unbroken.metrics_file)
+    assert reproducible(resumed.metrics_file) == reproducible(unbroken.metrics_file)
     assert saved(recipe().output) == [2, 4, 6]
     assert not list((recipe().output / "resume").glob(".*"))
 

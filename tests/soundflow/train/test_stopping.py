@@ -25,6 +25,7 @@ from soundflow.train.optim import OptimConfig
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import run
 from soundflow.train.stopping import stop_flag
+from tests.soundflow.small_run import reproducible
 
 Recipes = Callable[..., TrainRecipe]
 
@@ -73,7 +74,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     assert "resuming at update 5 of 6" in capfd.readouterr().err
     want, got = weights(unbroken.model_folder), weights(resumed.model_folder)
     assert all(torch.equal(want[name], got[name]) for name in want)
-    assert read_metrics(resumed.metrics_file) == read_metrics(unbroken.metrics_file)
+    assert reproducible(resumed.metrics_file) == reproducible(unbroken.metrics_file)
 
 
 def test_a_measurement_that_was_due_happens_on_resume(
@@ -87,7 +88,7 @@ def test_a_measurement_that_was_due_happens_on_resume(
     assert result.resumed_at == 3
     assert [r["update"] for r in read_metrics(result.metrics_file) if _held(r)] == [3, 6]
     unbroken = run(recipe("whole"))
-    assert read_metrics(result.metrics_file) == read_metrics(unbroken.metrics_file)
+    assert reproducible(result.metrics_file) == reproducible(unbroken.metrics_file)
 
 
 def test_before_the_first_update_nothing_is_lost(

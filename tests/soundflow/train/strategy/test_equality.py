@@ -14,9 +14,9 @@ import pytest
 
 from soundflow.config.record import record
 from soundflow.train.checkpoints import State, newest_state
-from soundflow.train.metrics import read_metrics
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import run
+from tests.soundflow.small_run import reproducible
 
 Recipes = Callable[..., TrainRecipe]
 SCRIPT = """
@@ -24,6 +24,7 @@ import sys
 from soundflow.config.load import load
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import run
+from tests.soundflow.small_run import reproducible
 
 if __name__ == "__main__":
     run(load(sys.argv[1], TrainRecipe))
@@ -60,7 +61,7 @@ def test_two_ranks_train_as_one(recipe: Recipes, tmp_path: Path, strategy: str) 
     hand_over(two.output, then.output, at=4)
     assert run(then).resumed_at == 4
     for name in ("two", "then"):
-        want, got = (read_metrics(tmp_path / n / "metrics.jsonl") for n in ("alone", name))
+        want, got = (reproducible(tmp_path / n / "metrics.jsonl") for n in ("alone", name))
         assert len(want) == len(got) == 8
         for a, b in zip(want, got, strict=True):
             assert b == pytest.approx(a, rel=1e-5, abs=1e-6), (name, a["update"])

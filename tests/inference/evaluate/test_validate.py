@@ -1,0 +1,108 @@
+"""Validation during training: the same figures for any number of processes."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from inference.evaluate.store import Part
+from inference.evaluate.validate import StreamValidation, T, Validation
+from soundflow.model.facts import TrainingFacts
+from soundflow.model.weights import Checkpoint
+from soundflow.shards.reader import ShardSet
+from tests.inference.engines import make_engine, write_split
+
+ENGINE = make_engine()
+CHECKPOINT = Checkpoint(ENGINE.model, ENGINE.tokenizer, ENGINE.spec, TrainingFacts(400))
+
+
+class Ranks:
+    """Processes as threads, which hand each other their values in turns."""
+
+    def __init__(self, world: int) -> None:
+        self._values: list[object] = [None] * world
+        self._barrier = threading.Barrier(world)
+        self._turn = threading.Lock()
+        self.world = world
+
+    def run(self, validate: StreamValidation) -> list[Validation]:
+        found: dict[int, Validation] = {}
+
+        def work(rank: int) -> None:
+            def gather(value: T) -> list[T]:
+                self._values[rank] = value
+                self._turn.release()
+                self._barrier.wait()
+                everything = list(self._values)
+                self._barrier.wait()
+                self._turn.acquire()
+                return everything  # type: ignore[return-value]
+
+            with self._turn:
+                found[rank] = validate(CHECKPOINT, Part(rank, self.world), gather)
+
+        threads = [threading.Thread(target=work, args=(k,)) for k in range(self.world)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return [found[k] for k in range(self.world)]
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> list[ShardSet]:
+    """Two splits whose streams have the same ids."""
+    folder: Path = tmp_path_factory.mktemp("validate")
+    write_split(ENGINE, folder / "a", 4)
+    write_split(ENGINE, folder / "b", 3)
+    return [ShardSet(folder / "a"), ShardSet(folder / "b")]
+
+
+@pytest.fixture(scope="module")
+def whole(splits: list[ShardSet]) -> Validation:
+    return StreamValidation(splits, 7, 6)(CHECKPOINT)
+
+
+def test_half_of_the_streams_chooses_a_threshold_and_the_other_is_measured(
+    splits: list[ShardSet], whole: Validation
+) -> None:
+    wanted = whole.figures["wanted"]
+    assert wanted > 0
+    assert {"f1", "recall", "false_per_hour", "said", "threshold"} <= set(whole.figures)
+    assert all(isinstance(value, float) for value in whole.figures.values())
+    if whole.calibration is not None:
+        assert whole.calibration["n_streams"] == 3
+        assert whole.calibration["threshold"] == whole.figures["threshold"]
+    verdicts = [line.verdict for line in whole.transcripts]
+    assert verdicts.count("hit") + verdicts.count("miss") == wanted
+    assert len(verdicts) - verdicts.count("miss") == whole.figures["said"]
+
+
+@pytest.mark.parametrize("world", [2, 5])
+def test_figures_do_not_depend_on_the_number_of_processes(
+    splits: list[ShardSet], whole: Validation, world: int
+) -> None:
+    """Of five processes one has no stream to measure, two none to calibrate on."""
+    found = Ranks(world).run(StreamValidation(splits, 7, 6))
+    assert all(one == whole for one in found)
+
+
+def test_the_choice_of_streams_is_fixed_and_the_model_stays_in_training(
+    splits: list[ShardSet],
+) -> None:
+    ENGINE.model.train()
+    try:
+        few = StreamValidation(splits, 3, 6)
+        assert len(few) == 3
+        assert few(CHECKPOINT) == StreamValidation(splits, 3, 6)(CHECKPOINT)
+        assert ENGINE.model.training
+    finally:
+        ENGINE.model.eval()
+
+
+def test_one_stream_is_measured_without_a_choice(splits: list[ShardSet]) -> None:
+    found = StreamValidation(splits, 1, 6)(CHECKPOINT)
+    assert found.calibration is None
+    assert found.figures["threshold"] == 0.5
