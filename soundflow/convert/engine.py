@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from inference.engine import Engine, engine_of, load_engine, load_precise
+from inference.engine import Engine, engine_of, load_engine, load_precise, read_calibration
 from inference.profiles import OURS, Profile
 from soundflow.forms.folders import recognise
 from soundflow.forms.load_any import load_any, locate
@@ -20,7 +20,8 @@ def open_engine(
 ) -> Engine:
     """Reads a checkpoint folder of any form, or the hub repository of that id.
 
-    Only a checkpoint of ours carries a calibrated threshold; any other speaks at 0.5.
+    It speaks from the threshold of the folder's ``calibration.json``, of whatever form the folder is;
+    without one from 0.5.
 
     Raises:
         UserError: if it is missing, damaged, or none of the forms.
@@ -29,4 +30,4 @@ def open_engine(
     if recognise(folder) == "soundflow":
         return load_engine(folder, device, precision, profile)
     loaded = load_precise(partial(load_any, folder, device), precision, device)
-    return engine_of(loaded, profile=profile)
+    return engine_of(loaded, read_calibration(folder), profile)
