@@ -32,7 +32,7 @@ async def main(recording: str, url: str) -> None:
 
 
 async def talk(socket, recording: str) -> None:
-    with wave.open(recording) as audio:  # 16-bit mono
+    with wave.open(recording) as audio:
         rate_hz = audio.getframerate()
         await socket.send(json.dumps({"command": "configure", "sample_rate_hz": rate_hz}))
         while packet := audio.readframes(round(rate_hz * PACKET_S)):
@@ -41,4 +41,9 @@ async def talk(socket, recording: str) -> None:
     await socket.send('{"command": "finish"}')
 
 
+if len(sys.argv) != 3:
+    sys.exit("usage: stream_client.py RECORDING.wav ws://HOST:PORT/v1/stream")
+with wave.open(sys.argv[1]) as audio:  # the protocol knows no other layout
+    if (audio.getnchannels(), audio.getsampwidth()) != (1, 2):
+        sys.exit(f"{sys.argv[1]}: is not 16-bit mono; convert it first, e.g. with ffmpeg -ac 1")
 asyncio.run(main(*sys.argv[1:]))

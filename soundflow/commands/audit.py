@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> None:
             f"{data}: {len(missed)} of its figures miss their limit: {', '.join(missed)}",
             "the examples name the streams; a limit is set by audit.KEY=SHARE",
         )
+    if not args.json:
+        OUT.print("every figure with a limit keeps it")
 
 
 def show(card: Scorecard) -> None:
@@ -58,6 +60,8 @@ def show(card: Scorecard) -> None:
 def _recipe(data: Path, overrides: list[str]) -> BuildRecipe:
     """The recipe of a build: beside its splits."""
     path = next((p for p in (data / RECIPE, data.parent / RECIPE) if p.is_file()), None)
+    if not data.exists():
+        raise UserError(f"{data}: no such folder", "name the output folder of a build")
     if path is None:
         raise UserError(f"{data}: has no {RECIPE}", "name the output folder of a build")
     return load(path, BuildRecipe, overrides)

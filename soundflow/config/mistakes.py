@@ -68,7 +68,8 @@ def _line(mistake: _Mistake) -> str:
     kind, value = error["type"], _short(error["input"])
     if kind == _UNKNOWN_KEY:
         known = [f.name for f in dataclasses.fields(mistake.hint) if f.init]
-        close = nearest(str(error["loc"][-1]), known)
+        written = str(error["loc"][-1])
+        close = nearest(written, known) or _in_a_block(written, mistake.hint)
         tail = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
         return f"{key}: unknown key (value {value}); {tail}"
     if get_origin(mistake.hint) is tuple and kind in ("missing", "too_long"):
@@ -107,6 +108,17 @@ def _located(schema: type[Any], error: ErrorDetails) -> _Mistake:
         elif step != "[key]":  # the key of a mapping is called as its value is
             key, hint = _join(key, step), _inside(hint, step)
     return _Mistake(key, _plain(hint), tuple(choices), error)
+
+
+def _in_a_block(name: str, schema: type[Any]) -> str | None:
+    """``block.name``, if exactly one block of a dataclass has a setting of this name."""
+    found = [
+        _join(block.name, name)
+        for block in dataclasses.fields(schema)
+        if dataclasses.is_dataclass(hint := _plain(_inside(schema, block.name)))
+        and name in {f.name for f in dataclasses.fields(hint) if f.init}
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _reached(kind: str, steps_left: int) -> int:

@@ -79,6 +79,7 @@ def test_interpolation(tmp_path: Path) -> None:
     [
         ("data: x\nupdate: 3", r"update: unknown key \(value 3\); did you mean 'updates'"),
         ("data: x\noptimiser: {learnin_rate: 1}", r"optimiser\.learnin_rate.*'learning_rate'"),
+        ("data: x\nlearning_rate: 1", r"unknown key .*; did you mean 'optimiser\.learning_rate'"),
         ("data: x\nupdates: many", r"updates: expected a whole number, got 'many'"),
         ("data: x\nupdates: 1.5", r"updates: expected a whole number, got 1\.5"),
         ("data: x\nupdates: true", r"updates: expected a whole number, got true"),
