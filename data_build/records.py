@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from soundflow.protocol.turns import Basis
+
 ClipKind = Literal["speech", "event", "music", "noise"]
 TrackRole = Literal["foreground", "background", "ambient"]
 Texture = Literal["ambient", "event"]
@@ -126,15 +128,21 @@ class Question:
 
 @dataclass(frozen=True)
 class PlannedReply:
-    """A reply tied to a clip: said ``after_s`` into it, or at its end where that is None.
+    """A reply tied to a clip, and when it is due.
 
-    ``answers`` are further texts that would count as right; ``text`` always does.
+    Attributes:
+        after_s: into the clip; None: when ``needs_s`` of it have been heard.
+        answers: further texts that would count as right; ``text`` always does.
+        needs_s: from the onset of the sound; None: all of the clip.
+        basis: where the one or the other time comes from.
     """
 
     text: str
     emotion: str = "normal"
     after_s: float | None = None
     answers: tuple[str, ...] = ()
+    needs_s: float | None = None
+    basis: Basis = "known"
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from data_build.compose.mix import Placed
 from data_build.drops import Drop, Dropped
+from data_build.pools.onsets import onset_samples
 from data_build.records import LabelledPlan, PlannedReply
-from soundflow.protocol.timebase import TimeBase
-from soundflow.protocol.turns import Event, Reply
+from soundflow.protocol.timebase import TimeBase, to_samples
+from soundflow.protocol.turns import Basis, Event, Reply
 
 _IDEOGRAPHS = re.compile("^[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]{2}$")
 
@@ -38,9 +39,9 @@ def responses(
         Dropped: if a reply finds no free chunk before the end of the stream.
     """
     items = labelled.plan.items
-    dated: list[tuple[int, int, PlannedReply]] = []  # ready, item, reply
+    dated: list[tuple[int, Due]] = []  # item, reply
     for position, (planned, where) in enumerate(zip(labelled.replies, placed, strict=True)):
-        dated += [(ready, position, reply) for ready, reply in due(planned, where, time)]
+        dated += [(position, one) for one in due(planned, where, time)]
     events = [
         Event(item.what, where.on_samples, where.end_samples, where.end_samples)
         for item, where, planned in zip(items, placed, labelled.replies, strict=True)
@@ -49,10 +50,13 @@ def responses(
     replies: dict[int, Reply] = {}
     chunks: list[list[int]] = [[] for _ in items]
     on = [where.on_samples for where in placed]
-    for ready, position, reply in sorted(dated, key=lambda d: d[:2]):
+    for position, one in sorted(dated, key=lambda d: (d[1].ready_samples, d[0])):
         item, where = items[position], placed[position]
+        ready, reply = one.ready_samples, one.reply
         answers = tuple(dict.fromkeys((reply.text, *reply.answers)))
-        events.append(Event(item.what, on[position], ready, where.end_samples, True, answers))
+        events.append(
+            Event(item.what, on[position], ready, where.end_samples, True, answers, one.basis)
+        )
         on[position] = min(ready, where.end_samples - 1)
         chunk = time.reply_chunk(ready + reaction_samples)
         while chunk in replies:
@@ -67,31 +71,47 @@ def responses(
     return tuple(events), in_order, tuple(map(tuple, chunks))
 
 
-def due(
-    replies: Sequence[PlannedReply], where: Placed, time: TimeBase
-) -> list[tuple[int, PlannedReply]]:
-    """The replies to an item with the sample of the stream after which each is due, in order.
+@dataclass(frozen=True)
+class Due:
+    """A reply, and the sample of the stream after which it is due."""
 
-    A reply without a time of its own is due at the ready time of the clip, if it has one, otherwise
-    at the end of its audible part.
-    """
-    dated: list[tuple[int, PlannedReply]] = []
-    for planned in replies:
-        ready = where.end_samples
-        if planned.after_s is not None:
-            ready = where.start_samples + where.clip.at(planned.after_s)
-        elif where.clip.ready_samples is not None:
-            ready = where.start_samples + where.clip.ready_samples
-        dated.append((min(max(ready, where.on_samples + 1), where.end_samples), planned))
-    dated.sort(key=lambda pair: pair[0])
-    merged: list[tuple[int, PlannedReply]] = []
-    for ready, planned in dated:
-        if merged and time.reply_chunk(merged[-1][0]) == time.reply_chunk(ready):
-            text = _joined(merged[-1][1].text, planned.text)
-            merged[-1] = (ready, replace(merged[-1][1], text=text, answers=()))
+    ready_samples: int
+    reply: PlannedReply
+    basis: Basis
+
+
+def due(replies: Sequence[PlannedReply], where: Placed, time: TimeBase) -> list[Due]:
+    """The replies to an item, in the order in which they are due."""
+    dated = sorted((_dated(reply, where) for reply in replies), key=lambda d: d.ready_samples)
+    merged: list[Due] = []
+    for one in dated:
+        last = merged[-1] if merged else None
+        if last and time.reply_chunk(last.ready_samples) == time.reply_chunk(one.ready_samples):
+            text = _joined(last.reply.text, one.reply.text)
+            merged[-1] = replace(one, reply=replace(last.reply, text=text, answers=()))
         else:
-            merged.append((ready, planned))
+            merged.append(one)
     return merged
+
+
+def _dated(reply: PlannedReply, where: Placed) -> Due:
+    """When a reply to an item is due, never after the end of its audible part.
+
+    The first of these that there is: a time of its own; the moment that the maker of a synthetic
+    sound gives; what a listener needs after the onset; the end.
+    """
+    basis = reply.basis
+    if reply.after_s is not None:
+        ready = where.start_samples + where.clip.at(reply.after_s)
+    elif where.clip.ready_samples is not None:
+        ready, basis = where.start_samples + where.clip.ready_samples, "known"
+    elif reply.needs_s is not None:
+        ready = where.start_samples + onset_samples(where.samples) + to_samples(reply.needs_s)
+    else:
+        ready, basis = where.end_samples, "measured"
+    if ready >= where.end_samples:  # the sound is over before
+        ready, basis = where.end_samples, "measured" if basis == "assumed" else basis
+    return Due(max(ready, where.on_samples + 1), reply, basis)
 
 
 def _joined(one: str, other: str) -> str:

@@ -23,6 +23,7 @@ from dataclasses import replace
 
 from data_build.labelling.policy import Policy
 from data_build.labelling.questions import answer, unsettled
+from data_build.labelling.recognition import needed_s
 from data_build.labelling.sounds import (
     alike,
     described,
@@ -53,7 +54,7 @@ from data_build.records import (
     Turn,
     WatchFor,
 )
-from data_build.speech.word_times import spoken_units
+from data_build.speech.word_times import basis_of, spoken_units
 
 Replies = tuple[PlannedReply, ...]
 
@@ -152,7 +153,8 @@ class _Session:
     def _to_others(self, clip: Clip) -> Replies:
         match self._instruction:
             case Transcribe("word"):
-                return tuple(PlannedReply(w.text, after_s=w.end_s) for w in clip.words)
+                basis = basis_of(clip.words_by)
+                return tuple(PlannedReply(w.text, after_s=w.end_s, basis=basis) for w in clip.words)
             case Transcribe("utterance"):
                 return (PlannedReply(clip.text),)
             case Transcribe("speaker"):
@@ -169,8 +171,13 @@ class _Session:
 
     def _to_sound(self, heard: AudibleItem) -> Replies:
         asked, warning = self._asked_for(heard), self._warning(heard)
+        clip = heard.item.clip
+        if warning is not None:
+            warning = _once_recognised(warning, clip)
         if asked is None or warning is None:
             return _one(asked or warning)
+        if asked.needs_s is None and clip.caption:  # the warning does not wait for the description
+            return (warning, asked)
         text = f"{asked.text} {warning.text}"
         return (replace(warning, text=text, answers=(asked.text, warning.text)),)
 
@@ -178,11 +185,13 @@ class _Session:
         item = heard.item
         match self._instruction:
             case DescribeSounds():
-                return PlannedReply(described(item.clip))
+                reply = PlannedReply(described(item.clip))
+                # A caption may tell of anything in the clip, a class is known before its end.
+                return reply if item.clip.caption else _once_recognised(reply, item.clip)
             case WatchFor(sound, name):
                 found = sound_class(item.clip)
                 if is_one(found, sound):
-                    return PlannedReply(f"That was it: {name}.")
+                    return _once_recognised(PlannedReply(f"That was it: {name}."), item.clip)
                 if alike(found, sound):
                     raise unsettled(heard, "whether the sound is the one asked for is not known")
             case CountSound(sound, words) if item.is_cue and item.what == sound:
@@ -191,9 +200,8 @@ class _Session:
                     raise unsettled(heard, "how often the sound occurs cannot be told")
                 self._counted += 1
                 known = self._counted <= len(words)
-                return PlannedReply(
-                    words[self._counted - 1] if known else f"{number_word(self._counted)}."
-                )
+                number = words[self._counted - 1] if known else f"{number_word(self._counted)}."
+                return _once_recognised(PlannedReply(number), item.clip)
         return None
 
     def _warning(self, heard: AudibleItem) -> PlannedReply | None:
@@ -210,11 +218,18 @@ def wait_k(clip: Clip, k: int) -> Replies:
     longer than its source comes at the end (Ma et al. 2019, STACL, the wait-k policy).
     """
     targets = spoken_units(clip.translation, clip.translation_language)
-    last = len(clip.words) - 1
+    last, basis = len(clip.words) - 1, basis_of(clip.words_by)
     return tuple(
-        PlannedReply(target, after_s=clip.words[min(k + number - 1, last)].end_s)
+        PlannedReply(target, after_s=clip.words[min(k + number - 1, last)].end_s, basis=basis)
         for number, target in enumerate(targets)
     )
+
+
+def _once_recognised(reply: PlannedReply, clip: Clip) -> PlannedReply:
+    """Due as soon as the class of the sound can be known, unless the reply has a time of its own."""
+    if reply.after_s is not None:
+        return reply
+    return replace(reply, needs_s=needed_s(clip), basis="assumed")
 
 
 def _one(reply: PlannedReply | None) -> Replies:

@@ -1,10 +1,10 @@
-"""How many separate sounds a clip holds."""
+"""Where the sound of a clip begins, and how many separate sounds it holds."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from soundflow.audio.level import Float32
+from soundflow.audio.level import Float32, block_power
 from soundflow.protocol.timebase import FRAME_SAMPLES
 
 # Two readings of the same clip, the strict and the lenient one: frames count as sound down to so
@@ -25,6 +25,16 @@ def count_onsets(samples: Float32) -> int | None:
     level_db -= level_db.max()
     counts = {_runs(level_db > down_db, pause) for down_db, pause in _READINGS}
     return counts.pop() if len(counts) == 1 else None
+
+
+def onset_samples(samples: Float32) -> int:
+    """The sample at which the level first comes within 30 dB of the loudest, on the 10 ms grid.
+
+    What is softer (a room, a rustle, a far fade-in) tells nobody what sounds. 0 if all is silent.
+    """
+    power = block_power(samples)
+    (loud,) = np.nonzero(power > power.max(initial=0.0) * 10 ** (_READINGS[1][0] / 10))
+    return int(loud[0]) * FRAME_SAMPLES if len(loud) else 0
 
 
 def _runs(loud: np.ndarray, pause_frames: int) -> int:

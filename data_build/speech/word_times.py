@@ -14,11 +14,23 @@ from data_build.speech.voices import MARGIN_SAMPLES
 from data_build.speech.whisper import Whisper
 from soundflow.audio.level import block_power
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
+from soundflow.protocol.turns import Basis
 from soundflow.text.normalize import BY_CHARACTER
 
 Float32 = npt.NDArray[np.float32]
 _PAUSE_DB = -38.0  # below the loudest 10 ms: no speech
 TimedBy = Literal["source", "engine", "aligner", "uniform"]
+
+
+def basis_of(words_by: str) -> Basis:
+    """The basis of word times, by what gave them (`Clip.words_by`)."""
+    match words_by:
+        case "uniform":
+            return "assumed"
+        case "aligner":
+            return "measured"
+        case _:
+            return "known"
 
 
 @dataclass(frozen=True)

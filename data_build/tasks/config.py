@@ -25,8 +25,8 @@ class CueConfig:
     Attributes:
         language: of ``say``.
         answers: further texts that count as right.
-        ready_s: time into the sound at which a listener could recognise it; by default its end, or
-            a time given by the synthesis.
+        ready_s: time into the sound at which a listener could recognise it; by default as
+            ``labelling/recognition.tsv`` or the synthesis says, at the latest its end.
     """
 
     name: str

@@ -11,8 +11,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from soundflow.protocol.tokens import EMOTIONS
+
+# Where a time comes from: stated by who made or annotated the audio; found in its samples; or
+# taken from what is usual.
+Basis = Literal["known", "measured", "assumed"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Event:
 
     ``ready_samples`` is the first moment at which a careful listener could know that a reply is
     due; it is in ``(on_samples, end_samples]``. ``answers`` holds every reply that counts as right
-    and is empty for an event that deserves none.
+    and is empty for an event that deserves none. ``basis`` says where ``ready_samples`` comes from.
     """
 
     kind: str
@@ -45,6 +50,7 @@ class Event:
     end_samples: int
     must_respond: bool = False
     answers: tuple[str, ...] = ()
+    basis: Basis = "measured"
 
     def __post_init__(self) -> None:
         if not 0 <= self.on_samples < self.ready_samples <= self.end_samples:

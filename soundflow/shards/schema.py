@@ -1,4 +1,4 @@
-"""One stream as stored on disk (schema version 3).
+"""One stream as stored on disk (schema version 4).
 
 A shard is a WebDataset tar; a stream is three members of it::
 
@@ -19,7 +19,7 @@ from soundflow.protocol.layout import Role
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.turns import Event, Reply
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 PCM_SCALE = np.float32(32768.0)
 
 Kind = Literal["online", "offline"]

@@ -42,7 +42,7 @@ def labelled(*replies: tuple[PlannedReply, ...], item: Item = BARK) -> LabelledP
 def test_a_reply_belongs_to_the_chunk_of_the_last_audible_sample(start: int, length: int) -> None:
     events, replies, chunks = responses(labelled((QUIET,)), [at(start, length)], 128_000, TIME)
     end = start + length
-    assert events == (Event("bark", start, end, end, True, ("Quiet!", "Hush!")),)
+    assert events == (Event("bark", start, end, end, True, ("Quiet!", "Hush!"), "measured"),)
     assert replies == (Reply(-(-end // 6_400) - 1, "Quiet!", "angry"),)
     assert chunks == ((replies[0].chunk,),)
     assert TIME.decision_time_samples(replies[0].chunk) - end in range(6_400)
@@ -53,11 +53,26 @@ def test_the_maker_of_a_clip_knows_when_it_can_be_known() -> None:
     events, replies, _ = responses(
         labelled((PlannedReply("Out!"),)), [at(1_000, 30_000, heard)], 64_000, TIME
     )
-    assert events[0].ready_samples == 10_000
+    assert (events[0].ready_samples, events[0].basis) == (10_000, "known")
     assert replies[0].chunk == 1
     silent, none, _ = responses(labelled(()), [at(1_000, 30_000, heard)], 64_000, TIME)
     assert silent == (Event("bark", 1_000, 31_000, 31_000),)
     assert none == ()
+
+
+def test_a_warning_waits_for_the_onset_and_what_the_class_needs_but_not_for_the_end() -> None:
+    samples = np.zeros(48_000, np.float32)
+    samples[8_000:40_000] = 0.5 * np.sin(np.arange(32_000))
+    where = Placed("foreground", 1_000, PreparedClip(samples), samples, 1_000, 41_000)
+
+    def event(needs_s: float | None) -> Event:
+        warning = PlannedReply("Out!", needs_s=needs_s, basis="assumed")
+        ((event,), _, _) = responses(labelled((warning,)), [where], 64_000, TIME)
+        return event
+
+    assert (event(0.5).ready_samples, event(0.5).basis) == (1_000 + 8_000 + 8_000, "assumed")
+    assert (event(9.0).ready_samples, event(9.0).basis) == (41_000, "measured")
+    assert (event(None).ready_samples, event(None).basis) == (41_000, "measured")
 
 
 def test_times_move_with_what_preprocessing_cut() -> None:
