@@ -128,13 +128,8 @@ class Question:
 
 @dataclass(frozen=True)
 class PlannedReply:
-    """A reply tied to a clip, and when it is due.
-
-    Attributes:
-        after_s: into the clip; None: when ``needs_s`` of it have been heard.
-        answers: further texts that would count as right; ``text`` always does.
-        needs_s: from the onset of the sound; None: all of the clip.
-        basis: where the one or the other time comes from.
+    """A reply tied to a clip: due ``after_s`` into it, else when ``needs_s`` of it were audible,
+    else at its end; ``basis`` tells where that time comes from. ``answers`` would be right too.
     """
 
     text: str

@@ -226,7 +226,7 @@ def wait_k(clip: Clip, k: int) -> Replies:
 
 
 def _once_recognised(reply: PlannedReply, clip: Clip) -> PlannedReply:
-    """Due as soon as the class of the sound can be known, unless the reply has a time of its own."""
+    """Due as soon as the class of the sound can be known, unless the reply has its own time."""
     if reply.after_s is not None:
         return reply
     return replace(reply, needs_s=needed_s(clip), basis="assumed")

@@ -20,7 +20,7 @@ def open_engine(
 ) -> Engine:
     """Reads a checkpoint folder of any form, or the hub repository of that id.
 
-    It speaks from the threshold of the folder's ``calibration.json``, whatever its form, or from 0.5.
+    It speaks from the threshold of the folder's ``calibration.json``, or from 0.5.
 
     Raises:
         UserError: if it is missing, damaged, or none of the forms.

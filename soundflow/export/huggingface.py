@@ -70,6 +70,7 @@ def features(sample_rate_hz: int) -> Features:
                     "end_samples": Value("int64"),
                     "must_respond": Value("bool"),
                     "answers": List(Value("string")),
+                    "basis": Value("string"),
                 }
             ),
             "offline": {"user": Value("string"), "answer": Value("string")},

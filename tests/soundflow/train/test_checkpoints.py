@@ -13,6 +13,7 @@ from soundflow.errors import UserError
 from soundflow.model.weights import load_checkpoint
 from soundflow.train.checkpoints import States, newest_state
 from soundflow.train.fragments import WEIGHT, Fragment, read_fragments, write_fragments
+from soundflow.train.held_out import LiveFigures
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import run
 from tests.soundflow.small_run import reproducible
@@ -69,7 +70,7 @@ def test_the_best_state_outlives_newer_ones(recipe: Recipes) -> None:
     figures = iter((0.9, 0.4))
     base = recipe()
     base = replace(base, intervals=replace(base.intervals, keep_last=1, save_every=1))
-    run(base, lambda _: {"event_f1": next(figures)})
+    run(base, lambda _: LiveFigures({"f1": next(figures)}))
     assert saved(base.output) == [3, 6]
     best, last = (load_checkpoint(base.output / name).facts for name in ("best", "model"))
     assert (best.updates, best.metrics["event_f1"]) == (3, 0.9)
@@ -80,7 +81,7 @@ def test_a_state_is_kept_for_a_measurement_that_is_the_best(recipe: Recipes) -> 
     """No state was due at update 3."""
     base = recipe()
     base = replace(base, intervals=replace(base.intervals, save_every=100))
-    run(base, lambda _: {"event_f1": 0.5})
+    run(base, lambda _: LiveFigures({"f1": 0.5}))
     assert saved(base.output) == [3, 6]
 
 
