@@ -118,7 +118,6 @@ class SessionRecorder:
             "hardware": hardware(),
             "recipe": to_plain(recipe),
         }
-        (folder / EVENTS).unlink(missing_ok=True)
         write_text(folder / HEADER, json.dumps(header, indent=1, ensure_ascii=False) + "\n")
         rate_hz = engine.spec.time.sample_rate_hz
         self._audio = soundfile.SoundFile(folder / AUDIO, "w", rate_hz, 1, "PCM_24", format="FLAC")
@@ -148,11 +147,15 @@ class SessionRecorder:
 
 
 def claim_folder(folder: Path) -> None:
-    """Makes ``folder`` that of a recorded session; an earlier one in it is replaced.
+    """Makes ``folder`` that of a session to be recorded.
 
     Raises:
-        UserError: if it holds anything else.
+        UserError: if it holds a recorded session, which is a test to somebody, or anything else.
     """
+    if (folder / HEADER).is_file():
+        raise UserError(
+            f"{folder}: holds a recorded session", "record into another folder, or remove this one"
+        )
     claim(folder, Output(COMMAND, {}, (HEADER, AUDIO, EVENTS)))
 
 

@@ -16,7 +16,14 @@ from inference.events import Decided
 from inference.infer.recipe import InferRecipe
 from inference.infer.replay import comparison_lines
 from inference.infer.run import Devices, infer, replay_session
-from inference.infer.session_record import AUDIO, EVENTS, HEADER, read_session, recordable
+from inference.infer.session_record import (
+    AUDIO,
+    EVENTS,
+    HEADER,
+    claim_folder,
+    read_session,
+    recordable,
+)
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from soundflow.cli import main
@@ -177,3 +184,10 @@ def test_on_the_command_line(talk, tmp_path, capsys):
     assert "first difference at" in capsys.readouterr().out
     assert main(["infer", model, "--replay", folder, str(talk)]) == 2
     assert main(["infer", model, "--compare", str(talk)]) == 2
+
+
+def test_a_recorded_session_is_not_recorded_over(tmp_path: Path) -> None:
+    claim_folder(tmp_path / "s")
+    (tmp_path / "s" / HEADER).write_text("{}")
+    with pytest.raises(UserError, match="holds a recorded session"):
+        claim_folder(tmp_path / "s")
