@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "recipes/quickstart"
@@ -89,11 +91,13 @@ def test_the_same_command_again_is_free(run: Path) -> None:
 def test_mistakes_end_with_code_2_and_one_line(run: Path, tmp_path: Path) -> None:
     noise = tmp_path / "noise.wav"
     noise.write_bytes(b"not audio at all")
+    quiet = tmp_path / "quiet.wav"
+    soundfile.write(quiet, np.full(16_000, 0.01), 16_000)
     for words, said in [
         (("infer", run / "model", tmp_path / "missing.wav"), "missing.wav: no such file"),
         (("infer", run / "model", noise), "noise.wav: cannot be decoded"),
         (("infer", run / "model"), "no audio was named"),
-        (("infer", tmp_path / "nowhere", noise), "nowhere"),
+        (("infer", tmp_path / "nowhere", quiet), "nowhere"),
         (("train", tmp_path / "nothing.yaml"), "nothing.yaml: no such recipe"),
         (
             (
