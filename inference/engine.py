@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +54,20 @@ class Engine:
     threshold: float
     limit_positions: int
     profile: Profile = OURS
+
+    @property
+    def precision(self) -> str:
+        """The name of the dtype of the weights."""
+        return precision_name(next(self.model.parameters()).dtype)
+
+    def weights_hash(self) -> str:
+        """16 hex digits that change with any bit of any weight; reads every weight once."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+            plain = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(plain.view(torch.uint8).numpy().data)
+        return digest.hexdigest()[:16]
 
 
 def load_engine(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
+
+from soundflow.errors import UserError
 
 
 def parsed(text: str | bytes) -> Any:
@@ -16,3 +19,23 @@ def parsed(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def read_object(path: Path, *, absent: str, damaged: str) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Args:
+        absent, damaged: what to do where the file is missing, or is not a JSON object.
+
+    Raises:
+        UserError: in either case.
+    """
+    try:
+        data = parsed(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file", absent) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})", damaged) from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: expected a JSON object", damaged)
+    return data

@@ -25,7 +25,7 @@ class Provenance:
     """What was measured, with what, on what.
 
     Attributes:
-        weights: sha256 of the files with weights, 16 hex digits.
+        weights: `Engine.weights_hash` of the model in memory.
         threshold_from: where the threshold of everything but the curve comes from.
     """
 

@@ -18,8 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from inference.engine import Engine, load_engine
 from inference.evaluate.benchmarks.suite import benchmark_tasks
 from inference.evaluate.recipe import EvaluateRecipe
@@ -52,7 +50,7 @@ from inference.profiles import Profile, profile_of
 from soundflow.atomic import write_text
 from soundflow.config.record import record, to_plain
 from soundflow.errors import UserError
-from soundflow.model.precision import Precision, precision_name
+from soundflow.model.precision import Precision
 from soundflow.model.weights import CALIBRATION_FILE
 from soundflow.protocol.timebase import TimeBase
 
@@ -99,7 +97,7 @@ def evaluate(
     engine = open_engine(
         recipe.checkpoint, recipe.device, recipe.precision, profile_of(recipe.profile)
     )
-    weights = weights_hash(engine.model)
+    weights = engine.weights_hash()
     model = Model(
         engine, engine.threshold, recipe.sampling, recipe.streams_at_once, recipe.timeout_s
     )
@@ -109,7 +107,7 @@ def evaluate(
     def open_store(name: str, content: str) -> OutcomeStore:
         settings = [
             weights, content, engine.spec.fingerprint, to_plain(recipe.sampling),
-            to_plain(engine.profile), _dtype(engine),
+            to_plain(engine.profile), engine.precision,
         ]  # fmt: skip
         key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
         return OutcomeStore(recipe.output / OUTCOMES_FOLDER / f"{name}-{key}", part)
@@ -140,7 +138,7 @@ def evaluate(
     results = Results(
         Provenance(
             str(recipe.checkpoint), weights, engine.spec, recipe.device,
-            _dtype(engine), model.threshold, threshold_from, hardware(),
+            engine.precision, model.threshold, threshold_from, hardware(),
         ),
         timed, tuple(tasks), tuple(model.notes),
     )  # fmt: skip
@@ -155,19 +153,6 @@ def report_path(recipe: EvaluateRecipe) -> Path:
 def rows_path(output: Path, task: Task[Any, Any]) -> Path:
     """Where the rows of a task are kept, for comparisons."""
     return output / ROWS_FOLDER / f"{task.name}.jsonl"
-
-
-def weights_hash(model: torch.nn.Module) -> str:
-    """16 hex digits that change with any bit of any weight."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]
-
-
-def _dtype(engine: Engine) -> str:
-    return precision_name(next(engine.model.parameters()).dtype)
 
 
 def _at_threshold(recipe: EvaluateRecipe, model: Model, chosen: Choice | None) -> tuple[Model, str]:

@@ -12,7 +12,6 @@ up to its last quarter of a second.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter
@@ -24,7 +23,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import soundfile
-import torch
 
 from inference.engine import Engine
 from inference.events import ReplyEnded, ReplyText, SessionEnded, SessionEvent, from_json, to_json
@@ -37,7 +35,6 @@ from soundflow.audio.files import AudioBlocks, AudioError
 from soundflow.config.load import build, changed
 from soundflow.config.record import to_plain
 from soundflow.errors import UserError
-from soundflow.model.precision import precision_name
 from soundflow.output import Output, claim
 from soundflow.stored_json import parsed
 
@@ -65,13 +62,7 @@ class CheckpointIdentity:
 
 def identity_of(engine: Engine) -> CheckpointIdentity:
     """The identity of the checkpoint behind an engine; reads every weight once."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(engine.model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        plain = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(plain.view(torch.uint8).numpy().data)
-    dtype = next(engine.model.parameters()).dtype
-    return CheckpointIdentity(digest.hexdigest(), precision_name(dtype), engine.spec.fingerprint)
+    return CheckpointIdentity(engine.weights_hash(), engine.precision, engine.spec.fingerprint)
 
 
 def settled(config: SessionConfig, engine: Engine) -> SessionConfig:

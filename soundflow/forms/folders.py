@@ -30,7 +30,7 @@ from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import CONFIG, SPEC, read_facts, require_parameters
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.tokens import TokenTable
-from soundflow.stored_json import parsed
+from soundflow.stored_json import read_object
 from soundflow.text.presets import TABLE_FILE
 from soundflow.text.tokenizer import TextTokenizer
 
@@ -142,15 +142,7 @@ def _require_tokenizer(folder: Path, spec: StreamSpec, tokenizer: TextTokenizer)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = parsed(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file", "fetch the checkpoint again") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})", "fetch it again") from error
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: expected a JSON object", "fetch it again")
-    return data
+    return read_object(path, absent="fetch the checkpoint again", damaged="fetch it again")
 
 
 def _name_table(form: Form, model: ModelConfig, shapes: names.Shapes) -> names.NameTable:

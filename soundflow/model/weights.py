@@ -35,7 +35,7 @@ from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.spec import StreamSpec
-from soundflow.stored_json import parsed
+from soundflow.stored_json import read_object
 from soundflow.text.tokenizer import TextTokenizer
 
 FORMAT_VERSION = 2
@@ -293,15 +293,7 @@ def _read_spec(folder: Path) -> StreamSpec:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = parsed(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file", "name a checkpoint folder") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})", "copy the checkpoint again") from error
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: expected a JSON object", "copy the checkpoint again")
-    return data
+    return read_object(path, absent="name a checkpoint folder", damaged="copy the checkpoint again")
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:

@@ -45,7 +45,10 @@ DRAWINGS = {
         beside=True,
         together={
             **_shared("command line", "cli", "arguments", "commands"),
-            **_shared("errors, logs, files", "errors", "logs", "signals", "atomic", "output"),
+            **_shared(
+                "errors, logs, files",
+                "errors", "logs", "signals", "atomic", "output", "stored_json",
+            ),
         },
     ),
     "data_build": Drawing(
