@@ -24,7 +24,6 @@ import sys
 from soundflow.config.load import load
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import run
-from tests.soundflow.small_run import reproducible
 
 if __name__ == "__main__":
     run(load(sys.argv[1], TrainRecipe))
