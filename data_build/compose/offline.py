@@ -10,9 +10,9 @@ from data_build.compose.config import ComposeConfig
 from data_build.compose.mix import source_of, taper
 from data_build.compose.timeline import STEP, Prepare
 from data_build.drops import Drop, Dropped
+from data_build.plans import OfflinePlan
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, between
-from data_build.records import OfflinePlan
 from data_build.tokenize import Vocabulary, offline_sample
 from soundflow.audio.level import Float32, active_power, audible_span, gain_to
 from soundflow.protocol.timebase import TimeBase

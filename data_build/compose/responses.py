@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from data_build.compose.mix import Placed
 from data_build.drops import Drop, Dropped
+from data_build.plans import LabelledPlan
 from data_build.pools.onsets import onset_samples
-from data_build.records import LabelledPlan, PlannedReply
+from data_build.records import PlannedReply
 from soundflow.protocol.timebase import TimeBase, to_samples
 from soundflow.protocol.turns import Basis, Event, Reply
 

@@ -10,8 +10,9 @@ from data_build.compose.config import ComposeConfig
 from data_build.compose.mix import Placed, mix, source_of
 from data_build.compose.responses import responses
 from data_build.compose.timeline import Prepare, Timeline
+from data_build.plans import Item, LabelledPlan
 from data_build.randomness import StreamSeed
-from data_build.records import Clip, Item, LabelledPlan
+from data_build.records import Clip
 from data_build.tokenize import Vocabulary, online_sample
 from soundflow.audio.level import Float32
 from soundflow.shards.schema import MixedItem, StreamRecord, StreamSample, quantise

@@ -16,10 +16,11 @@ import numpy as np
 from data_build.compose.config import ComposeConfig
 from data_build.compose.mix import Placed, place
 from data_build.drops import Drop, Dropped
+from data_build.plans import AudibleItem, Item, StreamPlan
 from data_build.pools.onsets import count_onsets
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, whole_between
-from data_build.records import AudibleItem, Clip, Item, StreamPlan
+from data_build.records import Clip
 from soundflow.audio.level import audible_span
 from soundflow.protocol.timebase import TimeBase
 

@@ -33,20 +33,18 @@ from data_build.labelling.sounds import (
     number_word,
     sound_class,
 )
-from data_build.records import (
+from data_build.plans import (
     AskCount,
     AskLatest,
     AskOrder,
     AskPlace,
     AudibleItem,
     Chat,
-    Clip,
     CountSound,
     DescribeSounds,
     Instruction,
     KeepQuiet,
     LabelledPlan,
-    PlannedReply,
     Request,
     StreamPlan,
     Transcribe,
@@ -54,6 +52,7 @@ from data_build.records import (
     Turn,
     WatchFor,
 )
+from data_build.records import Clip, PlannedReply
 from data_build.speech.word_times import basis_of, spoken_units
 
 Replies = tuple[PlannedReply, ...]

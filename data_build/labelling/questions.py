@@ -15,15 +15,8 @@ from data_build.labelling.sounds import (
     sound_class,
     sound_name,
 )
-from data_build.records import (
-    AskCount,
-    AskLatest,
-    AskOrder,
-    AskPlace,
-    AudibleItem,
-    PlannedReply,
-    SoundQuestion,
-)
+from data_build.plans import AskCount, AskLatest, AskOrder, AskPlace, AudibleItem, SoundQuestion
+from data_build.records import PlannedReply
 from data_build.scenes.ontology import Setting, ontology
 from soundflow.protocol.timebase import to_samples
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from data_build.drops import Dropped
 from data_build.labelling.history import Probe, insert, model_probe, rule_probe
-from data_build.records import Dialogue, Item
+from data_build.plans import Item
+from data_build.records import Dialogue
 from data_build.tasks.context import Planned, PlannerContext, behind
 
 _TURNS = 2

@@ -10,22 +10,11 @@ import numpy as np
 
 from data_build.drops import Drop, Dropped
 from data_build.labelling.sounds import sound_name
+from data_build.plans import Address, Chat, Instruction, Item, Request, Turn
 from data_build.pools.pools import Cue, Pools
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed
-from data_build.records import (
-    Address,
-    Chat,
-    Clip,
-    Dialogue,
-    Instruction,
-    Item,
-    Recorded,
-    Request,
-    Turn,
-    Unspoken,
-    Voice,
-)
+from data_build.records import Clip, Dialogue, Recorded, Unspoken, Voice
 from data_build.scenes.source import CuratedScene, SceneSource
 from data_build.speech.speech_source import SpeechSource
 from data_build.tasks.config import TasksConfig

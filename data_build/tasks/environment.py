@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_build.labelling.history import ROUNDS_BETWEEN
 from data_build.labelling.questions import SOUNDS_BETWEEN
-from data_build.records import AskOrder, AskPlace, Item, SoundQuestion
+from data_build.plans import AskOrder, AskPlace, Item, SoundQuestion
 from data_build.scenes.source import CuratedScene
 from data_build.tasks.chat import ended_by, least_of, probe_of, with_mixins
 from data_build.tasks.context import Planned, PlannerContext, behind, sound_item

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data_build.drops import Drop, Dropped
+from data_build.plans import CountSound, Item, Request
 from data_build.pools.pools import Cue
-from data_build.records import Clip, CountSound, Item, Request
+from data_build.records import Clip
 from data_build.tasks.context import STEP, Planned, PlannerContext, sound_item
 
 

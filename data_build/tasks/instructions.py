@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from data_build.labelling.sounds import alike, sound_class, sound_name
-from data_build.records import Chat, Item, KeepQuiet, WatchFor
+from data_build.plans import Chat, Item, KeepQuiet, WatchFor
 from data_build.tasks.context import Planned, PlannerContext, sound_item
 
 _GUEST = "guest"  # somebody else who speaks to the assistant

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from data_build.records import OfflinePlan, StreamPlan
+from data_build.plans import OfflinePlan, StreamPlan
 from data_build.speech.rewriting.rewriter import strip_markup
 from data_build.tasks import (
     chat,

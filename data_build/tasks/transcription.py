@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from data_build.drops import Drop, Dropped
-from data_build.records import Clip, Item, Transcribe, Word
+from data_build.plans import Item, Transcribe
+from data_build.records import Clip, Word
 from data_build.speech.word_times import spoken_units
 from data_build.tasks.context import STEP, Planned, PlannerContext, behind
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from data_build.records import Clip, Item, Translate
+from data_build.plans import Item, Translate
+from data_build.records import Clip
 from data_build.tasks.context import Planned, PlannerContext
 from data_build.tasks.transcription import SPEECH, timed
 from data_build.tasks.wording import language_name

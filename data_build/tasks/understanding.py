@@ -13,8 +13,9 @@ from data_build.labelling.sounds import (
     sound_class,
     sound_name,
 )
+from data_build.plans import AskCount, AskLatest, DescribeSounds
 from data_build.pools.onsets import count_onsets
-from data_build.records import AskCount, AskLatest, Clip, DescribeSounds
+from data_build.records import Clip
 from data_build.tasks.context import STEP, Planned, PlannerContext, sound_item
 from data_build.tasks.wording import phrase, phrases
 

@@ -12,9 +12,10 @@ from data_build.compose.offline import compose_offline
 from data_build.compose.stream import compose
 from data_build.compose.timeline import lay_out
 from data_build.drops import Dropped
+from data_build.plans import Chat, Item, LabelledPlan, OfflinePlan, StreamPlan
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, between, generator, whole_between
-from data_build.records import Chat, Clip, Item, LabelledPlan, OfflinePlan, StreamPlan
+from data_build.records import Clip
 from data_build.synth.kinds import synthesised_clip, take
 from data_build.tokenize import read_vocabulary
 from soundflow.shards.schema import StreamSample

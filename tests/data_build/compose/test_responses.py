@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from data_build.compose.mix import Placed
 from data_build.compose.responses import responses
 from data_build.drops import Dropped
+from data_build.plans import Chat, Item, LabelledPlan, StreamPlan
 from data_build.pools.prepare import PreparedClip
-from data_build.records import Chat, Item, LabelledPlan, PlannedReply, StreamPlan
+from data_build.records import PlannedReply
 from data_build.synth.kinds import synthesised_clip
 from data_build.tfjp.spans import CutMap
 from soundflow.protocol.timebase import TimeBase

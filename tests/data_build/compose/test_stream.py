@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from data_build.compose.config import ComposeConfig
 from data_build.compose.timeline import at_junction, lay_out, place_in_sequence
 from data_build.drops import Dropped
+from data_build.plans import Chat, Item, StreamPlan
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, generator
-from data_build.records import Chat, Clip, Item, StreamPlan
+from data_build.records import Clip
 from data_build.synth.kinds import synthesised_clip
 from soundflow.protocol.timebase import TimeBase
 

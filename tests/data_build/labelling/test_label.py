@@ -7,7 +7,7 @@ import pytest
 from data_build.drops import Dropped
 from data_build.labelling.label import fits_under, label
 from data_build.labelling.policy import CuedSound, policy
-from data_build.records import (
+from data_build.plans import (
     Address,
     AskCount,
     AskLatest,
@@ -15,25 +15,19 @@ from data_build.records import (
     AskPlace,
     AudibleItem,
     Chat,
-    Clip,
     CountSound,
     DescribeSounds,
     Instruction,
     Item,
     KeepQuiet,
-    Origin,
-    PlannedReply,
-    Prepared,
-    Recorded,
     Request,
     StreamPlan,
-    TrackRole,
     Transcribe,
     Translate,
     Turn,
     WatchFor,
-    Word,
 )
+from data_build.records import Clip, Origin, PlannedReply, Prepared, Recorded, TrackRole, Word
 
 OWN = Origin("test", "CC0-1.0")
 RULES = policy([CuedSound("beep", None, None), CuedSound("hello", None, PlannedReply("Hi."))])

@@ -13,23 +13,19 @@ import pytest
 from data_build.drops import Dropped
 from data_build.labelling.label import label
 from data_build.labelling.policy import CuedSound, policy
+from data_build.plans import AudibleItem, Chat, LabelledPlan, Request, StreamPlan
 from data_build.pools.pools import Cue, Pools
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed
 from data_build.records import (
-    AudibleItem,
-    Chat,
     Clip,
     Dialogue,
     DialogueTurn,
     Judgement,
-    LabelledPlan,
     Origin,
     PlannedReply,
     Prepared,
     Recorded,
-    Request,
-    StreamPlan,
     Unspoken,
     Voice,
     Word,
