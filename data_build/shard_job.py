@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from data_build.compose.beds import draw_beds
 from data_build.compose.offline import compose_offline
 from data_build.compose.stream import compose
 from data_build.compose.timeline import lay_out
@@ -142,12 +143,12 @@ def _stream(
         return compose_offline(offline, prepare, recipe.compose, vocabulary, seed, provenance)
     plan = plan_stream(name, task, recipe.system, planning)
     timeline = lay_out(plan, prepare, recipe.compose, vocabulary.spec.time, seed)
-    labelled = label(timeline.plan, timeline.audible(), context.policy)
     noise = (split.pools.event_noise, split.pools.ambient_noise)
     under = fits_under(timeline.plan, context.policy)
-    return compose(
-        labelled, timeline, noise, under, prepare, recipe.compose, vocabulary, seed, provenance
-    )
+    beds = draw_beds(timeline.n_samples, noise, under, prepare, recipe.compose.noise, seed)
+    timeline = replace(timeline, beds=beds)
+    labelled = label(timeline.plan, timeline.audible(), context.policy)
+    return compose(labelled, timeline, recipe.compose, vocabulary, seed, provenance)
 
 
 def quota_key(weights: Mapping[str, float], number: int) -> str:

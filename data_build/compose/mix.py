@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from data_build.compose.beds import Bed
 from data_build.compose.config import ComposeConfig, NoiseConfig
 from data_build.pools.prepare import PreparedClip
-from data_build.randomness import StreamSeed, between, generator
+from data_build.randomness import StreamSeed, between
 from data_build.records import Clip, TrackRole
 from soundflow.audio.level import Float32, active_power, audible_span, gain_to
-from soundflow.protocol.timebase import to_samples
 from soundflow.shards.schema import NoiseTrack, SourceClip
-
-_TRIES = 64  # draws from a pool of noise before a stream goes without
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ class Mix:
     Attributes:
         audio: (n,) float32, the limited sum.
         foreground, beside: (n,) float32 each; ``beside`` holds background and ambient items.
-        noise: the noise tracks, (n,) float32 each, and ``noise_tracks`` what each is made of.
+        noise: the noise beds at their levels, (n,) float32 each, and ``noise_tracks`` what each is
+            made of.
         level_db: drawn level of the foreground.
         gains_db: of each placed item.
         limited: whether the peak limit was needed.
@@ -80,21 +79,15 @@ def taper(samples: Float32, fade_samples: int) -> Float32:
 def mix(
     n_samples: int,
     placed: Sequence[Placed],
-    noise: tuple[Sequence[Clip], Sequence[Clip]],
-    may_lie_under: Callable[[Clip], bool],
-    read: Callable[[Clip], Float32],
+    beds: Sequence[Bed],
     config: ComposeConfig,
     seed: StreamSeed,
 ) -> Mix:
     """Mixes a stream of ``n_samples``.
 
     The foreground is brought to a level drawn from ``level_db``, measured on the faded samples;
-    background and ambient items to the role gains below it. Each noise track is scaled so that
+    background and ambient items to the role gains below it. Each noise bed is scaled so that
     foreground power (over what is audible) to noise power (over the stream) is its drawn SNR.
-
-    Args:
-        noise: event-like and ambient noise clips.
-        may_lie_under: which of them may be used; where none is left there is no track.
     """
     levels = seed.generator("levels")
     level_db = between(config.level_db, levels)
@@ -116,97 +109,38 @@ def mix(
         room += item.samples[: len(room)] * np.float32(gain)
         gains_db.append(round(20 * float(np.log10(max(gain, 1e-6))), 3))
     power = foreground_power(foreground, placed) or 10 ** (level_db / 10)
-    beds, tracks = _noise(n_samples, power, noise, may_lie_under, read, config.noise, seed)
+    noise, tracks = _scaled(beds, power, config.noise, seed)
     audio = foreground + beside
-    for bed in beds:
-        audio += bed
+    for track in noise:
+        audio += track
     peak = float(np.abs(audio).max(initial=0.0))
     limited = peak > config.peak
     if limited:
         audio *= np.float32(config.peak / peak)
     return Mix(
-        audio, foreground, beside, tuple(beds), tuple(tracks), round(level_db, 3),
+        audio, foreground, beside, tuple(noise), tuple(tracks), round(level_db, 3),
         tuple(gains_db), limited,
     )  # fmt: skip
 
 
-def _noise(
-    n_samples: int,
-    power: float,
-    noise: tuple[Sequence[Clip], Sequence[Clip]],
-    may_lie_under: Callable[[Clip], bool],
-    read: Callable[[Clip], Float32],
-    config: NoiseConfig,
-    seed: StreamSeed,
+def _scaled(
+    beds: Sequence[Bed], power: float, config: NoiseConfig, seed: StreamSeed
 ) -> tuple[list[Float32], list[NoiseTrack]]:
-    """Both noise tracks, scaled to their drawn SNR below ``power``, and what they are made of."""
-    clips, snrs = seed.generator("noise"), seed.generator("snr")
-    beds: list[Float32] = []
+    """The beds at their drawn SNR below ``power``, and what they are made of."""
+    rng = seed.generator("snr")
+    # Both are drawn whether they are needed or not, so that no bed changes the other.
+    drawn = {"event": between(config.snr_db, rng)}
+    drawn["ambient"] = between(config.snr_db, rng) - config.ambient_offset_db
+    scaled: list[Float32] = []
     tracks: list[NoiseTrack] = []
-    for pool, offset_db in zip(noise, (0.0, config.ambient_offset_db), strict=True):
-        # Every number is drawn whether it is needed or not, so that no track changes the other.
-        wanted, entry = clips.random() < config.share, generator(int(clips.integers(1 << 62)))
-        snr_db = between(config.snr_db, snrs) - offset_db
-        if not wanted:
-            continue
-        fade = to_samples(config.crossfade_s)
-        bed, used = noise_bed(n_samples, pool, may_lie_under, read, fade, entry)
-        if not used:
-            continue
-        mean = float(np.mean(bed.astype(np.float64) ** 2))
+    for bed in beds:
+        samples, snr_db = bed.samples, drawn[bed.texture]
+        mean = float(np.mean(samples.astype(np.float64) ** 2))
         if mean > 0.0:
-            bed *= np.float32(np.sqrt(power / mean / 10 ** (snr_db / 10)))
-        beds.append(bed)
-        tracks.append(NoiseTrack(tuple(source_of(clip) for clip in used), round(snr_db, 3)))
-    return beds, tracks
-
-
-def noise_bed(
-    n_samples: int,
-    pool: Sequence[Clip],
-    may_lie_under: Callable[[Clip], bool],
-    read: Callable[[Clip], Float32],
-    crossfade_samples: int,
-    rng: np.random.Generator,
-) -> tuple[Float32, tuple[Clip, ...]]:
-    """Noise of ``n_samples`` and its clips; none where no clip of ``pool`` may be used.
-
-    Clips are drawn with replacement, each entered at a random point, and joined with equal-power
-    cross-fades (the power of uncorrelated noises stays level through the join).
-    """
-    out = np.zeros(n_samples, np.float32)
-    used: list[Clip] = []
-    at = 0
-    while at < n_samples:
-        clip = _drawn(pool, may_lie_under, rng)
-        if clip is None:
-            break
-        samples = read(clip)
-        # Entered in its first half: long clips give other stretches, short ones are not eaten up.
-        piece = samples[int(rng.integers(len(samples) // 2 + 1)) :]
-        fade = min(crossfade_samples, at, len(piece) - 1, n_samples - at)
-        start = at - fade
-        piece = piece[: n_samples - start].copy()
-        fade = min(fade, len(piece))
-        if fade:
-            angle = (np.arange(fade, dtype=np.float32) + 0.5) * np.float32(np.pi / 2 / fade)
-            piece[:fade] *= np.sin(angle)
-            out[start:at] *= np.cos(angle)
-        out[start : start + len(piece)] += piece
-        used.append(clip)
-        at = max(start + len(piece), at + 1)
-    return out, tuple(used)
-
-
-def _drawn(
-    pool: Sequence[Clip], may_lie_under: Callable[[Clip], bool], rng: np.random.Generator
-) -> Clip | None:
-    """Any clip of ``pool`` that may be used; looks at a bounded number of them."""
-    for at in rng.integers(len(pool), size=_TRIES) if len(pool) else ():
-        clip = pool[int(at)]
-        if may_lie_under(clip):
-            return clip
-    return None
+            samples = samples * np.float32(np.sqrt(power / mean / 10 ** (snr_db / 10)))
+        scaled.append(samples)
+        tracks.append(NoiseTrack(tuple(source_of(clip) for clip in bed.clips), round(snr_db, 3)))
+    return scaled, tracks
 
 
 def source_of(clip: Clip) -> SourceClip:

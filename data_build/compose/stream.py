@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from data_build.compose.config import ComposeConfig
 from data_build.compose.mix import Placed, mix, source_of
 from data_build.compose.responses import responses
-from data_build.compose.timeline import Prepare, Timeline
+from data_build.compose.timeline import Timeline
 from data_build.plans import Item, LabelledPlan
 from data_build.randomness import StreamSeed
-from data_build.records import Clip
 from data_build.tokenize import Vocabulary, online_sample
-from soundflow.audio.level import Float32
 from soundflow.shards.schema import MixedItem, StreamRecord, StreamSample, quantise
 
 
 def compose(
     labelled: LabelledPlan,
     timeline: Timeline,
-    noise: tuple[Sequence[Clip], Sequence[Clip]],
-    may_lie_under: Callable[[Clip], bool],
-    prepare: Prepare,
     config: ComposeConfig,
     vocabulary: Vocabulary,
     seed: StreamSeed,
@@ -32,21 +26,14 @@ def compose(
     """Mixes a plan and lays out its tokens.
 
     Args:
-        noise: event-like and ambient noise clips.
-        may_lie_under: which of them contradict no label of the stream.
-        prepare: gives the samples of a clip.
         provenance: what the caller records about the sample; what is drawn here is added.
 
     Raises:
-        Dropped: if a clip cannot be used, or a reply finds no free chunk before the end.
+        Dropped: if a reply finds no free chunk before the end.
     """
     plan, placed, n_samples = labelled.plan, timeline.placed, timeline.n_samples
     time = vocabulary.spec.time
-
-    def read(clip: Clip) -> Float32:
-        return prepare(clip).samples
-
-    mixed = mix(n_samples, placed, noise, may_lie_under, read, config, seed)
+    mixed = mix(n_samples, placed, timeline.beds, config, seed)
     reaction = time.samples(config.reaction_s)
     events, replies, answered = responses(labelled, placed, n_samples, time, reaction)
     record = StreamRecord(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from data_build.compose.beds import Bed
 from data_build.compose.config import ComposeConfig
 from data_build.compose.mix import Placed, place
 from data_build.drops import Drop, Dropped
@@ -36,22 +37,25 @@ class Timeline:
         plan: with the items that are in the stream, in their order.
         placed: where each of them lies.
         left_out: foreground items at the end of the plan that found no room.
+        beds: the noise under all of it, once it is drawn.
     """
 
     plan: StreamPlan
     placed: tuple[Placed, ...]
     n_samples: int
     left_out: int
+    beds: tuple[Bed, ...] = ()
 
     def audible(self) -> tuple[AudibleItem, ...]:
-        """The items with their spans, for the labels."""
-        return tuple(
+        """All that can be heard, for the labels: the items with their spans, then the noise."""
+        items = (
             AudibleItem(
                 item, where.on_samples, where.end_samples,
                 None if item.clip.kind == "speech" else count_onsets(where.samples),
             )
             for item, where in zip(self.plan.items, self.placed, strict=True)
         )  # fmt: skip
+        return (*items, *(heard for bed in self.beds for heard in bed.audible()))
 
 
 def lay_out(

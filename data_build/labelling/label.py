@@ -62,15 +62,20 @@ def label(plan: StreamPlan, audible: Sequence[AudibleItem], policy: Policy) -> L
     """The replies of every item of ``plan``.
 
     Args:
-        audible: its items, in its order, with their spans.
+        audible: its items, in its order, with their spans; then the noises under them.
 
     Raises:
-        Dropped: if what is asked for cannot be told from what is audible.
+        Dropped: if what is asked for cannot be told from what is audible, or a noise would deserve
+            a reply.
     """
-    replies: list[Replies] = [()] * len(audible)
+    fits = fits_under(plan, policy)
+    for noise in audible[len(plan.items) :]:
+        if not fits(noise.item.clip):
+            raise unsettled(noise, "the noise under the stream deserves a reply of its own")
+    replies: list[Replies] = [()] * len(plan.items)
     session = _Session(plan.instruction, audible, policy)
     # What was said or heard can govern others when it has ended.
-    for position in sorted(range(len(audible)), key=lambda i: audible[i].end_samples):
+    for position in sorted(range(len(replies)), key=lambda i: audible[i].end_samples):
         replies[position] = session.replies(audible[position])
     return LabelledPlan(plan, tuple(replies))
 

@@ -11,6 +11,7 @@ from data_build.labelling.sounds import (
     described,
     how_many,
     is_one,
+    nameless,
     number_word,
     sound_class,
     sound_name,
@@ -42,7 +43,8 @@ def answer(
     ]
     match question:
         case AskLatest(names):
-            return _latest(_newest(asked, before), asked.item.clip.text, names)
+            named = [a for a in before if a.item.track != "ambient" or not nameless(a.item.clip)]
+            return _latest(_newest(asked, named), asked.item.clip.text, names)
         case AskCount(sound):
             return _count(asked, before, sound)
         case AskOrder(which):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from data_build.compose.beds import draw_beds
 from data_build.compose.config import ComposeConfig, NoiseConfig
 from data_build.compose.offline import compose_offline
 from data_build.compose.stream import compose
@@ -38,9 +39,10 @@ def prepare(clip: Clip) -> PreparedClip:
 def made(config: ComposeConfig, plan: StreamPlan = PLAN) -> StreamSample:
     seed = StreamSeed(1, "train", 7)
     timeline = lay_out(plan, prepare, config, VOCABULARY.spec.time, seed)
+    n_samples, pools = timeline.n_samples, (NOISE, NOISE)
+    beds = draw_beds(n_samples, pools, lambda clip: True, prepare, config.noise, seed)
     labelled = LabelledPlan(timeline.plan, ((),) * len(timeline.plan.items))
-    noise, under = (NOISE, NOISE), lambda clip: True
-    return compose(labelled, timeline, noise, under, prepare, config, VOCABULARY, seed, {})
+    return compose(labelled, replace(timeline, beds=beds), config, VOCABULARY, seed, {})
 
 
 def test_the_snr_moves_levels_alone() -> None:

@@ -190,3 +190,32 @@ def test_noise_under_a_stream_contradicts_no_label() -> None:
     for any_sound in (AskLatest(), AskOrder("last"), Request(DescribeSounds(), "Yes.")):
         assert allowed(speech("?", any_sound)) == {"Pink noise"}
     assert allowed(instruction=DescribeSounds()) == {"Pink noise"}
+
+
+def test_the_labels_know_the_noise_under_the_stream() -> None:
+    """What is asked is settled with the noise; one that deserves a reply is no noise."""
+
+    def under(noise: str, *items: Item, instruction: Instruction | None = None) -> list[str]:
+        audible = [AudibleItem(i, 16_000 * n + 1, 16_000 * n + 9_000) for n, i in enumerate(items)]
+        bed = AudibleItem(sound(noise, "ambient"), 0, 16_000 * len(items), None)
+        plan = StreamPlan("s", "a", "t", "", instruction or Chat(), items, 1)
+        return [r.text for replies in label(plan, [*audible, bed], RULES).replies for r in replies]
+
+    bark = sound("Bark")
+    for question in (AskLatest(), AskOrder("last")):
+        assert under("Pink noise", bark, speech("?", question)) == ["Bark."]
+        with pytest.raises(Dropped, match="noise under the stream"):
+            under("Rain", bark, speech("?", question))
+    assert under("Rain", bark, speech("how many", AskCount("Bark"))) == ["One."]
+    for noise, instruction in (
+        ("Siren", Chat()),
+        ("Rain", DescribeSounds()),
+        ("Dog", WatchFor("Bark", "b")),
+    ):
+        with pytest.raises(Dropped, match="noise under the stream"):
+            under(noise, sound("Knock"), instruction=instruction)
+    kitchen = ("Frying (food)", "Chopping (food)", "Cupboard open or close", "Microwave oven")
+    where = speech("where am I", AskPlace("kitchen"))
+    assert under("Pink noise", *map(sound, kitchen), where) == [
+        "You seem to be in a family kitchen."
+    ]
