@@ -31,8 +31,10 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# A process a core, four at most: each loads torch and holds its own checkpoints. `worksteal` hands
+# the slow tests of one process to another that has finished.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 clean:
 	rm -rf $(VENV) runs
