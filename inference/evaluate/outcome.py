@@ -6,10 +6,14 @@ resumed and scored again without decoding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-FailureKind = Literal["crash", "time-out", "out of memory", "unreadable audio", "no answer"]
+FailureKind = Literal[
+    "crash", "time-out", "out of memory", "unreadable audio",
+    "dropped connection", "error event",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,25 @@ class Outcome:
             speaking; None where no decision was taken. Empty for systems without probabilities.
         failure: a crash, a time-out and so on. What came before it counts, and the item stays in
             every denominator.
+        round_trip_s: of the network to a system elsewhere; the times of replies are without it.
     """
 
     replies: tuple[TimedReply, ...] = ()
     failure: Failure | None = None
     p_response: tuple[float | None, ...] = field(default=(), repr=False)
+    round_trip_s: float | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str:
         """All replies as one text."""
         return " ".join(r.text.strip() for r in self.replies if r.text and r.text.strip())
+
+
+def failures(ids: Sequence[str], outcomes: Sequence[Outcome], system: str = "") -> tuple[str, ...]:
+    """ "item: reason" of every item that failed, behind the name of the system where given."""
+    whose = f"{system}, " if system else ""
+    return tuple(
+        f"{whose}{name}: {outcome.failure}"
+        for name, outcome in zip(ids, outcomes, strict=True)
+        if outcome.failure
+    )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from inference.evaluate.benchmarks.suite import BenchmarksConfig
+from inference.evaluate.systems.realtime import RealtimeConfig
 from inference.evaluate.timing.config import TimingConfig
 from inference.evaluate.turn_taking.end_of_turn import EndOfTurnConfig
 from inference.evaluate.turn_taking.full_duplex import FullDuplexConfig
@@ -16,6 +19,21 @@ from inference.profiles import Profile, ProfileName
 from inference.sampling import SamplingConfig
 from soundflow.config.settings import SETTINGS, Fraction, PositiveSeconds
 from soundflow.model.precision import Precision
+
+RESERVED = ("model", "never", "always", "random")
+
+
+def _system_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name in RESERVED:
+        raise ValueError(
+            f"{name!r} cannot name a system: letters, digits, '.', '-' and '_', and none of "
+            f"{', '.join(RESERVED)}"
+        )
+    return name
+
+
+# It stands in tables beside the model and the baselines, and in names of files.
+SystemName = Annotated[str, AfterValidator(_system_name)]
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -45,6 +63,8 @@ class EvaluateRecipe:
         end_of_turn: whether a speaker has finished, on public data sets.
         full_duplex: Full-Duplex-Bench.
         benchmarks: public benchmarks of what is said.
+        systems: endpoints of the OpenAI Realtime protocol that answer the same items, by the name
+            that tables show.
         threshold: p(response) from which it speaks in everything but the timing curve; None takes
             the one that ``timing`` calibrates, or else the checkpoint's own.
         write_calibration: also stores the calibrated threshold in the checkpoint, where sessions
@@ -63,6 +83,7 @@ class EvaluateRecipe:
     end_of_turn: EndOfTurnConfig | None = None
     full_duplex: FullDuplexConfig | None = None
     benchmarks: BenchmarksConfig | None = None
+    systems: dict[SystemName, RealtimeConfig] = field(default_factory=dict)
     threshold: Fraction | None = None
     write_calibration: bool = False
     device: str = "cpu"

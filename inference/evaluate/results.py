@@ -44,7 +44,8 @@ class TaskResults:
     """One task: a summary for each system, the model first.
 
     Attributes:
-        failures: "item: reason" of every item of the model that failed.
+        failures: "item: reason" of every item that failed, behind the name of the system if it is
+            not the model.
     """
 
     name: str

@@ -10,11 +10,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +23,17 @@ from inference.evaluate.report.origin import Origin, find_origin
 from inference.evaluate.report.page import write_report
 from inference.evaluate.report.streams import instructive
 from inference.evaluate.results import (
-    OUTCOMES_FOLDER,
-    PREDICTIONS_FOLDER,
     RECIPE_FILE,
     REPORT_FILE,
     RESULTS_FILE,
-    ROWS_FOLDER,
     Provenance,
     Results,
-    TaskResults,
 )
-from inference.evaluate.store import OutcomeStore, Part, write_rows
-from inference.evaluate.systems.model import MODEL, Model
-from inference.evaluate.systems.thresholds import decode_at, outcome_at
-from inference.evaluate.task import Item, Submits, Task
+from inference.evaluate.store import Part, write_rows
+from inference.evaluate.systems.model import Model
+from inference.evaluate.systems.realtime import RealtimeSystem
+from inference.evaluate.task import Item, Task
+from inference.evaluate.task_run import Progress, Work, rows_path, run_task
 from inference.evaluate.timing import measure as timing
 from inference.evaluate.timing.curve import Choice
 from inference.evaluate.timing.results import TimingResults
@@ -56,10 +51,7 @@ from soundflow.protocol.timebase import TimeBase
 
 log = logging.getLogger(__name__)
 
-SCORED_AT_ONCE = 16
-
 OpenEngine = Callable[[Path, str, Precision, Profile], Engine]
-Progress = Callable[[str, int, int], None]
 
 
 def tasks_of(recipe: EvaluateRecipe, time: TimeBase) -> list[Task[Any, Any]]:
@@ -97,41 +89,49 @@ def evaluate(
     engine = open_engine(
         recipe.checkpoint, recipe.device, recipe.precision, profile_of(recipe.profile)
     )
+    time = engine.spec.time
     weights = engine.weights_hash()
     model = Model(
         engine, engine.threshold, recipe.sampling, recipe.streams_at_once, recipe.timeout_s
     )
+    others = [RealtimeSystem(name, config, time) for name, config in recipe.systems.items()]
+    for other in others:
+        other.require_reachable()
     origin = find_origin(recipe)
     record(recipe.output / RECIPE_FILE, recipe)
-
-    def open_store(name: str, content: str) -> OutcomeStore:
-        settings = [
-            weights, content, engine.spec.fingerprint, to_plain(recipe.sampling),
-            to_plain(engine.profile), engine.precision,
-        ]  # fmt: skip
-        key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-        return OutcomeStore(recipe.output / OUTCOMES_FOLDER / f"{name}-{key}", part)
+    decisive = [
+        weights, engine.spec.fingerprint, to_plain(recipe.sampling), to_plain(engine.profile),
+        engine.precision,
+    ]  # fmt: skip
+    work = Work(recipe.output, decisive, part, tell)
+    tasks = [(task, task.items()) for task in tasks_of(recipe, time)]
+    halves = None
+    if recipe.timing is not None:
+        halves = timing.open_halves(recipe.timing, model, work.of_model)
+    listed = [item for _, items in tasks for item in items]
+    _announce(others, [*(halves.test.items if halves else ()), *listed])
 
     warm_up(engine)
-    halves, chosen = None, None
-    if recipe.timing is not None:
-        halves = timing.open_halves(recipe.timing, model, open_store)
+    chosen, answered = None, {}
+    if recipe.timing is not None and halves is not None:
         thresholds = sorted({*recipe.timing.thresholds, model.threshold})
         for half in halves.all:
             timing.decode(half, model, thresholds, part.share(len(half.items)), tell)
+        test = halves.test
+        for other in others:
+            answered[other.name] = work.ask(other, test.task.name, test.content_hash, test.items)
         if not all(timing.is_complete(half, thresholds) for half in halves.all):
             return None
         chosen = timing.choose(recipe.timing, halves)
     model, threshold_from = _at_threshold(recipe, model, chosen)
-    tasks = []
-    for task in tasks_of(recipe, engine.spec.time):
-        found = _measure(task, model, recipe, open_store, part, tell)
-        if found is None:
-            return None
-        tasks.append(found)
+    found = [run_task(task, items, model, others, work) for task, items in tasks]
+    measured = [results for results in found if results is not None]
+    known = {name: outcomes for name, outcomes in answered.items() if outcomes is not None}
+    if len(measured) < len(tasks) or len(known) < len(answered):
+        return None
     timed: TimingResults | None = None
     if recipe.timing is not None and halves is not None:
-        timed = timing.measure_timing(recipe.timing, model, halves, chosen, tell)
+        timed = timing.measure_timing(recipe.timing, model, halves, chosen, tell, known)
         test = halves.test
         names = [item.id for item in test.items]
         write_rows(rows_path(recipe.output, test.task), names, test.rows(model.threshold))
@@ -140,19 +140,24 @@ def evaluate(
             str(recipe.checkpoint), weights, engine.spec, recipe.device,
             engine.precision, model.threshold, threshold_from, hardware(),
         ),
-        timed, tuple(tasks), tuple(model.notes),
+        timed, tuple(measured), (*model.notes, *work.notes),
     )  # fmt: skip
     _write(recipe, results, model, halves, origin)
     return results
 
 
+def _announce(others: Sequence[RealtimeSystem], items: Sequence[Item[Any]]) -> None:
+    """Says how long endpoints will take: audio cannot be sent faster than it is spoken."""
+    for other in others:
+        minutes = other.takes_s(items) / 60.0
+        log.info(
+            "%s hears %d items in real time, %d at once: %.1f minutes, less what is there already",
+            other.name, len(items), other.config.at_once, minutes,
+        )  # fmt: skip
+
+
 def report_path(recipe: EvaluateRecipe) -> Path:
     return recipe.output / REPORT_FILE
-
-
-def rows_path(output: Path, task: Task[Any, Any]) -> Path:
-    """Where the rows of a task are kept, for comparisons."""
-    return output / ROWS_FOLDER / f"{task.name}.jsonl"
 
 
 def _at_threshold(recipe: EvaluateRecipe, model: Model, chosen: Choice | None) -> tuple[Model, str]:
@@ -162,50 +167,6 @@ def _at_threshold(recipe: EvaluateRecipe, model: Model, chosen: Choice | None) -
     if chosen is not None:
         return model.at(chosen.threshold), f"calibrated for the best {chosen.rule}"
     return model, "the checkpoint"
-
-
-def _measure(
-    task: Task[Any, Any],
-    model: Model,
-    recipe: EvaluateRecipe,
-    open_store: timing.OpenStore,
-    part: Part,
-    tell: Progress,
-) -> TaskResults | None:
-    """One benchmark: the model on this part's items, then, if all are there, its figures."""
-    if task.threshold is not None:
-        model = model.at(task.threshold)
-    items = task.items()
-    store = open_store(task.name, items_hash(items))
-    share = [items[k] for k in part.share(len(items))]
-    tell(task.name, 0, len(share))
-    decode_at(model, share, [model.threshold], store, lambda n: tell(task.name, n, len(share)))
-    time = model.engine.spec.time
-    outcomes = [outcome_at(store, item.id, model.threshold, time) for item in items]
-    known = [o for o in outcomes if o is not None]
-    if len(known) < len(items):
-        return None
-    with ThreadPoolExecutor(SCORED_AT_ONCE) as pool:  # some ask a judge
-        rows = list(pool.map(task.score, items, known))
-    write_rows(rows_path(recipe.output, task), [item.id for item in items], rows)
-    if isinstance(task, Submits):
-        name, text = task.predictions(items, rows)
-        write_text(recipe.output / PREDICTIONS_FOLDER / name, text)
-    systems = {MODEL: task.summarise(rows)}
-    for baseline in task.baselines():
-        found = dict(baseline.run(items))
-        systems[baseline.name] = task.summarise([task.score(i, found[i.id]) for i in items])
-    failures = tuple(
-        f"{item.id}: {o.failure}" for item, o in zip(items, known, strict=True) if o.failure
-    )
-    return TaskResults(task.name, task.title, task.lead, len(items), systems, failures)
-
-
-def items_hash(items: Sequence[Item[Any]]) -> str:
-    """Changes with the items, their lengths and instructions; published data sets do not change
-    under a name."""
-    listed = json.dumps([[item.id, item.n_samples, item.system] for item in items])
-    return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 
 def _write(

@@ -25,8 +25,8 @@ from inference.evaluate.run import evaluate, report_path
 from inference.evaluate.statistics.figures import Figure
 from inference.evaluate.store import Part
 from inference.evaluate.systems.model import MODEL
+from inference.evaluate.timing.oracles import ORACLE
 from inference.evaluate.timing.results import TimingResults
-from inference.evaluate.timing.task import TIMER, VAD
 from soundflow.commands.progress import stages
 from soundflow.config.load import load
 from soundflow.config.record import to_plain
@@ -43,8 +43,6 @@ COLUMNS = {
     "latency_p50_s": "p50 s",
     "reply_exact": "exact",
 }
-# The oracles only prove the measure; they stand in results.json and the report.
-SYSTEMS = (MODEL, "never", "always", "random", TIMER, VAD)
 # What may change between two runs of one evaluation: outcomes stay valid or carry another key.
 FREE = ("output", "report", "streams_at_once", "write_calibration")
 
@@ -112,9 +110,8 @@ def _show_timing(timing: TimingResults) -> None:
     table.add_column("F1 (95 %)", justify="right")
     for title in COLUMNS.values():
         table.add_column(title, justify="right")
-    for name in SYSTEMS:
-        if name in systems:
-            metrics = systems[name]
+    for name, metrics in systems.items():
+        if not name.startswith(ORACLE):  # they only prove the measure, and stand in the report
             table.add_row(name, _interval(metrics["f1"]), *(_value(metrics[c]) for c in COLUMNS))
     OUT.print(table)
     for point in timing.points:

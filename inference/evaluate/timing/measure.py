@@ -11,10 +11,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from inference.evaluate.outcome import Outcome
+from inference.evaluate.outcome import Outcome, failures
 from inference.evaluate.store import OutcomeStore
 from inference.evaluate.systems.agreement import first_flip, same
 from inference.evaluate.systems.model import MODEL, Model
@@ -164,9 +164,18 @@ def choose(config: TimingConfig, halves: Halves) -> Choice | None:
 
 
 def measure_timing(
-    config: TimingConfig, model: Model, halves: Halves, chosen: Choice | None, tell: Progress
+    config: TimingConfig,
+    model: Model,
+    halves: Halves,
+    chosen: Choice | None,
+    tell: Progress,
+    others: Mapping[str, Sequence[Outcome]],
 ) -> TimingResults:
-    """All figures, once every item has been decoded at every threshold."""
+    """All figures, once every item has been decoded at every threshold.
+
+    Args:
+        others: what other systems did with the items of the test half, by name.
+    """
     test, time, headline_s = halves.test, model.engine.spec.time, config.windows_s[0]
     truths, threshold = test.truths, model.threshold
     outcomes = test.outcomes(threshold)
@@ -174,10 +183,14 @@ def measure_timing(
     learn = halves.calibration or test
     timer = best_timer(learn.items, time) if halves.calibration else None
     task = replace(test.task, timer=timer, reply_rate=reply_rate(learn.truths, time))
-    systems = {MODEL: outcomes}
+    systems: dict[str, Sequence[Outcome]] = {MODEL: outcomes, **others}
     for baseline in task.baselines():
         found = dict(baseline.run(test.items))
         systems[baseline.name] = [found[item.id] for item in test.items]
+    ids = [item.id for item in test.items]
+    failed = [*failures(ids, outcomes)]
+    for name, theirs in others.items():
+        failed += failures(ids, theirs, name)
     signature = signature_of(time, headline_s)
     curve = {t: test.rows(t) for t in sorted({*config.thresholds, threshold})}
     latency, agreement = _time_sessions(config, model, test, outcomes)
@@ -202,11 +215,7 @@ def measure_timing(
         stability=_stability(config, model, test, curve[threshold], tell),
         latency=latency,
         agreement=agreement,
-        failures=tuple(
-            f"{item.id}: {o.failure}"
-            for item, o in zip(test.items, outcomes, strict=True)
-            if o.failure
-        ),
+        failures=tuple(failed),
     )
 
 

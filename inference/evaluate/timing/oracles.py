@@ -15,11 +15,12 @@ from inference.evaluate.task import Item
 from inference.evaluate.timing.truth import Truth
 from soundflow.protocol.timebase import TimeBase
 
+ORACLE = "oracle"  # their names begin with it
 EARLY_ORACLE_S = -1.9
 LATE_ORACLE_S = 3.0
 
 
-def oracle(time: TimeBase, name: str = "oracle", shift_s: float = 0.0) -> Baseline[Truth]:
+def oracle(time: TimeBase, name: str = ORACLE, shift_s: float = 0.0) -> Baseline[Truth]:
     """Answers every event correctly, ``shift_s`` after its ``ready``."""
     shift = time.samples(shift_s)
 
@@ -37,6 +38,6 @@ def oracle(time: TimeBase, name: str = "oracle", shift_s: float = 0.0) -> Baseli
 def oracles(time: TimeBase) -> list[Baseline[Truth]]:
     return [
         oracle(time),
-        oracle(time, f"oracle {-EARLY_ORACLE_S:g} s early", EARLY_ORACLE_S),
-        oracle(time, f"oracle {LATE_ORACLE_S:g} s late", LATE_ORACLE_S),
+        oracle(time, f"{ORACLE} {-EARLY_ORACLE_S:g} s early", EARLY_ORACLE_S),
+        oracle(time, f"{ORACLE} {LATE_ORACLE_S:g} s late", LATE_ORACLE_S),
     ]

@@ -1,0 +1,272 @@
+"""One conversation with an endpoint of the OpenAI Realtime protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time as clock
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.evaluate.outcome import Failure, Outcome, Piece, TimedReply
+from inference.evaluate.task import Item
+from inference.packets import PCM16_SCALE, resampled
+from inference.sources.recordings import Recording
+from soundflow.errors import UserError
+from soundflow.protocol.timebase import TimeBase
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection, connect
+
+PINGS = 5
+# Text of a reply; the second is what a server with a voice says aloud.
+_DELTAS = ("response.output_text.delta", "response.output_audio_transcript.delta")
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Call:
+    """Whom to call and how; see `RealtimeConfig`."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    session: Mapping[str, Any]
+    time: TimeBase
+    rate_hz: int
+    packet_s: float
+    pace: float
+    settle_s: float
+    timeout_s: float
+
+
+class ServerError(Exception):
+    """The server reported an error, or said something that is not of the protocol."""
+
+
+@dataclass
+class Heard:
+    """What was heard of a server, event by event."""
+
+    round_trip_s: float | None = None
+    speaking: set[str] = field(default_factory=set)
+    _pieces: dict[str, list[Piece]] = field(default_factory=dict)
+
+    def take(self, event: Mapping[str, Any], at_samples: int) -> None:
+        """An event that came when so much audio had been sent, the network apart.
+
+        Raises:
+            ServerError: if it reports one.
+        """
+        kind = event.get("type")
+        if kind == "error":
+            raise ServerError(_said(event.get("error")))
+        if kind == "response.created":
+            self.speaking.add(str(event["response"]["id"]))
+        elif kind in _DELTAS and event["delta"]:
+            piece = Piece(str(event["delta"]), at_samples)
+            self._pieces.setdefault(str(event["response_id"]), []).append(piece)
+        elif kind == "response.done":
+            response = event["response"]
+            self.speaking.discard(str(response["id"]))
+            if response.get("status") == "failed":
+                raise ServerError(_said((response.get("status_details") or {}).get("error")))
+
+    def outcome(self, failure: Failure | None = None) -> Outcome:
+        """A reply begins with its first text; a response without any said nothing."""
+        replies = [
+            TimedReply(pieces[0].at_samples, "".join(p.text for p in pieces), "", tuple(pieces))
+            for pieces in self._pieces.values()
+        ]
+        replies.sort(key=lambda reply: reply.at_samples)
+        return Outcome(tuple(replies), failure, round_trip_s=self.round_trip_s)
+
+
+def reach(call: Call) -> str | None:
+    """Opens a session and closes it; why it could not be opened, or None."""
+
+    async def run() -> None:
+        async with asyncio.timeout(call.timeout_s), _connected(call) as socket:
+            await _await_event(socket, "session.created")
+
+    failure = _failure_of(run)
+    return None if failure is None else failure.detail
+
+
+def converse(call: Call, item: Item[Any]) -> Outcome:
+    """What the server says to one item. Failures are outcomes."""
+    heard = Heard()
+    try:
+        recording = item.open()
+    except UserError as error:
+        return heard.outcome(Failure("unreadable audio", error.message))
+
+    async def run() -> None:
+        lasts_s = call.time.seconds(item.n_samples) / call.pace
+        async with asyncio.timeout(2 * call.timeout_s + lasts_s), _connected(call) as socket:
+            await _await_event(socket, "session.created")
+            await socket.send(json.dumps(_settings(call, recording.system)))
+            await _await_event(socket, "session.updated")
+            heard.round_trip_s = await _round_trip_s(socket)
+            packets = _packets(call, recording, item.n_samples)
+            await _talk(call, socket, packets, heard)
+
+    return heard.outcome(_failure_of(run))
+
+
+def _failure_of(run: Callable[[], Coroutine[Any, Any, None]]) -> Failure | None:
+    from websockets.exceptions import ConnectionClosed, WebSocketException
+
+    try:
+        asyncio.run(run())
+    except ServerError as error:
+        return Failure("error event", str(error))
+    except TimeoutError as error:
+        return Failure("time-out", str(error) or "the server took too long")
+    except ConnectionClosed as error:
+        return Failure("dropped connection", str(error))
+    except (OSError, WebSocketException) as error:
+        return Failure("dropped connection", f"{type(error).__name__}: {error}")
+    except UserError as error:
+        return Failure("unreadable audio", error.message)
+    return None
+
+
+def _connected(call: Call) -> connect:
+    from websockets.asyncio.client import connect
+
+    return connect(
+        call.url, additional_headers=dict(call.headers), open_timeout=call.timeout_s,
+        max_size=2**24, close_timeout=1.0,
+    )  # fmt: skip
+
+
+def _settings(call: Call, instruction: str | None) -> dict[str, Any]:
+    session = dict(call.session)
+    audio = dict(session.pop("audio", {}))
+    given = dict(audio.pop("input", {}))
+    given["format"] = {"type": "audio/pcm", "rate": call.rate_hz}
+    fixed: dict[str, Any] = {"type": "realtime", "output_modalities": ["text"]}
+    if instruction is not None:
+        fixed["instructions"] = instruction
+    whole = {**session, **fixed, "audio": {**audio, "input": given}}
+    return {"type": "session.update", "session": whole}
+
+
+async def _round_trip_s(socket: ClientConnection) -> float:
+    """The median of a few pings: the network, and no model."""
+    return median([await (await socket.ping()) for _ in range(PINGS)])
+
+
+async def _talk(
+    call: Call, socket: ClientConnection, packets: Iterator[Float32], heard: Heard
+) -> None:
+    """Sends at the given pace and listens, until everything is said."""
+    began = clock.monotonic()
+    apart_s = heard.round_trip_s or 0.0
+
+    async def listen() -> None:
+        while True:
+            event = _parsed(await socket.recv())
+            sent_s = (clock.monotonic() - began - apart_s) * call.pace
+            try:
+                heard.take(event, max(0, call.time.samples(sent_s)))
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ServerError(f"{event.get('type')} is not as in the protocol") from error
+
+    listening = asyncio.create_task(listen())
+    sending = asyncio.create_task(_send(call, socket, packets, began))
+    try:
+        # Whoever fails first says why; what the server said is better than that it has gone.
+        await asyncio.wait([listening, sending], return_when=asyncio.FIRST_COMPLETED)
+        if listening.done():
+            listening.result()
+        sending.result()
+        await _settled(call, listening, heard)
+    finally:
+        listening.cancel()
+        sending.cancel()
+        await asyncio.gather(listening, sending, return_exceptions=True)
+
+
+async def _send(
+    call: Call, socket: ClientConnection, packets: Iterator[Float32], began: float
+) -> None:
+    """Every packet when its last sample would have been recorded."""
+    sent = 0
+    for packet in packets:
+        sent += len(packet)
+        due_s = began + sent / call.rate_hz / call.pace - clock.monotonic()
+        await asyncio.sleep(max(0.0, due_s))
+        pcm = np.clip(np.rint(packet * PCM16_SCALE), -32768, 32767).astype("<i2")
+        audio = base64.b64encode(pcm.tobytes()).decode()
+        await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
+
+
+async def _settled(call: Call, listening: asyncio.Task[None], heard: Heard) -> None:
+    """Returns when no reply is in progress, `Call.settle_s` after the audio or later."""
+    ends = clock.monotonic() + call.timeout_s
+    while True:
+        done, _ = await asyncio.wait([listening], timeout=call.settle_s)
+        if done:
+            listening.result()
+        if not heard.speaking:
+            return
+        if clock.monotonic() >= ends:
+            raise TimeoutError(f"a reply did not end within {call.timeout_s:g} s of the audio")
+
+
+def _packets(call: Call, recording: Recording, n_samples: int) -> Iterator[Float32]:
+    """Recording and silence at the rate of the call, cut into packets."""
+
+    def padded() -> Iterator[Float32]:
+        left = n_samples
+        for block in recording.blocks:
+            yield block[:left]
+            left -= len(block[:left])
+        while left > 0:
+            yield np.zeros(min(left, call.time.chunk_samples), np.float32)
+            left -= call.time.chunk_samples
+
+    size = max(1, round(call.packet_s * call.rate_hz))
+    held = np.zeros(0, np.float32)
+    for block in resampled(padded(), call.time.sample_rate_hz, call.rate_hz):
+        held = np.concatenate((held, block))
+        while len(held) >= size:
+            yield held[:size]
+            held = held[size:]
+    if len(held):
+        yield held
+
+
+async def _await_event(socket: ClientConnection, kind: str) -> None:
+    while True:
+        event = _parsed(await socket.recv())
+        if event.get("type") == "error":
+            raise ServerError(_said(event.get("error")))
+        if event.get("type") == kind:
+            return
+
+
+def _parsed(message: str | bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(message)
+    except ValueError as error:
+        raise ServerError("a message is not JSON") from error
+    if not isinstance(event, dict):
+        raise ServerError("a message is not a JSON object")
+    return event
+
+
+def _said(error: Any) -> str:
+    """The code and message of an error of the protocol, in one line."""
+    if not isinstance(error, dict):
+        return "an error without words"
+    parts = [str(error[name]) for name in ("code", "message") if error.get(name)]
+    return " ".join(": ".join(parts).split())[:200] or "an error without words"
