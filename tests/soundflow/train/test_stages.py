@@ -27,7 +27,7 @@ from soundflow.train.stages import (
     start_new_rows,
     trained_parameters,
 )
-from tests.soundflow.train.strategy.test_equality import train
+from tests.soundflow.train.two_ranks import train
 
 Recipes = Callable[..., TrainRecipe]
 
@@ -229,7 +229,7 @@ def test_two_processes_of_zero2_keep_every_other_bit(
     save_checkpoint(tmp_path / "start", model, tokenizer, spec, TrainingFacts(99))
     base = recipe("zero2", model=None, start_from=tmp_path / "start", stage=ROWS)
     compute = replace(base.compute, devices=2, strategy="zero2")
-    train(tmp_path, replace(base, compute=compute))
+    train(replace(base, compute=compute), tmp_path)
     before = load_checkpoint(tmp_path / "start").model.state_dict()
     found = moved(before, load_checkpoint(base.output / "model").model.state_dict())
     assert found.keys() == {EMBEDDING, HEAD}

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from soundflow.config.record import record
+from soundflow.data.batch import Batch
 from soundflow.errors import Stopped
 from soundflow.model.weights import load_checkpoint
 from soundflow.train.checkpoints import newest_state
@@ -26,6 +27,7 @@ from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import run
 from soundflow.train.stopping import stop_flag
 from tests.soundflow.small_run import reproducible
+from tests.soundflow.train.two_ranks import started, train_command
 
 Recipes = Callable[..., TrainRecipe]
 
@@ -136,41 +138,75 @@ def _held(row: dict) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whom", ["first", "second", "all"])
-def test_two_processes_leave_together(recipe: Recipes, tmp_path: Path, whom: str) -> None:
-    base = recipe("two", optim=OptimConfig(updates=100_000))
-    rare = replace(base.intervals, save_every=100_000, validate_every=100_000)
-    base = replace(base, compute=replace(base.compute, devices=2), intervals=rare)
-    with started(tmp_path, base) as group:
-        _until(lambda: len(read_metrics(base.output / "metrics.jsonl")) > 3)
-        (second,) = _children(group.pid)
-        if whom == "all":
+def test_two_processes_leave_together_each_time(recipe: Recipes, tmp_path: Path) -> None:
+    """One run, stopped and resumed over and over; whichever rank is asked, all save and leave."""
+    base = endless(recipe("two"))
+    reached = 0
+    for whom in ([0], [1], [0, 1], [1, 0], [0, 1], [1], [0], [0, 1], [1, 0], [0, 1]):
+        with started(base, tmp_path) as ranks:
+            _until(lambda after=reached + 1: _newest_update(base) > after)
+            for rank in whom:
+                ranks.signal(rank, signal.SIGTERM)
+            assert ranks.wait() == [143, 0], "the first speaks for all"
+        state = newest_state(base.output)
+        assert state is not None
+        assert state.update >= reached + 2
+        reached = state.update
+    said = (tmp_path / "two.log").read_text()
+    assert said.count("is saved: the same command resumes") == 10
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_the_command_ends_the_processes_that_it_started(recipe: Recipes, tmp_path: Path) -> None:
+    """A signal to the whole group, as a terminal sends it."""
+    base = endless(recipe("two"))
+    record(tmp_path / "two.yaml", base)
+    with subprocess.Popen(
+        [sys.executable, "-m", "soundflow.cli", "train", str(tmp_path / "two.yaml")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as group:  # fmt: skip
+        try:
+            _until(lambda: _newest_update(base) > 3)
+            (second,) = _children(group.pid)
             os.killpg(group.pid, signal.SIGTERM)
-        else:
-            os.kill(group.pid if whom == "first" else second, signal.SIGTERM)
-        _, err = group.communicate(timeout=120)
-        assert group.returncode == 143
-        assert err.count("is saved: the same command resumes") == 1
-        assert "Traceback" not in err
-        assert newest_state(base.output) is not None
-        assert not Path(f"/proc/{second}").exists()
+            _, err = group.communicate(timeout=120)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(group.pid, signal.SIGKILL)
+    assert group.returncode == 143
+    assert err.count("is saved: the same command resumes") == 1
+    assert "Traceback" not in err
+    assert newest_state(base.output) is not None
+    assert not Path(f"/proc/{second}").exists()
 
 
-POISONED = """
-import sys
-from soundflow.cli import main
-from soundflow.train.module import StreamingModule
+def endless(recipe: TrainRecipe) -> TrainRecipe:
+    """Two ranks that neither save nor measure before they are asked to stop."""
+    never = 100_000
+    intervals = replace(recipe.intervals, save_every=never, validate_every=never)
+    compute = replace(recipe.compute, devices=2)
+    optim = OptimConfig(updates=never)
+    return replace(recipe, compute=compute, intervals=intervals, optim=optim)
 
-forward = StreamingModule.forward
 
-def poisoned(self, batch):
-    stream, reply = forward(self, batch)
-    return stream * (float("nan") if self.updates == 2 and self.engine.rank == 1 else 1.0), reply
+def _newest_update(recipe: TrainRecipe) -> int:
+    rows = read_metrics(recipe.output / "metrics.jsonl")
+    return int(rows[-1]["update"]) if rows else 0
 
-StreamingModule.forward = poisoned
-if __name__ == "__main__":
-    sys.exit(main(["train", sys.argv[1]]))
-"""
+
+def poisoned(recipe: Path) -> int:
+    """`soundflow train`, whose second rank has a loss that is no number in the third update."""
+    forward = StreamingModule.forward
+
+    def spoilt(self: StreamingModule, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        stream, reply = forward(self, batch)
+        here = self.updates == 2 and self.engine.rank == 1
+        return stream * (float("nan") if here else 1.0), reply
+
+    StreamingModule.forward = spoilt  # type: ignore[method-assign]
+    return train_command(recipe)
 
 
 @pytest.mark.slow
@@ -178,34 +214,16 @@ def test_one_rank_with_a_loss_that_is_not_finite_stops_all(recipe: Recipes, tmp_
     base = recipe("two")
     compute = replace(base.compute, devices=2, strategy="zero2")
     base = replace(base, compute=compute, intervals=replace(base.intervals, save_every=1))
-    (tmp_path / "poisoned.py").write_text(POISONED)
-    with started(tmp_path, base, str(tmp_path / "poisoned.py")) as group:
-        _, err = group.communicate(timeout=120)
-        assert group.returncode == 2
-        told = "update 3: its loss or gradient is not finite on rank 1 of 2"
-        assert told in err.replace("\n", " ")
-        assert "streams: " in err
-        assert "Traceback" not in err
-        state = newest_state(base.output)
-        assert state is not None
-        assert state.update == 2
-
-
-@contextmanager
-def started(tmp_path: Path, recipe: TrainRecipe, *program: str) -> Iterator[subprocess.Popen[str]]:
-    """A run in a process group of its own; whatever is left of it at the end is killed."""
-    record(tmp_path / "two.yaml", recipe)
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *(program or ("-m", "soundflow.cli", "train"))]
-    group = subprocess.Popen(
-        [*command, str(tmp_path / "two.yaml")],
-        env=env, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield group
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(group.pid, signal.SIGKILL)
+    with started(base, tmp_path, poisoned) as ranks:
+        assert ranks.wait() == [2, 2]
+    said = ranks.log.read_text()
+    told = "update 3: its loss or gradient is not finite on rank 1 of 2"
+    assert told in said.replace("\n", " ")
+    assert "streams: " in said
+    assert "Traceback" not in said
+    state = newest_state(base.output)
+    assert state is not None
+    assert state.update == 2
 
 
 def _until(condition: Callable[[], bool], limit_s: float = 120.0) -> None:

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from soundflow.config.record import record
 from soundflow.train.checkpoints import State, newest_state
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import run
 from tests.soundflow.small_run import reproducible
+from tests.soundflow.train.two_ranks import train
 
 Recipes = Callable[..., TrainRecipe]
-SCRIPT = """
-import sys
-from soundflow.config.load import load
-from soundflow.train.recipe import TrainRecipe
-from soundflow.train.run import run
-
-if __name__ == "__main__":
-    run(load(sys.argv[1], TrainRecipe))
-"""
-
-
-def train(tmp_path: Path, recipe: TrainRecipe) -> None:
-    script, file = tmp_path / "train.py", tmp_path / f"{recipe.output.name}.yaml"
-    script.write_text(SCRIPT)
-    record(file, recipe)
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(script), str(file)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.slow
@@ -55,7 +33,7 @@ def test_two_ranks_train_as_one(recipe: Recipes, tmp_path: Path, strategy: str) 
         compute=replace(two.compute, devices=2, strategy=strategy),
     )
     hand_over(alone.metrics_file.parent, two.output, at=2)
-    train(tmp_path, two)
+    train(two, tmp_path)
     then = recipe("then")
     hand_over(two.output, then.output, at=4)
     assert run(then).resumed_at == 4
