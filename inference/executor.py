@@ -222,8 +222,10 @@ class Executor:
 
     def _decode(self, work: Decode) -> None:
         steps: list[tuple[SessionState, Step]] = []
-        for session, at_most in (*work.listen, *((s, 1) for s in work.speak)):
-            state = self._sessions[session]
+        listen = [(self._sessions[i], at_most) for i, at_most in work.listen]
+        listen.sort(key=lambda one: one[0].row)  # neighbouring rows share a call of attention
+        speak = sorted((self._sessions[i] for i in work.speak), key=lambda state: state.row)
+        for state, at_most in (*listen, *((state, 1) for state in speak)):
             step = state.decoder.next_step(state.queue, min(at_most, state.memory.blocks_per_step))
             assert step is not None
             if state.memory.length + len(step.ids) > state.memory.limit_positions:

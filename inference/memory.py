@@ -61,16 +61,13 @@ class SessionMemory:
         self.prefix = tuple(prefix_ids)
         self.limit_positions = limit_positions
         self.blocks: list[Block] = []
+        self.length = len(self.prefix)  # positions in use
         self._keep = int(limit_positions * KEEP_SHARE)
         self.evicted_blocks = 0
         self._time = engine.spec.time
         self._audio = len(layout.listen(engine.spec.tokens, self._time.slots_per_chunk))
         # So that a step, and what eviction leaves, always fit together.
         self.blocks_per_step = max(1, limit_positions // 4 // (self._audio + 1))
-
-    @property
-    def length(self) -> int:
-        return len(self.prefix) + sum(len(b.ids) for b in self.blocks)
 
     @property
     def crowded(self) -> bool:
@@ -90,6 +87,7 @@ class SessionMemory:
         return len(self.blocks) * self._time.chunk_s
 
     def append(self, step: Step) -> None:
+        self.length += len(step.ids)
         edges = [*step.block_starts, len(step.ids)]
         if edges[0]:
             self.blocks[-1].ids.extend(step.ids[: edges[0]])
@@ -99,6 +97,7 @@ class SessionMemory:
 
     def forget(self, n: int) -> None:
         """Drops the newest ``n`` ids."""
+        self.length -= n
         while n:
             ids = self.blocks[-1].ids
             taken = min(n, len(ids))
@@ -124,6 +123,7 @@ class SessionMemory:
         self.evicted_blocks += count
         if length > keep:
             spans += self._shorten_newest(at, length - keep)
+        self.length -= sum(end - start for start, end in spans)
         return Eviction(tuple(spans), count) if spans else None
 
     def _shorten_newest(self, at: int, surplus: int) -> list[tuple[int, int]]:
@@ -150,6 +150,7 @@ class SessionMemory:
                 if surplus <= 0:
                     return None
                 del block.ids[-1 - surplus : -1]
+                self.length -= surplus
                 return (end - 1 - surplus, end - 1)
             at = end
         return None

@@ -68,7 +68,7 @@ class ModelRunner:
             return row
         segment = self.pool.extend(row, len(prefix))
         embeds = self._embed([Step(prefix, (), (), ())])
-        ragged_forward(self._model, self.pool, embeds, [segment])
+        ragged_forward(self._model, self.pool, embeds, [segment], [])
         if len(self._prefixes) == SAVED_PREFIXES:
             del self._prefixes[next(iter(self._prefixes))]
         self._prefixes[prefix] = self.pool.save(row)
@@ -87,13 +87,11 @@ class ModelRunner:
         """
         segments = [self.pool.extend(r.row, len(r.step.ids)) for r in requests]
         embeds = self._embed([r.step for r in requests])
-        hidden = ragged_forward(self._model, self.pool, embeds, segments)
         read, start = [], 0
         for request in requests:
             read += [start + at for at in request.step.read]
             start += len(request.step.ids)
-        if len(read) < len(hidden):
-            hidden = hidden[torch.tensor(read).to(hidden.device, non_blocking=True)]
+        hidden = ragged_forward(self._model, self.pool, embeds, segments, read)
         draws = [r.draw for r in requests if r.draw is not None]
         n_decisions = len(read) - len(draws)
         found = []

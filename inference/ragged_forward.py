@@ -2,9 +2,11 @@
 
 ::
 
-    tokens     [a a a a a a a][b][c][d d d d d d d]      one line of N tokens, no padding
-    linear     one matrix product for all of them
-    attention  each segment with its own row alone
+    tokens      [a a a a a a a][b][c][d d d d d d d]     one line of N tokens, no padding
+    linear      one matrix product for all of them
+    attention   each segment with its own row alone; neighbouring rows in one call
+    last layer  keys and values of all tokens, and the rest for what is read:
+                [            a][b][c][            d]
 
 Listen blocks and single reply tokens of any number of sessions share one pass.
 """
@@ -12,8 +14,10 @@ Listen blocks and single reply tokens of any number of sessions share one pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -22,11 +26,20 @@ from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 from inference.kv_pool import KvPool, Segment
 from soundflow.model.interaction import AudioInteractionModel
 
+Int64 = npt.NDArray[np.int64]
+
+# Rows of different lengths share a call as long as it reads at most so much more than they hold.
+MAX_PADDED_SHARE = 1.1
+
 
 def ragged_forward(
-    model: AudioInteractionModel, pool: KvPool, embeds: Tensor, segments: Sequence[Segment]
+    model: AudioInteractionModel,
+    pool: KvPool,
+    embeds: Tensor,
+    segments: Sequence[Segment],
+    read: Sequence[int] | None = None,
 ) -> Tensor:
-    """Appends embeddings to rows of the pool and returns their final hidden states.
+    """Appends embeddings to rows of the pool and returns the final hidden states that are read.
 
     The same as transformers' forward of each segment on a cache of its own: these are its modules
     in its order. Only the cache and the mask are ours.
@@ -34,18 +47,20 @@ def ragged_forward(
     Args:
         embeds: (N, d), the segments one after another.
         segments: as `KvPool.extend` gave them.
+        read: the tokens of the line whose hidden states are wanted, ascending; None for all.
 
     Returns:
-        (N, d)
+        (N, d), or (len(read), d)
     """
     lm = model.lm.model
-    device, sizes = embeds.device, [s.end - s.start for s in segments]
+    device, sizes = embeds.device, np.array([s.end - s.start for s in segments])
+    owners = np.repeat(np.arange(len(segments)), sizes)
     places = np.concatenate([np.arange(s.start, s.end) for s in segments])
     positions = torch.from_numpy(places).to(device, non_blocking=True)
-    lines = np.repeat([s.row for s in segments], sizes)
+    lines = np.array([s.row for s in segments])[owners]
     rows = torch.from_numpy(lines).to(device, non_blocking=True)
     cos, sin = pool.rotary(positions, embeds.dtype)
-    masks = [_mask(s, embeds) for s in segments]
+    groups = _groups(segments, sizes, places, positions, embeds.dtype)
     x = embeds
     for index, layer in enumerate(lm.layers):
         attention = layer.self_attn
@@ -56,42 +71,98 @@ def ragged_forward(
         )
         pool.keys[index][rows, :, positions] = key
         pool.values[index][rows, :, positions] = attention.v_proj(normed).view(heads)
-        attended = _attend(pool, index, segments, sizes, masks, query)
-        x = x + attention.o_proj(attended.reshape(len(x), -1))
+        if read is not None and index == len(lm.layers) - 1:
+            if not read:
+                return x[:0]
+            chosen = torch.tensor(read).to(device, non_blocking=True)
+            x, query = x[chosen], query[chosen]
+            counts = np.bincount(owners[list(read)], minlength=len(segments))
+            groups = _groups(segments, counts, places[list(read)], positions[chosen], x.dtype)
+        x = x + attention.o_proj(_attend(pool, index, groups, query))
         x = x + layer.mlp(layer.post_attention_layernorm(x))
     hidden: Tensor = lm.norm(x)
     return hidden
 
 
-def _mask(segment: Segment, like: Tensor) -> Tensor | None:
-    """(n, end) additive: a token sees its own position and all before it. None for one token."""
-    n = segment.end - segment.start
-    if n == 1:
-        return None
-    mask = torch.full((n, segment.end), float("-inf"), dtype=like.dtype, device=like.device)
-    return mask.triu_(segment.start + 1)
+@dataclass(frozen=True)
+class _Group:
+    """Neighbouring rows, with the same number of queries each.
+
+    Attributes:
+        row: the first one.
+        rows: how many.
+        queries: of each row.
+        end: the length of the longest.
+        mask: (rows, 1, queries, end) additive: a query sees its own position and all before it;
+            None where all of them see everything.
+    """
+
+    row: int
+    rows: int
+    queries: int
+    end: int
+    mask: Tensor | None
 
 
-def _attend(
-    pool: KvPool,
-    layer: int,
+def _groups(
     segments: Sequence[Segment],
-    sizes: list[int],
-    masks: Sequence[Tensor | None],
-    query: Tensor,
-) -> Tensor:
-    """(N, heads, d) -> (N, heads, d)"""
+    counts: Int64,
+    places: Int64,
+    positions: Tensor,
+    dtype: torch.dtype,
+) -> list[_Group]:
+    """Puts queries together that one call of attention can answer.
+
+    Args:
+        counts: queries of each segment.
+        places: (queries of all segments,) their positions, one segment after another.
+        positions: the same on the device.
+    """
+    runs: list[list[Segment]] = []
+    queries: list[int] = []
+    held = 0
+    for segment, n in zip(segments, counts.tolist(), strict=True):
+        if not n:
+            continue
+        if runs and n == queries[-1] and segment.row == runs[-1][-1].row + 1:
+            longest = max(segment.end, max(s.end for s in runs[-1]))
+            if longest * (len(runs[-1]) + 1) <= MAX_PADDED_SHARE * (held + segment.end):
+                runs[-1].append(segment)
+                held += segment.end
+                continue
+        runs.append([segment])
+        queries.append(n)
+        held = segment.end
+    groups, at = [], 0
+    for run, n in zip(runs, queries, strict=True):
+        end, span = max(s.end for s in run), slice(at, at + len(run) * n)
+        mask = None
+        if places[span].min() < end - 1:
+            columns = torch.arange(end, device=positions.device)
+            hidden = columns > positions[span].view(len(run), 1, n, 1)
+            mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device)
+            mask.masked_fill_(hidden, float("-inf"))
+        groups.append(_Group(run[0].row, len(run), n, end, mask))
+        at = span.stop
+    return groups
+
+
+def _attend(pool: KvPool, layer: int, groups: Sequence[_Group], query: Tensor) -> Tensor:
+    """(N, heads, d) -> (N, heads * d)"""
     keys, values = pool.keys[layer], pool.values[layer]
-    grouped = query.shape[1] != keys.shape[1]
-    parts = query.transpose(0, 1).split(sizes, dim=1)  # type: ignore[no-untyped-call]
-    out = [
-        functional.scaled_dot_product_attention(
-            part.unsqueeze(0),
-            keys[s.row : s.row + 1, :, : s.end],
-            values[s.row : s.row + 1, :, : s.end],
-            attn_mask=mask,
+    heads, d = query.shape[1:]
+    grouped = heads != keys.shape[1]
+    sizes = [group.rows * group.queries for group in groups]
+    parts: Sequence[Tensor] = query.split(sizes)  # type: ignore[no-untyped-call]
+    out = []
+    for part, group in zip(parts, groups, strict=True):
+        rows = slice(group.row, group.row + group.rows)
+        attended = functional.scaled_dot_product_attention(
+            part.view(group.rows, group.queries, heads, d).transpose(1, 2),
+            keys[rows, :, : group.end],
+            values[rows, :, : group.end],
+            attn_mask=group.mask,
             enable_gqa=grouped,
         )
-        for part, s, mask in zip(parts, segments, masks, strict=True)
-    ]
-    return torch.cat(out, dim=2)[0].transpose(0, 1)
+        out.append(attended.transpose(1, 2).reshape(-1, heads * d))
+    return torch.cat(out)
