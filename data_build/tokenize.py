@@ -6,14 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soundflow.protocol.layout import (
-    join,
-    offline_answer,
-    offline_audio,
-    offline_prefix,
-    offline_user,
-    online_stream,
-)
+from soundflow.protocol.layout import offline_answer, offline_prompt, online_stream
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.stream_config import StreamConfig
 from soundflow.shards.schema import Pcm, StreamRecord, StreamSample
@@ -68,13 +61,9 @@ def offline_sample(record: StreamRecord, pcm: Pcm, vocabulary: Vocabulary) -> St
     user, answer = record.offline.user, record.offline.answer
     spec, encode = vocabulary.spec, vocabulary.tokenizer.encode
     slots = spec.time.chunks_in(len(pcm)) * spec.time.slots_per_chunk
-    pieces = [offline_prefix(spec.tokens, encode(record.system))]
-    if slots:
-        pieces.append(offline_audio(spec.tokens, slots))
-    if user is not None:
-        pieces.append(offline_user(spec.tokens, encode(user)))
-    pieces.append(offline_answer(spec.tokens, encode(answer)))
-    piece = join(pieces)
+    asked = None if user is None else encode(user)
+    prompt = offline_prompt(spec.tokens, encode(record.system), slots, asked)
+    piece = prompt + offline_answer(spec.tokens, encode(answer))
     return StreamSample(
         record=record,
         pcm=pcm,

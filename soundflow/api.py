@@ -17,6 +17,10 @@ A live source is pushed instead, packet by packet, into a session that listens w
     for event in session.events():              # here, or in another thread as they come
         print(event)
 
+A question about a finished recording, or in text alone, is an offline exchange::
+
+    print(model.answer("What is to be heard?", "street.wav"))
+
 Events are the dataclasses of `inference.events` (docs/events.md): `Decided` after every chunk, and,
 when the model speaks, `ReplyStarted`, `ReplyText` for each token, `ReplyEnded`; `ChunkDropped`,
 `MemoryTrimmed` and `Overloaded` where something was lost or late; last `SessionEnded`.
@@ -47,6 +51,7 @@ from inference.events import (
     SessionEvent,
     SessionFailed,
 )
+from inference.exchange import Answer, answer, prompt_of
 from inference.feed import feed
 from inference.limits import Limits
 from inference.live import LiveEngine, Session
@@ -62,6 +67,7 @@ from soundflow.model.precision import Precision
 from soundflow.protocol.spec import StreamSpec
 
 __all__ = [
+    "Answer",
     "AudioInteraction",
     "ChunkDropped",
     "Decided",
@@ -203,6 +209,36 @@ class AudioInteraction:
             events += output.events
         yield events[:-1]
         yield events[-1:]
+
+    def answer(
+        self,
+        question: str | None = None,
+        audio: Audio | None = None,
+        *,
+        sample_rate_hz: int | None = None,
+        system: str | None = None,
+        **sampling: Any,
+    ) -> Answer:
+        """An offline exchange: the whole of a recording is heard, then the question is answered.
+
+        The three forms of training: a question about a recording (A_T_T), a recording alone (A_T),
+        or text alone (T_T). ``str(answer)`` is its text.
+
+        Args:
+            question: in text.
+            audio, sample_rate_hz: as of `stream`.
+            system: the instruction; training's, or that of a stream of built data, where None.
+            sampling: fields of `inference.sampling.SamplingConfig`.
+
+        Raises:
+            UserError: if there is neither, the audio cannot be read, or it is longer than the model
+                was trained to take at once.
+        """
+        if question is None and audio is None:
+            raise UserError("nothing was asked", "give a question, a recording, or both")
+        recording = None if audio is None else self._recording(audio, sample_rate_hz)
+        prompt = prompt_of(self._engine, question, recording, system)
+        return answer(self._engine, prompt, SamplingConfig(**sampling))
 
     def _recording(self, audio: Audio, sample_rate_hz: int | None) -> Recording:
         rate_hz = sample_rate_hz or self.spec.time.sample_rate_hz

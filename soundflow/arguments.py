@@ -135,6 +135,7 @@ def _infer(commands: _Commands) -> None:
         "soundflow infer runs/quickstart/model talk.wav --realtime session.threshold=0.7",
         "soundflow infer runs/quickstart/model runs/quickstart/data/test#0",
         "soundflow infer runs/quickstart/model --microphone",
+        "soundflow infer runs/quickstart/model street.wav --ask 'What is to be heard?'",
     )  # fmt: skip
     infer.add_argument("source", metavar="RECIPE_OR_CHECKPOINT")
     infer.add_argument(
@@ -147,6 +148,11 @@ def _infer(commands: _Commands) -> None:
     infer.add_argument(
         "--microphone", nargs="?", const="", metavar="DEVICE",
         help="listen to an input device, by number or part of its name, until Ctrl-C",
+    )  # fmt: skip
+    infer.add_argument(
+        "--ask", metavar="QUESTION",
+        help="hear each recording to its end, then answer this about it (mode=offline); without "
+        "AUDIO, answer in text alone",
     )  # fmt: skip
     infer.add_argument(
         "--realtime", action="store_true",

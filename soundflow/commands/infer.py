@@ -6,7 +6,9 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from inference.infer.ask import ask
 from inference.infer.recipe import InferRecipe
 from inference.infer.replay import comparison_lines
 from inference.infer.run import Devices, infer, replay_session
@@ -27,6 +29,11 @@ def run(args: argparse.Namespace) -> int:
     if args.compare:
         raise UserError("--compare goes with --replay", "name a recorded session")
     recipe = recipe_of(args)
+    if recipe.mode == "offline":
+        if args.record or args.report:
+            raise UserError("--record and --report are of live sessions", "drop them, or --ask")
+        ask(recipe, as_json=args.json, devices=devices)
+        return EXIT_OK
     if not recipe.audio:
         raise UserError(
             f"{args.source}: no audio was named", "name recordings, or '-' for standard input"
@@ -72,10 +79,13 @@ def recipe_of(args: argparse.Namespace) -> InferRecipe:
         overrides.append("real_time=true")
     if device is not None:
         audio.append(f"{MICROPHONE}:{device}" if device else MICROPHONE)
+    asked: dict[str, Any] = {}
+    if args.ask is not None:  # a text, which may hold what means something in a setting
+        asked = {"mode": "offline", "question": args.ask}
     if Path(args.source).suffix in (".yaml", ".yml"):
         recipe = load(args.source, InferRecipe, overrides, command="infer")
-        return replace(recipe, audio=tuple(audio)) if audio else recipe
-    tree = tree_of(overrides, "soundflow infer")
+        return replace(recipe, **asked, **({"audio": tuple(audio)} if audio else {}))
+    tree = {**tree_of(overrides, "soundflow infer"), **asked}
     return build(
         InferRecipe, {"checkpoint": args.source, "audio": audio, **tree}, "soundflow infer"
     )

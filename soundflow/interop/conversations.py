@@ -34,6 +34,13 @@ _NO_RESPONSE_MARKERS = (NO_RESPONSE, "no need to response")
 OfflineTask = Literal["A_T_T", "A_T", "T_T"]
 
 
+def offline_task(user: str | None, has_audio: bool) -> OfflineTask:
+    """The form of an offline exchange: A for audio, T for text, the last T for the answer."""
+    if not has_audio:
+        return "T_T"
+    return "A_T" if user is None else "A_T_T"
+
+
 def is_silent(assistant: str) -> bool:
     """Whether an ``assistant`` field means that nothing is said."""
     return assistant.strip().lower() in _NO_RESPONSE_MARKERS
@@ -164,9 +171,7 @@ class OfflineExample:
 
     @property
     def task(self) -> OfflineTask:
-        if self.audio_path is None:
-            return "T_T"
-        return "A_T" if self.user is None else "A_T_T"
+        return offline_task(self.user, self.audio_path is not None)
 
     @staticmethod
     def from_json(index: int, data: dict[str, Any]) -> OfflineExample:

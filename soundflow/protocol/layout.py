@@ -104,10 +104,33 @@ def offline_user(table: TokenTable, text_ids: Sequence[int]) -> Piece:
     )  # fmt: skip
 
 
+def offline_prompt(
+    table: TokenTable, system_ids: Sequence[int], slots: int, user_ids: Sequence[int] | None
+) -> Piece:
+    """Everything before the assistant's block: the prefix, the audio and the question.
+
+    Args:
+        slots: AUDIO_PAD positions; 0 where the exchange is in text alone.
+        user_ids: None where nothing is asked in text.
+    """
+    pieces = [offline_prefix(table, system_ids)]
+    if slots:
+        pieces.append(offline_audio(table, slots))
+    if user_ids is not None:
+        pieces.append(offline_user(table, user_ids))
+    return join(pieces)
+
+
+def offline_answer_begin(table: TokenTable) -> Piece:
+    """What is given of the assistant's block where the model is to write the rest."""
+    ids = (table.assistant, table.text_begin)
+    return Piece(ids, (Role.REPLY,) * len(ids))
+
+
 def offline_answer(table: TokenTable, text_ids: Sequence[int]) -> Piece:
     """The assistant's block. All of it is a target, as in the release."""
-    ids = (table.assistant, table.text_begin, *_require_text(table, text_ids), table.text_end)
-    return Piece(ids, (Role.REPLY,) * len(ids))
+    ids = (*_require_text(table, text_ids), table.text_end)
+    return offline_answer_begin(table) + Piece(ids, (Role.REPLY,) * len(ids))
 
 
 def online_stream(

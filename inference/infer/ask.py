@@ -1,0 +1,66 @@
+"""`soundflow infer mode=offline`: one question about each recording, or in text alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from inference.engine import Engine
+from inference.exchange import Answer, answer, prompt_of
+from inference.infer.recipe import InferRecipe
+from inference.infer.run import Devices
+from inference.profiles import profile_of
+from inference.sources.names import resolve
+from inference.sources.recordings import Reader, Recording
+from soundflow.errors import UserError
+from soundflow.logs import OUT
+
+
+def ask(
+    recipe: InferRecipe, *, as_json: bool = False, devices: Devices | None = None
+) -> list[Answer]:
+    """Asks the question of a recipe about each of its recordings and shows the answers.
+
+    Raises:
+        UserError: if nothing is asked, or checkpoint or a recording cannot be read or used.
+    """
+    devices = devices or Devices()
+    if recipe.question is None and not recipe.audio:
+        raise UserError("nothing was asked", "name recordings, a question=, or both")
+    sources = resolve(recipe.audio) if recipe.audio else ()
+    engine = devices.open_engine(
+        recipe.checkpoint, recipe.device, recipe.precision, profile_of(recipe.profile)
+    )
+    reader = Reader(
+        engine.spec, recipe.packet_s, recipe.pcm_rate_hz, devices.standard_input,
+        devices.open_microphone,
+    )  # fmt: skip
+    recordings: Iterator[Recording | None] = iter([None])
+    if sources:
+        recordings = map(reader.open, sources)
+    return [_ask_one(engine, recipe, recording, as_json=as_json) for recording in recordings]
+
+
+def _ask_one(
+    engine: Engine, recipe: InferRecipe, recording: Recording | None, *, as_json: bool
+) -> Answer:
+    prompt = prompt_of(engine, recipe.question, recording, recipe.session.system)
+    name = None if recording is None else recording.name
+    if as_json:
+        found = answer(engine, prompt, recipe.session.sampling)
+        line = {"recording": name, "question": recipe.question, **asdict(found)}
+        sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+        return found
+    if name is not None:
+        OUT.print(name, style="bold", soft_wrap=True)
+    found = answer(
+        engine,
+        prompt,
+        recipe.session.sampling,
+        lambda text: OUT.print(text, end="", soft_wrap=True),
+    )
+    ended = "" if found.reason == "end" else f" ({found.reason})"
+    OUT.print(ended, style="dim")
+    return found
