@@ -79,12 +79,12 @@ def recipe_of(args: argparse.Namespace) -> InferRecipe:
         overrides.append("real_time=true")
     if device is not None:
         audio.append(f"{MICROPHONE}:{device}" if device else MICROPHONE)
-    asked: dict[str, Any] = {}
-    if args.ask is not None:  # a text, which may hold what means something in a setting
-        asked = {"mode": "offline", "question": args.ask}
+    # A question is text, which may hold what means something in a setting.
+    asked: dict[str, Any] = {} if args.ask is None else {"mode": "offline", "question": args.ask}
     if Path(args.source).suffix in (".yaml", ".yml"):
         recipe = load(args.source, InferRecipe, overrides, command="infer")
-        return replace(recipe, **asked, **({"audio": tuple(audio)} if audio else {}))
+        recipe = replace(recipe, audio=tuple(audio)) if audio else recipe
+        return replace(recipe, **asked)
     tree = {**tree_of(overrides, "soundflow infer"), **asked}
     return build(
         InferRecipe, {"checkpoint": args.source, "audio": audio, **tree}, "soundflow infer"
