@@ -13,14 +13,17 @@ from data_build.pools.prepare import Preparer
 from data_build.recipe import BuildRecipe
 from data_build.scenes.source import SceneChat, SceneSource, scene_source
 from data_build.speech.rewriting.rewriter import ChatRewriter
-from data_build.speech.setup import speech_sources
+from data_build.speech.setup import make_aligners, speech_sources
+from data_build.speech.word_times import Aligner
 from data_build.tasks.context import PlannerResources
-from data_build.tasks.table import needs_of
+from data_build.tasks.table import needs_of, needs_word_times
+from data_build.tasks.word_timer import WordTimer
 from data_build.tfjp.spectrum import TfjpConfig
 from data_build.tokenize import Vocabulary, read_vocabulary
 from soundflow.endpoints.chat import ChatClient
 
 MATERIAL, CACHE = "material", "cache"  # folders beside the splits
+WORDS = "words"  # word times, in the cache
 SCENE_CLIPS = "kept"  # what scenes have generated or reprocessed
 
 
@@ -47,6 +50,9 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
     """Opens what `collect` wrote to the output folder; engines and models load at first use."""
     output = Path(recipe.output)
     preparer = Preparer(output / CACHE, recipe.prepare)
+    timer = WordTimer(
+        preparer.unprocessed, _aligners(recipe), output / CACHE / WORDS, recipe.speech.allow_even
+    )
     client = chat_client(recipe.llm, output / MATERIAL / CHAT_CACHE)
     rewriter = asked_for("rewrite", recipe.llm, client)
     speech = speech_sources(
@@ -62,12 +68,19 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
         resources = PlannerResources(
             speech=speech[name],
             prepare=preparer.prepare,
+            timed=timer.timed,
             scenes=_scenes(recipe, name, pools, preparer, client),
             probes=asked_for("probe", recipe.llm, client),
         )
         splits[name] = SplitContext(pools, resources)
     vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
     return BuildContext(recipe, splits, vocabulary, preparer, recipe.intervention_policy())
+
+
+def _aligners(recipe: BuildRecipe) -> dict[str, Aligner]:
+    """Those of the recipe, if a task needs word times."""
+    needed = any(needs_word_times(split.tasks) for split in recipe.splits.values())
+    return make_aligners(recipe.speech) if needed else {}
 
 
 def _scenes(

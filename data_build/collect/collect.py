@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from data_build.chat_use import asked_for, chat_client
 from data_build.collect.deal import FINGERPRINTS, deal
-from data_build.collect.feasible import label_problems, split_problems
+from data_build.collect.feasible import label_problems, split_problems, word_time_problems
 from data_build.collect.material import Seen, material
 from data_build.drops import Drop
 from data_build.pools.pools import CueEntry, PoolsIndex, TableEntry
@@ -134,7 +134,8 @@ def _collected(
     notes: tuple[str, ...],
 ) -> Collected:
     """The result, once all material is read."""
-    clips, missing, problems = 0, list[str](), label_problems(recipe, seen.labels)
+    clips, missing, problems = 0, list[str](), list[str]()
+    problems += label_problems(recipe, seen.labels) + word_time_problems(recipe, seen)
     for split, index in indices.items():
         tables = (*index.tables.values(), *(cue.table for cue in index.cues))
         clips += sum(table.rows for table in tables)

@@ -8,7 +8,8 @@ from data_build.collect.material import Seen
 from data_build.collect.traits import TRAITS
 from data_build.pools.pools import PoolsIndex
 from data_build.recipe import BuildRecipe
-from data_build.tasks.table import Need, needs_of
+from data_build.tasks.table import TASKS, Need, needs_of, needs_word_times
+from data_build.tasks.word_timer import REMEDY as WORD_TIMES_REMEDY
 from soundflow.errors import nearest
 
 # What a task needs -> the tables that must not be empty.
@@ -41,6 +42,27 @@ def label_problems(recipe: BuildRecipe, labels: Mapping[str, int]) -> list[str]:
             tail = f"did you mean {close!r}?" if close else _known(labels)
             problems.append(f"cue {cue.name!r}: no clip has the label {cue.label!r}; {tail}")
     return problems
+
+
+def word_time_problems(recipe: BuildRecipe, seen: Seen) -> list[str]:
+    """Tasks that need the time of every word, and speech that has neither times nor an aligner."""
+    if recipe.speech.allow_even:
+        return []
+    tasks: dict[str, None] = {}
+    speech: dict[str, dict[str, None]] = {}
+    for (split, table, language, corpus), _ in sorted(seen.unaligned.items()):
+        needing = needs_word_times(recipe.splits[split].tasks)
+        drawing = [task for task in needing if table in TASKS[task].needs]
+        tasks |= dict.fromkeys(drawing)
+        if drawing:
+            speech.setdefault(corpus, {})[language] = None
+    if not tasks:
+        return []
+    found = ", ".join(f"{corpus} ({', '.join(codes)})" for corpus, codes in speech.items())
+    return [
+        f"{', '.join(tasks)}: every word needs its time, and speech of {found} has neither word "
+        f"times nor an aligner: {WORD_TIMES_REMEDY}"
+    ]
 
 
 def split_problems(recipe: BuildRecipe, split: str, index: PoolsIndex, seen: Seen) -> list[str]:

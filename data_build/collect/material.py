@@ -22,6 +22,7 @@ from data_build.drops import Drop
 from data_build.labelling.policy import Policy, judged
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, Unspoken
+from data_build.speech.setup import is_unaligned
 from data_build.speech.speech_source import OWN_PHRASES
 from data_build.synth.kinds import sound_kind, synthesised_clip
 from data_build.tasks.config import CueConfig
@@ -52,11 +53,14 @@ class Seen:
         labels: how many clips have each label.
         rows: how many items each table has, over all splits.
         traits: (split, trait) -> how many of its items have it.
+        unaligned: (split, table, language, corpus) -> how much of its speech has neither word times
+            nor an aligner.
     """
 
     labels: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
     traits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unaligned: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
 
 
 def material(
@@ -120,6 +124,11 @@ def _dealt(recipe: BuildRecipe, deal: Deal, report: Report, seen: Seen) -> Itera
             report(Drop(STEP, item.id, "has a text that another split has", "choice"))
             continue
         seen.traits.update((split, trait) for trait in traits_of(item))
+        if isinstance(item, Clip) and is_unaligned(item, recipe.speech):
+            seen.unaligned.update(
+                (split, table, item.language or "en", item.origin.corpus)
+                for table in candidate.tables
+            )
         yield from (Assigned(split, name, item, is_cue=True) for name in candidate.cues)
         yield from (Assigned(split, table, item) for table in candidate.tables)
     deal.require(number + 1)

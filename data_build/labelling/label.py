@@ -53,7 +53,7 @@ from data_build.plans import (
     WatchFor,
 )
 from data_build.records import Clip, PlannedReply
-from data_build.speech.word_times import basis_of, spoken_units
+from data_build.speech.word_times import basis_of, known_after_s, spoken_units
 
 Replies = tuple[PlannedReply, ...]
 
@@ -158,7 +158,10 @@ class _Session:
         match self._instruction:
             case Transcribe("word"):
                 basis = basis_of(clip.words_by)
-                return tuple(PlannedReply(w.text, after_s=w.end_s, basis=basis) for w in clip.words)
+                return tuple(
+                    PlannedReply(word.text, after_s=known_after_s(word, basis), basis=basis)
+                    for word in clip.words
+                )
             case Transcribe("utterance"):
                 return (PlannedReply(clip.text),)
             case Transcribe("speaker"):
@@ -222,9 +225,10 @@ def wait_k(clip: Clip, k: int) -> Replies:
     longer than its source comes at the end (Ma et al. 2019, STACL, the wait-k policy).
     """
     targets = spoken_units(clip.translation, clip.translation_language)
-    last, basis = len(clip.words) - 1, basis_of(clip.words_by)
+    basis = basis_of(clip.words_by)
+    ends_s = [known_after_s(word, basis) for word in clip.words]
     return tuple(
-        PlannedReply(target, after_s=clip.words[min(k + number - 1, last)].end_s, basis=basis)
+        PlannedReply(target, after_s=ends_s[min(k + number, len(ends_s)) - 1], basis=basis)
         for number, target in enumerate(targets)
     )
 

@@ -124,6 +124,16 @@ class Preparer:
         _require_time_to_say(clip, prepared.source_s)
         return prepared
 
+    def unprocessed(self, clip: Clip) -> Float32:
+        """The samples of speech as its file has them, in whose time its words are.
+
+        Raises:
+            Dropped: if it cannot be read.
+        """
+        if isinstance(clip.audio, Recorded):
+            return self._read(clip, clip.audio, self._config.max_s + _LOOK_AHEAD_S)
+        return self.prepare(clip).samples
+
     def _prepared(self, clip: Clip) -> PreparedClip:
         key = self._key(clip)
         if key in self._bad:

@@ -17,6 +17,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 from soundflow.shards.schema import quantise
 from soundflow.shards.writer import flac_bytes
+from soundflow.text.normalize import primary_language
 
 Float32 = npt.NDArray[np.float32]
 
@@ -68,7 +69,7 @@ class TransformersAsr:
         audio = {"raw": samples, "sampling_rate": SAMPLE_RATE_HZ}
         options: dict[str, Any] = {}
         if getattr(generation, "is_multilingual", False):
-            code = language.split("-")[0].lower()
+            code = primary_language(language)
             options["generate_kwargs"] = {"language": code, "task": "transcribe"}
         return str(pipeline(audio, **options)["text"]).strip()
 
@@ -112,7 +113,7 @@ class HttpAsr:
         form = Form(
             fields={
                 "model": self.config.model,
-                "language": language.split("-")[0].lower(),
+                "language": primary_language(language),
                 "response_format": "json",
                 "temperature": "0",
             },

@@ -1,8 +1,8 @@
-"""Renders a text to a clip on disk: rewritten, spoken by one voice, checked, with word times.
+"""Renders a text to a clip on disk: rewritten, spoken by one voice, checked.
 
 ::
 
-    text ─▶ rewrite ─▶ synthesise ─▶ length, WER ─▶ word times ─▶ clip in the cache
+    text ─▶ rewrite ─▶ synthesise ─▶ length, WER ─▶ clip in the cache
                            ▲             │ fails
                            └── next take ┘ (at most ``retries`` times; then the text is dropped)
 
@@ -17,13 +17,12 @@ from dataclasses import asdict, dataclass, replace
 
 from data_build.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.drops import Drop, Dropped, unanswered
-from data_build.records import Voice, Word
+from data_build.records import Voice
 from data_build.speech.asr import AsrModel
 from data_build.speech.engines.engine import STEP, SpeechEngine, unspeakable
 from data_build.speech.gate import GateConfig, check
 from data_build.speech.rewriting.rewriter import Rewriter, Rewritten
 from data_build.speech.voices import fitted, synthesise
-from data_build.speech.word_times import Aligner
 from soundflow.endpoints.http_calls import CallFailure
 
 VERSION = 1  # raise when a rendering of the same text and voice changes
@@ -38,26 +37,22 @@ class Rendering:
     Attributes:
         said: the text as it was rewritten for speech, and how.
         clip: the audio in the cache.
-        words_by: where the word times come from; empty: there are none.
         take: which of the tries passed the gate.
         wer: word error rate that the gate measured; None: it checked the length alone.
     """
 
     said: Rewritten
     clip: CachedClip
-    words: tuple[Word, ...]
-    words_by: str
     take: int
     wer: float | None
 
 
 class Renderer:
-    """Renders texts with one set of engines, ASR models, aligner and rewriter.
+    """Renders texts with one set of engines, ASR models and rewriter.
 
     Args:
         engines: by the name that voices use.
         asr_models: language code -> model; other languages are checked by length alone.
-        aligner: None leaves the clips without word times.
     """
 
     def __init__(
@@ -66,14 +61,12 @@ class Renderer:
         cache: ClipCache,
         rewriter: Rewriter,
         asr_models: Mapping[str, AsrModel],
-        aligner: Aligner | None,
         gate: GateConfig,
     ) -> None:
         self.engines = engines
         self._cache = cache
         self._rewriter = rewriter
         self._asr_models = asr_models
-        self._aligner = aligner
         self._gate = gate
         self._refused: dict[str, Drop] = {}  # by key, so that nothing is refused twice
 
@@ -94,8 +87,7 @@ class Renderer:
         except CallFailure as failure:
             raise Dropped(unanswered(failure, STEP, repr(written))) from failure
         notes = clip.notes
-        words = tuple(Word(**word) for word in notes["words"])
-        return Rendering(said, clip, words, notes["words_by"], notes["take"], notes["wer"])
+        return Rendering(said, clip, notes["take"], notes["wer"])
 
     def _clip(self, text: str, voice: Voice) -> CachedClip:
         engine, asr_model = self.engines[voice.engine], self._asr_models.get(voice.language)
@@ -107,7 +99,6 @@ class Renderer:
                 "engine": engine.id,
                 "gate": asdict(self._gate),
                 "asr_model": asr_model.id if asr_model else None,
-                "aligner": self._aligner.id if self._aligner else None,
             }
         )
         stored = self._cache.get(key)
@@ -121,16 +112,7 @@ class Renderer:
             samples = synthesise(text, variant, engine)
             result = check(samples, text, voice.language, variant.rate, asr_model, self._gate)
             if result.passed:
-                times = (
-                    self._aligner.align(samples, text, voice.language) if self._aligner else None
-                )
-                notes = {
-                    "take": take,
-                    "wer": result.wer,
-                    "words": [vars(word) for word in times.words] if times else [],
-                    "words_by": times.by if times else "",
-                }
-                return self._cache.put(key, samples, notes)
+                return self._cache.put(key, samples, {"take": take, "wer": result.wer})
             reasons.append(result.reason)
         dropped = unspeakable(text, "no rendering passed the check", "; ".join(reasons))
         self._refused[key] = dropped.drop

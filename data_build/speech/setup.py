@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from functools import cache
-from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
 from data_build.clip_cache import ClipCache
+from data_build.records import Clip
+from data_build.speech.aligners.dtw import WhisperAligner
+from data_build.speech.aligners.hmm import HmmAligner
 from data_build.speech.asr import AsrModel, HttpAsr, HttpAsrConfig, TransformersAsr
 from data_build.speech.engines.engine import SpeechEngine
 from data_build.speech.engines.hibari import Hibari
@@ -22,11 +24,11 @@ from data_build.speech.rewriting.rewriter import Rewriter, RuleRewriter
 from data_build.speech.speech_source import SpeechSource
 from data_build.speech.voices import VoicePool
 from data_build.speech.whisper import Whisper
-from data_build.speech.word_times import Aligner, UniformAligner, WhisperAligner
+from data_build.speech.word_times import Aligner
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError, nearest
+from soundflow.text.normalize import primary_language
 
-Timing = Literal["none", "uniform", "whisper"]
 EMBEDDED = ("pico", "hibari", "kokoro")
 
 
@@ -39,7 +41,9 @@ class SpeechConfig:
         gate: when a rendering passes.
         asr_models: language -> "tiny.en", "base", a CTranslate2 folder, ``transformers:FOLDER``
             or ``http``; languages that are not named are checked by length alone.
-        word_times: "whisper" aligns with the ASR model of the language where that is Whisper.
+        aligners: language -> what finds the words of a text in its audio, where the corpus gives no
+            times: ``pocketsphinx`` (English), or a Whisper as under ``asr_models``.
+        allow_even: whether words of other languages may be spread evenly over their audio.
         kokoro_voices: folder of Kokoro's voice files.
         servers: engine name -> TTS server, besides the embedded engines.
         asr_server: the server behind ``http``.
@@ -48,7 +52,8 @@ class SpeechConfig:
     pool: VoicePool = field(default_factory=VoicePool)
     gate: GateConfig = field(default_factory=GateConfig)
     asr_models: dict[str, str] = field(default_factory=lambda: {"en": "tiny.en"})
-    word_times: Timing = "none"
+    aligners: dict[str, str] = field(default_factory=lambda: {"en": "pocketsphinx"})
+    allow_even: bool = False
     kokoro_voices: str = ""
     servers: dict[str, HttpVoicesConfig] = field(default_factory=dict)
     asr_server: HttpAsrConfig | None = None
@@ -90,7 +95,7 @@ def make_renderer(config: SpeechConfig, clips: ClipCache, rewriter: Rewriter) ->
         UserError: if a package or a folder that the recipe names is not there.
     """
     asr_models = {
-        language.split("-")[0].lower(): _asr_model(name, config)
+        primary_language(language): _asr_model(name, config)
         for language, name in config.asr_models.items()
     }
     named = dict.fromkeys(voice.split(":", 1)[0] for voice in config.pool.voices)
@@ -99,7 +104,6 @@ def make_renderer(config: SpeechConfig, clips: ClipCache, rewriter: Rewriter) ->
         cache=clips,
         rewriter=rewriter,
         asr_models=asr_models,
-        aligner=_aligner(config.word_times, asr_models),
         gate=config.gate,
     )
 
@@ -136,15 +140,23 @@ def _asr_model(name: str, config: SpeechConfig) -> AsrModel:
     return Whisper(name)
 
 
-def _aligner(timing: Timing, asr_models: Mapping[str, AsrModel]) -> Aligner | None:
-    if timing == "none":
-        return None
-    if timing == "uniform":
-        return UniformAligner()
-    whispers = {n: model for n, model in asr_models.items() if isinstance(model, Whisper)}
-    if not whispers:
-        raise UserError(
-            "word_times 'whisper' needs a Whisper model",
-            "name 'tiny.en' or 'base' under speech.asr_models, or use 'uniform'",
-        )
-    return WhisperAligner(whispers)
+def make_aligners(config: SpeechConfig) -> dict[str, Aligner]:
+    """Language code -> its aligner; models are loaded at the first use.
+
+    Raises:
+        UserError: if a package or a folder that the recipe names is not there.
+    """
+    return {
+        primary_language(language): _aligner(name) for language, name in config.aligners.items()
+    }
+
+
+def is_unaligned(clip: Clip, config: SpeechConfig) -> bool:
+    """Whether speech has neither word times nor an aligner for its language."""
+    known = {primary_language(language) for language in config.aligners}
+    language = primary_language(clip.language or "en")
+    return clip.kind == "speech" and not clip.words and language not in known
+
+
+def _aligner(name: str) -> Aligner:
+    return HmmAligner() if name == "pocketsphinx" else WhisperAligner(name)

@@ -23,6 +23,7 @@ from data_build.speech.render import Renderer
 from data_build.speech.rewriting.rewriter import strip_markup
 from data_build.speech.voices import VoicePool, draw_voices
 from soundflow.protocol.timebase import to_seconds
+from soundflow.text.normalize import primary_language
 
 OWN_PHRASES = Origin("SoundFlow phrases", "Apache-2.0")
 
@@ -66,7 +67,7 @@ class SpeechSource:
         Raises:
             UserError: if the pool has no voice of the language, or not enough different ones.
         """
-        code = language.split("-")[0].lower()
+        code = primary_language(language)
         if code not in self._voices:
             engines = self._renderer().engines
             drawn = draw_voices(self._pool, engines, code, self._counts, self._seed)
@@ -143,8 +144,6 @@ class SpeechSource:
             duration_s=to_seconds(rendering.clip.n_samples),
             text=rendering.said.text,
             speaker=voice.id,
-            words=rendering.words,
-            words_by=rendering.words_by,
             notes={
                 **clip.notes,
                 "voice": vars(voice),

@@ -25,6 +25,7 @@ from data_build.records import Word
 from data_build.speech.asr import Float32
 from soundflow.atomic import atomic_write
 from soundflow.errors import UserError, not_installed
+from soundflow.text.normalize import primary_language
 
 WINDOW_S = 30.0
 _STEP_S = 0.02
@@ -138,7 +139,7 @@ class Whisper:
         )
 
     def _known(self, language: str) -> str:
-        code = language.split("-")[0].lower()
+        code = primary_language(language)
         if code != "en" and not _model(self._folder).model.is_multilingual:
             raise UserError(
                 f"Whisper {self._name!r} knows English only, the text is {language!r}",

@@ -20,6 +20,7 @@ from data_build.speech.speech_source import SpeechSource
 from data_build.tasks.config import TasksConfig
 from data_build.tasks.wording import phrase, phrases, shortened
 from soundflow.endpoints.chat import ChatClient
+from soundflow.text.normalize import primary_language
 
 T = TypeVar("T")
 STEP = "plan"
@@ -36,12 +37,14 @@ class PlannerResources:
 
     Attributes:
         prepare: gives the samples of a clip.
+        timed: gives speech the times of its words.
         scenes: None where no task of the split needs scenes.
         probes: the chat model that writes late questions; None: the rules do.
     """
 
     speech: SpeechSource
     prepare: Callable[[Clip], PreparedClip]
+    timed: Callable[[Clip], Clip]
     scenes: SceneSource | None = None
     probes: ChatClient | None = None
 
@@ -74,7 +77,7 @@ class SessionVoices:
 
     def of(self, role: str, language: str) -> Voice:
         """The voice of ``role`` in a language, drawn when it first speaks."""
-        code = language.split("-")[0].lower()
+        code = primary_language(language)
         if (role, code) not in self._drawn:
             voice = self._speech.voice(code, self._rng)
             for _ in range(_OTHER_VOICES):

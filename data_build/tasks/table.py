@@ -41,6 +41,7 @@ class Task:
         needs: what it draws from.
         replies: what the assistant says, and when, in one line.
         interleaved: conversation into which the stage-4 mix-ins go.
+        word_times: whether its speech needs the time of every word.
     """
 
     name: str
@@ -49,23 +50,25 @@ class Task:
     needs: tuple[Need, ...]
     replies: str
     interleaved: bool = False
+    word_times: bool = False
 
 
 _TABLE = (
     # real time asr
     Task("transcribe_words", "real_time_asr", transcription.plan_words, ("speech",),
-         "the words that ended in a chunk, after that chunk"),
+         "the words that ended in a chunk, after that chunk", word_times=True),
     Task("transcribe_utterances", "real_time_asr", transcription.plan_utterances, ("speech",),
          "the transcript, when the utterance ends"),
     Task("transcribe_in_noise", "real_time_asr", transcription.plan_words_in_noise,
-         ("speech", "sounds"), "the words as they end, with other sounds behind the speech"),
+         ("speech", "sounds"), "the words as they end, with other sounds behind the speech",
+         word_times=True),
     Task("transcribe_speakers", "real_time_asr", transcription.plan_speakers, ("speech",),
          "each utterance when it ends, with the number of its speaker"),
     # streaming translation
     Task("translate_segments", "streaming_translation", translation.plan_segments, ("translated",),
          "the translation, when the segment ends"),
     Task("translate_wait_k", "streaming_translation", translation.plan_wait_k, ("translated",),
-         "one word of the translation for each source word, k words behind"),
+         "one word of the translation for each source word, k words behind", word_times=True),
     Task("translate_on_request", "streaming_translation", translation.plan_on_request,
          ("translated",), "translations after a spoken request, nothing before it"),
     Task("interpret_conversation", "streaming_translation", translation.plan_conversation,
@@ -186,6 +189,11 @@ def needs_of(tasks: Mapping[str, float], offline: Mapping[str, float]) -> frozen
     for form, (_, needs) in FORMS.items():
         needed.update(needs if offline.get(form, 0) > 0 else ())
     return frozenset(needed)
+
+
+def needs_word_times(tasks: Mapping[str, float]) -> tuple[str, ...]:
+    """The tasks with a positive weight whose speech needs the time of every word."""
+    return tuple(name for name, weight in tasks.items() if weight > 0 and TASKS[name].word_times)
 
 
 def uses_judged_sounds(tasks: Mapping[str, float]) -> bool:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from data_build.drops import Drop, Dropped
 from data_build.plans import Item, Transcribe
-from data_build.records import Clip, Word
-from data_build.speech.word_times import spoken_units
+from data_build.records import Clip
 from data_build.tasks.context import STEP, Planned, PlannerContext, behind
 
 SPEECH = "speech"  # name of speech that is not addressed to the assistant
@@ -16,10 +14,7 @@ _MOST_UTTERANCES = 12
 
 
 def plan_words(ctx: PlannerContext) -> Planned:
-    """Every word is due when it ends; words that end in one chunk are one partial transcript.
-
-    Where nothing gives word times they are spread evenly over the clip, and the notes say so.
-    """
+    """Every word is due when it ends; words that end in one chunk are one partial transcript."""
     return _word_by_word(ctx, [])
 
 
@@ -57,33 +52,15 @@ def plan_speakers(ctx: PlannerContext) -> Planned:
     )
 
 
-def timed(ctx: PlannerContext, clip: Clip) -> Clip:
-    """The clip with times of its words: of its source, engine or aligner, or a guess ("even").
-
-    Raises:
-        Dropped: if the clip cannot be read.
-    """
-    if clip.words:
-        return clip
-    words = evenly_spread(clip, ctx.resources.prepare(clip).source_s)
-    return replace(clip, words=words, words_by="even")
-
-
-def evenly_spread(clip: Clip, length_s: float) -> tuple[Word, ...]:
-    """Word times in proportion to the letters, where nothing better is known."""
-    spelt = spoken_units(clip.text, clip.language or "en")
-    letters = max(sum(map(len, spelt)), 1)
-    words, at = [], 0
-    for text in spelt:
-        start, at = at, at + len(text)
-        words.append(Word(text, length_s * start / letters, length_s * at / letters))
-    return tuple(words)
+def timed_by(clips: Sequence[Clip]) -> str:
+    """What gave the times of the words, for the provenance."""
+    return "+".join(sorted({clip.words_by or "source" for clip in clips}))
 
 
 def _word_by_word(ctx: PlannerContext, beside: Sequence[Item]) -> Planned:
-    clips = [timed(ctx, clip) for clip in _utterances(ctx)]
+    clips = [ctx.resources.timed(clip) for clip in _utterances(ctx)]
     items = [*(Item(clip, SPEECH) for clip in clips), *beside]
-    notes = {"word_times": "+".join(sorted({clip.words_by or "source" for clip in clips}))}
+    notes = {"word_times": timed_by(clips)}
     return ctx.instructed("transcribe_word", Transcribe("word"), items, notes, least=1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from data_build.plans import Item, Translate
 from data_build.records import Clip
 from data_build.tasks.context import Planned, PlannerContext
-from data_build.tasks.transcription import SPEECH, timed
+from data_build.tasks.transcription import SPEECH, timed_by
 from data_build.tasks.wording import language_name
 
 _SPEAKER = "speaker"
@@ -20,8 +20,8 @@ def plan_segments(ctx: PlannerContext) -> Planned:
 def plan_wait_k(ctx: PlannerContext) -> Planned:
     """The translation follows the source word by word, k words behind."""
     k = ctx.config.translation.wait_k
-    clips = [timed(ctx, clip) for clip in _utterances(ctx)]
-    notes = {"wait_k": k, "word_times": "+".join(sorted({c.words_by or "source" for c in clips}))}
+    clips = [ctx.resources.timed(clip) for clip in _utterances(ctx)]
+    notes = {"wait_k": k, "word_times": timed_by(clips)}
     words = {**_into(clips[0]), "k": str(k)}
     kind = "translate_wait_k"
     return ctx.instructed(kind, Translate(k), _items(clips), notes, least=1, **words)

@@ -17,6 +17,13 @@ from soundflow.text.mandarin_numbers import NUMERAL, read_number, say_digits
 
 VERSION = 2  # printed beside every score: another version is another ruler
 BY_CHARACTER = frozenset({"zh", "ja", "yue"})
+
+
+def primary_language(tag: str) -> str:
+    """The language of a tag without script and region: "zh" of "zh-Hant-TW"."""
+    return tag.split("-")[0].lower()
+
+
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _BETWEEN_LATIN = re.compile(r"(?<=[a-z])(?:(?!')[\W_])+(?=[a-z])")
 _ENGLISH = re.compile(r"[a-z]+(?:[ '-]+[a-z]+)+")  # several words: numerals among them
@@ -55,7 +62,7 @@ def normalise(text: str, language: str = "en") -> str:
 
 def units(text: str, language: str = "en") -> list[str]:
     """What is counted in an error rate: words, or characters in `BY_CHARACTER` languages."""
-    code = language.split("-")[0].lower()
+    code = primary_language(language)
     if code == "en":
         levelled = str(_whisper_english()(unicodedata.normalize("NFKC", text)))
         for pattern, replacement in _SPELLING:

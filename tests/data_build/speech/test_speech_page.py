@@ -30,5 +30,14 @@ def test_a_block_is_part_of_a_recipe(number: int, tmp_path: Path) -> None:
 
 def test_the_page_shows_every_part() -> None:
     shown = "\n".join(BLOCKS)
-    for key in ("pool:", "servers:", "asr_server:", "gate:", "asr_models:", "word_times:", "llm:"):
+    for key in (
+        "pool:",
+        "servers:",
+        "asr_server:",
+        "gate:",
+        "asr_models:",
+        "aligners:",
+        "allow_even:",
+        "llm:",
+    ):
         assert key in shown

@@ -40,7 +40,6 @@ from data_build.tasks.config import (
 )
 from data_build.tasks.context import PlannerContext, PlannerResources
 from data_build.tasks.table import TASKS, plan_stream
-from data_build.tasks.transcription import evenly_spread
 
 OWN = Origin("test", "CC0-1.0")
 CONFIG = TasksConfig(
@@ -119,10 +118,14 @@ def prepare(clip: Clip) -> PreparedClip:
     return PreparedClip(np.zeros(32_000, np.float32))
 
 
+def timed(clip: Clip) -> Clip:
+    return clip if clip.words else replace(clip, words=(Word(clip.text, 0.2, 0.4),), words_by="an")
+
+
 def planned(
     task: str, number: int, voices: int = 4, pools: Pools = POOLS, config: TasksConfig = CONFIG
 ) -> StreamPlan:
-    resources = PlannerResources(cast(Any, Voices(voices)), prepare)
+    resources = PlannerResources(cast(Any, Voices(voices)), prepare, timed)
     seed = StreamSeed(1, "train", number)
     return plan_stream(
         f"s{number}", task, "", PlannerContext.of(pools, resources, config, 20.0, seed, [].append)
@@ -245,13 +248,14 @@ def test_only_what_calls_for_help_is_answered() -> None:
             assert bool(replies) == (item.clip in ALARMS)
 
 
-def test_words_come_with_their_times_or_say_that_they_are_spread() -> None:
+def test_words_come_with_the_times_of_their_corpus_or_are_timed() -> None:
     for plan in plans("transcribe_words", 30):
         for item, replies in zip(plan.items, labelled(plan).replies, strict=True):
             if item.address is None:
-                assert [r.text for r in replies] == item.clip.text.split()
-                assert (item.clip.words_by == "even") == (item.clip.text == "turn on")
-    assert [w.end_s for w in evenly_spread(speech("ab abcdef"), 2.0)] == [0.5, 2.0]
+                known = item.clip.text == "good day"
+                assert [r.text for r in replies] == (["good", "day"] if known else ["turn on"])
+                assert {r.basis for r in replies} == {"known" if known else "measured"}
+        assert set(plan.notes["word_times"].split("+")) <= {"source", "an"}
 
 
 INSTRUCTED = (

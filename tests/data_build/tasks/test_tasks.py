@@ -130,7 +130,7 @@ def test_words_are_written_while_they_are_spoken(
         if task == "transcribe_words":  # behind the other one there may be an alarm
             assert " ".join(written) == " ".join(i.text for i in heard)
         assert len(written) > len(heard)
-        assert record.provenance["notes"]["word_times"] == "uniform"
+        assert record.provenance["notes"]["word_times"].startswith("pocketsphinx-")
         # partial transcripts come during the speech, not after it
         first = heard[0]
         assert first.reply_chunks[0] * 6_400 < first.start_samples + first.n_samples
