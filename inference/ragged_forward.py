@@ -84,24 +84,39 @@ def ragged_forward(
     return hidden
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Group:
-    """Neighbouring rows, with the same number of queries each.
+    """Neighbouring rows, with the same number of queries each, for one call of attention.
 
     Attributes:
         row: the first one.
-        rows: how many.
         queries: of each row.
+        rows: how many.
+        held: positions of all of them.
         end: the length of the longest.
         mask: (rows, 1, queries, end) additive: a query sees its own position and all before it;
             None where all of them see everything.
     """
 
     row: int
-    rows: int
     queries: int
-    end: int
-    mask: Tensor | None
+    rows: int = 0
+    held: int = 0
+    end: int = 0
+    mask: Tensor | None = None
+
+    def takes(self, segment: Segment, queries: int) -> bool:
+        padded = max(self.end, segment.end) * (self.rows + 1)
+        return (
+            queries == self.queries
+            and segment.row == self.row + self.rows
+            and padded <= MAX_PADDED_SHARE * (self.held + segment.end)
+        )
+
+    def add(self, segment: Segment) -> None:
+        self.rows += 1
+        self.held += segment.end
+        self.end = max(self.end, segment.end)
 
 
 def _groups(
@@ -111,39 +126,29 @@ def _groups(
     positions: Tensor,
     dtype: torch.dtype,
 ) -> list[_Group]:
-    """Puts queries together that one call of attention can answer.
+    """Groups of the queries of all segments, in order.
 
     Args:
         counts: queries of each segment.
-        places: (queries of all segments,) their positions, one segment after another.
+        places: (queries,) their positions, one segment after another.
         positions: the same on the device.
     """
-    runs: list[list[Segment]] = []
-    queries: list[int] = []
-    held = 0
-    for segment, n in zip(segments, counts.tolist(), strict=True):
-        if not n:
+    groups: list[_Group] = []
+    for segment, queries in zip(segments, counts.tolist(), strict=True):
+        if not queries:
             continue
-        if runs and n == queries[-1] and segment.row == runs[-1][-1].row + 1:
-            longest = max(segment.end, max(s.end for s in runs[-1]))
-            if longest * (len(runs[-1]) + 1) <= MAX_PADDED_SHARE * (held + segment.end):
-                runs[-1].append(segment)
-                held += segment.end
-                continue
-        runs.append([segment])
-        queries.append(n)
-        held = segment.end
-    groups, at = [], 0
-    for run, n in zip(runs, queries, strict=True):
-        end, span = max(s.end for s in run), slice(at, at + len(run) * n)
-        mask = None
-        if places[span].min() < end - 1:
-            columns = torch.arange(end, device=positions.device)
-            hidden = columns > positions[span].view(len(run), 1, n, 1)
-            mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device)
-            mask.masked_fill_(hidden, float("-inf"))
-        groups.append(_Group(run[0].row, len(run), n, end, mask))
+        if not groups or not groups[-1].takes(segment, queries):
+            groups.append(_Group(segment.row, queries))
+        groups[-1].add(segment)
+    at = 0
+    for group in groups:
+        span = slice(at, at + group.rows * group.queries)
         at = span.stop
+        if places[span].min() < group.end - 1:
+            columns = torch.arange(group.end, device=positions.device)
+            hidden = columns > positions[span].view(group.rows, 1, group.queries, 1)
+            group.mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device)
+            group.mask.masked_fill_(hidden, float("-inf"))
     return groups
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 EMOTIONS = ("happy", "sad", "angry", "surprise", "normal", "urgent")
 
@@ -52,7 +53,7 @@ class TokenTable:
     def named_ids(self) -> dict[str, int]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "vocab_size"}
 
-    @property
+    @cached_property
     def control_ids(self) -> frozenset[int]:
         return frozenset(self.named_ids().values())
 

@@ -22,7 +22,7 @@ from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from inference.sources.recordings import Recording
 
-ENCODE_CHUNKS = 256
+ENCODE_CHUNKS = 64
 
 Float32 = npt.NDArray[np.float32]
 
