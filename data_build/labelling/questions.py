@@ -125,7 +125,7 @@ def _evidence(setting: Setting, classes: Sequence[str]) -> int:
     sounds = [name for name in classes if name in known.classes]
     if any(known.is_any(name, setting.unwelcome) for name in sounds):
         return -1
-    return sum(known.is_any(name, (*setting.welcome, *setting.ambient)) for name in sounds)
+    return sum(known.is_instance(name, setting.welcome) for name in sounds)
 
 
 def unsettled(where: AudibleItem, reason: str) -> Dropped:

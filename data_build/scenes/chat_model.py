@@ -22,13 +22,12 @@ import numpy as np
 from data_build.drops import Drop, Dropped
 from data_build.scenes.config import PlanConfig
 from data_build.scenes.ground import GROUND_STEP
-from data_build.scenes.ontology import Ontology, ontology
+from data_build.scenes.ontology import TIMES_OF_DAY, Ontology, ontology
 from data_build.scenes.plan import PLAN_STEP
 from data_build.scenes.refine import REFINE_STEP, Refined, check_refined
 from data_build.scenes.scene import (
     MAX_EVENTS,
     MIN_EVENTS,
-    TIMES_OF_DAY,
     Annotation,
     Plan,
     Scene,

@@ -109,7 +109,10 @@ class Grounder:
         """
         search = _Search(self, event, refined, report)
         length_s = None if event.role == "ambient" else event.duration_s
-        for found in self.library.search(refined.query, TOP, seed=seed, length_s=length_s):
+        classes = (event.sound, *(tag for tag in refined.tags if tag != event.sound))
+        for found in self.library.search(
+            refined.query, TOP, seed=seed, length_s=length_s, classes=classes
+        ):
             grounded = search.attempt(found.clip, "retrieved")
             if grounded is not None:
                 return grounded

@@ -4,7 +4,7 @@
 
     ontology.tsv   551 classes: name, AudioSet id, parent, place, roles, usual length
     labels.tsv     what data sets call them ("crying_baby")
-    rules.tsv      exclusions, order, kinship, each between whole branches
+    rules.tsv      exclusions, order, times of day, evidence, each for whole branches
     settings.tsv   places a scene can happen in, and what belongs there
 
 A hint or rule given for a class holds for everything under it.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -23,6 +24,7 @@ from typing import Literal
 from data_build.records import TrackRole
 
 Place = Literal["in", "out", "any"]
+TIMES_OF_DAY = ("early morning", "morning", "noon", "afternoon", "evening", "night")
 
 _FOLDER = Path(__file__).parent
 _ROLES: dict[str, TrackRole] = {"f": "foreground", "b": "background", "a": "ambient"}
@@ -52,14 +54,26 @@ class SoundClass:
 
 @dataclass(frozen=True)
 class Setting:
-    """A place a scene can happen in; the tuples hold class names, each with its branch."""
+    """A place a scene can happen in; the tuples hold class names, each with its branch.
+
+    Attributes:
+        times: of day.
+        ambient, front, behind: what may lie under a scene, happen close by, be heard from afar.
+        unwelcome: what does not belong there, even if it is under one of those.
+    """
 
     name: str
     place: Place
     phrase: str
+    times: frozenset[str]
     ambient: tuple[str, ...]
-    welcome: tuple[str, ...]
+    front: tuple[str, ...]
+    behind: tuple[str, ...]
     unwelcome: tuple[str, ...]
+
+    @property
+    def welcome(self) -> tuple[str, ...]:
+        return *self.ambient, *self.front, *self.behind
 
 
 Pairs = frozenset[tuple[str, str]]
@@ -74,7 +88,11 @@ class Ontology:
     settings: tuple[Setting, ...]
     exclude: Pairs
     before: Pairs
-    kin: Pairs
+    alike: Pairs
+    apart: frozenset[str]
+    incidents: frozenset[str]
+    caused: frozenset[str]
+    when: Mapping[str, frozenset[str]]
 
     def find(self, label: str) -> SoundClass | None:
         """The class that a label, display name or AudioSet id means, or None."""
@@ -86,6 +104,10 @@ class Ontology:
 
     def is_any(self, name: str, branches: Iterable[str]) -> bool:
         return not set(self.classes[name].lineage).isdisjoint(branches)
+
+    def is_instance(self, name: str, branches: Iterable[str]) -> bool:
+        """Whether a class is one of the branches or under it, and no kind of its own there."""
+        return any(self.is_a(name, b) and name in self.instances(b) for b in branches)
 
     def related(self, one: str, other: str) -> bool:
         """Whether one is the other or a descendant of it."""
@@ -108,13 +130,36 @@ class Ontology:
         return self.precedes(one, other) or self.precedes(other, one)
 
     def evidence(self, name: str) -> tuple[str, ...]:
-        """Tags whose presence is enough evidence for a class: its branch and its kin's branches."""
-        found = dict.fromkeys(self.under(name))
-        for kin, other in sorted(self.kin):
-            if self.related(kin, name):
-                broader = self.is_a(kin, other)
-                found.update(dict.fromkeys((other,) if broader else self.under(other)))
+        """The classes of clips that are an instance of a class, itself first.
+
+        A class is evidence for those above it, unless one on the way is a kind of its own; never
+        for its siblings.
+        """
+        found = dict.fromkeys(self.instances(name))
+        found.update(dict.fromkeys(b for a, b in sorted(self.alike) if a in found))
         return tuple(found)
+
+    def instances(self, name: str) -> tuple[str, ...]:
+        """The class, and what is under it without being a kind of its own."""
+        if name not in self._known_instances:
+            above = set(self.classes[name].lineage)
+            self._known_instances[name] = tuple(
+                below
+                for below in self.under(name)
+                if self.apart.isdisjoint(set(self.classes[below].lineage) - above)
+            )
+        return self._known_instances[name]
+
+    def times(self, name: str) -> frozenset[str]:
+        """The times of day at which a sound is heard."""
+        rows = (self.when[up] for up in self.classes[name].lineage if up in self.when)
+        return frozenset(TIMES_OF_DAY).intersection(*rows)
+
+    def clashes(self, one: str, other: str) -> bool:
+        """Whether the two never share a scene: they exclude each other, or are two incidents of
+        which none leads to the other."""
+        both = self.is_any(one, self.incidents) and self.is_any(other, self.incidents)
+        return self.excluded(one, other) or (both and not self.ordered(one, other))
 
     def _holds(self, pairs: Pairs, one: str, other: str) -> bool:
         key = (id(pairs), one, other)
@@ -127,6 +172,10 @@ class Ontology:
 
     @cached_property
     def _answers(self) -> dict[tuple[int, str, str], bool]:
+        return {}
+
+    @cached_property
+    def _known_instances(self) -> dict[str, tuple[str, ...]]:
         return {}
 
     @cached_property
@@ -168,16 +217,20 @@ def ontology() -> Ontology:
     for row in _rows("ontology.tsv"):
         parent = classes[row["parent"]] if row["parent"] != "-" else None
         classes[row["name"]] = _sound_class(row, parent)
-    pairs: dict[str, set[tuple[str, str]]] = {"exclude": set(), "before": set(), "kin": set()}
+    rules: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for row in _rows("rules.tsv"):
-        pairs[row["rule"]].add((row["first"], row["second"]))
+        rules[row["rule"]].add((row["first"], row["second"]))
     return Ontology(
         classes=classes,
         labels={row["label"]: row["class"] for row in _rows("labels.tsv")},
         settings=tuple(_setting(row) for row in _rows("settings.tsv")),
-        exclude=frozenset(pairs["exclude"]),
-        before=frozenset(pairs["before"]),
-        kin=frozenset(pairs["kin"]),
+        exclude=frozenset(rules["exclude"]),
+        before=frozenset(rules["before"]),
+        alike=frozenset(rules["alike"]),
+        apart=frozenset(name for name, _ in rules["apart"]),
+        incidents=frozenset(name for name, _ in rules["incident"]),
+        caused=frozenset(name for name, _ in rules["caused"]),
+        when={name: frozenset(times.split(", ")) for name, times in rules["when"]},
     )
 
 
@@ -234,8 +287,10 @@ def _setting(row: dict[str, str]) -> Setting:
         name=row["name"],
         place="in" if row["place"] == "in" else "out",
         phrase=row["phrase"],
+        times=frozenset(TIMES_OF_DAY if row["times"] == "-" else row["times"].split(", ")),
         ambient=_names(row["ambient"]),
-        welcome=_names(row["welcome"]),
+        front=_names(row["front"]),
+        behind=_names(row["behind"]),
         unwelcome=_names(row["unwelcome"]),
     )
 

@@ -2,9 +2,9 @@
 
 ::
 
-    bag ─▶ a setting that suits most of it ─▶ an ambient texture
-        ─▶ every sound that fits the setting and the sounds already chosen
-        ─▶ tracks, order, lengths, words ─▶ scene
+    bag ─▶ a setting that has most of it ─▶ its ambient texture
+        ─▶ every sound that belongs there, then, and goes with the sounds already chosen
+        ─▶ order, time of day, words ─▶ scene
     the rest ─▶ the same once more ─▶ a second scene
 
 Here the ontology decides and no server is asked; `data_build.scenes.chat_model` plans with a chat
@@ -13,7 +13,7 @@ model. The scenes of both pass `scene.check`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from data_build.scenes.scene import Annotation, Plan, Scene
 from data_build.scenes.scene_builder import ProposedSound, SceneBuilder, propose
 
 PLAN_STEP = "plan_scene"
+NEARLY = 0.5  # of the sounds that the best setting takes, for another one to be as good
 
 
 class Planner(Protocol):
@@ -42,12 +43,12 @@ class Planner(Protocol):
 class RulePlanner:
     """Plans by the ontology's hints and rules; the same bag and generator give the same scenes.
 
-    ``available``: classes that it may add to what is in the bag (`retrieval.groundable`); None:
-    all.
+    ``available``: classes of which there are clips, and how long those usually are, where it is
+    known; it adds no others to what is in the bag. None: any can be had.
     """
 
     config: PlanConfig = field(default_factory=PlanConfig)
-    available: frozenset[str] | None = None
+    available: Mapping[str, float | None] | None = None
 
     def plan(self, bag: Sequence[Annotation], rng: np.random.Generator) -> Plan:
         world = ontology()
@@ -58,7 +59,8 @@ class RulePlanner:
             if sound is None:
                 unused.append((annotation, "no label is a sound class"))
             else:
-                proposed.append(propose(sound, annotation, self.config, rng))
+                known = annotation.duration_s
+                proposed.append(propose(sound, known, self.config, rng, annotation))
         scenes: list[Scene] = []
         for _ in range(2):
             if not proposed:
@@ -73,20 +75,18 @@ class RulePlanner:
     def _scene(
         self, proposed: Sequence[ProposedSound], world: Ontology, rng: np.random.Generator
     ) -> tuple[Scene | None, list[ProposedSound]]:
-        """A scene in one of the settings that suit the sounds best, and the sounds not in it."""
+        """A scene in one of the settings that have most of the sounds, and the others."""
         shuffled = [proposed[i] for i in rng.permutation(len(proposed))]
-        rated: list[tuple[float, SceneBuilder]] = []
-        for setting in world.settings:
-            builder = SceneBuilder(setting, world, self.config, rng, self.available)
+        rated: list[tuple[int, SceneBuilder]] = []
+        for i in rng.permutation(len(world.settings)):
+            builder = SceneBuilder(world.settings[i], world, self.config, rng, self.available)
             rated.append((sum(builder.offer(p) for p in shuffled), builder))
         best = max(score for score, _ in rated)
-        if not best:
-            return None, list(proposed)
-        near = [builder for score, builder in rated if score >= 0.8 * best]
-        builder = near[int(rng.integers(len(near)))]
-        builder.complete()
-        taken = {id(p) for p in builder.sounds}
-        return builder.scene(), [p for p in proposed if id(p) not in taken]
+        for score, builder in rated:
+            if score and score >= NEARLY * best and builder.complete():
+                taken = {id(p) for p in builder.sounds}
+                return builder.scene(), [p for p in proposed if id(p) not in taken]
+        return None, list(proposed)
 
 
 def _sound_of(annotation: Annotation, world: Ontology) -> SoundClass | None:

@@ -59,7 +59,7 @@ def check_refined(refined: Refined, event: SubEvent, world: Ontology) -> tuple[s
 
 @dataclass(frozen=True)
 class RuleRefiner:
-    """Refines by the ontology: names, kin and materials."""
+    """Refines by the ontology: names, evidence and materials."""
 
     def refine(self, event: SubEvent, scene: Scene) -> Refined:
         world = ontology()

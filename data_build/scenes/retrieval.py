@@ -1,11 +1,15 @@
-"""The clip library: finds clips for a query by BM25 over captions, labels and their classes.
+"""The clip library: finds clips for a query by their labels, then by BM25 over their words.
 
 ::
 
     folder/
       library.json      what the segments hold
       segment-000000/   the BM25 arrays of 50 000 clips (memory-mapped)
+        labelled.npy    the clips of each class, class after class (memory-mapped)
       segment-000001/   ...
+
+Clips that are labelled with a wanted class come before all others, whatever the words of the query
+say: "music" means music, not the gong of a temple in a caption.
 
 The library is an index beside a table of clips; it holds no clip itself. It is written segment by
 segment, so a corpus of millions takes the memory of one, and searching maps files instead of
@@ -24,11 +28,12 @@ import os
 import re
 import shutil
 import socket
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
 import bm25s
@@ -42,28 +47,31 @@ from data_build.records import Clip
 from data_build.scenes.ontology import ontology
 from soundflow.atomic import disk_error
 
-LIBRARY_VERSION = 2  # raise when the same clips are indexed differently
+LIBRARY_VERSION = 3  # raise when the same clips are indexed differently
 SEGMENT_CLIPS = 50_000
 _K1, _B = 1.5, 0.75
 _WORD = re.compile(r"\w\w+")
 _STOP_WORDS = frozenset(STOPWORDS_EN)
 _HEAD = "library.json"
+_LABELLED = "labelled.npy"
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """A clip and how well it fits the query (any scale; higher is better).
 
-    ``misfit``: its length is not the wanted one; ``draw`` orders what is equally good.
+    ``rank``: of the first wanted class that it is labelled with; ``misfit``: its length is not the
+    wanted one; ``draw`` orders what is equally good.
     """
 
     clip: Clip
+    rank: int
     score: float
     misfit: bool
     draw: str
 
-    def order(self) -> tuple[float, bool, str]:
-        return -self.score, self.misfit, self.draw
+    def order(self) -> tuple[int, float, bool, str]:
+        return self.rank, -self.score, self.misfit, self.draw
 
 
 class Reranker(Protocol):
@@ -82,12 +90,6 @@ def clip_text(clip: Clip) -> str:
         if sound is not None:
             names.update(dict.fromkeys(sound.lineage[:3]))
     return " ".join([clip.caption, clip.text, *names]).strip()
-
-
-def groundable(had: Iterable[str]) -> frozenset[str]:
-    """The classes for which one of the classes ``had`` (of clips, of a generator) is evidence."""
-    world, known = ontology(), frozenset(had)
-    return frozenset(name for name in world.classes if not known.isdisjoint(world.evidence(name)))
 
 
 @lru_cache(maxsize=16_384)
@@ -136,13 +138,28 @@ def _write_segment(path: Path, clips: Sequence[Clip]) -> dict[str, Any]:
     index = bm25s.BM25(k1=_K1, b=_B, method="lucene")
     index.index(texts, show_progress=False)
     index.save(path, show_progress=False)
-    labels = {label for clip in clips for label in clip.labels}
-    found = (ontology().find(label) for label in labels)
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, clip in enumerate(clips):
+        for name in _classes(clip):
+            rows[name].append(row)
+    names = sorted(rows)
+    np.save(path / _LABELLED, np.array([row for name in names for row in rows[name]], np.int32))
     return {
         "clips": len(clips),
         "words": sum(map(len, texts)),
-        "classes": sorted({sound.name for sound in found if sound is not None}),
+        "classes": {name: len(rows[name]) for name in names},
+        "usual_s": {
+            name: round(median(lengths_s), 2)
+            for name in names
+            if (lengths_s := [s for row in rows[name] if (s := clips[row].duration_s)])
+        },
     }
+
+
+def _classes(clip: Clip) -> list[str]:
+    """The classes that a clip is labelled with."""
+    found = (ontology().find(label) for label in clip.labels)
+    return list(dict.fromkeys(sound.name for sound in found if sound is not None))
 
 
 def _segment_name(number: int) -> str:
@@ -166,9 +183,15 @@ class ClipLibrary:
             raise ValueError(f"{folder}: an index of {first} clips, not of {len(clips)}")
 
     @property
-    def classes(self) -> frozenset[str]:
-        """The sound classes that some clip is labelled with."""
-        return frozenset(name for segment in self._segments for name in segment.classes)
+    def classes(self) -> dict[str, float | None]:
+        """The sound classes that some clip is labelled with, and how long such clips usually are,
+        where it is known."""
+        found: dict[str, float | None] = {}
+        for segment in self._segments:
+            found.update(
+                {name: segment.usual_s.get(name, found.get(name)) for name in segment.classes}
+            )
+        return found
 
     def search(
         self,
@@ -177,8 +200,10 @@ class ClipLibrary:
         among: int = 30,
         seed: str = "",
         length_s: float | None = None,
+        classes: Sequence[str] = (),
     ) -> list[SearchResult]:
-        """The ``k`` best clips, best first.
+        """The ``k`` best clips, best first: those labelled with the first of ``classes``, with
+        another of them, then what the words of the query find.
 
         Of equally good clips (a thousand barks that are labelled "dog bark" and no more) those
         between half and twice ``length_s`` come first, then in an order drawn from ``seed``, or
@@ -186,17 +211,25 @@ class ClipLibrary:
         by words and meaning together.
         """
         words = tokens(query)
-        if not words or not self._segments:
+        if not (words or classes) or not self._segments:
             return []
         pool = max(k, among)
         statistics = _statistics(words, self._segments)
         scored: list[SearchResult] = []
         for segment in self._segments:
-            for row in segment.propose(words, pool, generator("search", seed, segment.first)):
+            rng = generator("search", seed, segment.first)
+            labelled = segment.labelled(classes[:1], pool, rng)
+            labelled += segment.labelled(classes[1:], pool, rng)
+            for row in dict.fromkeys([*labelled, *segment.propose(words, pool, rng)]):
                 clip = self._clips[row]
                 score = statistics.score(tokens(clip_text(clip)))
                 fits = length_s is None or 0.5 <= (clip.duration_s or 0.0) / length_s <= 2.0
-                scored.append(SearchResult(clip, round(score, 6), not fits, digest(seed, clip.id)))
+                scored.append(
+                    SearchResult(
+                        clip, _rank(clip, classes), round(score, 6), not fits,
+                        digest(seed, clip.id),
+                    )
+                )  # fmt: skip
         best = sorted(scored, key=SearchResult.order)[:pool]
         if self._reranker is not None and best:
             texts = [clip_text(candidate.clip) for candidate in best]
@@ -204,8 +237,15 @@ class ClipLibrary:
         return best[:k]
 
 
+def _rank(clip: Clip, classes: Sequence[str]) -> int:
+    """0: labelled with the first of the classes; 1: with another of them; 2: with none."""
+    names = _classes(clip)
+    return 2 if set(names).isdisjoint(classes) else 1 - (classes[0] in names)
+
+
 def _fused(best: Sequence[SearchResult], meaning: npt.NDArray[np.float32]) -> list[SearchResult]:
-    """Reciprocal rank fusion (Cormack, Clarke & Büttcher 2009, k = 60) of both rankings."""
+    """Reciprocal rank fusion (Cormack, Clarke & Büttcher 2009, k = 60) of both rankings; labels
+    still come first."""
     place = np.empty(len(best), int)
     place[np.lexsort((np.arange(len(best)), -meaning))] = np.arange(len(best))
     fused = [
@@ -244,13 +284,17 @@ def _statistics(words: Sequence[str], segments: Sequence[_Segment]) -> _Statisti
 
 @dataclass(frozen=True, eq=False)
 class _Segment:
-    """Clips ``first`` to ``first + clips`` of a library, their arrays mapped when first needed."""
+    """Clips ``first`` to ``first + clips`` of a library, their arrays mapped when first needed.
+
+    ``classes``: how many clips of each there are; ``usual_s``: their median length.
+    """
 
     folder: Path
     first: int
     clips: int
     words: int
-    classes: Sequence[str]
+    classes: Mapping[str, int]
+    usual_s: Mapping[str, float]
 
     def holding(self, word: str) -> int:
         """In how many clips the word is."""
@@ -273,6 +317,32 @@ class _Segment:
             drawn = rng.permutation(equal)[: k - len(better)]
             rows = np.concatenate((better, np.sort(drawn)))
         return [self.first + int(row) for row in rows]
+
+    def labelled(self, classes: Sequence[str], k: int, rng: np.random.Generator) -> list[int]:
+        """Up to ``k`` clips that are labelled with one of the classes; a draw of more."""
+        spans = [self._spans[name] for name in classes if name in self._spans]
+        count = sum(map(len, spans))
+        if not count:
+            return []
+        drawn = np.arange(count) if count <= k else rng.choice(count, k, replace=False)
+        ends = np.cumsum([len(span) for span in spans])
+        which = np.searchsorted(ends, drawn, side="right")
+        starts = np.array([span.start for span in spans]) - (ends - [len(span) for span in spans])
+        return [self.first + int(self._labelled[at]) for at in drawn + starts[which]]
+
+    @cached_property
+    def _spans(self) -> dict[str, range]:
+        """Where the clips of each class lie in `_labelled`."""
+        ends = list(itertools.accumulate(self.classes.values()))
+        return {
+            name: range(end - n, end)
+            for (name, n), end in zip(self.classes.items(), ends, strict=True)
+        }
+
+    @cached_property
+    def _labelled(self) -> npt.NDArray[np.int32]:
+        array: npt.NDArray[np.int32] = np.load(self.folder / _LABELLED, mmap_mode="r")
+        return array
 
     @cached_property
     def _index(self) -> Any:

@@ -19,9 +19,14 @@ from typing import Any, Literal
 import numpy as np
 
 from data_build.records import Clip, TrackRole
-from data_build.scenes.ontology import Ontology, Place, SoundClass, spoken_name
+from data_build.scenes.ontology import (
+    TIMES_OF_DAY,
+    Ontology,
+    Place,
+    SoundClass,
+    spoken_name,
+)
 
-TIMES_OF_DAY = ("early morning", "morning", "noon", "afternoon", "evening", "night")
 MIN_EVENTS, MAX_EVENTS = 3, 15
 MAX_AMBIENT = 2
 MAX_SENTENCE_WORDS = 80
@@ -192,7 +197,7 @@ def _order(scene: Scene, world: Ontology) -> Iterator[Violation]:
 def _exclusion(scene: Scene, world: Ontology) -> Iterator[Violation]:
     for at, event in enumerate(scene.events):
         for other in scene.events[at + 1 :]:
-            if world.excluded(event.sound, other.sound):
+            if world.clashes(event.sound, other.sound):
                 yield Violation("exclusion", f"{event.sound} with {other.sound}")
 
 

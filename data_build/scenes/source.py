@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from data_build.scenes.measure import Float32
 from data_build.scenes.onnx_models import open_sentence_encoder, open_tagger
 from data_build.scenes.plan import PLAN_STEP, Planner, RulePlanner
 from data_build.scenes.refine import Refiner, RuleRefiner
-from data_build.scenes.retrieval import ClipLibrary, Reranker, groundable
+from data_build.scenes.retrieval import ClipLibrary, Reranker
 from data_build.scenes.scene import MIN_EVENTS, Annotation, Scene, sentence
 from data_build.scenes.verify import RuleVerifier
 from data_build.synth.kinds import KINDS
@@ -177,9 +177,8 @@ def scene_source(
     clips = ClipLibrary(library, sounds, reranker)
     clip_store = ClipStore(store)
     generator: Generator = SynthGenerator()
-    available: frozenset[str] | None = groundable(
-        [*clips.classes, *(kind.label for kind in KINDS.values())]
-    )
+    synthesised = {kind.label: None for kind in KINDS.values()}
+    available: Mapping[str, float | None] | None = {**synthesised, **clips.classes}
     if config.generator is not None:
         generator = HttpGenerator(config.generator, clip_store)
         available = None  # a caption can ask for any class

@@ -89,8 +89,10 @@ def test_the_labels_of_the_shared_recordings_are_known(shared: Path):
 
 def test_rules_and_settings_name_classes_that_exist():
     named = {
-        name for pairs in (WORLD.exclude, WORLD.before, WORLD.kin) for p in pairs for name in p
+        name for pairs in (WORLD.exclude, WORLD.before, WORLD.alike) for p in pairs for name in p
     }
+    named |= {*WORLD.apart, *WORLD.incidents, *WORLD.when}
+    assert all(WORLD.times(name) for name in WORLD.classes)
     named |= set(WORLD.labels.values())
     for setting in WORLD.settings:
         named |= {*setting.ambient, *setting.welcome, *setting.unwelcome}
@@ -123,5 +125,21 @@ def test_evidence_is_the_branch_and_what_is_heard_as_it():
     assert "Cat" not in evidence
     assert "Dog" in WORLD.evidence("Bark")  # the broader label, but not what else is under it
     assert "Growling" not in WORLD.evidence("Bark")
-    assert "Breaking" in WORLD.evidence("Shatter")
-    assert "Siren" in WORLD.evidence("Ambulance (siren)")
+    assert "Shatter" in WORLD.evidence("Breaking")
+    assert "Breaking" not in WORLD.evidence("Shatter")
+    assert "Ambulance (siren)" in WORLD.evidence("Siren")
+    assert "Siren" not in WORLD.evidence("Ambulance (siren)")
+    assert "Gong" not in WORLD.evidence("Music")  # a sound of its own kind
+
+
+def test_sounds_have_their_times_of_day():
+    assert WORLD.times("Owl") == {"evening", "night"}
+    assert WORLD.times("Hoot") == {"evening", "night"}
+    assert len(WORLD.times("Rain")) == 6
+
+
+def test_two_incidents_share_a_scene_only_where_one_leads_to_the_other():
+    assert WORLD.clashes("Screaming", "Smoke detector, smoke alarm")
+    assert not WORLD.clashes("Screaming", "Gunshot, gunfire")
+    assert not WORLD.clashes("Siren", "Explosion")
+    assert WORLD.clashes("Jazz", "Television")

@@ -70,7 +70,7 @@ def test_every_label_is_retrieved_by_its_refined_query(encoder, recordings, tmp_
     library = ClipLibrary(tmp_path / "library", recordings, reranker)
     for label in sorted({clip.labels[0] for clip in recordings}):
         _, refined = asked_for(WORLD.find(label).name)
-        (best, *_) = library.search(refined.query)
+        (best, *_) = library.search(refined.query, classes=refined.tags)
         assert WORLD.find(best.clip.labels[0]).name in refined.tags, label
 
 

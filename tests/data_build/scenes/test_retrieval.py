@@ -19,7 +19,6 @@ from data_build.scenes.retrieval import (
     ClipLibrary,
     Reranker,
     clip_text,
-    groundable,
     tokens,
     write_clip_library,
 )
@@ -65,12 +64,26 @@ def test_an_empty_library_finds_nothing(tmp_path):
     assert library_of(tmp_path, []).search("dog") == []
 
 
-def test_it_knows_what_can_be_grounded_in_it(tmp_path):
-    library = library_of(tmp_path, CLIPS)
-    assert {"Bark", "Cat", "Smoke detector, smoke alarm"} <= library.classes
-    can = groundable(library.classes)
-    assert {"Bark", "Dog", "Animal", "Meow"} <= can
-    assert not {"Sheep", "Television"} & can
+def test_it_knows_the_classes_of_its_clips_and_how_long_they_are(tmp_path):
+    longer = replace(clip("g", "cat"), duration_s=4.0)
+    unknown = replace(clip("h", "rain"), duration_s=None)
+    library = library_of(tmp_path, [*CLIPS, longer, unknown])
+    assert library.classes["Bark"] == 1.0
+    assert library.classes["Cat"] == 2.5
+    assert library.classes["Rain"] is None
+    assert "Dog" not in library.classes
+
+
+def test_labels_come_before_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(library_module, "SEGMENT_CLIPS", 20)
+    clips = [clip(f"{i:02d}", "gong", caption="music music of a temple") for i in range(50)]
+    clips[37] = clip("jazz", "Jazz")
+    clips[41] = clip("music", "music")
+    found = library_of(tmp_path, clips).search("music", k=4, classes=("Music", "Jazz", "Opera"))
+    assert [f.clip.id for f in found[:2]] == ["music", "jazz"]
+    assert {f.clip.labels for f in found[2:]} == {("gong",)}
+    nothing_said = library_of(tmp_path, clips).search("zebra", classes=("Jazz",))
+    assert [f.clip.id for f in nothing_said] == ["jazz"]
 
 
 def by_hand(query: str, clips: list[Clip]) -> dict[str, float]:

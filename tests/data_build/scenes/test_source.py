@@ -18,7 +18,7 @@ from data_build.scenes.ground import Grounder
 from data_build.scenes.ontology import ontology
 from data_build.scenes.plan import RulePlanner
 from data_build.scenes.refine import RuleRefiner
-from data_build.scenes.retrieval import ClipLibrary, groundable, write_clip_library
+from data_build.scenes.retrieval import ClipLibrary, write_clip_library
 from data_build.scenes.scene import check
 from data_build.scenes.source import SceneSource
 from data_build.scenes.verify import RuleVerifier
@@ -134,7 +134,7 @@ def test_a_scene_that_lost_an_event_is_told_without_it(tmp_path):
 
 def test_a_scene_is_drawn_from_the_sounds_and_one_that_cannot_be_had_is_a_choice(tmp_path):
     source = source_of(tmp_path, None)
-    available = groundable(source.grounder.library.classes)
+    available = source.grounder.library.classes
     source = replace(source, planner=RulePlanner(available=available))
     drawn = [source.scene(f"s{i}", np.random.default_rng(i), [].append) for i in range(5)]
     again = [source.scene(f"s{i}", np.random.default_rng(i), [].append) for i in range(5)]
@@ -148,7 +148,7 @@ def test_a_scene_is_drawn_from_the_sounds_and_one_that_cannot_be_had_is_a_choice
 
 def test_damaged_clips_that_are_met_are_reported_and_nothing_else(tmp_path):
     source = source_of(tmp_path, None)
-    available = groundable(source.grounder.library.classes)
+    available = source.grounder.library.classes
 
     def prepare(clip: Clip) -> np.ndarray:
         if clip.id.endswith("-0"):
