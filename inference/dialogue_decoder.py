@@ -140,10 +140,16 @@ class DialogueDecoder:
         self._turn: _Turn | None = None  # the newest reply, also after its end
         self._pending: tuple[int, ...] = ()  # chosen, but not in the memory yet
         self._in_flight: tuple[Step, ChunkQueue, int] | None = None  # with the number of stale
+        self._asked: int | None = None  # the chunk that has to be answered
 
     def configure(self, policy: Policy, sampling: SamplingConfig) -> None:
         """Another policy and other limits of a reply, from the next decision and token on."""
         self._policy, self._sampling = policy, sampling
+
+    def answer(self, chunk: int) -> None:
+        """A reply to ``chunk``, or to the first one behind it that is decided on, whatever the
+        policy says."""
+        self._asked = chunk
 
     @property
     def state(self) -> State:
@@ -205,7 +211,8 @@ class DialogueDecoder:
         self._in_flight = None
         events: list[SessionEvent] = []
         for at, (chunk, p) in enumerate(zip(step.chunks, p_response, strict=True)):
-            speak = at >= stale and self._policy.speaks(chunk.index, p)
+            asked = self._asked is not None and chunk.index >= self._asked
+            speak = at >= stale and (asked or self._policy.speaks(chunk.index, p))
             events.append(self._decided(chunk, p, speak=speak, stale=at < stale))
             if speak:
                 queue.put_back(step.chunks[at + 1 :])
@@ -215,6 +222,8 @@ class DialogueDecoder:
         return Taken(tuple(events), len(step.ids))
 
     def _begin(self, chunk: int) -> None:
+        if self._asked is not None and chunk >= self._asked:
+            self._asked = None
         token = self._table.text_begin
         self._state = advance(self._state, token, self._table)
         self._pending = (token,)

@@ -126,7 +126,7 @@ class Executor:
             DialogueDecoder(
                 engine.spec, engine.tokenizer, policy, config.sampling, self._order, clock
             ),
-            SessionMemory(engine, prefix, limit),
+            SessionMemory(engine, prefix, limit, config.past_turns),
             ChunkQueue(drained if isinstance(self._order, Drain) else None),
             config.sampling,
             np.random.Generator(np.random.PCG64(config.sampling.seed)),
@@ -160,12 +160,51 @@ class Executor:
                 self.runner.pool.evict(state.row, [span])
                 self._emit(state, [state.decoder.shorten(heard_tokens)])
 
-    def configure(self, session: int, config: SessionConfig) -> None:
-        """Goes on with another threshold and sampling; instruction and memory stay."""
+    def respond(self, session: int, now: float = 0.0) -> None:
+        """Has all that was heard so far answered, whatever the policy would decide.
+
+        What is missing of the newest chunk is filled with silence. A reply in progress goes on, and
+        is followed by the one that was asked for.
+        """
+        state, spec = self._sessions[session], self._engine.spec
+        if state.closing:
+            return
+        chunk = state.chunks + len(state.mels)  # the first that is not complete
+        complete_at = (chunk + 1) * spec.time.chunk_samples + spec.look_ahead_samples
+        missing = complete_at - state.frontend.received_samples
+        self.push(session, np.zeros(missing, np.float32), now)
+        state.decoder.answer(chunk)
+
+    def configure(self, session: int, config: SessionConfig, now: float = 0.0) -> None:
+        """Goes on with another instruction, threshold and sampling; what was heard stays.
+
+        Another instruction is read in place of the old one, and all that is remembered after it:
+        one pass over the whole memory, which others have to wait for.
+
+        Raises:
+            UserError: if the instruction and one answered chunk do not fit into the memory.
+        """
+        self._now = now
         state = self._sessions[session]
+        prefix = prefix_ids(self._engine, config.system)
+        if prefix != state.memory.prefix:
+            self._instruct(state, prefix)
         threshold = self._engine.threshold if config.threshold is None else config.threshold
         state.sampling = config.sampling
         state.decoder.configure(ModelPolicy(threshold), config.sampling)
+
+    def _instruct(self, state: SessionState, prefix: tuple[int, ...]) -> None:
+        memory = state.memory
+        require_room(self._engine, len(prefix), memory.limit_positions)
+        memory.instruct(prefix)
+        if memory.length > memory.limit_positions:
+            evicted = memory.evict()
+            if evicted is not None:  # the row is written anew, without them
+                self._emit(state, [state.trimmed(evicted.blocks)])
+        self.runner.pool.release(state.row)
+        state.row = self.runner.prefill(prefix)
+        if memory.blocks:
+            self.runner.run([Request(state.row, memory.as_step(), None)])
 
     def close(self, session: int, now: float = 0.0) -> None:
         """Ends the stream: its last chunk is padded and decided on, then `SessionEnded` follows."""
@@ -174,10 +213,20 @@ class Executor:
             state.mels.extend((m, now - state.opened_s) for m in state.frontend.finish())
             state.closing = True
 
-    def abort(self, session: int, error: UserError, now: float = 0.0) -> None:
-        """Ends a session at once: `SessionFailed`, `SessionEnded`."""
+    def abort(self, session: int, error: UserError | None = None, now: float = 0.0) -> None:
+        """Ends a session at once; what was not decided on is dropped.
+
+        Args:
+            error: is told (`SessionFailed`) before `SessionEnded`. Without one a reply in progress
+                ends as if it had been interrupted.
+        """
         self._now = now
-        self._fail(self._sessions[session], error)
+        state = self._sessions[session]
+        if error is not None:
+            self._fail(state, error)
+            return
+        self._emit(state, state.decoder.interrupt().events)
+        self._end(state)
 
     def is_open(self, session: int) -> bool:
         return session in self._sessions

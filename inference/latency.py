@@ -23,10 +23,12 @@ import numpy as np
 import torch
 
 from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEvent
-from soundflow.protocol.front_end import FrontEnd
+from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.timebase import TimeBase
 
 SPEECH_TOKENS_A_SECOND = 4.0
+
+Device = str | torch.device
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,11 @@ def chunk_costs(events: Iterable[SessionEvent]) -> list[ChunkCost]:
 
 
 def measure(
-    sessions: Sequence[Sequence[ChunkCost]], time: TimeBase, front_end: FrontEnd
+    sessions: Sequence[Sequence[ChunkCost]], spec: StreamSpec, device: Device = "cpu"
 ) -> Latency:
-    """Replays the costs of every session against the clock."""
-    look_ahead_s = time.seconds(front_end.window_samples // 2 - time.hop_samples)
+    """Replays the costs of every session, computed on ``device``, against the clock."""
+    time = spec.time
+    look_ahead_s = time.seconds(spec.look_ahead_samples)
     first: list[float] = []
     waits: list[float] = []
     for costs in sessions:
@@ -121,17 +124,21 @@ def measure(
             if index == 0:
                 first.append(waits[-1])
             free_s = begins_s + cost.total_s
-    return _summary(first, waits, [c for costs in sessions for c in costs], time)
+    return _summary(first, waits, [c for costs in sessions for c in costs], time, device)
 
 
-def measure_live(costs: Sequence[ChunkCost], time: TimeBase) -> Latency:
+def measure_live(costs: Sequence[ChunkCost], time: TimeBase, device: Device = "cpu") -> Latency:
     """The figures of a session in real time, as they happened."""
     waits = [cost.latency_s for cost in costs]
-    return _summary(waits[:1], waits, costs, time)
+    return _summary(waits[:1], waits, costs, time, device)
 
 
 def _summary(
-    first: Sequence[float], waits: Sequence[float], costs: Sequence[ChunkCost], time: TimeBase
+    first: Sequence[float],
+    waits: Sequence[float],
+    costs: Sequence[ChunkCost],
+    time: TimeBase,
+    device: Device,
 ) -> Latency:
     token_s = [s for cost in costs for s in cost.token_s]
     stalled = sum(max(0.0, s - 1.0 / SPEECH_TOKENS_A_SECOND) for s in token_s)
@@ -146,13 +153,14 @@ def _summary(
         real_time_factor=work_s / audio_s if audio_s else None,
         stall=stalled / spoken if spoken else None,
         peak_memory_mb=_peak_memory_mb(),
-        hardware=hardware(),
+        hardware=hardware(device),
     )
 
 
-def hardware() -> str:
-    """Processor or GPU, cores, threads used, and torch's version, in one line."""
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+def hardware(device: Device = "cpu") -> str:
+    """What computes on ``device``, cores, threads used, and torch's version, in one line."""
+    on_gpu = torch.device(device).type == "cuda"
+    name = torch.cuda.get_device_name(device) if on_gpu else _processor()
     return (
         f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), "
         f"torch {torch.__version__}"

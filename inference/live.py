@@ -107,14 +107,41 @@ class Session:
 
         self._live.ask(stop)
 
+    def respond(self) -> None:
+        """Has all that was pushed so far answered, whatever the model would decide."""
+
+        def answer(executor: Executor) -> None:
+            if executor.is_open(self._id):
+                executor.respond(self._id, self._live.clock())
+
+        self._live.ask(answer)
+
     def configure(self, config: SessionConfig) -> None:
-        """Goes on with another threshold and sampling; instruction and memory stay."""
+        """Goes on with another instruction, threshold and sampling; what was heard stays.
+
+        An instruction that does not fit into the memory ends the session (`SessionFailed`); see
+        `inference.memory.require_room`.
+        """
 
         def change(executor: Executor) -> None:
-            if executor.is_open(self._id):
-                executor.configure(self._id, config)
+            if not executor.is_open(self._id):
+                return
+            try:
+                executor.configure(self._id, config, self._live.clock())
+            except UserError as error:
+                executor.abort(self._id, error, self._live.clock())
 
         self._live.ask(change)
+
+    def abort(self) -> None:
+        """Ends the session at once: what was not decided on is dropped, `SessionEnded` follows."""
+        self._closed = True
+
+        def drop(executor: Executor) -> None:
+            if executor.is_open(self._id):
+                executor.abort(self._id, now=self._live.clock())
+
+        self._live.ask(drop)
 
     def close(self) -> None:
         """Ends the stream. What was pushed is still decided on; `SessionEnded` comes last."""

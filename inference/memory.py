@@ -3,9 +3,10 @@
 ::
 
     positions  0 ────────────────────────────────────────────────────────▶ limit
-               [prefix][block][block][block] ... [block][block ▸ reply ▸]
-                        └──────┬──────┘                 └─ middle of a long reply ─┘
-                   oldest blocks go first               goes when nothing else is left
+               [prefix][block ▸ reply ▸][block][block] ... [block][block ▸ reply ▸]
+                       └── past turns ─┘└─────┬──────┘            └─ its middle goes when
+                           if asked for       │                      nothing else is left
+                                    oldest blocks go first
 
 Blocks go whole, and a reply that alone fills the memory loses text from its middle, never its audio
 or its beginning: whatever is dropped, the rest is a legal layout. The keys and values are in a row
@@ -14,11 +15,14 @@ of the `KvPool`; this module says which positions of it to give up.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, groupby
 
 from torch import Tensor
 
+from inference.chunk_queue import EncodedChunk
 from inference.dialogue_decoder import Step
 from inference.engine import Engine
 from soundflow.errors import UserError
@@ -55,14 +59,24 @@ class SessionMemory:
     Args:
         prefix_ids: never dropped.
         limit_positions: the bound of the memory.
+        past_turns: share of it that the newest replies (each with its chunk) may take after what
+            was heard around them is gone.
     """
 
-    def __init__(self, engine: Engine, prefix_ids: Sequence[int], limit_positions: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        prefix_ids: Sequence[int],
+        limit_positions: int,
+        past_turns: float = 0.0,
+    ) -> None:
         self.prefix = tuple(prefix_ids)
         self.limit_positions = limit_positions
         self.blocks: list[Block] = []
         self.length = len(self.prefix)  # positions in use
         self._keep = int(limit_positions * KEEP_SHARE)
+        self._past_positions = int(limit_positions * past_turns)
+        self._past = 0  # blocks at the beginning that are past turns
         self.evicted_blocks = 0
         self._time = engine.spec.time
         self._audio = len(layout.listen(engine.spec.tokens, self._time.slots_per_chunk))
@@ -74,7 +88,7 @@ class SessionMemory:
         """Whether the next steps may not fit, and whole blocks can go: time to evict, if any."""
         length = self.length
         full = length + 2 * (self._audio + 1) > self.limit_positions
-        return full and length > self._keep and len(self.blocks) > 1
+        return full and length > self._keep and len(self.blocks) > self._past + 1
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -83,8 +97,20 @@ class SessionMemory:
 
     @property
     def remembered_s(self) -> float:
-        """Seconds of audio in the memory."""
-        return len(self.blocks) * self._time.chunk_s
+        """Seconds of audio in the memory, past turns apart."""
+        return (len(self.blocks) - self._past) * self._time.chunk_s
+
+    def instruct(self, prefix_ids: Sequence[int]) -> None:
+        """Puts another prefix in place of the present one."""
+        self.length += len(prefix_ids) - len(self.prefix)
+        self.prefix = tuple(prefix_ids)
+
+    def as_step(self) -> Step:
+        """Everything behind the prefix, to be computed anew."""
+        ids = tuple(i for block in self.blocks for i in block.ids)
+        starts = (0, *accumulate(len(block.ids) for block in self.blocks[:-1]))
+        chunks = tuple(EncodedChunk(block.chunk, block.slots) for block in self.blocks)
+        return Step(ids, chunks, starts if chunks else (), (len(ids) - 1,) if ids else ())
 
     def append(self, step: Step) -> None:
         self.length += len(step.ids)
@@ -113,22 +139,55 @@ class SessionMemory:
             What the row has to give up, already dropped here; None where all of it may stay.
         """
         keep = min(self._keep, self.limit_positions - room)
-        length, count, at = self.length, 0, len(self.prefix)
-        while length > keep and count < len(self.blocks) - 1:
-            length -= len(self.blocks[count].ids)
-            at += len(self.blocks[count].ids)
-            count += 1
-        spans = [(len(self.prefix), at)] if count else []
-        del self.blocks[:count]
-        self.evicted_blocks += count
+        past, newest, length = self._chosen(keep)
+        spans = self._between([*past, *newest])
+        dropped = len(self.blocks) - len(past) - len(newest)
+        self.blocks, self._past = [*past, *newest], len(past)
+        self.evicted_blocks += dropped
         if length > keep:
-            spans += self._shorten_newest(at, length - keep)
+            spans += self._shorten_newest(length - keep)
         self.length -= sum(end - start for start, end in spans)
-        return Eviction(tuple(spans), count) if spans else None
+        return Eviction(tuple(spans), dropped) if spans else None
 
-    def _shorten_newest(self, at: int, surplus: int) -> list[tuple[int, int]]:
-        """Takes ``surplus`` tokens out of the reply of the only block left, behind its head."""
-        ids, head = self.blocks[0].ids, self._audio + REPLY_HEAD
+    def _chosen(self, keep: int) -> tuple[list[Block], list[Block], int]:
+        """The past turns and the newest blocks that stay, and the length of the whole."""
+        past: deque[Block] = deque()
+        taken, length = 0, self.length
+        for count, block in enumerate(self.blocks):
+            if count >= self._past and length <= keep:
+                return list(past), self.blocks[count:], length
+            if block is self.blocks[-1]:
+                break
+            length -= len(block.ids)
+            if self._is_reply(block):
+                past.append(block)
+                taken += len(block.ids)
+                length += len(block.ids)
+            while past and taken > self._past_positions:
+                gone = len(past.popleft().ids)
+                taken, length = taken - gone, length - gone
+        while past and length > keep:
+            length -= len(past.popleft().ids)
+        return list(past), self.blocks[-1:], length
+
+    def _between(self, staying: Sequence[Block]) -> list[tuple[int, int]]:
+        """The spans of all blocks but those."""
+        chunks = {block.chunk for block in staying}
+        spans: list[tuple[int, int]] = []
+        at = len(self.prefix)
+        for stays, group in groupby(self.blocks, lambda block: block.chunk in chunks):
+            end = at + sum(len(block.ids) for block in group)
+            spans += [] if stays else [(at, end)]
+            at = end
+        return spans
+
+    def _is_reply(self, block: Block) -> bool:
+        return len(block.ids) > self._audio + REPLY_HEAD + 1  # with any text at all
+
+    def _shorten_newest(self, surplus: int) -> list[tuple[int, int]]:
+        """Takes ``surplus`` tokens out of the newest block, behind the head of its reply."""
+        ids, head = self.blocks[-1].ids, self._audio + REPLY_HEAD
+        at = self.length - len(ids)
         surplus = min(surplus, len(ids) - head - 1)
         if surplus <= 0:
             return []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import field
+from typing import Annotated
 
+from annotated_types import Interval
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
@@ -21,12 +23,15 @@ class SessionConfig:
         system: instruction prefix; training's by default.
         threshold: p(response) from which the model speaks.
         limit_positions: bound of the memory, at most as in training.
+        past_turns: share of the memory that the newest replies, each with the chunk that it
+            answers, may take once what was heard around them is forgotten.
     """
 
     system: str | None = None
     threshold: Fraction | None = None
     limit_positions: PositiveInt | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    past_turns: Annotated[float, Interval(ge=0, le=0.5)] = 0.0
 
 
 def prefix_ids(engine: Engine, system: str | None = None) -> tuple[int, ...]:

@@ -136,8 +136,8 @@ class AudioInteraction:
 
         Args:
             options: fields of `inference.session.SessionConfig` (system, threshold,
-                limit_positions) and of `inference.sampling.SamplingConfig` (temperature, top_k,
-                top_p, max_reply_tokens, max_reply_s, max_repeats, seed).
+                limit_positions, past_turns) and of `inference.sampling.SamplingConfig`
+                (temperature, top_k, top_p, max_reply_tokens, max_reply_s, max_repeats, seed).
 
         Raises:
             ValueError: if a value is impossible.
@@ -256,6 +256,7 @@ def _session_config(
     system: str | None = None,
     threshold: float | None = None,
     limit_positions: int | None = None,
+    past_turns: float = 0.0,
     **sampling: Any,
 ) -> SessionConfig:
-    return SessionConfig(system, threshold, limit_positions, SamplingConfig(**sampling))
+    return SessionConfig(system, threshold, limit_positions, SamplingConfig(**sampling), past_turns)

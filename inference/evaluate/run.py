@@ -138,7 +138,8 @@ def evaluate(
     results = Results(
         Provenance(
             str(recipe.checkpoint), weights, engine.spec, recipe.device,
-            engine.precision, model.threshold, threshold_from, hardware(),
+            engine.precision, model.threshold, threshold_from,
+            hardware(engine.model.device),
         ),
         timed, tuple(measured), (*model.notes, *work.notes),
     )  # fmt: skip

@@ -100,8 +100,7 @@ def replay(engine: Engine, recorded: RecordedSession) -> Iterator[SessionEvent]:
 
 def _replay_live(engine: Engine, recorded: RecordedSession) -> Iterator[SessionEvent]:
     """Gives the executor the chunks that were drained together at once."""
-    base, window = engine.spec.time, engine.spec.front_end.window_samples
-    look_ahead = window // 2 - base.hop_samples
+    base, look_ahead = engine.spec.time, engine.spec.look_ahead_samples
     executor = Executor(engine, Limits(1, AT_ONCE, AT_ONCE))
     session = executor.open(recorded.recipe.session)
     interrupted = recorded.interrupted

@@ -110,7 +110,7 @@ def infer(
     recipe = replace(recipe, session=settled(recipe.session, engine))
     real_time = recipe.real_time or _is_live(sources)
     with stop_request() as stop, Observers() as observers:
-        meter = observers.add(LatencyMeter(engine.spec, real_time=real_time))
+        meter = observers.add(LatencyMeter(engine, real_time=real_time))
         page = None
         if record is not None:
             recordings = map(_recordable, recordings)

@@ -87,10 +87,8 @@ class SessionRecorder:
     """Writes a session into a folder as it goes on.
 
     Args:
+        folder: as `claim_folder` left it.
         recipe: with the settings of the session as `settled` gives them.
-
-    Raises:
-        UserError: if the folder holds anything else than a recorded session.
     """
 
     def __init__(
@@ -102,11 +100,10 @@ class SessionRecorder:
         real_time: bool,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        claim_folder(folder)
         header = {
             "checkpoint": asdict(identity_of(engine)),
             "real_time": real_time,
-            "hardware": hardware(),
+            "hardware": hardware(engine.model.device),
             "recipe": to_plain(recipe),
         }
         write_text(folder / HEADER, json.dumps(header, indent=1, ensure_ascii=False) + "\n")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from inference.engine import Engine
 from inference.events import ReplyStarted
 from inference.feed import SessionOutput
 from inference.latency import CostMeter, Latency, measure, measure_live
-from soundflow.protocol.spec import StreamSpec
 
 
 class LatencyMeter:
@@ -16,8 +16,8 @@ class LatencyMeter:
             measured; otherwise the costs are laid against the clock afterwards.
     """
 
-    def __init__(self, spec: StreamSpec, *, real_time: bool) -> None:
-        self._spec = spec
+    def __init__(self, engine: Engine, *, real_time: bool) -> None:
+        self._engine = engine
         self._costs = CostMeter()
         self.real_time = real_time
         self.replies = 0
@@ -32,10 +32,10 @@ class LatencyMeter:
 
     def latency(self) -> Latency:
         """The figures so far."""
-        costs = self._costs.costs
+        costs, engine = self._costs.costs, self._engine
         if self.real_time:
-            return measure_live(costs, self._spec.time)
-        return measure([costs], self._spec.time, self._spec.front_end)
+            return measure_live(costs, engine.spec.time, engine.model.device)
+        return measure([costs], engine.spec, engine.model.device)
 
 
 def summary_line(found: Latency, meter: LatencyMeter) -> str:

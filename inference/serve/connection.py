@@ -14,26 +14,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, assert_never
+from collections.abc import Callable
+from typing import assert_never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from inference.events import ChunkDropped, Decided, SessionEnded
+from inference.events import ChunkDropped, Decided
 from inference.limits import OverloadedError
 from inference.live import LiveEngine, Session
 from inference.serve.allowance import Allowance
-from inference.serve.dialect import Action, Configure, Dialect, Finish, Interrupt, Message, Push
-from inference.serve.faults import GOING_AWAY, INTERNAL, NORMAL, POLICY, TRY_LATER, Fault
+from inference.serve.dialect import (
+    Action,
+    Configure,
+    Dialect,
+    Finish,
+    Interrupt,
+    Message,
+    Push,
+    Respond,
+)
+from inference.serve.ending import GONE, Ending, ending_of
+from inference.serve.faults import GOING_AWAY, NORMAL, POLICY, TRY_LATER, Fault
 from inference.serve.metrics import Metrics
 from inference.serve.recipe import ServeLimits
 from inference.session import SessionConfig
-from soundflow.errors import UserError
-
-log = logging.getLogger(__name__)
 
 # Sound cards differ from the server's clock by far less.
 DRIFT = 1.02
@@ -41,24 +46,6 @@ DRIFT = 1.02
 FAREWELL_S = 2.0
 # How long the last reply of a session that the server ends may take to be cut short.
 ENDING_S = 5.0
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a connection ended.
-
-    Attributes:
-        how: for the metrics.
-        code: of the close frame; None where the client is gone.
-        fault: what the client is told first.
-    """
-
-    how: str
-    code: int | None
-    fault: Fault | None = None
-
-
-GONE = Ending("client", None)
 
 
 class Connection:
@@ -94,8 +81,6 @@ class Connection:
         self._clock = clock
         self._outbox: asyncio.Queue[Message] = asyncio.Queue(limits.waiting_messages)
         self._stop = asyncio.Event()
-        self._successor: asyncio.Event | None = None  # set when the next session is open
-        self._told_all = asyncio.Event()
         self._heard_at_s = clock()
         self._samples = 0
         self._answered_chunks = 0
@@ -105,7 +90,8 @@ class Connection:
     @property
     def waiting_chunks(self) -> int:
         """Chunks that arrived and are not decided on."""
-        return self._samples // self._chunk_samples - self._answered_chunks
+        # A reply that is asked for completes a chunk with silence.
+        return max(0, self._samples // self._chunk_samples - self._answered_chunks)
 
     def stop(self) -> None:
         """Ends the reply in progress legally, then the session, then the connection."""
@@ -125,8 +111,11 @@ class Connection:
                 self._put(message)
             ending = await self._first_ending()
         finally:
-            self._session.interrupt()
-            self._session.close()
+            if ending is GONE:
+                self._session.abort()
+            else:
+                self._session.interrupt()
+                self._session.close()
             self._metrics.ended.labels(ending.how).inc()
         await self._farewell(ending)
         # Its place is free when the engine has let go of it.
@@ -137,7 +126,7 @@ class Connection:
 
     async def _first_ending(self) -> Ending:
         parts = (self._tell(), self._listen(), self._write(), self._watch(), self._await_stop())
-        tasks = [asyncio.create_task(_ending_of(part)) for part in parts]
+        tasks = [asyncio.create_task(ending_of(part)) for part in parts]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return next(task for task in tasks if task in done).result()
@@ -164,7 +153,7 @@ class Connection:
                         raise _too_fast(
                             f"more than {limits.ahead_s:g} s of audio ahead of real time"
                         )
-                    await self._do(action)
+                    self._do(action)
             except Fault as fault:
                 self._metrics.refused.labels(fault.code).inc()
                 if fault.close is not None:
@@ -174,7 +163,7 @@ class Connection:
             for answer in reaction.messages:
                 self._put(answer)
 
-    async def _do(self, action: Action) -> None:
+    def _do(self, action: Action) -> None:
         if self._finished:
             raise Fault("session_finished", "the session was finished; open another one")
         match action:
@@ -189,46 +178,25 @@ class Connection:
                     self._metrics.heard(action.seconds)
             case Interrupt():
                 self._session.interrupt(action.heard_tokens)
+            case Respond():
+                self._session.respond()
             case Configure():
-                if action.config.system == self._config.system:
-                    self._session.configure(action.config)
-                else:
-                    await self._reopen(action.config)
-                self._config = action.config
+                self._session.configure(action.config)
             case Finish():
                 self._finished = True
                 self._session.close()
             case _:
                 assert_never(action)
 
-    async def _reopen(self, config: SessionConfig) -> None:
-        """Another session takes over once all that the present one heard is answered."""
-        self._successor = asyncio.Event()
-        self._told_all.clear()
-        self._session.interrupt()
-        self._session.close()
-        await self._told_all.wait()
-        self._session = await asyncio.to_thread(self._live.open, config)
-        self._samples = self._answered_chunks = 0
-        self._successor.set()
-
     async def _tell(self) -> Ending:
         count = self._metrics.follow()
-        while True:
-            session = self._session
-            async for event in session.async_events():
-                if isinstance(event, Decided | ChunkDropped):
-                    self._answered_chunks += 1
-                count(event)
-                if isinstance(event, SessionEnded) and self._successor is not None:
-                    break  # replaced by another one: for the client the session goes on
-                for message in self._dialect.told(event, session.remembered_s):
-                    self._put(message)
-            if self._successor is None:
-                return self._last_words or Ending("finished", NORMAL)
-            self._told_all.set()
-            await self._successor.wait()
-            self._successor = None
+        async for event in self._session.async_events():
+            if isinstance(event, Decided | ChunkDropped):
+                self._answered_chunks += 1
+            count(event)
+            for message in self._dialect.told(event, self._session.remembered_s):
+                self._put(message)
+        return self._last_words or Ending("finished", NORMAL)
 
     async def _write(self) -> Ending:
         while True:
@@ -293,22 +261,6 @@ class Connection:
         else:
             # A client that never answers the close frame must not keep the socket.
             asyncio.get_running_loop().call_later(FAREWELL_S, self._abort)
-
-
-async def _ending_of(part: Coroutine[Any, Any, Ending]) -> Ending:
-    """What a part of a connection comes to, also where it fails."""
-    try:
-        return await part
-    except Fault as fault:
-        return Ending(fault.code, fault.close, fault)
-    except WebSocketDisconnect:
-        return GONE
-    except UserError as error:
-        log.error("a session failed: %s", error.message)
-    except Exception:
-        log.exception("a session failed")
-    broken = Fault("internal_error", "the session failed", kind="server_error", close=INTERNAL)
-    return Ending(broken.code, broken.close, broken)
 
 
 def _too_fast(what: str) -> Fault:

@@ -43,8 +43,13 @@ class Interrupt:
 
 
 @dataclass(frozen=True)
+class Respond:
+    """Has what was heard so far answered, whatever the model would decide."""
+
+
+@dataclass(frozen=True)
 class Configure:
-    """Goes on with another threshold or length of replies; another instruction begins anew."""
+    """Goes on with another instruction, threshold or length of replies; what was heard stays."""
 
     config: SessionConfig
 
@@ -54,7 +59,7 @@ class Finish:
     """The audio is over; the session ends when all of it is answered."""
 
 
-Action = Push | Interrupt | Configure | Finish
+Action = Push | Interrupt | Respond | Configure | Finish
 
 
 @dataclass(frozen=True)

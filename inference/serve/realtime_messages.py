@@ -145,9 +145,24 @@ class Retrieve:
     event_id: EventId = None
 
 
+@dataclass(frozen=True, config=SETTINGS)
+class ResponseSettings:
+    """What a client may say of the response that it asks for. ``metadata`` comes back with it."""
+
+    metadata: dict[Annotated[str, MaxLen(64)], Name] | None = None
+    output_modalities: Annotated[tuple[Literal["text"], ...], Len(1, 1)] = ("text",)
+    conversation: Literal["auto"] = "auto"
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class ResponseCreate:
+    type: Literal["response.create"]
+    response: ResponseSettings | None = None
+    event_id: EventId = None
+
+
 # Part of the protocol, and not of what this model can do: refused by name.
 UNSUPPORTED = {
-    "response.create": "the model itself decides when it responds",
     "conversation.item.create": "the model takes audio, not messages; use instructions",
     "conversation.item.delete": "what was heard leaves the memory only when it grows old",
     "conversation.item.truncate": "there is no output audio; cancel the response instead",
@@ -155,7 +170,8 @@ UNSUPPORTED = {
 }
 
 ClientEvent = Annotated[
-    SessionUpdate | Append | Commit | Clear | Cancel | Retrieve, Field(discriminator="type")
+    SessionUpdate | Append | Commit | Clear | ResponseCreate | Cancel | Retrieve,
+    Field(discriminator="type"),
 ]
 
 _EVENTS: TypeAdapter[ClientEvent] = TypeAdapter(ClientEvent, config=SETTINGS)
@@ -163,8 +179,8 @@ _SESSION: TypeAdapter[RealtimeSession] = TypeAdapter(RealtimeSession)
 # pydantic puts the tag of a union into the path of an error.
 _TAGS = {
     "session.update", "input_audio_buffer.append", "input_audio_buffer.commit",
-    "input_audio_buffer.clear", "response.cancel", "conversation.item.retrieve", "semantic_vad",
-    "server_vad", "audio/pcm", "audio/pcmu", "audio/pcma", "int", "constrained-int",
+    "input_audio_buffer.clear", "response.create", "response.cancel", "conversation.item.retrieve",
+    "semantic_vad", "server_vad", "audio/pcm", "audio/pcmu", "audio/pcma", "int", "constrained-int",
 }  # fmt: skip
 
 

@@ -23,7 +23,16 @@ from pydantic.dataclasses import dataclass
 from inference.engine import Engine
 from inference.events import Decided, SessionEvent
 from inference.events import to_json as event_json
-from inference.serve.dialect import Action, Configure, Finish, Interrupt, Message, Push, Reaction
+from inference.serve.dialect import (
+    Action,
+    Configure,
+    Finish,
+    Interrupt,
+    Message,
+    Push,
+    Reaction,
+    Respond,
+)
 from inference.serve.encodings import AudioInput, Encoding
 from inference.serve.faults import Fault
 from inference.session import SessionConfig
@@ -51,12 +60,18 @@ class InterruptCommand:
 
 
 @dataclass(frozen=True, config=SETTINGS)
+class RespondCommand:
+    command: Literal["respond"]
+
+
+@dataclass(frozen=True, config=SETTINGS)
 class FinishCommand:
     command: Literal["finish"]
 
 
 Command = Annotated[
-    ConfigureCommand | InterruptCommand | FinishCommand, Field(discriminator="command")
+    ConfigureCommand | InterruptCommand | RespondCommand | FinishCommand,
+    Field(discriminator="command"),
 ]
 _COMMANDS: TypeAdapter[Command] = TypeAdapter(Command, config=SETTINGS)
 
@@ -96,6 +111,8 @@ class StreamDialect:
                 return Reaction(actions, [self._described("session_configured")])
             case InterruptCommand():
                 return Reaction([Interrupt(command.heard_tokens)])
+            case RespondCommand():
+                return Reaction([Respond()])
             case FinishCommand():
                 return Reaction([Push(self._audio.finish(), 0.0), Finish()])
 

@@ -29,6 +29,11 @@ class StreamSpec:
     layout_version: int = LAYOUT_VERSION
 
     @property
+    def look_ahead_samples(self) -> int:
+        """Samples behind the end of a chunk that its last mel frame needs."""
+        return self.front_end.window_samples // 2 - self.time.hop_samples
+
+    @property
     def fingerprint(self) -> str:
         """16 hex digits of the SHA-256 of the canonical JSON."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))

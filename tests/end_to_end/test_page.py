@@ -13,13 +13,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.inference.serve.servers import (
-    RATE_HZ,
-    Running,
-    noise,
-    server,
-    write_checkpoint,
-)
+from inference.session import SessionConfig
+from tests.inference.serve.audio import RATE_HZ, noise
+from tests.inference.serve.servers import SAMPLING, Running, serving
 
 # Continuous integration installs the browser: there a missing one is a failure.
 IN_CI = bool(os.environ.get("CI"))
@@ -52,9 +48,8 @@ def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    checkpoint = write_checkpoint(tmp_path_factory.mktemp("page") / "model")
-    with server(checkpoint, "session.threshold=0.3") as found:
+def running() -> Iterator[Running]:
+    with serving(session=SessionConfig(threshold=0.3, sampling=SAMPLING)) as found:
         yield found
 
 

@@ -292,7 +292,6 @@ def _time_sessions(
     config: TimingConfig, model: Model, test: Half, outcomes: Sequence[Outcome]
 ) -> tuple[Latency, Agreement]:
     """Feeds a few streams to live sessions and compares their outcomes with those in a batch."""
-    time = model.engine.spec.time
     costs, flips = [], []
     agree = 0
     timed = one_of_each_task(test.truths)[: config.latency_streams]
@@ -302,7 +301,7 @@ def _time_sessions(
         agree += same(alone.outcome, outcomes[index])
         flip = first_flip(alone.outcome, outcomes[index], model.threshold)
         flips += [] if flip is None else [flip]
-    latency = measure(costs, time, model.engine.spec.front_end)
+    latency = measure(costs, model.engine.spec, model.engine.model.device)
     return latency, Agreement(len(timed), agree, len(flips), max(flips, default=None))
 
 

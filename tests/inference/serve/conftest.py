@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inference.serve.servers import Running, server, write_checkpoint
+from tests.inference.serve.servers import Running, serving, write_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +13,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("serve") / "model")
 
 
-@pytest.fixture(scope="module")
-def running(checkpoint: Path) -> Iterator[Running]:
-    """A server with the default limits, for the tests of a module."""
-    with server(checkpoint) as found:
+@pytest.fixture(scope="session")
+def running() -> Iterator[Running]:
+    """A server with the default limits, for all tests of this folder."""
+    with serving() as found:
         yield found

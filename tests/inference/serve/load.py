@@ -14,7 +14,7 @@ import time
 import numpy as np
 from websockets.asyncio.client import connect
 
-from tests.inference.serve.servers import RATE_HZ, noise, packets
+from tests.inference.serve.audio import RATE_HZ, noise, packets
 
 CHUNK_S, PACKET_S = 0.4, 0.1
 

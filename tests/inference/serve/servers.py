@@ -1,58 +1,85 @@
-"""A real server process with a model of the smallest size, and clients of its protocols."""
+"""Real servers with a model of the smallest size, in this process or their own, and clients."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 
+from inference.engine import Engine
+from inference.limits import Limits
+from inference.live import LiveEngine
+from inference.sampling import SamplingConfig
+from inference.serve.app import Service
+from inference.serve.recipe import ServeRecipe
+from inference.serve.server import Server, listen, tls_context
+from inference.session import SessionConfig
 from soundflow.model.weights import TrainingFacts, save_checkpoint
 from tests.inference.engines import make_engine
 
 ROOT = Path(__file__).resolve().parents[3]
-RATE_HZ = 16_000
 START_S = 120
+
+
+ENGINE = make_engine()
+SAMPLING = SamplingConfig(temperature=0.0, max_reply_tokens=8)
 
 
 @dataclass
 class Running:
-    process: subprocess.Popen[str]
+    """A server. ``process`` is None where it runs in a thread of this process."""
+
     url: str
+    process: subprocess.Popen[str] | None = None
 
     @property
     def ws(self) -> str:
         return self.url.replace("http", "ws", 1)
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(30)
+
+@contextmanager
+def serving(
+    *, token: str | None = None, engine: Engine = ENGINE, **settings: object
+) -> Iterator[Running]:
+    """A server in a thread, on a free port of loopback; ``settings`` are of `ServeRecipe`."""
+    settings = {"session": SessionConfig(sampling=SAMPLING), **settings}
+    recipe = ServeRecipe(Path("served"), port=0, **settings)  # type: ignore[arg-type]
+    tls = tls_context(recipe)
+    limits = Limits(max_sessions=recipe.limits.sessions)
+    with listen(recipe) as listener, LiveEngine(engine, limits) as live:
+        server = Server(Service(engine, live, recipe, token), recipe)
+        thread = threading.Thread(target=server.serve_on, args=(listener, tls))
+        listener.listen(128)
+        thread.start()
+        scheme = "http" if tls is None else "https"
+        try:
+            yield Running(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def write_checkpoint(folder: Path) -> Path:
     """Untrained, so that decisions are arbitrary; it speaks now and then."""
-    engine = make_engine()
-    facts = TrainingFacts(engine.limit_positions, system=engine.system)
-    save_checkpoint(folder, engine.model, engine.tokenizer, engine.spec, facts)
+    facts = TrainingFacts(ENGINE.limit_positions, system=ENGINE.system)
+    save_checkpoint(folder, ENGINE.model, ENGINE.tokenizer, ENGINE.spec, facts)
     return folder
 
 
 @contextmanager
-def server(checkpoint: Path, *words: str, token: str | None = None) -> Iterator[Running]:
+def server(checkpoint: Path, *words: str) -> Iterator[Running]:
     """``soundflow serve CHECKPOINT port=0 WORDS`` in a process of its own."""
     environment = {k: v for k, v in os.environ.items() if k != "SOUNDFLOW_TOKEN"}
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    if token is not None:
-        environment["SOUNDFLOW_TOKEN"] = token
     process = subprocess.Popen(
         [sys.executable, "-m", "soundflow.cli", "serve", str(checkpoint), "port=0",
          "precision=fp32", "session.sampling={temperature: 0.0, max_reply_tokens: 8}", *words],
@@ -63,24 +90,11 @@ def server(checkpoint: Path, *words: str, token: str | None = None) -> Iterator[
         line = process.stdout.readline()
         found = re.search(r"https?://\S+:\d+", line)
         assert found, f"the server did not start: {line!r}"
-        yield Running(process, found[0])
+        yield Running(found[0], process)
     finally:
         if process.poll() is None:
             process.kill()
         process.wait(10)
-
-
-def noise(seconds: float, rate_hz: int = RATE_HZ, seed: int = 0) -> bytes:
-    """PCM16 whose level changes every 0.1 s."""
-    rng = np.random.default_rng(seed)
-    n = round(seconds * rate_hz)
-    loud = np.repeat(rng.uniform(0.001, 0.3, n * 10 // rate_hz + 1), rate_hz // 10)[:n]
-    samples = np.clip(rng.standard_normal(n) * loud, -1, 1)
-    return (samples * 32767).astype("<i2").tobytes()
-
-
-def packets(audio: bytes, size: int = 3200) -> list[bytes]:
-    return [audio[at : at + size] for at in range(0, len(audio), size)]
 
 
 async def open_stream(running: Running, **options: object) -> ClientConnection:

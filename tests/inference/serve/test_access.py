@@ -17,7 +17,7 @@ from inference.serve.access import read_token
 from inference.serve.recipe import ServeRecipe
 from soundflow.cli import main
 from soundflow.errors import UserError
-from tests.inference.serve.servers import Running, open_stream, server
+from tests.inference.serve.servers import Running, open_stream, serving
 
 TOKEN = "correct-horse-battery"
 
@@ -32,8 +32,8 @@ def refused(running: Running, path: str = "/v1/stream", **options: object) -> tu
     return asyncio.run(run())
 
 
-def test_a_token_is_asked_for_everywhere_but_on_the_page(checkpoint: Path) -> None:
-    with server(checkpoint, token=TOKEN) as running:
+def test_a_token_is_asked_for_everywhere_but_on_the_page() -> None:
+    with serving(token=TOKEN) as running:
         for path in ("/v1/stream", "/v1/realtime"):
             assert refused(running, path) == (401, "missing_token")
             wrong = {"Authorization": "Bearer wrong"}
@@ -68,14 +68,14 @@ def test_pages_of_other_origins_and_rebound_names_are_refused(running: Running) 
     asyncio.run(own_page())
 
 
-def test_a_certificate_makes_it_https(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_certificate_makes_it_https(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
          "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
         check=True, capture_output=True,
     )  # fmt: skip
-    with server(checkpoint, "--tls-cert", str(cert), "--tls-key", str(key)) as running:
+    with serving(tls_cert=cert, tls_key=key) as running:
         assert running.url.startswith("https://")
         trusted = ssl.create_default_context(cafile=cert)
         assert httpx.get(f"{running.url}/healthz", verify=trusted).status_code == 200

@@ -13,7 +13,8 @@ from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from tests.inference.serve.servers import Running, noise, packets
+from tests.inference.serve.audio import noise, packets
+from tests.inference.serve.servers import Running
 
 # Validates what the client of OpenAI only constructs.
 SERVER_EVENT: TypeAdapter[RealtimeServerEvent] = TypeAdapter(RealtimeServerEvent)
@@ -127,15 +128,43 @@ def test_commit_clear_and_cancel(running: Running) -> None:
     converse(running, body)
 
 
-def test_instructions_change_in_mid_session(running: Running) -> None:
+def test_a_response_that_is_asked_for_answers_what_was_heard(running: Running) -> None:
+    """Half a chunk is enough, and the model alone would not have spoken."""
+
     async def body(connection: AsyncRealtimeConnection) -> None:
+        await connection.session.update(session=speak_at(1.0))
+        await say(connection, noise(0.2, 24_000))
+        await connection.input_audio_buffer.commit()
+        await connection.response.create(response={"metadata": {"question": "7"}})
+        await connection.response.create(event_id="again")
+        found = await until(connection, "response.done")
+        done = found[-1].response
+        assert (done.metadata["question"], done.metadata["chunk"]) == ("7", "0")
+        assert done.output[0].content[0].text
+        (refused,) = [e.error for e in found if e.type == "error"]
+        assert refused.code == "conversation_already_has_active_response"
+        assert refused.event_id == "again"
         await say(connection, noise(0.5, 24_000))
-        new = {**speak_at(0.0), "instructions": "Say what you hear."}
+        await connection.response.create()
+        assert (await until(connection, "response.done"))[-1].response.id != done.id
+
+    converse(running, body)
+
+
+def test_instructions_change_in_mid_session_and_what_was_heard_stays(running: Running) -> None:
+    async def body(connection: AsyncRealtimeConnection) -> None:
+        await connection.session.update(session=speak_at(1.0))
+        await say(connection, noise(0.5, 24_000))
+        new = {"type": "realtime", "instructions": "Say what you hear."}
         await connection.session.update(session=new)
+        await until(connection, "session.updated")
         updated = (await until(connection, "session.updated"))[-1]
         assert updated.session.instructions == "Say what you hear."
         await say(connection, noise(0.5, 24_000))
-        await until(connection, "response.done")
+        await connection.response.create()
+        done = (await until(connection, "response.done"))[-1].response
+        assert done.metadata["chunk"] == "2", "1 s of audio, before and after"
+        assert done.usage.input_token_details.audio_tokens == 30
 
     converse(running, body)
 
@@ -143,7 +172,12 @@ def test_instructions_change_in_mid_session(running: Running) -> None:
 @pytest.mark.parametrize(
     ("event", "code", "param"),
     [
-        ({"type": "response.create"}, "unsupported_event", "type"),
+        ({"type": "conversation.item.create"}, "unsupported_event", "type"),
+        (
+            {"type": "response.create", "response": {"instructions": "Be brief."}},
+            "unknown_parameter",
+            "response.instructions",
+        ),
         ({"type": "dance"}, "invalid_value", "type"),
         ({"event_id": "e"}, "missing_required_parameter", "type"),
         ({"type": "input_audio_buffer.append", "audio": "?"}, "invalid_audio", "audio"),

@@ -20,15 +20,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.inference.serve.servers import (
-    ROOT,
-    Running,
-    events_until,
-    noise,
-    open_stream,
-    packets,
-    server,
-)
+from inference.serve.recipe import ServeLimits
+from tests.inference.serve.audio import noise, packets
+from tests.inference.serve.servers import ROOT, Running, events_until, open_stream, server, serving
 
 HANDSHAKE = (
     "GET /v1/stream HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -37,12 +31,12 @@ HANDSHAKE = (
 
 
 @pytest.fixture(scope="module")
-def strict(checkpoint: Path) -> Iterator[Running]:
-    limits = (
-        "limits={sessions: 4, message_bytes: 65536, messages_per_s: 100, ahead_s: 3, idle_s: 2, "
-        "session_s: 6, waiting_messages: 40, ping_s: 0.5}"
-    )
-    with server(checkpoint, limits) as found:
+def strict() -> Iterator[Running]:
+    limits = ServeLimits(
+        sessions=4, message_bytes=65_536, messages_per_s=100, ahead_s=3, idle_s=2, session_s=4,
+        waiting_messages=40, ping_s=0.5,
+    )  # fmt: skip
+    with serving(limits=limits) as found:
         yield found
 
 
@@ -170,10 +164,10 @@ def test_killed_and_half_open_clients_leave_nothing(strict: Running) -> None:
     half_open.close()
 
 
-def test_a_reader_that_stops_reading_is_given_up(checkpoint: Path) -> None:
+def test_a_reader_that_stops_reading_is_given_up() -> None:
     """Its answers fill the buffers of the kernel, then ours, which are bounded."""
-    limits = "limits={messages_per_s: 10000, waiting_messages: 40, ping_s: 60}"
-    with server(checkpoint, limits) as running:
+    limits = ServeLimits(messages_per_s=10_000, waiting_messages=40, ping_s=60)
+    with serving(limits=limits) as running:
         slow = raw_client(running)
         slow.settimeout(20)
         configure = frame(1, b'{"command": "configure"}')
@@ -205,7 +199,7 @@ def test_garbage_is_answered_or_closed(strict: Running) -> None:
 
 
 def test_many_opens_and_closes_leave_no_file_open(running: Running) -> None:
-    files = Path(f"/proc/{running.process.pid}/fd")
+    files = Path("/proc/self/fd")  # the server is a thread of this process
 
     async def run(times: int) -> None:
         for i in range(times):
@@ -230,6 +224,7 @@ def test_a_signal_ends_replies_then_sessions_then_the_server(checkpoint: Path) -
             for i in range(10):
                 await client.send(noise(0.4, seed=i))
             await events_until(client, "reply_started")
+            assert running.process is not None
             running.process.send_signal(signal.SIGTERM)
             found, code, reason = await closed_with(client)
             assert (code, reason) == (1001, "server_shutdown")

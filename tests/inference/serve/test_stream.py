@@ -12,14 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.inference.serve.servers import (
-    ROOT,
-    Running,
-    events_until,
-    noise,
-    open_stream,
-    packets,
-)
+from tests.inference.serve.audio import noise, packets
+from tests.inference.serve.servers import ROOT, Running, events_until, open_stream
 
 
 async def heard(running: Running, audio: bytes, size: int, **configure: object) -> list[dict]:
@@ -107,7 +101,7 @@ def test_a_mistake_is_named_and_the_session_goes_on(
     asyncio.run(run())
 
 
-def test_a_threshold_keeps_the_memory_and_an_instruction_begins_anew(running: Running) -> None:
+def test_another_threshold_or_instruction_keeps_what_was_heard(running: Running) -> None:
     async def run() -> None:
         client = await open_stream(running)
         chunks = []
@@ -116,11 +110,14 @@ def test_a_threshold_keeps_the_memory_and_an_instruction_begins_anew(running: Ru
             await client.send(noise(0.5))
             chunks.append((await events_until(client, "decided"))[-1]["chunk"])
         assert chunks == [0, 1]
-        await client.send('{"command": "configure", "system": "Be brief."}')
-        before = await events_until(client, "session_configured")
-        assert [e["chunk"] for e in before if e["event"] == "decided"] == [2]  # the rest, padded
+        await client.send('{"command": "configure", "system": "Be brief.", "threshold": 1.0}')
+        assert (await events_until(client, "session_configured"))[-1]["system"] == "Be brief."
         await client.send(noise(0.5))
-        assert (await events_until(client, "decided"))[-1]["chunk"] == 0
+        decided = (await events_until(client, "decided"))[-1]
+        assert (decided["chunk"], round(decided["remembered_s"], 1)) == (2, 1.2)
+        await client.send('{"command": "respond"}')
+        found = await events_until(client, "reply_ended")
+        assert [e["speak"] for e in found if e["event"] == "decided"] == [True]
         await client.close()
 
     asyncio.run(run())

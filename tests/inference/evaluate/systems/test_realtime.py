@@ -24,19 +24,15 @@ from inference.evaluate.run import evaluate
 from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.realtime import RealtimeConfig, RealtimeSystem
 from inference.evaluate.task import Item
-from inference.limits import Limits
-from inference.live import LiveEngine
 from inference.lockstep import warm_up
 from inference.sampling import SamplingConfig
-from inference.serve.app import Service
-from inference.serve.recipe import ServeLimits, ServeRecipe
-from inference.serve.server import Server, listen
 from inference.session import SessionConfig
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import save_checkpoint
 from tests.inference.engines import make_engine
 from tests.inference.evaluate.benchmarks.published_data import flac, saved
+from tests.inference.serve.servers import serving
 
 ENGINE = make_engine()
 TIME = ENGINE.spec.time
@@ -48,18 +44,9 @@ FAST = RealtimeConfig("ws://127.0.0.1:1", "soundflow", pace=8.0, settle_s=2.0, t
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """Our own server in this process, which replies to the first chunk of everything."""
-    recipe = ServeRecipe(
-        Path("m"), port=0, limits=ServeLimits(), session=SessionConfig(None, 0.0, None, GREEDY)
-    )
     warm_up(ENGINE)
-    with listen(recipe) as listener, LiveEngine(ENGINE, Limits(max_sessions=16)) as live:
-        server = Server(Service(ENGINE, live, recipe, None), recipe)
-        thread = threading.Thread(target=server.serve_on, args=(listener, None))
-        listener.listen(16)
-        thread.start()
-        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/v1/realtime"
-        server.should_exit = True
-        thread.join()
+    with serving(engine=ENGINE, session=SessionConfig(None, 0.0, None, GREEDY)) as running:
+        yield f"{running.ws}/v1/realtime"
 
 
 @pytest.fixture(scope="module")
