@@ -22,7 +22,7 @@ from soundflow.train.optim import build_optimizer
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage
 from soundflow.train.start import model_config, start
-from soundflow.train.strategy.choose import resolved
+from soundflow.train.strategy.choose import on_cuda, resolved
 
 Plan = dict[str, str]
 
@@ -134,7 +134,9 @@ def _memory(
     recipe: TrainRecipe, config: ModelConfig, data: StreamData, planned: Planned, ranks: int
 ) -> Memory:
     """Of the number format of the run; where that is measured first, of the one that takes more."""
-    precision = recipe.compute.precision
+    compute, precision = recipe.compute, recipe.compute.precision
+    # Several nodes are not this machine: `auto` means the GPUs that they have.
+    on_gpu = on_cuda(compute) or (compute.nodes > 1 and compute.accelerator != "cpu")
     possible = DTYPES.values() if precision == "auto" else [DTYPES[precision]]
     found = [
         predict(
@@ -143,11 +145,11 @@ def _memory(
             recipe.stage,
             planned.largest,
             dtype=dtype,
-            recompute=recipe.compute.activation_checkpointing,
-            strategy=resolved(recipe.compute),
+            recompute=compute.activation_checkpointing,
+            strategy=resolved(compute),
             world=ranks,
             update_chunks=planned.rank_chunks,
-            device="cpu" if recipe.compute.accelerator == "cpu" else "cuda",
+            device="cuda" if on_gpu else "cpu",
         )
         for dtype in possible
     ]

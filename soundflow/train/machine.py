@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 
 import torch
+from lightning.fabric.plugins.environments.lsf import LSFEnvironment
+from lightning.fabric.plugins.environments.mpi import MPIEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
@@ -15,6 +19,9 @@ from soundflow.train.memory import Held, held
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage
 from soundflow.train.strategy.choose import resolved
+
+# Two processes get on with each other on one core too; more only wait.
+_PROCESSES_A_CPU_RUNS = 2
 
 
 def held_by(recipe: TrainRecipe, config: ModelConfig, tokens: TokenTable) -> Held:
@@ -57,6 +64,17 @@ def unmet(recipe: TrainRecipe, memory: Held) -> list[str]:
         )
     elif gpus and compute.accelerator != "cpu" and compute.devices > gpus:
         lines.append(f"compute.devices={compute.devices}: there are {gpus} here")
+    if compute.nodes > 1 and not _launched():
+        lines.append(
+            f"compute.nodes={compute.nodes}: no launcher started this process, so it would wait "
+            "for the other nodes; start it with srun (slurm/train.sbatch) or torchrun, or set "
+            "compute.nodes=1"
+        )
+    elif not _on_gpu(recipe) and compute.devices > max(cores(), _PROCESSES_A_CPU_RUNS):
+        lines.append(
+            f"compute.devices={compute.devices}: on a CPU these are processes, and there are "
+            f"{cores()} cores here"
+        )
     if compute.threads > cores():
         lines.append(f"compute.threads={compute.threads}: there are {cores()} cores here")
     sharing = 1 if _on_gpu(recipe) else compute.devices
@@ -68,6 +86,17 @@ def unmet(recipe: TrainRecipe, memory: Held) -> list[str]:
             f"{there / 2**30:,.1f} GiB here, and compute.strategy={resolved(compute)}"
         )
     return lines
+
+
+def _launched() -> bool:
+    """Whether this process knows of the other nodes, by a launcher or by variables set by hand."""
+    return (
+        SLURMEnvironment.detect()
+        or TorchElasticEnvironment.detect()
+        or LSFEnvironment.detect()
+        or MPIEnvironment.detect()
+        or {"MASTER_ADDR", "NODE_RANK"} <= os.environ.keys()
+    )
 
 
 def _on_gpu(recipe: TrainRecipe) -> bool:

@@ -53,7 +53,7 @@ class Case:
     @property
     def sizes(self) -> ModelConfig:
         tower = AudioEncoderConfig(width=256, layers=4, heads=4, ffn_width=1024, max_positions=64)
-        lm = LmConfig(width=self.width, layers=self.layers, heads=self.width // 64, kv_heads=2,
+        lm = LmConfig(width=self.width, layers=self.layers, heads=self.width // 64, kv_heads=1,
                       ffn_width=3 * self.width, max_positions=2048, tied=True)  # fmt: skip
         return ModelConfig(tower, lm)
 

@@ -45,6 +45,28 @@ def test_every_key_that_asks_for_too_much_is_named(recipe: Recipes) -> None:
     assert unmet(recipe(), held_of(1_000_000)) == []
 
 
+def test_several_nodes_need_a_launcher(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one, the first node waits half an hour for the others."""
+    four = recipe(compute=ComputeConfig(nodes=4, accelerator="cpu"))
+    (said,) = unmet(four, held_of(1))
+    assert said.startswith("compute.nodes=4: no launcher")
+    assert "srun" in said
+    for name, value in {"MASTER_ADDR": "node0", "NODE_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert unmet(four, held_of(1)) == []
+
+
+def test_a_plan_for_eight_gpus_is_no_plan_for_a_cpu(
+    recipe: Recipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    for accelerator in ("cpu", "auto"):
+        eight = recipe(compute=ComputeConfig(devices=8, accelerator=accelerator))
+        (said,) = unmet(eight, held_of(1))
+        assert said.startswith("compute.devices=8: on a CPU these are processes")
+    assert unmet(recipe(compute=ComputeConfig(devices=4, accelerator="cpu")), held_of(1)) == []
+
+
 def test_processes_on_a_cpu_share_its_memory(recipe: Recipes) -> None:
     base = recipe()
     two = replace(base, compute=replace(base.compute, devices=2))

@@ -54,7 +54,13 @@ def test_work_counts_trained_weights_once_more(model: AudioInteractionModel) -> 
 
 @pytest.mark.parametrize(
     ("name", "flops"),
-    [("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA A100-SXM4-80GB", 312e12), ("NVIDIA T4", None)],
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H200 NVL", 835e12),
+        ("NVIDIA GB200", 2500e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA T4", None),
+    ],
 )
 def test_a_peak_is_known_by_the_name_of_the_device(
     monkeypatch: pytest.MonkeyPatch, name: str, flops: float | None
