@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from soundflow.api import AudioInteraction
 
 __all__ = ["AudioInteraction"]
+
+# Read when onnxruntime is imported, which Lightning's metrics do too: it reports to its makers.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:

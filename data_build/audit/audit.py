@@ -17,6 +17,7 @@ from data_build.audit.variety import DistinctTexts, Shapes
 from data_build.labelling.policy import Policy
 from data_build.tokenize import Vocabulary
 from soundflow.errors import UserError
+from soundflow.shards.address import Url
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.writer import INDEX_NAME
 
@@ -54,19 +55,23 @@ def measures(limits: AuditLimits, policy: Policy, vocabulary: Vocabulary) -> lis
 
 
 def audit(
-    data: Path, taken: Iterable[Measure], tell: Callable[[str, int, int], None] | None = None
+    data: Path | Url,
+    taken: Iterable[Measure],
+    tell: Callable[[str, int, int], None] | None = None,
+    named: Iterable[str] = (),
 ) -> Scorecard:
     """Reads every stream of a build.
 
     Args:
         data: the output of a build, or one split of it.
         tell: is told the split, how many of its streams are read, and how many it has.
+        named: the splits of a build in a store, which need not be able to list them.
 
     Raises:
         UserError: if ``data`` holds no finished split, or a shard is damaged.
     """
     taken, streams = list(taken), dict[str, int]()
-    for folder in splits(data):
+    for folder in splits(data) if isinstance(data, Path) else [data / name for name in named]:
         shards = ShardSet(folder)
         streams[folder.name] = len(shards)
         for position in range(len(shards)):

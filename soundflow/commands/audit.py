@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any, cast
 
+from omegaconf import OmegaConf
 from rich.table import Table
 from rich.text import Text
 
@@ -14,20 +16,22 @@ from data_build.audit.measure import Figure
 from data_build.recipe import BuildRecipe
 from data_build.tokenize import read_vocabulary
 from soundflow.commands.progress import stages
-from soundflow.config.load import load
+from soundflow.config.load import build, changed, load
 from soundflow.errors import UserError
 from soundflow.logs import OUT
+from soundflow.shards.address import Url, open_address
+from soundflow.shards.store import store_of
 
 RECIPE = "recipe.yaml"  # written by the build beside its splits
 
 
 def run(args: argparse.Namespace) -> None:
-    data = Path(args.data)
+    data = open_address(args.data)
     recipe = _recipe(data, args.overrides)
     vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
     taken = measures(recipe.audit, recipe.intervention_policy(), vocabulary)
     with stages() as tell:
-        card = audit(data, taken, tell)
+        card = audit(data, taken, tell, sorted(recipe.splits))
     if args.json:
         print(json.dumps(card.to_json(), indent=1))
     else:
@@ -57,8 +61,12 @@ def show(card: Scorecard) -> None:
             OUT.print(f"  {figure.name}: {example}", soft_wrap=True, markup=False)
 
 
-def _recipe(data: Path, overrides: list[str]) -> BuildRecipe:
+def _recipe(data: Path | Url, overrides: list[str]) -> BuildRecipe:
     """The recipe of a build: beside its splits."""
+    if isinstance(data, Url):
+        where, text = str(data / RECIPE), store_of(data).read(RECIPE).decode()
+        tree = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text)))
+        return build(BuildRecipe, changed(tree, overrides, where), where)
     path = next((p for p in (data / RECIPE, data.parent / RECIPE) if p.is_file()), None)
     if not data.exists():
         raise UserError(f"{data}: no such folder", "name the output folder of a build")

@@ -16,6 +16,7 @@ from soundflow.config.record import to_plain
 from soundflow.errors import UserError, nearest
 from soundflow.logs import OUT
 from soundflow.output import Output, examine
+from soundflow.shards.address import Url, is_missing
 
 if TYPE_CHECKING:
     from data_build.recipe import BuildRecipe
@@ -218,5 +219,5 @@ def _input(path: Path) -> str:
     return _present(path) + (f", seen from {Path.cwd()}" if relative else "")
 
 
-def _present(path: Path) -> str:
-    return f"{path}" + ("" if path.exists() else ": does not exist yet")
+def _present(path: Path | Url) -> str:
+    return f"{path}" + (": does not exist yet" if is_missing(path) else "")

@@ -13,6 +13,7 @@ from soundflow.data.plan import UpdatePlan
 from soundflow.logs import ERR
 from soundflow.model.config import ModelConfig
 from soundflow.model.precision import DTYPES
+from soundflow.shards.address import is_missing
 from soundflow.text.presets import load_vocabulary
 from soundflow.train.compute import choose_compute, computing
 from soundflow.train.loss import loss_sums
@@ -73,7 +74,7 @@ def training_plan(recipe: TrainRecipe, probe: bool) -> Plan:
     )
     plan["device"] = f"{compute.accelerator}, {compute.precision}, strategy {resolved(compute)}"
     sources = recipe.data.sources
-    missing = [s.folder for s in sources if not (s.folder / s.train / "index.json").is_file()]
+    missing = [s.folder for s in sources if is_missing(s.folder / s.train / "index.json")]
     if missing:
         plan["data"] = f"{', '.join(map(str, missing))}: not built yet"
     else:

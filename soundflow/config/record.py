@@ -22,7 +22,7 @@ def to_plain(recipe: Any) -> Any:
         return {to_plain(k): to_plain(v) for k, v in recipe.items()}
     if isinstance(recipe, list | tuple):
         return [to_plain(v) for v in recipe]
-    return str(recipe) if isinstance(recipe, Path) else recipe
+    return str(recipe) if isinstance(recipe, Path | str) else recipe
 
 
 def record(path: Path, recipe: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import field
-from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
@@ -12,17 +11,20 @@ from pydantic.dataclasses import dataclass
 
 from soundflow.config.settings import SETTINGS, Fraction, SplitName, Workers
 from soundflow.data.augment import AugmentConfig
+from soundflow.shards.address import DataFolder
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class DataSource:
     """A build, and how often its streams are drawn against those of the other sources.
 
+    ``folder`` is a path, or an address such as s3://bucket/data (docs/training.md).
+
     ``weight`` null in all sources: every stream comes as often as any other. ``valid`` null:
     nothing of it is held out.
     """
 
-    folder: Path
+    folder: DataFolder
     weight: PositiveFloat | None = None
     train: SplitName = "train"
     valid: SplitName | None = "valid"

@@ -19,6 +19,7 @@ from soundflow.data.dataset import HeldOut, TrainUpdates
 from soundflow.data.mixture import Mixture, weights_of
 from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
+from soundflow.shards.address import Url
 from soundflow.shards.reader import ShardSet
 
 
@@ -173,7 +174,7 @@ class StreamData(LightningDataModule):
         return self.trainer
 
 
-def _open(folder: Path) -> ShardSet:
+def _open(folder: Path | Url) -> ShardSet:
     shards = ShardSet(folder)
     if not len(shards):
         raise UserError(f"{folder}: holds no streams", "build the data again")

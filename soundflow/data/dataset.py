@@ -17,7 +17,7 @@ from soundflow.data.batch import Batch, Update, packed
 from soundflow.data.config import DataConfig
 from soundflow.data.features import StreamFeatures, features_of, first_chunks, stream_features
 from soundflow.data.mixture import AUGMENT, Mixture
-from soundflow.data.plan import PlannedStream, UpdatePlan, held_out_rows, plan_update
+from soundflow.data.plan import PlannedStream, Row, UpdatePlan, held_out_rows, plan_update
 from soundflow.protocol.layout import block_tokens
 from soundflow.shards.reader import ShardSet
 
@@ -77,11 +77,18 @@ class TrainUpdates(Dataset[Update]):
     def __getitem__(self, update: int) -> Update:
         plan = self.plan(update)
         rows = plan.ranks[self._rank]
+        self._fetch(rows)
         return Update(
             batches=tuple(packed([self._features(s) for s in row], self._spec) for row in rows),
             decisions=plan.decisions,
             reply_tokens=plan.reply_tokens,
         )
+
+    def _fetch(self, rows: Sequence[Row]) -> None:
+        """Requests to a store go out together, not one after another."""
+        draws = [stream.draw for row in rows for stream in row]
+        for source, shards in enumerate(self._sources):
+            shards.fetch([draw.stream for draw in draws if draw.source == source])
 
     def plan(self, update: int) -> UpdatePlan:
         """The update of all ranks, without reading a stream."""
@@ -131,5 +138,7 @@ class HeldOut(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         spec = self._splits[0].spec
+        for source, split in enumerate(self._splits):
+            split.fetch([s.draw.stream for s in self._rows[index] if s.draw.source == source])
         streams = [self._splits[s.draw.source].read(s.draw.stream) for s in self._rows[index]]
         return packed([stream_features(sample, spec) for sample in streams], spec)

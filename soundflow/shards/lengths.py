@@ -13,7 +13,7 @@ chunk; the sidecars of the shards serve to read single streams.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -191,10 +191,11 @@ def table_bytes(table: npt.NDArray[np.void]) -> bytes:
     return buffer.getvalue()
 
 
-def open_lengths(folder: Path, n_streams: int, about: dict[str, Any]) -> Lengths:
+def open_lengths(local: Callable[[str], Path], n_streams: int, about: dict[str, Any]) -> Lengths:
     """Maps the tables of a split into memory, at a cost that does not depend on their size.
 
     Args:
+        local: the file behind a name.
         about: what the index says of them.
 
     Raises:
@@ -203,8 +204,8 @@ def open_lengths(folder: Path, n_streams: int, about: dict[str, Any]) -> Lengths
     """
     if about["kinds"] != list(KINDS):
         raise ValueError(f"kinds {about['kinds']}, this version knows {list(KINDS)}")
-    rows = _map(folder / LENGTHS_NAME, ROW, n_streams)
-    turns = _map(folder / TURNS_NAME, TURN, about["n_turns"])
+    rows = _map(local(LENGTHS_NAME), ROW, n_streams)
+    turns = _map(local(TURNS_NAME), TURN, about["n_turns"])
     return Lengths(rows, turns, tuple(about["tasks"]))
 
 

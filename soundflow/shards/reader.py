@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -24,34 +24,40 @@ import soundfile
 
 from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
+from soundflow.shards.address import Url, open_address
 from soundflow.shards.lengths import LENGTHS_NAME, Lengths, StreamLengths, open_lengths
 from soundflow.shards.schema import SCHEMA_VERSION, StreamRecord, StreamSample
 from soundflow.shards.sidecar import SampleEntry, ShardInfo, file_checksum, unsealed
+from soundflow.shards.store import Part, Store, store_of
 from soundflow.shards.writer import INDEX_NAME
 
 _REMEDY = "make it again with the same build command"
+_WHAT = {"flac": "audio", "json": "record", "tokens.npy": "tokens"}
 
 
 T = TypeVar("T")
 
 
 class ShardSet:
-    """All streams of one split, e.g. ``data/train``.
+    """All streams of one split, e.g. ``data/train`` or ``s3://bucket/data/train``.
 
     Raises:
-        UserError: if the folder is missing or unfinished, or a shard was cut short.
+        UserError: if the folder is missing or unfinished, or a shard was cut short; if a store
+            fails, naming the file.
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = open_address(folder)
+        self._store = store_of(self.folder)
         index = self._read_index()
         self.spec = StreamSpec.from_json(index["spec"])
         self._about_lengths: dict[str, Any] = index["lengths"]
         self._shards: list[dict[str, Any]] = index["shards"]
         self._ends = list(accumulate(s["n_streams"] for s in self._shards))
-        self._require_files()
+        if isinstance(self.folder, Path):
+            self._require_files(self.folder)
 
-    def __reduce__(self) -> tuple[type[ShardSet], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[ShardSet], tuple[Path | Url]]:
         return type(self), (self.folder,)  # another process maps the files itself
 
     def __len__(self) -> int:
@@ -81,7 +87,7 @@ class ShardSet:
             UserError: if the table is damaged.
         """
         try:
-            return open_lengths(self.folder, len(self), self._about_lengths)
+            return open_lengths(self._table, len(self), self._about_lengths)
         except (OSError, ValueError) as error:
             where = self.folder / LENGTHS_NAME
             raise UserError(f"damaged index {where}: {error}", _REMEDY) from error
@@ -93,7 +99,23 @@ class ShardSet:
 
     def record(self, position: int) -> StreamRecord:
         shard, offset = self._locate(position)
-        return self._record(shard, self._sidecar(shard).samples[offset])
+        entry = self._sidecar(shard).samples[offset]
+        return self._record(shard, entry, self._members(shard, entry, ("json",)))
+
+    def fetch(self, positions: Sequence[int]) -> None:
+        """Gets streams that will be read soon, many at a time; nothing to do in a folder.
+
+        Raises:
+            UserError: if a store fails.
+        """
+        if isinstance(self.folder, Path):
+            return
+        places = [self._locate(position) for position in positions]
+        self._store.fetch([self._sidecar_part(shard) for shard in sorted({s for s, _ in places})])
+        entries = [(shard, self._sidecar(shard).samples[offset]) for shard, offset in places]
+        self._store.fetch(
+            [self._part(shard, entry, tuple(entry.members)) for shard, entry in entries]
+        )
 
     def read(self, position: int) -> StreamSample:
         """One stream.
@@ -104,12 +126,13 @@ class ShardSet:
         """
         shard, offset = self._locate(position)
         entry = self._sidecar(shard).samples[offset]
-        tokens = self._member(shard, entry, "tokens.npy", "tokens", _tokens)
+        members = self._members(shard, entry, tuple(entry.members))
+        tokens = self._parsed(shard, entry, "tokens", _tokens, members["tokens.npy"])
         pcm = np.zeros(0, np.int16)
-        if "flac" in entry.members:
-            pcm = self._member(shard, entry, "flac", "audio", _pcm)
+        if "flac" in members:
+            pcm = self._parsed(shard, entry, "audio", _pcm, members["flac"])
         sample = StreamSample(
-            record=self._record(shard, entry),
+            record=self._record(shard, entry, members),
             pcm=pcm,
             ids=tokens[0].astype(np.int32),
             roles=tokens[1].astype(np.int8),
@@ -127,11 +150,11 @@ class ShardSet:
             UserError: naming the first file that is damaged.
         """
         for name, sha256 in self._about_lengths["sha256"].items():
-            table = self.folder / name
-            if file_checksum(table) != sha256:
-                raise UserError(f"damaged index {table}: its checksum differs", _REMEDY)
+            if file_checksum(self._table(name)) != sha256:
+                where = self.folder / name
+                raise UserError(f"damaged index {where}: its checksum differs", _REMEDY)
         for number, shard in enumerate(self._shards):
-            if file_checksum(self.folder / shard["name"]) != shard["sha256"]:
+            if self._store.checksum(shard["name"], shard["n_bytes"]) != shard["sha256"]:
                 raise self._damaged(number, "its checksum differs from the index")
         for position in range(len(self)):
             self.require_row(position, self.read(position))
@@ -156,40 +179,70 @@ class ShardSet:
         shard = bisect.bisect_right(self._ends, position)
         return shard, position - (self._ends[shard - 1] if shard else 0)
 
+    def _table(self, name: str) -> Path:
+        """The local file of a table; the index says its checksum."""
+        sha256 = self._about_lengths["sha256"][name]
+        part = Part(name, sha256, lambda data: hashlib.sha256(data).hexdigest() == sha256)
+        return self._store.file(part)
+
     def _sidecar(self, shard: int) -> ShardInfo:
-        about = self._shards[shard]
-        path = self.folder / about["name"]
         try:
-            return _load_sidecar(path.with_suffix(".json"), about["sha256"])
+            return _load_sidecar(self._store, self._sidecar_part(shard))
         except (OSError, ValueError) as error:
             raise self._damaged(shard, f"its sidecar cannot be used ({error})") from error
 
-    def _record(self, shard: int, entry: SampleEntry) -> StreamRecord:
-        return self._member(
-            shard, entry, "json", "record", lambda data: StreamRecord.from_json(json.loads(data))
-        )
+    def _sidecar_part(self, shard: int) -> Part:
+        about = self._shards[shard]
+        return _sidecar_part(_sidecar_name(about["name"]), about["sha256"])
 
-    def _member(
-        self, shard: int, entry: SampleEntry, name: str, what: str, parse: Callable[[bytes], T]
-    ) -> T:
-        """One file of a sample, read and parsed."""
-        offset, size, checksum = entry.members[name]
+    def _record(self, shard: int, entry: SampleEntry, members: Mapping[str, bytes]) -> StreamRecord:
+        def parse(data: bytes) -> StreamRecord:
+            return StreamRecord.from_json(json.loads(data))
+
+        return self._parsed(shard, entry, "record", parse, members["json"])
+
+    def _part(self, shard: int, entry: SampleEntry, names: tuple[str, ...]) -> Part:
+        """The bytes of a shard from the first to the last of some files of a sample."""
+        found = [entry.members[name] for name in names]
+        start = min(m.offset for m in found)
+
+        def is_intact(data: bytes) -> bool:
+            return all(
+                crc32(data[m.offset - start : m.offset - start + m.size]) == m.crc32 for m in found
+            )
+
+        about = self._shards[shard]
+        end = max(m.offset + m.size for m in found)
+        return Part(about["name"], about["sha256"], is_intact, start, end - start)
+
+    def _members(self, shard: int, entry: SampleEntry, names: tuple[str, ...]) -> dict[str, bytes]:
+        """Some files of a sample, in one reading, each compared with its checksum."""
+        part = self._part(shard, entry, names)
         try:
-            with (self.folder / self._shards[shard]["name"]).open("rb") as file:
-                file.seek(offset)
-                data = file.read(size)
+            data = self._store.part(part)
         except OSError as error:
             raise self._damaged(shard, error.strerror or "cannot be read") from error
-        if len(data) != size or crc32(data) != checksum:
-            raise self._damaged(shard, f"{what} of {entry.id} differ from what was written")
+        members = {}
+        for name in names:
+            offset, size, checksum = entry.members[name]
+            content = data[offset - part.offset : offset - part.offset + size]
+            if len(content) != size or crc32(content) != checksum:
+                what = _WHAT.get(name, name)
+                raise self._damaged(shard, f"{what} of {entry.id} differ from what was written")
+            members[name] = content
+        return members
+
+    def _parsed(
+        self, shard: int, entry: SampleEntry, what: str, parse: Callable[[bytes], T], data: bytes
+    ) -> T:
         try:
             return parse(data)
         except (ValueError, soundfile.LibsndfileError) as error:
             raise self._damaged(shard, f"{what} of {entry.id}: {error}") from error
 
-    def _require_files(self) -> None:
+    def _require_files(self, folder: Path) -> None:
         """Every shard in its size, with its sidecar: one look at the folder, no file is opened."""
-        with os.scandir(self.folder) as found:
+        with os.scandir(folder) as found:
             entries = {entry.name: entry for entry in found}
         for number, shard in enumerate(self._shards):
             tar = entries.get(shard["name"])
@@ -197,7 +250,7 @@ class ShardSet:
             if n_bytes != shard["n_bytes"]:
                 what = "missing" if n_bytes is None else f"{n_bytes} bytes"
                 raise self._damaged(number, f"{what}, the index says {shard['n_bytes']} bytes")
-            if Path(shard["name"]).stem + ".json" not in entries:
+            if _sidecar_name(shard["name"]) not in entries:
                 raise self._damaged(number, "its sidecar is missing")
 
     def _damaged(self, shard: int, why: str) -> UserError:
@@ -208,20 +261,9 @@ class ShardSet:
     def _read_index(self) -> dict[str, Any]:
         path = self.folder / INDEX_NAME
         try:
-            index = unsealed(path.read_bytes())
+            index = unsealed(self._store.read(INDEX_NAME))
         except FileNotFoundError as error:
-            build = "run `soundflow build-data` with its recipe"
-            inside = sorted(p.parent.name for p in self.folder.glob(f"*/{INDEX_NAME}"))
-            if inside:
-                raise UserError(
-                    f"{self.folder}: is a whole build, not one of its splits",
-                    f"name one of its folders: {', '.join(inside)}",
-                ) from error
-            if self.folder.is_dir():
-                raise UserError(f"{self.folder}: is not finished (no index)", build) from error
-            others = sorted(p.parent.name for p in self.folder.parent.glob(f"*/{INDEX_NAME}"))
-            hint = f"this build has the splits {', '.join(others)}" if others else build
-            raise UserError(f"{self.folder}: no such folder", hint) from error
+            raise _without_index(Path(self.folder)) from error
         except (OSError, ValueError) as error:
             raise UserError(f"damaged index {path}: {error}", _REMEDY) from error
         if index.get("schema") != SCHEMA_VERSION:
@@ -231,6 +273,21 @@ class ShardSet:
                 "build the data again with this version",
             )
         return index
+
+
+def _without_index(folder: Path) -> UserError:
+    build = "run `soundflow build-data` with its recipe"
+    inside = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
+    if inside:
+        return UserError(
+            f"{folder}: is a whole build, not one of its splits",
+            f"name one of its folders: {', '.join(inside)}",
+        )
+    if folder.is_dir():
+        return UserError(f"{folder}: is not finished (no index)", build)
+    others = sorted(p.parent.name for p in folder.parent.glob(f"*/{INDEX_NAME}"))
+    hint = f"this build has the splits {', '.join(others)}" if others else build
+    return UserError(f"{folder}: no such folder", hint)
 
 
 def _tokens(data: bytes) -> np.ndarray[Any, Any]:
@@ -243,10 +300,29 @@ def _pcm(data: bytes) -> np.ndarray[Any, Any]:
     return found
 
 
+def _sidecar_name(shard: str) -> str:
+    return f"{Path(shard).stem}.json"
+
+
+def _sidecar_part(name: str, sha256: str) -> Part:
+    def is_intact(data: bytes) -> bool:
+        try:
+            _sidecar_of(data, sha256)
+        except ValueError:
+            return False
+        return True
+
+    return Part(name, sha256, is_intact)
+
+
 @lru_cache(maxsize=64)
-def _load_sidecar(path: Path, sha256: str) -> ShardInfo:
+def _load_sidecar(store: Store, part: Part) -> ShardInfo:
     """Cached by content: a folder may be built anew while this process lives."""
-    info = ShardInfo.read(path)
+    return _sidecar_of(store.part(part), part.content)
+
+
+def _sidecar_of(data: bytes, sha256: str) -> ShardInfo:
+    info = ShardInfo.parsed(data)
     if info.sha256 != sha256:
         raise ValueError("it belongs to a different build than the index")
     return info

@@ -57,7 +57,12 @@ class ShardInfo:
             OSError: if there is none.
             ValueError: if it is damaged.
         """
-        data = unsealed(path.read_bytes())
+        return ShardInfo.parsed(path.read_bytes())
+
+    @staticmethod
+    def parsed(text: bytes) -> ShardInfo:
+        """The content of a sidecar; ValueError if it is damaged."""
+        data = unsealed(text)
         try:
             entries = [
                 SampleEntry(

@@ -70,7 +70,7 @@ def main() -> None:
         config = DataConfig((DataSource(folder),), global_batch_size=1024, row_tokens=8192)
         before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         started = time.perf_counter()
-        lengths = open_lengths(folder, n, about)
+        lengths = open_lengths(folder.joinpath, n, about)
         opened = time.perf_counter()
         longest = int(lengths.tokens.max())
         scanned = time.perf_counter()

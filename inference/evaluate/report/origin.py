@@ -47,6 +47,8 @@ def find_origin(recipe: EvaluateRecipe) -> Origin:
     """
     asked = recipe.report
     data = recipe.timing.data if recipe.timing else recipe.output
+    if not isinstance(data, Path):  # a store: only shards are read from there
+        data = recipe.output
     return Origin(
         _found(asked.training_metrics, recipe.checkpoint.parent / METRICS_FILE, "training_metrics"),
         _found(asked.data_summary, data / SUMMARY_FILE, "data_summary"),

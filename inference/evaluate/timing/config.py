@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import field
-from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Interval, MinLen
@@ -12,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from inference.evaluate.timing.curve import logit_grid
 from soundflow.config.settings import SETTINGS, SplitName
+from soundflow.shards.address import DataFolder
 
 Threshold = Annotated[float, Interval(gt=0, lt=1)]
 Segments = Annotated[int, Interval(ge=1, le=100)]
@@ -53,11 +53,11 @@ class TimingConfig:
         latency_streams: how many are also fed to a single session, to time it.
     """
 
-    data: Path
+    data: DataFolder
     split: SplitName = "test"
     calibrate_on: SplitName | None = "valid"
     calibrate: Literal["f1"] | RecallAt = "f1"
-    negatives: Path | None = None
+    negatives: DataFolder | None = None
     windows_s: Annotated[tuple[PositiveFloat, ...], MinLen(1)] = (2.0, 1.0, 5.0)
     thresholds: Annotated[tuple[Threshold, ...], MinLen(1)] = field(default_factory=logit_grid)
     max_streams: PositiveInt | None = None

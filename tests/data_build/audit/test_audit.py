@@ -26,6 +26,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.turns import Event, Reply
 from soundflow.shards.schema import MixedItem, NoiseTrack, SourceClip, StreamRecord
 from tests.data_build.small_recipe import write_recipe
+from tests.soundflow.shards.http_store import http_store
 
 VOCABULARY = read_vocabulary("tiny")
 LIMITS = AuditLimits()
@@ -152,7 +153,9 @@ def test_tokens_say_what_the_record_says() -> None:
     assert value(RoundTrip(LIMITS, VOCABULARY), wrong) == 1
 
 
-def test_a_build_passes_its_audit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_build_passes_its_audit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from data_build.recipe import BuildRecipe
 
     pytest.importorskip("py_nanotts")
@@ -161,8 +164,11 @@ def test_a_build_passes_its_audit(tmp_path: Path, capsys: pytest.CaptureFixture[
     card = audit(output, measures(LIMITS, policy(), VOCABULARY))
     assert card.streams == {"train": 10, "test": 4}
     assert card.passed
-    assert main(["audit", str(output), "--json"]) == 0
+    monkeypatch.setenv("SOUNDFLOW_CACHE", str(tmp_path / "cache"))
+    with http_store(output) as store:  # a build in a store is audited alike
+        assert main(["audit", store.url, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
+    assert told["streams"] == card.streams
     assert told["passed"]
     assert {"contradictions", "early replies"} <= {f["name"] for f in told["figures"]}
     assert main(["audit", str(output), "audit.contradictons=1"]) == 2

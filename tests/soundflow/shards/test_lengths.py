@@ -82,14 +82,14 @@ def test_a_table_survives_its_files(tmp_path: Path) -> None:
         StreamLengths(30, 2, 2, 3, "online", "b", (Turn(1, 3),)),
     ]
     about = write(tmp_path, rows)
-    found = open_lengths(tmp_path, 3, about)
+    found = open_lengths(tmp_path.joinpath, 3, about)
     assert [found[i] for i in range(3)] == rows
     assert found[-1] == rows[-1]
     assert not found.rows.flags.owndata, "a view of the file, not a copy"
     for n, wrong in [(4, about), (3, {**about, "n_turns": 2}), (3, {**about, "kinds": ["other"]})]:
         with pytest.raises(ValueError, match=r"3 rows|2 rows|4 rows|kinds"):
-            open_lengths(tmp_path, n, wrong)
-    assert len(open_lengths(tmp_path, 0, write(tmp_path, []))) == 0
+            open_lengths(tmp_path.joinpath, n, wrong)
+    assert len(open_lengths(tmp_path.joinpath, 0, write(tmp_path, []))) == 0
 
 
 def test_the_beginning_of_a_stream_is_known_without_it(
@@ -114,7 +114,7 @@ def test_an_update_of_a_large_corpus_is_planned_from_the_table_alone(
     rows = [StreamLengths(100 + i % 700, 0, 0, 9, "offline", "a") for i in range(30_000)]
     about = write(tmp_path, rows)
     monkeypatch.setattr(reader, "_load_sidecar", lambda *_: pytest.fail("a sidecar was read"))
-    lengths = open_lengths(tmp_path, len(rows), about)
+    lengths = open_lengths(tmp_path.joinpath, len(rows), about)
     config = DataConfig((DataSource(tmp_path),), global_batch_size=64, row_tokens=4096)
     plan = plan_update(10, Mixture(0, (len(rows),), (1.0,)), [lengths], config, 13)
     assert sum(len(row) for row in plan.ranks[0]) == 64

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from inference.engine import read_calibration
-from soundflow.config.load import load
+from soundflow.commands.training_plan import training_plan
+from soundflow.config.load import build, load
 from soundflow.data.config import DataConfig, DataSource
 from soundflow.errors import UserError
 from soundflow.model.precision import DTYPES
@@ -26,6 +27,7 @@ from soundflow.train.metrics import read_metrics
 from soundflow.train.optim import OptimConfig
 from soundflow.train.recipe import TrainerIntervals, TrainRecipe
 from soundflow.train.run import run
+from tests.soundflow.shards.http_store import http_store
 from tests.soundflow.small_run import reproducible
 
 Recipes = Callable[..., TrainRecipe]
@@ -35,7 +37,7 @@ class Killed(Exception):
     pass
 
 
-def elsewhere(recipe: TrainRecipe, folder: Path) -> DataConfig:
+def elsewhere(recipe: TrainRecipe, folder: Path | str) -> DataConfig:
     return replace(recipe.data, sources=(DataSource(folder),))
 
 
@@ -234,6 +236,26 @@ def test_data_may_move_and_rows_change(
     base = recipe()
     data = replace(base.data, sources=(DataSource(moved),), row_tokens=150)
     assert run(replace(base, data=data)).resumed_at == 4
+
+
+def test_data_in_a_store_trains_alike(
+    recipe: Recipes, tone_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same run goes on from an address, with a worker that fetches ahead."""
+    monkeypatch.setenv("SOUNDFLOW_CACHE", str(tmp_path / "cache"))
+    unbroken = run(recipe("whole"))
+    killed_after(3, recipe(), monkeypatch)
+    with http_store(tone_data) as store:
+        source = {"folder": store.url}
+        data = replace(elsewhere(recipe(), store.url), workers=1)
+        assert build(DataSource, source, "here") == data.sources[0]
+        resumed = run(replace(recipe(), data=data))
+        assert any(path.endswith(".tar") for path, _ in store.asked)
+        plan = training_plan(replace(recipe("plan"), data=data), probe=False)
+    assert resumed.resumed_at == 2
+    assert reproducible(resumed.metrics_file) == reproducible(unbroken.metrics_file)
+    assert plan["data"].startswith(f"{store.url}: 24 streams")
+    assert load(resumed.model_folder.parent / "train.yaml", TrainRecipe).data == data
 
 
 def test_settings_that_were_added_since_take_their_defaults(
