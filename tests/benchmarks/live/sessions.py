@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
 from inference.engine import Engine
-from inference.events import Decided
+from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
 from inference.executor import Executor
 from inference.limits import Limits
 from inference.sampling import SamplingConfig
@@ -19,8 +19,9 @@ from inference.session import SessionConfig
 from tests.benchmarks.live.play import SeededReplies, measured, play
 from tests.benchmarks.live.table import chunks_of_noise, make_engine, say
 
-SECONDS = 12.0  # of audio of every session
 MAY_MISS = 1e-3
+DECISIONS = 1000  # at least, so that one late decision is not too many
+SECONDS = 12.0  # of audio of every session, at least
 CORES = 2
 
 
@@ -46,14 +47,22 @@ def missed(engine: Engine, n: int, clock: Callable[[], float], *, batched: bool)
             np.random.default_rng(i), 0.04, (10, 40), table.normal, table.text_end))
         for i in range(n)
     ]  # fmt: skip
-    audio = chunks_of_noise(engine, round(SECONDS / engine.spec.time.chunk_s))
+    chunk_s = engine.spec.time.chunk_s
+    audio = chunks_of_noise(engine, max(round(SECONDS / chunk_s), DECISIONS // n))
     events = play(executor, sessions, audio, measured(clock))
-    late = [
-        e.wall_s - e.arrived_wall_s > engine.spec.time.chunk_s
-        for happened in events.values() for e in happened
-        if isinstance(e, Decided) and not e.stale
-    ]  # fmt: skip
-    return float(np.mean(late))
+    return float(np.mean([s > chunk_s for one in events.values() for s in waits_s(one)]))
+
+
+def waits_s(events: list[SessionEvent]) -> Iterator[float]:
+    """How long decisions of one session took. What arrives during a reply is decided on after it;
+    what is answered by silence then is not decided on.
+    """
+    spoke_until_s = 0.0
+    for event in events:
+        if isinstance(event, Decided) and not event.stale:
+            yield event.wall_s - max(event.arrived_wall_s, spoke_until_s)
+        elif isinstance(event, ReplyText | ReplyEnded):
+            spoke_until_s = event.wall_s
 
 
 def most(keeps_up: Callable[[int], bool]) -> int:
