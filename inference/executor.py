@@ -66,8 +66,9 @@ class Executor:
         self._limits = limits or Limits()
         self._order: Order = order or Drain()
         self._passes = PassLimits(self._limits.encode_chunks, self._limits.listen_chunks)
+        self._in_turn = isinstance(self._order, InTurn)
         # Whoever decides on every chunk in turn waits for it, and is never late.
-        self._overload_s = self._limits.overload_s if isinstance(self._order, Drain) else inf
+        self._overload_s = inf if self._in_turn else self._limits.overload_s
         self._now = 0.0
         self._given_clock = clock
         self.runner = ModelRunner(engine, self._limits.max_sessions)
@@ -127,7 +128,7 @@ class Executor:
                 engine.spec, engine.tokenizer, policy, config.sampling, self._order, clock
             ),
             SessionMemory(engine, prefix, limit, config.past_turns),
-            ChunkQueue(drained if isinstance(self._order, Drain) else None),
+            ChunkQueue(None if self._in_turn else drained),
             config.sampling,
             np.random.Generator(np.random.PCG64(config.sampling.seed)),
         )
@@ -246,9 +247,7 @@ class Executor:
             now: monotonic seconds.
         """
         self._now = now
-        # In turn, the encoder waits for the decoder: what the FIFO is measured against.
-        waits = isinstance(self._order, InTurn)
-        states = [s.waiting(encoder_waits=waits) for s in self._sessions.values()]
+        states = [s.waiting(in_turn=self._in_turn) for s in self._sessions.values()]
         work = next_work(states, self._passes, self._last)
         match work:
             case Encode():
@@ -275,6 +274,8 @@ class Executor:
         listen.sort(key=lambda one: one[0].row)  # neighbouring rows share a call of attention
         speak = sorted((self._sessions[i] for i in work.speak), key=lambda state: state.row)
         for state, at_most in (*listen, *((state, 1) for state in speak)):
+            if self._in_turn and not state.speaking:
+                at_most = min(at_most, self._trim_in_turn(state))
             step = state.decoder.next_step(state.queue, min(at_most, state.memory.blocks_per_step))
             assert step is not None
             if state.memory.length + len(step.ids) > state.memory.limit_positions:
@@ -292,7 +293,9 @@ class Executor:
     def _take(self, state: SessionState, step: Step, found: Sequence[float]) -> None:
         """What a step has found becomes events."""
         if not all(map(isfinite, found)):
-            self._fail(state, NonFiniteLogitsError(state.chunks - 1))
+            bad = next(at for at, one in zip(step.read, found, strict=True) if not isfinite(one))
+            self._forget(state, len(step.ids) - 1 - bad)
+            self._fail(state, NonFiniteLogitsError(state.memory.blocks[-1].chunk))
         elif step.chunks:
             taken = state.decoder.take_decisions(found)
             if taken.kept < len(step.ids):  # computed ahead of a reply
@@ -306,6 +309,17 @@ class Executor:
     def _forget(self, state: SessionState, n: int) -> None:
         state.memory.forget(n)
         self.runner.pool.rollback(state.row, state.memory.length)
+
+    def _trim_in_turn(self, state: SessionState) -> int:
+        """Where every chunk is decided on, memories are trimmed at the same chunk however many are
+        computed at once and in whatever packets they came.
+
+        Returns:
+            How many blocks may be computed at once until then.
+        """
+        if state.memory.crowded:
+            self._evict(state)
+        return state.memory.blocks_until_crowded
 
     def _evict(self, state: SessionState, room: int = 0) -> None:
         evicted = state.memory.evict(room)

@@ -30,6 +30,18 @@ class OverloadedError(UserError):
     """The engine takes no more: sessions, or audio of one of them."""
 
 
+class TimedOutError(UserError):
+    """A stream took more computation than it may."""
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(
+            f"more than {timeout_s:g} s of computation", "raise timeout_s, or shorten the stream"
+        )
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str]]:
+        return UserError, (self.message, self.hint)
+
+
 class NonFiniteLogitsError(UserError):
     """The model computed NaN or infinity: no decision is possible."""
 

@@ -91,6 +91,13 @@ class SessionMemory:
         return full and length > self._keep and len(self.blocks) > self._past + 1
 
     @property
+    def blocks_until_crowded(self) -> int:
+        """How many blocks may be appended before it is crowded: one at least, and not too many
+        whatever is pending in front of them.
+        """
+        return max(1, (self.limit_positions - self.length) // (self._audio + 1) - 2)
+
+    @property
     def ids(self) -> tuple[int, ...]:
         """Every token in the memory, a legal layout up to the decision that is pending."""
         return (*self.prefix, *(i for block in self.blocks for i in block.ids))

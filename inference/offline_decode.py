@@ -10,18 +10,22 @@ few blocks are computed as if all were answered by silence; what follows a reply
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from torch import Tensor
 
 from inference.dialogue_decoder import InTurn
 from inference.engine import Engine
-from inference.events import SessionEnded, SessionEvent
+from inference.events import SessionEnded, SessionEvent, SessionFailed
 from inference.executor import Executor
-from inference.limits import Limits
+from inference.limits import Limits, NonFiniteLogitsError, TimedOutError
 from inference.policy import Policy
+from inference.scheduler import Decode
 from inference.session import SessionConfig
+from soundflow.errors import UserError
 
 AHEAD_CHUNKS = 4
 
@@ -35,10 +39,28 @@ class OfflineStream:
     policy: Policy | None = None
 
 
-def decode_streams(engine: Engine, streams: Sequence[OfflineStream]) -> list[list[SessionEvent]]:
-    """The events of every stream, as its own session would give them.
+@dataclass(frozen=True)
+class DecodedStream:
+    """The events of a stream, as its own session would give them, and why it ended early."""
 
-    A stream whose logits are NaN ends in `SessionFailed`; the others go on.
+    events: list[SessionEvent]
+    error: UserError | None = None
+
+
+def decode_streams(
+    engine: Engine,
+    streams: Sequence[OfflineStream],
+    timeout_s: float = inf,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[DecodedStream]:
+    """Decodes every stream to its end. One that fails costs the others nothing.
+
+    Args:
+        timeout_s: computation that one stream may take; a pass is shared out equally.
+
+    Returns:
+        In the order of the streams; with `NonFiniteLogitsError` where the model computed NaN, and
+        `TimedOutError` where a stream took too long.
 
     Raises:
         UserError: if an instruction and one answered chunk do not fit into the memory.
@@ -53,8 +75,22 @@ def decode_streams(engine: Engine, streams: Sequence[OfflineStream]) -> list[lis
         events[session] = []
         executor.push_encoded(session, stream.slots)
         executor.close(session)
+    errors: dict[int, UserError] = {}
+    spent_s = dict.fromkeys(events, 0.0)
     while executor.sessions:
-        for session, event in executor.tick(0.0).events:
-            if not isinstance(event, SessionEnded):
+        began_s = clock()
+        tick = executor.tick(0.0)
+        for session, event in tick.events:
+            if isinstance(event, SessionFailed):
+                errors.setdefault(session, NonFiniteLogitsError(event.chunk))
+            elif not isinstance(event, SessionEnded):
                 events[session].append(event)
-    return list(events.values())
+        if isinstance(tick.work, Decode):
+            took_part = [*(session for session, _ in tick.work.listen), *tick.work.speak]
+            share_s = (clock() - began_s) / len(took_part)
+            for session in took_part:
+                spent_s[session] += share_s
+                if spent_s[session] > timeout_s and executor.is_open(session):
+                    errors[session] = TimedOutError(timeout_s)
+                    executor.abort(session, errors[session])
+    return [DecodedStream(happened, errors.get(s)) for s, happened in events.items()]

@@ -69,9 +69,14 @@ class SessionState:
         """Whether its stream is over and everything in it answered."""
         return self.closing and not self.mels and not len(self.queue) and not self.speaking
 
-    def waiting(self, *, encoder_waits: bool) -> Waiting:
-        """Its part in the schedule. ``encoder_waits``: audio is left alone during a reply."""
-        mels = 0 if encoder_waits and self.speaking else len(self.mels)
+    def waiting(self, *, in_turn: bool) -> Waiting:
+        """Its part in the schedule.
+
+        Args:
+            in_turn: audio waits for the end of a reply (what the FIFO is measured against), and the
+                memory is trimmed with a decision only.
+        """
+        mels = 0 if in_turn and self.speaking else len(self.mels)
         return Waiting(
             self.id,
             mels,
@@ -79,7 +84,7 @@ class SessionState:
             len(self.queue),
             self.opened_s + (self.queue.oldest_wall_s or 0.0),
             self.speaking,
-            self.memory.crowded,
+            not in_turn and self.memory.crowded,
         )
 
     def next_draw(self) -> Draw:
@@ -112,13 +117,18 @@ class SessionState:
             self.overloaded = late_s > overload_s
         return told
 
+    @property
+    def _newest(self) -> int:
+        """The newest chunk in the memory."""
+        return self.memory.blocks[-1].chunk if self.memory.blocks else self.chunks - 1
+
     def trimmed(self, blocks: int) -> MemoryTrimmed:
-        newest = self.chunks - 1
+        newest = self._newest
         remembered_s = self.memory.remembered_s
         return MemoryTrimmed(newest, self.time.end_s(newest), blocks, remembered_s, self.clock())
 
     def failed(self, error: UserError) -> SessionFailed:
-        newest = self.chunks - 1
+        newest = self._newest
         return SessionFailed(
             newest, self.time.end_s(newest), error.message, error.hint, self.clock()
         )

@@ -18,10 +18,11 @@ from inference.events import (
     ReplyText,
     SessionEnded,
 )
-from inference.limits import NonFiniteLogitsError
+from inference.limits import NonFiniteLogitsError, TimedOutError
 from inference.lockstep import Lockstep, warm_up
 from inference.model_runner import ModelRunner
 from inference.offline_decode import OfflineStream, decode_streams
+from inference.packets import cut
 from inference.policy import ForcedPolicy
 from inference.profiles import Profile
 from inference.sampling import SamplingConfig
@@ -101,22 +102,39 @@ def test_streams_side_by_side_do_as_alone():
     audios = [noise(s, i) for i, s in enumerate((3.0, 1.1, 2.2, 0.3))]
     batch = [OfflineStream(_slots(a), SessionConfig(sampling=SHORT)) for a in audios]
     for audio, beside in zip(audios, decode_streams(ENGINE, batch), strict=True):
-        alone = [e for e in run(audio) if not isinstance(e, SessionEnded)]
-        assert [_plain(e) for e in beside] == [_plain(e) for e in alone]
-        odds = [(a.p_response, b.p_response) for a, b in zip(alone, beside, strict=True)
-                if isinstance(a, Decided)]  # fmt: skip
-        assert np.allclose(*np.array(odds).T, atol=1e-5)
+        _assert_same(beside.events, run(audio))
 
 
-def test_a_stream_that_outgrows_the_trained_positions_is_trimmed_as_a_session_is():
-    small = make_engine(max_positions=96)
-    slots = _slots(noise(4.0))
-    silent = SessionConfig(threshold=1.0, system="")
-    batch = [OfflineStream(s, silent) for s in (slots, slots[:2])]
-    long, short = decode_streams(small, batch)
-    assert sum(isinstance(e, Decided) for e in long) == 10
-    assert any(isinstance(e, MemoryTrimmed) for e in long)
-    assert len(short) == 2
+@pytest.mark.parametrize("packet_chunks", [1, 7])
+def test_streams_that_outgrow_the_memory_are_trimmed_as_a_session_is(packet_chunks):
+    """At the same chunks, whatever is computed ahead and however many packets there were."""
+    small = make_engine(max_positions=160)
+    audios = [noise(s, i) for i, s in enumerate((12.0, 8.3, 0.7))]
+    config = SessionConfig("", sampling=SHORT)
+    batch = [OfflineStream(_slots(a), config) for a in audios]
+    for audio, beside in zip(audios, decode_streams(small, batch), strict=True):
+        alone = Lockstep(small, config)
+        packets = cut(audio, packet_chunks * small.spec.time.chunk_samples)
+        events = [e for packet in packets for e in alone.push(packet)] + alone.close()
+        _assert_same(beside.events, events)
+        assert len(audio) < 100_000 or any(isinstance(e, MemoryTrimmed) for e in events)
+
+
+def test_a_stream_that_takes_too_long_ends_alone():
+    ticks = iter(range(10_000))
+    batch = [OfflineStream(_slots(noise(s)), SessionConfig(sampling=SHORT)) for s in (6.0, 0.5)]
+    long, short = decode_streams(ENGINE, batch, 12.0, lambda: next(ticks))
+    assert isinstance(long.error, TimedOutError)
+    assert long.events, "what came before counts"
+    assert short.error is None
+
+
+def _assert_same(beside, session_events):
+    alone = [e for e in session_events if not isinstance(e, SessionEnded)]
+    assert [_plain(e) for e in beside] == [_plain(e) for e in alone]
+    odds = [(a.p_response, b.p_response) for a, b in zip(alone, beside, strict=True)
+            if isinstance(a, Decided)]  # fmt: skip
+    assert np.allclose(*np.array(odds).T, atol=1e-5)
 
 
 def test_memory_is_bounded_however_long_the_session():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,8 @@ from torch import Tensor
 
 from inference.audio_frontend import mel_chunks
 from inference.engine import Engine
-from inference.events import SessionEvent, SessionFailed
 from inference.feed import packets
-from inference.offline_decode import OfflineStream, decode_streams
+from inference.offline_decode import DecodedStream, OfflineStream, decode_streams
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from inference.sources.recordings import Recording
@@ -61,16 +61,11 @@ def decode_together(
     recordings: Sequence[EncodedRecording],
     threshold: float,
     sampling: SamplingConfig,
-) -> list[list[SessionEvent] | None]:
-    """The events of every recording, as its own session would give them.
-
-    None for one that failed; a session of its own says why.
-    """
+    timeout_s: float = inf,
+) -> list[DecodedStream]:
+    """What every recording gave, as its own session would."""
     streams = [
         OfflineStream(r.slots, SessionConfig(r.system, threshold, None, sampling))
         for r in recordings
     ]
-    return [
-        None if any(isinstance(e, SessionFailed) for e in events) else events
-        for events in decode_streams(engine, streams)
-    ]
+    return decode_streams(engine, streams, timeout_s)

@@ -21,7 +21,7 @@ from inference.evaluate.task import Item
 from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
 from inference.feed import feed
 from inference.latency import ChunkCost, chunk_costs
-from inference.limits import NonFiniteLogitsError
+from inference.limits import NonFiniteLogitsError, TimedOutError
 from inference.lockstep import Lockstep
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
@@ -33,10 +33,6 @@ log = logging.getLogger(__name__)
 MODEL = "model"
 # Encoder outputs of so many chunks are held at once (27 minutes of audio at 0.4 s).
 GROUP_CHUNKS = 4096
-
-
-class TimedOut(Exception):
-    """An item took longer than it may."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Model:
     Attributes:
         at_once: how many items are decoded side by side; 1 gives each a live session of its own, in
             which the computation of every token is measured.
-        timeout_s: seconds of computation that one item may take when decoded alone.
+        timeout_s: seconds of computation that one item may take; side by side, its share of it.
         notes: filled with what did not go as planned but cost no item, such as a batch that did
             not fit into memory.
     """
@@ -81,50 +77,36 @@ class Model:
             yield from self._run_group(group)
 
     def _run_group(self, group: Sequence[Item[object]]) -> Iterator[tuple[str, Outcome]]:
-        short: list[Item[object]] = []
-        for item in group:
-            if self.at_once > 1 and self._fits(item):
-                short.append(item)
-            else:
+        if self.at_once == 1 or len(group) == 1:
+            for item in group:
                 yield item.id, self.run_alone(item)
-        if not short:
             return
         try:
-            found = self._together(short)
+            found = self._together(group)
         except Exception as error:
             # Whichever item it was, decoding them in smaller groups names it.
-            if len(short) < 2:
-                for item in short:
-                    yield item.id, self.run_alone(item)
-                return
-            parts = 2 if is_out_of_memory(error) else len(short)
-            self._note(f"{len(short)} items at once failed ({reason(error)}): {_fewer(parts)}")
+            parts = 2 if is_out_of_memory(error) else len(group)
+            self._note(f"{len(group)} items at once failed ({reason(error)}): {_fewer(parts)}")
             self._encoded.clear()
-            step = -(-len(short) // parts)
-            for start in range(0, len(short), step):
-                yield from self._run_group(short[start : start + step])
+            step = -(-len(group) // parts)
+            for start in range(0, len(group), step):
+                yield from self._run_group(group[start : start + step])
             return
-        for item in short:
-            outcome = found[item.id]
-            yield item.id, self.run_alone(item) if outcome is None else outcome
+        for item in group:
+            yield item.id, found[item.id]
 
-    def _fits(self, item: Item[object]) -> bool:
-        """Whether the audio alone leaves its memory untrimmed."""
-        time = self.engine.spec.time
-        return time.chunks_in(item.n_samples) * time.slots_per_chunk < self.engine.limit_positions
-
-    def _together(self, items: Sequence[Item[object]]) -> dict[str, Outcome | None]:
-        """None for an item that has to be decoded in a session of its own."""
-        unreadable = self._encode(items)
-        readable = [item for item in items if item.id not in unreadable]
-        events = decode_together(
+    def _together(self, items: Sequence[Item[object]]) -> dict[str, Outcome]:
+        found = self._encode(items)
+        readable = [item for item in items if item.id not in found]
+        decoded = decode_together(
             self.engine, [self._encoded[item.id] for item in readable], self.threshold,
-            self.sampling,
+            self.sampling, self.timeout_s,
         )  # fmt: skip
-        time = self.engine.spec.time
-        found: dict[str, Outcome | None] = dict(unreadable)
-        for item, happened in zip(readable, events, strict=True):
-            found[item.id] = None if happened is None else outcome_of(happened, time)
+        for item, stream in zip(readable, decoded, strict=True):
+            outcome = outcome_of(stream.events, self.engine.spec.time)
+            if stream.error is not None:
+                outcome = replace(outcome, failure=failure_of(stream.error))
+            found[item.id] = outcome
         return found
 
     def _encode(self, items: Sequence[Item[object]]) -> dict[str, Outcome]:
@@ -166,7 +148,7 @@ class Model:
             for output in feed(self.engine, Lockstep(self.engine, config), [recording]):
                 events += output.events
                 if clock.monotonic() > deadline_s:
-                    raise TimedOut(f"more than {self.timeout_s:g} s of computation")
+                    raise TimedOutError(self.timeout_s)
         except Exception as error:
             log.warning("%s: %s", item.id, reason(error))
             log.debug("%s", item.id, exc_info=True)
@@ -232,8 +214,8 @@ def outcome_of(events: Sequence[SessionEvent], time: TimeBase, *, timed: bool = 
 
 
 def failure_of(error: Exception) -> Failure:
-    if isinstance(error, TimedOut):
-        return Failure("time-out", str(error))
+    if isinstance(error, TimedOutError):
+        return Failure("time-out", error.message)
     if is_out_of_memory(error):
         return Failure("out of memory", reason(error))
     if isinstance(error, UserError) and not isinstance(error, NonFiniteLogitsError):

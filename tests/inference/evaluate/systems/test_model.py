@@ -72,13 +72,19 @@ def test_a_session_of_its_own_gives_the_same(items):
         assert all(p.wall_s > 0 for r in timed.outcome.replies for p in r.pieces)
 
 
-def test_a_longer_item_than_the_memory_is_decoded_in_a_session(items):
+def test_a_longer_item_than_the_memory_gives_what_its_own_session_gives(items):
     small = replace(MODEL, engine=replace(ENGINE, limit_positions=90), _encoded={})
     found = dict(small.run(items))
-    assert all(o.failure is None for o in found.values())
-    assert [len(found[i.id].p_response) for i in items] == [
-        TIME.chunks_in(i.n_samples) for i in items
-    ]
+    for item in items:
+        assert len(found[item.id].p_response) == TIME.chunks_in(item.n_samples)
+        assert same(found[item.id], small.run_alone(item))
+
+
+def test_a_time_out_beside_others_is_one_row(items):
+    found = dict(replace(MODEL, timeout_s=1e-9, _encoded={}).run(items))
+    assert {str(o.failure) for o in found.values()} == {
+        "time-out: more than 1e-09 s of computation"
+    }
 
 
 def test_audio_that_cannot_be_read_is_one_outcome(items):
@@ -105,10 +111,10 @@ def test_one_crash_costs_one_item(items, monkeypatch):
     stock_feed = model_module.feed
     victim = items[2].id
 
-    def failing(engine, recordings, threshold, sampling):
+    def failing(engine, recordings, *how):
         if any(len(r.slots) == TIME.chunks_in(items[2].n_samples) for r in recordings):
             raise RuntimeError("it broke the batch")
-        return decode_together(engine, recordings, threshold, sampling)
+        return decode_together(engine, recordings, *how)
 
     def failing_feed(engine, session, recordings):
         if recordings[0].name == victim:
@@ -134,10 +140,10 @@ def test_one_crash_costs_one_item(items, monkeypatch):
     ],
 )
 def test_running_out_of_memory_halves_the_batch_and_says_so(items, monkeypatch, error):
-    def failing(engine, recordings, threshold, sampling):
+    def failing(engine, recordings, *how):
         if len(recordings) > 2:
             raise error
-        return decode_together(engine, recordings, threshold, sampling)
+        return decode_together(engine, recordings, *how)
 
     expected = dict(replace(MODEL, at_once=1, _encoded={}).run(items))
     monkeypatch.setattr(model_module, "decode_together", failing)
