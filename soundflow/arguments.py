@@ -18,7 +18,8 @@ whether to stay silent or to speak. Four commands cover the whole workflow:
 
 SETTINGS = """\
 Any value of a recipe can be set from the command line: key=value, key.sub=value in a block,
-key.0.sub=value in the first entry of a list. Options and values may be given in any order.
+key.0.sub=value in the first entry of a list. A whole block, key={sub: value}, takes the place of
+the one in the recipe. Options and values may be given in any order.
 """
 
 EXIT_CODES = """\

@@ -7,11 +7,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_only
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from inference.evaluate.report.origin import training_section
@@ -101,28 +102,27 @@ def _wait_for(model: Path) -> None:
 
 # The metrics of metrics.jsonl that show whether the model learns; absent ones are left out.
 COLUMNS = {
-    "loss": "loss",
-    "loss_stream": "loss stream",
-    "loss_reply": "loss reply",
-    "decision_accuracy": "decision accuracy",
-    "reply_token_accuracy": "token accuracy",
-    "event_f1": "F1",
-    "event_reply_exact": "reply exact",
-    "event_reply_wer": "reply WER",
-    "event_false_per_hour": "false/h",
-    "event_threshold": "threshold",
+    "loss": "\nloss",
+    "loss_stream": "loss\nstream",
+    "loss_reply": "loss\nreply",
+    "decision_f1": "decision\nF1",
+    "event_f1": "live\nF1",
+    "event_reply_exact": "reply\nexact",
+    "event_reply_wer": "reply\nWER",
+    "event_false_per_hour": "false\nper h",
+    "event_threshold": "speaks\nfrom p",
 }
 # The timing of the last validation, decoded live at the threshold that was chosen.
 TIMING = {
-    "event_wanted": "events",
-    "event_hits": "answered",
-    "event_misses": "missed",
-    "event_false": "false",
-    "event_repeats": "of these repeated",
-    "event_early_share": "early share",
-    "event_latency_p50_s": "p50 s",
-    "event_latency_p90_s": "p90 s",
-    "event_latency_p95_s": "p95 s",
+    "event_wanted": "\nevents",
+    "event_hits": "\nanswered",
+    "event_misses": "\nmissed",
+    "event_false": "\nfalse",
+    "event_repeats": "of these\nrepeated",
+    "event_early_share": "early\nshare",
+    "event_latency_p50_s": "latency\np50 s",
+    "event_latency_p90_s": "\np90 s",
+    "event_latency_p95_s": "\np95 s",
 }
 
 
@@ -140,9 +140,7 @@ def show(result: TrainResult) -> None:
     """Shows every validation on the held-out streams, then the result."""
     rows = [row for row in read_metrics(result.metrics_file) if "valid/decision_accuracy" in row]
     named = [n for n in COLUMNS if any(f"valid/{n}" in row for row in rows)]
-    table = Table(title="held-out streams", title_justify="left")
-    for title in ("update", *(COLUMNS[n] for n in named)):
-        table.add_column(title, justify="right")
+    table = _table("held-out streams", ["\nupdate", *(COLUMNS[n] for n in named)])
     for row in rows:
         values = (row.get(f"valid/{name}") for name in named)
         table.add_row(str(row["update"]), *("" if v is None else f"{v:.2f}" for v in values))
@@ -157,9 +155,7 @@ def _show_last(row: Mapping[str, float]) -> None:
     """The timing of a validation, and its loss parts by task."""
     timing = {title: row[f"valid/{key}"] for key, title in TIMING.items() if f"valid/{key}" in row}
     if timing:
-        table = Table(title=f"timing at update {row['update']}", title_justify="left")
-        for title in timing:
-            table.add_column(title, justify="right")
+        table = _table(f"timing at update {row['update']}", list(timing))
         table.add_row(*(f"{value:.4g}" for value in timing.values()))
         OUT.print(table)
     prefix = f"valid/{TASK}"
@@ -167,11 +163,19 @@ def _show_last(row: Mapping[str, float]) -> None:
     tasks = sorted({name.rsplit("/", 1)[0] for name in parts})
     if len(tasks) > 1:
         columns = ("loss_stream", "loss_reply")
-        table = Table("task", *(COLUMNS[c] for c in columns), title="held-out loss by task")
+        table = _table("held-out loss by task", ["\ntask", *(COLUMNS[c] for c in columns)])
         for task in tasks:
             cells = (parts.get(f"{task}/{c}") for c in columns)
             table.add_row(task, *("" if v is None else f"{v:.3f}" for v in cells))
         OUT.print(table)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    """A table of figures that fits into 80 columns, with titles of two lines."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
 
 
 def _how_it_went(result: TrainResult) -> str:

@@ -144,8 +144,8 @@ def _override(tree: DictConfig, word: str) -> None:
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         raise UserError(f"override {word!r}: {_reason(error)}", _OVERRIDE_HINT) from error
     try:
-        # A mapping adds to what is there; an empty one, which would add nothing, empties it.
-        OmegaConf.update(tree, key, value, merge=value != {}, force_add=True)
+        # A mapping takes the place of what is there, as any other value does.
+        OmegaConf.update(tree, key, value, merge=False, force_add=True)
     except (IndexError, ValueError) as error:
         raise UserError(f"override {word!r}: no such entry in that list", "count from 0") from error
     except (OmegaConfBaseException, RecursionError) as error:

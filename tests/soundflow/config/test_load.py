@@ -206,9 +206,11 @@ def test_an_override_may_refer_to_the_recipe(tmp_path: Path) -> None:
         load(write(tmp_path, "data: x"), Recipe, ["data=${nothing}"])
 
 
-def test_a_mapping_adds_to_what_is_there_and_an_empty_one_empties_it(tmp_path: Path) -> None:
+def test_a_mapping_takes_the_place_of_what_is_there(tmp_path: Path) -> None:
     path = write(tmp_path, "data: x\noptimiser: {learning_rate: 0.5, schedule: constant}")
-    assert load(path, Recipe, ["optimiser={schedule: cosine}"]).optimiser.learning_rate == 0.5
+    assert load(path, Recipe, ["optimiser={learning_rate: 0.25}"]).optimiser == Optimiser(0.25)
+    both = load(path, Recipe, ["optimiser={schedule: cosine}", "optimiser.learning_rate=0.5"])
+    assert both.optimiser == Optimiser(0.5, schedule="cosine")
     assert load(path, Recipe, ["optimiser={}"]).optimiser == Optimiser()
 
 
