@@ -17,14 +17,15 @@ from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
 )
 
 from soundflow.atomic import write_text
-from soundflow.convert.write_shards import Target, write_pth, write_shards
+from soundflow.convert.write_shards import Target, write_pth, write_target
 from soundflow.errors import UserError
 from soundflow.forms import folders
 from soundflow.forms import tensor_names as names
 from soundflow.forms.model_configs import mrope_section, to_release
 from soundflow.forms.stored_tensors import from_safetensors
 from soundflow.model.config import ModelConfig
-from soundflow.model.weights import CONFIG, SPEC, config_json, write_tensors
+from soundflow.model.weight_files import INDEX, write_tensors
+from soundflow.model.weights import CONFIG, SPEC, config_json
 
 _PT = {"format": "pt"}
 _STAND_IN = {
@@ -36,7 +37,7 @@ _STAND_IN = {
 def write_soundflow(folder: Path, source: folders.Opened, target: Target, limit_bytes: int) -> None:
     spec = source.spec
     metadata = {**_PT, "spec_fingerprint": spec.fingerprint}
-    write_shards(folder, target, names.our_names(source.shapes), limit_bytes, metadata)
+    write_target(folder, target, names.our_names(source.shapes), limit_bytes, metadata)
     _json(folder / SPEC, {"fingerprint": spec.fingerprint, "spec": spec.to_json()})
     _json(folder / CONFIG, config_json(source.model, source.facts))
 
@@ -45,7 +46,7 @@ def write_release(folder: Path, source: folders.Opened, target: Target, limit_by
     """The published layout, in every file that its own code and model card name."""
     table = names.release_names(source.model, source.shapes)
     lm = {name: ours for name, ours in table.items() if not name.startswith(names.TOWER)}
-    write_shards(folder, target, lm, limit_bytes, _PT, always_index=True)
+    write_target(folder, target, lm, limit_bytes, _PT, always_index=True)
     write_pth(folder / folders.TOWER_FILES[0], target, names.tower_only(source.shapes))
     vocab_size = source.spec.tokens.vocab_size
     config = to_release(source.model, vocab_size, source.folder.resolve().name)
@@ -67,13 +68,13 @@ def write_release(folder: Path, source: folders.Opened, target: Target, limit_by
 def write_plain(folder: Path, source: folders.Opened, target: Target, limit_bytes: int) -> None:
     """``AutoModelForCausalLM.from_pretrained(folder)`` reads the language model; the audio tower
     is in ``audio_tower/``."""
-    write_shards(folder, target, names.plain_names(source.shapes), limit_bytes, _PT)
+    write_target(folder, target, names.plain_names(source.shapes), limit_bytes, _PT)
     config = source.model.lm.for_transformers(source.spec.tokens.vocab_size)
     config.architectures = ["Qwen2ForCausalLM"]
     config.save_pretrained(folder)
     tower = folder / folders.TOWER_FOLDER
     tower.mkdir()
-    write_shards(tower, target, names.tower_only(source.shapes), limit_bytes, _PT)
+    write_target(tower, target, names.tower_only(source.shapes), limit_bytes, _PT)
     audio = source.model.audio_encoder.for_transformers(source.model.lm.width)
     audio.architectures = ["Qwen2_5OmniAudioEncoder"]
     audio.save_pretrained(tower)
@@ -88,7 +89,7 @@ def write_thinker(
     without one, they are zeros of the smallest size, so that transformers finds every key.
     """
     table = names.thinker_names(source.shapes)
-    write_shards(folder, target, table, limit_bytes, _PT, always_index=True)
+    write_target(folder, target, table, limit_bytes, _PT, always_index=True)
     if base is None:
         config = _thinker_config(source, _STAND_IN)
         tensors = _zero_vision(config)
@@ -181,7 +182,7 @@ def _append(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Adds one more shard to the index."""
     file = "model-visual.safetensors"
     write_tensors(folder / file, tensors, _PT)
-    index_file = folder / "model.safetensors.index.json"
+    index_file = folder / INDEX
     index = folders.read_json(index_file)
     index["metadata"]["total_size"] += sum(t.nbytes for t in tensors.values())
     index["weight_map"] |= dict.fromkeys(tensors, file)

@@ -1,23 +1,20 @@
-"""Writes safetensors shard by shard: no more than one shard is ever in memory."""
+"""Tensors of a result, read and cast as they are written: one shard in memory at a time."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from soundflow.atomic import write_text
 from soundflow.errors import UserError
 from soundflow.forms.our_view import OurView
-from soundflow.forms.stored_tensors import INDEX, SINGLE
 from soundflow.forms.tensor_names import NameTable, Shapes
-from soundflow.model.weights import write_tensors
+from soundflow.model.weight_files import write_shards
 
 OnBytes = Callable[[int], None]
 
@@ -63,7 +60,7 @@ class Target:
         return self.dtype or self.view.dtype(ours)
 
 
-def write_shards(
+def write_target(
     folder: Path,
     target: Target,
     table: NameTable,
@@ -72,37 +69,20 @@ def write_shards(
     always_index: bool = False,
 ) -> None:
     """``model.safetensors``, or numbered shards with their index where one is not enough."""
-    sizes = target.n_bytes(table)
-    groups = list(_group(sizes, limit_bytes))
-    placed: dict[str, str] = {}
-    numbered = len(groups) > 1 or always_index
-    for number, group in enumerate(groups, start=1):
-        file = f"model-{number:05}-of-{len(groups):05}.safetensors" if numbered else SINGLE
-        tensors = {name: target.read(name, table[name]) for name in group}
-        write_tensors(folder / file, tensors, metadata)
-        del tensors
-        placed |= dict.fromkeys(group, file)
-    if numbered:
-        index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": placed}
-        write_text(folder / INDEX, json.dumps(index, indent=1, sort_keys=True))
+    write_shards(
+        folder,
+        target.n_bytes(table),
+        lambda name: target.read(name, table[name]),
+        limit_bytes,
+        metadata,
+        always_index=always_index,
+    )
 
 
 def write_pth(file: Path, target: Target, table: NameTable) -> None:
     """A state dict of plain tensors, as ``torch.load(..., weights_only=True)`` reads it."""
     torch.save({name: target.read(name, ours) for name, ours in table.items()}, file)
     _sync(file)
-
-
-def _group(sizes: Mapping[str, int], limit_bytes: int) -> Iterator[list[str]]:
-    group: list[str] = []
-    held = 0
-    for name, size in sizes.items():
-        if group and held + size > limit_bytes:
-            yield group
-            group, held = [], 0
-        group.append(name)
-        held += size
-    yield group
 
 
 def _sync(file: Path) -> None:

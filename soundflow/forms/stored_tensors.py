@@ -19,10 +19,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from soundflow.errors import UserError
+from soundflow.model.weight_files import INDEX, WEIGHTS
 from soundflow.stored_json import parsed
-
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
 
 _DTYPES = {
     "F64": torch.float64,
@@ -74,9 +72,9 @@ def from_safetensors(folder: Path) -> dict[str, StoredTensor]:
                 "a shard is damaged or from another model; fetch it again",
             )
         return found
-    if (folder / SINGLE).is_file():
-        return _open_safetensors(folder / SINGLE)
-    raise UserError(f"{folder}: holds neither {INDEX} nor {SINGLE}", "name a checkpoint folder")
+    if (folder / WEIGHTS).is_file():
+        return _open_safetensors(folder / WEIGHTS)
+    raise UserError(f"{folder}: holds neither {INDEX} nor {WEIGHTS}", "name a checkpoint folder")
 
 
 def from_pth(file: Path) -> dict[str, StoredTensor]:

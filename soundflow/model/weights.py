@@ -2,21 +2,21 @@
 
 ::
 
-    model.safetensors    (or shards with model.safetensors.index.json, as transformers writes)
+    model.safetensors    or shards of at most 5 GB (`soundflow.model.weight_files`)
     config.json          sizes of the model, and ``training``: its `TrainingFacts`
     spec.json            the StreamSpec the weights were trained on, with its fingerprint
     tokenizer.json
     calibration.json     where a threshold was chosen on held-out streams (`soundflow evaluate`, or
                          validation while training)
 
-The folder appears whole or not at all. A matrix that is tied to another is stored once.
+The folder appears whole, or not at all, once every tensor in it was compared with the model. A
+matrix that is tied to another is stored once.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers.initialization import no_init_weights
 
@@ -34,13 +33,13 @@ from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
+from soundflow.model.weight_files import INDEX, WEIGHTS, write_shards
 from soundflow.protocol.spec import StreamSpec
 from soundflow.stored_json import read_object
 from soundflow.text.tokenizer import TextTokenizer
 
 FORMAT_VERSION = 2
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+SHARD_BYTES = 5 * 10**9
 CONFIG = "config.json"
 SPEC = "spec.json"
 CALIBRATION_FILE = "calibration.json"
@@ -64,11 +63,13 @@ def save_checkpoint(
     spec: StreamSpec,
     facts: TrainingFacts,
     calibration: Mapping[str, Any] | None = None,
+    shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Writes a checkpoint folder; one that is there already is replaced, all but its calibration.
 
     Args:
         calibration: of these weights; one that is in the folder already stays.
+        shard_bytes: maximum size of a file of weights.
 
     Raises:
         UserError: if tokenizer and spec do not belong together, or the disk is full.
@@ -79,7 +80,9 @@ def save_checkpoint(
     try:
         partial.mkdir(parents=True, exist_ok=True)
         metadata = {"format": "pt", "spec_fingerprint": spec.fingerprint}
-        write_tensors(partial / WEIGHTS, stored_tensors(model), metadata)
+        tensors = stored_tensors(model)
+        sizes = {name: tensor.nbytes for name, tensor in tensors.items()}
+        write_shards(partial, sizes, tensors.__getitem__, shard_bytes, metadata, verify=True)
         tokenizer.save(partial)
         _write_json(partial / SPEC, {"fingerprint": spec.fingerprint, "spec": spec.to_json()})
         _write_json(partial / CONFIG, config_json(model.config, facts))
@@ -195,20 +198,6 @@ def load_tensors(model: AudioInteractionModel, folder: Path, spec: StreamSpec) -
             f"{folder}: {len(unseen)} tensors are missing, first {sorted(unseen)[0]}",
             "the config and the weights belong to different models, or a shard is missing",
         )
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes and syncs a safetensors file, readable by everyone who may read its folder.
-
-    Raises:
-        OSError, SafetensorError: if it cannot be written.
-    """
-    path.touch()
-    mode = path.stat().st_mode  # as the umask gives it; safetensors makes a private file
-    save_file(tensors, path, dict(metadata))
-    path.chmod(mode)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def cast_parameters(model: torch.nn.Module, dtype: torch.dtype) -> None:

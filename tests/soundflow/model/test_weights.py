@@ -17,7 +17,8 @@ from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.weights import INDEX, WEIGHTS, load_checkpoint, save_checkpoint
+from soundflow.model.weight_files import INDEX, WEIGHTS
+from soundflow.model.weights import load_checkpoint, save_checkpoint
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.tokenizer import TextTokenizer
@@ -77,22 +78,44 @@ def test_saving_again_replaces_the_whole_folder(
     assert not (tmp_path / "m" / "stale").exists()
 
 
-def test_shards_with_an_index_are_read(
-    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
+@pytest.mark.parametrize("tied", [True, False])
+def test_weights_beyond_the_size_of_a_file_are_shards_with_an_index(
+    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec, tied: bool
 ) -> None:
-    model = make(True)
-    save_checkpoint(tmp_path / "m", model, tokenizer, spec, FACTS)
-    tensors = load_file(tmp_path / "m" / WEIGHTS)
-    names = sorted(tensors)
-    weight_map = {}
-    for k, part in enumerate((names[::2], names[1::2])):
-        file = f"model-{k}.safetensors"
-        save_file({n: tensors[n] for n in part}, tmp_path / "m" / file)
-        weight_map |= dict.fromkeys(part, file)
-    (tmp_path / "m" / WEIGHTS).unlink()
-    (tmp_path / "m" / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+    model = make(tied)
+    limit = 200_000
+    save_checkpoint(tmp_path / "m", model, tokenizer, spec, FACTS, shard_bytes=limit)
+    index = json.loads((tmp_path / "m" / INDEX).read_text())
+    files = sorted((tmp_path / "m").glob("*.safetensors"))
+    assert [f.name for f in files] == sorted(set(index["weight_map"].values()))
+    assert files[0].name == f"model-00001-of-{len(files):05}.safetensors"
+    stored = {name: load_file(tmp_path / "m" / f)[name] for name, f in index["weight_map"].items()}
+    assert index["metadata"]["total_size"] == sum(t.nbytes for t in stored.values())
+    for file in files:
+        held = load_file(file)
+        assert len(held) == 1 or sum(t.nbytes for t in held.values()) <= limit
+    assert ("lm.lm_head.weight" in stored) != tied
     found = load_checkpoint(tmp_path / "m").model.state_dict()
     assert all(torch.equal(found[n], t) for n, t in model.state_dict().items())
+
+
+def test_weights_that_the_disk_changed_are_no_checkpoint(
+    tmp_path: Path,
+    make: Make,
+    tokenizer: TextTokenizer,
+    spec: StreamSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def flips_a_bit(tensors: dict[str, torch.Tensor], path: Path, metadata: object) -> None:
+        save_file(tensors, path)
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+
+    monkeypatch.setattr("soundflow.model.weight_files.save_file", flips_a_bit)
+    with pytest.raises(UserError, match="differs from what was written"):
+        save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, FACTS)
+    assert list(tmp_path.iterdir()) == []
 
 
 def _edit_json(path: Path, edit: Callable[[dict], None]) -> None:
