@@ -62,6 +62,7 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
         preparer.clips,
         ChatRewriter(rewriter) if rewriter else None,
     )
+    policy = recipe.intervention_policy()
     splits: dict[str, SplitContext] = {}
     for name in recipe.splits:
         pools = open_pools(output / MATERIAL / name)
@@ -69,12 +70,12 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
             speech=speech[name],
             prepare=preparer.prepare,
             timed=timer.timed,
-            scenes=_scenes(recipe, name, pools, preparer, client),
+            scenes=_scenes(recipe, name, pools, preparer, policy, client),
             probes=asked_for("probe", recipe.llm, client),
         )
         splits[name] = SplitContext(pools, resources)
     vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
-    return BuildContext(recipe, splits, vocabulary, preparer, recipe.intervention_policy())
+    return BuildContext(recipe, splits, vocabulary, preparer, policy)
 
 
 def _aligners(recipe: BuildRecipe) -> dict[str, Aligner]:
@@ -84,7 +85,12 @@ def _aligners(recipe: BuildRecipe) -> dict[str, Aligner]:
 
 
 def _scenes(
-    recipe: BuildRecipe, split: str, pools: Pools, preparer: Preparer, client: ChatClient | None
+    recipe: BuildRecipe,
+    split: str,
+    pools: Pools,
+    preparer: Preparer,
+    policy: Policy,
+    client: ChatClient | None,
 ) -> SceneSource | None:
     """The scene source of a split, if a task needs scenes."""
     config = recipe.splits[split]
@@ -103,4 +109,5 @@ def _scenes(
             asked_for("refine", recipe.llm, client),
             asked_for("verify", recipe.llm, client),
         ),
+        lambda sound: policy.verdict(sound) != "borderline",
     )

@@ -84,10 +84,12 @@ def fits_under(plan: StreamPlan, policy: Policy) -> Callable[[Clip], bool]:
     """Which noises may lie under a stream without contradicting its labels.
 
     None that deserves a reply or whose class is in doubt, none that is asked about; where any sound
-    may be asked about, none that has a name.
+    may be asked about, and inside a planned scene, none that has a name.
     """
     asked: set[str] = set()
-    any_sound = isinstance(plan.instruction, DescribeSounds)
+    # Inside a scene the ambience is planned: no other place sounds through it.
+    any_sound = any(item.track == "ambient" for item in plan.items)
+    any_sound |= isinstance(plan.instruction, DescribeSounds)
     for item in plan.items:
         match item.address:
             case Request(DescribeSounds()) | AskLatest() | AskOrder() | AskPlace():
@@ -122,6 +124,7 @@ class _Session:
         self._policy = policy
         self._quiet_to: set[str] = set()  # voices
         self._quiet = False
+        self._since = 0  # when it was put in force
         self._counted = 0
         self._speakers: list[str] = []
 
@@ -146,6 +149,7 @@ class _Session:
                 self._quiet, self._quiet_to = False, set()
             else:
                 self._instruction, self._counted = address.instruction, 0
+                self._since = heard.end_samples
             return (PlannedReply(address.acknowledgement),)
         if self._quiet or voice in self._quiet_to:
             return ()
@@ -179,6 +183,8 @@ class _Session:
     def _to_sound(self, heard: AudibleItem) -> Replies:
         asked, warning = self._asked_for(heard), self._warning(heard)
         clip = heard.item.clip
+        if asked is not None and heard.on_samples < self._since:
+            raise unsettled(heard, "the sound began before it was asked for")
         if warning is not None:
             warning = _once_recognised(warning, clip)
         if asked is None or warning is None:
@@ -191,6 +197,8 @@ class _Session:
     def _asked_for(self, heard: AudibleItem) -> PlannedReply | None:
         item = heard.item
         match self._instruction:
+            case DescribeSounds() if item.track == "ambient" and nameless(item.clip):
+                return None
             case DescribeSounds():
                 reply = PlannedReply(described(item.clip))
                 # A caption may tell of anything in the clip, a class is known before its end.

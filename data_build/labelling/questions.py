@@ -11,7 +11,6 @@ from data_build.labelling.sounds import (
     described,
     how_many,
     is_one,
-    nameless,
     number_word,
     sound_class,
     sound_name,
@@ -41,14 +40,15 @@ def answer(
     before = [
         a for a in audible if a.item.clip.kind != "speech" and a.on_samples < asked.on_samples
     ]
+    passing = [a for a in before if a.item.track != "ambient"]
     match question:
         case AskLatest(names):
-            named = [a for a in before if a.item.track != "ambient" or not nameless(a.item.clip)]
-            return _latest(_newest(asked, named), asked.item.clip.text, names)
+            if sum(name in names for name in {sound_name(a.item.clip) for a in before}) > 1:
+                raise unsettled(asked, "several of the sounds that the question names were heard")
+            return _latest(_newest(asked, passing), asked.item.clip.text, names)
         case AskCount(sound):
             return _count(asked, before, sound)
         case AskOrder(which):
-            passing = [a for a in before if a.item.track != "ambient"]
             return _last(asked, passing) if which == "last" else _first(asked, passing)
         case AskPlace(setting):
             return _place(asked, before, setting)

@@ -158,7 +158,9 @@ class ChatPlanner:
     client: ChatClient
     config: PlanConfig = field(default_factory=PlanConfig)
 
-    def plan(self, bag: Sequence[Annotation], rng: np.random.Generator) -> Plan:
+    def plan(
+        self, bag: Sequence[Annotation], rng: np.random.Generator, holding: str | None = None
+    ) -> Plan:
         world = ontology()
         question = _Question(self.client, _prompt("plan_scene.v1.md"), PLAN_SCHEMA, PLAN_STEP)
         made_by = question.made_by("planner")
@@ -173,7 +175,7 @@ class ChatPlanner:
             variables,
             f"a bag of {len(bag)} clips",
             lambda answer: [self._scene(scene, world, made_by) for scene in answer["scenes"]],
-            lambda scenes: list(self._faults(scenes, bag, world)),
+            lambda scenes: [*self._faults(scenes, bag, world), *_lacks(scenes, holding)],
         )
         used = {event.source for scene in scenes for event in scene.events}
         unused = [(a, "left out by the planner") for a in bag if a.id not in used]
@@ -252,6 +254,13 @@ class ChatRefiner:
         return question.ask(
             variables, event.sound, parse, lambda refined: check_refined(refined, event, world)
         )
+
+
+def _lacks(scenes: Sequence[Scene], holding: str | None) -> list[str]:
+    """The fault of scenes without a clip that the first has to have in its foreground."""
+    if holding is None or (scenes and holding in {e.source for e in scenes[0].on("foreground")}):
+        return []
+    return [f"{holding} has to be in the foreground of the first scene"]
 
 
 def _near(name: str, world: Ontology) -> list[str]:

@@ -97,17 +97,29 @@ class Grounder:
     generator: Generator | None = None
     tagger: Tagger | None = None
 
-    def ground(self, event: SubEvent, refined: Refined, seed: str, report: Report) -> Grounded:
+    def ground(
+        self,
+        event: SubEvent,
+        refined: Refined,
+        seed: str,
+        report: Report,
+        preferred: Clip | None = None,
+    ) -> Grounded:
         """The clip for an event.
 
         Args:
             seed: decides takes and ties.
             report: takes the drops of damaged clips that were met.
+            preferred: tried before all others.
 
         Raises:
             Dropped: if no clip passes.
         """
         search = _Search(self, event, refined, report)
+        if preferred is not None:
+            grounded = search.attempt(preferred, "retrieved")
+            if grounded is not None:
+                return grounded
         length_s = None if event.role == "ambient" else event.duration_s
         classes = (event.sound, *(tag for tag in refined.tags if tag != event.sound))
         for found in self.library.search(

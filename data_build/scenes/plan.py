@@ -31,8 +31,13 @@ NEARLY = 0.5  # of the sounds that the best setting takes, for another one to be
 class Planner(Protocol):
     """Turns a bag of annotations into scenes."""
 
-    def plan(self, bag: Sequence[Annotation], rng: np.random.Generator) -> Plan:
+    def plan(
+        self, bag: Sequence[Annotation], rng: np.random.Generator, holding: str | None = None
+    ) -> Plan:
         """At most two scenes; every annotation is in one of them or in ``unused`` with a reason.
+
+        Args:
+            holding: id of an annotation that the first scene has to have in its foreground.
 
         Raises:
             Dropped: if no plan can be had.
@@ -50,7 +55,9 @@ class RulePlanner:
     config: PlanConfig = field(default_factory=PlanConfig)
     available: Mapping[str, float | None] | None = None
 
-    def plan(self, bag: Sequence[Annotation], rng: np.random.Generator) -> Plan:
+    def plan(
+        self, bag: Sequence[Annotation], rng: np.random.Generator, holding: str | None = None
+    ) -> Plan:
         world = ontology()
         proposed: list[ProposedSound] = []
         unused: list[tuple[Annotation, str]] = []
@@ -65,7 +72,8 @@ class RulePlanner:
         for _ in range(2):
             if not proposed:
                 break
-            scene, proposed = self._scene(proposed, world, rng)
+            held = next((p for p in proposed if p.annotation and p.annotation.id == holding), None)
+            scene, proposed = self._scene(proposed, world, rng, held)
             if scene is None:
                 break
             scenes.append(scene)
@@ -73,17 +81,25 @@ class RulePlanner:
         return Plan(tuple(scenes), tuple(unused))
 
     def _scene(
-        self, proposed: Sequence[ProposedSound], world: Ontology, rng: np.random.Generator
+        self,
+        proposed: Sequence[ProposedSound],
+        world: Ontology,
+        rng: np.random.Generator,
+        held: ProposedSound | None,
     ) -> tuple[Scene | None, list[ProposedSound]]:
-        """A scene in one of the settings that have most of the sounds, and the others."""
+        """A scene in one of the settings that have most of the sounds, and the others.
+
+        ``held`` is in its foreground.
+        """
         shuffled = [proposed[i] for i in rng.permutation(len(proposed))]
         rated: list[tuple[int, SceneBuilder]] = []
         for i in rng.permutation(len(world.settings)):
             builder = SceneBuilder(world.settings[i], world, self.config, rng, self.available)
-            rated.append((sum(builder.offer(p) for p in shuffled), builder))
-        best = max(score for score, _ in rated)
+            if held is None or builder.hold(held):
+                rated.append((sum(builder.offer(p) for p in shuffled), builder))
+        best = max((score for score, _ in rated), default=0)
         for score, builder in rated:
-            if score and score >= NEARLY * best and builder.complete():
+            if (score or held) and score >= NEARLY * best and builder.complete():
                 taken = {id(p) for p in builder.sounds}
                 return builder.scene(), [p for p in proposed if id(p) not in taken]
         return None, list(proposed)

@@ -185,6 +185,10 @@ def _durations(scene: Scene, world: Ontology) -> Iterator[Violation]:
 def _order(scene: Scene, world: Ontology) -> Iterator[Violation]:
     """An ordered pair must both be in the foreground, since only the foreground has an order."""
     for at, event in enumerate(scene.events):
+        before = (world.precedes(other.sound, event.sound) for other in scene.events[:at])
+        if world.is_any(event.sound, world.caused) and not any(before):
+            yield Violation("order", f"{event.sound} without a cause before it")
+    for at, event in enumerate(scene.events):
         for other in scene.events[at + 1 :]:
             if world.precedes(other.sound, event.sound):
                 yield Violation("order", f"{other.sound} has to come before {event.sound}")

@@ -81,14 +81,26 @@ class SceneBuilder:
         self._ambient: ProposedSound | None = None
         self._foreground: list[ProposedSound] = []
         self._background: list[ProposedSound] = []
+        self._held: ProposedSound | None = None
         self._times = setting.times
 
     @property
     def sounds(self) -> list[ProposedSound]:
         return [*self._foreground, *self._background, *([self._ambient] if self._ambient else [])]
 
+    def hold(self, proposed: ProposedSound) -> bool:
+        """Adds the first sound, which stays in the foreground; False: it does not belong there."""
+        if not (self._belongs(proposed, "foreground") and self._compatible(proposed)):
+            return False
+        self._foreground.append(proposed)
+        self._held = proposed
+        self._times &= self._world.times(proposed.name)
+        return self._fits_in_sequence()
+
     def offer(self, proposed: ProposedSound) -> bool:
         """Adds the sound where it belongs in this setting, unless something speaks against it."""
+        if proposed is self._held:
+            return True
         most = self._config.max_events - (0 if self._ambient else 1)
         if len(self.sounds) >= most or not self._compatible(proposed):
             return False
@@ -122,6 +134,7 @@ class SceneBuilder:
         return (
             self._ambient is not None
             and bool(self._foreground)
+            and (self._held is None or self._held in self._foreground)
             and (len(self.sounds) >= MIN_EVENTS)
         )
 
@@ -147,7 +160,8 @@ class SceneBuilder:
         for proposed in front[1:]:
             spare = len(front) - len(moved) > LEAST_FOREGROUND
             wanted = self._rng.random() < self._config.background_share
-            if spare and wanted and self._may_be_behind(proposed, len(moved)):
+            free = proposed is not self._held and self._may_be_behind(proposed, len(moved))
+            if spare and wanted and free:
                 moved.add(id(proposed))
         behind = [*self._background, *(p for p in front if id(p) in moved)]
         front = [p for p in front if id(p) not in moved]
@@ -229,8 +243,8 @@ class SceneBuilder:
         others = (p for p in self.sounds if p is not proposed)
         return any(self._world.ordered(proposed.name, other.name) for other in others)
 
-    def _fits_in_sequence(self, new: ProposedSound) -> bool:
-        foreground = [*self._foreground, new]
+    def _fits_in_sequence(self, *new: ProposedSound) -> bool:
+        foreground = [*self._foreground, *new]
         gaps_s = self._config.gap_s * (len(foreground) + 1)
         lasts_s = sum(p.duration_s for p in foreground) + gaps_s
         return lasts_s <= self._config.max_duration_s and self._order(foreground) is not None

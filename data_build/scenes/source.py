@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ from data_build.scenes.generate import Generator, HttpGenerator, SynthGenerator
 from data_build.scenes.ground import Grounded, Grounder, Report, Tagger
 from data_build.scenes.measure import Float32
 from data_build.scenes.onnx_models import open_sentence_encoder, open_tagger
+from data_build.scenes.ontology import SoundClass, ontology
 from data_build.scenes.plan import PLAN_STEP, Planner, RulePlanner
 from data_build.scenes.refine import Refiner, RuleRefiner
 from data_build.scenes.retrieval import ClipLibrary, Reranker
-from data_build.scenes.scene import MIN_EVENTS, Annotation, Scene, sentence
+from data_build.scenes.scene import Annotation, Scene, check, sentence
 from data_build.scenes.verify import RuleVerifier
 from data_build.synth.kinds import KINDS
 from data_build.tfjp.loop import tfjp
@@ -54,14 +55,24 @@ class CuratedScene:
 
 @dataclass(frozen=True)
 class SceneSource:
-    """Makes scenes from the sounds of a split; each of the three steps by rule or by chat model."""
+    """Makes scenes from the sounds of a split; each of the three steps by rule or by chat model.
+
+    ``decided``: whether it is known what a sound of a class deserves; others are in no scene.
+    """
 
     planner: Planner
     refiner: Refiner
     grounder: Grounder
     sounds: Sequence[Clip]
+    decided: Callable[[SoundClass], bool] = lambda sound: True
 
-    def scene(self, seed: str, rng: np.random.Generator, report: Report) -> CuratedScene:
+    def scene(
+        self,
+        seed: str,
+        rng: np.random.Generator,
+        report: Report,
+        holding: Clip | None = None,
+    ) -> CuratedScene:
         """One scene.
 
         Args:
@@ -69,14 +80,18 @@ class SceneSource:
             rng: draws the clips that the scene is planned from, and which of its scenes it is.
             report: takes the drops of damaged clips that were met. Clips that did not fit into the
                 scene are no drops.
+            holding: a clip of whose sound the scene has one in its foreground.
 
         Raises:
             Dropped: if the clips allow none.
             ServerGone: if a server that the recipe names has stopped responding.
         """
-        count = min(BAG, len(self.sounds))
+        count = min(2 * BAG, len(self.sounds))
         drawn = [self.sounds[int(i)] for i in rng.integers(len(self.sounds), size=count)]
-        scenes, drops = self.scenes(list({clip.id: clip for clip in drawn}.values()), seed)
+        bag = [clip for clip in drawn if self._usable(clip)][:BAG]
+        if holding is not None:
+            bag.insert(0, holding)
+        scenes, drops = self.scenes(list({clip.id: clip for clip in bag}.values()), seed, holding)
         for drop in drops:
             if drop.kind == "loss":
                 report(drop)
@@ -85,42 +100,55 @@ class SceneSource:
         return scenes[int(rng.integers(len(scenes)))]
 
     def scenes(
-        self, bag: Sequence[Clip], seed: str
+        self, bag: Sequence[Clip], seed: str, holding: Clip | None = None
     ) -> tuple[tuple[CuratedScene, ...], tuple[Drop, ...]]:
         """All scenes of a bag of clips, and a drop for every clip that is left out.
+
+        With ``holding`` only the scene that has a sound of it.
 
         A scene survives the loss of an event as long as it has three, one of them in the
         foreground and one ambient.
         """
         drops: list[Drop] = []
         try:
-            plan = self.planner.plan([Annotation.of(clip) for clip in bag], rng_of("plan", seed))
+            held = holding.id if holding is not None else None
+            annotations = [Annotation.of(clip) for clip in bag]
+            plan = self.planner.plan(annotations, rng_of("plan", seed), held)
         except Dropped as dropped:
             return (), (dropped.drop,)
         for unused, why in plan.unused:
             item = f"{unused.id} ({', '.join(unused.labels)})"
             drops.append(Drop(PLAN_STEP, item, why, "choice"))
         scenes: list[CuratedScene] = []
-        for number, scene in enumerate(plan.scenes):
+        for number, scene in enumerate(plan.scenes if holding is None else plan.scenes[:1]):
             try:
-                scenes.append(self._grounded(scene, f"{seed}/{number}", drops.append))
+                scenes.append(self._grounded(scene, f"{seed}/{number}", drops.append, holding))
             except Dropped as dropped:
                 drops.append(dropped.drop)
         return tuple(scenes), tuple(drops)
 
-    def _grounded(self, scene: Scene, seed: str, report: Report) -> CuratedScene:
+    def _grounded(
+        self, scene: Scene, seed: str, report: Report, holding: Clip | None
+    ) -> CuratedScene:
         found: list[Grounded] = []
         for number, event in enumerate(scene.events):
+            held = holding if holding is not None and event.source == holding.id else None
             try:
                 refined = self.refiner.refine(event, scene)
-                found.append(self.grounder.ground(event, refined, f"{seed}/{number}", report))
+                seeded = f"{seed}/{number}"
+                found.append(self.grounder.ground(event, refined, seeded, report, held))
             except Dropped as dropped:
                 report(dropped.drop)
-        roles = {grounded.event.role for grounded in found}
-        if len(found) < MIN_EVENTS or not {"foreground", "ambient"} <= roles:
+        left = _with_events(scene, found, seed)
+        lost = holding is not None and holding.id not in {e.source for e in left.events}
+        if lost or check(left, ontology()):
             item = f"{seed}: {len(found)} of {len(scene.events)} events"
             raise Dropped(Drop(PLAN_STEP, item, "too few events have a clip", "choice"))
-        return CuratedScene(_with_events(scene, found, seed), tuple(found))
+        return CuratedScene(left, tuple(found))
+
+    def _usable(self, clip: Clip) -> bool:
+        found = (ontology().find(label) for label in clip.labels)
+        return all(self.decided(sound) for sound in found if sound is not None)
 
 
 def _with_events(scene: Scene, grounded: Sequence[Grounded], seed: str) -> Scene:
@@ -161,6 +189,7 @@ def scene_source(
     prepare: Callable[[Clip], Float32],
     tfjp_config: TfjpConfig,
     chat: SceneChat,
+    decided: Callable[[SoundClass], bool] = lambda sound: True,
 ) -> SceneSource:
     """The source of a split's scenes, as the recipe chooses.
 
@@ -169,6 +198,7 @@ def scene_source(
         library: folder that `retrieval.write_clip_library` wrote.
         store: folder for clips that are generated or reprocessed.
         prepare: the samples of a clip as a stream uses them; raises `Dropped`.
+        decided: whether it is known what a sound of a class deserves.
 
     Raises:
         UserError: if a model that the recipe names cannot be opened.
@@ -177,11 +207,14 @@ def scene_source(
     clips = ClipLibrary(library, sounds, reranker)
     clip_store = ClipStore(store)
     generator: Generator = SynthGenerator()
-    synthesised = {kind.label: None for kind in KINDS.values()}
-    available: Mapping[str, float | None] | None = {**synthesised, **clips.classes}
+    world = ontology()
+    had: dict[str, float | None] = {kind.label: None for kind in KINDS.values()}
+    had |= clips.classes
     if config.generator is not None:
         generator = HttpGenerator(config.generator, clip_store)
-        available = None  # a caption can ask for any class
+        # A caption can ask for any class.
+        had = {name: had.get(name) for name, sound in world.classes.items() if sound.id}
+    available = {name: s for name, s in had.items() if decided(world.classes[name])}
     return SceneSource(
         planner=(
             ChatPlanner(chat.planner, config.plan)
@@ -199,4 +232,5 @@ def scene_source(
             tagger=tagger,
         ),
         sounds=sounds,
+        decided=decided,
     )

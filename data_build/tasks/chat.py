@@ -55,9 +55,13 @@ def plan_emotion(ctx: PlannerContext) -> Planned:
 
 
 def plan_over_background(ctx: PlannerContext) -> Planned:
-    """A conversation with sounds behind it."""
+    """A conversation with sounds behind it, any or those of a place."""
     planned = with_mixins(ctx, ctx.any_of(ctx.pools.dialogues, "dialogue"))
-    return replace(planned, items=(*planned.items, *behind(ctx.others())))
+    place = ctx.place_by_chance()
+    if place is None:
+        return replace(planned, items=(*planned.items, *behind(ctx.others())))
+    items = (*planned.items, *place.around)
+    return replace(planned, items=items, notes={**planned.notes, **place.notes})
 
 
 def with_mixins(ctx: PlannerContext, dialogue: Dialogue) -> Planned:

@@ -122,6 +122,17 @@ class SoundsConfig:
 
 
 @dataclass(frozen=True, config=SETTINGS)
+class PlacesConfig:
+    """How often a task that could happen anywhere happens inside a planned scene.
+
+    Attributes:
+        share: of the streams of each task that draws on scenes but does not need one.
+    """
+
+    share: Fraction = 0.3
+
+
+@dataclass(frozen=True, config=SETTINGS)
 class DialogueConfig:
     """How many turns of a dialogue a stream uses, and how long a reply may be.
 
@@ -172,5 +183,6 @@ class TasksConfig:
     transcription: TranscriptionConfig = field(default_factory=TranscriptionConfig)
     translation: TranslationConfig = field(default_factory=TranslationConfig)
     sounds: SoundsConfig = field(default_factory=SoundsConfig)
+    places: PlacesConfig = field(default_factory=PlacesConfig)
     dialogue: DialogueConfig = field(default_factory=DialogueConfig)
     mixins: MixInConfig = field(default_factory=MixInConfig)

@@ -67,6 +67,19 @@ class Planned:
     least: int | None = None
 
 
+@dataclass(frozen=True)
+class Place:
+    """A planned scene as items: those that happen one after another, and those around them."""
+
+    front: tuple[Item, ...]
+    around: tuple[Item, ...]
+    scene: CuratedScene
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        return {"scene": self.scene.provenance()}
+
+
 class SessionVoices:
     """The voices of one session: one for each role, and no two roles share one if avoidable."""
 
@@ -252,8 +265,11 @@ class PlannerContext:
         count = self.how_many(self.config.sounds.others)
         return [self.sound(self.pools.sounds, "sound") for _ in range(count)]
 
-    def scene(self) -> CuratedScene:
+    def place(self, holding: Clip | None = None) -> Place:
         """A plausible scene of the split's sounds.
+
+        Args:
+            holding: a sound of whose class the scene has one among those that happen in it.
 
         Raises:
             Dropped: if none could be made.
@@ -261,7 +277,22 @@ class PlannerContext:
         if self.resources.scenes is None:
             raise RuntimeError("a task plans scenes without having named them as a need")
         seed = f"{int(self.rng.integers(1 << 62)):016x}"
-        return self.resources.scenes.scene(seed, self.rng, self.report)
+        scene = self.resources.scenes.scene(seed, self.rng, self.report, holding)
+        items = [Item(g.clip, sound_name(g.clip), track=g.event.role) for g in scene.grounded]
+        return Place(
+            tuple(item for item in items if item.track == "foreground"),
+            tuple(item for item in items if item.track != "foreground"),
+            scene,
+        )
+
+    def place_by_chance(self, holding: Clip | None = None) -> Place | None:
+        """A scene in a share of the streams; None in the others, and where there is no such one."""
+        if self.resources.scenes is None or not self.chance(self.config.places.share):
+            return None
+        try:
+            return self.place(holding)
+        except Dropped:
+            return None  # no place has this sound
 
     def scattered(self, items: Sequence[Item], among: Sequence[Item]) -> tuple[Item, ...]:
         """``items`` in their order, ``among`` anywhere between them in theirs."""

@@ -35,11 +35,14 @@ def plan_quiet(ctx: PlannerContext) -> Planned:
 
 
 def plan_single(ctx: PlannerContext) -> Planned:
-    """One sound that calls for help among everyday sounds."""
+    """One sound that calls for help among everyday sounds, in any order or as in a place."""
     alarm = ctx.any_of(ctx.pools.alarms, "sound that calls for help")
-    return Planned(
-        ctx.scattered([sound_item(alarm)], _harmless(ctx)), {"category": category_of(alarm)}
-    )
+    notes = {"category": category_of(alarm)}
+    place = ctx.place_by_chance(alarm)
+    if place is not None:
+        items = (*place.front, *place.around)
+        return Planned(items, {**notes, **place.notes})
+    return Planned(ctx.scattered([sound_item(alarm)], _harmless(ctx)), notes)
 
 
 def plan_several(ctx: PlannerContext) -> Planned:

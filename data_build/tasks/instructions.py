@@ -18,7 +18,17 @@ def plan_alert(ctx: PlannerContext) -> Planned:
     kind = sound_class(target)
     other = ctx.pick(sounds, lambda c: not alike(sound_class(c), kind), "other kind of sound")
     named = other if ctx.chance(ctx.config.sounds.uninstructed_share) else target
-    asked = sound_class(named)
+    asked, name = sound_class(named), sound_name(named)
+    notes = {"watched": asked, "target": kind}
+    place = ctx.place_by_chance(target)
+    if place is not None:
+        notes_there = {**notes, **place.notes}
+        planned = ctx.instructed(
+            "watch", WatchFor(asked, name), place.front, notes_there, name=name
+        )
+        # What goes on all the time began before anyone could ask for it.
+        around = place.around if isinstance(planned.instruction, WatchFor) else ()
+        return replace(planned, items=(*planned.items, *around))
     others = [
         sound_item(
             ctx.pick(
@@ -32,8 +42,6 @@ def plan_alert(ctx: PlannerContext) -> Planned:
     # Not the identical recording where the split has another one.
     again = ctx.pick(sounds, lambda c: sound_class(c) == kind, "sound")
     watched = [sound_item(clip) for clip in (target, again)[: ctx.how_many((1, 2))]]
-    name = sound_name(named)
-    notes = {"watched": asked, "target": kind}
     items = ctx.scattered(watched, others)
     return ctx.instructed("watch", WatchFor(asked, name), items, notes, name=name)
 

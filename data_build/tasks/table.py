@@ -26,7 +26,7 @@ from data_build.tasks.wording import shortened
 
 # What a task draws from: cues of the recipe, recorded or spoken speech, speech with a translation,
 # dialogues, named sounds, sounds that the intervention policy has sorted, sounds or cues that
-# deserve no reply, planned scenes.
+# deserve no reply, planned scenes (some or all of its streams happen inside one).
 Need = Literal["cues", "speech", "translated", "dialogues", "sounds", "judged", "silence", "scenes"]
 Form = Literal["a_t_t", "a_t", "t_t"]
 Planner = Callable[[PlannerContext], Planned]
@@ -74,13 +74,13 @@ _TABLE = (
     Task("interpret_conversation", "streaming_translation", translation.plan_conversation,
          ("translated",), "each utterance of two languages, translated into the other"),
     # audio understanding
-    Task("answer_about_sound", "audio_understanding", understanding.plan_open, ("sounds",),
+    Task("answer_about_sound", "audio_understanding", understanding.plan_open, ("sounds", "scenes"),
          "the answer to an open question about a sound"),
-    Task("choose_sound", "audio_understanding", understanding.plan_choice, ("sounds",),
+    Task("choose_sound", "audio_understanding", understanding.plan_choice, ("sounds", "scenes"),
          "the right one of the sounds that a question names"),
-    Task("describe_sound", "audio_understanding", understanding.plan_description, ("sounds",),
-         "a description after every sound, once requested"),
-    Task("count_events", "audio_understanding", understanding.plan_count, ("sounds",),
+    Task("describe_sound", "audio_understanding", understanding.plan_description,
+         ("sounds", "scenes"), "a description after every sound, once requested"),
+    Task("count_events", "audio_understanding", understanding.plan_count, ("sounds", "scenes"),
          "how often a sound occurred, when the question ends"),
     # voice chat
     Task("chat_multi_turn", "voice_chat", chat.plan_multi_turn, ("dialogues",),
@@ -89,12 +89,13 @@ _TABLE = (
          "a short answer after each question"),
     Task("chat_with_emotion", "voice_chat", chat.plan_emotion, ("dialogues",),
          "replies with the emotion that fits the turn", True),
-    Task("chat_over_background", "voice_chat", chat.plan_over_background, ("dialogues", "sounds"),
+    Task("chat_over_background", "voice_chat", chat.plan_over_background,
+         ("dialogues", "sounds", "scenes"),
          "replies after the turns, none to the background sounds", True),
     # instruction following
     Task("count_sounds", "instruction_following", events.plan_counting, ("cues",),
          "the running count of a sound, once asked to count it"),
-    Task("alert_on_sound", "instruction_following", instructions.plan_alert, ("sounds",),
+    Task("alert_on_sound", "instruction_following", instructions.plan_alert, ("sounds", "scenes"),
          "an alert at the requested sound, at no other"),
     Task("hold_replies", "instruction_following", instructions.plan_hold, ("dialogues",),
          "no answers between 'be quiet' and 'go on'"),
@@ -105,7 +106,7 @@ _TABLE = (
          "the reply of every cue that has one"),
     Task("stay_silent", "proactive_response", events.plan_quiet, ("silence",),
          "nothing: no event in the stream deserves a reply"),
-    Task("react_to_event", "proactive_response", events.plan_single, ("sounds", "judged"),
+    Task("react_to_event", "proactive_response", events.plan_single, ("sounds", "judged", "scenes"),
          "a warning at the one sound that calls for help"),
     Task("react_to_events", "proactive_response", events.plan_several, ("sounds", "judged"),
          "a warning at each of several sounds of one kind of danger"),
@@ -117,9 +118,9 @@ _TABLE = (
     Task("ask_about_scene", "environment_agent", environment.plan_question, ("sounds", "scenes"),
          "the answer to a late question about the surrounding scene"),
     Task("warn_in_conversation", "environment_agent", environment.plan_warning,
-         ("dialogues", "sounds", "judged"), "a warning that breaks into a conversation"),
+         ("dialogues", "sounds", "judged", "scenes"), "a warning that breaks into a conversation"),
     Task("recall_conversation", "environment_agent", environment.plan_recall,
-         ("dialogues", "sounds"), "an answer from at least three rounds before"),
+         ("dialogues", "sounds", "scenes"), "an answer from at least three rounds before"),
 )  # fmt: skip
 
 TASKS: dict[str, Task] = {task.name: task for task in _TABLE}

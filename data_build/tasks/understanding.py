@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from data_build.drops import Drop, Dropped
@@ -13,7 +16,7 @@ from data_build.labelling.sounds import (
     sound_class,
     sound_name,
 )
-from data_build.plans import AskCount, AskLatest, DescribeSounds
+from data_build.plans import AskCount, AskLatest, DescribeSounds, Item
 from data_build.pools.onsets import count_onsets
 from data_build.records import Clip
 from data_build.tasks.context import STEP, Planned, PlannerContext, sound_item
@@ -24,23 +27,38 @@ _TRIES = 12  # clips that are looked at for one that can be counted
 
 def plan_open(ctx: PlannerContext) -> Planned:
     """Sounds, then a question about the last one; the corpus' own question where it has one."""
+    place = ctx.place_by_chance()
+    if place is not None:
+        asked = ctx.ask("latest", AskLatest())
+        notes = {"asked": asked.clip.text, **place.notes}
+        return Planned((*place.front, asked, *place.around), notes)
     clips = _different(ctx, ctx.how_many(ctx.config.sounds.others))
     question, _ = question_about(clips[-1], ctx.rng)
     return Planned((*map(sound_item, clips), ctx.say(question, AskLatest())), {"asked": question})
 
 
 def plan_choice(ctx: PlannerContext) -> Planned:
-    """One sound, then two to four names of which one is right."""
+    """One sound, or those of a place, then two to four names of which one is right."""
+    place = ctx.place_by_chance()
+    if place is not None:
+        sounds = [item.clip for item in (place.front[-1], *place.front[:-1], *place.around)]
+        wrong = _more(ctx, sounds, ctx.how_many(ctx.config.sounds.others))
+        asked, names = _choice(ctx, place.front[-1].clip, wrong)
+        notes = {"choices": names, **place.notes}
+        return Planned((*place.front, asked, *place.around), notes)
     asked_about, *others = _different(ctx, 1 + ctx.how_many(ctx.config.sounds.others))
-    right, names = sound_name(asked_about), [sound_name(other) for other in others]
-    names.insert(int(ctx.rng.integers(len(names) + 1)), right)
-    joined = f"{', '.join(names[:-1])} or {names[-1]}"
-    asked = ctx.ask("choice", AskLatest(tuple(names)), names=joined)
+    asked, names = _choice(ctx, asked_about, others)
     return Planned((sound_item(asked_about), asked), {"choices": names})
 
 
 def plan_description(ctx: PlannerContext) -> Planned:
     """An instruction; under it every sound is described when it ends."""
+    place = ctx.place_by_chance()
+    if place is not None:
+        planned = ctx.instructed("describe", DescribeSounds(), place.front, place.notes, least=1)
+        # An ambience is there before anyone can ask for it.
+        around = place.around if isinstance(planned.instruction, DescribeSounds) else ()
+        return replace(planned, items=(*planned.items, *around))
     clips = _different(ctx, ctx.how_many(ctx.config.sounds.others))
     items = [sound_item(clip) for clip in clips]
     return ctx.instructed("describe", DescribeSounds(), items, {}, least=1)
@@ -52,10 +70,24 @@ def plan_count(ctx: PlannerContext) -> Planned:
     kind = sound_class(counted[0])
     times = ctx.how_many(ctx.config.sounds.counted)
     counted += [_countable(ctx, kind) for _ in range(times - 1)]
+    asked = ctx.ask("count", AskCount(kind), name=sound_name(counted[0]))
+    place = ctx.place_by_chance(counted[0])
+    if place is not None:
+        items = ctx.scattered(place.front, [sound_item(c) for c in counted[1:]])
+        return Planned((*items, asked, *place.around), {"asked": kind, **place.notes})
     others = [_other(ctx, {kind}) for _ in range(ctx.how_many(ctx.config.sounds.others))]
     items = ctx.scattered([sound_item(c) for c in counted], [sound_item(c) for c in others])
-    asked = ctx.ask("count", AskCount(kind), name=sound_name(counted[0]))
     return Planned((*items, asked), {"asked": kind})
+
+
+def _choice(
+    ctx: PlannerContext, right: Clip, wrong: Sequence[Clip]
+) -> tuple[Item, tuple[str, ...]]:
+    """A question that names a sound among others, and all the names."""
+    names = [sound_name(other) for other in wrong]
+    names.insert(int(ctx.rng.integers(len(names) + 1)), sound_name(right))
+    joined = f"{', '.join(names[:-1])} or {names[-1]}"
+    return ctx.ask("choice", AskLatest(tuple(names)), names=joined), tuple(names)
 
 
 def question_about(clip: Clip, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
@@ -83,10 +115,16 @@ def _countable(ctx: PlannerContext, kind: str | None) -> Clip:
 
 def _different(ctx: PlannerContext, count: int) -> list[Clip]:
     """Clips of different kinds of sound."""
-    clips = [ctx.any_of(ctx.pools.sounds, "sound")]
-    while len(clips) < count:
-        clips.append(_other(ctx, {sound_class(clip) for clip in clips}))
-    return clips
+    first = ctx.any_of(ctx.pools.sounds, "sound")
+    return [first, *_more(ctx, [first], count - 1)]
+
+
+def _more(ctx: PlannerContext, clips: Sequence[Clip], count: int) -> list[Clip]:
+    """Clips of kinds of sound that differ from ``clips`` and from each other."""
+    more: list[Clip] = []
+    for _ in range(count):
+        more.append(_other(ctx, {sound_class(clip) for clip in (*clips, *more)}))
+    return more
 
 
 def _other(ctx: PlannerContext, kinds: set[str]) -> Clip:

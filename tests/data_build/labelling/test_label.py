@@ -192,6 +192,27 @@ def test_noise_under_a_stream_contradicts_no_label() -> None:
     assert allowed(instruction=DescribeSounds()) == {"Pink noise"}
 
 
+def test_what_began_before_it_was_asked_for_is_not_told_as_new() -> None:
+    describe = speech("describe", Request(DescribeSounds(), "I will."))
+    assert said(describe, sound("Rain")) == [["I will."], ["Rain."]]
+    audible = [
+        AudibleItem(describe, 1_000, 9_000),
+        AudibleItem(sound("Rain", "ambient"), 0, 90_000),
+    ]
+    plan = StreamPlan("s", "a", "t", "", Chat(), (describe, sound("Rain", "ambient")), 1)
+    with pytest.raises(Dropped, match="began before"):
+        label(plan, audible, RULES)
+    room = sound("Inside, large room or hall", "ambient")
+    assert said(room, sound("Bark"), instruction=DescribeSounds()) == [[], ["Bark."]]
+
+
+def test_a_choice_has_one_right_answer() -> None:
+    ask = speech("rain or bark", AskLatest(("rain", "bark")))
+    assert said(sound("Wind", "ambient"), sound("Bark"), ask)[-1] == ["Bark."]
+    with pytest.raises(Dropped, match="several of the sounds"):
+        said(sound("Rain", "ambient"), sound("Bark"), ask)
+
+
 def test_the_labels_know_the_noise_under_the_stream() -> None:
     """What is asked is settled with the noise; one that deserves a reply is no noise."""
 

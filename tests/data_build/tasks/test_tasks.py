@@ -204,13 +204,14 @@ def test_questions_about_sounds(by_task: dict[str, list[StreamSample]]) -> None:
         assert len(question.reply_chunks) == 1
         assert sounds
     for record in records(by_task, "choose_sound"):
-        heard, question = items(record)
+        *_, heard, question = items(record)
         assert said(record)[-1] == as_sentence(heard.what)
         assert heard.what in record.provenance["notes"]["choices"]
         assert heard.what in question.text
     for record in records(by_task, "describe_sound"):
         sounds, told = content(record)
-        assert len(told) == len(sounds)
+        around = [*items(record, "background"), *items(record, "ambient")]
+        assert len(sounds) <= len(told) <= len(sounds) + len(around)
     for record in records(by_task, "count_events"):
         *sounds, question = items(record)
         names = [i.what for i in sounds]
@@ -230,7 +231,7 @@ def test_conversations(by_task: dict[str, list[StreamSample]]) -> None:
             assert len(alarms) >= int("proactive" in mixed)
     emotions = [reply.emotion for r in records(by_task, "chat_with_emotion") for reply in r.replies]
     assert set(emotions) - {"normal"}
-    assert all(items(r, "background") for r in records(by_task, "chat_over_background"))
+    assert all(len(items(r)) < len(r.items) for r in records(by_task, "chat_over_background"))
 
 
 def test_instructions_govern_what_follows(by_task: dict[str, list[StreamSample]]) -> None:
@@ -254,7 +255,7 @@ def test_instructions_govern_what_follows(by_task: dict[str, list[StreamSample]]
 
 def test_only_what_calls_for_help_is_answered(by_task: dict[str, list[StreamSample]]) -> None:
     for record in records(by_task, "react_to_event"):
-        assert len(record.replies) == 1
+        assert len(record.replies) >= 1
         assert len(items(record)) >= 2
     for record in records(by_task, "react_to_events"):
         assert 2 <= len(record.replies) <= 3
@@ -276,8 +277,24 @@ def test_scenes_hold_together(by_task: dict[str, list[StreamSample]]) -> None:
             assert notes["scene"]["scene"]["location"] in said(record)[-1]
     for record in records(by_task, "warn_in_conversation"):
         kinds = [e.kind for e in record.events if e.must_respond]
-        assert sum(kind != "user turn" for kind in kinds) == 1
-        assert kinds[0] == "user turn"
+        assert any(kind != "user turn" for kind in kinds)
+        assert "user turn" in kinds
+
+
+def test_tasks_happen_in_places(by_task: dict[str, list[StreamSample]]) -> None:
+    """Under them lies their ambience, and no noise of another place."""
+    placed = [
+        sample.record
+        for samples in by_task.values()
+        for sample in samples
+        if "scene" in sample.record.provenance.get("notes", {})
+    ]
+    assert len({record.task for record in placed}) > 5
+    for record in placed:
+        assert items(record, "ambient") or record.task in ("describe_sound", "alert_on_sound")
+        if items(record, "ambient"):
+            labels = {label for track in record.noise for c in track.clips for label in c.labels}
+            assert labels <= {"Pink noise", "Noise", "Mains hum"}
 
 
 def test_memory_reaches_back_three_rounds(by_task: dict[str, list[StreamSample]]) -> None:
