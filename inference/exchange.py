@@ -36,6 +36,10 @@ from soundflow.protocol import layout
 ENCODE_CHUNKS = 256
 
 
+class TooLongError(UserError):
+    """A recording and its question do not fit into the positions that the model was trained to."""
+
+
 @dataclass(frozen=True)
 class Prompt:
     """All that the model sees before it answers.
@@ -79,8 +83,8 @@ def prompt_of(
         system: the instruction; None takes that of the recording or the engine's own.
 
     Raises:
-        UserError: if there is neither question nor audio, the audio cannot be read, or the exchange
-            takes more positions than the model was trained to.
+        UserError: if the question is empty, or the audio is or cannot be read.
+        TooLongError: if the exchange takes more positions than the model was trained to.
     """
     if question is not None and not question.strip():
         raise UserError("the question is empty", "ask something, or leave it out")
@@ -98,7 +102,7 @@ def prompt_of(
     )
     ids = (*piece.ids, *layout.offline_answer_begin(table).ids)
     if len(ids) >= engine.limit_positions:
-        raise UserError(
+        raise TooLongError(
             f"recording and question take {len(ids)} positions, and this model was trained to "
             f"{engine.limit_positions}",
             "shorten them; a stream has no such limit",

@@ -23,14 +23,17 @@ def audio_item(
     *,
     pause_s: float,
     system: str | None = None,
+    question: str | None = None,
 ) -> Item[ReferenceT]:
     """One recording, followed by ``pause_s`` of silence in which it can be answered.
 
     Args:
         system: the instruction in text; None takes the system's own.
+        question: in text, of an offline exchange.
     """
     open_it = partial(_open, name, source, pause_s, system)
-    return Item(name, length_samples(source()) + to_samples(pause_s), open_it, reference, system)
+    n_samples = length_samples(source()) + to_samples(pause_s)
+    return Item(name, n_samples, open_it, reference, system, question)
 
 
 def length_samples(source: Path | bytes) -> int:

@@ -17,9 +17,9 @@ from scipy.stats import binomtest
 
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.results import RECIPE_FILE, RESULTS_FILE, ROWS_FOLDER
-from inference.evaluate.run import tasks_of
 from inference.evaluate.statistics.figures import Figure, with_interval
 from inference.evaluate.store import read_rows
+from inference.evaluate.suite import benchmark_tasks
 from inference.evaluate.task import Task
 from inference.evaluate.timing.task import TimingTask
 from soundflow.config.load import load
@@ -115,7 +115,7 @@ def tasks_in(folder: Path) -> list[Task[Any, Any]]:
         spec = StreamSpec.from_json(parsed((folder / RESULTS_FILE).read_bytes())["spec"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / RESULTS_FILE}: cannot be read", "evaluate again") from error
-    tasks = tasks_of(recipe, spec.time)
+    tasks = benchmark_tasks(recipe.benchmarks, spec.time)
     if recipe.timing is not None:
         tasks.insert(0, TimingTask((), spec.time, recipe.timing.windows_s[0]))
     return tasks

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 FailureKind = Literal[
-    "crash", "time-out", "out of memory", "unreadable audio",
+    "crash", "time-out", "out of memory", "unreadable audio", "too long",
     "dropped connection", "error event",
 ]  # fmt: skip
 

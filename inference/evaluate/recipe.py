@@ -10,11 +10,9 @@ from typing import Annotated
 from pydantic import AfterValidator, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from inference.evaluate.benchmarks.suite import BenchmarksConfig
+from inference.evaluate.suite import BenchmarksConfig
 from inference.evaluate.systems.realtime import RealtimeConfig
 from inference.evaluate.timing.config import TimingConfig
-from inference.evaluate.turn_taking.end_of_turn import EndOfTurnConfig
-from inference.evaluate.turn_taking.full_duplex import FullDuplexConfig
 from inference.profiles import Profile, ProfileName
 from inference.sampling import SamplingConfig
 from soundflow.config.settings import SETTINGS, Fraction, PositiveSeconds
@@ -60,9 +58,7 @@ class EvaluateRecipe:
         checkpoint: a checkpoint of any form: SoundFlow, the published release, Qwen2.5-Omni.
         output: outcomes, rows, figures, the calibration and the report.
         timing: when it speaks, on streams of built data.
-        end_of_turn: whether a speaker has finished, on public data sets.
-        full_duplex: Full-Duplex-Bench.
-        benchmarks: public benchmarks of what is said.
+        benchmarks: public benchmarks of when it speaks and of what it says.
         systems: endpoints of the OpenAI Realtime protocol that answer the same items, by the name
             that tables show.
         threshold: p(response) from which it speaks in everything but the timing curve; None takes
@@ -80,8 +76,6 @@ class EvaluateRecipe:
     checkpoint: Path
     output: Path
     timing: TimingConfig | None = None
-    end_of_turn: EndOfTurnConfig | None = None
-    full_duplex: FullDuplexConfig | None = None
     benchmarks: BenchmarksConfig | None = None
     systems: dict[SystemName, RealtimeConfig] = field(default_factory=dict)
     threshold: Fraction | None = None
@@ -97,9 +91,5 @@ class EvaluateRecipe:
     report: ReportConfig = field(default_factory=ReportConfig)
 
     def __post_init__(self) -> None:
-        blocks = (self.timing, self.end_of_turn, self.full_duplex, self.benchmarks)
-        if all(block is None for block in blocks):
-            raise ValueError(
-                "names nothing to measure: give it a timing:, end_of_turn:, full_duplex: or "
-                "benchmarks: block"
-            )
+        if self.timing is None and self.benchmarks is None:
+            raise ValueError("names nothing to measure: give it a timing: or benchmarks: block")

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from inference.engine import Engine, load_engine
-from inference.evaluate.benchmarks.suite import benchmark_tasks
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.report.origin import Origin, find_origin
 from inference.evaluate.report.page import write_report
@@ -30,15 +29,14 @@ from inference.evaluate.results import (
     Results,
 )
 from inference.evaluate.store import Part, write_rows
+from inference.evaluate.suite import benchmark_tasks
 from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.realtime import RealtimeSystem
-from inference.evaluate.task import Item, Task
+from inference.evaluate.task import Item
 from inference.evaluate.task_run import Progress, Work, rows_path, run_task
 from inference.evaluate.timing import measure as timing
 from inference.evaluate.timing.curve import Choice
 from inference.evaluate.timing.results import TimingResults
-from inference.evaluate.turn_taking.end_of_turn import EndOfTurnTask
-from inference.evaluate.turn_taking.full_duplex import FullDuplexTask
 from inference.latency import hardware
 from inference.lockstep import warm_up
 from inference.profiles import Profile, profile_of
@@ -47,23 +45,10 @@ from soundflow.config.record import record, to_plain
 from soundflow.errors import UserError
 from soundflow.model.precision import Precision
 from soundflow.model.weights import CALIBRATION_FILE
-from soundflow.protocol.timebase import TimeBase
 
 log = logging.getLogger(__name__)
 
 OpenEngine = Callable[[Path, str, Precision, Profile], Engine]
-
-
-def tasks_of(recipe: EvaluateRecipe, time: TimeBase) -> list[Task[Any, Any]]:
-    """The benchmarks that a recipe names, besides timing; their data is not opened yet."""
-    tasks: list[Task[Any, Any]] = []
-    if recipe.end_of_turn is not None:
-        tasks.append(EndOfTurnTask(recipe.end_of_turn, time))
-    if recipe.full_duplex is not None:
-        tasks.append(FullDuplexTask(recipe.full_duplex, time))
-    if recipe.benchmarks is not None:
-        tasks += benchmark_tasks(recipe.benchmarks, time)
-    return tasks
 
 
 def evaluate(
@@ -104,7 +89,7 @@ def evaluate(
         engine.precision,
     ]  # fmt: skip
     work = Work(recipe.output, decisive, part, tell)
-    tasks = [(task, task.items()) for task in tasks_of(recipe, time)]
+    tasks = [(task, task.items()) for task in benchmark_tasks(recipe.benchmarks, time)]
     halves = None
     if recipe.timing is not None:
         halves = timing.open_halves(recipe.timing, model, work.of_model)

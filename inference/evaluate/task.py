@@ -9,8 +9,8 @@
 A task never sees a model and a system never sees a reference (the oracles, which exist to check the
 tasks, are the exception). Rows are additive: they come from any number of processes, in any order.
 
-To add a benchmark, write a module with a `Task`, give its settings a field in `EvaluateRecipe`, and
-build it in `inference.evaluate.run.tasks_of`.
+To add a benchmark, write a module with a `Task`, and name its settings and its tasks in
+`inference.evaluate.suite`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Item(Generic[ReferenceT_co]):
             system's own). It may raise UserError: the item is then scored as unreadable.
         reference: what `Task.score` compares with.
         system: the instruction that its audio names; outcomes are kept by it.
+        question: makes it an offline exchange: the whole of the audio is heard, then this is
+            answered. None for a stream.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Item(Generic[ReferenceT_co]):
     open: Callable[[], Recording]
     reference: ReferenceT_co
     system: str | None = None
+    question: str | None = None
 
 
 class System(Protocol[ReferenceT_contra]):

@@ -140,7 +140,7 @@ def rows_path(output: Path, task: Task[Any, Any], system: str = MODEL) -> Path:
 
 
 def items_hash(items: Sequence[Item[Any]]) -> str:
-    """Changes with the items, their lengths and instructions; published data sets do not change
-    under a name."""
-    listed = json.dumps([[item.id, item.n_samples, item.system] for item in items])
+    """Changes with the items, their lengths, instructions and questions; published data sets do not
+    change under a name."""
+    listed = json.dumps([[i.id, i.n_samples, i.system, i.question] for i in items])
     return hashlib.sha256(listed.encode()).hexdigest()[:16]

@@ -177,10 +177,6 @@ def _evaluate(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
         )
         if timing.negatives is not None:
             plan["negatives"] = _present(timing.negatives / timing.split)
-    if recipe.end_of_turn is not None:
-        plan["end of turn"] = recipe.end_of_turn.data
-    if recipe.full_duplex is not None:
-        plan["full duplex"] = _present(recipe.full_duplex.data)
     if recipe.benchmarks is not None:
         plan |= {name.replace("_", " "): data for name, data in recipe.benchmarks.named().items()}
     return recipe, plan

@@ -17,17 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pydantic.dataclasses
-from annotated_types import Interval
-from pydantic import PositiveInt
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.benchmarks.emission import atd, aware, emitted, laal
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows, require_columns
+from inference.evaluate.settings import BenchmarkConfig, Pause
 from inference.evaluate.statistics.figures import Array, Draws, Figure, ratio, with_interval
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
@@ -40,8 +39,8 @@ from soundflow.text.normalize import units
 LANGUAGES = {"en": "English", "zh": "Chinese", "de": "German", "fr": "French", "ja": "Japanese"}
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
-class CovostConfig:
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS, kw_only=True)
+class CovostConfig(BenchmarkConfig):
     """CoVoST 2.
 
     Attributes:
@@ -51,12 +50,10 @@ class CovostConfig:
         pause_s: silence after every recording, in which the rest can be translated.
     """
 
-    data: str
     pairs: tuple[str, ...] = ("en_zh-CN", "zh-CN_en")
     split: str = "test"
     instruction: str = "Translate the {source} speech into {target} as it is spoken."
-    pause_s: Annotated[float, Interval(gt=0, le=30)] = 4.0
-    max_items: PositiveInt | None = None
+    pause_s: Pause = 4.0
 
     def __post_init__(self) -> None:
         for pair in self.pairs:

@@ -10,7 +10,8 @@ Word times are those of the published alignments, one file a chapter beside them
     <speaker>-<chapter>.alignment.txt      ID ",GO,,DO,YOU," "0.490,0.890,1.270,1.380,1.490"
 
 A reference is compared with all replies to its recording. *Streaming* asks for words while they are
-spoken, *offline* for the transcript when the speaker has finished; the stream is the same.
+spoken, in a stream; *offline* hears the recording to its end and is then asked for the transcript,
+in an offline exchange.
 """
 
 from __future__ import annotations
@@ -20,18 +21,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import jiwer
 import numpy as np
 import pydantic.dataclasses
-from annotated_types import Interval
-from pydantic import PositiveInt
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.benchmarks.emission import emitted
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows
+from inference.evaluate.settings import BenchmarkConfig
 from inference.evaluate.statistics.figures import Draws, quantile, ratio
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
@@ -46,28 +46,26 @@ Split = Literal["test-clean", "test-other", "dev-clean", "dev-other"]
 Mode = Literal["streaming", "offline"]
 INSTRUCTIONS: dict[Mode, str] = {
     "streaming": "Transcribe the speech as it is spoken.",
-    "offline": "Transcribe the speech once the speaker has finished.",
+    "offline": "Transcribe the speech.",
 }
 QUANTILES = (0.5, 0.9)
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
-class LibriSpeechConfig:
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS, kw_only=True)
+class LibriSpeechConfig(BenchmarkConfig):
     """LibriSpeech.
 
     Attributes:
         data: the folder ``LibriSpeech`` as published, or the id of a hub repository.
         alignments: a folder with the published word alignments; without it no delay is measured.
-        instructions: what each mode asks for; the modes that are named are measured.
+        instructions: what each mode is asked: the instruction of the stream, or the question. The
+            modes that are named are measured.
         pause_s: silence after every recording, in which the rest can be written.
     """
 
-    data: str
     splits: tuple[Split, ...] = ("test-clean", "test-other")
     instructions: dict[Mode, str] = field(default_factory=lambda: dict(INSTRUCTIONS))
     alignments: Path | None = None
-    pause_s: Annotated[float, Interval(gt=0, le=30)] = 3.0
-    max_items: PositiveInt | None = None
 
 
 @dataclass(frozen=True)
@@ -114,9 +112,17 @@ class LibriSpeechTask:
         return f"LibriSpeech {self.split}, {self.mode}"
 
     def items(self) -> list[Item[Spoken]]:
-        system = self.config.instructions[self.mode]
+        asked = self.config.instructions[self.mode]
+        system, question = (asked, None) if self.mode == "streaming" else (None, asked)
         return [
-            audio_item(name, row.audio, spoken, pause_s=self.config.pause_s, system=system)
+            audio_item(
+                name,
+                row.audio,
+                spoken,
+                pause_s=self.config.pause_s,
+                system=system,
+                question=question,
+            )
             for name, row, spoken in self._utterances()[: self.config.max_items]
         ]
 
@@ -125,9 +131,10 @@ class LibriSpeechTask:
 
     def score(self, item: Item[Spoken], outcome: Outcome) -> TranscriptRow:
         found = count_errors(item.reference.text, outcome.text)
+        words = item.reference.words if self.mode == "streaming" else ()
         return TranscriptRow(
             found.substitutions, found.deletions, found.insertions, found.reference_units,
-            tuple(word_delays(item.reference.words, outcome)), outcome.failure is not None,
+            tuple(word_delays(words, outcome)), outcome.failure is not None,
         )  # fmt: skip
 
     def summarise(self, rows: Sequence[TranscriptRow]) -> Summary:

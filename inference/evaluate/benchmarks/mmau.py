@@ -5,8 +5,10 @@ As published (github.com/Sakshi113/MMAU), the audio beside it::
     mmau-test-mini.json      [{"id", "audio_id": "./test-mini-audios/<id>.wav", "question",
                                "choices", "answer", "task", "difficulty", ...}, ...]
 
-*Text*: question and choices are the instruction, the clip is heard. *Spoken*: the clip is heard,
-then the question with its choices read aloud, ``<questions>/<id>.wav``.
+*Text*: question and choices are the instruction of a stream, in which the clip is heard. *Spoken*:
+the clip is heard, then the question with its choices read aloud, ``<questions>/<id>.wav``.
+*Offline*: the clip is heard to its end, then question and choices are asked in text, in an offline
+exchange.
 
 ``accuracy`` reads one choice off the reply: the only one that occurs in it word by word, or its
 letter. A reply that names none, or several, is wrong; no option is ever drawn at random.
@@ -27,11 +29,11 @@ import numpy as np
 import numpy.typing as npt
 import pydantic.dataclasses
 from annotated_types import Interval
-from pydantic import PositiveInt
 
 from inference.evaluate.audio_items import length_samples
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import require_columns
+from inference.evaluate.settings import BenchmarkConfig
 from inference.evaluate.statistics.counts import wilson
 from inference.evaluate.statistics.figures import Figure
 from inference.evaluate.systems import baselines
@@ -44,12 +46,12 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 from soundflow.text.normalize import VERSION, units
 
-Mode = Literal["text", "spoken"]
+Mode = Literal["text", "spoken", "offline"]
 LETTERS = "ABCDEFGH"
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
-class MmauConfig:
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS, kw_only=True)
+class MmauConfig(BenchmarkConfig):
     """MMAU.
 
     Attributes:
@@ -59,12 +61,9 @@ class MmauConfig:
         gap_s: silence between clip and spoken question; ``pause_s``: after everything.
     """
 
-    data: Path
     modes: tuple[Mode, ...] = ("text",)
     questions: Path | None = None
     gap_s: Annotated[float, Interval(ge=0, le=10)] = 0.4
-    pause_s: Annotated[float, Interval(gt=0, le=30)] = 3.0
-    max_items: PositiveInt | None = None
 
     def __post_init__(self) -> None:
         if "spoken" in self.modes and self.questions is None:
@@ -121,7 +120,8 @@ class MmauTask:
         return f"MMAU, {self.mode} question"
 
     def items(self) -> list[Item[Choices]]:
-        return [self._item(entry) for entry in _read(self.config.data)[: self.config.max_items]]
+        entries = _read(Path(self.config.data))[: self.config.max_items]
+        return [self._item(entry) for entry in entries]
 
     def baselines(self) -> list[Baseline[Choices]]:
         return [baselines.never(), baselines.always(self.time)]
@@ -164,7 +164,7 @@ class MmauTask:
     ) -> tuple[str, str]:
         """The published file with ``model_prediction``, as its scorer reads it."""
         said = {row.id: row.reply for row in rows}
-        entries = [e for e in _read(self.config.data) if str(e["id"]) in said]
+        entries = [e for e in _read(Path(self.config.data)) if str(e["id"]) in said]
         whole = [{**e, "model_prediction": said[str(e["id"])]} for e in entries]
         return f"{self.name}.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
@@ -174,8 +174,9 @@ class MmauTask:
             str(entry["question"]), choices, str(entry["answer"]),
             str(entry.get("task", "")), str(entry.get("difficulty", "")),
         )  # fmt: skip
-        parts = [self.config.data.parent / str(entry["audio_id"])]
-        system: str | None = in_text(asked)
+        parts = [Path(self.config.data).parent / str(entry["audio_id"])]
+        in_words: str | None = in_text(asked)
+        system, question = (None, in_words) if self.mode == "offline" else (in_words, None)
         if self.mode == "spoken" and self.config.questions is not None:
             parts.append(self.config.questions / f"{name}.wav")
             system = None
@@ -186,7 +187,8 @@ class MmauTask:
         def opened() -> Recording:
             return Recording(name, _joined(parts, gap), system, pause_s=pause_s)
 
-        return Item(name, n + self.time.samples(pause_s), opened, asked, system)
+        length = n + self.time.samples(pause_s)
+        return Item(name, length, opened, asked, system, question)
 
 
 def mmau_tasks(config: MmauConfig, time: TimeBase) -> list[MmauTask]:

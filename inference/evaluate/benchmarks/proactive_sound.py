@@ -26,11 +26,11 @@ import numpy as np
 import numpy.typing as npt
 import pydantic.dataclasses
 from annotated_types import Interval
-from pydantic import PositiveInt
 
 from inference.evaluate.audio_items import AudioSource, length_samples
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import read_rows
+from inference.evaluate.settings import BenchmarkConfig, Pause
 from inference.evaluate.statistics.counts import wilson
 from inference.evaluate.statistics.figures import Draws, Figure, ratio, statistic
 from inference.evaluate.systems import baselines
@@ -46,8 +46,8 @@ Tier = Literal["single", "multiple"]
 LABELS = {"RESPOND": True, "IGNORE": False}
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
-class ProactiveSoundConfig:
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS, kw_only=True)
+class ProactiveSoundConfig(BenchmarkConfig):
     """Proactive-Sound-Bench.
 
     Attributes:
@@ -59,13 +59,11 @@ class ProactiveSoundConfig:
             RESPOND and IGNORE; where there is no column of ids, clips are numbered.
     """
 
-    data: str
     split: str = "test"
     tiers: tuple[Tier, ...] = ("single", "multiple")
     clips_together: Annotated[int, Interval(ge=2, le=20)] = 5
-    pause_s: Annotated[float, Interval(gt=0, le=30)] = 2.0
+    pause_s: Pause = 2.0
     system: str | None = None
-    max_items: PositiveInt | None = None
     id_column: str = "id"
     label_column: str = "label"
     domain_column: str = "domain"

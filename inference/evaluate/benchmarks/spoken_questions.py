@@ -22,16 +22,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import pydantic.dataclasses
-from annotated_types import Interval
-from pydantic import PositiveInt
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.benchmarks.judge import Judge, JudgeConfig, NoVerdict, judge_prompt
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows, require_columns
+from inference.evaluate.settings import BenchmarkConfig
 from inference.evaluate.statistics.counts import wilson
 from inference.evaluate.statistics.figures import Draws, Figure, mean
 from inference.evaluate.systems import baselines
@@ -42,7 +41,9 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 from soundflow.text.normalize import VERSION, units
 
-SetName = Literal["llama_questions", "web_questions", "alpacaeval", "sd_qa"]
+OpenAudioBenchSet = Literal["llama_questions", "web_questions"]
+VoiceBenchSet = Literal["alpacaeval", "sd_qa"]
+SetName = OpenAudioBenchSet | VoiceBenchSet
 CORRECT = {
     "type": "object",
     "properties": {"correct": {"type": "boolean"}},
@@ -63,35 +64,38 @@ TITLES: dict[SetName, str] = {
 }
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
-class SpokenQuestionsConfig:
-    """Spoken questions and who judges the answers.
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS, kw_only=True)
+class SpokenQuestionsConfig(BenchmarkConfig):
+    """What both sources of spoken questions share.
 
     Attributes:
-        open_audio_bench: the folder ``eval_datas`` as downloaded; for Llama and Web Questions.
-        voicebench: the hub id, or a folder with a folder for each subset; for the other two.
-        sd_qa_region: the split of SD-QA.
-        judge: without one, only ``contains`` is measured.
+        judge: who says whether an answer is right; without one, only ``contains`` is measured.
         system: the instruction; None takes the checkpoint's own.
-        pause_s: silence after every question, in which it can be answered.
     """
 
-    sets: tuple[SetName, ...] = ("llama_questions", "web_questions", "alpacaeval", "sd_qa")
-    open_audio_bench: Path | None = None
-    voicebench: str = "hlt-lab/voicebench"
-    sd_qa_region: str = "usa"
     judge: JudgeConfig | None = None
     system: str | None = None
-    pause_s: Annotated[float, Interval(gt=0, le=30)] = 3.0
-    max_items: PositiveInt | None = None
 
-    def __post_init__(self) -> None:
-        if self.open_audio_bench is None and {"llama_questions", "web_questions"} & {*self.sets}:
-            raise ValueError("llama_questions and web_questions need open_audio_bench")
 
-    @property
-    def data(self) -> str:
-        return ", ".join(self.sets)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS, kw_only=True)
+class OpenAudioBenchConfig(SpokenQuestionsConfig):
+    """Two sets of OpenAudioBench. ``data`` is its folder ``eval_datas`` as downloaded."""
+
+    sets: tuple[OpenAudioBenchSet, ...] = ("llama_questions", "web_questions")
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS, kw_only=True)
+class VoiceBenchConfig(SpokenQuestionsConfig):
+    """Two sets of VoiceBench.
+
+    Attributes:
+        data: the hub id, or a folder with a folder for each subset.
+        sd_qa_region: the split of SD-QA.
+    """
+
+    data: str = "hlt-lab/voicebench"
+    sets: tuple[VoiceBenchSet, ...] = ("alpacaeval", "sd_qa")
+    sd_qa_region: str = "usa"
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class AnswerRow:
 class SpokenQuestionsTask:
     """See the top of this module."""
 
-    config: SpokenQuestionsConfig
+    config: OpenAudioBenchConfig | VoiceBenchConfig
     of: SetName
     time: TimeBase
     judge: Judge | None = field(default=None, repr=False)
@@ -148,11 +152,10 @@ class SpokenQuestionsTask:
         return self.of == "alpacaeval"
 
     def items(self) -> list[Item[Question]]:
-        found = (
-            _voicebench(self.config, self.of)
-            if self.of in ("alpacaeval", "sd_qa")
-            else _csv(self.config, self.of)
-        )
+        if isinstance(self.config, VoiceBenchConfig):
+            found = _voicebench(self.config, self.of)
+        else:
+            found = _csv(self.config, self.of)
         return [
             audio_item(
                 f"{k:05d}", row.audio, question,
@@ -222,7 +225,7 @@ class SpokenQuestionsTask:
 
 
 def spoken_question_tasks(
-    config: SpokenQuestionsConfig, time: TimeBase
+    config: OpenAudioBenchConfig | VoiceBenchConfig, time: TimeBase
 ) -> list[SpokenQuestionsTask]:
     """One for each set; they share the judge."""
     judge = None if config.judge is None else Judge(config.judge)
@@ -235,8 +238,8 @@ def occurs(answers: Sequence[str], reply: str) -> bool:
     return any(words and f" {' '.join(words)} " in said for words in map(units, answers))
 
 
-def _csv(config: SpokenQuestionsConfig, of: SetName) -> list[tuple[Row, Question]]:
-    folder = Path(config.open_audio_bench or "") / of
+def _csv(config: OpenAudioBenchConfig, of: SetName) -> list[tuple[Row, Question]]:
+    folder = Path(config.data) / of
     path = folder / f"{of}.csv"
     asked, answered = (
         ("Questions", "Answer") if of == "llama_questions" else ("question", "answers")
@@ -258,10 +261,10 @@ def _csv(config: SpokenQuestionsConfig, of: SetName) -> list[tuple[Row, Question
     return found
 
 
-def _voicebench(config: SpokenQuestionsConfig, of: SetName) -> list[tuple[Row, Question]]:
+def _voicebench(config: VoiceBenchConfig, of: SetName) -> list[tuple[Row, Question]]:
     subset, split = ("sd-qa", config.sd_qa_region) if of == "sd_qa" else (of, "test")
-    local = Path(config.voicebench) / subset
-    data = str(local) if local.is_dir() else config.voicebench
+    local = Path(config.data) / subset
+    data = str(local) if local.is_dir() else config.data
     wanted = ["prompt", "reference"] if of == "sd_qa" else ["prompt"]
     return [
         (row, Question(str(row.fields["prompt"]), _references(row) if of == "sd_qa" else ()))

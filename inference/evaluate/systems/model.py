@@ -17,6 +17,7 @@ from inference.evaluate.systems.decoding import (
     encode,
     log_mel_of,
 )
+from inference.evaluate.systems.offline import answer_offline
 from inference.evaluate.task import Item
 from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
 from inference.feed import feed
@@ -73,7 +74,11 @@ class Model:
 
     def run(self, items: Sequence[Item[object]]) -> Iterator[tuple[str, Outcome]]:
         """Group by group, so that memory does not grow with the number of items."""
-        for group in groups(items, self.at_once, self.engine.spec.time):
+        for item in items:
+            if item.question is not None:
+                yield item.id, answer_offline(self.engine, item, self.sampling, failure_of)
+        streams = [item for item in items if item.question is None]
+        for group in groups(streams, self.at_once, self.engine.spec.time):
             yield from self._run_group(group)
 
     def _run_group(self, group: Sequence[Item[object]]) -> Iterator[tuple[str, Outcome]]:

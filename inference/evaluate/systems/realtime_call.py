@@ -111,7 +111,7 @@ def converse(call: Call, item: Item[Any]) -> Outcome:
         lasts_s = call.time.seconds(item.n_samples) / call.pace
         async with asyncio.timeout(2 * call.timeout_s + lasts_s), _connected(call) as socket:
             await _await_event(socket, "session.created")
-            await socket.send(json.dumps(_settings(call, recording.system)))
+            await socket.send(json.dumps(_settings(call, item.question or recording.system)))
             await _await_event(socket, "session.updated")
             heard.round_trip_s = await _round_trip_s(socket)
             packets = _packets(call, recording, item.n_samples)

@@ -20,16 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
 
 import numpy as np
 import pydantic.dataclasses
-from annotated_types import Interval
-from pydantic import PositiveInt
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import read_rows
+from inference.evaluate.settings import BenchmarkConfig, Pause
 from inference.evaluate.statistics.counts import wilson
 from inference.evaluate.statistics.figures import Array, Draws, Figure, quantile, ratio
 from inference.evaluate.systems import baselines
@@ -44,21 +42,18 @@ CUT_OFFS = 0.05
 N_THRESHOLDS = 64
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
-class EndOfTurnConfig:
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS, kw_only=True)
+class EndOfTurnConfig(BenchmarkConfig):
     """A public end-of-turn data set.
 
     Attributes:
         data: a folder, or the id of a hub repository.
         split: of the data set.
         pause_s: silence after every clip: how long a pause is at most, and how late a reply.
-        max_items: measure the first so many.
     """
 
-    data: str
     split: str = "train"
-    pause_s: Annotated[float, Interval(gt=0, le=10)] = 2.0
-    max_items: PositiveInt | None = None
+    pause_s: Pause = 2.0
 
 
 @dataclass(frozen=True)

@@ -24,15 +24,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pydantic.dataclasses
-from annotated_types import Interval
 from pydantic import TypeAdapter, ValidationError
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.outcome import Outcome, TimedReply
+from inference.evaluate.settings import BenchmarkConfig, Pause
 from inference.evaluate.statistics.counts import wilson
 from inference.evaluate.statistics.figures import Draws, Figure, mean, quantile, ratio
 from inference.evaluate.systems import baselines
@@ -51,17 +51,16 @@ Times = tuple[float, float]
 T = TypeVar("T")
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
-class FullDuplexConfig:
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS, kw_only=True)
+class FullDuplexConfig(BenchmarkConfig):
     """Full-Duplex-Bench as downloaded.
 
     Attributes:
-        data: the folder that holds the folders of its tasks.
-        window_s: how late a reply may come; so much silence follows every recording.
+        data: the folder that holds the folders of its tasks, or those of its versions.
+        pause_s: silence after every recording, which is also how late a reply may come.
     """
 
-    data: Path
-    window_s: Annotated[float, Interval(gt=0, le=30)] = 2.0
+    pause_s: Pause = 2.0
 
 
 @dataclass(frozen=True)
@@ -131,19 +130,19 @@ class FullDuplexTask:
     row_type: type[FullDuplexRow] = field(default=FullDuplexRow, repr=False)
 
     def items(self) -> list[Item[Scenario]]:
-        found = []
-        for folder in _task_folders(self.config.data):
+        found: list[Item[Scenario]] = []
+        for folder in _task_folders(Path(self.config.data)):
             for sample in sorted(p for p in folder.iterdir() if (p / "input.wav").is_file()):
                 name = f"{folder.name}/{sample.name}"
                 scenario = _scenario(folder.name, sample)
                 audio = partial(Path, sample / "input.wav")
-                found.append(audio_item(name, audio, scenario, pause_s=self.config.window_s))
+                found.append(audio_item(name, audio, scenario, pause_s=self.config.pause_s))
         if not found:
             raise UserError(
                 f"{self.config.data}: holds no folder of Full-Duplex-Bench with input.wav",
                 "name the folder that holds candor_turn_taking/ and so on",
             )
-        return found
+        return found[: self.config.max_items]
 
     def baselines(self) -> list[Baseline[Scenario]]:
         found: list[Baseline[Scenario]] = [baselines.never(), baselines.always(self.time)]
@@ -156,7 +155,7 @@ class FullDuplexTask:
         onsets = [self.time.seconds(r.at_samples) for r in outcome.replies]
         judged = [s for s in onsets if s >= scenario.from_s]
         hit = next(
-            (s for s in judged if ready is not None and 0 <= s - ready <= self.config.window_s),
+            (s for s in judged if ready is not None and 0 <= s - ready <= self.config.pause_s),
             None,
         )
         took_turn = _takes_turn(outcome.replies, self.time)
@@ -178,7 +177,7 @@ class FullDuplexTask:
         due = np.array([r.due for r in rows], float)
         quiet = np.array([not r.due and not r.uncalled and not r.failed for r in rows], float)
         in_time = np.array([r.in_time for r in rows], float)
-        signature = f"full-duplex:1|window:{self.config.window_s:g}s|chunk:{self.time.chunk_s:g}s"
+        signature = f"full-duplex:1|window:{self.config.pause_s:g}s|chunk:{self.time.chunk_s:g}s"
         figures = {
             "replies_in_time": ratio(in_time, due, draws),
             "quiet_where_none_is_due": ratio(quiet, 1.0 - due, draws),
@@ -239,6 +238,7 @@ def _takes_turn(replies: Sequence[TimedReply], time: TimeBase) -> bool:
     return sum(words) > 0 and (sum(words) > FEW_WORDS or lasts_s >= SHORT_S)
 
 
+VERSIONS = ("v1.0", "v1.5")
 _KINDS = (
     "turn_taking", "user_interruption", "pause_handling", "backchannel", "talking_to_other",
     "background_speech",
@@ -248,7 +248,10 @@ _KINDS = (
 def _task_folders(root: Path) -> list[Path]:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder", "name the folder of Full-Duplex-Bench")
-    return sorted(p for p in root.iterdir() if p.is_dir() and p.name.endswith(_KINDS))
+    # As downloaded, the tasks are in a folder for each version.
+    roots = [root, *(root / version for version in VERSIONS if (root / version).is_dir())]
+    found = [p for place in roots for p in place.iterdir() if p.is_dir()]
+    return sorted(p for p in found if p.name.endswith(_KINDS))
 
 
 def _scenario(task: str, sample: Path) -> Scenario:

@@ -29,7 +29,7 @@ def data(tmp_path_factory):
 
 
 def task_of(data, pair="en_zh-CN"):
-    return covost_tasks(CovostConfig(str(data), (pair,)), TIME)[0]
+    return covost_tasks(CovostConfig(data=str(data), pairs=(pair,)), TIME)[0]
 
 
 def said(text: str, wall_s: float | None = None) -> Outcome:

@@ -37,7 +37,12 @@ def place(tmp_path_factory):
 
 def tasks_of(place):
     return mmau_tasks(
-        MmauConfig(place / "mmau-test-mini.json", ("text", "spoken"), place / "questions"), TIME
+        MmauConfig(
+            data=str(place / "mmau-test-mini.json"),
+            modes=("text", "spoken", "offline"),
+            questions=place / "questions",
+        ),
+        TIME,
     )
 
 
@@ -47,7 +52,7 @@ def rows_of(task, *replies: str):
 
 
 def test_a_question_is_asked_in_text_or_aloud(place):
-    text, spoken = tasks_of(place)
+    text, spoken, offline = tasks_of(place)
     written = text.items()[0]
     assert written.system.startswith("What?")
     assert "(C) Car horn" in written.open().system
@@ -56,6 +61,8 @@ def test_a_question_is_asked_in_text_or_aloud(place):
     n = sum(map(len, heard.open().blocks))
     assert n == 16_000 + 6400 + 8000
     assert heard.n_samples == n + 3 * 16_000
+    asked = offline.items()[0]
+    assert (asked.question, asked.open().system) == (written.system, None)
 
 
 def test_known_figures(place):
@@ -114,4 +121,4 @@ def test_a_set_without_answers_is_named(tmp_path):
     entry = {"id": "a", "audio_id": "a.wav", "question": "?", "choices": ["x"], "answer": None}
     (tmp_path / "test.json").write_text(json.dumps([entry]))
     with pytest.raises(UserError, match="the answer is none of its choices"):
-        mmau_tasks(MmauConfig(tmp_path / "test.json"), TIME)[0].items()
+        mmau_tasks(MmauConfig(data=str(tmp_path / "test.json")), TIME)[0].items()

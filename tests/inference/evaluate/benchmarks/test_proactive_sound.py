@@ -29,7 +29,7 @@ def data(tmp_path_factory):
 
 
 def task_of(data, tier="single", **settings) -> ProactiveSoundTask:
-    return ProactiveSoundTask(ProactiveSoundConfig(str(data), **settings), tier, TIME)
+    return ProactiveSoundTask(ProactiveSoundConfig(data=str(data), **settings), tier, TIME)
 
 
 def rows_of(task, replies: dict[str, Outcome]):

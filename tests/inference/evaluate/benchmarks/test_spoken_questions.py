@@ -9,7 +9,8 @@ import pytest
 
 from inference.evaluate.benchmarks.judge import JudgeConfig
 from inference.evaluate.benchmarks.spoken_questions import (
-    SpokenQuestionsConfig,
+    OpenAudioBenchConfig,
+    VoiceBenchConfig,
     occurs,
     spoken_question_tasks,
 )
@@ -54,9 +55,11 @@ def judge_of(url, tmp_path, **settings) -> JudgeConfig:
 
 
 def task_of(data, name, judge=None):
-    config = SpokenQuestionsConfig(
-        (name,), data / "eval_datas", str(data / "voicebench"), judge=judge
-    )
+    config: OpenAudioBenchConfig | VoiceBenchConfig
+    if name in ("alpacaeval", "sd_qa"):
+        config = VoiceBenchConfig(data=str(data / "voicebench"), sets=(name,), judge=judge)
+    else:
+        config = OpenAudioBenchConfig(data=str(data / "eval_datas"), sets=(name,), judge=judge)
     return spoken_question_tasks(config, TIME)[0]
 
 

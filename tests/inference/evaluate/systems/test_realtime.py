@@ -18,9 +18,9 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.benchmarks.librispeech import LibriSpeechConfig
-from inference.evaluate.benchmarks.suite import BenchmarksConfig
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.run import evaluate
+from inference.evaluate.suite import BenchmarksConfig
 from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.realtime import RealtimeConfig, RealtimeSystem
 from inference.evaluate.task import Item
@@ -82,7 +82,10 @@ def test_a_recipe_asks_endpoints_beside_the_model(
     rows = [{"id": "a", "text": "two words", "seconds": 0.8}]
     saved(tmp_path / "speech", "test", rows)
     speech = LibriSpeechConfig(
-        str(tmp_path / "speech"), ("test-clean",), {"streaming": "Write it."}, pause_s=0.4
+        data=str(tmp_path / "speech"),
+        splits=("test-clean",),
+        instructions={"streaming": "Write it."},
+        pause_s=0.4,
     )
     recipe = EvaluateRecipe(
         checkpoint=tmp_path / "model", output=tmp_path / "out", threshold=0.0, sampling=GREEDY,

@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def task(folder):
-    return EndOfTurnTask(EndOfTurnConfig(str(folder)), TIME)
+    return EndOfTurnTask(EndOfTurnConfig(data=str(folder)), TIME)
 
 
 def p_from(item, onset_s: float, n_chunks: int = 12) -> Outcome:
@@ -79,7 +79,7 @@ def test_an_audiofolder_reads_the_same(tmp_path, task):
             f'"endpoint_bool": {str(COMPLETE[k]).lower()}}}'
         )
     (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
-    found = EndOfTurnTask(EndOfTurnConfig(str(tmp_path)), TIME).items()
+    found = EndOfTurnTask(EndOfTurnConfig(data=str(tmp_path)), TIME).items()
     known = {i.id: (i.n_samples, i.reference.complete) for i in task.items()}
     assert {i.id: (i.n_samples, i.reference.complete) for i in found} == known
 
@@ -147,6 +147,6 @@ def test_other_columns_are_named(tmp_path):
     data = datasets.Dataset.from_dict({"sound": [1], "label": [0]})
     data.save_to_disk(str(tmp_path / "x"))
     with pytest.raises(UserError, match="has no column endpoint_bool and audio"):
-        EndOfTurnTask(EndOfTurnConfig(str(tmp_path / "x")), TIME).items()
+        EndOfTurnTask(EndOfTurnConfig(data=str(tmp_path / "x")), TIME).items()
     with pytest.raises(UserError, match="cannot be opened"):
-        EndOfTurnTask(EndOfTurnConfig(str(tmp_path / "none")), TIME).items()
+        EndOfTurnTask(EndOfTurnConfig(data=str(tmp_path / "none")), TIME).items()

@@ -31,18 +31,22 @@ def task(tmp_path_factory):
     sample(
         root / "candor_turn_taking" / "1",
         4.0,
-        turn_taking=[{"text": "so what do you think", "timestamp": [3.0, 3.4]}],
+        turn_taking=[{"text": "[TURN-TAKING]", "timestamp": [3.0, 3.4]}],
     )
     sample(
         root / "synthetic_user_interruption" / "1",
         6.0,
         interrupt=[{"context": "a", "interrupt": "b", "timestamp": [3.0, 5.0]}],
     )
-    sample(root / "synthetic_pause_handling" / "1", 4.0, pause=[{"timestamp": [1.0, 2.0]}])
+    sample(
+        root / "synthetic_pause_handling" / "1",
+        4.0,
+        pause=[{"text": "[PAUSE]", "timestamp": [1.0, 2.0]}],
+    )
     sample(root / "icc_backchannel" / "1", 4.0)
     for kind in ("user_interruption", "user_backchannel", "talking_to_other", "background_speech"):
         sample(root / kind / "1", 6.0, metadata={"context_text": "a", "timestamps": [3.0, 4.0]})
-    return FullDuplexTask(FullDuplexConfig(root), TIME)
+    return FullDuplexTask(FullDuplexConfig(data=str(root)), TIME)
 
 
 def outcome(*onsets_s: float, text: str = LONG) -> Outcome:
@@ -117,9 +121,16 @@ def test_talk_before_the_overlap_answers_the_context(task):
 def test_missing_annotations_are_named(tmp_path):
     sample(tmp_path / "a" / "candor_turn_taking" / "1", 1.0)
     with pytest.raises(UserError, match=r"turn_taking\.json: cannot be read"):
-        FullDuplexTask(FullDuplexConfig(tmp_path / "a"), TIME).items()
+        FullDuplexTask(FullDuplexConfig(data=str(tmp_path / "a")), TIME).items()
     sample(tmp_path / "b" / "candor_turn_taking" / "1", 1.0, turn_taking=[])
     with pytest.raises(UserError, match="holds no annotation"):
-        FullDuplexTask(FullDuplexConfig(tmp_path / "b"), TIME).items()
+        FullDuplexTask(FullDuplexConfig(data=str(tmp_path / "b")), TIME).items()
     with pytest.raises(UserError, match="holds no folder of Full-Duplex-Bench"):
-        FullDuplexTask(FullDuplexConfig(tmp_path), TIME).items()
+        FullDuplexTask(FullDuplexConfig(data=str(tmp_path)), TIME).items()
+
+
+def test_the_folders_of_the_versions_are_found(tmp_path):
+    sample(tmp_path / "v1.0" / "icc_backchannel" / "0", 4.0)
+    sample(tmp_path / "v1.5" / "background_speech" / "1", 4.0, metadata={"timestamps": [1.0, 2.0]})
+    found = FullDuplexTask(FullDuplexConfig(data=str(tmp_path)), TIME).items()
+    assert [i.id for i in found] == ["icc_backchannel/0", "background_speech/1"]

@@ -8,9 +8,9 @@ import pytest
 
 from inference.evaluate.benchmarks.covost import CovostConfig
 from inference.evaluate.benchmarks.proactive_sound import ProactiveSoundConfig
-from inference.evaluate.benchmarks.suite import BenchmarksConfig
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.run import evaluate
+from inference.evaluate.suite import BenchmarksConfig
 from inference.sampling import SamplingConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import save_checkpoint
@@ -39,12 +39,12 @@ def place(tmp_path_factory):
 
 
 def recipe_of(place, output: str, **settings) -> EvaluateRecipe:
-    sounds = ProactiveSoundConfig(str(place / "sounds"), tiers=("single",), pause_s=0.4)
-    covost = CovostConfig(str(place / "speech"), ("zh-CN_en",), pause_s=0.4)
+    sounds = ProactiveSoundConfig(data=str(place / "sounds"), tiers=("single",), pause_s=0.4)
+    covost = CovostConfig(data=str(place / "speech"), pairs=("zh-CN_en",), pause_s=0.4)
     return EvaluateRecipe(
         checkpoint=place / "model", output=place / output, threshold=0.0,
         sampling=SamplingConfig(temperature=0.0, max_reply_tokens=4),
-        benchmarks=BenchmarksConfig(sounds, covost=covost), **settings,
+        benchmarks=BenchmarksConfig(proactive_sound=sounds, covost=covost), **settings,
     )  # fmt: skip
 
 
@@ -73,7 +73,10 @@ def test_another_instruction_is_another_outcome(place):
     evaluate(recipe)
     before = {p.name for p in (recipe.output / "outcomes").iterdir()}
     covost = CovostConfig(
-        str(place / "speech"), ("zh-CN_en",), instruction="Say it in {target}.", pause_s=0.4
+        data=str(place / "speech"),
+        pairs=("zh-CN_en",),
+        instruction="Say it in {target}.",
+        pause_s=0.4,
     )
     other = EvaluateRecipe(
         checkpoint=recipe.checkpoint, output=recipe.output, threshold=0.0,
