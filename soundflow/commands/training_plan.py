@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from soundflow.data.datamodule import StreamData
+from soundflow.data.encoded import states_bytes
 from soundflow.data.plan import UpdatePlan
 from soundflow.logs import ERR
 from soundflow.model.config import ModelConfig
@@ -84,6 +85,8 @@ def training_plan(recipe: TrainRecipe, probe: bool) -> Plan:
         if config is not None:
             needed = _memory(recipe, config, data, planned, ranks)
             plan |= {"memory": memory_line(needed), "disk": _disk(recipe, needed)}
+            if recipe.data.features == "cached":
+                plan["features"] = _features(recipe, config, data)
             if probe:
                 plan["time"] = _probe(recipe, data, planned, ranks)
     lacking = [] if needed is None else unmet(recipe, needed)
@@ -163,6 +166,15 @@ def _disk(recipe: TrainRecipe, memory: Memory) -> str:
     return (
         f"about {_gib(state_bytes)} a state, {_gib(kept * state_bytes)} for the {kept} that are "
         f"kept, {_gib(4 * memory.parameters)} for the model"
+    )
+
+
+def _features(recipe: TrainRecipe, config: ModelConfig, data: StreamData) -> str:
+    width = config.audio_encoder.width
+    n_bytes = sum(states_bytes(s, range(len(s)), width) for s in data.train_splits)
+    return (
+        f"at most {n_bytes / 1e9:.3g} GB to be written to {recipe.data.features_folder}, "
+        f"data.features_max_gb={recipe.data.features_max_gb:g}"
     )
 
 

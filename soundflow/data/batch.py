@@ -45,6 +45,8 @@ class Batch:
             tokens.
         stream_ids: of the streams, for messages.
         tasks: of the streams, for figures by task.
+        states: (n_chunks, slots, width) bfloat16: what the tower made of the chunks before
+            (`soundflow.data.encoded`); then ``mel`` has none. None: the tower runs.
     """
 
     ids: Tensor
@@ -58,6 +60,7 @@ class Batch:
     decisions: int
     stream_ids: tuple[str, ...]
     tasks: tuple[str, ...] = ()
+    states: Tensor | None = None
 
     @property
     def reply_tokens(self) -> int:
@@ -108,6 +111,8 @@ def packed(streams: Sequence[StreamFeatures], spec: StreamSpec) -> Batch:
         roles[start : start + len(stream.ids)] = stream.roles
     decisions = np.flatnonzero(roles == Role.DECISION)
     targets = np.concatenate((decisions, np.flatnonzero(roles == Role.REPLY)))
+    states = [stream.states for stream in streams if stream.states is not None]
+    encoded = torch.cat(states) if states else None
     no_audio = np.zeros((0, spec.front_end.n_mels, spec.time.frames_per_chunk), np.float32)
     return Batch(
         ids=torch.from_numpy(ids),
@@ -115,10 +120,13 @@ def packed(streams: Sequence[StreamFeatures], spec: StreamSpec) -> Batch:
         starts=torch.from_numpy(starts),
         lengths=lengths,
         slots=torch.from_numpy(np.flatnonzero((ids == table.pad) | (ids == table.audio_pad))),
-        mel=torch.from_numpy(np.concatenate([no_audio, *(stream.mel for stream in streams)])),
+        mel=torch.from_numpy(
+            np.concatenate([no_audio, *(s.mel for s in streams if s.states is None)])
+        ),
         at=torch.from_numpy(targets - 1),
         targets=torch.from_numpy(ids[targets]),
         decisions=len(decisions),
         stream_ids=tuple(stream.id for stream in streams),
         tasks=tuple(stream.task for stream in streams),
+        states=encoded if encoded is not None and len(encoded) else None,
     )

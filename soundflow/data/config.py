@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from soundflow.config.settings import SETTINGS, Fraction, SplitName, Workers
@@ -66,6 +67,8 @@ class DataConfig:
     that one forward pass takes: it bounds memory and changes no result. ``truncate`` is the share
     of online streams that end after one of their replies, drawn anew each time. ``workers`` load
     ahead of the updates; ``cache_mb`` keeps computed features of small corpora, per worker.
+    ``features`` cached: what the frozen tower makes of the streams is computed once and kept in
+    ``features_folder``, of which at most ``features_max_gb`` is written.
     """
 
     sources: Annotated[tuple[DataSource, ...], MinLen(1)]
@@ -73,6 +76,9 @@ class DataConfig:
     row_tokens: PositiveInt = 4096
     workers: Workers | Literal["auto"] = "auto"
     cache_mb: NonNegativeInt = 0
+    features: Literal["live", "cached"] = "live"
+    features_folder: Path | None = None
+    features_max_gb: NonNegativeFloat = 0.0
     truncate: Fraction = 0.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     length_warm_up: LengthWarmUp = field(default_factory=LengthWarmUp)
@@ -81,6 +87,21 @@ class DataConfig:
         given = [source.weight is not None for source in self.sources]
         if any(given) and not all(given):
             raise ValueError("sources: give a weight to all of them, or to none")
+        cached = self.features == "cached"
+        if cached != (self.features_folder is not None):
+            raise ValueError(
+                f"features={self.features}: features_folder says where cached features are kept; "
+                f"{'give it' if cached else 'leave it out'}"
+            )
+        changes = [
+            name for name, on in (("augment.audio", self.augment.audio.active),
+                                  ("augment", self.augment.active)) if on
+        ]  # fmt: skip
+        if cached and changes:
+            raise ValueError(
+                f"features=cached keeps what the tower makes of a stream, which {changes[0]} "
+                "changes each time; leave one of them out"
+            )
         if self.cache_mb and self.augment.audio.active:
             raise ValueError(
                 f"cache_mb={self.cache_mb} keeps features, which augment.audio changes each time; "

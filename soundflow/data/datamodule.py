@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from soundflow.data.batch import Batch, Update
 from soundflow.data.config import DataConfig
 from soundflow.data.dataset import HeldOut, TrainUpdates
+from soundflow.data.encoded import EncodedStreams
 from soundflow.data.mixture import Mixture, weights_of
 from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
@@ -80,6 +81,7 @@ class StreamData(LightningDataModule):
         valid_splits: of the sources that hold something out.
         spec: of all of them.
         start: updates that were taken already; the loader begins behind them.
+        encoded: what the tower made of the training streams before; None: it runs.
 
     Raises:
         UserError: if a split is missing, unfinished or empty, a stream is longer than a row, or
@@ -105,6 +107,7 @@ class StreamData(LightningDataModule):
                     f"set data.row_tokens={longest} or more, or build shorter streams",
                 )
         self.start = 0
+        self.encoded: EncodedStreams | None = None
         self._updates = updates
         sizes = tuple(len(split) for split in self.train_splits)
         try:
@@ -135,8 +138,9 @@ class StreamData(LightningDataModule):
 
     def train_updates(self, rank: int, world: int) -> TrainUpdates:
         return TrainUpdates(
-            self.train_splits, self._mixture, self.config, self._updates, rank=rank, world=world
-        )
+            self.train_splits, self._mixture, self.config, self._updates,
+            rank=rank, world=world, encoded=self.encoded,
+        )  # fmt: skip
 
     def whole_update(self, rank: int, world: int) -> Update:
         """The first update in which length warm-up no longer cuts a stream."""

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from soundflow.data.augment import augment, augment_audio
 from soundflow.data.batch import Batch, Update, packed
 from soundflow.data.config import DataConfig
+from soundflow.data.encoded import EncodedStreams
 from soundflow.data.features import StreamFeatures, features_of, first_chunks, stream_features
 from soundflow.data.mixture import AUGMENT, Mixture
 from soundflow.data.plan import PlannedStream, Row, UpdatePlan, held_out_rows, plan_update
@@ -61,8 +62,10 @@ class TrainUpdates(Dataset[Update]):
         *,
         rank: int = 0,
         world: int = 1,
+        encoded: EncodedStreams | None = None,
     ) -> None:
         self._sources = sources
+        self._encoded = encoded
         self._spec = sources[0].spec
         self._mixture = mixture
         self._config = config
@@ -86,6 +89,8 @@ class TrainUpdates(Dataset[Update]):
 
     def _fetch(self, rows: Sequence[Row]) -> None:
         """Requests to a store go out together, not one after another."""
+        if self._encoded is not None:
+            return
         draws = [stream.draw for row in rows for stream in row]
         for source, shards in enumerate(self._sources):
             shards.fetch([draw.stream for draw in draws if draw.source == source])
@@ -109,7 +114,9 @@ class TrainUpdates(Dataset[Update]):
     def _features(self, planned: PlannedStream) -> StreamFeatures:
         draw, augmentation = planned.draw, self._config.augment
         rng = draw.generator(self._mixture.seed, AUGMENT)
-        if augmentation.audio.active:
+        if self._encoded is not None:
+            features = self._encoded.read(draw.source, draw.stream)
+        elif augmentation.audio.active:
             sample = self._sources[draw.source].read(draw.stream)
             audio = augment_audio(sample.audio(), augmentation.audio, rng)
             features = features_of(sample, audio, self._spec)
@@ -117,6 +124,8 @@ class TrainUpdates(Dataset[Update]):
             features = self._cache.get(draw.source, draw.stream)
         if planned.lengths.kind == "online":
             features = first_chunks(features, planned.lengths.chunks, self._spec)
+        if features.states is not None:
+            return features
         return replace(features, mel=augment(features.mel, augmentation, rng))
 
 

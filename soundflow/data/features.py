@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from soundflow.audio.frontend import log_mel
 from soundflow.protocol.spec import StreamSpec
@@ -18,13 +19,18 @@ from soundflow.shards.schema import StreamSample
 
 @dataclass(frozen=True)
 class StreamFeatures:
-    """A stream ready for the model: ids (n,), roles (n,), mel (n_chunks, n_mels, frames)."""
+    """A stream ready for the model: ids (n,), roles (n,), mel (n_chunks, n_mels, frames).
+
+    ``states`` (n_chunks, slots, width) bfloat16 take the place of the mel where they were computed
+    before (`soundflow.data.encoded`).
+    """
 
     id: str
     ids: npt.NDArray[np.int32]
     roles: npt.NDArray[np.int8]
     mel: npt.NDArray[np.float32]
     task: str = ""
+    states: Tensor | None = None
 
 
 def stream_features(sample: StreamSample, spec: StreamSpec) -> StreamFeatures:
@@ -47,5 +53,9 @@ def first_chunks(features: StreamFeatures, n_chunks: int, spec: StreamSpec) -> S
         return features
     end = int(starts[n_chunks])
     return replace(
-        features, ids=features.ids[:end], roles=features.roles[:end], mel=features.mel[:n_chunks]
+        features,
+        ids=features.ids[:end],
+        roles=features.roles[:end],
+        mel=features.mel[:n_chunks],
+        states=None if features.states is None else features.states[:n_chunks],
     )

@@ -48,6 +48,12 @@ def encode_chunks(tower: Qwen2_5OmniAudioEncoder, mel: Tensor) -> Tensor:
     Returns:
         (n, frames / 4, d) in the dtype of the tower (or of the active autocast).
     """
+    slots: Tensor = tower.proj(tower_states(tower, mel))
+    return slots
+
+
+def tower_states(tower: Qwen2_5OmniAudioEncoder, mel: Tensor) -> Tensor:
+    """What the output projection is given: (n, n_mels, frames) -> (n, frames / 4, width)."""
     x = mel.to(tower.conv1.weight.dtype)
     x = functional.gelu(tower.conv1(x))
     x = functional.gelu(tower.conv2(x)).transpose(1, 2)
@@ -58,8 +64,8 @@ def encode_chunks(tower: Qwen2_5OmniAudioEncoder, mel: Tensor) -> Tensor:
         x = checkpoint(_block, layer, x, use_reentrant=False) if recompute else _block(layer, x)
     n, frames, width = x.shape
     pooled = x.view(n, frames // 2, 2, width).mean(dim=2)
-    slots: Tensor = tower.proj(tower.ln_post(pooled))
-    return slots
+    states: Tensor = tower.ln_post(pooled)
+    return states
 
 
 def _block(layer: Qwen2_5OmniAudioEncoderLayer, x: Tensor) -> Tensor:

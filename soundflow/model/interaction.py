@@ -26,7 +26,7 @@ from soundflow.model.decoder import (
     packed_hidden_states,
     rotary_table,
 )
-from soundflow.model.encoder import build_tower, encode_chunks, position_table
+from soundflow.model.encoder import build_tower, encode_chunks, position_table, tower_states
 from soundflow.protocol.tokens import TokenTable
 
 
@@ -54,6 +54,10 @@ class AudioInteractionModel(nn.Module):
     def encode(self, mel: Tensor) -> Tensor:
         """(n, n_mels, frames) float32 -> (n, slots, d). Every chunk alone."""
         return encode_chunks(self.encoder, mel)
+
+    def encode_states(self, mel: Tensor) -> Tensor:
+        """What the tower has before its output projection: the same shape, of its own width."""
+        return tower_states(self.encoder, mel)
 
     def embed(self, ids: Tensor, slots: Tensor | None = None) -> Tensor:
         """Token embeddings with the audio slots filled in.
@@ -96,7 +100,13 @@ class AudioInteractionModel(nn.Module):
         return new_cache(self.lm)
 
     def forward(
-        self, ids: Tensor, positions: Tensor, segments: Segments, slots: Tensor, mel: Tensor
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        segments: Segments,
+        slots: Tensor,
+        mel: Tensor,
+        states: Tensor | None = None,
     ) -> Tensor:
         """Hidden states of a packed row, the training path: (L, d). Asks the device nothing.
 
@@ -108,9 +118,15 @@ class AudioInteractionModel(nn.Module):
             positions: (L,) int64, from 0 in each stream.
             slots: (n_slots,) int64: the positions of the encoder outputs, in the order of ``mel``.
             mel: (n, n_mels, frames) float32: the chunks of all streams.
+            states: (n, slots, width): what `encode_states` made of them before; then there is no
+                ``mel``.
         """
         embeds: Tensor = self.lm.model.embed_tokens(ids)
-        if len(mel):
+        if states is not None:
+            projection = self.encoder.proj
+            encoded = projection(states.to(projection.weight.dtype)).flatten(0, 1)
+            embeds = embeds.index_copy(0, slots, encoded.to(embeds.dtype))
+        elif len(mel):
             encoded = self.encode(mel).flatten(0, 1).to(embeds.dtype)
             embeds = embeds.index_copy(0, slots, encoded)
         else:

@@ -69,6 +69,15 @@ class ShardSet:
         return tuple(self._ends)
 
     @property
+    def shard_hashes(self) -> tuple[str, ...]:
+        """The SHA-256 of each shard in hex."""
+        return tuple(s["sha256"] for s in self._shards)
+
+    def positions(self, shard: int) -> range:
+        """Of the samples of a shard."""
+        return range(self._ends[shard - 1] if shard else 0, self._ends[shard])
+
+    @property
     def n_samples(self) -> int:
         """Audio of all streams together, in samples."""
         return sum(s["n_samples"] for s in self._shards)
@@ -94,11 +103,11 @@ class ShardSet:
 
     def entry(self, position: int) -> SampleEntry:
         """Id and lengths of a sample, without touching its audio."""
-        shard, offset = self._locate(position)
+        shard, offset = self.place(position)
         return self._sidecar(shard).samples[offset]
 
     def record(self, position: int) -> StreamRecord:
-        shard, offset = self._locate(position)
+        shard, offset = self.place(position)
         entry = self._sidecar(shard).samples[offset]
         return self._record(shard, entry, self._members(shard, entry, ("json",)))
 
@@ -110,7 +119,7 @@ class ShardSet:
         """
         if isinstance(self.folder, Path):
             return
-        places = [self._locate(position) for position in positions]
+        places = [self.place(position) for position in positions]
         self._store.fetch([self._sidecar_part(shard) for shard in sorted({s for s, _ in places})])
         entries = [(shard, self._sidecar(shard).samples[offset]) for shard, offset in places]
         self._store.fetch(
@@ -124,7 +133,7 @@ class ShardSet:
             IndexError: outside ``range(len(self))``.
             UserError: naming the shard, if a byte of the stream is not what was written.
         """
-        shard, offset = self._locate(position)
+        shard, offset = self.place(position)
         entry = self._sidecar(shard).samples[offset]
         members = self._members(shard, entry, tuple(entry.members))
         tokens = self._parsed(shard, entry, "tokens", _tokens, members["tokens.npy"])
@@ -173,7 +182,12 @@ class ShardSet:
                 _REMEDY,
             )
 
-    def _locate(self, position: int) -> tuple[int, int]:
+    def place(self, position: int) -> tuple[int, int]:
+        """The shard of a sample, and its number in it.
+
+        Raises:
+            IndexError: outside ``range(len(self))``.
+        """
         if not 0 <= position < len(self):
             raise IndexError(f"stream {position} of {len(self)} in {self.folder}")
         shard = bisect.bisect_right(self._ends, position)

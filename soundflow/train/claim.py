@@ -29,7 +29,7 @@ CONTENT = "content of the data"
 
 # What changes speed or reporting only may differ when a run is resumed.
 FREE = ("output", "compute", "intervals", "logging")
-FREE_OF_DATA = ("row_tokens", "workers", "cache_mb")
+FREE_OF_DATA = ("row_tokens", "workers", "cache_mb", "features_folder", "features_max_gb")
 FREE_OF_SOURCES = ("folder", "valid")
 
 

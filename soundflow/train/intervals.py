@@ -2,7 +2,8 @@
 
 ::
 
-    start ─▶ the state to go on from agreed on ─▶ number format and threads chosen ─▶ state loaded
+    start ─▶ the state to go on from agreed on ─▶ features cached, where asked for
+          ─▶ number format and threads chosen ─▶ state loaded
     update ─▶ state saved, when due or asked to stop ─▶ stop ─▶ held-out streams measured, when due
                                                              └─ after the last update: state saved
 
@@ -24,6 +25,7 @@ from soundflow.logs import ERR
 from soundflow.model.precision import precision_name
 from soundflow.train.checkpoints import State, States, agreed_state
 from soundflow.train.compute import choose_compute
+from soundflow.train.encode import encode_streams
 from soundflow.train.held_out import LiveFigures
 from soundflow.train.loggers import log_transcripts, write_csv
 from soundflow.train.metrics import CALIBRATIONS, TRANSCRIPTS, JsonlLogger, append_lines
@@ -80,6 +82,8 @@ class AtIntervals(Callback):
         if self._state is not None and compute.precision == "auto":
             compute = replace(compute, precision=self._state.precision)
         device = trainer.strategy.root_device
+        if data.config.features == "cached":
+            encode_streams(data, module.model.to(device))
         update = data.whole_update(trainer.global_rank, trainer.world_size).to(device)
         ranks = trainer.world_size // trainer.num_nodes
         chosen = choose_compute(compute, module.model.to(device), update, ranks)

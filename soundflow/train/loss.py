@@ -54,7 +54,9 @@ class LossSums:
 def target_states(model: AudioInteractionModel, batch: Batch) -> Tensor:
     """(n_targets, d): the hidden states that predict the targets of a batch."""
     segments = Segments(batch.starts, batch.lengths)
-    hidden: Tensor = model(batch.ids, batch.positions, segments, batch.slots, batch.mel)
+    hidden: Tensor = model(
+        batch.ids, batch.positions, segments, batch.slots, batch.mel, batch.states
+    )
     return hidden.index_select(0, batch.at)
 
 
