@@ -26,6 +26,7 @@ from soundflow.model.weights import (
     Checkpoint,
     cast_parameters,
     load_checkpoint,
+    weights_fingerprint,
 )
 from soundflow.protocol.spec import StreamSpec
 from soundflow.stored_json import parsed
@@ -82,7 +83,7 @@ def load_engine(
         UserError: if it is missing, damaged or of another version.
     """
     loaded = load_precise(partial(load_checkpoint, checkpoint, device), precision, device)
-    return engine_of(loaded, read_calibration(checkpoint), profile)
+    return engine_of(loaded, read_calibration(checkpoint, loaded.model), profile)
 
 
 def load_precise(
@@ -131,8 +132,10 @@ def engine_of(
     )
 
 
-def read_calibration(checkpoint: Path) -> float:
+def read_calibration(checkpoint: Path, model: AudioInteractionModel) -> float:
     """The threshold calibrated on a held-out split, or 0.5 without one.
+
+    One that was chosen for other weights is not used, and the log says so.
 
     Raises:
         UserError: if the file is there but is not a calibration.
@@ -141,11 +144,19 @@ def read_calibration(checkpoint: Path) -> float:
     if not path.is_file():
         return UNCALIBRATED_THRESHOLD
     try:
-        threshold = float(parsed(path.read_bytes())["threshold"])
+        calibration = parsed(path.read_bytes())
+        threshold = float(calibration["threshold"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: is not a calibration ({error})", "delete it and run `soundflow evaluate`"
         ) from error
     if not 0.0 <= threshold <= 1.0:
         raise UserError(f"{path}: threshold {threshold} is not within [0, 1]", "delete the file")
+    fingerprint = calibration.get("fingerprint")  # a file written by hand has none
+    if fingerprint is not None and fingerprint != weights_fingerprint(model):
+        log.warning(
+            "%s: was chosen for other weights and is not used; run `soundflow evaluate` with "
+            "write_calibration=true", path,
+        )  # fmt: skip
+        return UNCALIBRATED_THRESHOLD
     return threshold

@@ -44,7 +44,7 @@ from soundflow.atomic import write_text
 from soundflow.config.record import record, to_plain
 from soundflow.errors import UserError
 from soundflow.model.precision import Precision
-from soundflow.model.weights import CALIBRATION_FILE
+from soundflow.model.weights import CALIBRATION_FILE, weights_fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +172,7 @@ def _write(
             "n_streams": len(halves.calibration.items),
             "data_fingerprint": halves.calibration.content_hash,
             "weights": results.provenance.weights,
+            "fingerprint": weights_fingerprint(model.engine.model),
         }
         calibration = json.dumps(about, indent=1, sort_keys=True)
         write_text(recipe.output / CALIBRATION_FILE, calibration)

@@ -29,4 +29,4 @@ def open_engine(
     if recognise(folder) == "soundflow":
         return load_engine(folder, device, precision, profile)
     loaded = load_precise(partial(load_any, folder, device), precision, device)
-    return engine_of(loaded, read_calibration(folder), profile)
+    return engine_of(loaded, read_calibration(folder, loaded.model), profile)

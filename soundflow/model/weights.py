@@ -15,6 +15,7 @@ matrix that is tied to another is stored once.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -44,6 +45,7 @@ CONFIG = "config.json"
 SPEC = "spec.json"
 CALIBRATION_FILE = "calibration.json"
 TIED_KEY = "lm.lm_head.weight"
+FINGERPRINT_ELEMENTS = 64  # of each parameter
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def save_checkpoint(
     """Writes a checkpoint folder; one that is there already is replaced, all but its calibration.
 
     Args:
-        calibration: of these weights; one that is in the folder already stays.
+        calibration: of these weights. One that is in the folder already stays, unless it is
+            of others.
         shard_bytes: maximum size of a file of weights.
 
     Raises:
@@ -86,15 +89,42 @@ def save_checkpoint(
         tokenizer.save(partial)
         _write_json(partial / SPEC, {"fingerprint": spec.fingerprint, "spec": spec.to_json()})
         _write_json(partial / CONFIG, config_json(model.config, facts))
-        if (target / CALIBRATION_FILE).is_file():
+        fingerprint = weights_fingerprint(model)
+        if _is_calibrated(target, fingerprint):
             shutil.copyfile(target / CALIBRATION_FILE, partial / CALIBRATION_FILE)
         elif calibration is not None:
-            _write_json(partial / CALIBRATION_FILE, dict(calibration))
+            stamped = {**calibration, "fingerprint": fingerprint}
+            _write_json(partial / CALIBRATION_FILE, stamped)
         _replace_folder(partial, target)
     except (OSError, SafetensorError) as error:
         raise _write_error(error, target) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_calibrated(folder: Path, fingerprint: str) -> bool:
+    """Whether a folder holds a calibration, and not one of other weights."""
+    if not (folder / CALIBRATION_FILE).is_file():
+        return False
+    try:
+        return _read_json(folder / CALIBRATION_FILE).get("fingerprint") in (None, fingerprint)
+    except UserError:
+        return True  # whoever reads it is told
+
+
+def weights_fingerprint(model: AudioInteractionModel) -> str:
+    """16 hex digits of some elements of every parameter, in bfloat16.
+
+    The same in whatever precision the weights are loaded; an update of the optimiser changes it.
+    Reads little: thousands of elements, not all.
+    """
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        flat = parameter.detach().reshape(-1)
+        some = flat[:: max(1, len(flat) // FINGERPRINT_ELEMENTS)][:FINGERPRINT_ELEMENTS]
+        digest.update(f"{name}:{tuple(parameter.shape)}".encode())
+        digest.update(some.to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def load_checkpoint(

@@ -78,6 +78,21 @@ def test_saving_again_replaces_the_whole_folder(
     assert not (tmp_path / "m" / "stale").exists()
 
 
+def test_a_calibration_stays_until_the_weights_are_others(
+    tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
+) -> None:
+    def saved(model: AudioInteractionModel, threshold: float) -> float:
+        save_checkpoint(tmp_path / "m", model, tokenizer, spec, FACTS, {"threshold": threshold})
+        return json.loads((tmp_path / "m" / "calibration.json").read_text())["threshold"]
+
+    model = make(True)
+    assert saved(model, 0.3) == 0.3
+    assert saved(model, 0.4) == 0.3, "it may be better than that of a validation"
+    with torch.no_grad():
+        model.lm.model.norm.weight[:] += 0.5
+    assert saved(model, 0.4) == 0.4
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_weights_beyond_the_size_of_a_file_are_shards_with_an_index(
     tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec, tied: bool

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import json
+
 import pytest
+import torch
 
 from inference.engine import read_calibration
 from inference.evaluate.run import write_calibration
@@ -15,6 +19,10 @@ from inference.evaluate.timing.curve import (
 )
 from inference.evaluate.timing.rows import TimingRow
 from soundflow.errors import UserError
+from soundflow.model.weights import weights_fingerprint
+from tests.inference.engines import make_engine
+
+MODEL = make_engine().model
 
 
 def row(hits=0, wanted=0, false=0, hours=1.0) -> TimingRow:
@@ -82,13 +90,27 @@ def test_the_grid_is_symmetric_about_even_odds():
 
 
 def test_a_stored_calibration_is_read_back(tmp_path):
-    assert read_calibration(tmp_path) == 0.5
+    assert read_calibration(tmp_path, MODEL) == 0.5
     write_calibration(tmp_path, '{"threshold": 0.25}')
-    assert read_calibration(tmp_path) == 0.25
+    assert read_calibration(tmp_path, MODEL) == 0.25
 
 
 @pytest.mark.parametrize("content", ["{", '{"threshold": "high"}', '{"threshold": 7}', "[]"])
 def test_a_bad_calibration_is_named(tmp_path, content):
     (tmp_path / "calibration.json").write_text(content)
     with pytest.raises(UserError, match=r"calibration\.json"):
-        read_calibration(tmp_path)
+        read_calibration(tmp_path, MODEL)
+
+
+def test_a_calibration_of_other_weights_is_not_used(tmp_path, caplog):
+    def stored(model):
+        fingerprint = weights_fingerprint(model)
+        write_calibration(tmp_path, json.dumps({"threshold": 0.25, "fingerprint": fingerprint}))
+
+    stored(MODEL)
+    assert read_calibration(tmp_path, MODEL) == 0.25
+    half = copy.deepcopy(MODEL).to(torch.bfloat16)
+    assert read_calibration(tmp_path, half) == 0.25, "they are the same in another precision"
+    stored(make_engine(seed=1).model)
+    assert read_calibration(tmp_path, MODEL) == 0.5
+    assert "was chosen for other weights and is not used" in caplog.text
