@@ -26,7 +26,8 @@ class NoiseConfig:
     """The two noise tracks under every stream.
 
     Attributes:
-        snr_db: range of the foreground-to-noise ratio, drawn for each track alone.
+        snr_db: range of the foreground-to-noise ratio (`data_build.compose.snr`), drawn for each
+            track alone.
         ambient_offset_db: how much louder or quieter the ambient track is than its draw.
         crossfade_s: overlap where one noise clip follows another.
         share: share of the streams that have each track.

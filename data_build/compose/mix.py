@@ -9,10 +9,11 @@ import numpy as np
 
 from data_build.compose.beds import Bed
 from data_build.compose.config import ComposeConfig, NoiseConfig
+from data_build.compose.snr import band_power, snr_db
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, between
 from data_build.records import Clip, TrackRole
-from soundflow.audio.level import Float32, active_power, audible_span, gain_to
+from soundflow.audio.level import Float32, Float64, active_power, audible_span, gain_to
 from soundflow.shards.schema import NoiseTrack, SourceClip
 
 
@@ -87,7 +88,8 @@ def mix(
 
     The foreground is brought to a level drawn from ``level_db``, measured on the faded samples;
     background and ambient items to the role gains below it. Each noise bed is scaled so that
-    foreground power (over what is audible) to noise power (over the stream) is its drawn SNR.
+    the ratio of the foreground (what is audible of it) to the noise (over the stream) is its drawn
+    SNR, as `data_build.compose.snr` defines it.
     """
     levels = seed.generator("levels")
     level_db = between(config.level_db, levels)
@@ -109,7 +111,8 @@ def mix(
         room += item.samples[: len(room)] * np.float32(gain)
         gains_db.append(round(20 * float(np.log10(max(gain, 1e-6))), 3))
     power = foreground_power(foreground, placed) or 10 ** (level_db / 10)
-    noise, tracks = _scaled(beds, power, config.noise, seed)
+    items = foreground_bands(foreground, placed)
+    noise, tracks = _scaled(beds, power, items, config.noise, seed)
     audio = foreground + beside
     for track in noise:
         audio += track
@@ -124,9 +127,13 @@ def mix(
 
 
 def _scaled(
-    beds: Sequence[Bed], power: float, config: NoiseConfig, seed: StreamSeed
+    beds: Sequence[Bed],
+    power: float,
+    items: Sequence[Float64],
+    config: NoiseConfig,
+    seed: StreamSeed,
 ) -> tuple[list[Float32], list[NoiseTrack]]:
-    """The beds at their drawn SNR below ``power``, and what they are made of."""
+    """The beds at their drawn SNR against the foreground, and what they are made of."""
     rng = seed.generator("snr")
     # Both are drawn whether they are needed or not, so that no bed changes the other.
     drawn = {"event": between(config.snr_db, rng)}
@@ -134,12 +141,13 @@ def _scaled(
     scaled: list[Float32] = []
     tracks: list[NoiseTrack] = []
     for bed in beds:
-        samples, snr_db = bed.samples, drawn[bed.texture]
+        samples, wanted_db = bed.samples, drawn[bed.texture]
         mean = float(np.mean(samples.astype(np.float64) ** 2))
         if mean > 0.0:
-            samples = samples * np.float32(np.sqrt(power / mean / 10 ** (snr_db / 10)))
+            found_db = snr_db(power, items, mean, band_power(samples))
+            samples = samples * np.float32(10 ** ((found_db - wanted_db) / 20))
         scaled.append(samples)
-        tracks.append(NoiseTrack(tuple(source_of(clip) for clip in bed.clips), round(snr_db, 3)))
+        tracks.append(NoiseTrack(tuple(source_of(clip) for clip in bed.clips), round(wanted_db, 3)))
     return scaled, tracks
 
 
@@ -160,3 +168,12 @@ def foreground_power(foreground: Float32, placed: Sequence[Placed]) -> float:
             energy += float(np.square(part).sum())  # not a BLAS dot: its bits depend on threads
             n += len(part)
     return energy / n if n else 0.0
+
+
+def foreground_bands(foreground: Float32, placed: Sequence[Placed]) -> list[Float64]:
+    """`band_power` of what is audible of each foreground item."""
+    return [
+        band_power(foreground[item.on_samples : item.end_samples])
+        for item in placed
+        if item.role == "foreground"
+    ]

@@ -80,7 +80,11 @@ class MixedItem:
 
 @dataclass(frozen=True)
 class NoiseTrack:
-    """Noise under a whole stream: its clips in order, and the foreground-to-noise ratio."""
+    """Noise under a whole stream: its clips in order, and the foreground-to-noise ratio.
+
+    The builder's ratio is the least of the plain ratio of powers and that of each foreground item
+    with its bands weighted by their share in understanding speech.
+    """
 
     clips: tuple[SourceClip, ...]
     snr_db: float

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from data_build.compose.beds import Bed
 from data_build.compose.config import ComposeConfig
 from data_build.compose.mix import foreground_power, mix, place, taper
+from data_build.compose.snr import band_power, snr_db
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, generator
 from data_build.records import Texture
@@ -33,11 +34,14 @@ def test_the_achieved_snr_is_the_drawn_one(seed: int) -> None:
     placed = [place(speech_like(seed), 9_000, "foreground", 320)]
     beds, config = [bed("event", seed), bed("ambient", seed)], ComposeConfig(peak=1.0)
     mixed = mix(48_000, placed, beds, config, StreamSeed(seed, "test", 0))
-    signal = db(foreground_power(mixed.foreground, placed))
+    power = foreground_power(mixed.foreground, placed)
+    items = [band_power(mixed.foreground[placed[0].on_samples : placed[0].end_samples])]
     drawn = mixed.noise_tracks
     for track, said in zip(mixed.noise, drawn, strict=True):
-        achieved = signal - db(float(np.mean(track.astype(np.float64) ** 2)))
+        noise_power = float(np.mean(track.astype(np.float64) ** 2))
+        achieved = snr_db(power, items, noise_power, band_power(track))
         assert achieved == pytest.approx(said.snr_db, abs=0.01)
+        assert db(power / noise_power) >= said.snr_db - 0.01
     assert 5.0 <= drawn[0].snr_db <= 20.0
     assert 10.0 <= drawn[1].snr_db <= 25.0  # the ambient track is 5 dB quieter
 
