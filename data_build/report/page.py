@@ -44,7 +44,7 @@ def write_report(
             "One of each task first. Green boxes are events that deserve a reply, from the "
             "thick line on; grey boxes deserve none; blue bars are the chunks after which the "
             "assistant speaks. Click into a stream to play it from there.",
-            figures(output, list(recipe.splits)),
+            figures(output, list(recipe.splits), recipe.intervention_policy()),
         ),
         *_tfjp(recipe, statistics),
         _drops(recipe, summary),

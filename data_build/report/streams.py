@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
+from data_build.labelling.policy import Policy
+from data_build.report.plans import plan_text
 from soundflow.audio.frontend import log_mel
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.timebase import TimeBase
@@ -22,12 +24,12 @@ _SEARCHED = 400
 _LONGEST = 44  # letters of what is said, in the picture
 
 
-def figures(output: Path, splits: Sequence[str]) -> Markup:
+def figures(output: Path, splits: Sequence[str], policy: Policy) -> Markup:
     """One stream of every task, found among the first of each split; more of them if few tasks."""
     chosen = list(choose([ShardSet(output / split) for split in splits]))
     if not chosen:
         return tag("p", "no stream was made", class_="empty")
-    return join(stream_figure(shards.read(at), shards.spec) for shards, at in chosen)
+    return join(stream_figure(shards.read(at), shards.spec, policy) for shards, at in chosen)
 
 
 def choose(shard_sets: Sequence[ShardSet]) -> Iterator[tuple[ShardSet, int]]:
@@ -47,8 +49,8 @@ def choose(shard_sets: Sequence[ShardSet]) -> Iterator[tuple[ShardSet, int]]:
     yield from others[: max(0, LEAST_STREAMS - shown)]
 
 
-def stream_figure(sample: StreamSample, spec: StreamSpec) -> Markup:
-    """The stream on one time axis with a player, and what it was made from."""
+def stream_figure(sample: StreamSample, spec: StreamSpec, policy: Policy) -> Markup:
+    """The stream on one time axis with a player, its plan in words, and what it was made from."""
     time, record = spec.time, sample.record
     audio = sample.audio()
     title = f"{_words(record.ability)}: {_words(record.task)}"
@@ -78,7 +80,14 @@ def stream_figure(sample: StreamSample, spec: StreamSpec) -> Markup:
             for r in record.replies
         ],
     )
-    return join((stream_view(view), _made_from(sample, spec)))
+    plan = _plan(record, time, policy) if online else Markup("")
+    return join((stream_view(view), plan, _made_from(sample, spec)))
+
+
+def _plan(record: StreamRecord, time: TimeBase, policy: Policy) -> Markup:
+    text = tag("pre", plan_text(record, time, policy), style="white-space:pre-wrap")
+    folded = join((tag("summary", "what happens, and why it is answered"), text))
+    return tag("details", folded, style="margin:-10px 16px 12px")
 
 
 def _spans(record: StreamRecord, time: TimeBase) -> list[Span]:

@@ -1,0 +1,86 @@
+"""The plan of a stream as text: where it is, who says what and what sounds when, what is replied
+and why.
+
+::
+
+    Around noon in a kitchen, over tick: doorbell, then bark.
+      0.0-13.6  around   tick
+      1.2- 2.5           doorbell
+      4.0- 5.1           “Is it open?”
+            5.2            assistant: “It is.”  (it was asked)
+"""
+
+from __future__ import annotations
+
+from data_build.drops import Dropped
+from data_build.labelling.policy import Policy
+from data_build.labelling.sounds import sound_name
+from data_build.records import Clip, Origin, Unspoken
+from soundflow.protocol.timebase import TimeBase
+from soundflow.shards.schema import MixedItem, SourceClip, StreamRecord
+
+_TRACKS = {"foreground": "", "background": "behind", "ambient": "around"}
+_TURN = "user turn"
+
+
+def plan_text(record: StreamRecord, time: TimeBase, policy: Policy) -> str:
+    """The plan of an online stream, a line for each item and reply, in the order of time."""
+    lines = [_where(record), f"instruction: {record.system}" if record.system else ""]
+    for track in record.noise:
+        names = dict.fromkeys(sound_name(_as_clip(clip)) for clip in track.clips)
+        lines.append(f"noise under it, {track.snr_db:.0f} dB below: {', '.join(names)}")
+    said = {reply.chunk: reply for reply in record.replies}
+    dated: list[tuple[float, str]] = []
+    for item in record.items:
+        on_s, end_s = time.seconds(item.on_samples), time.seconds(item.end_samples)
+        what = _heard(item)
+        dated.append((on_s, f"{on_s:6.1f}-{end_s:5.1f}  {_TRACKS[item.track]:7} {what}"))
+        for chunk in item.reply_chunks:
+            at_s = time.seconds(time.decision_time_samples(chunk))
+            reply = said[chunk]
+            tone = "" if reply.emotion == "normal" else f", {reply.emotion}"
+            why = _why(item, reply.text, policy)
+            dated.append((at_s, f"{at_s:12.1f}    assistant{tone}: “{reply.text}”  ({why})"))
+    return "\n".join([*(line for line in lines if line), *(text for _, text in sorted(dated))])
+
+
+def _where(record: StreamRecord) -> str:
+    scene = record.provenance.get("notes", {}).get("scene")
+    return str(scene["scene"]["sentence"]) if scene else "Nowhere in particular."
+
+
+def _heard(item: MixedItem) -> str:
+    if not item.text:
+        return item.what
+    voice = f"voice {item.speaker}" if item.speaker else "somebody"
+    who = "user" if item.what == _TURN else voice
+    return f"{who}: “{item.text}”"
+
+
+def _why(item: MixedItem, reply: str, policy: Policy) -> str:
+    """Why a reply to an item is due."""
+    if item.what in policy.cues:
+        counted = policy.cues[item.what] is None
+        return "the sound is counted, as asked" if counted else "a cue of the recipe"
+    if item.text:
+        return "it was said to the assistant" if item.what == _TURN else "as instructed"
+    warning = _warning(item.clip, policy)
+    if warning is None or warning not in reply:
+        return "as instructed"
+    return (
+        "the sound calls for help" if reply == warning else "as instructed, and it calls for help"
+    )
+
+
+def _warning(clip: SourceClip, policy: Policy) -> str | None:
+    """What the policy says to a sound that nobody asked about."""
+    try:
+        reply = policy.judge(_as_clip(clip)).reply
+    except Dropped:
+        return None
+    return reply.text if reply is not None else None
+
+
+def _as_clip(clip: SourceClip) -> Clip:
+    origin = Origin(clip.corpus, clip.licence, clip.attribution)
+    return Clip(clip.id, "noise", Unspoken(), origin, labels=clip.labels)
