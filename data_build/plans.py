@@ -144,6 +144,7 @@ class StreamPlan:
         instruction: what is in force when the stream begins.
         least: with fewer than this many foreground items the plan has lost its point.
         notes: for the provenance of the sample.
+        scene: the planned scene in a sentence; empty: there is none.
     """
 
     id: str
@@ -154,6 +155,7 @@ class StreamPlan:
     items: tuple[Item, ...]
     least: int
     notes: dict[str, Any] = field(default_factory=dict)
+    scene: str = ""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def compose(
             )
         ),
         noise=mixed.noise_tracks,
+        scene=plan.scene,
         peak_limited=mixed.limited,
         provenance={
             **provenance,

@@ -31,6 +31,7 @@ from data_build.labelling.sounds import (
     is_one,
     nameless,
     number_word,
+    of_a_place,
     sound_class,
 )
 from data_build.plans import (
@@ -84,12 +85,12 @@ def fits_under(plan: StreamPlan, policy: Policy) -> Callable[[Clip], bool]:
     """Which noises may lie under a stream without contradicting its labels.
 
     None that deserves a reply or whose class is in doubt, none that is asked about; where any sound
-    may be asked about, and inside a planned scene, none that has a name.
+    may be asked about, none that has a name; inside a planned scene, none of a place either.
     """
     asked: set[str] = set()
     # Inside a scene the ambience is planned: no other place sounds through it.
-    any_sound = any(item.track == "ambient" for item in plan.items)
-    any_sound |= isinstance(plan.instruction, DescribeSounds)
+    inside = any(item.track == "ambient" for item in plan.items)
+    any_sound = isinstance(plan.instruction, DescribeSounds)
     for item in plan.items:
         match item.address:
             case Request(DescribeSounds()) | AskLatest() | AskOrder() | AskPlace():
@@ -106,6 +107,8 @@ def fits_under(plan: StreamPlan, policy: Policy) -> Callable[[Clip], bool]:
     asked |= {sound_class(item.clip) for item in plan.items if item.is_cue and item.clip.labels}
 
     def fits(clip: Clip) -> bool:
+        if inside:
+            return nameless(clip) and not of_a_place(clip)
         if any_sound:
             return nameless(clip)
         return policy.harmless(clip) and not any(alike(sound_class(clip), s) for s in asked)

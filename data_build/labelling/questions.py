@@ -22,6 +22,7 @@ from soundflow.protocol.timebase import to_samples
 
 STEP = "label"
 SOUNDS_BETWEEN = 3  # sounds after the first one before it is asked for
+TELLING = 3  # a sound that belongs in so few places tells them from others
 CLEARLY_SAMPLES = to_samples(0.3)  # a shorter lead is not heard as an order
 
 
@@ -114,9 +115,18 @@ def _place(asked: AudibleItem, before: Sequence[AudibleItem], planned: str) -> P
     places = {setting.name: setting for setting in ontology().settings}
     fits = {name: _evidence(setting, classes) for name, setting in places.items()}
     best = max(fits.values())
-    if planned not in places or best < 1 or [n for n, f in fits.items() if f == best] != [planned]:
+    known = [n for n, f in fits.items() if f == best] == [planned]
+    if not known or not any(0 < _places(name) <= TELLING for name in classes):
         raise unsettled(asked, "the place cannot be told by what is heard")
     return PlannedReply(as_sentence(f"You seem to be {places[planned].phrase}"))
+
+
+def _places(name: str) -> int:
+    """In how many settings a sound belongs."""
+    known = ontology()
+    if name not in known.classes:
+        return 0
+    return sum(known.is_instance(name, setting.welcome) for setting in known.settings)
 
 
 def _evidence(setting: Setting, classes: Sequence[str]) -> int:

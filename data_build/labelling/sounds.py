@@ -56,6 +56,13 @@ def nameless(clip: Clip) -> bool:
     return bool(found) and all(s and not set(s.lineage).isdisjoint(_NAMELESS) for s in found)
 
 
+def of_a_place(clip: Clip) -> bool:
+    """Whether a noise is that of a place: a street, a hall."""
+    known = ontology()
+    found = (known.find(label) for label in clip.labels)
+    return any(sound and "Acoustic environment" in sound.lineage for sound in found)
+
+
 def how_many(clip: Clip, onsets: int | None) -> int | None:
     """How many sounds a clip is: one, or its onsets where each of them is one; None: unclear."""
     if onsets == 1:

@@ -25,7 +25,10 @@ _TURN = "user turn"
 
 def plan_text(record: StreamRecord, time: TimeBase, policy: Policy) -> str:
     """The plan of an online stream, a line for each item and reply, in the order of time."""
-    lines = [_where(record), f"instruction: {record.system}" if record.system else ""]
+    lines = [
+        record.scene or "In no planned scene.",
+        f"instruction: {record.system}" if record.system else "",
+    ]
     for track in record.noise:
         names = dict.fromkeys(sound_name(_as_clip(clip)) for clip in track.clips)
         lines.append(f"noise under it, {track.snr_db:.0f} dB below: {', '.join(names)}")
@@ -42,11 +45,6 @@ def plan_text(record: StreamRecord, time: TimeBase, policy: Policy) -> str:
             why = _why(item, reply.text, policy)
             dated.append((at_s, f"{at_s:12.1f}    assistant{tone}: “{reply.text}”  ({why})"))
     return "\n".join([*(line for line in lines if line), *(text for _, text in sorted(dated))])
-
-
-def _where(record: StreamRecord) -> str:
-    scene = record.provenance.get("notes", {}).get("scene")
-    return str(scene["scene"]["sentence"]) if scene else "Nowhere in particular."
 
 
 def _heard(item: MixedItem) -> str:

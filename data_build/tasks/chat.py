@@ -56,16 +56,19 @@ def plan_emotion(ctx: PlannerContext) -> Planned:
 
 def plan_over_background(ctx: PlannerContext) -> Planned:
     """A conversation with sounds behind it, any or those of a place."""
-    planned = with_mixins(ctx, ctx.any_of(ctx.pools.dialogues, "dialogue"))
     place = ctx.place_by_chance()
+    dialogue = ctx.any_of(ctx.pools.dialogues, "dialogue")
+    planned = with_mixins(ctx, dialogue, sounds=place is None)
     if place is None:
         return replace(planned, items=(*planned.items, *behind(ctx.others())))
     items = (*planned.items, *place.around)
-    return replace(planned, items=items, notes={**planned.notes, **place.notes})
+    return replace(planned, items=items, place=place)
 
 
-def with_mixins(ctx: PlannerContext, dialogue: Dialogue) -> Planned:
+def with_mixins(ctx: PlannerContext, dialogue: Dialogue, *, sounds: bool = True) -> Planned:
     """The dialogue as items, with history probe, silent and proactive sounds by chance.
+
+    Without ``sounds`` where a scene brings its own: any others would not belong there.
 
     What a dialogue or a split does not give (no fact to ask for, no harmless sound) is left out;
     the notes say what went in.
@@ -88,12 +91,12 @@ def with_mixins(ctx: PlannerContext, dialogue: Dialogue) -> Planned:
             mixed_in.append("history")
             notes["probe"] = vars(probe)
     items = list(ctx.turns(taken))
-    if ctx.chance(chances.silent) and len(ctx.pools.benign):
+    if sounds and ctx.chance(chances.silent) and len(ctx.pools.benign):
         sound = ctx.sound(ctx.pools.benign, "harmless sound")
         # Before the last item, so that a probe stays the end of its stream.
         items.insert(int(ctx.rng.integers(len(items))), sound)
         mixed_in.append("silent")
-    if ctx.chance(chances.proactive) and len(ctx.pools.alarms):
+    if sounds and ctx.chance(chances.proactive) and len(ctx.pools.alarms):
         alarm = ctx.sound(ctx.pools.alarms, "sound that calls for help")
         items.insert(int(ctx.rng.integers(len(items))), alarm)
         mixed_in.append("proactive")

@@ -50,6 +50,15 @@ class PlannerResources:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A planned scene as items: those that happen one after another, and those around them."""
+
+    front: tuple[Item, ...]
+    around: tuple[Item, ...]
+    scene: CuratedScene
+
+
+@dataclass(frozen=True)
 class Planned:
     """What happens in a stream.
 
@@ -58,6 +67,7 @@ class Planned:
         notes: for its provenance.
         system, instruction: what is in force when it begins, in words and for the labels.
         least: so many foreground items at the beginning make its point; None: all of them do.
+        place: the scene in which it happens; None: in none.
     """
 
     items: tuple[Item, ...]
@@ -65,19 +75,7 @@ class Planned:
     system: str = ""
     instruction: Instruction = field(default_factory=Chat)
     least: int | None = None
-
-
-@dataclass(frozen=True)
-class Place:
-    """A planned scene as items: those that happen one after another, and those around them."""
-
-    front: tuple[Item, ...]
-    around: tuple[Item, ...]
-    scene: CuratedScene
-
-    @property
-    def notes(self) -> dict[str, Any]:
-        return {"scene": self.scene.provenance()}
+    place: Place | None = None
 
 
 class SessionVoices:

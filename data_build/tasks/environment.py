@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from data_build.labelling.history import ROUNDS_BETWEEN
 from data_build.labelling.questions import SOUNDS_BETWEEN
@@ -14,14 +13,18 @@ from data_build.tasks.events import category_of
 
 
 def plan_chat(ctx: PlannerContext) -> Planned:
-    """A conversation inside a scene; its sounds come between the turns and behind them."""
-    place = ctx.place()
-    talk = with_mixins(ctx, ctx.any_of(ctx.pools.dialogues, "dialogue"))
+    """A conversation inside a scene; its sounds come between the turns and behind them.
+
+    As often as an alarm is mixed into other conversations, the scene has one.
+    """
+    alarms, wanted = ctx.pools.alarms, ctx.chance(ctx.config.mixins.proactive)
+    place = ctx.place(ctx.any_of(alarms, "alarm") if wanted and len(alarms) else None)
+    talk = with_mixins(ctx, ctx.any_of(ctx.pools.dialogues, "dialogue"), sounds=False)
     # The last turn stays last: a probe needs to be asked late.
     items = (*ctx.scattered(talk.items[:-1], place.front), talk.items[-1])
     turns = sum(item.address is not None for item in talk.items[: talk.least])
-    notes = {**talk.notes, **place.notes}
-    return Planned((*items, *place.around), notes, least=least_of(items, turns))
+    least = least_of(items, turns)
+    return Planned((*items, *place.around), talk.notes, least=least, place=place)
 
 
 def plan_question(ctx: PlannerContext) -> Planned:
@@ -35,7 +38,7 @@ def plan_question(ctx: PlannerContext) -> Planned:
         kinds.append(("where", AskPlace(setting)))
     about, question = kinds[int(ctx.rng.integers(len(kinds)))]
     item = ctx.ask(about, question)
-    return Planned((*place.front, item, *place.around), {"about": about, **place.notes})
+    return Planned((*place.front, item, *place.around), {"about": about}, place=place)
 
 
 def plan_warning(ctx: PlannerContext) -> Planned:
@@ -51,11 +54,10 @@ def plan_warning(ctx: PlannerContext) -> Planned:
         order: Sequence[Item] = [extra[int(i)] for i in ctx.rng.permutation(2)]
     else:
         order = place.front
-        notes |= place.notes
     # Early enough to be in the stream, however long the conversation is.
     items = (turns[0], *ctx.scattered(turns[1:2], order), *turns[2:])
     around = place.around if place else ()
-    return Planned((*items, *around), notes, least=least_of(items, 1))
+    return Planned((*items, *around), notes, least=least_of(items, 1), place=place)
 
 
 def plan_recall(ctx: PlannerContext) -> Planned:
@@ -67,8 +69,8 @@ def plan_recall(ctx: PlannerContext) -> Planned:
     )
     probe = probe_of(ctx, dialogue)
     turns = ctx.turns(ended_by(dialogue, probe))
-    notes: dict[str, Any] = {"dialogue": dialogue.id, "probe": vars(probe)}
+    notes = {"dialogue": dialogue.id, "probe": vars(probe)}
     place = ctx.place_by_chance()
     if place is not None:
-        return Planned((*turns, *place.around), {**notes, **place.notes})
+        return Planned((*turns, *place.around), notes, place=place)
     return Planned((*turns, *behind([ctx.sound(ctx.pools.sounds, "sound")])), notes)

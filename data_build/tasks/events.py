@@ -40,8 +40,7 @@ def plan_single(ctx: PlannerContext) -> Planned:
     notes = {"category": category_of(alarm)}
     place = ctx.place_by_chance(alarm)
     if place is not None:
-        items = (*place.front, *place.around)
-        return Planned(items, {**notes, **place.notes})
+        return Planned((*place.front, *place.around), notes, place=place)
     return Planned(ctx.scattered([sound_item(alarm)], _harmless(ctx)), notes)
 
 

@@ -22,13 +22,10 @@ def plan_alert(ctx: PlannerContext) -> Planned:
     notes = {"watched": asked, "target": kind}
     place = ctx.place_by_chance(target)
     if place is not None:
-        notes_there = {**notes, **place.notes}
-        planned = ctx.instructed(
-            "watch", WatchFor(asked, name), place.front, notes_there, name=name
-        )
+        planned = ctx.instructed("watch", WatchFor(asked, name), place.front, notes, name=name)
         # What goes on all the time began before anyone could ask for it.
         around = place.around if isinstance(planned.instruction, WatchFor) else ()
-        return replace(planned, items=(*planned.items, *around))
+        return replace(planned, items=(*planned.items, *around), place=place)
     others = [
         sound_item(
             ctx.pick(

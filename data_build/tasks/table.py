@@ -145,6 +145,7 @@ def plan_stream(stream_id: str, task: str, system: str, ctx: PlannerContext) -> 
     """
     about = TASKS[task]
     planned = about.plan(ctx)
+    place = planned.place
     least = planned.least
     if least is None:
         least = sum(item.track == "foreground" for item in planned.items)
@@ -156,7 +157,8 @@ def plan_stream(stream_id: str, task: str, system: str, ctx: PlannerContext) -> 
         instruction=planned.instruction,
         items=planned.items,
         least=least,
-        notes=planned.notes,
+        notes=planned.notes | ({"scene": place.scene.provenance()} if place else {}),
+        scene=place.scene.scene.sentence if place else "",
     )
 
 

@@ -30,8 +30,8 @@ def plan_open(ctx: PlannerContext) -> Planned:
     place = ctx.place_by_chance()
     if place is not None:
         asked = ctx.ask("latest", AskLatest())
-        notes = {"asked": asked.clip.text, **place.notes}
-        return Planned((*place.front, asked, *place.around), notes)
+        notes = {"asked": asked.clip.text}
+        return Planned((*place.front, asked, *place.around), notes, place=place)
     clips = _different(ctx, ctx.how_many(ctx.config.sounds.others))
     question, _ = question_about(clips[-1], ctx.rng)
     return Planned((*map(sound_item, clips), ctx.say(question, AskLatest())), {"asked": question})
@@ -44,8 +44,7 @@ def plan_choice(ctx: PlannerContext) -> Planned:
         sounds = [item.clip for item in (place.front[-1], *place.front[:-1], *place.around)]
         wrong = _more(ctx, sounds, ctx.how_many(ctx.config.sounds.others))
         asked, names = _choice(ctx, place.front[-1].clip, wrong)
-        notes = {"choices": names, **place.notes}
-        return Planned((*place.front, asked, *place.around), notes)
+        return Planned((*place.front, asked, *place.around), {"choices": names}, place=place)
     asked_about, *others = _different(ctx, 1 + ctx.how_many(ctx.config.sounds.others))
     asked, names = _choice(ctx, asked_about, others)
     return Planned((sound_item(asked_about), asked), {"choices": names})
@@ -55,10 +54,10 @@ def plan_description(ctx: PlannerContext) -> Planned:
     """An instruction; under it every sound is described when it ends."""
     place = ctx.place_by_chance()
     if place is not None:
-        planned = ctx.instructed("describe", DescribeSounds(), place.front, place.notes, least=1)
+        planned = ctx.instructed("describe", DescribeSounds(), place.front, {}, least=1)
         # An ambience is there before anyone can ask for it.
         around = place.around if isinstance(planned.instruction, DescribeSounds) else ()
-        return replace(planned, items=(*planned.items, *around))
+        return replace(planned, items=(*planned.items, *around), place=place)
     clips = _different(ctx, ctx.how_many(ctx.config.sounds.others))
     items = [sound_item(clip) for clip in clips]
     return ctx.instructed("describe", DescribeSounds(), items, {}, least=1)
@@ -74,7 +73,7 @@ def plan_count(ctx: PlannerContext) -> Planned:
     place = ctx.place_by_chance(counted[0])
     if place is not None:
         items = ctx.scattered(place.front, [sound_item(c) for c in counted[1:]])
-        return Planned((*items, asked, *place.around), {"asked": kind, **place.notes})
+        return Planned((*items, asked, *place.around), {"asked": kind}, place=place)
     others = [_other(ctx, {kind}) for _ in range(ctx.how_many(ctx.config.sounds.others))]
     items = ctx.scattered([sound_item(c) for c in counted], [sound_item(c) for c in others])
     return Planned((*items, asked), {"asked": kind})

@@ -107,6 +107,7 @@ class StreamRecord:
         offline: of offline samples.
         items: the clips that were mixed.
         noise: the noise tracks under them.
+        scene: the planned scene in a sentence; empty: there is none.
         peak_limited: whether the mix was scaled down as a whole.
         provenance: what else is needed to build this very stream again; written, never read back.
     """
@@ -122,6 +123,7 @@ class StreamRecord:
     offline: OfflineTurn | None = None
     items: tuple[MixedItem, ...] = ()
     noise: tuple[NoiseTrack, ...] = ()
+    scene: str = ""
     peak_limited: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
 

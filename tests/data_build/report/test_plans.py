@@ -11,7 +11,7 @@ from soundflow.shards.schema import MixedItem, NoiseTrack, SourceClip, StreamRec
 
 RULES = policy([CuedSound("help", None, PlannedReply("Coming.")), CuedSound("beep", None, None)])
 SIREN = "A siren is close by. Make way if you are on the road."
-SCENE = {"notes": {"scene": {"scene": {"sentence": "At noon on a street, over traffic: bark."}}}}
+SCENE = "At noon on a street, over traffic: bark."
 
 
 def source(label: str) -> SourceClip:
@@ -45,7 +45,7 @@ def test_a_plan_is_told_in_the_order_of_time_with_reasons() -> None:
     )
     record = StreamRecord(
         "s", "online", "a", "t", "Describe sounds.", 400_000, replies=replies, items=items,
-        noise=(NoiseTrack((source("Pink noise"),), 12.3),), provenance=SCENE,
+        noise=(NoiseTrack((source("Pink noise"),), 12.3),), scene=SCENE,
     )  # fmt: skip
     told = plan_text(record, TimeBase(), RULES).splitlines()
     assert told[:3] == [
