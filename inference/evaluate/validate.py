@@ -2,10 +2,13 @@
 
 ::
 
-    streams in turn ─▶ one half, at a few thresholds ─▶ rows of all ─▶ threshold of the best F1
-                   └─▶ the other half, at that threshold ─▶ rows of all ─▶ figures
+    all streams, at a few thresholds ─▶ outcomes of all ─┬─▶ half A at the best threshold of half B
+                                                         ├─▶ half B at the best threshold of half A
+                                                         │        both halves together ─▶ figures
+                                                         └─▶ best threshold of all ─▶ calibration
 
-Every process computes the figures from the rows of all, in the order of the streams, so they do not
+So every stream is measured, at a threshold that it had no part in (cross-fitting in two folds). All
+processes compute the figures from the outcomes of all, in the order of the streams, so they do not
 depend on how many processes there are.
 """
 
@@ -22,6 +25,7 @@ import torch
 
 from inference.engine import UNCALIBRATED_THRESHOLD, engine_of
 from inference.evaluate.outcome import Outcome
+from inference.evaluate.statistics.figures import Figure
 from inference.evaluate.store import Part, Stored
 from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.thresholds import holds_at
@@ -42,7 +46,7 @@ FIGURES = (
     "latency_p95_s", "early_share", "wanted", "said", "hits", "false", "repeats", "misses",
 )  # fmt: skip
 # Coarse: `soundflow evaluate` looks closer, once. A decoding serves all thresholds at which every
-# decision is the same.
+# decision is the same. The middle one is `UNCALIBRATED_THRESHOLD`.
 THRESHOLDS = logit_grid(5, 3.0)
 
 T = TypeVar("T")
@@ -83,9 +87,10 @@ class Validation:
     """What live decoding found.
 
     Attributes:
-        figures: of the test half, by name; those that cannot be measured are left out.
+        figures: by name; those that cannot be measured are left out. ``f1_se`` is the standard
+            error of ``f1`` over the choice of streams.
         calibration: the content of ``calibration.json``; None where nothing could be chosen.
-        transcripts: of the test half.
+        transcripts: at the thresholds of the figures.
     """
 
     figures: dict[str, float]
@@ -101,7 +106,7 @@ class StreamValidation:
 
     Args:
         splits: of one spec.
-        n_streams: how many streams, over all splits and both halves.
+        n_streams: how many streams, over all splits.
     """
 
     def __init__(
@@ -142,61 +147,67 @@ class StreamValidation:
             model.train(was_training)
 
     def _measured(self, system: Model, part: Part, gather: Gather) -> Validation:
-        measured, calibrating = self._items[::2], self._items[1::2]
-        choice = self._calibrated(system, calibrating, part, gather) if calibrating else None
-        threshold = choice.threshold if choice else UNCALIBRATED_THRESHOLD
-        outcomes = dict(system.at(threshold).run([measured[k] for k in part.share(len(measured))]))
-        every = {id: outcome for share in gather(outcomes) for id, outcome in share.items()}
-        rows = [self._task.score(item, every[item.id]) for item in measured]
-        found = figures(rows)
+        decoded = self._decoded(system, part, gather)
+
+        def at(item: Item[Truth], threshold: float) -> Outcome:
+            found = self._outcome_at(decoded[item.id], threshold)
+            assert found is not None
+            return found
+
+        curve = {
+            t: [self._task.score(item, at(item, t)) for item in self._items] for t in THRESHOLDS
+        }
+        halves = (slice(0, None, 2), slice(1, None, 2))
+        of_halves = [self._best({t: rows[half] for t, rows in curve.items()}) for half in halves]
+        crossed = [UNCALIBRATED_THRESHOLD if c is None else c.threshold for c in of_halves[::-1]]
+        outcomes = [at(item, crossed[n % 2]) for n, item in enumerate(self._items)]
+        pairs = list(zip(self._items, outcomes, strict=True))
+        found = figures([self._task.score(item, outcome) for item, outcome in pairs])
+        choice = self._best(curve) if len(self._items) > 1 else None
         values = {name: found[name].value for name in FIGURES}
-        values["threshold"] = threshold
-        values["reply_wer"] = self._reply_errors(measured, every).rate
+        values["f1_se"] = _standard_error(found["f1"])
+        values["threshold"] = choice.threshold if choice else UNCALIBRATED_THRESHOLD
+        values["reply_wer"] = self._reply_errors(pairs).rate
         return Validation(
             {name: value for name, value in values.items() if value is not None},
-            self._calibration(choice, len(calibrating)) if choice else None,
-            [line for item in measured for line in self._transcripts(item, every[item.id])],
+            self._calibration(choice) if choice else None,
+            [line for item, outcome in pairs for line in self._transcripts(item, outcome)],
         )
 
-    def _calibrated(
-        self, system: Model, items: Sequence[Item[Truth]], part: Part, gather: Gather
-    ) -> Choice | None:
-        """The threshold of the best F1; None if no F1 is above 0."""
-        share = [items[k] for k in part.share(len(items))]
+    def _decoded(self, system: Model, part: Part, gather: Gather) -> dict[str, list[Stored]]:
+        """Of every item the outcomes that cover all thresholds; each process decodes its share."""
+        share = [self._items[k] for k in part.share(len(self._items))]
         known: dict[str, list[Stored]] = {item.id: [] for item in share}
-        rows: dict[tuple[float, str], TimingRow] = {}
         for threshold in THRESHOLDS:
             new = [i for i in share if self._outcome_at(known[i.id], threshold) is None]
             for id, outcome in system.at(threshold).run(new):
                 known[id].append(Stored(id, threshold, outcome))
-            for item in share:
-                outcome_there = self._outcome_at(known[item.id], threshold)
-                assert outcome_there is not None
-                rows[threshold, item.id] = self._task.score(item, outcome_there)
-        every = {at: row for part_rows in gather(rows) for at, row in part_rows.items()}
-        curve = {t: [every[t, item.id] for item in items] for t in THRESHOLDS}
+        return {id: stored for one in gather(known) for id, stored in one.items()}
+
+    def _best(self, curve: dict[float, list[TimingRow]]) -> Choice | None:
+        """The threshold of the best F1; None if no F1 is above 0."""
+        if not curve[UNCALIBRATED_THRESHOLD]:
+            return None
         choice = choose_f1(curve, self._seed)
         return choice if choice.value else None
 
     def _outcome_at(self, known: Sequence[Stored], threshold: float) -> Outcome | None:
         return next((s.outcome for s in known if holds_at(s, threshold, self._time)), None)
 
-    def _calibration(self, choice: Choice, n_streams: int) -> dict[str, Any]:
+    def _calibration(self, choice: Choice) -> dict[str, Any]:
         return {
             **vars(choice),
             "split": ", ".join(str(split.folder) for split in self._splits),
-            "n_streams": n_streams,
+            "n_streams": len(self._items),
             "data_fingerprint": ", ".join(split.content_hash for split in self._splits),
         }
 
-    def _reply_errors(
-        self, items: Sequence[Item[Truth]], outcomes: dict[str, Outcome]
-    ) -> ErrorCount:
+    def _reply_errors(self, pairs: Sequence[tuple[Item[Truth], Outcome]]) -> ErrorCount:
         """Word errors of all replies in time, each against the nearest right answer."""
         counts = [
             min((count_errors(a, reply) for a in answers), key=lambda c: c.rate or 0.0)
-            for item in items
-            for answers, reply in self._answered(item.reference, outcomes[item.id])
+            for item, outcome in pairs
+            for answers, reply in self._answered(item.reference, outcome)
         ]
         return reduce(add, counts, ErrorCount())
 
@@ -227,6 +238,13 @@ class StreamValidation:
             name = item.reference.id
             lines.append(Transcript(name, verdict, self._time.seconds(at), wanted, said))
         return sorted(lines, key=lambda line: line.at_s)
+
+
+def _standard_error(figure: Figure) -> float | None:
+    """From its 95 % interval."""
+    if figure.low is None or figure.high is None:
+        return None
+    return (figure.high - figure.low) / (2 * 1.96)
 
 
 def _chosen(splits: Sequence[ShardSet], at_most: int, seed: int) -> list[tuple[ShardSet, int]]:

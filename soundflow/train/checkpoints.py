@@ -99,6 +99,44 @@ def load_weights(model: nn.Module, state: State) -> None:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """How well a validation found the timing to be, and the held-out loss beside it.
+
+    Attributes:
+        value: more is better.
+        standard_error: of it, over the choice of streams.
+    """
+
+    value: float
+    standard_error: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Best:
+    """Which state is the best, and the best timing that any state had.
+
+    The timing of a few dozen streams is a noisy figure, and the highest of many is often luck. All
+    states within one standard error of it count as equally good; among them that with the lowest
+    held-out loss is the best, which is measured on all held-out streams (the rule of one standard
+    error: Breiman et al., 1984).
+    """
+
+    update: int
+    timing: Timing
+    highest: Timing
+
+    def or_else(self, update: int, timing: Timing) -> Best:
+        """With one more measurement; its ``update`` is that of the best state then."""
+        highest = max(self.highest, timing, key=lambda t: t.value)
+        enough = highest.value - highest.standard_error
+        outdone = self.timing.value < enough or timing.loss < self.timing.loss
+        if timing.value >= enough and outdone:
+            return Best(update, timing, highest)
+        return Best(self.update, self.timing, highest)
+
+
+@dataclass(frozen=True)
 class States:
     """The states of the run in ``output``; the newest ``keep`` and the best are kept."""
 
@@ -130,14 +168,16 @@ class States:
         if first:
             self._remove_old()
 
-    def keep_best(self, update: int, figure: str, value: float) -> None:
-        """Notes that the state of ``update`` is the best so far by a figure of the validation."""
-        note = {"update": update, figure: value}
-        write_text(self._folder / BEST, json.dumps(note))
+    def keep_best(self, best: Best) -> None:
+        write_text(self._folder / BEST, json.dumps(asdict(best)))
 
-    def is_better(self, figure: str, value: float) -> bool:
-        """Whether a figure, of which more is better, exceeds that of the best state."""
-        return value > float(_best(self._folder).get(figure, "-inf"))
+    def best_so_far(self) -> Best | None:
+        """None before the first measurement of the timing."""
+        note = _best(self._folder)
+        try:
+            return Best(note["update"], Timing(**note["timing"]), Timing(**note["highest"]))
+        except (KeyError, TypeError):
+            return None
 
     def best(self) -> State | None:
         """The best state, where validation measured how well the timing is."""

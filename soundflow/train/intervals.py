@@ -23,7 +23,7 @@ from lightning.pytorch.callbacks import Callback
 from soundflow.data.datamodule import StreamData
 from soundflow.logs import ERR
 from soundflow.model.precision import precision_name
-from soundflow.train.checkpoints import State, States, agreed_state
+from soundflow.train.checkpoints import Best, State, States, Timing, agreed_state
 from soundflow.train.compute import choose_compute
 from soundflow.train.encode import encode_streams
 from soundflow.train.held_out import LiveFigures
@@ -129,11 +129,19 @@ class AtIntervals(Callback):
         if live is not None and trainer.is_global_zero:
             self._write(live, module)
         self._progress.held_out(trainer, module)
-        timing = module.last_metrics.get(BEST_BY)
-        if timing is not None and from_first(self._states.is_better(BEST_BY, timing)):
+        if BEST_BY not in module.last_metrics:
+            return
+        best = from_first(self._best_with(module))
+        if best.update == module.updates:
             self._save(module)
-            if trainer.is_global_zero:
-                self._states.keep_best(module.updates, BEST_BY, timing)
+        if trainer.is_global_zero:
+            self._states.keep_best(best)
+
+    def _best_with(self, module: StreamingModule) -> Best:
+        found, at = module.last_metrics, module.updates
+        timing = Timing(found[BEST_BY], found.get(f"{BEST_BY}_se", 0.0), found["loss"])
+        before = self._states.best_so_far()
+        return Best(at, timing, timing) if before is None else before.or_else(at, timing)
 
     def _write(self, live: LiveFigures, module: StreamingModule) -> None:
         output, at = self._recipe.output, {"update": module.updates}

@@ -48,8 +48,8 @@ class ComputeConfig:
 class TrainerIntervals:
     """When to log, validate and save, in updates.
 
-    ``live_streams`` held-out streams are decoded live at each validation: half of them to choose
-    the threshold, half to measure at it.
+    ``live_streams`` held-out streams are decoded live at each validation, each half measured at the
+    threshold that the other half chose.
     """
 
     log_every: PositiveInt = 10

@@ -11,7 +11,7 @@ import torch
 
 from soundflow.errors import UserError
 from soundflow.model.weights import load_checkpoint
-from soundflow.train.checkpoints import States, newest_state
+from soundflow.train.checkpoints import Best, States, Timing, newest_state
 from soundflow.train.fragments import WEIGHT, Fragment, read_fragments, write_fragments
 from soundflow.train.held_out import LiveFigures
 from soundflow.train.recipe import TrainRecipe
@@ -75,6 +75,23 @@ def test_the_best_state_outlives_newer_ones(recipe: Recipes) -> None:
     best, last = (load_checkpoint(base.output / name).facts for name in ("best", "model"))
     assert (best.updates, best.metrics["event_f1"]) == (3, 0.9)
     assert (last.updates, last.metrics["event_f1"]) == (6, 0.4)
+
+
+def test_the_best_is_no_lucky_draw() -> None:
+    """(F1, its standard error, loss) of each validation, and which is the best after it."""
+    seen = [
+        ((0.50, 0.05, 2.0), 1),
+        ((0.90, 0.05, 1.0), 2),
+        ((0.88, 0.05, 0.8), 3),  # as good, and of lower loss
+        ((0.80, 0.05, 0.5), 3),  # worse than the highest by more than its error
+        ((0.91, 0.02, 0.9), 5),  # now the third is no longer as good as the highest
+        ((0.90, 0.20, 1.1), 5),  # as good, but of higher loss
+    ]
+    best = None
+    for update, (figures, expected) in enumerate(seen, 1):
+        timing = Timing(*figures)
+        best = Best(update, timing, timing) if best is None else best.or_else(update, timing)
+        assert best.update == expected
 
 
 def test_a_state_is_kept_for_a_measurement_that_is_the_best(recipe: Recipes) -> None:
