@@ -20,6 +20,7 @@ from data_build.tasks.table import needs_of, needs_word_times
 from data_build.tasks.word_timer import WordTimer
 from data_build.tfjp.spectrum import TfjpConfig
 from data_build.tokenize import Vocabulary, read_vocabulary
+from data_build.wording.wording import SplitWording
 from soundflow.endpoints.chat import ChatClient
 
 MATERIAL, CACHE = "material", "cache"  # folders beside the splits
@@ -29,10 +30,11 @@ SCENE_CLIPS = "kept"  # what scenes have generated or reprocessed
 
 @dataclass(frozen=True)
 class SplitContext:
-    """A split: its data and its sources of speech and scenes."""
+    """A split: its data, its sources of speech and scenes, and its wording."""
 
     pools: Pools
     resources: PlannerResources
+    wording: SplitWording
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
         ChatRewriter(rewriter) if rewriter else None,
     )
     policy = recipe.intervention_policy()
+    wording = recipe.read_wording()
+    weights = {name: split.weight for name, split in recipe.splits.items()}
     splits: dict[str, SplitContext] = {}
     for name in recipe.splits:
         pools = open_pools(output / MATERIAL / name)
@@ -73,7 +77,7 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
             scenes=_scenes(recipe, name, pools, preparer, policy, client),
             probes=asked_for("probe", recipe.llm, client),
         )
-        splits[name] = SplitContext(pools, resources)
+        splits[name] = SplitContext(pools, resources, SplitWording.of(wording, name, weights))
     vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
     return BuildContext(recipe, splits, vocabulary, preparer, policy)
 

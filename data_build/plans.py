@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from data_build.records import Clip, PlannedReply, TrackRole
+from data_build.records import Clip, PlannedReply, TrackRole, Trend
 
 # What governs the replies until another instruction takes its place: exactly one is in force.
 
@@ -41,7 +41,9 @@ class DescribeSounds:
 
 @dataclass(frozen=True)
 class CountSound:
-    """Counts aloud: ``words`` for the first, second, ... time that the cue ``sound`` is heard."""
+    """Counts aloud: ``words`` (lines of the grammar) for the first, second, ... time that the cue
+    ``sound`` is heard.
+    """
 
     sound: str
     words: tuple[str, ...]
@@ -83,7 +85,7 @@ class Request:
     """Puts ``instruction`` in force."""
 
     instruction: Instruction
-    acknowledgement: str
+    acknowledgement: PlannedReply
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ class StreamPlan:
     Attributes:
         system: the text before the stream; it says what ``instruction`` means.
         instruction: what is in force when the stream begins.
+        language: of what the assistant says beside the texts of its sources.
         least: with fewer than this many foreground items the plan has lost its point.
         notes: for the provenance of the sample.
         scene: the planned scene in a sentence; empty: there is none.
@@ -156,19 +159,23 @@ class StreamPlan:
     least: int
     notes: dict[str, Any] = field(default_factory=dict)
     scene: str = ""
+    language: str = "en"
 
 
 @dataclass(frozen=True)
 class AudibleItem:
     """An item with the span in which it can be heard, in samples of the stream.
 
-    ``onsets``: how many separate sounds it holds; None where that cannot be told.
+    Attributes:
+        onsets: how many separate sounds it holds; None where that cannot be told.
+        trend: whether its level clearly rises or falls.
     """
 
     item: Item
     on_samples: int
     end_samples: int
     onsets: int | None = 1
+    trend: Trend | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from data_build.speech.setup import SpeechConfig
 from data_build.synth.kinds import KINDS, SyntheticConfig
 from data_build.tasks.config import CueConfig, TasksConfig
 from data_build.tasks.table import FORMS, TASKS
+from data_build.wording.wording import Wording, WordingConfig
 from soundflow.config.record import to_plain
 from soundflow.config.settings import SETTINGS, Count, Fraction, Seed, SplitName, Workers
 from soundflow.errors import UserError, nearest
@@ -86,6 +87,7 @@ class BuildRecipe:
         system: a text before every stream, in front of its written instruction.
         policy: a table of the columns of data_build/labelling/interventions.tsv that adds to it
             and overrides it; the cues override both.
+        wording: what instructions, questions and replies may say, and in which languages.
         speech: how texts are spoken and how renderings are checked.
         scenes: how scenes are planned and what grounds them.
         prepare: requirements on recordings, and their preprocessing.
@@ -109,6 +111,7 @@ class BuildRecipe:
     stream: StreamConfig = field(default_factory=StreamConfig)
     system: str = ""
     policy: str | None = None
+    wording: WordingConfig = field(default_factory=WordingConfig)
     speech: SpeechConfig = field(default_factory=SpeechConfig)
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
@@ -158,6 +161,14 @@ class BuildRecipe:
         ]
         return policy(cues, self.policy)
 
+    def read_wording(self) -> Wording:
+        """All that may be said beside the texts of the sources.
+
+        Raises:
+            UserError: if a wording file cannot be used.
+        """
+        return self.wording.read()
+
     def content(self) -> Any:
         """The settings that every stream depends on, without output folder and workers."""
         operational = (
@@ -178,6 +189,7 @@ class BuildRecipe:
             made_by = {k: v for k, v in plain["scenes"]["generator"].items() if k != "endpoint"}
             plain["scenes"] = {**plain["scenes"], "generator": made_by}
         # Where the sources lie and which texts there are shows in the tables.
+        plain["wording"] = self.read_wording().key
         if self.policy is not None:
             plain["policy"] = digest(sorted(map(repr, self.intervention_policy().rows.items())))
         return plain

@@ -18,6 +18,7 @@ from soundflow.protocol.turns import Basis
 
 ClipKind = Literal["speech", "event", "music", "noise"]
 TrackRole = Literal["foreground", "background", "ambient"]
+Trend = Literal["rising", "fading"]
 Texture = Literal["ambient", "event"]
 Verdict = Literal["respond", "borderline", "silent"]
 
@@ -129,7 +130,8 @@ class Question:
 @dataclass(frozen=True)
 class PlannedReply:
     """A reply tied to a clip: due ``after_s`` into it, else when ``needs_s`` of it were audible,
-    else at its end; ``basis`` tells where that time comes from. ``answers`` would be right too.
+    else at its end; ``basis`` tells where that time comes from. ``answers`` would be right too, and
+    so would ``plainest``, which says the same in the plainest of all wordings (empty: ``text``).
     """
 
     text: str
@@ -138,6 +140,11 @@ class PlannedReply:
     answers: tuple[str, ...] = ()
     needs_s: float | None = None
     basis: Basis = "known"
+    plainest: str = ""
+
+    @property
+    def plain(self) -> str:
+        return self.plainest or self.text
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ _ATTEMPTS = 16
 _GOLDEN = 0.6180339887498949
 # Raise when the code composes other streams or writes other sidecars from the same recipe: shards
 # of the code before are then made anew instead of being kept.
-BUILD_VERSION = 5
+BUILD_VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,9 @@ def _stream(
     recipe, vocabulary = context.recipe, context.vocabulary
     split, prepare = context.splits[seed.split], context.preparer.prepare
     name, provenance = stream_id(seed.split, seed.number), asdict(seed)
+    words = split.wording.stream(*asdict(seed).values())
     planning = PlannerContext.of(
-        split.pools, split.resources, recipe.tasks, recipe.longest_speech_s, seed, report
+        split.pools, split.resources, recipe.tasks, recipe.longest_speech_s, seed, words, report
     )
     task = quota_key(recipe.splits[seed.split].weights, seed.number)
     if task in FORMS:
@@ -147,7 +148,7 @@ def _stream(
     under = fits_under(timeline.plan, context.policy)
     beds = draw_beds(timeline.n_samples, noise, under, prepare, recipe.compose.noise, seed)
     timeline = replace(timeline, beds=beds)
-    labelled = label(timeline.plan, timeline.audible(), context.policy)
+    labelled = label(timeline.plan, timeline.audible(), context.policy, words)
     return compose(labelled, timeline, recipe.compose, vocabulary, seed, provenance)
 
 

@@ -2,6 +2,7 @@
 
 The context of an event is all that a model has been given before its reply: the text before the
 stream, and every sound and utterance in order, voices numbered as they appear. Noise is left out.
+Two wordings of one reply are one label: each counts among the answers to the other's event.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedStream, Figure, Limit, in_order
@@ -22,17 +24,25 @@ _SHOWN = 5
 
 @dataclass
 class _Labels:
-    """The labels of one context: replies by ability, silence as None, and a stream of each."""
+    """The labels of one context: replies by ability, silence as None, and a stream of each.
+
+    ``meaning``: all that would be as right as each reply, itself included.
+    """
 
     what: str
     seen: dict[tuple[str, str | None], str] = field(default_factory=dict)
+    meaning: dict[str | None, frozenset[str]] = field(default_factory=dict)
 
     def contradict(self) -> bool:
         """Answered and not answered, or answered otherwise in another ability."""
         texts = {text for _, text in self.seen}
         if None in texts:
             return len(texts) > 1
-        return len(texts) > 1 and len({ability for ability, _ in self.seen}) > 1
+        return any(
+            ability != other and self.meaning[text].isdisjoint(self.meaning[another])
+            for ability, text in self.seen
+            for other, another in self.seen
+        )
 
     def told(self) -> str:
         labels = "; ".join(
@@ -54,6 +64,7 @@ class Contradictions:
         if record.kind != "online":
             return
         said = {reply.chunk: reply.text for reply in record.replies}
+        as_right = {answer: event.answers for event in record.events for answer in event.answers}
         context = digest(record.system)
         voices: dict[str, int] = {}
         for item in in_order(record):
@@ -63,6 +74,8 @@ class Contradictions:
             text = " ".join(said[chunk] for chunk in item.reply_chunks) or None
             labels = self._contexts.setdefault(context, _Labels(what))
             labels.seen.setdefault((record.ability, text), f"{stream.name}, {record.task}")
+            answers = [as_right.get(said[chunk], ()) for chunk in item.reply_chunks]
+            labels.meaning[text] = frozenset({text or "", *map(" ".join, product(*answers))})
             self._uses += 1
 
     def figures(self) -> Iterator[Figure]:

@@ -1,7 +1,7 @@
 """Leaks: what streams of different splits share, by every key that the splits are dealt by.
 
-Cues of the recipe and the builder's own instructions and questions are vocabulary of the tasks, so
-every split has them; they do not count.
+A phrase that a recipe names as a cue is vocabulary of its tasks, so every split has it; it does not
+count.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedStream, Figure, Limit
 from data_build.pools.identity import identifying
-from data_build.speech.speech_source import OWN_PHRASES
+from data_build.speech.speech_source import CUE_PHRASES
 from soundflow.shards.schema import MixedItem, SourceClip, StreamRecord
 
 _SHOWN = 5
@@ -72,7 +72,7 @@ def keys_of(record: StreamRecord) -> Iterator[tuple[str, str]]:
     """Every key of a stream: (kind of key, value)."""
     said = {reply.chunk: reply.text for reply in record.replies}
     for item in record.items:
-        if item.clip.corpus == OWN_PHRASES.corpus:
+        if item.clip.corpus == CUE_PHRASES.corpus:
             continue
         if item.speaker:
             yield "speaker", item.speaker
@@ -88,6 +88,8 @@ def keys_of(record: StreamRecord) -> Iterator[tuple[str, str]]:
     for track in record.noise:
         for clip in track.clips:
             yield from _of_clip(clip, None)
+    if text := identifying(record.system):
+        yield "text", text
     asked = record.offline.user if record.offline is not None and not record.items else None
     if text := identifying(asked or ""):
         yield "text", text

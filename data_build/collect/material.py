@@ -23,7 +23,7 @@ from data_build.labelling.policy import Policy, judged
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, Unspoken
 from data_build.speech.setup import is_unaligned
-from data_build.speech.speech_source import OWN_PHRASES
+from data_build.speech.speech_source import CUE_PHRASES
 from data_build.synth.kinds import sound_kind, synthesised_clip
 from data_build.tasks.config import CueConfig
 from data_build.tasks.table import needs_of, uses_judged_sounds
@@ -148,7 +148,7 @@ def _cues(recipe: BuildRecipe) -> Iterator[Assigned]:
 
 def _phrase(cue: CueConfig, text: str) -> Clip:
     return Clip(
-        f"cue/{cue.name}", "speech", Unspoken(), OWN_PHRASES, text=text, language=cue.language
+        f"cue/{cue.name}", "speech", Unspoken(), CUE_PHRASES, text=text, language=cue.language
     )
 
 

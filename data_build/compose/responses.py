@@ -54,7 +54,7 @@ def responses(
     for position, one in sorted(dated, key=lambda d: (d[1].ready_samples, d[0])):
         item, where = items[position], placed[position]
         ready, reply = one.ready_samples, one.reply
-        answers = tuple(dict.fromkeys((reply.text, *reply.answers)))
+        answers = tuple(dict.fromkeys((reply.text, reply.plain, *reply.answers)))
         events.append(
             Event(item.what, on[position], ready, where.end_samples, True, answers, one.basis)
         )
@@ -89,7 +89,9 @@ def due(replies: Sequence[PlannedReply], where: Placed, time: TimeBase) -> list[
         last = merged[-1] if merged else None
         if last and time.reply_chunk(last.ready_samples) == time.reply_chunk(one.ready_samples):
             text = _joined(last.reply.text, one.reply.text)
-            merged[-1] = replace(one, reply=replace(last.reply, text=text, answers=()))
+            plain = _joined(last.reply.plain, one.reply.plain)
+            reply = replace(last.reply, text=text, answers=(), plainest=plain)
+            merged[-1] = replace(one, reply=reply)
         else:
             merged.append(one)
     return merged

@@ -18,7 +18,7 @@ from data_build.compose.config import ComposeConfig
 from data_build.compose.mix import Placed, place
 from data_build.drops import Drop, Dropped
 from data_build.plans import AudibleItem, Item, StreamPlan
-from data_build.pools.onsets import count_onsets
+from data_build.pools.onsets import count_onsets, trend
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, whole_between
 from data_build.records import Clip
@@ -52,6 +52,7 @@ class Timeline:
             AudibleItem(
                 item, where.on_samples, where.end_samples,
                 None if item.clip.kind == "speech" else count_onsets(where.samples),
+                None if item.clip.kind == "speech" else trend(where.samples),
             )
             for item, where in zip(self.plan.items, self.placed, strict=True)
         )  # fmt: skip

@@ -21,16 +21,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from data_build.labelling.descriptions import description
 from data_build.labelling.policy import Policy
 from data_build.labelling.questions import answer, unsettled
 from data_build.labelling.recognition import needed_s
 from data_build.labelling.sounds import (
     alike,
-    described,
     how_many,
     is_one,
     nameless,
-    number_word,
     of_a_place,
     sound_class,
 )
@@ -55,15 +54,19 @@ from data_build.plans import (
 )
 from data_build.records import Clip, PlannedReply
 from data_build.speech.word_times import basis_of, known_after_s, spoken_units
+from data_build.wording.wording import StreamWords
 
 Replies = tuple[PlannedReply, ...]
 
 
-def label(plan: StreamPlan, audible: Sequence[AudibleItem], policy: Policy) -> LabelledPlan:
+def label(
+    plan: StreamPlan, audible: Sequence[AudibleItem], policy: Policy, words: StreamWords
+) -> LabelledPlan:
     """The replies of every item of ``plan``.
 
     Args:
         audible: its items, in its order, with their spans; then the noises under them.
+        words: in which the assistant speaks.
 
     Raises:
         Dropped: if what is asked for cannot be told from what is audible, or a noise would deserve
@@ -74,7 +77,7 @@ def label(plan: StreamPlan, audible: Sequence[AudibleItem], policy: Policy) -> L
         if not fits(noise.item.clip):
             raise unsettled(noise, "the noise under the stream deserves a reply of its own")
     replies: list[Replies] = [()] * len(plan.items)
-    session = _Session(plan.instruction, audible, policy)
+    session = _Session(plan.instruction, audible, policy, words.speaking(plan.language))
     # What was said or heard can govern others when it has ended.
     for position in sorted(range(len(replies)), key=lambda i: audible[i].end_samples):
         replies[position] = session.replies(audible[position])
@@ -120,11 +123,16 @@ class _Session:
     """The state of a session while its items are labelled."""
 
     def __init__(
-        self, instruction: Instruction, audible: Sequence[AudibleItem], policy: Policy
+        self,
+        instruction: Instruction,
+        audible: Sequence[AudibleItem],
+        policy: Policy,
+        words: StreamWords,
     ) -> None:
         self._instruction = instruction
         self._audible = audible
         self._policy = policy
+        self._words = words
         self._quiet_to: set[str] = set()  # voices
         self._quiet = False
         self._since = 0  # when it was put in force
@@ -135,7 +143,7 @@ class _Session:
         """The replies to an item, after everything that ended before it."""
         item = heard.item
         if item.is_cue and item.clip.kind == "speech":
-            return _one(self._policy.cues.get(item.what))
+            return _one(self._cued(heard))
         if item.clip.kind != "speech":
             return self._to_sound(heard)
         if item.address is None:
@@ -153,13 +161,13 @@ class _Session:
             else:
                 self._instruction, self._counted = address.instruction, 0
                 self._since = heard.end_samples
-            return (PlannedReply(address.acknowledgement),)
+            return (address.acknowledgement,)
         if self._quiet or voice in self._quiet_to:
             return ()
         if isinstance(address, Turn):
             return (PlannedReply(address.reply, address.emotion),)
         assert address is not None
-        return (answer(address, heard, self._audible),)
+        return (answer(address, heard, self._audible, self._words),)
 
     def _to_others(self, clip: Clip) -> Replies:
         match self._instruction:
@@ -175,7 +183,8 @@ class _Session:
                 who = clip.speaker or clip.id
                 if who not in self._speakers:
                     self._speakers.append(who)
-                return (PlannedReply(f"Speaker {self._speakers.index(who) + 1}: {clip.text}"),)
+                number = self._words.number(self._speakers.index(who) + 1)
+                return (PlannedReply(f"{self._words.plainest('<speaker>', n=number)} {clip.text}"),)
             case Translate(None):
                 return (PlannedReply(clip.translation),)
             case Translate(int() as k):
@@ -192,10 +201,10 @@ class _Session:
             warning = _once_recognised(warning, clip)
         if asked is None or warning is None:
             return _one(asked or warning)
-        if asked.needs_s is None and clip.caption:  # the warning does not wait for the description
+        if asked.needs_s is None:  # the warning does not wait for the description
             return (warning, asked)
-        text = f"{asked.text} {warning.text}"
-        return (replace(warning, text=text, answers=(asked.text, warning.text)),)
+        text, plain = f"{asked.text} {warning.text}", f"{asked.plain} {warning.plain}"
+        return (replace(warning, text=text, plainest=plain, answers=(asked.text, warning.text)),)
 
     def _asked_for(self, heard: AudibleItem) -> PlannedReply | None:
         item = heard.item
@@ -203,13 +212,13 @@ class _Session:
             case DescribeSounds() if item.track == "ambient" and nameless(item.clip):
                 return None
             case DescribeSounds():
-                reply = PlannedReply(described(item.clip))
-                # A caption may tell of anything in the clip, a class is known before its end.
-                return reply if item.clip.caption else _once_recognised(reply, item.clip)
+                return description(heard, self._words)
             case WatchFor(sound, name):
                 found = sound_class(item.clip)
                 if is_one(found, sound):
-                    return _once_recognised(PlannedReply(f"That was it: {name}."), item.clip)
+                    noun = self._words.sound(sound, name)
+                    reply = self._words.reply("<watch.found>", heard.on_samples, s=noun)
+                    return _once_recognised(reply, item.clip)
                 if alike(found, sound):
                     raise unsettled(heard, "whether the sound is the one asked for is not known")
             case CountSound(sound, words) if item.is_cue and item.what == sound:
@@ -217,16 +226,22 @@ class _Session:
                 if count != 1:
                     raise unsettled(heard, "how often the sound occurs cannot be told")
                 self._counted += 1
-                known = self._counted <= len(words)
-                number = words[self._counted - 1] if known else f"{number_word(self._counted)}."
-                return _once_recognised(PlannedReply(number), item.clip)
+                line = words[self._counted - 1] if self._counted <= len(words) else "<count.more>"
+                number = self._words.number(self._counted)
+                reply = self._words.reply(line, heard.on_samples, n=number)
+                return _once_recognised(reply, item.clip)
         return None
 
     def _warning(self, heard: AudibleItem) -> PlannedReply | None:
         item = heard.item
         if item.is_cue:
-            return self._policy.cues.get(item.what)
-        return self._policy.judgement(item.clip).reply
+            return self._cued(heard)
+        reply = self._policy.judgement(item.clip).reply
+        return None if reply is None else self._words.said(reply, heard.on_samples)
+
+    def _cued(self, heard: AudibleItem) -> PlannedReply | None:
+        reply = self._policy.cues.get(heard.item.what)
+        return None if reply is None else self._words.said(reply, heard.on_samples)
 
 
 def wait_k(clip: Clip, k: int) -> Replies:

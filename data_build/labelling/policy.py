@@ -24,6 +24,7 @@ from typing import Any, get_args
 from data_build.drops import Drop, Dropped, unanswered
 from data_build.records import Clip, Judgement, PlannedReply, Verdict
 from data_build.scenes.ontology import SoundClass, ontology
+from data_build.wording.grammar import GrammarFault, literal, parse
 from soundflow.endpoints.chat import Answer, ChatClient, ChatRequest
 from soundflow.endpoints.http_calls import CallFailure
 from soundflow.endpoints.prompts import read_prompt
@@ -33,7 +34,7 @@ from soundflow.protocol.tokens import EMOTIONS
 STEP = "silence_policy"
 CATEGORIES = ("distress", "hazard", "damage", "safety")
 TABLE = Path(__file__).parent / "interventions.tsv"
-_COLUMNS = ("class", "verdict", "category", "emotion", "en", "zh", "reason")
+_COLUMNS = ("class", "verdict", "category", "emotion", "words", "reason")
 # Among these an alarming sound is most likely played, filmed or fun.
 HARMLESS_COMPANY = (
     "Music", "Sound reproduction", "Laughter", "Cheering", "Applause", "Children playing",
@@ -62,17 +63,15 @@ _SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the policy: a verdict and, where it is "respond", the reply by language."""
+    """A row of the policy: a verdict and, where it is "respond", the reply.
+
+    The text of the reply is a line of the grammar (`data_build.wording`).
+    """
 
     verdict: Verdict
     category: str = ""
-    replies: Mapping[str, PlannedReply] | None = None
+    reply: PlannedReply | None = None
     by: str = "rules"
-
-    def reply(self, language: str) -> PlannedReply | None:
-        if self.replies is None:
-            return None
-        return self.replies.get(language.split("-")[0], self.replies["en"])
 
 
 @dataclass(frozen=True)
@@ -87,15 +86,15 @@ class Policy:
     rows: Mapping[str, Row]
     cues: Mapping[str, PlannedReply | None]
 
-    def judgement(self, clip: Clip, language: str = "en") -> Judgement:
+    def judgement(self, clip: Clip) -> Judgement:
         """The judgement on a sound: the one that it carries, or the one by its labels.
 
         Raises:
             Dropped: if its labels do not decide it.
         """
-        return clip.judgement or self.judge(clip, language)
+        return clip.judgement or self.judge(clip)
 
-    def judge(self, clip: Clip, language: str = "en") -> Judgement:
+    def judge(self, clip: Clip) -> Judgement:
         """The judgement by the labels alone; without any, by the classes that the caption names.
 
         Raises:
@@ -124,7 +123,7 @@ class Policy:
             raise _undecided(clip, f"borderline: {', '.join(names)} call for different words")
         first = alarming[names[0]]
         made_by = {"name": first.by, "version": 2}
-        return Judgement(first.reply(language), first.category, names, made_by)
+        return Judgement(first.reply, first.category, names, made_by)
 
     def cued(self, clip: Clip) -> bool:
         """Whether a cue of the recipe says what the sounds of this clip deserve."""
@@ -180,7 +179,7 @@ def policy(cues: Iterable[CuedSound] = (), file: str | None = None) -> Policy:
             rows[name] = Row("silent", by="cues")
         else:
             category = rows[name].category if name in rows else ""
-            rows[name] = Row("respond", category, {"en": reply}, by="cues")
+            rows[name] = Row("respond", category, reply, by="cues")
     return Policy(rows, replies)
 
 
@@ -254,7 +253,7 @@ def _judgement(answer: Answer) -> Judgement:
     stamp = read_prompt(PROMPT).stamp()
     if answer["verdict"] == "silent":
         return Judgement(evidence=(answer["reason"],), made_by=stamp)
-    reply = PlannedReply(answer["reply"].strip(), answer["emotion"])
+    reply = PlannedReply(literal(answer["reply"].strip()), answer["emotion"])
     return Judgement(reply, answer["category"], (answer["reason"],), stamp)
 
 
@@ -305,13 +304,11 @@ def _read(path: Path, *, own: bool) -> dict[str, Row]:
                 f"policy: {path}: {row.get('class')!r} {fault}",
                 f"the columns, between tabs, are: {columns}; see {TABLE}",
             )
-        texts = {code: row[code] for code in ("en", "zh") if row[code] not in ("", "-")}
-        replies = {code: PlannedReply(text, row["emotion"]) for code, text in texts.items()}
         respond = row["verdict"] == "respond"
         table[name] = Row(
             row["verdict"],  # type: ignore[arg-type]
             row["category"] if respond else "",
-            replies if respond else None,
+            PlannedReply(row["words"], row["emotion"]) if respond else None,
             path.name if own else "rules",
         )
     return table
@@ -324,6 +321,11 @@ def _fault(row: Mapping[str, str | None]) -> str | None:
         return f"has the verdict {row['verdict']!r}, not one of {', '.join(get_args(Verdict))}"
     if (row["category"] in CATEGORIES) != (row["verdict"] == "respond"):
         return f"has the category {row['category']!r}; it takes {', '.join(CATEGORIES)}, or -"
-    if row["verdict"] == "respond" and (row["emotion"] not in EMOTIONS or row["en"] in ("", "-")):
-        return "responds: it needs an emotion and words in the column en"
+    if row["verdict"] == "respond":
+        if row["emotion"] not in EMOTIONS or (row["words"] or "-") == "-":
+            return "responds: it needs an emotion and words"
+        try:
+            parse(row["words"] or "")
+        except GrammarFault as fault:
+            return f"has words that are not of the grammar of data_build/wording: {fault}"
     return None

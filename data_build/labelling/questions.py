@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from data_build.drops import Drop, Dropped
+from data_build.labelling.descriptions import identified, noun
 from data_build.labelling.sounds import (
     alike,
     as_sentence,
-    described,
     how_many,
     is_one,
-    number_word,
     sound_class,
     sound_name,
 )
 from data_build.plans import AskCount, AskLatest, AskOrder, AskPlace, AudibleItem, SoundQuestion
 from data_build.records import PlannedReply
 from data_build.scenes.ontology import Setting, ontology
+from data_build.wording.wording import StreamWords
 from soundflow.protocol.timebase import to_samples
 
 STEP = "label"
@@ -27,7 +28,7 @@ CLEARLY_SAMPLES = to_samples(0.3)  # a shorter lead is not heard as an order
 
 
 def answer(
-    question: SoundQuestion, asked: AudibleItem, audible: Sequence[AudibleItem]
+    question: SoundQuestion, asked: AudibleItem, audible: Sequence[AudibleItem], words: StreamWords
 ) -> PlannedReply:
     """The answer to ``question``, and all that would be right beside it.
 
@@ -46,39 +47,46 @@ def answer(
         case AskLatest(names):
             if sum(name in names for name in {sound_name(a.item.clip) for a in before}) > 1:
                 raise unsettled(asked, "several of the sounds that the question names were heard")
-            return _latest(_newest(asked, passing), asked.item.clip.text, names)
+            return _latest(_newest(asked, passing), asked.item.clip.text, names, words)
         case AskCount(sound):
-            return _count(asked, before, sound)
+            return _count(asked, before, sound, words)
         case AskOrder(which):
-            return _last(asked, passing) if which == "last" else _first(asked, passing)
+            order = _last if which == "last" else _first
+            return order(asked, passing, words)
         case AskPlace(setting):
-            return _place(asked, before, setting)
+            return _place(asked, before, setting, words)
 
 
-def _latest(newest: AudibleItem, text: str, names: tuple[str, ...]) -> PlannedReply:
+def _latest(
+    newest: AudibleItem, text: str, names: tuple[str, ...], words: StreamWords
+) -> PlannedReply:
     clip = newest.item.clip
-    name = as_sentence(sound_name(clip))
     if names:
         if sum(n == sound_name(clip) for n in names) != 1:
             raise unsettled(newest, "the sound is not among those that the question names")
-        return PlannedReply(name)
+        reply = words.reply("<answer.sound>", text, s=noun(clip, words))
+        return replace(reply, answers=(as_sentence(sound_name(clip)),))
     if clip.question is not None and clip.question.text == text:
         return PlannedReply(clip.question.answers[0], answers=clip.question.answers[1:])
-    said = tuple(dict.fromkeys((described(clip), name)))
-    return PlannedReply(said[0], answers=said[1:])
+    return identified(clip, words, text)
 
 
-def _count(asked: AudibleItem, before: Sequence[AudibleItem], sound: str) -> PlannedReply:
-    total = 0
+def _count(
+    asked: AudibleItem, before: Sequence[AudibleItem], sound: str, words: StreamWords
+) -> PlannedReply:
+    total, name = 0, sound
     for a in before:
-        name = sound_class(a.item.clip)
-        if not alike(name, sound):
+        kind = sound_class(a.item.clip)
+        if not alike(kind, sound):
             continue
-        count = how_many(a.item.clip, a.onsets) if is_one(name, sound) else None
+        count = how_many(a.item.clip, a.onsets) if is_one(kind, sound) else None
         if count is None or a.end_samples > asked.on_samples:
             raise unsettled(a, "how often the sound occurs cannot be told")
         total += count
-    return PlannedReply(as_sentence(number_word(total)), answers=(str(total),))
+        name = sound_name(a.item.clip)
+    number = words.number(total)
+    reply = words.reply("<answer.count>", total, n=number, s=words.sound(sound, name))
+    return replace(reply, answers=(number.forms["figure"],))
 
 
 def _newest(asked: AudibleItem, before: Sequence[AudibleItem]) -> AudibleItem:
@@ -91,13 +99,11 @@ def _newest(asked: AudibleItem, before: Sequence[AudibleItem]) -> AudibleItem:
     return ended[-1]
 
 
-def _last(asked: AudibleItem, passing: Sequence[AudibleItem]) -> PlannedReply:
-    clip = _newest(asked, passing).item.clip
-    said = tuple(dict.fromkeys((described(clip), as_sentence(sound_name(clip)))))
-    return PlannedReply(said[0], answers=said[1:])
+def _last(asked: AudibleItem, passing: Sequence[AudibleItem], words: StreamWords) -> PlannedReply:
+    return identified(_newest(asked, passing).item.clip, words, "last")
 
 
-def _first(asked: AudibleItem, passing: Sequence[AudibleItem]) -> PlannedReply:
+def _first(asked: AudibleItem, passing: Sequence[AudibleItem], words: StreamWords) -> PlannedReply:
     began = sorted(passing, key=lambda a: a.on_samples)
     if len(began) <= SOUNDS_BETWEEN:
         raise unsettled(asked, "fewer than three sounds since the first")
@@ -106,11 +112,13 @@ def _first(asked: AudibleItem, passing: Sequence[AudibleItem]) -> PlannedReply:
     first = began[0].item.clip
     if any(alike(sound_class(a.item.clip), sound_class(first)) for a in began[1:]):
         raise unsettled(asked, "the first sound was repeated")
-    name = sound_name(first)
-    return PlannedReply(f"It was {name}.", answers=(as_sentence(name),))
+    reply = words.reply("<answer.first>", s=noun(first, words))
+    return replace(reply, answers=(as_sentence(sound_name(first)),))
 
 
-def _place(asked: AudibleItem, before: Sequence[AudibleItem], planned: str) -> PlannedReply:
+def _place(
+    asked: AudibleItem, before: Sequence[AudibleItem], planned: str, words: StreamWords
+) -> PlannedReply:
     classes = [sound_class(a.item.clip) for a in before]
     places = {setting.name: setting for setting in ontology().settings}
     fits = {name: _evidence(setting, classes) for name, setting in places.items()}
@@ -118,7 +126,7 @@ def _place(asked: AudibleItem, before: Sequence[AudibleItem], planned: str) -> P
     known = [n for n, f in fits.items() if f == best] == [planned]
     if not known or not any(0 < _places(name) <= TELLING for name in classes):
         raise unsettled(asked, "the place cannot be told by what is heard")
-    return PlannedReply(as_sentence(f"You seem to be {places[planned].phrase}"))
+    return words.reply("<answer.place>", setting=planned.replace(" ", "_"))
 
 
 def _places(name: str) -> int:

@@ -8,7 +8,6 @@ from data_build.records import Clip
 from data_build.scenes.ontology import ontology, spoken_name
 
 _PLAIN = re.compile(r"[A-Za-z]+(?:[ _-][A-Za-z]+){0,3}")  # up to four words
-_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # Noise that nobody would name: it may lie under a stream in which sounds are asked about.
 _NAMELESS = ("Noise", "White noise", "Pink noise", "Acoustic environment", "Silence")
 # Of these every onset is one sound: two barks are two. Of others (a clock, steps) it is not.
@@ -67,8 +66,12 @@ def how_many(clip: Clip, onsets: int | None) -> int | None:
     """How many sounds a clip is: one, or its onsets where each of them is one; None: unclear."""
     if onsets == 1:
         return 1
-    counted = any(is_one(sound_class(clip), name) for name in _ONE_BY_ONE)
-    return onsets if counted else None
+    return onsets if counted_one_by_one(clip) else None
+
+
+def counted_one_by_one(clip: Clip) -> bool:
+    """Whether every onset in a clip is a sound of its own."""
+    return any(is_one(sound_class(clip), name) for name in _ONE_BY_ONE)
 
 
 def described(clip: Clip) -> str:
@@ -81,10 +84,6 @@ def as_sentence(text: str) -> str:
     text = text.strip()
     text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?", "。")) else f"{text}."
-
-
-def number_word(number: int) -> str:
-    return _NUMBERS[number] if number < len(_NUMBERS) else str(number)
 
 
 def _named(clip: Clip) -> tuple[str, str] | None:

@@ -1,17 +1,20 @@
-"""Where the sound of a clip begins, and how many separate sounds it holds."""
+"""Where the sound of a clip begins, how many it holds, and whether it rises or fades."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from soundflow.audio.level import Float32, block_power
-from soundflow.protocol.timebase import FRAME_SAMPLES
+from data_build.records import Trend
+from soundflow.audio.level import Float32, active_power, audible_span, block_power, db
+from soundflow.protocol.timebase import FRAME_SAMPLES, to_samples
 
 # Two readings of the same clip, the strict and the lenient one: frames count as sound down to so
 # many dB below the loudest, and pauses of so many frames separate sounds.
 _READINGS = ((-18.0, 30), (-30.0, 15))
 _SMOOTH_FRAMES = 3
 _FLOOR = 1e-10
+_CLEARLY_DB = 9.0  # between the first and the last third; a smaller change is not heard as one
+_TREND_SAMPLES = to_samples(1.5)  # in less time a sound only begins and ends
 
 
 def count_onsets(samples: Float32) -> int | None:
@@ -35,6 +38,18 @@ def onset_samples(samples: Float32) -> int:
     power = block_power(samples)
     (loud,) = np.nonzero(power > power.max(initial=0.0) * 10 ** (_READINGS[1][0] / 10))
     return int(loud[0]) * FRAME_SAMPLES if len(loud) else 0
+
+
+def trend(samples: Float32) -> Trend | None:
+    """Whether the level of (n,) samples clearly rises or falls, from one third to the next."""
+    on, end = audible_span(samples)
+    third = (end - on) // 3
+    if end - on < _TREND_SAMPLES:
+        return None
+    first, middle, last = (db(active_power(samples[on + i * third :][:third])) for i in range(3))
+    if first + _CLEARLY_DB <= last and first < middle < last:
+        return "rising"
+    return "fading" if last + _CLEARLY_DB <= first and first > middle > last else None
 
 
 def _runs(loud: np.ndarray, pause_frames: int) -> int:

@@ -25,7 +25,8 @@ from data_build.speech.voices import VoicePool, draw_voices
 from soundflow.protocol.timebase import to_seconds
 from soundflow.text.normalize import primary_language
 
-OWN_PHRASES = Origin("SoundFlow phrases", "Apache-2.0")
+OWN_PHRASES = Origin("SoundFlow phrases", "Apache-2.0")  # instructions and questions
+CUE_PHRASES = Origin("cues of the recipe", "Apache-2.0")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def plan_facts(ctx: PlannerContext) -> Planned:
             turns += more.turns
             ids.append(more.id)
     joined = replace(first, id="+".join(ids), turns=tuple(turns))
-    return Planned(ctx.turns(joined), {"dialogues": ids}, least=1)
+    return Planned(ctx.turns(joined), {"dialogues": ids}, least=1, language=first.language)
 
 
 def plan_emotion(ctx: PlannerContext) -> Planned:
@@ -100,7 +100,8 @@ def with_mixins(ctx: PlannerContext, dialogue: Dialogue, *, sounds: bool = True)
         alarm = ctx.sound(ctx.pools.alarms, "sound that calls for help")
         items.insert(int(ctx.rng.integers(len(items))), alarm)
         mixed_in.append("proactive")
-    return Planned(tuple(items), notes, least=least_of(items, point))
+    least = least_of(items, point)
+    return Planned(tuple(items), notes, least=least, language=dialogue.language)
 
 
 def least_of(items: Sequence[Item], turns: int) -> int:

@@ -6,13 +6,24 @@ from dataclasses import field
 from typing import Annotated
 
 from annotated_types import MinLen
+from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
 from data_build.records import PlannedReply
+from data_build.wording.grammar import parse
 from soundflow.config.settings import SETTINGS, Few, Fraction, Ordered, PositiveSeconds
 from soundflow.protocol.tokens import EMOTIONS
 
 Range = Annotated[tuple[Few, Few], Ordered]
+
+
+def _of_the_grammar(line: str) -> str:
+    parse(line)
+    return line
+
+
+# What is said, in the grammar of data_build/wording; a plain text stands for itself.
+Line = Annotated[str, MinLen(1), AfterValidator(_of_the_grammar)]
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -23,6 +34,7 @@ class CueConfig:
     ``label`` (clips of a source) is given.
 
     Attributes:
+        say, reply: lines of the grammar (`data_build.wording`), and so may be plain texts.
         language: of ``say``.
         answers: further texts that count as right.
         ready_s: time into the sound at which a listener could recognise it; by default as
@@ -30,11 +42,11 @@ class CueConfig:
     """
 
     name: str
-    say: str | None = None
+    say: Line | None = None
     sound: str | None = None
     label: str | None = None
     language: str = "en"
-    reply: str | None = None
+    reply: Line | None = None
     emotion: str = "normal"
     answers: tuple[str, ...] = ()
     ready_s: PositiveSeconds | None = None
@@ -72,14 +84,18 @@ class CountingConfig:
 
     Attributes:
         sound: name of the cue to be counted.
-        words: what is said for the first, second, ... one.
+        instruction, reply: what the user says, and the assistant's assent.
+        words: what is said for the first, second, ... one. All are lines of the grammar
+            (`data_build.wording`), and so may be plain texts.
         uninstructed_share: share of the counting streams without the instruction.
     """
 
-    instruction: Annotated[str, MinLen(1)] = "count the beeps"
-    reply: str = "Counting."
+    instruction: Line = "<count.spoken>"
+    reply: Line = "<count.reply>"
     sound: str = "beep"
-    words: Annotated[tuple[str, ...], MinLen(1)] = ("One.", "Two.", "Three.", "Four.")
+    words: Annotated[tuple[Line, ...], MinLen(1)] = (
+        "<count.one>", "<count.two>", "<count.three>", "<count.four>",
+    )  # fmt: skip
     distractor_share: Fraction = 0.3
     uninstructed_share: Fraction = 0.35
 

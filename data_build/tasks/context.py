@@ -18,7 +18,9 @@ from data_build.records import Clip, Dialogue, Recorded, Unspoken, Voice
 from data_build.scenes.source import CuratedScene, SceneSource
 from data_build.speech.speech_source import SpeechSource
 from data_build.tasks.config import TasksConfig
-from data_build.tasks.wording import phrase, phrases, shortened
+from data_build.tasks.reply_length import shortened
+from data_build.wording.grammar import Words
+from data_build.wording.wording import StreamWords
 from soundflow.endpoints.chat import ChatClient
 from soundflow.text.normalize import primary_language
 
@@ -68,6 +70,7 @@ class Planned:
         system, instruction: what is in force when it begins, in words and for the labels.
         least: so many foreground items at the beginning make its point; None: all of them do.
         place: the scene in which it happens; None: in none.
+        language: of the conversation; empty: that of the stream.
     """
 
     items: tuple[Item, ...]
@@ -76,6 +79,7 @@ class Planned:
     instruction: Instruction = field(default_factory=Chat)
     least: int | None = None
     place: Place | None = None
+    language: str = ""
 
 
 class SessionVoices:
@@ -108,6 +112,7 @@ class PlannerContext:
         report: takes the drops of damaged items that the plan does without.
         rng: decides what happens. Takes and voices have generators of their own, so that other
             voices or more takes leave the plan as it is.
+        words: says what the user says to the assistant; a wording leaves the plan as it is, too.
     """
 
     pools: Pools
@@ -118,6 +123,7 @@ class PlannerContext:
     rng: np.random.Generator
     takes: np.random.Generator
     voices: SessionVoices
+    words: StreamWords
 
     @staticmethod
     def of(
@@ -126,12 +132,13 @@ class PlannerContext:
         config: TasksConfig,
         longest_s: float,
         seed: StreamSeed,
+        words: StreamWords,
         report: Callable[[Drop], None],
     ) -> PlannerContext:
         return PlannerContext(
             pools, resources, config, longest_s, report,
             seed.generator("plan"), seed.generator("clips"),
-            SessionVoices(resources.speech, seed.generator("speech")),
+            SessionVoices(resources.speech, seed.generator("speech")), words,
         )  # fmt: skip
 
     def how_many(self, bounds: tuple[int, int]) -> int:
@@ -201,18 +208,22 @@ class PlannerContext:
         Raises:
             Dropped: if it cannot be spoken.
         """
-        clip = self.resources.speech.say(text, self.voices.of(USER, "en"))
+        clip = self.resources.speech.say(text, self.voices.of(USER, self.words.language))
         return Item(clip, TURN, address=address)
 
-    def ask(self, kind: str, question: Address, **words: str) -> Item:
-        """A question of the user, in any of its forms."""
-        return self.say(phrase(phrases().questions[kind], self.rng).format(**words), question)
+    def speaking(self, language: str) -> PlannerContext:
+        """The same, while the user speaks ``language``, if there is wording of it."""
+        return replace(self, words=self.words.speaking(language))
 
-    def request(self, kind: str, instruction: Instruction, **words: str) -> Item:
-        """An instruction that the user speaks."""
-        forms = phrases().instructions[kind]
-        text = phrase(forms.spoken, self.rng).format(**words)
-        return self.say(text, Request(instruction, forms.reply))
+    def ask(self, kind: str, question: Address, **slots: str | Words) -> Item:
+        """A question of the user."""
+        return self.say(self.words.text(f"<ask.{kind}>", **slots), question)
+
+    def request(self, kind: str, instruction: Instruction, **slots: str | Words) -> Item:
+        """An instruction that the user speaks, and the assistant's assent."""
+        text = self.words.text(f"<{kind}.spoken>", **slots)
+        assent = self.words.reply(f"<{kind}.reply>", **slots)
+        return self.say(text, Request(instruction, assent))
 
     def instructed(
         self,
@@ -222,20 +233,20 @@ class PlannerContext:
         notes: dict[str, Any],
         *,
         least: int | None = None,
-        **words: str,
+        **slots: str | Words,
     ) -> Planned:
         """A stream under an instruction: written before it, or spoken at its beginning.
 
         Args:
-            kind: its words in phrases.yaml, filled with ``words``.
+            kind: of the rules of the wording, which use ``slots``.
             least: as in `Planned`, without the spoken instruction.
         """
         if self.chance(self.config.instructions.written_share):
-            written = phrase(phrases().instructions[kind].written, self.rng).format(**words)
+            written = self.words.text(f"<{kind}.written>", **slots)
             return Planned(
                 tuple(items), {**notes, "instructed": "written"}, written, instruction, least
             )
-        spoken = self.request(kind, instruction, **words)
+        spoken = self.request(kind, instruction, **slots)
         return Planned(
             (spoken, *items), {**notes, "instructed": "spoken"},
             least=None if least is None else least + 1,

@@ -23,8 +23,9 @@ def plan_chat(ctx: PlannerContext) -> Planned:
     # The last turn stays last: a probe needs to be asked late.
     items = (*ctx.scattered(talk.items[:-1], place.front), talk.items[-1])
     turns = sum(item.address is not None for item in talk.items[: talk.least])
-    least = least_of(items, turns)
-    return Planned((*items, *place.around), talk.notes, least=least, place=place)
+    least, language = least_of(items, turns), talk.language
+    everything = (*items, *place.around)
+    return Planned(everything, talk.notes, least=least, place=place, language=language)
 
 
 def plan_question(ctx: PlannerContext) -> Planned:
@@ -57,7 +58,8 @@ def plan_warning(ctx: PlannerContext) -> Planned:
     # Early enough to be in the stream, however long the conversation is.
     items = (turns[0], *ctx.scattered(turns[1:2], order), *turns[2:])
     around = place.around if place else ()
-    return Planned((*items, *around), notes, least=least_of(items, 1), place=place)
+    least, language = least_of(items, 1), dialogue.language
+    return Planned((*items, *around), notes, least=least, place=place, language=language)
 
 
 def plan_recall(ctx: PlannerContext) -> Planned:
@@ -71,6 +73,5 @@ def plan_recall(ctx: PlannerContext) -> Planned:
     turns = ctx.turns(ended_by(dialogue, probe))
     notes = {"dialogue": dialogue.id, "probe": vars(probe)}
     place = ctx.place_by_chance()
-    if place is not None:
-        return Planned((*turns, *place.around), notes, place=place)
-    return Planned((*turns, *behind([ctx.sound(ctx.pools.sounds, "sound")])), notes)
+    around = place.around if place else behind([ctx.sound(ctx.pools.sounds, "sound")])
+    return Planned((*turns, *around), notes, place=place, language=dialogue.language)

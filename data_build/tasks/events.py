@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data_build.drops import Drop, Dropped
+from data_build.labelling.descriptions import noun
 from data_build.plans import CountSound, Item, Request
 from data_build.pools.pools import Cue
 from data_build.records import Clip
@@ -76,8 +77,11 @@ def plan_counting(ctx: PlannerContext) -> Planned:
     instructed = not distractors or not ctx.chance(counting.uninstructed_share)
     items: list[Item] = []
     if instructed:
+        named = noun(counted.clips[0], ctx.words)
+        told = ctx.words.text(counting.instruction, s=named)
+        assent = ctx.words.reply(counting.reply, s=named)
         instruction = CountSound(counted.name, counting.words)
-        items.append(ctx.say(counting.instruction, Request(instruction, counting.reply)))
+        items.append(ctx.say(told, Request(instruction, assent)))
     else:
         items.append(_any_cue(ctx, distractors))
     for _ in range(ctx.how_many((1, len(counting.words)))):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from data_build.labelling.descriptions import noun
 from data_build.labelling.sounds import alike, sound_class, sound_name
 from data_build.plans import Chat, Item, KeepQuiet, WatchFor
 from data_build.tasks.context import Planned, PlannerContext, sound_item
@@ -18,11 +19,12 @@ def plan_alert(ctx: PlannerContext) -> Planned:
     kind = sound_class(target)
     other = ctx.pick(sounds, lambda c: not alike(sound_class(c), kind), "other kind of sound")
     named = other if ctx.chance(ctx.config.sounds.uninstructed_share) else target
-    asked, name = sound_class(named), sound_name(named)
+    asked, called = sound_class(named), noun(named, ctx.words)
+    instruction = WatchFor(asked, sound_name(named))
     notes = {"watched": asked, "target": kind}
     place = ctx.place_by_chance(target)
     if place is not None:
-        planned = ctx.instructed("watch", WatchFor(asked, name), place.front, notes, name=name)
+        planned = ctx.instructed("watch", instruction, place.front, notes, s=called)
         # What goes on all the time began before anyone could ask for it.
         around = place.around if isinstance(planned.instruction, WatchFor) else ()
         return replace(planned, items=(*planned.items, *around), place=place)
@@ -40,7 +42,7 @@ def plan_alert(ctx: PlannerContext) -> Planned:
     again = ctx.pick(sounds, lambda c: sound_class(c) == kind, "sound")
     watched = [sound_item(clip) for clip in (target, again)[: ctx.how_many((1, 2))]]
     items = ctx.scattered(watched, others)
-    return ctx.instructed("watch", WatchFor(asked, name), items, notes, name=name)
+    return ctx.instructed("watch", instruction, items, notes, s=called)
 
 
 def plan_hold(ctx: PlannerContext) -> Planned:
@@ -49,7 +51,12 @@ def plan_hold(ctx: PlannerContext) -> Planned:
     "Do not answer me" silences the one who says it; "be quiet" holds for everybody. Somebody else
     who speaks meanwhile is answered in the first case only.
     """
-    first, second, third = (ctx.any_of(ctx.pools.dialogues, "dialogue") for _ in range(3))
+    first = ctx.any_of(ctx.pools.dialogues, "dialogue")
+    second, third = (
+        ctx.pick(ctx.pools.dialogues, lambda d: d.language == first.language, "dialogue")
+        for _ in range(2)
+    )
+    ctx = ctx.speaking(first.language)
     held = replace(first, id=f"{first.id}+{second.id}", turns=(first.turns[0], second.turns[-1]))
     unanswered, answered = ctx.turns(held)
     everybody = ctx.chance(0.5)
@@ -61,7 +68,7 @@ def plan_hold(ctx: PlannerContext) -> Planned:
             meanwhile = ()  # the split has one voice only
     items = (quiet, unanswered, *meanwhile, ctx.request("go_on", Chat()), answered)
     notes = {"dialogues": [first.id, second.id], "everybody": everybody}
-    return Planned(items, notes)
+    return Planned(items, notes, language=first.language)
 
 
 def plan_carry_out(ctx: PlannerContext) -> Planned:
@@ -76,4 +83,5 @@ def plan_carry_out(ctx: PlannerContext) -> Planned:
         clip = ctx.spoken(ctx.any_of(ctx.pools.speech, "speech"), "bystander")
         if clip.speaker != first.clip.speaker:
             talk.append(Item(clip, "somebody else"))
-    return Planned((first, *ctx.scattered(more, talk)), {"dialogue": dialogue.id}, least=1)
+    items = (first, *ctx.scattered(more, talk))
+    return Planned(items, {"dialogue": dialogue.id}, least=1, language=dialogue.language)

@@ -22,7 +22,7 @@ from data_build.tasks import (
     understanding,
 )
 from data_build.tasks.context import USER, Planned, PlannerContext
-from data_build.tasks.wording import shortened
+from data_build.tasks.reply_length import shortened
 
 # What a task draws from: cues of the recipe, recorded or spoken speech, speech with a translation,
 # dialogues, named sounds, sounds that the intervention policy has sorted, sounds or cues that
@@ -159,6 +159,7 @@ def plan_stream(stream_id: str, task: str, system: str, ctx: PlannerContext) -> 
         least=least,
         notes=planned.notes | ({"scene": place.scene.provenance()} if place else {}),
         scene=place.scene.scene.sentence if place else "",
+        language=planned.language or ctx.words.language,
     )
 
 
@@ -180,8 +181,8 @@ def plan_offline(sample_id: str, form: Form, system: str, ctx: PlannerContext) -
         clip = ctx.spoken(ctx.any_of(ctx.pools.speech, "speech"), USER)
         return OfflinePlan(sample_id, ability, form, system, clip, None, clip.text)
     clip = ctx.any_of(ctx.pools.sounds, "sound")
-    question, answers = understanding.question_about(clip, ctx.rng)
-    return OfflinePlan(sample_id, ability, form, system, clip, question, answers[0])
+    question, answer = understanding.question_about(clip, ctx.words)
+    return OfflinePlan(sample_id, ability, form, system, clip, question, answer)
 
 
 def needs_of(tasks: Mapping[str, float], offline: Mapping[str, float]) -> frozenset[Need]:

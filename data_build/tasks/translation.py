@@ -6,7 +6,7 @@ from data_build.plans import Item, Translate
 from data_build.records import Clip
 from data_build.tasks.context import Planned, PlannerContext
 from data_build.tasks.transcription import SPEECH, timed_by
-from data_build.tasks.wording import language_name
+from data_build.wording.grammar import Words
 
 _SPEAKER = "speaker"
 
@@ -14,7 +14,9 @@ _SPEAKER = "speaker"
 def plan_segments(ctx: PlannerContext) -> Planned:
     """Every utterance is a segment; its translation is due at its end."""
     clips = _utterances(ctx)
-    return ctx.instructed("translate", Translate(), _items(clips), {}, least=1, **_into(clips[0]))
+    return ctx.instructed(
+        "translate", Translate(), _items(clips), {}, least=1, **_into(ctx, clips[0])
+    )
 
 
 def plan_wait_k(ctx: PlannerContext) -> Planned:
@@ -22,9 +24,9 @@ def plan_wait_k(ctx: PlannerContext) -> Planned:
     k = ctx.config.translation.wait_k
     clips = [ctx.resources.timed(clip) for clip in _utterances(ctx)]
     notes = {"wait_k": k, "word_times": timed_by(clips)}
-    words = {**_into(clips[0]), "k": str(k)}
+    slots = {**_into(ctx, clips[0]), "k": ctx.words.number(k)}
     kind = "translate_wait_k"
-    return ctx.instructed(kind, Translate(k), _items(clips), notes, least=1, **words)
+    return ctx.instructed(kind, Translate(k), _items(clips), notes, least=1, **slots)
 
 
 def plan_on_request(ctx: PlannerContext) -> Planned:
@@ -32,7 +34,7 @@ def plan_on_request(ctx: PlannerContext) -> Planned:
     before, *clips = [_foreign(ctx), *_utterances(ctx)]
     items = _items(clips)
     if not ctx.chance(ctx.config.translation.uninstructed_share):
-        items = (ctx.request("translate", Translate(), **_into(clips[0])), *items)
+        items = (ctx.request("translate", Translate(), **_into(ctx, clips[0])), *items)
     instructed = "spoken" if items[0].address else ""
     return Planned(
         (*_items([before]), *items), {"instructed": instructed}, least=2 + bool(instructed)
@@ -52,16 +54,18 @@ def plan_conversation(ctx: PlannerContext) -> Planned:
         what = f"speech from {spoken!r} to {target!r}"
         clips.append(ctx.spoken(ctx.pick(ctx.pools.translated, fits, what), spoken))
     notes = {"languages": list(sides)}
-    words = {"language": language_name(sides[0]), "other": language_name(sides[1])}
-    return ctx.instructed("interpret", Translate(), _items(clips), notes, least=2, **words)
+    named = [ctx.words.language_name(side) for side in sides]
+    return ctx.instructed(
+        "interpret", Translate(), _items(clips), notes, least=2, language=named[0], other=named[1]
+    )
 
 
 def _items(clips: list[Clip]) -> tuple[Item, ...]:
     return tuple(Item(clip, SPEECH) for clip in clips)
 
 
-def _into(clip: Clip) -> dict[str, str]:
-    return {"language": language_name(clip.translation_language)}
+def _into(ctx: PlannerContext, clip: Clip) -> dict[str, str | Words]:
+    return {"language": ctx.words.language_name(clip.translation_language)}
 
 
 def _foreign(ctx: PlannerContext, into: str | None = None) -> Clip:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from data_build.drops import Drop, Dropped
+from data_build.labelling.descriptions import identified, noun
 from data_build.labelling.sounds import (
     alike,
-    as_sentence,
-    described,
     how_many,
     sound_class,
     sound_name,
@@ -20,7 +17,7 @@ from data_build.plans import AskCount, AskLatest, DescribeSounds, Item
 from data_build.pools.onsets import count_onsets
 from data_build.records import Clip
 from data_build.tasks.context import STEP, Planned, PlannerContext, sound_item
-from data_build.tasks.wording import phrase, phrases
+from data_build.wording.wording import StreamWords
 
 _TRIES = 12  # clips that are looked at for one that can be counted
 
@@ -33,7 +30,7 @@ def plan_open(ctx: PlannerContext) -> Planned:
         notes = {"asked": asked.clip.text}
         return Planned((*place.front, asked, *place.around), notes, place=place)
     clips = _different(ctx, ctx.how_many(ctx.config.sounds.others))
-    question, _ = question_about(clips[-1], ctx.rng)
+    question, _ = question_about(clips[-1], ctx.words)
     return Planned((*map(sound_item, clips), ctx.say(question, AskLatest())), {"asked": question})
 
 
@@ -69,7 +66,7 @@ def plan_count(ctx: PlannerContext) -> Planned:
     kind = sound_class(counted[0])
     times = ctx.how_many(ctx.config.sounds.counted)
     counted += [_countable(ctx, kind) for _ in range(times - 1)]
-    asked = ctx.ask("count", AskCount(kind), name=sound_name(counted[0]))
+    asked = ctx.ask("count", AskCount(kind), s=noun(counted[0], ctx.words))
     place = ctx.place_by_chance(counted[0])
     if place is not None:
         items = ctx.scattered(place.front, [sound_item(c) for c in counted[1:]])
@@ -83,18 +80,19 @@ def _choice(
     ctx: PlannerContext, right: Clip, wrong: Sequence[Clip]
 ) -> tuple[Item, tuple[str, ...]]:
     """A question that names a sound among others, and all the names."""
-    names = [sound_name(other) for other in wrong]
-    names.insert(int(ctx.rng.integers(len(names) + 1)), sound_name(right))
-    joined = f"{', '.join(names[:-1])} or {names[-1]}"
-    return ctx.ask("choice", AskLatest(tuple(names)), names=joined), tuple(names)
+    clips = [*wrong]
+    clips.insert(int(ctx.rng.integers(len(clips) + 1)), right)
+    names = tuple(map(sound_name, clips))
+    joined = ctx.words.listed([noun(clip, ctx.words).text for clip in clips])
+    return ctx.ask("choice", AskLatest(names), names=joined), names
 
 
-def question_about(clip: Clip, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
-    """A question about a clip alone and every answer that is right."""
+def question_about(clip: Clip, words: StreamWords) -> tuple[str, str]:
+    """A question about a clip alone, and its answer."""
     if clip.question is not None:
-        return clip.question.text, clip.question.answers
-    said = (described(clip), as_sentence(sound_name(clip)))
-    return phrase(phrases().questions["latest"], rng), tuple(dict.fromkeys(said))
+        return clip.question.text, clip.question.answers[0]
+    question = words.text("<ask.latest>")
+    return question, identified(clip, words, question).text
 
 
 def _countable(ctx: PlannerContext, kind: str | None) -> Clip:

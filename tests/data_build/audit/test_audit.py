@@ -18,7 +18,7 @@ from data_build.audit.measure import AuditedStream, Measure
 from data_build.audit.round_trip import RoundTrip
 from data_build.labelling.policy import policy
 from data_build.run import build
-from data_build.speech.speech_source import OWN_PHRASES
+from data_build.speech.speech_source import CUE_PHRASES
 from data_build.tokenize import online_sample, read_vocabulary
 from soundflow.cli import main
 from soundflow.config.load import load
@@ -138,7 +138,7 @@ def test_splits_share_nothing_but_cues_and_instructions() -> None:
     there, back = told("wo ist der Bahnhof", "Where is it now?"), told("where is it now", "Wo?")
     assert figures(there, there, held(back), held(stream(other))) == {"speaker": 0.5, "text": 0.5}
     cue = item("cue", 0, None, "please help me now")
-    cue = replace(cue, clip=replace(cue.clip, corpus=OWN_PHRASES.corpus))
+    cue = replace(cue, clip=replace(cue.clip, corpus=CUE_PHRASES.corpus))
     assert figures(stream(cue), stream(cue), held(stream(cue))) == {}
     copy = replace(other, clip=replace(other.clip, id="y", near_duplicates="n", recording="r"))
     again = replace(copy, clip=replace(copy.clip, id="z", recording="q"), text="", speaker="")

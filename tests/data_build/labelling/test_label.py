@@ -28,9 +28,11 @@ from data_build.plans import (
     WatchFor,
 )
 from data_build.records import Clip, Origin, PlannedReply, Prepared, Recorded, TrackRole, Word
+from data_build.wording.wording import SplitWording, wording
 
 OWN = Origin("test", "CC0-1.0")
 RULES = policy([CuedSound("beep", None, None), CuedSound("hello", None, PlannedReply("Hi."))])
+WORDS = SplitWording.of(wording(), "train", {"train": 1.0}).stream("test")
 SIREN = "A siren is close by. Make way if you are on the road."
 
 
@@ -51,13 +53,15 @@ def speech(text: str, address: Address | None = None, by: str = "user") -> Item:
 def said(
     *items: Item, instruction: Instruction | None = None, onsets: int | None = 1
 ) -> list[list[str]]:
-    """The replies to items that come one after another; those behind last from 0 on."""
+    """The replies, in their plainest wording, to items that come one after another; those behind
+    last from 0 on.
+    """
     audible = [
         AudibleItem(item, 16_000 * n + (item.track == "foreground"), 16_000 * n + 9_000, onsets)
         for n, item in enumerate(items)
     ]
     plan = StreamPlan("s", "a", "t", "", instruction or Chat(), items, len(items))
-    return [[r.text for r in replies] for replies in label(plan, audible, RULES).replies]
+    return [[r.plain for r in replies] for replies in label(plan, audible, RULES, WORDS).replies]
 
 
 TURN = speech("how are you", Turn("Fine."))
@@ -75,7 +79,7 @@ def test_an_alarm_is_an_alarm_under_every_instruction_on_every_track(
 
 
 def test_an_alarm_is_an_alarm_before_a_question_and_while_the_assistant_is_quiet() -> None:
-    quiet = speech("be quiet", Request(KeepQuiet(everybody=True), "All right."))
+    quiet = speech("be quiet", Request(KeepQuiet(everybody=True), PlannedReply("All right.")))
     assert said(quiet, sound("Siren"), TURN) == [["All right."], [SIREN], []]
     ask = speech("how many", AskCount("Siren"))
     assert said(sound("Siren"), sound("Rain"), ask) == [[SIREN], [], ["One."]]
@@ -83,9 +87,9 @@ def test_an_alarm_is_an_alarm_before_a_question_and_while_the_assistant_is_quiet
 
 def test_what_is_asked_for_comes_before_the_warning() -> None:
     assert said(sound("Siren"), instruction=WatchFor("Siren", "siren")) == [
-        [f"That was it: siren. {SIREN}"]
+        [f"That was it: a siren. {SIREN}"]
     ]
-    assert said(sound("Bark"), instruction=WatchFor("Dog", "dog")) == [["That was it: dog."]]
+    assert said(sound("Bark"), instruction=WatchFor("Dog", "dog")) == [["That was it: a dog."]]
     assert said(sound("Rain"), instruction=DescribeSounds()) == [["Rain."]]
     with pytest.raises(Dropped, match="not known"):
         said(sound("Dog"), instruction=WatchFor("Bark", "bark"))
@@ -110,15 +114,15 @@ def test_the_instruction_in_force_governs_the_speech_of_others() -> None:
     assert said(*two, instruction=Transcribe("speaker")) == [
         ["Speaker 1: a"], ["Speaker 2: b"], ["Speaker 1: c"],
     ]  # fmt: skip
-    request = speech("translate", Request(Translate(), "I will."))
+    request = speech("translate", Request(Translate(), PlannedReply("I will.")))
     assert said(item, request, item) == [[], ["I will."], ["GOOD DAY"]]
 
 
 def test_quiet_silences_the_one_who_asked_for_it_until_it_ends() -> None:
     guest = speech("who are you", Turn("Flow."), by="guest")
-    go_on = speech("go on", Request(Chat(), "I am back."))
+    go_on = speech("go on", Request(Chat(), PlannedReply("I am back.")))
     for everybody, answered in ((False, ["Flow."]), (True, [])):
-        quiet = speech("quiet", Request(KeepQuiet(everybody), "Yes."))
+        quiet = speech("quiet", Request(KeepQuiet(everybody), PlannedReply("Yes.")))
         assert said(quiet, TURN, guest, go_on, TURN) == [
             ["Yes."], [], answered, ["I am back."], ["Fine."],
         ]  # fmt: skip
@@ -129,7 +133,7 @@ def test_sounds_are_counted_aloud_by_their_cue() -> None:
     beeps = [sound("Beep, bleep", cue="beep") for _ in range(3)]
     other = sound("Beep, bleep", cue="timer")
     assert said(beeps[0], other, *beeps[1:], instruction=count) == [
-        ["One."], [], ["Two."], ["three."],
+        ["One."], [], ["Two."], ["Three."],
     ]  # fmt: skip
     assert said(*beeps) == [[], [], []]
     with pytest.raises(Dropped, match="cannot be told"):
@@ -149,10 +153,10 @@ def test_a_count_counts_sounds_wherever_they_are() -> None:
 
 def test_the_last_sound_may_lie_behind() -> None:
     last = speech("what was last", AskOrder("last"))
-    assert said(sound("Bark"), sound("Doorbell", "background"), last)[-1] == ["Doorbell."]
-    assert said(sound("Bark"), sound("Rain", "ambient"), last)[-1] == ["Bark."]
+    assert said(sound("Bark"), sound("Doorbell", "background"), last)[-1] == ["A doorbell."]
+    assert said(sound("Bark"), sound("Rain", "ambient"), last)[-1] == ["A dog's bark."]
     newest = speech("what was that", AskLatest())
-    assert said(sound("Bark"), newest)[-1] == ["Bark."]
+    assert said(sound("Bark"), newest)[-1] == ["A dog's bark."]
     with pytest.raises(Dropped, match="not ended"):
         said(newest)
 
@@ -160,7 +164,7 @@ def test_the_last_sound_may_lie_behind() -> None:
 def test_the_first_sound_is_asked_for_after_three_others() -> None:
     first = speech("what was first", AskOrder("first"))
     names = ("Bark", "Doorbell", "Knock", "Cough")
-    assert said(*map(sound, names), first)[-1] == ["It was bark."]
+    assert said(*map(sound, names), first)[-1] == ["A dog's bark."]
     with pytest.raises(Dropped, match="fewer than three"):
         said(*map(sound, names[:3]), first)
     with pytest.raises(Dropped, match="repeated"):
@@ -187,13 +191,17 @@ def test_noise_under_a_stream_contradicts_no_label() -> None:
     assert allowed(TURN) == {"Rain", "Pink noise", "Bark", "unnamed"}
     assert allowed(instruction=WatchFor("Dog", "dog")) == {"Rain", "Pink noise", "unnamed"}
     assert allowed(speech("how many", AskCount("Rain"))) == {"Pink noise", "Bark", "unnamed"}
-    for any_sound in (AskLatest(), AskOrder("last"), Request(DescribeSounds(), "Yes.")):
+    for any_sound in (
+        AskLatest(),
+        AskOrder("last"),
+        Request(DescribeSounds(), PlannedReply("Yes.")),
+    ):
         assert allowed(speech("?", any_sound)) == {"Pink noise"}
     assert allowed(instruction=DescribeSounds()) == {"Pink noise"}
 
 
 def test_what_began_before_it_was_asked_for_is_not_told_as_new() -> None:
-    describe = speech("describe", Request(DescribeSounds(), "I will."))
+    describe = speech("describe", Request(DescribeSounds(), PlannedReply("I will.")))
     assert said(describe, sound("Rain")) == [["I will."], ["Rain."]]
     audible = [
         AudibleItem(describe, 1_000, 9_000),
@@ -201,14 +209,14 @@ def test_what_began_before_it_was_asked_for_is_not_told_as_new() -> None:
     ]
     plan = StreamPlan("s", "a", "t", "", Chat(), (describe, sound("Rain", "ambient")), 1)
     with pytest.raises(Dropped, match="began before"):
-        label(plan, audible, RULES)
+        label(plan, audible, RULES, WORDS)
     room = sound("Inside, large room or hall", "ambient")
-    assert said(room, sound("Bark"), instruction=DescribeSounds()) == [[], ["Bark."]]
+    assert said(room, sound("Bark"), instruction=DescribeSounds()) == [[], ["A dog's bark."]]
 
 
 def test_a_choice_has_one_right_answer() -> None:
     ask = speech("rain or bark", AskLatest(("rain", "bark")))
-    assert said(sound("Wind", "ambient"), sound("Bark"), ask)[-1] == ["Bark."]
+    assert said(sound("Wind", "ambient"), sound("Bark"), ask)[-1] == ["A dog's bark."]
     with pytest.raises(Dropped, match="several of the sounds"):
         said(sound("Rain", "ambient"), sound("Bark"), ask)
 
@@ -220,11 +228,12 @@ def test_the_labels_know_the_noise_under_the_stream() -> None:
         audible = [AudibleItem(i, 16_000 * n + 1, 16_000 * n + 9_000) for n, i in enumerate(items)]
         bed = AudibleItem(sound(noise, "ambient"), 0, 16_000 * len(items), None)
         plan = StreamPlan("s", "a", "t", "", instruction or Chat(), items, 1)
-        return [r.text for replies in label(plan, [*audible, bed], RULES).replies for r in replies]
+        labelled = label(plan, [*audible, bed], RULES, WORDS)
+        return [r.plain for replies in labelled.replies for r in replies]
 
     bark = sound("Bark")
     for question in (AskLatest(), AskOrder("last")):
-        assert under("Pink noise", bark, speech("?", question)) == ["Bark."]
+        assert under("Pink noise", bark, speech("?", question)) == ["A dog's bark."]
         with pytest.raises(Dropped, match="noise under the stream"):
             under("Rain", bark, speech("?", question))
     assert under("Rain", bark, speech("how many", AskCount("Bark"))) == ["One."]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from data_build.labelling.policy import (
 )
 from data_build.records import Clip, ClipKind, Judgement, Origin, PlannedReply, Recorded
 from data_build.scenes.ontology import SoundClass, ontology
+from data_build.wording.wording import SplitWording, wording
 from soundflow.endpoints.chat import ChatClient, ChatConfig
 from soundflow.endpoints.http_calls import Endpoint
 from soundflow.endpoints.prompts import read_prompt
@@ -29,6 +31,7 @@ from tests.soundflow.endpoints.chat_server import Raw, Say
 
 ORIGIN = Origin("test", "CC0-1.0")
 RULES = policy()
+WORDS = SplitWording.of(wording(), "train", {"train": 1.0}).stream("test")
 
 
 def clip(*labels: str, kind: ClipKind = "event", id: str = "c") -> Clip:
@@ -39,10 +42,10 @@ def verdict(sound: SoundClass) -> str:
     return RULES.verdict(sound)
 
 
-def outcome(which: Clip, language: str = "en", rules: Policy = RULES) -> Judgement | Drop:
+def outcome(which: Clip, rules: Policy = RULES) -> Judgement | Drop:
     """The judgement by rule, or why there is none."""
     try:
-        return rules.judge(which, language)
+        return rules.judge(which)
     except Dropped as dropped:
         return dropped.drop
 
@@ -65,11 +68,10 @@ def test_four_kinds_of_sound_deserve_a_word(label: str, category: str) -> None:
     assert isinstance(judged, Judgement)
     assert judged.category == category
     assert judged.reply is not None
-    assert 3 <= len(judged.reply.text.split()) <= 15
-    mandarin = outcome(clip(label), "zh")
-    assert isinstance(mandarin, Judgement)
-    assert mandarin.reply is not None
-    assert not mandarin.reply.text.isascii()
+    for language in ("en", "zh"):
+        warning = replace(WORDS, language=language).said(judged.reply)
+        assert warning.text.isascii() == (language == "en")
+        assert len(warning.text) >= 4
 
 
 @pytest.mark.parametrize(
@@ -177,12 +179,12 @@ def test_a_caption_names_the_sound_where_no_label_does() -> None:
 
 def test_every_row_has_a_reason() -> None:
     rows = [line.split("\t") for line in TABLE.read_text().splitlines() if line[0] != "#"]
-    assert all(len(row) == 7 and row[-1].strip("- ") for row in rows)
+    assert all(len(row) == 6 and row[-1].strip("- ") for row in rows)
 
 
 def own(folder: Path, *rows: str) -> str:
     path = folder / "own.tsv"
-    head = "class\tverdict\tcategory\temotion\ten\tzh\treason"
+    head = "class\tverdict\tcategory\temotion\twords\treason"
     path.write_text("\n".join(["# mine", head, *(row.replace("|", "\t") for row in rows)]))
     return str(path)
 
@@ -190,9 +192,9 @@ def own(folder: Path, *rows: str) -> str:
 def test_a_file_of_ones_own_adds_and_overrides(tmp_path: Path) -> None:
     file = own(
         tmp_path,
-        "Car alarm|respond|safety|urgent|Your car alarm is on.|-|mine is never false",
-        "Siren|silent|-|-|-|-|a street with a hospital",
-        "Rauchmelder|respond|damage|urgent|Smoke alarm!|-|a label of mine",
+        "Car alarm|respond|safety|urgent|Your car alarm is on.|mine is never false",
+        "Siren|silent|-|-|-|a street with a hospital",
+        "Rauchmelder|respond|damage|urgent|Smoke alarm!|a label of mine",
     )
     rules = policy((), file)
     said = {
@@ -202,7 +204,7 @@ def test_a_file_of_ones_own_adds_and_overrides(tmp_path: Path) -> None:
     replies = {k: j.reply.text if j.reply else "" for k, j in said.items()}  # type: ignore[union-attr]
     assert replies == {
         "car_alarm": "Your car alarm is on.", "siren": "", "Rauchmelder": "Smoke alarm!",
-        "smoke_alarm": "The smoke alarm is going off. Please check for fire.",
+        "smoke_alarm": "<warn.smoke_alarm>",
     }  # fmt: skip
 
 

@@ -40,11 +40,12 @@ from data_build.tasks.config import (
 )
 from data_build.tasks.context import PlannerContext, PlannerResources
 from data_build.tasks.table import TASKS, plan_stream
+from data_build.wording.wording import SplitWording, StreamWords, wording
 
 OWN = Origin("test", "CC0-1.0")
 CONFIG = TasksConfig(
     cues=CueStreamConfig(items=(3, 5)),
-    counting=CountingConfig(words=("One.", "Two.", "Three.")),
+    counting=CountingConfig("count the beeps", "Counting.", words=("One.", "Two.", "Three.")),
     transcription=TranscriptionConfig(utterances=(2, 2)),
 )
 
@@ -114,6 +115,10 @@ POOLS = Pools(
 )  # fmt: skip
 
 
+def stream_words(*seed: object) -> StreamWords:
+    return SplitWording.of(wording(), "train", {"train": 1.0}).stream(*seed)
+
+
 def prepare(clip: Clip) -> PreparedClip:
     return PreparedClip(np.zeros(32_000, np.float32))
 
@@ -128,8 +133,9 @@ def planned(
     resources = PlannerResources(cast(Any, Voices(voices)), prepare, timed)
     seed = StreamSeed(1, "train", number)
     return plan_stream(
-        f"s{number}", task, "", PlannerContext.of(pools, resources, config, 20.0, seed, [].append)
-    )
+        f"s{number}", task, "",
+        PlannerContext.of(pools, resources, config, 20.0, seed, stream_words(number), [].append),
+    )  # fmt: skip
 
 
 def plans(task: str, count: int = 200) -> list[StreamPlan]:
@@ -142,7 +148,7 @@ def labelled(plan: StreamPlan, pools: Pools = POOLS) -> LabelledPlan:
         AudibleItem(item, n * 32_000 + 1, n * 32_000 + 16_000) for n, item in enumerate(plan.items)
     ]
     cues = [CuedSound(c.name, None, c.reply) for c in pools.cues]
-    return label(plan, audible, policy(cues))
+    return label(plan, audible, policy(cues), stream_words(plan.id))
 
 
 def said(plan: StreamPlan) -> list[str]:

@@ -6,7 +6,6 @@ import pytest
 
 from data_build.labelling.sounds import sound_class, sound_name
 from data_build.records import Clip, Origin, Recorded
-from data_build.tasks.wording import phrases, shortened
 
 
 def clip(*labels: str, caption: str = "") -> Clip:
@@ -37,15 +36,3 @@ def test_without_a_label_the_caption_names_it() -> None:
 def test_one_kind_of_sound_is_one_whatever_it_is_called() -> None:
     assert sound_class(clip("glass_breaking")) == sound_class(clip("Shatter"))
     assert sound_class(clip("dog_bark")) != sound_class(clip("Rain"))
-
-
-def test_a_reply_is_cut_after_a_sentence() -> None:
-    assert shortened("One two. Three four. Five.", 4) == "One two. Three four."
-    assert shortened("one two three four", 2) == "one two"
-
-
-def test_every_written_instruction_can_also_be_spoken() -> None:
-    for kind, words in phrases().instructions.items():
-        assert len(words.spoken) >= 3, kind
-        assert len(words.written) != 1, kind
-        assert words.reply

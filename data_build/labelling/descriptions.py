@@ -1,0 +1,69 @@
+"""A description of a sound as it is heard in the stream: what it is, and how it is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from data_build.labelling.sounds import (
+    as_sentence,
+    counted_one_by_one,
+    described,
+    sound_class,
+    sound_name,
+)
+from data_build.plans import AudibleItem
+from data_build.records import Clip, PlannedReply, Recorded, TrackRole
+from data_build.wording.grammar import Words
+from data_build.wording.wording import StreamWords
+from soundflow.protocol.timebase import to_samples
+
+_WHERE: dict[TrackRole, str] = {"foreground": "near", "background": "far", "ambient": "around"}
+_PATTERNS = {1: "once", 2: "twice"}
+_OFTEN = 3  # times; a sound that occurs as often is heard again and again
+_BRIEF_SAMPLES, _LONG_SAMPLES = to_samples(0.6), to_samples(4.0)
+
+
+def description(heard: AudibleItem, words: StreamWords) -> PlannedReply:
+    """What a sound was, with its place in the mix, its pattern, length and trend, where they show.
+
+    It is due at the end of the sound: before, nobody knows how often it comes or how it ends. The
+    caption of a recording stands in place of the name of the class.
+    """
+    clip = heard.item.clip
+    if has_caption(clip):
+        given = as_sentence(clip.caption)
+        return words.reply("<describe.caption>", heard.on_samples, caption=given, **_facts(heard))
+    return words.reply("<describe.sound>", heard.on_samples, s=noun(clip, words), **_facts(heard))
+
+
+def identified(clip: Clip, words: StreamWords, about: object) -> PlannedReply:
+    """What a sound was, when somebody asks; its bare name and caption are as right."""
+    if has_caption(clip):
+        reply = words.reply("<answer.caption>", about, caption=as_sentence(clip.caption))
+    else:
+        reply = words.reply("<answer.sound>", about, s=noun(clip, words))
+    return replace(reply, answers=(described(clip), as_sentence(sound_name(clip))))
+
+
+def noun(clip: Clip, words: StreamWords) -> Words:
+    """What the sound of a clip is called."""
+    return words.sound(sound_class(clip), sound_name(clip))
+
+
+def has_caption(clip: Clip) -> bool:
+    """Whether a clip has a caption of its own; one of a synthesised sound is that of its kind."""
+    return bool(clip.caption) and isinstance(clip.audio, Recorded)
+
+
+def _facts(heard: AudibleItem) -> dict[str, str]:
+    facts = {"where": _WHERE[heard.item.track]}
+    length = heard.end_samples - heard.on_samples
+    if counted_one_by_one(heard.item.clip) and heard.onsets is not None:
+        facts["pattern"] = "often" if heard.onsets >= _OFTEN else _PATTERNS[heard.onsets]
+    if length <= _BRIEF_SAMPLES:
+        facts["length"] = "brief"
+    elif length >= _LONG_SAMPLES and "pattern" not in facts:
+        facts["length"] = "long"
+    if heard.trend is not None:
+        facts["trend"] = heard.trend
+    return facts

@@ -1,0 +1,179 @@
+"""Wording files: the rules of one language, and what it calls sounds, numbers and languages."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pydantic.dataclasses
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from data_build.randomness import digest
+from data_build.wording.grammar import Choice, GrammarFault, Rules, Words, choice, references
+from soundflow.config.settings import SETTINGS
+from soundflow.errors import UserError
+
+_FOLDER = Path(__file__).parent
+BUILT_IN = tuple(str(_FOLDER / name) for name in ("en.yaml", "zh.yaml"))
+_SOUNDS = _FOLDER / "sounds.tsv"
+_REMEDY = "data_build/README.md tells how to write wording of your own"
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class WordingFile:
+    """A wording file; every rule is a block of lines, one alternative a line.
+
+    Attributes:
+        rules: name -> alternatives, added to those there are.
+        instead: the same, in place of those there are.
+        numbers: "word/how often" for 0, 1, 2, ...; ``beyond`` for larger ones, with {n}.
+        languages: code -> name.
+        sounds: class or label -> name; one that begins with + is a plural.
+        comma: between alternatives.
+    """
+
+    language: str
+    rules: dict[str, str] = field(default_factory=dict)
+    instead: dict[str, str] = field(default_factory=dict)
+    numbers: tuple[str, ...] = ()
+    beyond: str = ""
+    languages: dict[str, str] = field(default_factory=dict)
+    sounds: dict[str, str] = field(default_factory=dict)
+    comma: str = ""
+
+
+@dataclass(frozen=True)
+class Language:
+    """The rules and words of a language."""
+
+    code: str
+    rules: Rules = field(default_factory=lambda: Rules({}))
+    sounds: Mapping[str, str] = field(default_factory=dict)
+    numbers: tuple[str, ...] = ()
+    beyond: str = "{n}/{n}"
+    language_names: Mapping[str, str] = field(default_factory=dict)
+    comma: str = ", "
+
+    @cached_property
+    def key(self) -> str:
+        return digest(
+            self.code, sorted(self.rules.items()), sorted(self.sounds.items()), self.numbers,
+            self.beyond, sorted(self.language_names.items()), self.comma,
+        )  # fmt: skip
+
+    def sound(self, name: str) -> Words | None:
+        """The name of a class or label, if the language has one."""
+        found = self.sounds.get(name)
+        return None if found is None else self.noun(found)
+
+    def noun(self, text: str) -> Words:
+        """A noun as "a bell", "rain" or "+steps", with its forms: the bell, bell."""
+        many, plain = text.startswith("+"), text.removeprefix("+")
+        if self.code != "en":
+            return Words(plain, {"the": plain, "bare": plain}, many)
+        first, _, rest = plain.partition(" ")
+        bare = rest if first in ("a", "an") else plain
+        the = plain if first in ("the", "somebody") else f"the {bare}"
+        return Words(plain, {"the": the, "bare": bare}, many)
+
+    def number(self, number: int) -> Words:
+        """A number as a word, with the forms ``figure`` and ``times``."""
+        known = number < len(self.numbers)
+        line = self.numbers[number] if known else self.beyond.replace("{n}", str(number))
+        word, _, times = line.partition("/")
+        return Words(word, {"figure": str(number), "times": times}, number != 1)
+
+
+def read_language(path: str, before: Mapping[str, Language]) -> Language:
+    """A language with a file added to it.
+
+    Args:
+        before: the languages so far.
+
+    Raises:
+        UserError: if the file is no wording file, naming the rule that is wrong.
+    """
+    file = _parsed(path)
+    code = file.language
+    language = before.get(code) or Language(code, sounds=_sound_names(code))
+    try:
+        added = {name: choice(_lines(block)) for name, block in file.rules.items()}
+        instead = {name: choice(_lines(block)) for name, block in file.instead.items()}
+    except GrammarFault as fault:
+        raise UserError(f"wording: {path}: {fault}", _REMEDY) from fault
+    rules = {**merged(language, added).rules, **instead}
+    _check(path, rules, (*added, *instead))
+    return replace(
+        language,
+        rules=Rules(rules),
+        sounds={**language.sounds, **file.sounds},
+        numbers=file.numbers or language.numbers,
+        beyond=file.beyond or language.beyond,
+        language_names={**language.language_names, **file.languages},
+        comma=file.comma or language.comma,
+    )
+
+
+def merged(language: Language, added: Mapping[str, Choice]) -> Language:
+    """With further alternatives of rules, behind those there are."""
+    rules = dict(language.rules)
+    for name, more in added.items():
+        known = rules[name].options if name in rules else ()
+        rules[name] = Choice((*known, *(o for o in more.options if o not in known)))
+    return replace(language, rules=Rules(rules))
+
+
+def _lines(block: str) -> list[str]:
+    lines = [line.strip() for line in block.splitlines() if line.strip()]
+    if not lines:
+        raise GrammarFault("a rule has no line")
+    return lines
+
+
+def _check(path: str, rules: Mapping[str, Choice], new: tuple[str, ...]) -> None:
+    """Every rule that is named is there, and none leads back to itself."""
+
+    def walk(name: str, above: tuple[str, ...]) -> None:
+        if name in above:
+            circle = " -> ".join((*above, name))
+            raise UserError(f"wording: {path}: rules lead in a circle: {circle}", _REMEDY)
+        for option in rules[name].options:
+            for wanted in references(option):
+                if wanted not in rules:
+                    raise UserError(
+                        f"wording: {path}: {name}: there is no rule <{wanted}>", _REMEDY
+                    )
+                walk(wanted, (*above, name))
+
+    for name in new:
+        walk(name, ())
+
+
+def _parsed(path: str) -> WordingFile:
+    try:
+        tree: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return TypeAdapter(WordingFile).validate_python(tree)
+    except OSError as error:
+        raise UserError(f"wording: {path}: cannot be read ({error.strerror})", _REMEDY) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"wording: {path}: is no YAML ({first})", _REMEDY) from error
+    except ValidationError as error:
+        one = error.errors()[0]
+        where = ".".join(map(str, one["loc"]))
+        raise UserError(f"wording: {path}: {where}: {one['msg']}", _REMEDY) from error
+
+
+def _sound_names(code: str) -> dict[str, str]:
+    """What a language calls the classes of the ontology, as far as the table says."""
+    with _SOUNDS.open(encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(
+            (line for line in lines if not line.startswith("#")),
+            delimiter="\t", quoting=csv.QUOTE_NONE,
+        )  # fmt: skip
+        return {row["class"]: row[code] for row in rows if row.get(code)}

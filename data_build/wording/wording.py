@@ -1,0 +1,284 @@
+"""The wording of a build: rules of each language, and the texts of them that a split may use.
+
+::
+
+    en.yaml, zh.yaml ─┐
+    files of the user ┼─▶ Wording ─▶ SplitWording ─▶ StreamWords ─▶ "Tell me when a dog barks."
+    paraphrases       ┘   all rules   its own texts    one stream
+
+A text belongs to the split that its hash says, whatever the rules are: no two splits share one, and
+a file that grows moves none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import pydantic.dataclasses
+from pydantic import NonNegativeFloat
+
+from data_build.pools.identity import identifying
+from data_build.randomness import digest
+from data_build.records import PlannedReply
+from data_build.wording.files import BUILT_IN, Language, merged, read_language
+from data_build.wording.grammar import (
+    Choice,
+    Line,
+    Unavailable,
+    Words,
+    count,
+    expand,
+    parse,
+    slot_names,
+)
+from soundflow.config.settings import SETTINGS
+from soundflow.errors import UserError
+
+_TRIES = 400  # texts that are drawn for one of the split; a rule of fewer forms is shared
+_LEAST_SHARE = 0.1  # of the texts, for a split of little or no weight
+_ARTICLE = re.compile(r"\b(a|A)/an (?=(\W*\w+))")
+_AN = re.compile(r"(?i)[aeiou](?!ni[^n]|se|ne\b)|hour|honest")
+_SPACES, _BEFORE_MARK = re.compile(r"\s+"), re.compile(r" +(?=[,.;:!?])")
+_BEGINNING = re.compile(r"(?:^|(?<=[.!?] ))[a-z]")
+_SPACELESS = ("zh", "ja")
+_HAN_SPACE = re.compile(r"(?<=[^\x00-\x7f]) +| +(?=[^\x00-\x7f])")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """All rules of a build.
+
+    Attributes:
+        languages: code -> the rules and words of a language.
+        weights: code -> share of the streams whose instructions, questions and replies are in it.
+    """
+
+    languages: Mapping[str, Language]
+    weights: Mapping[str, float] = field(default_factory=lambda: {"en": 1.0})
+
+    @property
+    def key(self) -> str:
+        """Changes with anything that can be said."""
+        return digest(
+            sorted((code, language.key) for code, language in self.languages.items()),
+            dict(self.weights),
+        )
+
+    def of(self, code: str) -> Language | None:
+        return self.languages.get(_code(code))
+
+    def adding(self, code: str, rules: Mapping[str, Choice]) -> Wording:
+        """With further alternatives of rules."""
+        return replace(
+            self, languages={**self.languages, code: merged(self.languages[code], rules)}
+        )
+
+
+@dataclass(frozen=True)
+class SplitWording:
+    """The texts of one split.
+
+    Attributes:
+        shares: split -> share of all texts.
+    """
+
+    wording: Wording
+    split: str
+    shares: Mapping[str, float]
+
+    @staticmethod
+    def of(wording: Wording, split: str, weights: Mapping[str, float]) -> SplitWording:
+        """By the weights of the splits; each gets a tenth of the largest share at least."""
+        most = max(weights.values())
+        shares = {name: max(weight, _LEAST_SHARE * most) for name, weight in weights.items()}
+        total = sum(shares.values())
+        return SplitWording(wording, split, {n: share / total for n, share in shares.items()})
+
+    def owns(self, text: str) -> bool:
+        """Whether a text may be said in this split; a word or two may be said in all of them."""
+        plain = identifying(text)
+        return not plain or home(plain, self.shares) == self.split
+
+    def stream(self, *seed: object) -> StreamWords:
+        """The wording of a stream, in a language drawn by the weights."""
+        key = digest(*seed)
+        codes, weights = zip(*self.wording.weights.items(), strict=True)
+        (code,) = _random(key, "language").choices(codes, weights)
+        return StreamWords(self, key, code)
+
+
+def home(text: str, shares: Mapping[str, float]) -> str:
+    """The split of a text: by its hash, in proportion to the shares."""
+    at = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
+    for split in sorted(shares):
+        at -= shares[split]
+        if at < 0:
+            return split
+    return max(sorted(shares))
+
+
+@dataclass(frozen=True)
+class StreamWords:
+    """The wording of one stream: the same key, the same words.
+
+    Attributes:
+        language: of what is said to the assistant, and of its replies.
+    """
+
+    split: SplitWording
+    key: str
+    language: str
+
+    def speaking(self, language: str) -> StreamWords:
+        """In ``language`` where there is wording of it, else as before."""
+        code = _code(language)
+        return replace(self, language=code) if self.split.wording.of(code) else self
+
+    def text(self, line: str, about: object = "", **slots: str | Words) -> str:
+        """One of the texts of a line of the grammar that are this split's.
+
+        Args:
+            about: tells two uses in one stream apart.
+
+        Raises:
+            KeyError: if a rule or slot that the line needs is not there.
+        """
+        parts, rules = parse(line), self._words.rules
+        values = {name: Words(s) if isinstance(s, str) else s for name, s in slots.items()}
+        try:
+            if count(parts, rules) == 1:
+                return self._finished(parts, expand(parts, rules, values, None))
+            for number in range(_TRIES):
+                drawn = expand(parts, rules, values, _random(self.key, line, about, number))
+                text = finished(drawn, self.language)
+                if self.split.owns(text):
+                    return text
+        except Unavailable as missing:
+            raise KeyError(f"wording in {self.language!r}: {line!r} needs {missing}") from missing
+        return text
+
+    def plainest(self, line: str, **slots: str | Words) -> str:
+        """The plainest text of a line: it tells what all of them mean."""
+        values = {name: Words(s) if isinstance(s, str) else s for name, s in slots.items()}
+        parts = parse(line)
+        return self._finished(parts, expand(parts, self._words.rules, values, None))
+
+    def reply(self, line: str, about: object = "", **slots: str | Words) -> PlannedReply:
+        """A reply, which is as right as the plainest text of its line."""
+        text, plain = self.text(line, about, **slots), self.plainest(line, **slots)
+        return PlannedReply(text, plainest=plain)
+
+    def said(self, reply: PlannedReply, about: object = "") -> PlannedReply:
+        """A reply of the recipe or the policy, whose text is a line of the grammar."""
+        spoken = self.reply(reply.text, about)
+        return replace(reply, text=spoken.text, plainest=spoken.plain)
+
+    def sound(self, kind: str, name: str) -> Words:
+        """What a sound is called: its class where the language names it, else by ``name``."""
+        return self._words.sound(kind) or self._words.sound(name) or self._unnamed(name)
+
+    def number(self, number: int) -> Words:
+        return self._words.number(number)
+
+    def language_name(self, code: str) -> str:
+        """What a language is called; its code where nothing is known."""
+        return self._words.language_names.get(_code(code), code)
+
+    def listed(self, texts: Sequence[str]) -> str:
+        """Alternatives in a row: "a dog, a bell or rain"."""
+        *first, last = texts
+        if not first:
+            return last
+        return self._phrase("<alternatives>", first=self._words.comma.join(first), last=last)
+
+    def _finished(self, parts: Line, text: str) -> str:
+        # A plain text is the user's own.
+        plain = all(isinstance(part, str) for part in parts)
+        return text if plain else finished(text, self.language)
+
+    def _phrase(self, line: str, **slots: str) -> str:
+        """The plainest text of a line that is part of a sentence."""
+        values = {name: Words(text) for name, text in slots.items()}
+        return tidied(expand(parse(line), self._words.rules, values, None), self.language)
+
+    @property
+    def _words(self) -> Language:
+        return self.split.wording.languages[self.language]
+
+    def _unnamed(self, name: str) -> Words:
+        return self._words.noun(self._phrase("<unnamed_sound>", name=name))
+
+
+def finished(text: str, language: str) -> str:
+    """A sentence or more, with articles, spaces and capitals in order."""
+    text = tidied(text, language)
+    return text if language in _SPACELESS else _BEGINNING.sub(lambda m: m[0].upper(), text)
+
+
+def tidied(text: str, language: str) -> str:
+    """A text with its articles and spaces in order."""
+    text = _BEFORE_MARK.sub("", _SPACES.sub(" ", text)).strip()
+    if language in _SPACELESS:
+        return _HAN_SPACE.sub("", text)
+    return _ARTICLE.sub(lambda m: f"{m[1]}{'n' if _AN.match(m[2].lstrip()) else ''} ", text)
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class WordingConfig:
+    """What may be said, in which languages.
+
+    Attributes:
+        files: wording files of your own, which add to that of the project (data_build/README.md).
+        languages: language -> share of the streams in it. A conversation is in its own language.
+    """
+
+    files: tuple[str, ...] = ()
+    languages: dict[str, NonNegativeFloat] = field(default_factory=lambda: {"en": 1.0})
+
+    def read(self) -> Wording:
+        """The rules.
+
+        Raises:
+            UserError: if a file cannot be used, or a language has no rules.
+        """
+        found = wording(self.files, tuple(self.languages.items()))
+        for code in self.languages:
+            if code not in found.languages:
+                known = ", ".join(found.languages)
+                raise UserError(
+                    f"wording.languages: there is no wording in {code!r}",
+                    f"there is {known}; add a file of your own under wording.files",
+                )
+        return found
+
+
+@lru_cache(maxsize=8)
+def wording(files: tuple[str, ...] = (), weights: tuple[tuple[str, float], ...] = ()) -> Wording:
+    """The wording of the project, with files of the user.
+
+    Raises:
+        UserError: if a file cannot be used.
+    """
+    languages: dict[str, Language] = {}
+    for path in (*BUILT_IN, *files):
+        language = read_language(path, languages)
+        languages[language.code] = language
+    return Wording(languages, dict(weights) or {"en": 1.0})
+
+
+def needed_slots(line: str, language: Language) -> set[str]:
+    """The slots that a line may use."""
+    return slot_names(parse(line), language.rules)
+
+
+def _random(*parts: object) -> random.Random:
+    return random.Random(int(digest(*parts), 16))
+
+
+def _code(language: str) -> str:
+    return language.split("-")[0].lower()

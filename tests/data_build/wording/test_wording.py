@@ -1,0 +1,176 @@
+"""Texts belong to one split, are well-formed, and come in other languages and from own files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from data_build.labelling.policy import policy
+from data_build.records import PlannedReply
+from data_build.scenes.ontology import ontology
+from data_build.wording.files import BUILT_IN, read_language
+from data_build.wording.wording import (
+    SplitWording,
+    StreamWords,
+    WordingConfig,
+    finished,
+    home,
+    wording,
+)
+from soundflow.errors import UserError
+
+SPLITS = {"train": 8.0, "valid": 1.0, "test": 1.0}
+
+
+def words(split: str = "train", seed: object = 0, language: str = "en") -> StreamWords:
+    of_split = SplitWording.of(wording(), split, SPLITS)
+    return replace(of_split.stream(seed), language=language)
+
+
+def drawn(line: str, split: str, count: int, **slots: str) -> set[str]:
+    return {words(split, n).text(line, **slots) for n in range(count)}
+
+
+def test_no_text_is_in_two_splits() -> None:
+    for line in ("<transcribe_word.written>", "<quiet.spoken>", "<ask.latest>"):
+        by_split = [drawn(line, split, 150) for split in SPLITS]
+        assert all(len(texts) > 20 for texts in by_split)
+        assert len(set().union(*by_split)) == sum(map(len, by_split))
+
+
+def test_a_word_or_two_may_be_said_in_every_split() -> None:
+    assert all("Counting." in drawn("Counting.", split, 1) for split in SPLITS)
+    assert all("All right." in drawn("<quiet.reply>", split, 400) for split in SPLITS)
+
+
+def test_a_file_that_grows_moves_no_text(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("language: en\nrules:\n  quiet.spoken: |\n    Hush, (now|my dear), be still.\n")
+    shares = SplitWording.of(wording(), "train", SPLITS).shares
+    for text in drawn("<quiet.spoken>", "test", 100):
+        assert home(" ".join(text.lower().split()), shares) in SPLITS
+    more = SplitWording.of(wording((str(own),)), "test", SPLITS)
+    both = {more.stream(n).text("<quiet.spoken>") for n in range(150)}
+    assert both.isdisjoint(drawn("<quiet.spoken>", "train", 300))
+
+
+def test_a_split_of_no_weight_has_texts_of_its_own() -> None:
+    shares = SplitWording.of(wording(), "a", {"a": 1.0, "b": 0.0}).shares
+    assert shares["b"] == pytest.approx(1 / 11)
+
+
+def test_a_stream_says_the_same_whenever_it_is_built() -> None:
+    assert words(seed=3).text("<ask.latest>") == words(seed=3).text("<ask.latest>")
+    assert len({words(seed=n).text("<ask.latest>") for n in range(40)}) > 20
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_rule_of_every_language_can_be_said(language: str) -> None:
+    """Every line of every rule, with every slot that a caller may give."""
+    said = words(language=language)
+    slots = {
+        "s": said.sound("Walk, footsteps", ""), "n": said.number(2), "k": said.number(3),
+        "language": "x", "other": "y", "names": "a or b", "name": "z", "caption": "It rains.",
+        "where": "far", "pattern": "twice", "length": "long", "trend": "fading",
+        "setting": "kitchen", "first": "a", "last": "b",
+    }  # fmt: skip
+    rules = wording().languages[language].rules
+    for name in rules:
+        for n in range(20):
+            text = replace(said, key=str(n)).text(f"<{name}>", **slots)
+            assert text.strip(" ,，"), name
+            assert not set("{}<>[]|()").intersection(text), text
+            assert "  " not in text
+            assert language == "en" or not text[:1].islower() or text[0] in "xyzab", text
+
+
+def test_every_language_has_the_rules_that_builds_use() -> None:
+    english, mandarin = (set(wording().languages[code].rules) for code in ("en", "zh"))
+    public = {
+        name for name in english
+        if "." in name and not name.endswith((".do", ".order"))
+    }  # fmt: skip
+    assert public - mandarin == set()
+    assert {"describe.sound", "answer.place", "unnamed_sound", "alternatives"} <= mandarin
+
+
+def test_every_class_and_every_place_has_a_name() -> None:
+    known = ontology()
+    for code in ("en", "zh"):
+        language = wording().languages[code]
+        assert [name for name in known.classes if language.sound(name) is None] == []
+        places = [f"place.{setting.name.replace(' ', '_')}" for setting in known.settings]
+        assert [place for place in places if place not in language.rules] == []
+    for row in policy().rows.values():
+        if row.reply is not None:
+            assert words().said(row.reply).text != words(language="zh").said(row.reply).text
+
+
+def test_articles_spaces_and_capitals_are_put_in_order() -> None:
+    assert (
+        finished("a/an alarm , a/an bell. it is a/an hour", "en")
+        == "An alarm, a bell. It is an hour"
+    )
+    assert finished("a/an university and a/an one", "en") == "A university and a one"
+    assert finished("听到 三次 x 了", "zh") == "听到三次x了"
+
+
+def test_a_plain_text_of_the_recipe_stays_as_it_is() -> None:
+    reply = PlannedReply("light  on", "happy", answers=("on",))
+    assert words().said(reply) == replace(reply, plainest="light  on")
+
+
+def test_nouns_have_forms_and_numbers_are_counted() -> None:
+    said = words()
+    assert said.sound("Walk, footsteps", "").many
+    assert said.sound("Siren", "").forms["the"] == "the siren"
+    assert said.sound("flibbertigibbet", "flibbertigibbet").text == "a flibbertigibbet sound"
+    assert (said.number(2).text, said.number(2).forms["times"]) == ("two", "twice")
+    assert said.number(31).forms["times"] == "31 times"
+    assert said.language_name("de-DE") == "German"
+    assert said.listed(["a", "b", "c"]) == "a, b or c"
+
+
+def test_a_file_of_ones_own_adds_and_replaces(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "language: de\nrules:\n  ask.latest: |\n    Was war das[ eben]?\n"
+        "sounds: {Bark: ein Bellen}\n"
+        "instead:\n  ask.where: |\n    Wo bin ich?\n"
+    )
+    found = WordingConfig((str(own),), {"de": 1.0}).read()
+    german = SplitWording.of(found, "train", {"train": 1.0}).stream(1)
+    assert german.text("<ask.latest>") in ("Was war das?", "Was war das eben?")
+    assert german.text("<ask.where>") == "Wo bin ich?"
+    assert german.sound("Bark", "").text == "ein Bellen"
+    assert found.key != wording().key
+    with pytest.raises(KeyError, match=r"'de'.*ask.count"):
+        german.text("<ask.count>")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("language: en\nrules: {a: '(b'}", r"'\(b'.*not closed"),
+        ("language: en\nrules: {a: '<nothing>'}", "no rule <nothing>"),
+        ("language: en\nrules: {a: <b>, b: <a>}", "a -> b -> a"),
+        ("language: en\nruls: {}", "ruls"),
+        ("language: [", "no YAML"),
+        ("- a", "dictionary|mapping|instance"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, content: str, fault: str) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(content)
+    with pytest.raises(UserError, match=fault):
+        read_language(str(own), {})
+    with pytest.raises(UserError, match="cannot be read"):
+        read_language(str(tmp_path / "none.yaml"), {})
+
+
+def test_a_language_without_wording_is_refused() -> None:
+    with pytest.raises(UserError, match="no wording in 'fr'"):
+        WordingConfig((), {"fr": 1.0}).read()
+    assert len(BUILT_IN) == len(wording().languages)
