@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from data_build.collect.material import Seen
-from data_build.collect.traits import TRAITS
+from data_build.collect.traits import IN_A_PLACE, TRAITS
 from data_build.pools.pools import PoolsIndex
 from data_build.recipe import BuildRecipe
 from data_build.tasks.table import TASKS, Need, needs_of, needs_word_times
@@ -83,6 +83,12 @@ def split_problems(recipe: BuildRecipe, split: str, index: PoolsIndex, seen: See
             for task in trait.tasks
             if config.tasks.get(task, 0) > 0 and not seen.traits[split, name]
         ]
+    scenes = [t for t in ("chat_in_scene", "ask_about_scene") if config.tasks.get(t, 0) > 0]
+    if scenes and "sounds" in index.tables and not seen.traits[split, IN_A_PLACE]:
+        problems.append(
+            f"split {split!r} needs sounds that belong in a place for {', '.join(scenes)}: none of "
+            "its labels is in data_build/scenes/settings.tsv"
+        )
     if "cues" in needs and not index.cues:
         problems.append(f"split {split!r} needs cues: it has no clip of any cue")
     silent = any(cue.reply is None for cue in index.cues) or "benign" in index.tables

@@ -17,7 +17,7 @@ from itertools import chain
 
 from data_build.collect.candidates import candidates
 from data_build.collect.deal import Deal
-from data_build.collect.traits import traits_of
+from data_build.collect.traits import IN_A_PLACE, in_a_place, traits_of
 from data_build.drops import Drop
 from data_build.labelling.policy import Policy, judged
 from data_build.recipe import BuildRecipe
@@ -87,11 +87,11 @@ def material(
                 assert isinstance(assigned.item, Clip)
                 sounds.append((assigned.split, assigned.item))
             if len(sounds) == _JUDGED_TOGETHER:
-                yield from _judged(sounds, rules, client, needed, report)
+                yield from _judged(sounds, rules, client, needed, report, seen)
                 sounds = []
         elif assigned.is_cue or assigned.table in needed[assigned.split]:
             yield assigned
-    yield from _judged(sounds, rules, client, needed, report)
+    yield from _judged(sounds, rules, client, needed, report, seen)
 
 
 def _tables(recipe: BuildRecipe, split: str) -> frozenset[str]:
@@ -175,6 +175,7 @@ def _judged(
     client: ChatClient | None,
     needed: Mapping[str, frozenset[str]],
     report: Report,
+    seen: Seen,
 ) -> Iterator[Assigned]:
     """Sounds with their judgement; those that call for help, and those that do not, once more.
 
@@ -184,6 +185,7 @@ def _judged(
         clips = [clip for home, clip in sounds if home == split]
         for clip in judged(clips, rules, client, report):
             yield Assigned(split, "sounds", clip)
+            seen.traits[split, IN_A_PLACE] += in_a_place(clip)
             judgement = clip.judgement
             if judgement is None or "alarms" not in needed[split]:
                 continue

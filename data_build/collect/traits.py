@@ -8,7 +8,9 @@ from data_build.drops import Dropped
 from data_build.labelling.history import ROUNDS_BETWEEN
 from data_build.labelling.policy import Policy
 from data_build.records import Clip, Dialogue
+from data_build.scenes.ontology import ontology
 
+IN_A_PLACE = "in_a_place"  # of sounds that are judged
 ALARM, BENIGN, UNDECIDED = "alarm", "benign", "undecided"
 
 
@@ -47,6 +49,12 @@ def traits_of(item: Clip | Dialogue) -> list[str]:
         "long_dialogue": turns >= ROUNDS_BETWEEN,
     }
     return [name for name, true in has.items() if true]
+
+
+def in_a_place(clip: Clip) -> bool:
+    """Whether a scene can be planned around a sound: it belongs in one of the settings."""
+    found = (ontology().find(label) for label in clip.labels)
+    return any(sound is not None and ontology().placed(sound.name) for sound in found)
 
 
 def verdict_of(clip: Clip, rules: Policy) -> str:

@@ -162,11 +162,12 @@ class ChatPlanner:
         self, bag: Sequence[Annotation], rng: np.random.Generator, holding: str | None = None
     ) -> Plan:
         world = ontology()
-        question = _Question(self.client, _prompt("plan_scene.v1.md"), PLAN_SCHEMA, PLAN_STEP)
+        question = _Question(self.client, _prompt("plan_scene.v2.md"), PLAN_SCHEMA, PLAN_STEP)
         made_by = question.made_by("planner")
         textures = sorted({name for setting in world.settings for name in setting.ambient})
         variables = {
             "bag": bag,
+            "holding": holding,
             # The order is drawn, so that a bag met twice is not the same question.
             "textures": [textures[i] for i in rng.permutation(len(textures))],
             "max_duration_s": self.config.max_duration_s,

@@ -109,6 +109,10 @@ class Ontology:
         """Whether a class is one of the branches or under it, and no kind of its own there."""
         return any(self.is_a(name, b) and name in self.instances(b) for b in branches)
 
+    def placed(self, name: str) -> bool:
+        """Whether a sound belongs in any setting."""
+        return any(self.is_instance(name, setting.welcome) for setting in self.settings)
+
     def related(self, one: str, other: str) -> bool:
         """Whether one is the other or a descendant of it."""
         return self.is_a(one, other) or self.is_a(other, one)

@@ -167,6 +167,9 @@ def test_a_misspelt_label_is_refused_with_the_nearest_one(tmp_path: Path) -> Non
         ([{"path": "a.wav", "kind": "event", "label": "rain"}],
          "splits: {train: {streams: 1, tasks: {react_to_event: 1}}}\n",
          "'train' needs sounds that call for help: the intervention policy selects none"),
+        ([{"path": "a.wav", "kind": "event", "label": "geiger_counter"}],
+         "splits: {train: {streams: 1, tasks: {ask_about_scene: 1}}}\n",
+         "'train' needs sounds that belong in a place for ask_about_scene"),
         ([{"path": "a.wav", "kind": "event", "label": "rain"}],
          "splits: {train: {streams: 1, tasks: {stay_silent: 1}}}\n"
          "cues: [{name: r, label: rain, reply: Rain.}]\n", "deserves no reply"),

@@ -76,7 +76,7 @@ def test_a_plan_becomes_a_scene_that_keeps_the_rules(chat_server, tmp_path):
     assert [e.sound for e in scene.events] == ["Doorbell", "Walk, footsteps", "Rain"]
     assert scene.events[2].duration_s == scene.duration_s  # an ambient sound lasts the whole scene
     assert [a.id for a, _ in plan.unused] == ["c4"]
-    assert scene.made_by["prompt"] == read_prompt(PROMPTS / "plan_scene.v1.md").stamp()
+    assert scene.made_by["prompt"] == read_prompt(PROMPTS / "plan_scene.v2.md").stamp()
     assert planner.plan(BAG, np.random.default_rng(0)) == plan
     assert len(server.bodies) == 1  # the second time from the cache
     asked = server.bodies[0]["messages"][1]["content"]
@@ -101,6 +101,16 @@ def test_a_plan_that_breaks_a_rule_goes_back_with_what_is_wrong(fault, chat_serv
     assert len(plan.scenes) == 1
     second = server.bodies[1]["messages"][1]["content"]
     assert fault in second.split("refused")[1]
+
+
+def test_a_clip_that_a_scene_has_to_hold_is_asked_for(chat_server, tmp_path):
+    server = chat_server(lambda n, body: Say(GOOD_PLAN))
+    planner = ChatPlanner(client_of(server, tmp_path))
+    (scene,) = planner.plan(BAG, np.random.default_rng(0), "c2").scenes
+    assert "c2" in {event.source for event in scene.on("foreground")}
+    assert "Clip c2 has to be in the foreground" in server.bodies[0]["messages"][1]["content"]
+    with pytest.raises(Dropped, match="c4 has to be in the foreground"):
+        planner.plan(BAG, np.random.default_rng(0), "c4")
 
 
 def test_a_planner_that_never_learns_fails_and_does_not_hang(chat_server, tmp_path):

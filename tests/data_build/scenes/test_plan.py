@@ -104,6 +104,20 @@ def test_a_scream_has_a_cause():
     assert heard > 10
 
 
+def test_a_scene_holds_what_it_has_to_in_its_foreground():
+    held = 0
+    for name in ("Siren", "Typing", "Bark", "Typewriter", "Geiger"):
+        for seed in range(10):
+            bag = bag_of(name, "Rain", "Cough", "Waves, surf", "Cash register", "Laughter")
+            plan = RulePlanner().plan(bag, np.random.default_rng(seed), bag[0].id)
+            if name in ("Siren", "Typing", "Bark"):
+                (event,) = [e for e in plan.scenes[0].on("foreground") if e.source == bag[0].id]
+                assert event.sound == name
+                assert check(plan.scenes[0], WORLD) == ()
+                held += 1
+    assert held == 30
+
+
 def test_the_doorbell_rings_before_the_footsteps():
     met = 0
     for seed in range(40):
@@ -180,6 +194,7 @@ BROKEN = {
     "ambient length": with_event(3, duration_s=5.0),
     "duration": with_event(0, duration_s=30.0),
     "order": replace(GOOD, events=(GOOD.events[1], GOOD.events[0], *GOOD.events[2:])),
+    "order cause": with_event(1, sound="Screaming", duration_s=1.0),
     "order track": with_event(1, role="background"),
     "exclusion": replace(
         GOOD,

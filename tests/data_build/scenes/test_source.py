@@ -146,6 +146,26 @@ def test_a_scene_is_drawn_from_the_sounds_and_one_that_cannot_be_had_is_a_choice
     assert dropped.value.drop.kind == "choice"
 
 
+def test_a_scene_holds_a_sound_that_is_asked_for_and_nothing_undecided(tmp_path):
+    source = source_of(tmp_path, None)
+    source = replace(
+        source,
+        planner=RulePlanner(available=source.grounder.library.classes),
+        decided=lambda sound: sound.name != "Wind",
+    )
+    bell = next(clip for clip in source.sounds if clip.labels == ("doorbell",))
+    for i in range(8):
+        rng = np.random.default_rng(i)
+        scene = source.scene(f"s{i}", rng, [].append, replace(bell, id="mine", duration_s=2.5))
+        (held,) = [g for g in scene.grounded if g.event.source == "mine"]
+        assert (held.clip.id, held.event.role) == ("mine", "foreground")
+        planned = [g.event for g in scene.grounded if g.event.source]
+        assert not any(event.sound == "Wind" for event in planned)
+    nowhere = replace(bell, id="x", labels=("geiger_counter",))
+    with pytest.raises(Dropped):
+        source.scene("s", np.random.default_rng(0), [].append, nowhere)
+
+
 def test_damaged_clips_that_are_met_are_reported_and_nothing_else(tmp_path):
     source = source_of(tmp_path, None)
     available = source.grounder.library.classes
