@@ -17,7 +17,8 @@ numbers (torch's FakeTensorMode), and every storage it makes is counted until it
 frozen parts, adapters, the pieces of the head and the attention kernel are in it as they are.
 
 An allocator keeps some of what was freed in pieces too small to use again. `KEPT` is how much more
-than the count a pass takes for that: on a CPU as `tests/benchmarks/bench_memory.py` measures it.
+than their bytes tensors take for that: on a CPU as `tests/benchmarks/bench_memory.py` measures it,
+and only those up to 32 MiB. glibc maps larger ones by themselves and gives them back whole.
 Not in it is what the process held before, libraries above all (about 0.6 GiB).
 """
 
@@ -47,6 +48,7 @@ from soundflow.train.strategy.interface import StrategyName
 
 FP32_BYTES = 4
 KEPT = {"cpu": 1.5, "cuda": 1.1}
+_MAPPED_BYTES = {"cpu": 32 << 20, "cuda": None}  # glibc's DEFAULT_MMAP_THRESHOLD_MAX
 _DIVIDES_WEIGHTS = frozenset({"zero3", "fsdp"})
 _DIVIDES_GRADIENTS = frozenset({"zero2", "zero3", "fsdp"})
 _DIVIDES_MOMENTS = frozenset({"zero1", "zero2", "zero3", "fsdp"})
@@ -170,7 +172,7 @@ def predict(
                 gradients.append(parameter.grad)
         batch = row_batch(row, spec)
         there = [*model.parameters(), *model.buffers(), *gradients, *vars(batch).values()]
-        with _Peak(there) as peak:
+        with _Peak(there, device) as peak:
             with computing(dtype, torch.device("cpu")):
                 sums = loss_sums(model, batch)
                 loss = sums.stream + sums.reply
@@ -180,7 +182,7 @@ def predict(
     chunk_bytes = spec.front_end.n_mels * spec.time.frames_per_chunk * FP32_BYTES
     return Memory(
         **vars(between),
-        forward_backward=int(forward_backward * KEPT[device]),
+        forward_backward=forward_backward,
         features=2 * update_chunks * chunk_bytes,
     )
 
@@ -216,16 +218,18 @@ class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         held: tensors that were there before, or count elsewhere.
+        device: whose allocator it is.
 
     Attributes:
-        bytes: the most that lived at one time.
+        bytes: the most that lived at one time, with what the allocator keeps.
     """
 
-    def __init__(self, held: Iterable[object]) -> None:
+    def __init__(self, held: Iterable[object], device: Literal["cpu", "cuda"]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._known = {
             id(t.untyped_storage()) for t in held if isinstance(t, Tensor)
         }  # alive as long as the block is
+        self._kept, self._mapped_bytes = KEPT[device], _MAPPED_BYTES[device]
         self._live = 0
         self.bytes = 0
 
@@ -244,6 +248,8 @@ class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         key, n_bytes = id(storage), storage.nbytes()
+        if self._mapped_bytes is None or n_bytes <= self._mapped_bytes:
+            n_bytes = int(self._kept * n_bytes)
         if key in self._known:
             return
         self._known.add(key)

@@ -7,10 +7,12 @@ Three ways of training on the same streams with the same language model (vocabul
 padded to 4096 with the logits of all positions, as in the published code; our code with every
 stream padded to 1024; our code with packed rows. The audio tower is left out of all three. Forward
 and backward, one thread, float32, in turns within one process; times are those of the process
-itself. Packing cannot gain more over rows of 1024 than 1024 over the average length, and nothing
-at the head. Peaks come from a process for each way, above what it held with weights and gradients.
-Measured on an AMD EPYC that others used too, streams of 291 tokens on average: 64 times as fast as
-the published way, 2.9 times as fast as rows padded to 1024.
+itself. Peaks come from a process for each way, above what it held with weights and gradients.
+
+What packing can gain over rows padded to 1024 has a ceiling, which is printed from the parts of
+both: the head computes the same targets in both and gains nothing, whatever is linear in the tokens
+gains 1024 over the average length, attention more. With streams of 291 tokens and no head at all
+that is 3.5 and what attention adds; six times needs streams of about 170 tokens.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,7 +37,7 @@ from soundflow.data.config import DataConfig, DataSource
 from soundflow.data.features import StreamFeatures
 from soundflow.data.mixture import Mixture
 from soundflow.data.plan import PlannedStream, plan_update
-from soundflow.model.attention import Segments
+from soundflow.model.attention import Segments, attend
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.decoder import packed_hidden_states
 from soundflow.model.interaction import AudioInteractionModel
@@ -125,6 +128,50 @@ class Ways:
         return sum(self.packed_row.lengths)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Seconds that a row takes; ``rest`` grows with its tokens alone."""
+
+    head: float
+    attention: float
+    rest: float
+
+    @property
+    def sum(self) -> float:
+        return self.head + self.attention + self.rest
+
+    def __str__(self) -> str:
+        parts = {"head": self.head, "attention": self.attention, "the rest": self.rest}
+        return ", ".join(f"{name} {part / self.sum:.0%}" for name, part in parts.items())
+
+
+def parts_of(ways: Ways, row: Batch) -> Parts:
+    lm, width = ways.model.config.lm, ways.model.config.lm.width
+    states = torch.randn(len(row.at), width, requires_grad=True)
+    shapes = (lm.heads, lm.kv_heads, lm.kv_heads)
+    qkv = [torch.randn(len(row.ids), n, width // lm.heads, requires_grad=True) for n in shapes]
+    segments = Segments(row.starts, row.lengths)
+
+    def head_alone() -> None:
+        pieces = head_pieces(ways.model, states, row.targets)
+        torch.cat([cross_entropy(ways.model, *piece) for piece in pieces]).mean().backward()
+
+    whole = least_s(lambda: ways.model.target_loss(row).backward())
+    head = least_s(head_alone)
+    attention = lm.layers * least_s(lambda: attend(*qkv, segments).sum().backward())
+    return Parts(head, attention, whole - head - attention)
+
+
+def least_s(work: Callable[[], object], tries: int = 2) -> float:
+    """Seconds of the process."""
+    took = []
+    for _ in range(tries):
+        started = time.process_time()
+        work()
+        took.append(time.process_time() - started)
+    return min(took)
+
+
 def rss_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
@@ -169,6 +216,21 @@ def main() -> None:
         print(f"{name:10} {best[name]:8.1f} useful tokens/s, peak {peaks[name]:6.0f} MB; packed: "
               f"{best['packed'] / best[name]:.1f} times as fast, "
               f"{peaks['packed'] / peaks[name]:.2f} of the memory")  # fmt: skip
+    print_ceiling(ways)
+
+
+def print_ceiling(ways: Ways) -> None:
+    """What packing gains over rows of `FAIR`, and the most that it could."""
+    ours, one = parts_of(ways, ways.packed_row), parts_of(ways, ways.fair_rows[0])
+    n = len(ways.fair_rows)  # they differ in their targets only, which are those of the packed row
+    fair = Parts(ours.head, n * one.attention, n * one.rest)
+    tokens = sum(ways.packed_row.lengths) / (n * FAIR)
+    most = Parts(ours.head, ours.attention, fair.rest * tokens)
+    print(f"padded to {FAIR}: {fair}; packed: {ours}")
+    without_head = (fair.sum - fair.head) / (most.sum - most.head)
+    without_head = (fair.sum - fair.head) / (most.sum - most.head)
+    print(f"packing gains {fair.sum / ours.sum:.1f}, at most {fair.sum / most.sum:.1f} with this "
+          f"head and {without_head:.1f} without one")  # fmt: skip
 
 
 def cpu_name() -> str:
