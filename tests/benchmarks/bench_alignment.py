@@ -1,0 +1,246 @@
+"""How right measured word times are: as ends of words, and as the chunks of a built stream.
+
+    python tests/benchmarks/bench_alignment.py [../shared/data]
+
+Two kinds of truth. Spoken digits of one speaker, cut to their audible part and joined, have ends
+that are known; they are built into streams three times, with those times, with none (so that they
+are aligned), and spread evenly, and the replies are compared word by word. Whole sentences have no
+truth: there a Whisper is the other opinion (`base` where it is installed, else `tiny.en`), once
+for all words, once for those on which both Whispers agree to 60 ms.
+
+About four minutes on one core, nearly all of them for the Whispers.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from data_build.recipe import BuildRecipe
+from data_build.run import build
+from data_build.speech.aligners.dtw import WhisperAligner
+from data_build.speech.aligners.hmm import HmmAligner
+from data_build.speech.word_times import MEASURED_LATER_S, Float32, evenly_spread
+from soundflow.audio.level import audible_span
+from soundflow.config.load import load
+from soundflow.errors import UserError
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ, to_seconds
+from soundflow.shards.reader import ShardSet
+
+CHUNK_S = 0.4
+SENTENCES, JOINED_PER_SPEAKER = 120, 6
+# Pauses between joined digits, in seconds: none, as in fluent speech, or short ones.
+PAUSES = {"joined": (0.0, 0.02), "with pauses": (0.1, 0.5)}
+
+Ends = list[float]
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """In which chunk words come, against that in which they end."""
+
+    right: float
+    early: float
+    late: float
+
+    @staticmethod
+    def of(difference: np.ndarray[Any, Any]) -> Chunks:
+        return Chunks(
+            float((difference == 0).mean()),
+            float((difference < 0).mean()),
+            float((difference >= 2).mean()),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"right chunk {100 * self.right:5.1f} %   before the end {100 * self.early:5.1f} %   "
+            f"two or more late {100 * self.late:4.1f} %"
+        )
+
+
+def told(name: str, found: Iterable[float], true: Iterable[float], later_s: float) -> None:
+    """Errors of ends, and the chunks that they give at any phase of the chunk grid."""
+    off = np.asarray(list(found)) - np.asarray(list(true))
+    phase = np.arange(0, CHUNK_S, 0.01)[:, None]
+    chunk = np.ceil(np.round((phase + off + later_s) / CHUNK_S, 6))
+    in_chunks = Chunks.of(chunk - np.ceil(np.round(phase / CHUNK_S, 6)))
+    print(
+        f"{name:32s} {len(off):5d} words   bias {1e3 * np.median(off):+4.0f} ms   median "
+        f"{1e3 * np.median(abs(off)):3.0f}   90 % {1e3 * np.quantile(abs(off), 0.9):4.0f}   {in_chunks}"
+    )
+
+
+def joined_digits(
+    folder: Path, rows: Sequence[dict[str, Any]], pauses: str
+) -> list[dict[str, Any]]:
+    """Writes joined digits; returns their rows, with the true words."""
+    rng = np.random.default_rng(0)
+    speakers: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if "Spoken Digit" in row["source"]:
+            speakers[row["speaker"]].append(row)
+    made = []
+    for speaker, mine in sorted(speakers.items()):
+        for take in range(JOINED_PER_SPEAKER):
+            parts, words, at = list[Float32](), list[dict[str, Any]](), 0
+            for number in rng.permutation(len(mine)):
+                samples = soundfile.read(folder / mine[number]["path"], dtype="float32")[0]
+                first, end = audible_span(samples)
+                said = samples[first:end] * (0.3 / abs(samples[first:end]).max())
+                gap = np.zeros(int(rng.uniform(*PAUSES[pauses]) * SAMPLE_RATE_HZ), np.float32)
+                start_s, end_s = to_seconds(at), to_seconds(at + len(said))
+                words.append({"text": mine[number]["text"], "start": start_s, "end": end_s})
+                parts += [said, gap]
+                at += len(said) + len(gap)
+            room = 1e-4 * rng.standard_normal(at)
+            text = " ".join(word["text"] for word in words)
+            made.append({
+                "path": f"{speaker}-{take}.wav", "kind": "speech", "text": text, "language": "en",
+                "licence": "CC-BY-SA-4.0", "words": words,
+                "samples": np.concatenate(parts) + room.astype(np.float32),
+            })  # fmt: skip
+    return made
+
+
+def ends(words: Sequence[Any] | None) -> Ends | None:
+    return None if words is None else [word.end_s for word in words]
+
+
+def of_joined_digits(rows: list[dict[str, Any]], name: str) -> None:
+    aligner, found, even, true, lost = HmmAligner(), Ends(), Ends(), Ends(), 0
+    for row in rows:
+        aligned = ends(aligner.align(row["samples"], row["text"], "en"))
+        if aligned is None:
+            lost += 1
+            continue
+        found += aligned
+        even += [word.end_s for word in evenly_spread(row["samples"], row["text"], "en")]
+        true += [word["end"] for word in row["words"]]
+    print(f"-- digits, {name}: known ends; {lost} of {len(rows)} not aligned")
+    told("pocketsphinx", found, true, MEASURED_LATER_S)
+    told("even", even, true, 0.0)
+
+
+def in_streams(rows: list[dict[str, Any]], folder: Path, name: str) -> None:
+    """The same streams with true, measured and even word times: chunks of every word."""
+    by_times = {
+        "true": None,
+        "pocketsphinx": {"en": "pocketsphinx"},
+        "even": {"xx": "pocketsphinx"},
+    }
+    said: dict[str, dict[str, list[int]]] = {}
+    for times, aligners in by_times.items():
+        place = folder / times
+        place.mkdir(parents=True)
+        with (place / "manifest.jsonl").open("w") as manifest:
+            for row in rows:
+                soundfile.write(place / row["path"], row["samples"], SAMPLE_RATE_HZ)
+                kept = {k: v for k, v in row.items() if k != "samples"}
+                if aligners is not None:
+                    del kept["words"]
+                manifest.write(json.dumps(kept) + "\n")
+        recipe = place / "recipe.yaml"
+        recipe.write_text(json.dumps({
+            "output": str(place / "data"), "workers": 1, "max_dropped_share": 1.0,
+            "sources": [{"corpus": "manifest", "root": str(place)}],
+            "splits": {"train": {"streams": 60, "tasks": {"transcribe_words": 1.0}}},
+            "tasks": {"transcription": {"utterances": [1, 1]}},
+            "speech": {"aligners": aligners or {}, "allow_even": True},
+        }))  # fmt: skip
+        build(load(recipe, BuildRecipe))
+        shards = ShardSet(place / "data" / "train")
+        said[times] = {}
+        for position in range(len(shards)):
+            record = shards.read(position).record
+            (item, *_) = [i for i in record.items if i.text and i.what == "speech"]
+            chunks = {reply.chunk: reply.text for reply in record.replies}
+            said[times][f"{record.id} {item.text} {item.start_samples}"] = [
+                chunk for chunk in item.reply_chunks for _ in chunks[chunk].split()
+            ]
+    print(f"-- digits, {name}: built streams, after TFJP")
+    for times in ("pocketsphinx", "even"):
+        both = said["true"].keys() & said[times].keys()
+        off = [
+            there - here
+            for key in both
+            for here, there in zip(said["true"][key], said[times][key], strict=True)
+        ]
+        print(
+            f"{times:32s} {len(off):5d} words of {len(both)} streams   {Chunks.of(np.asarray(off))}"
+        )
+
+
+def of_sentences(rows: Sequence[dict[str, Any]], folder: Path) -> None:
+    spoken = [r for r in rows if r["kind"] == "speech" and r.get("language") == "en"]
+    several = [r for r in spoken if len(r["text"].split()) > 2]
+    chosen = several[:: max(1, len(several) // SENTENCES)]
+    clips = [soundfile.read(folder / r["path"], dtype="float32")[0] for r in chosen]
+    started = time.process_time()
+    found = [
+        ends(HmmAligner().align(x, r["text"], "en")) for x, r in zip(clips, chosen, strict=True)
+    ]
+    speed = sum(map(len, clips)) / SAMPLE_RATE_HZ / (time.process_time() - started)
+    lost = sum(one is None for one in found)
+    print(
+        f"-- sentences: {len(chosen)} recordings, {lost} not aligned; pocketsphinx is {speed:.0f} "
+        "times real time"
+    )
+    other: dict[str, list[Ends | None]] = {}
+    for model in ("base", "tiny.en"):
+        try:
+            whisper = WhisperAligner(model)
+        except UserError as error:
+            print(f"{model}: {error.message}")
+            continue
+        other[model] = [
+            ends(whisper.align(x, r["text"], "en")) for x, r in zip(clips, chosen, strict=True)
+        ]
+    for model, theirs in other.items():
+        pairs = _pairs(found, theirs)
+        told(f"pocketsphinx against {model}", *zip(*pairs, strict=True), MEASURED_LATER_S)
+    if len(other) == 2:
+        sure = [
+            (mine, (a + b) / 2)
+            for one, two, three in zip(found, *other.values(), strict=True)
+            if one and two and three and len(one) == len(two) == len(three)
+            for mine, a, b in zip(one, two, three, strict=True)
+            if abs(a - b) <= 0.06
+        ]
+        told("where both Whispers agree", *zip(*sure, strict=True), MEASURED_LATER_S)
+        told("tiny.en against base", *zip(*_pairs(*reversed(other.values())), strict=True), 0.0)
+    even = [ends(evenly_spread(x, r["text"], "en")) for x, r in zip(clips, chosen, strict=True)]
+    told("even against pocketsphinx", *zip(*_pairs(even, found), strict=True), 0.0)
+
+
+def _pairs(one: list[Ends | None], other: list[Ends | None]) -> list[tuple[float, float]]:
+    return [
+        pair
+        for mine, theirs in zip(one, other, strict=True)
+        if mine and theirs and len(mine) == len(theirs)
+        for pair in zip(mine, theirs, strict=True)
+    ]
+
+
+def main() -> None:
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    for name in PAUSES:
+        joined = joined_digits(folder, rows, name)
+        of_joined_digits(joined, name)
+        with tempfile.TemporaryDirectory() as place:
+            in_streams(joined, Path(place), name)
+    of_sentences(rows, folder)
+
+
+if __name__ == "__main__":
+    main()
