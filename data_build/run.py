@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from data_build.audit.audit import audit, build_measures, built_split
+from data_build.audit.recognised import Recognisers
 from data_build.collect.collect import Collected, collect, collected_before
 from data_build.collect.feasible import REMEDY
 from data_build.context import MATERIAL, BuildContext, build_context
@@ -42,7 +44,7 @@ from soundflow.shards.sidecar import ShardInfo
 from soundflow.shards.writer import INDEX_NAME, finished_shard, write_index, write_shard
 
 Progress = Callable[[str, int, int], None]
-DROPS_FILE = "drops.jsonl"
+DROPS_FILE, AUDIT_FILE = "drops.jsonl", "audit.json"
 _REASONS_SHOWN, _REASON_LETTERS = 3, 160
 
 
@@ -159,6 +161,11 @@ def finish(
         write_index(output / split, spec, infos)
         self_check(output / split, context.vocabulary)
 
+    # Without recognisers: this takes seconds, not the time of another build.
+    taken = build_measures(recipe.audit, context.policy, context.vocabulary, Recognisers())
+    folders = [output / split for split in recipe.splits]
+    card = audit(str(output), map(built_split, folders), taken, recipe.audit.sampled)
+
     splits = {
         split: SplitSummary.of(statistics[split], sum(i.n_bytes for i in infos), spec.time)
         for split, infos in by_split.items()
@@ -166,10 +173,11 @@ def finish(
     summary = summarise(
         splits, collected, drops, (len(made), len(shards) - len(made)),
         spec.time.seconds(sum(e.n_samples for job in made for e in shards[job].samples)),
-        time.monotonic() - started,
+        time.monotonic() - started, card.missed,
     )  # fmt: skip
     write_text(output / "summary.json", json.dumps(asdict(summary), indent=1))
-    write_documents(recipe, summary, merged(statistics.values()), by_split, spec)
+    write_text(output / AUDIT_FILE, json.dumps(card.to_json(), indent=1))
+    write_documents(recipe, summary, merged(statistics.values()), by_split, card, spec)
     return summary
 
 

@@ -97,17 +97,26 @@ def _build_data(commands: _Commands) -> None:
 
 def _audit(commands: _Commands) -> None:
     audit = _command(
-        commands, "audit", "measure whether built data is true",
-        "Reads every stream of a finished build and prints a scorecard: contradictory labels, "
-        "alarms that are answered only sometimes, replies before their evidence, events without a "
-        "sound, tokens that do not say what the record says, variety, lengths and levels. Exits "
-        "with 2 if a figure misses its limit; limits are in the recipe, under audit.",
+        commands, "audit", "measure whether data is true",
+        "Prints the scorecard of a finished build, or of conversations in the form of "
+        "StreamAudio-2M: contradictory labels, alarms that are answered only sometimes, replies "
+        "before their evidence, events without a sound, tokens that do not say what the record "
+        "says, leaks between splits, variety, lengths, levels, emotions. It reads every record, "
+        "and listens to audit.sampled streams of each split. Where speech.asr_models names a "
+        "recogniser, audit.recognised utterances of each task give the word error rate in the mix, "
+        "by task and SNR, and a second opinion on word times. Exits with 2 if a figure misses its "
+        "limit; limits are in the recipe, under audit. A build writes the same, without a "
+        "recogniser, to its report.",
         "soundflow audit runs/quickstart/data",
         "soundflow audit runs/quickstart/data audit.contradictions=0.001 --json",
+        "soundflow audit runs/build/real_time_asr speech.asr_models.en=tiny.en",
+        "soundflow audit downloads/StreamAudio-2M audit.leaks=0.01",
     )  # fmt: skip
-    audit.add_argument("data", metavar="DATA", help="the output folder of a build")
     audit.add_argument(
-        "overrides", nargs="*", default=[], metavar="audit.KEY=SHARE", help="limits to change"
+        "data", metavar="DATA", help="the output folder of a build, or a folder with *.jsonl"
+    )
+    audit.add_argument(
+        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="settings to change"
     )
     _json(audit, "print the scorecard as JSON")
 

@@ -1,9 +1,10 @@
-"""Audits a finished build from its shards: every measure over every stream, once."""
+"""Audits a finished corpus: every measure over its streams, once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from data_build.audit.contradictions import AlarmsAnswered, Contradictions
 from data_build.audit.evidence import EarlyReplies, InaudibleEvents, NameableNoise
 from data_build.audit.leaks import Leaks
 from data_build.audit.limits import AuditLimits
-from data_build.audit.measure import AuditedStream, Figure, Measure
+from data_build.audit.measure import AuditedSplit, AuditedStream, Figure, Measures
+from data_build.audit.recognised import Recognisers, recognised
 from data_build.audit.round_trip import RoundTrip
-from data_build.audit.variety import DistinctTexts, Shapes
+from data_build.audit.variety import DistinctTexts, Emotions, Levels, Shapes
 from data_build.labelling.policy import Policy
 from data_build.tokenize import Vocabulary
 from soundflow.errors import UserError
@@ -31,61 +33,83 @@ class Scorecard:
     figures: tuple[Figure, ...]
 
     @property
+    def missed(self) -> tuple[str, ...]:
+        """The names of the figures that miss their limit."""
+        return tuple(figure.name for figure in self.figures if not figure.passed)
+
+    @property
     def passed(self) -> bool:
-        return all(figure.passed for figure in self.figures)
+        return not self.missed
 
     def to_json(self) -> dict[str, Any]:
         figures = [{**asdict(figure), "passed": figure.passed} for figure in self.figures]
         return {**asdict(self), "passed": self.passed, "figures": figures}
 
 
-def measures(limits: AuditLimits, policy: Policy, vocabulary: Vocabulary) -> list[Measure]:
-    """Everything that an audit measures."""
-    return [
-        Contradictions(limits),
-        AlarmsAnswered(limits, policy),
-        EarlyReplies(limits),
-        InaudibleEvents(limits),
-        NameableNoise(limits),
-        Leaks(limits),
-        RoundTrip(limits, vocabulary),
-        Shapes(),
-        DistinctTexts(),
-    ]
+def build_measures(
+    limits: AuditLimits, policy: Policy, vocabulary: Vocabulary, recognisers: Recognisers
+) -> Measures:
+    """Everything that can be measured of a finished build."""
+    return Measures(
+        (
+            Contradictions(limits),
+            AlarmsAnswered(limits, policy),
+            EarlyReplies(limits),
+            NameableNoise(limits),
+            Leaks(limits),
+            Shapes(),
+            Emotions(),
+            DistinctTexts(),
+        ),
+        (
+            InaudibleEvents(limits),
+            RoundTrip(limits, vocabulary),
+            Levels(),
+            *recognised(limits, recognisers),
+        ),
+    )
+
+
+def published_measures(limits: AuditLimits, recognisers: Recognisers) -> Measures:
+    """What can be measured of published conversations, which name no sounds and hold no tokens."""
+    return Measures(
+        (Contradictions(limits), Leaks(limits), Shapes(), Emotions(), DistinctTexts()),
+        (InaudibleEvents(limits), Levels(), *recognised(limits, recognisers)),
+    )
 
 
 def audit(
-    data: Path | Url,
-    taken: Iterable[Measure],
+    data: str,
+    splits: Iterable[AuditedSplit],
+    measures: Measures,
+    sampled: int,
     tell: Callable[[str, int, int], None] | None = None,
-    named: Iterable[str] = (),
 ) -> Scorecard:
-    """Reads every stream of a build.
+    """Looks at every stream of a corpus.
 
     Args:
-        data: the output of a build, or one split of it.
+        data: names the corpus.
+        sampled: of at most so many streams of each split, evenly chosen, samples are read too.
         tell: is told the split, how many of its streams are read, and how many it has.
-        named: the splits of a build in a store, which need not be able to list them.
 
     Raises:
-        UserError: if ``data`` holds no finished split, or a shard is damaged.
+        UserError: if a file is damaged.
     """
-    taken, streams = list(taken), dict[str, int]()
-    for folder in splits(data) if isinstance(data, Path) else [data / name for name in named]:
-        shards = ShardSet(folder)
-        streams[folder.name] = len(shards)
-        for position in range(len(shards)):
-            stream = AuditedStream(folder.name, shards.read(position), shards.spec)
-            for measure in taken:
+    counts = dict[str, int]()
+    for split in splits:
+        counts[split.name] = split.count
+        every = max(1, -(-split.count // sampled)) if sampled else split.count + 1
+        for position, stream in enumerate(split.streams):
+            chosen = sampled > 0 and position % every == 0
+            for measure in (*measures.of_records, *(measures.of_samples if chosen else ())):
                 measure.add(stream)
             if tell is not None:
-                tell(folder.name, position + 1, len(shards))
-    figures = tuple(figure for measure in taken for figure in measure.figures())
-    return Scorecard(str(data), streams, figures)
+                tell(split.name, position + 1, split.count)
+    return Scorecard(data, counts, tuple(measures.figures()))
 
 
-def splits(data: Path) -> list[Path]:
-    """The finished splits in a folder.
+def finished_splits(data: Path) -> list[Path]:
+    """The folders of the finished splits in the output of a build; or that of the one split.
 
     Raises:
         UserError: if there is none.
@@ -95,3 +119,17 @@ def splits(data: Path) -> list[Path]:
     if not found:
         raise UserError(f"{data}: holds no finished split", "name the output folder of a build")
     return found
+
+
+def built_split(folder: Path | Url) -> AuditedSplit:
+    """One finished split.
+
+    Raises:
+        UserError: if it is not finished.
+    """
+    shards = ShardSet(folder)
+    streams = (
+        AuditedStream(folder.name, shards.record(at), shards.spec, partial(shards.read, at))
+        for at in range(len(shards))
+    )
+    return AuditedSplit(folder.name, len(shards), streams)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pydantic.dataclasses import dataclass
 
-from soundflow.config.settings import SETTINGS, Fraction
+from soundflow.config.settings import SETTINGS, Count, Fraction
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class AuditLimits:
-    """What a corpus must reach; each is a share.
+    """What a corpus must reach; each limit is a share.
 
     Attributes:
+        sampled: so many streams of each split, evenly chosen, are listened to: for levels,
+            audibility and tokens. Every record is read in any case.
+        recognised: utterances of each task, and of each SNR, that a recogniser and a second aligner
+            hear, where the recipe names them (``speech.asr_models``).
         contradictions: contexts that are answered in one stream and not in another, or answered
             otherwise by tasks of another ability.
         alarms_answered: sounds that the intervention policy answers and that are answered.
@@ -22,8 +26,12 @@ class AuditLimits:
             text or translation with another split.
         shared_speakers: the same, of speakers; 1 where a corpus has too few of them.
         round_trip_faults: streams whose tokens do not say what the record says.
+        mix_wer: word error rate of what is said in the streams, over all that was recognised.
+        early_words: words that are written before the second aligner hears them end.
     """
 
+    sampled: Count = 200
+    recognised: Count = 20
     contradictions: Fraction = 0.0
     alarms_answered: Fraction = 1.0
     early_replies: Fraction = 0.0
@@ -32,3 +40,5 @@ class AuditLimits:
     leaks: Fraction = 0.0
     shared_speakers: Fraction = 0.0
     round_trip_faults: Fraction = 0.0
+    mix_wer: Fraction = 1.0
+    early_words: Fraction = 1.0

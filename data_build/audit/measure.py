@@ -1,13 +1,14 @@
 """A measure of a finished corpus, and the figures that it gives.
 
 A further measure is a module of this folder: a class that looks at one stream after another, and a
-line in `data_build.audit.audit.measures`.
+line in `data_build.audit.audit`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 from soundflow.protocol.spec import StreamSpec
@@ -20,6 +21,10 @@ class Limit:
 
     kind: Literal["at_most", "at_least"]
     value: float
+
+    @property
+    def words(self) -> str:
+        return f"{self.kind.replace('_', ' ')} {self.value:g}"
 
     def holds(self, figure: float) -> bool:
         return figure <= self.value if self.kind == "at_most" else figure >= self.value
@@ -43,21 +48,32 @@ class Figure:
     examples: tuple[str, ...] = ()
 
     @property
+    def shown(self) -> str:
+        """The value with its unit."""
+        whole = self.value == int(self.value)
+        return f"{f'{self.value:g}' if whole else f'{self.value:.3f}'} {self.unit}".strip()
+
+    @property
     def passed(self) -> bool:
         return self.limit is None or self.limit.holds(self.value)
 
 
 @dataclass(frozen=True)
 class AuditedStream:
-    """A stream of a split, as it lies on disk."""
+    """A stream of a split, as it lies on disk.
+
+    Attributes:
+        read: reads its samples and tokens (a published conversation has no tokens).
+    """
 
     split: str
-    sample: StreamSample
+    record: StreamRecord
     spec: StreamSpec
+    read: Callable[[], StreamSample]
 
-    @property
-    def record(self) -> StreamRecord:
-        return self.sample.record
+    @cached_property
+    def sample(self) -> StreamSample:
+        return self.read()
 
     @property
     def name(self) -> str:
@@ -72,6 +88,33 @@ class Measure(Protocol):
 
     def figures(self) -> Iterator[Figure]:
         """The figures over all streams so far."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What an audit measures.
+
+    Attributes:
+        of_records: look at the record of every stream.
+        of_samples: also read samples or tokens, so they look at some streams of each split.
+    """
+
+    of_records: Sequence[Measure]
+    of_samples: Sequence[Measure] = ()
+
+    def figures(self) -> Iterator[Figure]:
+        """Of all measures, in their order."""
+        for measure in (*self.of_records, *self.of_samples):
+            yield from measure.figures()
+
+
+@dataclass(frozen=True)
+class AuditedSplit:
+    """A split, or a file of a published corpus: ``count`` streams in order."""
+
+    name: str
+    count: int
+    streams: Iterable[AuditedStream]
 
 
 def in_order(record: StreamRecord) -> list[MixedItem]:

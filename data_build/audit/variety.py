@@ -59,11 +59,10 @@ class DistinctTexts:
 
 
 class Shapes:
-    """Length, level, turns and silence of the streams."""
+    """Length, turns and silence of the streams."""
 
     def __init__(self) -> None:
         self._seconds: list[float] = []
-        self._levels_db: list[float] = []
         self._turns: list[int] = []
         self._system = 0
 
@@ -72,7 +71,6 @@ class Shapes:
         if record.kind != "online":
             return
         self._seconds.append(stream.spec.time.seconds(record.n_samples))
-        self._levels_db.append(float(db(active_power(stream.sample.audio()))))
         self._turns.append(len(record.replies))
         self._system += bool(record.system)
 
@@ -81,11 +79,40 @@ class Shapes:
             return
         n = len(self._seconds)
         yield Figure("mean length", float(np.mean(self._seconds)), "s", None, f"{n} streams")
-        low, middle, high = np.percentile(self._levels_db, (5, 50, 95))
-        of = f"5 %: {low:.1f}, 95 %: {high:.1f}"
-        yield Figure("median level", float(middle), "dBFS", None, of)
         several = sum(3 <= turns <= 15 for turns in self._turns)
         yield Figure("streams of 3 to 15 replies", several / n, "", None, f"{n} streams")
         none = sum(turns == 0 for turns in self._turns)
         yield Figure("streams without a reply", none / n, "", None, f"{n} streams")
         yield Figure("streams with a written instruction", self._system / n, "", None, "")
+
+
+class Levels:
+    """Level of the streams: the power of their audible parts."""
+
+    def __init__(self) -> None:
+        self._levels_db: list[float] = []
+
+    def add(self, stream: AuditedStream) -> None:
+        if stream.record.kind == "online":
+            self._levels_db.append(float(db(active_power(stream.sample.audio()))))
+
+    def figures(self) -> Iterator[Figure]:
+        if self._levels_db:
+            low, middle, high = np.percentile(self._levels_db, (5, 50, 95))
+            of = f"{len(self._levels_db)} streams; 5 %: {low:.1f}, 95 %: {high:.1f}"
+            yield Figure("median level", float(middle), "dBFS", None, of)
+
+
+class Emotions:
+    """Shares of the emotions among the replies."""
+
+    def __init__(self) -> None:
+        self._emotions: Counter[str] = Counter()
+
+    def add(self, stream: AuditedStream) -> None:
+        self._emotions.update(reply.emotion for reply in stream.record.replies)
+
+    def figures(self) -> Iterator[Figure]:
+        n = self._emotions.total()
+        for emotion, count in self._emotions.most_common():
+            yield Figure(f"emotion {emotion}", count / n, "", None, f"{count} of {n} replies")

@@ -82,6 +82,7 @@ def _mixed(item: Item, placed: Placed, gain_db: float, reply_chunks: tuple[int, 
         end_samples=placed.end_samples,
         speaker=item.clip.speaker,
         text=item.clip.text,
+        language=item.clip.language,
         reply_chunks=reply_chunks,
         hit_limit=report.hit_limit if report else None,
     )

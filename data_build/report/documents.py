@@ -20,6 +20,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from omegaconf import OmegaConf
 
+from data_build.audit.audit import Scorecard
 from data_build.recipe import BuildRecipe
 from data_build.report.page import by_licence, write_report
 from data_build.report.summary import BuildSummary
@@ -41,6 +42,7 @@ def write_documents(
     summary: BuildSummary,
     statistics: Statistics,
     shards: Mapping[str, Sequence[ShardInfo]],
+    card: Scorecard,
     spec: StreamSpec,
 ) -> None:
     """Writes all four.
@@ -48,6 +50,7 @@ def write_documents(
     Args:
         statistics: of all shards.
         shards: split -> its shards.
+        card: of the audit.
 
     Raises:
         UserError: if the output cannot be written.
@@ -57,7 +60,7 @@ def write_documents(
     write_text(output / MANIFEST_FILE, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     write_text(output / CREDITS_FILE, credits_of(statistics.clips))
     write_text(output / CARD_FILE, data_card(recipe, manifest, statistics))
-    write_report(recipe, summary, statistics, spec)
+    write_report(recipe, summary, statistics, card, spec)
 
 
 def manifest_of(

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from data_build.audit.audit import Scorecard
 from data_build.recipe import BuildRecipe
+from data_build.report.audited import audit_section
 from data_build.report.streams import figures
 from data_build.report.summary import BuildSummary
 from data_build.report.tfjp import pictures
@@ -27,7 +29,11 @@ _MOST_REASONS = 30
 
 
 def write_report(
-    recipe: BuildRecipe, summary: BuildSummary, statistics: Statistics, spec: StreamSpec
+    recipe: BuildRecipe,
+    summary: BuildSummary,
+    statistics: Statistics,
+    card: Scorecard,
+    spec: StreamSpec,
 ) -> Path:
     """Draws the report of a finished build into its output folder.
 
@@ -46,6 +52,7 @@ def write_report(
             "assistant speaks. Click into a stream to play it from there.",
             figures(output, list(recipe.splits), recipe.intervention_policy()),
         ),
+        audit_section(card),
         *_tfjp(recipe, statistics),
         _drops(recipe, summary),
         _sources(statistics),

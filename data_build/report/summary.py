@@ -53,6 +53,7 @@ class BuildSummary:
         clips: in the tables of all splits.
         missing: "split/cue" of the cues without a clip in a split.
         notes: what a user of the data should know.
+        missed: figures of the audit that miss their limit.
         seconds: wall-clock time of this run; shards that existed already take none.
         speed: seconds of stream made a second, over the shards made in this run.
         bytes_per_hour: of the shards, per hour of stream.
@@ -63,6 +64,7 @@ class BuildSummary:
     clips: int
     missing: tuple[str, ...]
     notes: tuple[str, ...]
+    missed: tuple[str, ...]
     shards_made: int
     shards_kept: int
     seconds: float
@@ -85,12 +87,14 @@ def summarise(
     shards: tuple[int, int],
     made_s: float,
     seconds: float,
+    missed: tuple[str, ...],
 ) -> BuildSummary:
     """The summary of a finished build.
 
     Args:
         shards: how many were made in this run, and kept from earlier ones.
         made_s: seconds of stream made in this run, which took ``seconds``.
+        missed: figures of the audit that miss their limit.
     """
     made, kept = shards
     hours = sum(s.hours for s in splits.values())
@@ -100,6 +104,7 @@ def summarise(
         clips=collected.clips,
         missing=collected.missing,
         notes=collected.notes,
+        missed=missed,
         shards_made=made,
         shards_kept=kept,
         seconds=round(seconds, 2),

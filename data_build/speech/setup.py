@@ -94,18 +94,26 @@ def make_renderer(config: SpeechConfig, clips: ClipCache, rewriter: Rewriter) ->
     Raises:
         UserError: if a package or a folder that the recipe names is not there.
     """
-    asr_models = {
-        primary_language(language): _asr_model(name, config)
-        for language, name in config.asr_models.items()
-    }
     named = dict.fromkeys(voice.split(":", 1)[0] for voice in config.pool.voices)
     return Renderer(
         engines={name: make_engine(name, config) for name in named},
         cache=clips,
         rewriter=rewriter,
-        asr_models=asr_models,
+        asr_models=make_asr_models(config),
         gate=config.gate,
     )
+
+
+def make_asr_models(config: SpeechConfig) -> dict[str, AsrModel]:
+    """Language code -> its ASR model.
+
+    Raises:
+        UserError: if a package or a folder that the recipe names is not there.
+    """
+    return {
+        primary_language(language): _asr_model(name, config)
+        for language, name in config.asr_models.items()
+    }
 
 
 def make_engine(name: str, config: SpeechConfig) -> SpeechEngine:
@@ -148,6 +156,22 @@ def make_aligners(config: SpeechConfig) -> dict[str, Aligner]:
     """
     return {
         primary_language(language): _aligner(name) for language, name in config.aligners.items()
+    }
+
+
+def second_aligners(config: SpeechConfig) -> dict[str, Aligner]:
+    """Language code -> the Whisper that the recipe names for it, where it is not its aligner.
+
+    Raises:
+        UserError: if a package or a folder that the recipe names is not there.
+    """
+    first = {primary_language(code): name for code, name in config.aligners.items()}
+    return {
+        primary_language(code): WhisperAligner(name)
+        for code, name in config.asr_models.items()
+        if name != "http"
+        and not name.startswith("transformers:")
+        and name != first.get(primary_language(code))
     }
 
 

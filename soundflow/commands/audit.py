@@ -1,49 +1,115 @@
-"""`soundflow audit DATA`."""
+"""`soundflow audit DATA`: of a build, or of published conversations."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import OmegaConf
+from pydantic.dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from data_build.audit.audit import Scorecard, audit, measures
-from data_build.audit.measure import Figure
+from data_build.audit.audit import (
+    Scorecard,
+    audit,
+    build_measures,
+    built_split,
+    finished_splits,
+    published_measures,
+)
+from data_build.audit.limits import AuditLimits
+from data_build.audit.published import published_splits
+from data_build.audit.recognised import Recognisers
 from data_build.recipe import BuildRecipe
+from data_build.speech.setup import SpeechConfig, make_asr_models, second_aligners
 from data_build.tokenize import read_vocabulary
 from soundflow.commands.progress import stages
-from soundflow.config.load import build, changed, load
+from soundflow.config.load import build, changed, load, tree_of
+from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 from soundflow.logs import OUT
 from soundflow.shards.address import Url, open_address
 from soundflow.shards.store import store_of
 
 RECIPE = "recipe.yaml"  # written by the build beside its splits
+REMEDY = "name the output folder of a build, or a folder in the form of StreamAudio-2M"
+Tell = Callable[[str, int, int], None]
 
 
 def run(args: argparse.Namespace) -> None:
     data = open_address(args.data)
-    recipe = _recipe(data, args.overrides)
-    vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
-    taken = measures(recipe.audit, recipe.intervention_policy(), vocabulary)
     with stages() as tell:
-        card = audit(data, taken, tell, sorted(recipe.splits))
+        recipe = _recipe(data, args.overrides)
+        if recipe is not None:
+            card = _of_build(data, recipe, tell)
+        else:
+            card = _of_published(_conversations(data), args.overrides, tell)
     if args.json:
         print(json.dumps(card.to_json(), indent=1))
     else:
         show(card)
-    missed = [figure.name for figure in card.figures if not figure.passed]
-    if missed:
+    if card.missed:
         raise UserError(
-            f"{data}: {len(missed)} of its figures miss their limit: {', '.join(missed)}",
+            f"{data}: {len(card.missed)} of its figures miss their limit: {', '.join(card.missed)}",
             "the examples name the streams; a limit is set by audit.KEY=SHARE",
         )
     if not args.json:
         OUT.print("every figure with a limit keeps it")
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class PublishedAudit:
+    """Settings for conversations that no recipe of ours made; as in a recipe."""
+
+    audit: AuditLimits = field(default_factory=AuditLimits)
+    speech: SpeechConfig = field(default_factory=lambda: SpeechConfig(asr_models={}))
+
+
+def _recipe(data: Path | Url, overrides: list[str]) -> BuildRecipe | None:
+    """The recipe of a build, in it or beside the split; None if there is none."""
+    if isinstance(data, Url):
+        where, text = str(data / RECIPE), store_of(data).read(RECIPE).decode()
+        tree = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text)))
+        return build(BuildRecipe, changed(tree, overrides, where), where)
+    path = next((p for p in (data / RECIPE, data.parent / RECIPE) if p.is_file()), None)
+    return load(path, BuildRecipe, overrides) if path else None
+
+
+def _of_build(data: Path | Url, recipe: BuildRecipe, tell: Tell) -> Scorecard:
+    vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
+    recognisers = _recognisers(recipe.speech)
+    taken = build_measures(recipe.audit, recipe.intervention_policy(), vocabulary, recognisers)
+    folders: Sequence[Path | Url]
+    if isinstance(data, Url):  # a store need not be able to list its splits
+        folders = [data / name for name in sorted(recipe.splits)]
+    else:
+        folders = finished_splits(data)
+    return audit(str(data), map(built_split, folders), taken, recipe.audit.sampled, tell)
+
+
+def _conversations(data: Path | Url) -> Path:
+    """A folder with conversations, or a file of them."""
+    if isinstance(data, Url) or not data.exists():
+        raise UserError(f"{data}: no such folder", REMEDY)
+    if data.is_dir() and not list(data.glob("*.jsonl")):
+        raise UserError(f"{data}: holds neither {RECIPE} nor *.jsonl", REMEDY)
+    return data
+
+
+def _of_published(data: Path, overrides: list[str], tell: Tell) -> Scorecard:
+    settings = build(PublishedAudit, tree_of(overrides, "audit"), "audit")
+    splits = published_splits(data, read_vocabulary("tiny").spec)
+    taken = published_measures(settings.audit, _recognisers(settings.speech))
+    return audit(str(data), splits, taken, settings.audit.sampled, tell)
+
+
+def _recognisers(speech: SpeechConfig) -> Recognisers:
+    return Recognisers(make_asr_models(speech), second_aligners(speech))
 
 
 def show(card: Scorecard) -> None:
@@ -54,34 +120,9 @@ def show(card: Scorecard) -> None:
         table.add_column(column, justify="right" if column == "value" else "left")
     for figure in card.figures:
         style = "" if figure.passed else "bold red"
-        table.add_row(figure.name, Text(_value(figure), style), _limit(figure), figure.of)
+        limit = figure.limit.words if figure.limit else ""
+        table.add_row(figure.name, Text(figure.shown, style), limit, figure.of)
     OUT.print(table)
     for figure in card.figures:
         for example in figure.examples:
             OUT.print(f"  {figure.name}: {example}", soft_wrap=True, markup=False)
-
-
-def _recipe(data: Path | Url, overrides: list[str]) -> BuildRecipe:
-    """The recipe of a build: beside its splits."""
-    if isinstance(data, Url):
-        where, text = str(data / RECIPE), store_of(data).read(RECIPE).decode()
-        tree = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text)))
-        return build(BuildRecipe, changed(tree, overrides, where), where)
-    path = next((p for p in (data / RECIPE, data.parent / RECIPE) if p.is_file()), None)
-    if not data.exists():
-        raise UserError(f"{data}: no such folder", "name the output folder of a build")
-    if path is None:
-        raise UserError(f"{data}: has no {RECIPE}", "name the output folder of a build")
-    return load(path, BuildRecipe, overrides)
-
-
-def _value(figure: Figure) -> str:
-    number = f"{figure.value:g}" if figure.value == int(figure.value) else f"{figure.value:.3f}"
-    return f"{number} {figure.unit}".strip()
-
-
-def _limit(figure: Figure) -> str:
-    if figure.limit is None:
-        return ""
-    words = figure.limit.kind.replace("_", " ")
-    return f"{words} {figure.limit.value:g}"

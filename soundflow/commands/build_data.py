@@ -15,7 +15,7 @@ from data_build.recipe import BuildRecipe
 from data_build.report.documents import CARD_FILE, CREDITS_FILE, MANIFEST_FILE
 from data_build.report.page import REPORT_FILE
 from data_build.report.summary import BuildSummary
-from data_build.run import DROPS_FILE, build_part, rebuild
+from data_build.run import AUDIT_FILE, DROPS_FILE, build_part, rebuild
 from data_build.sources.source import ALL_ROWS, WorkerShard
 from soundflow.atomic import remove_abandoned
 from soundflow.commands.progress import stages
@@ -28,7 +28,7 @@ from soundflow.output import Output, claim
 SHOWN_REASONS = 5
 # What a build writes at the top of its output, beside its splits.
 NAMES = (
-    "recipe.yaml", DROPS_FILE, "summary.json", "only", MATERIAL, CACHE,
+    "recipe.yaml", DROPS_FILE, "summary.json", AUDIT_FILE, "only", MATERIAL, CACHE,
     REPORT_FILE, MANIFEST_FILE, CREDITS_FILE, CARD_FILE,
 )  # fmt: skip
 
@@ -108,6 +108,12 @@ def show(summary: BuildSummary, output: str) -> None:
     OUT.print(tasks)
     for note in summary.notes:
         OUT.print(note, soft_wrap=True)
+    if summary.missed:
+        OUT.print(
+            f"audit: {len(summary.missed)} figures miss their limit: {', '.join(summary.missed)}; "
+            f"see {output}/{REPORT_FILE}",
+            soft_wrap=True,
+        )
     speed = f"{summary.speed:g}x real time" if summary.speed else "everything was already built"
     OUT.print(
         f"{dropped(summary.drops, output)}\n{summary.shards_made} shards made and "

@@ -59,7 +59,7 @@ class MixedItem:
         track: "foreground", "background" or "ambient".
         gain_db: applied in the mix.
         on_samples, end_samples: where it can be heard, in the stream.
-        speaker, text: of speech.
+        speaker, text, language: of speech.
         reply_chunks: chunks of the replies that it deserves.
         hit_limit: whether the preprocessing used all the passes it may; None: not preprocessed.
     """
@@ -74,6 +74,7 @@ class MixedItem:
     end_samples: int
     speaker: str = ""
     text: str = ""
+    language: str = ""
     reply_chunks: tuple[int, ...] = ()
     hit_limit: bool | None = None
 

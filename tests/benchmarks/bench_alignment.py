@@ -74,9 +74,10 @@ def told(name: str, found: Iterable[float], true: Iterable[float], later_s: floa
     phase = np.arange(0, CHUNK_S, 0.01)[:, None]
     chunk = np.ceil(np.round((phase + off + later_s) / CHUNK_S, 6))
     in_chunks = Chunks.of(chunk - np.ceil(np.round(phase / CHUNK_S, 6)))
+    middle, most = (1e3 * np.quantile(abs(off), q) for q in (0.5, 0.9))
     print(
-        f"{name:32s} {len(off):5d} words   bias {1e3 * np.median(off):+4.0f} ms   median "
-        f"{1e3 * np.median(abs(off)):3.0f}   90 % {1e3 * np.quantile(abs(off), 0.9):4.0f}   {in_chunks}"
+        f"{name:32s} {len(off):5d} words   bias {1e3 * np.median(off):+4.0f} ms   "
+        f"median {middle:3.0f}   90 % {most:4.0f}   {in_chunks}"
     )
 
 

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_build.audit.audit import audit, measures
+from data_build.audit.audit import audit, build_measures, built_split, finished_splits
 from data_build.audit.contradictions import AlarmsAnswered, Contradictions
 from data_build.audit.evidence import EarlyReplies, InaudibleEvents, NameableNoise
 from data_build.audit.leaks import Leaks
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedStream, Measure
+from data_build.audit.recognised import MixWer, Recognisers, WrittenWords
 from data_build.audit.round_trip import RoundTrip
 from data_build.labelling.policy import policy
+from data_build.records import Word
 from data_build.run import build
 from data_build.speech.speech_source import CUE_PHRASES
 from data_build.tokenize import online_sample, read_vocabulary
@@ -59,7 +61,12 @@ def stream(
         tuple(events), None, items, (NoiseTrack(beds, 10.0),) if beds else (),
     )  # fmt: skip
     pcm = np.full(n, 0, np.int16) if silent else np.arange(n).astype(np.int16)
-    return AuditedStream("train", online_sample(record, pcm, VOCABULARY), VOCABULARY.spec)
+    return audited(record, pcm)
+
+
+def audited(record: StreamRecord, pcm: np.ndarray) -> AuditedStream:
+    sample = online_sample(record, pcm, VOCABULARY)
+    return AuditedStream("train", record, VOCABULARY.spec, lambda: sample)
 
 
 def value(measure: Measure, *streams: AuditedStream) -> float:
@@ -78,9 +85,7 @@ def test_one_context_has_one_label() -> None:
     assert value(Contradictions(LIMITS), fine, fine) == 0
     assert value(Contradictions(LIMITS), fine, stream(item("turn", 0, None, "how are you"))) == 1
     assert value(Contradictions(LIMITS), fine, other) == 1
-    same_ability = replace(
-        other, sample=replace(other.sample, record=replace(other.record, ability="a"))
-    )
+    same_ability = replace(other, record=replace(other.record, ability="a"))
     assert value(Contradictions(LIMITS), fine, same_ability) == 0  # corpora vary
     told = stream(item("turn", 0, 3, "how are you"), said={3: "X."}, system="Go.", ability="b")
     assert value(Contradictions(LIMITS), fine, told) == 0
@@ -148,7 +153,7 @@ def test_splits_share_nothing_but_cues_and_instructions() -> None:
 def test_tokens_say_what_the_record_says() -> None:
     right = stream(item("Bark", 0, 3), said={3: "A dog."})
     record = replace(right.record, replies=(Reply(3, "A cat."),))
-    wrong = replace(right, sample=replace(right.sample, record=record))
+    wrong = replace(right, record=record)
     assert value(RoundTrip(LIMITS, VOCABULARY), right) == 0
     assert value(RoundTrip(LIMITS, VOCABULARY), wrong) == 1
 
@@ -161,9 +166,13 @@ def test_a_build_passes_its_audit(
     pytest.importorskip("py_nanotts")
     output = tmp_path / "data"
     build(load(write_recipe(tmp_path, output), BuildRecipe, ["workers=1"]))
-    card = audit(output, measures(LIMITS, policy(), VOCABULARY))
+    taken = build_measures(LIMITS, policy(), VOCABULARY, Recognisers())
+    card = audit("data", map(built_split, finished_splits(output)), taken, sampled=3)
     assert card.streams == {"train": 10, "test": 4}
     assert card.passed
+    assert {f.name: f.of for f in card.figures}["round trip faults"] == "5 streams"
+    assert json.loads((output / "audit.json").read_text())["passed"]
+    assert "limits are kept" in (output / "report.html").read_text()
     monkeypatch.setenv("SOUNDFLOW_CACHE", str(tmp_path / "cache"))
     with http_store(output) as store:  # a build in a store is audited alike
         assert main(["audit", store.url, "--json"]) == 0
@@ -177,5 +186,66 @@ def test_a_build_passes_its_audit(
 
 def test_what_is_no_build_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished split"):
-        audit(tmp_path, [])
+        finished_splits(tmp_path)
     assert main(["audit", str(tmp_path)]) == 2
+
+
+class Hears:
+    """A recogniser and an aligner that hear what they are told to, and count how often."""
+
+    id = "hears"
+
+    def __init__(self, text: str = "", ends_s: tuple[float, ...] = ()) -> None:
+        self._text, self._ends_s, self.asked = text, ends_s, 0
+
+    def transcribe(self, samples: np.ndarray, language: str) -> str:
+        self.asked += 1
+        return self._text
+
+    def align(self, samples: np.ndarray, text: str, language: str) -> tuple[Word, ...]:
+        starts_s = (0.0, *self._ends_s)
+        return tuple(map(Word, text.split(), starts_s, self._ends_s))
+
+
+def test_what_is_said_can_be_recognised_in_the_mix() -> None:
+    said = stream(item("turn", 0, None, "where is the station"), noise=("Rain",))
+    alone = replace(said, record=replace(said.record, noise=(), task="u"))
+    right = MixWer(LIMITS, {"en": Hears("Where is the station?")})
+    half = Hears("where is")
+    wrong = MixWer(replace(LIMITS, mix_wer=0.2, recognised=2), {"en": half})
+    assert value(right, said, alone) == 0
+    for one in (said, alone, said, alone, said, alone):
+        wrong.add(one)
+    assert half.asked == 4  # two of each task and noise
+    found = {figure.name: figure for figure in wrong.figures()}
+    assert {name: figure.value for name, figure in found.items()} == {
+        "WER in the mix": 0.5,
+        "WER in the mix, task t": 0.5,
+        "WER in the mix, task u": 0.5,
+        "WER in the mix, SNR from 10 dB": 0.5,
+        "WER in the mix, without noise": 0.5,
+    }
+    assert not found["WER in the mix"].passed
+    german = replace(said.record.items[0], language="de")
+    other = replace(said, record=replace(said.record, items=(german,)))
+    nothing = MixWer(LIMITS, {"en": half})
+    nothing.add(other)
+    assert list(nothing.figures()) == []
+
+
+def test_words_are_written_in_the_chunk_in_which_they_end() -> None:
+    spoken = replace(item("speech", 0, None, "where is it"), reply_chunks=(0, 1, 4))
+    one = stream(spoken, said={0: "where", 1: "is", 4: "it"})
+    limits = replace(LIMITS, early_words=0.0)
+
+    def figures(*ends_s: float) -> list[float]:
+        words = WrittenWords(limits, {"en": Hears(ends_s=ends_s)})
+        words.add(one)
+        return [round(figure.value, 2) for figure in words.figures()]
+
+    assert figures(0.3, 0.7, 0.9) == [0.67, 0, 0.33]
+    assert figures(0.5, 0.7, 0.9) == [0.33, 0.33, 0.33]
+    whole = stream(replace(spoken, reply_chunks=(4,)), said={4: "where is it"})
+    words = WrittenWords(limits, {"en": Hears(ends_s=(0.3, 0.7, 0.9))})
+    words.add(whole)  # a transcript of the whole utterance has no times of its words
+    assert list(words.figures()) == []

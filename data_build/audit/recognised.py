@@ -1,0 +1,144 @@
+"""What a recogniser and a second aligner hear in the streams: words in the mix, and their times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from data_build.audit.limits import AuditLimits
+from data_build.audit.measure import AuditedStream, Figure, Limit, Measure
+from data_build.speech.asr import AsrModel
+from data_build.speech.word_times import Aligner, Float32, spoken_units
+from soundflow.shards.schema import MixedItem, StreamRecord
+from soundflow.text.normalize import primary_language
+from soundflow.text.wer import ErrorCount, count_errors
+
+_SHOWN = 5
+_SNR_EDGES_DB = (5.0, 10.0, 15.0)
+_LATE_CHUNKS = 2
+
+
+@dataclass(frozen=True)
+class Recognisers:
+    """Language code -> recogniser, and -> an aligner other than the one of the build."""
+
+    asr_models: Mapping[str, AsrModel] = field(default_factory=dict)
+    aligners: Mapping[str, Aligner] = field(default_factory=dict)
+
+
+def recognised(limits: AuditLimits, recognisers: Recognisers) -> list[Measure]:
+    """The measures that the recognisers at hand allow."""
+    measures: list[Measure] = []
+    if recognisers.asr_models:
+        measures.append(MixWer(limits, recognisers.asr_models))
+    if recognisers.aligners:
+        measures.append(WrittenWords(limits, recognisers.aligners))
+    return measures
+
+
+class MixWer:
+    """Word error rate of what is said in the foreground of the streams, by task and by SNR."""
+
+    def __init__(self, limits: AuditLimits, asr_models: Mapping[str, AsrModel]) -> None:
+        self._limit = Limit("at_most", limits.mix_wer)
+        self._most = limits.recognised
+        self._asr_models = asr_models
+        self._errors: dict[str, ErrorCount] = {}
+        self._counts: Counter[str] = Counter()
+        self._all, self._heard, self._wrong = ErrorCount(), 0, list[str]()
+
+    def add(self, stream: AuditedStream) -> None:
+        record = stream.record
+        groups = (f"task {record.task}", _snr(record))
+        for item in _spoken(record):
+            model = self._asr_models.get(primary_language(item.language or "en"))
+            if model is None or all(self._counts[group] >= self._most for group in groups):
+                continue
+            transcript = model.transcribe(_heard(stream, item), item.language or "en")
+            errors = count_errors(item.text, transcript, item.language or "en")
+            self._all, self._heard = self._all + errors, self._heard + 1
+            for group in groups:
+                self._errors[group] = self._errors.get(group, ErrorCount()) + errors
+                self._counts[group] += 1
+            if errors.errors:
+                self._wrong.append(f"{stream.name}: “{item.text}” is heard as “{transcript}”")
+
+    def figures(self) -> Iterator[Figure]:
+        if not self._heard:
+            return
+        of, shown = f"{self._heard} utterances", tuple(self._wrong[:_SHOWN])
+        yield Figure("WER in the mix", self._all.rate or 0.0, "", self._limit, of, shown)
+        for group in sorted(self._errors):
+            of = f"{self._counts[group]} utterances"
+            rate = self._errors[group].rate or 0.0
+            yield Figure(f"WER in the mix, {group}", rate, "", None, of)
+
+
+class WrittenWords:
+    """Whether words are written in the chunk in which a second aligner hears them end."""
+
+    def __init__(self, limits: AuditLimits, aligners: Mapping[str, Aligner]) -> None:
+        self._limit = Limit("at_most", limits.early_words)
+        self._most = limits.recognised
+        self._aligners = aligners
+        self._utterances: Counter[str] = Counter()
+        self._off: list[int] = []
+        self._early: list[str] = []
+
+    def add(self, stream: AuditedStream) -> None:
+        record = stream.record
+        said = {reply.chunk: reply.text for reply in record.replies}
+        for item in _spoken(record):
+            language = item.language or "en"
+            aligner = self._aligners.get(primary_language(language))
+            units = spoken_units(item.text, language)
+            written = [
+                (chunk, word)
+                for chunk in item.reply_chunks
+                for word in spoken_units(said[chunk], language)
+            ]
+            one_by_one = len(item.reply_chunks) > 1 and [word for _, word in written] == units
+            if aligner is None or not one_by_one or self._utterances[record.task] >= self._most:
+                continue
+            words = aligner.align(_heard(stream, item), item.text, language)
+            if words is None:
+                continue
+            self._utterances[record.task] += 1
+            time = stream.spec.time
+            for (chunk, text), word in zip(written, words, strict=True):
+                end = min(item.on_samples + time.samples(word.end_s), item.end_samples)
+                self._off.append(chunk - time.reply_chunk(end))
+                if self._off[-1] < 0:
+                    at_s = time.seconds(time.decision_time_samples(chunk))
+                    self._early.append(f"{stream.name}: “{text}” at {at_s:.1f} s")
+
+    def figures(self) -> Iterator[Figure]:
+        if not self._off:
+            return
+        off, n = np.asarray(self._off), len(self._off)
+        of = f"{n} words of {self._utterances.total()} utterances, against a second aligner"
+        yield Figure("words in their chunk", float((off == 0).mean()), "", None, of)
+        early, shown = float((off < 0).mean()), tuple(self._early[:_SHOWN])
+        yield Figure("words before their end", early, "", self._limit, of, shown)
+        late = float((off >= _LATE_CHUNKS).mean())
+        yield Figure("words two chunks late or more", late, "", None, of)
+
+
+def _spoken(record: StreamRecord) -> Iterator[MixedItem]:
+    return (item for item in record.items if item.text and item.track == "foreground")
+
+
+def _heard(stream: AuditedStream, item: MixedItem) -> Float32:
+    return stream.sample.audio()[item.on_samples : item.end_samples]
+
+
+def _snr(record: StreamRecord) -> str:
+    """The class of the loudest noise under a stream."""
+    if not record.noise:
+        return "without noise"
+    snr_db = min(track.snr_db for track in record.noise)
+    low = next((edge for edge in reversed(_SNR_EDGES_DB) if snr_db >= edge), None)
+    return f"SNR from {low:g} dB" if low is not None else f"SNR under {_SNR_EDGES_DB[0]:g} dB"
