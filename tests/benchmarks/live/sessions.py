@@ -67,7 +67,8 @@ def waits_s(events: list[SessionEvent]) -> Iterator[float]:
 
 def most(keeps_up: Callable[[int], bool]) -> int:
     """The most sessions that keep up, within a sixteenth."""
-    low, high = 0, 8
+    keeps_up(2)  # what is loaded on first use counts for nobody
+    low, high = 0, 16
     while keeps_up(high):
         low, high = high, 2 * high
     while high - low > max(1, low // 16):
