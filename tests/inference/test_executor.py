@@ -372,138 +372,23 @@ def test_a_shared_prefix_is_computed_once(monkeypatch):
     assert torch.equal(pool.keys[1][rows[0]], pool.keys[1][rows[2]])
 
 
-@pytest.mark.slow
 def test_an_hour_of_one_session_stays_within_its_memory():
-    """9000 chunks with replies, at the smallest size."""
-    executor = Executor(ENGINE)
+    """9000 chunks with replies, at the smallest size, in packets that can be taken in batches."""
+    executor = Executor(ENGINE, order=InTurn(8))
     short = SamplingConfig(temperature=0.0, max_reply_tokens=2)
-    session = executor.open(SessionConfig("", 0.5, None, short))
-    audio = np.split(noise(50), 50)
-    chunks = speaks = 0
-    for i in range(9000):
-        executor.push(session, audio[i % 50])
+    session = executor.open(SessionConfig("", 0.97, None, short))
+    audio = noise(100)
+    chunks = speaks = trims = 0
+    for _ in range(90):
+        executor.push(session, audio)
         while (tick := executor.tick(0.0)).work is not None:
             decided = [e for _, e in tick.events if isinstance(e, Decided)]
             assert [e.chunk for e in decided] == list(range(chunks, chunks + len(decided)))
             chunks += len(decided)
             speaks += sum(e.speak for e in decided)
-        if i % 500 == 0:
-            legal(executor.memory(session).ids)
+            trims += sum(isinstance(e, MemoryTrimmed) for _, e in tick.events)
             assert executor.memory(session).length <= 256
+        legal(executor.memory(session).ids)
     assert chunks == 8999
     assert 0 < speaks < 9000
-
-
-def run(executor: Executor) -> list:
-    """All that can be done without more audio; the layout is legal after every piece of work."""
-    events = []
-    while (tick := executor.tick(0.0)).work is not None or tick.events:
-        events += [event for _, event in tick.events]
-    return events
-
-
-def test_a_reply_that_is_asked_for_answers_all_that_was_heard():
-    """Half of a chunk is completed with silence; the decision says that the model spoke."""
-    executor = Executor(ENGINE)
-    session = executor.open(SessionConfig("", 1.0, None, GREEDY))
-    executor.push(session, noise(2)[: CHUNK + CHUNK // 2])
-    assert not any(isinstance(e, ReplyStarted) for e in run(executor))
-    executor.respond(session)
-    events = run(executor)
-    decided = [e for e in events if isinstance(e, Decided)]
-    assert [(e.chunk, e.speak, e.p_response < 1.0) for e in decided] == [(1, True, True)]
-    (ended,) = [e for e in events if isinstance(e, ReplyEnded)]
-    executor.push(session, noise(2, 1))
-    assert not any(isinstance(e, ReplyStarted) for e in run(executor)), "one reply was asked for"
-    parsed = layout.parse_online(TABLE, 10, [*executor.memory(session).ids, TABLE.keep_silence])
-    assert [turn.chunk for turn in parsed.turns] == [1]
-    assert ENGINE.tokenizer.decode(parsed.turns[0].text_ids) == ended.text
-
-
-def test_of_a_backlog_the_newest_chunk_is_answered_when_a_reply_is_asked_for():
-    executor = Executor(ENGINE)
-    session = executor.open(SessionConfig("", 1.0, None, GREEDY))
-    executor.push(session, noise(3))
-    executor.respond(session)
-    spoke = [e.chunk for e in run(executor) if isinstance(e, Decided) and e.speak]
-    assert spoke == [2]
-    executor.close(session)
-    executor.respond(session)
-    assert isinstance(run(executor)[-1], SessionEnded)
-
-
-def test_another_instruction_keeps_what_was_heard():
-    """The same as a session that had this instruction from the start and said the same."""
-    config = SessionConfig("Wait.", 1.0, None, GREEDY)
-    other = replace(config, system="Say what you hear, and be brief.")
-    words = (TABLE.sad, *ENGINE.tokenizer.encode("Light on."), TABLE.text_end)
-    changed, fresh = Executor(ENGINE), Executor(ENGINE)
-    sessions = []
-    for executor, first in ((changed, config), (fresh, other)):
-        sessions.append(executor.open(first, policy=ForcedPolicy({1: words})))
-        executor.push(sessions[-1], noise(3))
-        run(executor)
-    changed.configure(sessions[0], other)
-    fresh.configure(sessions[1], other)
-    assert changed.memory(sessions[0]).ids == fresh.memory(sessions[1]).ids
-    p = []
-    for executor, session in zip((changed, fresh), sessions, strict=True):
-        executor.push(session, noise(3, 5))
-        p.append([e.p_response for e in run(executor) if isinstance(e, Decided)])
-    assert p[0] == pytest.approx(p[1], abs=1e-4)
-    with pytest.raises(UserError, match="instruction"):
-        changed.configure(sessions[0], replace(config, system="word " * 400))
-
-
-def test_an_instruction_that_takes_more_room_costs_the_oldest_chunks():
-    executor = Executor(ENGINE)
-    session = executor.open(SessionConfig("", 1.0, 120, GREEDY))
-    executor.push(session, noise(7))
-    run(executor)
-    executor.configure(session, SessionConfig("x" * 39, 1.0, 120, GREEDY))  # 45 positions
-    (trimmed,) = [e for e in run(executor) if isinstance(e, MemoryTrimmed)]
-    assert trimmed.blocks > 0
-    legal(executor.memory(session).ids)
-    executor.push(session, noise(3, 2))
-    executor.close(session)
-    assert isinstance(run(executor)[-1], SessionEnded)
-
-
-@pytest.mark.parametrize("speaking", [False, True])
-def test_an_aborted_session_ends_at_once(speaking):
-    executor = Executor(ENGINE, Limits(max_sessions=1))
-    session = executor.open(SessionConfig("", 0.0 if speaking else 1.0, None, GREEDY))
-    executor.push(session, noise(4))
-    if speaking:
-        while not any(isinstance(e, ReplyStarted) for _, e in executor.tick(0.0).events):
-            pass
-    executor.abort(session)
-    events = [e for _, e in executor.tick(0.0).events]
-    assert isinstance(events[-1], SessionEnded)
-    assert [e.reason for e in events if isinstance(e, ReplyEnded)] == ["stopped"] * speaking
-    assert executor.open(), "its row is free"
-
-
-@settings(max_examples=12, deadline=None)
-@given(st.data(), st.sampled_from([0.0, 0.2, 0.5]), st.integers(110, 200))
-def test_past_turns_stay_when_their_surroundings_go(data, share, limit):
-    """Whatever is said when: a legal layout within the limit, and the newest replies are there."""
-    replies = data.draw(st.dictionaries(st.integers(0, 40), st.integers(1, 60), max_size=8))
-    said = {
-        chunk: (TABLE.normal, *range(300, 300 + n), TABLE.text_end) for chunk, n in replies.items()
-    }
-    executor = Executor(ENGINE)
-    config = SessionConfig("", None, limit, SamplingConfig(max_reply_tokens=99), share)
-    session = executor.open(config, policy=ForcedPolicy(said))
-    memory = executor.memory(session)
-    for packet in np.split(noise(44), 44):
-        executor.push(session, packet)
-        while executor.tick(0.0).work is not None:
-            assert memory.length == len(memory.ids) == executor.runner.pool.length(0) <= limit
-    parsed = layout.parse_online(TABLE, 10, [*memory.ids, TABLE.keep_silence])
-    ended = [n for chunk, n in sorted(replies.items()) if chunk < 43]
-    short = [n for n in ended if n + 15 <= share * limit][-1:] if ended else []
-    if share and short and short[-1] == ended[-1]:
-        assert [len(turn.text_ids) for turn in parsed.turns][-1:] == short
-    if not share:
-        assert parsed.n_chunks == round(memory.remembered_s / 0.4)
+    assert trims > 1000
