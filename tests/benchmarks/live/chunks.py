@@ -79,7 +79,7 @@ def chunk_costs(engine: Engine, hours: float) -> None:
     while old.chunks < end:
         cost = old.hear()
         worst = max(worst, cost if old.chunks > 5 else 0.0)  # without what is loaded on first use
-        if old.chunks >= min(1500, end // 10) and not early_mb:
+        if old.chunks >= min(1500, end // 2) and not early_mb:
             early_mb = resident_mb()
         if old.chunks == end:
             now_mb = resident_mb()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 
 import numpy as np
 import torch
@@ -55,23 +56,27 @@ def missed(engine: Engine, n: int, clock: Callable[[], float], *, batched: bool)
 
 def waits_s(events: list[SessionEvent]) -> Iterator[float]:
     """How long decisions of one session took. What arrives during a reply is decided on after it;
-    what is answered by silence then is not decided on.
+    what is answered by silence although nothing was said is never decided on.
     """
     spoke_until_s = 0.0
     for event in events:
-        if isinstance(event, Decided) and not event.stale:
-            yield event.wall_s - max(event.arrived_wall_s, spoke_until_s)
+        if isinstance(event, Decided):
+            in_reply = event.arrived_wall_s < spoke_until_s
+            if not event.stale:
+                yield event.wall_s - max(event.arrived_wall_s, spoke_until_s)
+            elif not in_reply:
+                yield inf
         elif isinstance(event, ReplyText | ReplyEnded):
             spoke_until_s = event.wall_s
 
 
 def most(keeps_up: Callable[[int], bool]) -> int:
-    """The most sessions that keep up, within a sixteenth."""
+    """The most sessions that keep up, within a twelfth."""
     keeps_up(2)  # what is loaded on first use counts for nobody
     low, high = 0, 16
     while keeps_up(high):
         low, high = high, 2 * high
-    while high - low > max(1, low // 16):
+    while high - low > max(1, low // 12):
         middle = (low + high) // 2
         low, high = (middle, high) if keeps_up(middle) else (low, middle)
     return low
