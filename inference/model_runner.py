@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,15 @@ from torch.nn import functional
 
 from inference.dialogue_decoder import Step
 from inference.engine import Engine
-from inference.kv_pool import KvPool, Saved
+from inference.kv_pool import KvPool, Saved, Segment
 from inference.ragged_forward import ragged_forward
 from inference.sampling import Draw, Sampler
+from inference.step_graphs import StepGraphs
+from soundflow.protocol import layout
 
 SAVED_PREFIXES = 8
+
+Forward = Callable[[Tensor, Sequence[Segment], Sequence[int]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,18 @@ class ModelRunner:
     def __init__(self, engine: Engine, rows: int) -> None:
         self._model = engine.model
         self._tokens = engine.spec.tokens
-        self.pool = KvPool(engine.model, rows, engine.limit_positions, engine.profile.positions)
+        on_cuda = engine.model.device.type == "cuda"
+        # The two steps that nearly all passes take: a silence and a listen block, and a token.
+        block = len(layout.silence(self._tokens).ids) + len(
+            layout.listen(self._tokens, engine.spec.time.slots_per_chunk).ids
+        )
+        self.pool = KvPool(
+            engine.model, rows, engine.limit_positions, engine.profile.positions,
+            spare=block if on_cuda else 0,
+        )  # fmt: skip
+        self._forward: Forward = partial(ragged_forward, engine.model, self.pool)
+        if on_cuda:
+            self._forward = StepGraphs(engine.model, self.pool, (block, 1))
         self._sampler = Sampler(self._tokens, engine.model.device)
         pair = [self._tokens.text_begin, self._tokens.keep_silence]
         self._pair = torch.tensor(pair, device=engine.model.device)
@@ -91,7 +107,7 @@ class ModelRunner:
         for request in requests:
             read += [start + at for at in request.step.read]
             start += len(request.step.ids)
-        hidden = ragged_forward(self._model, self.pool, embeds, segments, read)
+        hidden = self._forward(embeds, segments, read)
         draws = [r.draw for r in requests if r.draw is not None]
         n_decisions = len(read) - len(draws)
         found = []

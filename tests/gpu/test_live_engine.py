@@ -15,6 +15,7 @@ from inference.model_runner import ModelRunner, Request
 from inference.ragged_forward import ragged_forward
 from inference.sampling import Draw, SamplingConfig
 from inference.session import SessionConfig, prefix_ids
+from inference.step_graphs import StepGraphs
 from soundflow.protocol import layout
 from tests.inference.engines import make_engine
 
@@ -97,3 +98,23 @@ def test_one_synchronisation_a_pass(monkeypatch):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert waits == [1]
+
+
+@torch.inference_mode()
+def test_recorded_passes_equal_those_that_are_not():
+    model = make_engine().model.to("cuda")
+    pools = [KvPool(model, 6, 200, spare=5) for _ in range(2)]
+    graphs = StepGraphs(model, pools[0], (5, 1), record_after=1)
+    rows = [[pool.allocate() for _ in range(3)] for pool in pools]
+    generator = torch.Generator().manual_seed(0)
+    for sizes in [(5, 5, 1), (1, 5, 5), (1, 1, 1), (5, 2, 5)] * 4:
+        embeds = torch.randn(sum(sizes), 32, generator=generator).to("cuda")
+        segments = [
+            [pool.extend(row, n) for row, n in zip(those, sizes, strict=True)]
+            for pool, those in zip(pools, rows, strict=True)
+        ]
+        read = (np.cumsum(sizes) - 1).tolist()
+        found = graphs(embeds, segments[0], read)
+        expected = ragged_forward(model, pools[1], embeds, segments[1], read)
+        assert torch.allclose(found, expected, atol=1e-4)
+    assert graphs.recorded
