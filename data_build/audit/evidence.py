@@ -69,7 +69,8 @@ class InaudibleEvents:
 
 
 class NameableNoise:
-    """Streams in which any sound may be asked about, over a noise that has a name of its own."""
+    """Streams inside a planned scene, or in which any sound may be asked about, over a noise that
+    has a name of its own."""
 
     def __init__(self, limits: AuditLimits) -> None:
         self._limit = Limit("at_most", limits.nameable_noise)
@@ -77,7 +78,7 @@ class NameableNoise:
 
     def add(self, stream: AuditedStream) -> None:
         record = stream.record
-        if record.kind != "online" or record.task not in _ANY_SOUND:
+        if record.kind != "online" or not (record.scene or record.task in _ANY_SOUND):
             return
         self._streams += 1
         named = [c for track in record.noise for c in track.clips if not nameless(_clip(c))]
@@ -87,7 +88,7 @@ class NameableNoise:
 
     def figures(self) -> Iterator[Figure]:
         share = len(self._named) / self._streams if self._streams else 0.0
-        of = f"{self._streams} streams with questions about any sound"
+        of = f"{self._streams} streams in scenes or with questions about any sound"
         yield Figure("nameable noise", share, "", self._limit, of, tuple(self._named[:_SHOWN]))
 
 

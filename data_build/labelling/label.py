@@ -92,7 +92,7 @@ def fits_under(plan: StreamPlan, policy: Policy) -> Callable[[Clip], bool]:
     """
     asked: set[str] = set()
     # Inside a scene the ambience is planned: no other place sounds through it.
-    inside = any(item.track == "ambient" for item in plan.items)
+    inside = bool(plan.scene)
     any_sound = isinstance(plan.instruction, DescribeSounds)
     for item in plan.items:
         match item.address:

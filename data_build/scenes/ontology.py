@@ -205,8 +205,14 @@ class Ontology:
         return names
 
 
+# Where the first name of a class does not say what is heard.
+_SPOKEN = {"Walk, footsteps": "footsteps"}
+
+
 def spoken_name(name: str) -> str:
     """The first of a class's names, in lower case, without what is in brackets."""
+    if name in _SPOKEN:
+        return _SPOKEN[name]
     return re.sub(r"\s*\(.*\)", "", name).split(",")[0].strip().lower()
 
 

@@ -180,8 +180,8 @@ def test_a_place_is_asked_for_where_its_sounds_tell_it() -> None:
 
 
 def test_noise_under_a_stream_contradicts_no_label() -> None:
-    def allowed(*items: Item, instruction: Instruction | None = None) -> set[str]:
-        plan = StreamPlan("s", "a", "t", "", instruction or Chat(), items, 1)
+    def allowed(*items: Item, instruction: Instruction | None = None, scene: str = "") -> set[str]:
+        plan = StreamPlan("s", "a", "t", "", instruction or Chat(), items, 1, scene=scene)
         fits = fits_under(plan, RULES)
         names = ("Siren", "Fire", "Rain", "Pink noise", "Bark")
         clips = [Clip(n, "noise", Recorded(n), OWN, labels=(n,)) for n in names]
@@ -198,6 +198,11 @@ def test_noise_under_a_stream_contradicts_no_label() -> None:
     ):
         assert allowed(speech("?", any_sound)) == {"Pink noise"}
     assert allowed(instruction=DescribeSounds()) == {"Pink noise"}
+    street = Clip("street", "noise", Recorded("s"), OWN, labels=("city_street",))
+    assert allowed(TURN, scene="At noon in a kitchen.") == {"Pink noise"}
+    for scene, fits in (("", True), ("At noon in a kitchen.", False)):
+        plan = StreamPlan("s", "a", "t", "", Chat(), (TURN,), 1, scene=scene)
+        assert fits_under(plan, RULES)(street) is fits
 
 
 def test_what_began_before_it_was_asked_for_is_not_told_as_new() -> None:
