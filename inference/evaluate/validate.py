@@ -37,6 +37,7 @@ from inference.evaluate.timing.task import TimingTask
 from inference.evaluate.timing.triggers import match
 from inference.evaluate.timing.truth import Truth
 from inference.sampling import SamplingConfig
+from soundflow.errors import UserError
 from soundflow.model.weights import Checkpoint
 from soundflow.shards.reader import ShardSet
 from soundflow.text.wer import ErrorCount, count_errors
@@ -175,14 +176,30 @@ class StreamValidation:
         )
 
     def _decoded(self, system: Model, part: Part, gather: Gather) -> dict[str, list[Stored]]:
-        """Of every item the outcomes that cover all thresholds; each process decodes its share."""
+        """Of every item the outcomes that cover all thresholds; each process decodes its share.
+
+        Raises:
+            UserError: in all processes, if one of them cannot read a stream.
+        """
+        try:
+            found: dict[str, list[Stored]] | UserError = self._share(system, part)
+        except UserError as error:
+            found = error
+        decoded: dict[str, list[Stored]] = {}
+        for one in gather(found):
+            if isinstance(one, UserError):
+                raise one
+            decoded |= one
+        return decoded
+
+    def _share(self, system: Model, part: Part) -> dict[str, list[Stored]]:
         share = [self._items[k] for k in part.share(len(self._items))]
         known: dict[str, list[Stored]] = {item.id: [] for item in share}
         for threshold in THRESHOLDS:
             new = [i for i in share if self._outcome_at(known[i.id], threshold) is None]
             for id, outcome in system.at(threshold).run(new):
                 known[id].append(Stored(id, threshold, outcome))
-        return {id: stored for one in gather(known) for id, stored in one.items()}
+        return known
 
     def _best(self, curve: dict[float, list[TimingRow]]) -> Choice | None:
         """The threshold of the best F1; None if no F1 is above 0."""

@@ -15,16 +15,16 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from inference.evaluate.report.origin import training_section
 from soundflow.commands.live_validation import live_validation
+from soundflow.commands.training_report import write_training_report
 from soundflow.config.load import load, read_tree, require_command
 from soundflow.config.record import to_plain
 from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR, OUT
-from soundflow.report.page import write_page
 from soundflow.train.chain import is_chain, stage_recipes
-from soundflow.train.claim import MODEL_FOLDER
+from soundflow.train.claim import MODEL_FOLDER, REPORT_FILE
 from soundflow.train.held_out import TASK
+from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import read_metrics
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import TrainResult
@@ -65,12 +65,14 @@ def _train(recipe: TrainRecipe, as_json: bool) -> TrainResult | None:
     try:
         result = train(recipe, live_validation(recipe))
     except Stopped:
-        if _first():
-            raise
-        return None  # the first process of a run speaks for all of them
+        if not _first():
+            return None  # the first process of a run speaks for all of them
+        if (recipe.output / METRICS_FILE).exists():
+            write_training_report(recipe.output)
+        raise
     if _first():
-        if result.precision is not None or not curves_of(result).exists():
-            draw_curves(result)
+        if result.precision is not None or not (recipe.output / REPORT_FILE).exists():
+            write_training_report(recipe.output)
         if as_json:
             print(json.dumps(to_plain(asdict(result)), indent=1))
         else:
@@ -126,16 +128,6 @@ TIMING = {
 }
 
 
-def draw_curves(result: TrainResult) -> None:
-    """Writes the metrics of a run as a page of curves."""
-    sections = training_section(result.metrics_file)
-    write_page(curves_of(result), "Training", str(result.model_folder), sections)
-
-
-def curves_of(result: TrainResult) -> Path:
-    return result.metrics_file.with_name("curves.html")
-
-
 def show(result: TrainResult) -> None:
     """Shows every validation on the held-out streams, then the result."""
     rows = [row for row in read_metrics(result.metrics_file) if "valid/decision_accuracy" in row]
@@ -148,7 +140,8 @@ def show(result: TrainResult) -> None:
         OUT.print(table)
         _show_last(rows[-1])
     OUT.print(f"{result.parameters / 1e6:.1f} M parameters, {_how_it_went(result)}")
-    OUT.print(f"checkpoint: {result.model_folder}\ncurves: {curves_of(result)}", soft_wrap=True)
+    report = result.metrics_file.with_name(REPORT_FILE)
+    OUT.print(f"checkpoint: {result.model_folder}\nreport: {report}", soft_wrap=True)
 
 
 def _show_last(row: Mapping[str, float]) -> None:

@@ -200,7 +200,7 @@ def _probe(recipe: TrainRecipe, data: StreamData, planned: Planned, ranks: int) 
     model.to(device)
     updates = data.train_updates(0, ranks)
     first = min(recipe.data.length_warm_up.updates, len(updates) - 1)
-    update = updates[first].to(device)
+    update = updates[first].as_read().to(device)
     compute = choose_compute(recipe.compute, model, update, recipe.compute.devices)
     optimizer = build_optimizer(model, recipe.optim)
     took: list[float] = []

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from soundflow.data.features import StreamFeatures
+from soundflow.errors import UserError
 from soundflow.protocol.layout import Role
 from soundflow.protocol.spec import StreamSpec
 
@@ -86,11 +87,24 @@ class Update:
     Attributes:
         batches: the rows of this rank, as many as every other rank has.
         decisions, reply_tokens: targets of the whole update, over all ranks.
+        error: why the streams of this rank could not be read; then its rows are empty, so that it
+            can tell the other ranks where all of them meet.
     """
 
     batches: tuple[Batch, ...]
     decisions: int
     reply_tokens: int
+    error: UserError | None = None
+
+    def as_read(self) -> Update:
+        """Itself.
+
+        Raises:
+            UserError: if it could not be read.
+        """
+        if self.error is not None:
+            raise self.error
+        return self
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> Update:
         return replace(self, batches=tuple(b.to(device, non_blocking) for b in self.batches))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from lightning import LightningDataModule, Trainer
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from soundflow.data.batch import Batch, Update
 from soundflow.data.config import DataConfig
@@ -22,19 +22,6 @@ from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.address import Url
 from soundflow.shards.reader import ShardSet
-
-
-class _Attempts(Dataset[Update | UserError]):
-    """An error of the reader as a value: from a worker, torch would raise it as another type."""
-
-    def __init__(self, updates: TrainUpdates) -> None:
-        self._updates = updates
-
-    def __getitem__(self, update: int) -> Update | UserError:
-        try:
-            return self._updates[update]
-        except UserError as error:
-            return error
 
 
 def _leave_signals_to_the_run(worker: int) -> None:
@@ -49,7 +36,7 @@ class UpdateLoader:
     def __init__(self, updates: TrainUpdates, start: int, workers: int) -> None:
         self._left = len(updates) - start
         self._loader = DataLoader(
-            _Attempts(updates),
+            updates,
             batch_size=None,
             sampler=range(start, len(updates)),
             num_workers=workers,
@@ -62,15 +49,7 @@ class UpdateLoader:
         return self._left
 
     def __iter__(self) -> Iterator[Update]:
-        """Loads on.
-
-        Raises:
-            UserError: as the reader did, also if that was in a worker.
-        """
-        for loaded in self._loader:
-            if isinstance(loaded, UserError):
-                raise loaded
-            yield loaded
+        return iter(self._loader)
 
 
 class StreamData(LightningDataModule):
@@ -144,7 +123,7 @@ class StreamData(LightningDataModule):
 
     def whole_update(self, rank: int, world: int) -> Update:
         """The first update in which length warm-up no longer cuts a stream."""
-        return self.train_updates(rank, world)[self.config.length_warm_up.updates]
+        return self.train_updates(rank, world)[self.config.length_warm_up.updates].as_read()
 
     def train_dataloader(self) -> UpdateLoader:
         """Starts at the update after the last one taken, so a resumed run replays nothing."""

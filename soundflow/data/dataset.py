@@ -19,6 +19,7 @@ from soundflow.data.encoded import EncodedStreams
 from soundflow.data.features import StreamFeatures, features_of, first_chunks, stream_features
 from soundflow.data.mixture import AUGMENT, Mixture
 from soundflow.data.plan import PlannedStream, Row, UpdatePlan, held_out_rows, plan_update
+from soundflow.errors import UserError
 from soundflow.protocol.layout import block_tokens
 from soundflow.shards.reader import ShardSet
 
@@ -79,13 +80,13 @@ class TrainUpdates(Dataset[Update]):
 
     def __getitem__(self, update: int) -> Update:
         plan = self.plan(update)
-        rows = plan.ranks[self._rank]
-        self._fetch(rows)
-        return Update(
-            batches=tuple(packed([self._features(s) for s in row], self._spec) for row in rows),
-            decisions=plan.decisions,
-            reply_tokens=plan.reply_tokens,
-        )
+        rows, error = plan.ranks[self._rank], None
+        try:
+            self._fetch(rows)
+            batches = [packed([self._features(s) for s in row], self._spec) for row in rows]
+        except UserError as failed:
+            error, batches = failed, [packed((), self._spec) for _ in rows]
+        return Update(tuple(batches), plan.decisions, plan.reply_tokens, error)
 
     def _fetch(self, rows: Sequence[Row]) -> None:
         """Requests to a store go out together, not one after another."""

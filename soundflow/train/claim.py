@@ -16,13 +16,15 @@ from soundflow.train.checkpoints import FOLDER as STATES
 from soundflow.train.loggers import CSV_FILE, TENSORBOARD
 from soundflow.train.metrics import CALIBRATIONS, TRANSCRIPTS
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
+from soundflow.train.provenance import PROVENANCE_FILE
 from soundflow.train.recipe import TrainRecipe
 
 RECIPE_FILE, MODEL_FOLDER, BEST_FOLDER = "train.yaml", "model", "best"
+REPORT_FILE = "report.html"  # written by `soundflow train`
 # Everything that a run writes at the top of its output.
 NAMES = (
     RECIPE_FILE, METRICS_FILE, CSV_FILE, TRANSCRIPTS, CALIBRATIONS, STATES, MODEL_FOLDER,
-    BEST_FOLDER, "wandb", TENSORBOARD, "lightning_logs", "curves.html",
+    BEST_FOLDER, "wandb", TENSORBOARD, "lightning_logs", REPORT_FILE, PROVENANCE_FILE,
 )  # fmt: skip
 
 CONTENT = "content of the data"

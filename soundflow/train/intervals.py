@@ -31,7 +31,7 @@ from soundflow.train.loggers import log_transcripts, write_csv
 from soundflow.train.metrics import CALIBRATIONS, TRANSCRIPTS, JsonlLogger, append_lines
 from soundflow.train.module import StreamingModule
 from soundflow.train.progress import Progress
-from soundflow.train.ranks import from_first
+from soundflow.train.ranks import from_first, together
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stopping import StopFlag
 
@@ -84,9 +84,10 @@ class AtIntervals(Callback):
         device = trainer.strategy.root_device
         if data.config.features == "cached":
             encode_streams(data, module.model.to(device))
-        update = data.whole_update(trainer.global_rank, trainer.world_size).to(device)
+        update = together(lambda: data.whole_update(trainer.global_rank, trainer.world_size))
+        assert update is not None  # every rank has one
         ranks = trainer.world_size // trainer.num_nodes
-        chosen = choose_compute(compute, module.model.to(device), update, ranks)
+        chosen = choose_compute(compute, module.model.to(device), update.to(device), ranks)
         if trainer.is_global_zero:
             ERR.print(f"computing in {chosen}")
         module.use(from_first(chosen))

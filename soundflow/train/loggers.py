@@ -68,13 +68,22 @@ def build_loggers(recipe: TrainRecipe, at: int, about: Mapping[str, Any]) -> lis
 
 
 def log_transcripts(loggers: Sequence[object], rows: Sequence[Mapping[str, Any]]) -> None:
-    """A table of what was said, for those that show tables."""
+    """A table of what was said, for those that show tables; JSON lines have a file of their own."""
     if not rows:
         return
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             cells = [list(row.values()) for row in rows]
             logger.log_table("valid/transcripts", list(rows[0]), cells)
+        elif isinstance(logger, TensorBoardLogger):
+            lines = [" | ".join(map(_cell, row)) for row in (rows[0], *(r.values() for r in rows))]
+            lines.insert(1, " | ".join("---" for _ in rows[0]))  # a table in Markdown
+            text = "\n".join(f"| {line} |" for line in lines)
+            logger.experiment.add_text("valid/transcripts", text, rows[0]["update"])
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
 
 
 def write_csv(output: Path) -> None:

@@ -23,7 +23,7 @@ from soundflow.train.held_out import (
 from soundflow.train.loss import LossConfig, LossSums, loss_sums
 from soundflow.train.metrics import BF16, SPEED, TRAIN, VALID
 from soundflow.train.optim import OptimConfig, build_optimizer, lr_share
-from soundflow.train.ranks import from_first, gathered
+from soundflow.train.ranks import from_first, gathered, together
 from soundflow.train.stopping import SIGNALS, StopFlag
 from soundflow.train.strategy.interface import Strategy
 from soundflow.train.throughput import Meter
@@ -86,6 +86,7 @@ class StreamingModule(LightningModule):
         self._decode_held_out = decode_held_out
         self._log_every = log_every
         self._meter = Meter(model)
+        self._unread = 0.0  # ranks that could not read their streams of the newest update
         self.last_update: dict[str, float] = {}
         self.last_speed: dict[str, float] = {}
         self.last_metrics: dict[str, float] = {}
@@ -106,6 +107,8 @@ class StreamingModule(LightningModule):
 
         Raises:
             NotFinite: on all ranks, before the weights are changed.
+            UserError: on all ranks, if one of them could not read its streams; the update does not
+                count.
         """
         self._meter.begin()
         parts = []
@@ -118,6 +121,8 @@ class StreamingModule(LightningModule):
         share = lr_share(self.updates, self._optim)
         norm = self.engine.step(share)
         totals = self._totals_and_stop(torch.stack(parts).double(), update)
+        if self._unread:
+            raise next(error for error in gathered(update.error) if error is not None)
         counts = torch.tensor([update.decisions, update.reply_tokens]).clamp(min=1)
         self.last_update = self._figures(totals / counts, norm, share * self._optim.lr)
         if not all(map(math.isfinite, self.last_update.values())):
@@ -153,12 +158,12 @@ class StreamingModule(LightningModule):
             What live decoding found.
         """
         self.eval()
-        counts, live = torch.zeros(len(tasks), len(COUNTS), dtype=torch.float64), None
+        live = None
         with self.engine.whole():
             with computing(self.compute.dtype, self.device):
-                for batch in batches:
-                    counts += held_out_counts(self.model, batch.to(self.device), tasks)
-            counts = self._over_ranks(counts).cpu()
+                mine = together(lambda: self._counts(batches, tasks))
+            assert mine is not None  # there is something to do on every rank
+            counts = self._over_ranks(mine).cpu()
             found = held_out_figures(counts, tasks, self._loss.stream_weight)
             if self._decode_held_out is not None:
                 with torch.random.fork_rng(devices=[]):
@@ -168,6 +173,13 @@ class StreamingModule(LightningModule):
         self.last_metrics = from_first(found)
         self._write({f"{VALID}{k}": v for k, v in found.items()})
         return live
+
+    def _counts(self, batches: Iterable[Batch], tasks: Sequence[str]) -> Tensor:
+        """Of this rank, see `held_out_counts`."""
+        counts = torch.zeros(len(tasks), len(COUNTS), dtype=torch.float64)
+        for batch in batches:
+            counts += held_out_counts(self.model, batch.to(self.device), tasks)
+        return counts
 
     def configure_model(self) -> None:
         """Shards the model, where the strategy does so before Lightning places it."""
@@ -179,12 +191,14 @@ class StreamingModule(LightningModule):
     def _totals_and_stop(self, parts: Tensor, update: Update) -> Tensor:
         """(2,) both loss sums over all ranks.
 
-        Whether any was asked to stop, and what the update took, come along.
+        Whether any could not read its streams or was asked to stop, and what the update took, come
+        along.
         """
         asked = [float(self._flag.asked == n) for n in SIGNALS]
-        mine = parts.new_tensor([*asked, *self._meter.own(update.batches)])
+        unread = float(update.error is not None)
+        mine = parts.new_tensor([unread, *asked, *self._meter.own(update.batches)])
         reduced = self._over_ranks(torch.cat([parts.sum(0), mine])).cpu()
-        told = reduced[2:].tolist()
+        self._unread, *told = reduced[2:].tolist()
         self.stop_signal = next((n for n, on in zip(SIGNALS, told, strict=False) if on), None)
         self._meter.done(told[len(SIGNALS) :])
         return reduced[:2]

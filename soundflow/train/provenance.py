@@ -5,20 +5,18 @@ from __future__ import annotations
 import subprocess
 from typing import Any
 
-from soundflow.config.record import to_plain
-from soundflow.train.recipe import TrainRecipe
-
 GIT_TIMEOUT_S = 10.0
+PROVENANCE_FILE = "provenance.json"
 
 
-def hyper_parameters(recipe: TrainRecipe, data: str, spec: str) -> dict[str, Any]:
-    """The recipe as plain values, with what it does not say.
+def provenance(data: str, spec: str) -> dict[str, Any]:
+    """What produced a run, as plain values.
 
     Args:
         data: fingerprint of the content of the training data.
         spec: fingerprint of the stream spec.
     """
-    return {**to_plain(recipe), "data_fingerprint": data, "spec": spec, "git": git_state()}
+    return {"data_fingerprint": data, "spec": spec, "git": git_state()}
 
 
 def git_state() -> dict[str, Any] | None:

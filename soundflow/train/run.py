@@ -2,7 +2,7 @@
 
 ::
 
-    output/train.yaml        the resolved recipe
+    output/train.yaml        the resolved recipe; provenance.json: code and data behind it
     output/metrics.jsonl     loss parts and held-out figures by update
     output/transcripts.jsonl what the model said in validations; calibrations.jsonl: thresholds
     output/resume/           states of the run (`soundflow.train.checkpoints`)
@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from soundflow.config.record import record
+from soundflow.atomic import write_text
+from soundflow.config.record import record, to_plain
 from soundflow.data.datamodule import StreamData
 from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR
@@ -46,7 +48,7 @@ from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import JsonlLogger, newest_calibration, newest_measurement
 from soundflow.train.module import NotFinite, StreamingModule
 from soundflow.train.progress import Progress
-from soundflow.train.provenance import hyper_parameters
+from soundflow.train.provenance import PROVENANCE_FILE, provenance
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage, merge_stage
 from soundflow.train.start import Start, model_config, parameter_count, start
@@ -141,8 +143,10 @@ def _run(recipe: TrainRecipe, live_validate: LiveValidate | None, flag: StopFlag
             decode if live_validate is not None else None,
             recipe.intervals.log_every,
         )
-        about = hyper_parameters(recipe, data.content_hash(), data.spec.fingerprint)
-        loggers = build_loggers(recipe, at, about)
+        about = provenance(data.content_hash(), data.spec.fingerprint)
+        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            write_text(recipe.output / PROVENANCE_FILE, json.dumps(about, indent=1))
+        loggers = build_loggers(recipe, at, {**to_plain(recipe), **about})
         _fit(_trainer(recipe, module, flag, loggers, continued), module, data)
         flag.stop_at_once()
     metrics_file = recipe.output / METRICS_FILE

@@ -83,6 +83,9 @@ def training_section(path: Path | None) -> list[Section]:
             ("Held-out loss by task", by_task, "nats", None),
             ("Useful tokens", ["speed/tokens_per_s"], "a second", None),
             ("Waiting for data", ["speed/data_wait"], "share of time", (0.0, 1.0)),
+            ("Gradient norm", ["train/grad_norm"], "", None),
+            ("Peak memory of the first process", ["speed/peak_memory_gb"], "GB", None),
+            ("Model FLOP utilisation", ["speed/mfu"], "share of peak", (0.0, 1.0)),
         )
         if any(key in line for key in keys for line in lines)
     ]

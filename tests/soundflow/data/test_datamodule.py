@@ -43,7 +43,7 @@ def test_a_damaged_shard_is_named_wherever_it_is_read(folder: Path, workers: int
         whole[2000:-2000] = bytes(len(whole) - 4000)
         tar.write_bytes(whole)
     with pytest.raises(UserError, match=r"damaged shard .*\.tar") as told:
-        list(loader)
+        [update.as_read() for update in loader]
     assert "same build command" in told.value.hint
 
 

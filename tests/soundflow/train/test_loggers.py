@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import socket
 import subprocess
 import sys
@@ -127,6 +128,9 @@ def test_tensorboard_and_csv_hold_what_the_metrics_hold(
     for name in ("train/loss", "train/grad_norm", "speed/tokens_per_s", "valid/decision_tp"):
         want = [(row["update"], pytest.approx(row[name], rel=1e-5)) for row in rows if name in row]
         assert [(e.step, e.value) for e in board.Scalars(name)] == want
+    (said,) = board.Tags()["tensors"]
+    assert "transcripts" in said
+    assert json.loads((base.output / "provenance.json").read_text())["spec"]
     with (base.output / "metrics.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [row["train/loss"] for row in table] == [str(r.get("train/loss", "")) for r in rows]
