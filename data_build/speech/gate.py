@@ -3,6 +3,10 @@
 A text-to-speech engine may repeat, drop or invent words; a rendering passes when its length is
 plausible for its text and its word error rate against the text is at most ``tau_wer``. Spellings
 that sound the same are no error: 7:30 or 730, mail box or mailbox.
+
+A text of so few words that one of them exceeds that rate is judged by its sound: the model's own
+slips ("bowl", heard as "ball") would otherwise refuse all short texts with a rare word. Its phones
+are compared where a dictionary knows all words, so that homophones are equal, else its letters.
 """
 
 from __future__ import annotations
@@ -16,9 +20,16 @@ import pydantic.dataclasses
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from data_build.speech.asr import AsrModel
+from data_build.speech.pronunciation import phones
 from soundflow.config.settings import SETTINGS, Fraction, Ordered
 from soundflow.protocol.timebase import to_seconds
-from soundflow.text.normalize import BY_CHARACTER, level_compounds, split_numerals, units
+from soundflow.text.normalize import (
+    BY_CHARACTER,
+    level_compounds,
+    primary_language,
+    split_numerals,
+    units,
+)
 from soundflow.text.wer import count_unit_errors
 
 Float32 = npt.NDArray[np.float32]
@@ -30,6 +41,7 @@ class GateConfig:
 
     Attributes:
         tau_wer: highest word (or character) error rate that passes; 0.10 is published.
+        tau_sound: highest error rate of phones, or letters, of a short text.
         retries: further renderings after one that fails; 2 is published.
         letters_per_s: plausible pace of alphabetic scripts, from slowest to fastest.
         characters_per_s: the same for scripts counted by character.
@@ -37,6 +49,7 @@ class GateConfig:
     """
 
     tau_wer: Fraction = 0.10
+    tau_sound: Fraction = 0.10
     retries: NonNegativeInt = 2
     letters_per_s: Annotated[tuple[PositiveFloat, PositiveFloat], Ordered] = (5.0, 40.0)
     characters_per_s: Annotated[tuple[PositiveFloat, PositiveFloat], Ordered] = (1.5, 12.0)
@@ -84,21 +97,31 @@ def check(
     if asr_model is None:
         return GateResult("")
     transcript = asr_model.transcribe(samples, language)
-    errors = count_unit_errors(
-        *level_compounds(
-            split_numerals(units(text, language)), split_numerals(units(transcript, language))
-        )
+    said, heard = level_compounds(
+        split_numerals(units(text, language)), split_numerals(units(transcript, language))
     )
-    if errors.rate is None:
+    wer = count_unit_errors(said, heard).rate
+    if wer is None:
         return GateResult("nothing to compare: the text has no words")
-    if errors.rate > config.tau_wer:
-        refused = f"WER {errors.rate:.2f} over {config.tau_wer:.2f}, transcript {transcript!r}"
-        return GateResult(refused, errors.rate)
-    return GateResult("", errors.rate)
+    if wer <= config.tau_wer:
+        return GateResult("", wer)
+    refused = f"WER {wer:.2f} over {config.tau_wer:.2f}, transcript {transcript!r}"
+    if len(said) * config.tau_wer < 1 and _sounds_alike(said, heard, language, config.tau_sound):
+        refused = ""
+    return GateResult(refused, wer)
+
+
+def _sounds_alike(said: list[str], heard: list[str], language: str, tau: float) -> bool:
+    """Whether two short texts differ in at most ``tau`` of their phones, or of their letters."""
+    if primary_language(language) == "en":
+        one, other = phones(said), phones(heard)
+        if one is not None and other is not None:
+            return (count_unit_errors(one, other).rate or 0.0) <= tau
+    return (count_unit_errors(list("".join(said)), list("".join(heard))).rate or 0.0) <= tau
 
 
 def _implausible_length(seconds: float, text: str, language: str, config: GateConfig) -> str:
-    by_character = language.split("-")[0].lower() in BY_CHARACTER
+    by_character = primary_language(language) in BY_CHARACTER
     slowest, fastest = config.characters_per_s if by_character else config.letters_per_s
     letters = sum(c.isalnum() for c in text)
     if seconds > letters / slowest + config.slack_s:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 
 from data_build.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.drops import Drop, Dropped, unanswered
-from data_build.records import Voice
+from data_build.records import VOICE_LIMITS, Voice
 from data_build.speech.asr import AsrModel
 from data_build.speech.engines.engine import STEP, SpeechEngine, unspeakable
 from data_build.speech.gate import GateConfig, check
@@ -25,9 +25,10 @@ from data_build.speech.rewriting.rewriter import Rewriter, Rewritten
 from data_build.speech.voices import fitted, synthesise
 from soundflow.endpoints.http_calls import CallFailure
 
-VERSION = 1  # raise when a rendering of the same text and voice changes
-# The same speaker at another pace: enough for an engine without randomness to say it otherwise.
-_PACES = (1.0, 0.93, 1.06, 0.88)
+VERSION = 2  # raise when a rendering of the same text and voice changes
+# The same speaker at another pace and pitch: enough for an engine without randomness to say it
+# otherwise.
+_MANNERS = ((1.0, 1.0), (0.93, 1.03), (1.06, 0.97), (0.88, 1.06))
 
 
 @dataclass(frozen=True)
@@ -120,5 +121,9 @@ class Renderer:
 
 
 def _take(voice: Voice, take: int, engine: SpeechEngine) -> Voice:
-    pace = min(max(round(voice.rate * _PACES[take % len(_PACES)], 3), 0.5), 2.0)
-    return fitted(replace(voice, rate=pace, take=voice.take + take), engine)
+    by_pace, by_pitch = _MANNERS[take % len(_MANNERS)]
+    lowest, highest = VOICE_LIMITS["rate"]
+    rate = min(max(round(voice.rate * by_pace, 3), lowest), highest)
+    lowest, highest = VOICE_LIMITS["pitch"]
+    pitch = min(max(round(voice.pitch * by_pitch, 3), lowest), highest)
+    return fitted(replace(voice, rate=rate, pitch=pitch, take=voice.take + take), engine)

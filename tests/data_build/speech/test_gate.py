@@ -55,8 +55,61 @@ def test_dropped_and_invented_words_are_refused(whisper: Whisper, rendering: np.
 def test_the_threshold_decides(whisper: Whisper, rendering: np.ndarray) -> None:
     text = TEXT.replace("morning", "evening")  # 1 of 13 words
     assert check(rendering, text, "en", 1.0, whisper, GateConfig()).passed
-    strict = GateConfig(tau_wer=0.05)
+    strict = GateConfig(tau_wer=0.05, tau_sound=0.05)
     assert not check(rendering, text, "en", 1.0, whisper, strict).passed
+
+
+class Heard:
+    """Hears what it is told, to test the judgement alone."""
+
+    id = "told"
+
+    def __init__(self, transcript: str) -> None:
+        self._transcript = transcript
+
+    def transcribe(self, samples: np.ndarray, language: str) -> str:
+        return self._transcript
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "transcript", "passes"),
+    [
+        ("en", "Write down their name.", "Right, down there name!", True),  # homophones
+        ("en", "How many times did you hear a gong?", "How many times did you hear a bong", True),
+        ("en", "Turn on the light.", "Turn off the light.", False),
+        ("en", "Open the window.", "Open the window. Open the window.", False),
+        ("en", "Open the window.", "Open the", False),
+        ("en", "Call Zbigniew now.", "Call Zbignief now.", True),  # by letters: in no dictionary
+        ("de", "Mach das Fenster auf.", "Mach das Fenstar auf.", True),
+        ("de", "Mach das Fenster auf.", "Mach das Fenster zu.", False),
+        ("en", "I told him to wait at the old mill until the rain had stopped.",
+         "I told him to wait at the old mill and tell the rain had stopped.", False),
+    ],
+)  # fmt: skip
+def test_short_texts_are_judged_by_their_sound(
+    language: str, text: str, transcript: str, passes: bool
+) -> None:
+    pytest.importorskip("pocketsphinx")
+    samples = np.zeros(int((0.4 + len(text) / 14) * 16_000), np.float32)
+    result = check(samples, text, language, 1.0, Heard(transcript), GateConfig())
+    assert result.passed == passes, result
+    assert result.wer is not None
+
+
+def test_without_a_dictionary_letters_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_build.speech.pronunciation._dictionary", dict)
+    samples = np.zeros(24_000, np.float32)
+    for transcript, passes in (("close the brown door", False), ("open the browne door", True)):
+        heard = Heard(transcript)
+        assert check(samples, "open the brown door", "en", 1, heard, GateConfig()).passed == passes
+
+
+def test_a_short_window_hears_what_the_whole_one_does(
+    whisper: Whisper, rendering: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = whisper.transcribe(rendering, "en").lower()
+    monkeypatch.setattr("data_build.speech.whisper._SHORT_WINDOW_S", 30.0)
+    assert whisper.transcribe(rendering, "en").lower() == short
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def gated(folder: Path, asr_model: Deaf, retries: int = 2) -> Renderer:
 def test_a_refused_take_is_followed_by_another_of_the_same_speaker(tmp_path: Path) -> None:
     made = gated(tmp_path, Deaf(TEXT, from_take=2)).render(TEXT, VOICE)
     assert (made.take, made.wer) == (2, 0.0)
-    assert made.clip.n_samples != len(speech(TEXT, VOICE))  # another pace
+    assert made.clip.n_samples != len(speech(TEXT, VOICE))  # another manner
 
 
 def test_after_the_retries_the_text_is_dropped_and_not_tried_again(tmp_path: Path) -> None:
