@@ -75,7 +75,7 @@ class TransformersAsr:
 
     def _loaded(self) -> Any:
         if self._pipeline is None:
-            # The one place of the build that needs torch.
+            # Only models of transformers need torch in a build.
             from transformers import pipeline
 
             try:

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from data_build.clip_cache import ClipCache
 from data_build.records import Clip
+from data_build.speech.aligners.ctc import CtcAligner
 from data_build.speech.aligners.dtw import WhisperAligner
 from data_build.speech.aligners.hmm import HmmAligner
 from data_build.speech.asr import AsrModel, HttpAsr, HttpAsrConfig, TransformersAsr
@@ -29,6 +30,7 @@ from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError, nearest
 from soundflow.text.normalize import primary_language
 
+_TRANSFORMERS = "transformers:"
 EMBEDDED = ("pico", "hibari", "kokoro")
 
 
@@ -42,7 +44,8 @@ class SpeechConfig:
         asr_models: language -> "tiny.en", "base", a CTranslate2 folder, ``transformers:FOLDER``
             or ``http``; languages that are not named are checked by length alone.
         aligners: language -> what finds the words of a text in its audio, where the corpus gives no
-            times: ``pocketsphinx`` (English), or a Whisper as under ``asr_models``.
+            times: ``pocketsphinx`` (English), a Whisper as under ``asr_models``, or
+            ``transformers:FOLDER`` with a CTC model.
         allow_even: whether words of other languages may be spread evenly over their audio.
         kokoro_voices: folder of Kokoro's voice files.
         servers: engine name -> TTS server, besides the embedded engines.
@@ -143,8 +146,8 @@ def _asr_model(name: str, config: SpeechConfig) -> AsrModel:
     if name == "http":
         assert config.asr_server is not None  # SpeechConfig sees to it
         return HttpAsr(config.asr_server)
-    if name.startswith("transformers:"):
-        return TransformersAsr(name.removeprefix("transformers:"))
+    if name.startswith(_TRANSFORMERS):
+        return TransformersAsr(name.removeprefix(_TRANSFORMERS))
     return Whisper(name)
 
 
@@ -170,7 +173,7 @@ def second_aligners(config: SpeechConfig) -> dict[str, Aligner]:
         primary_language(code): WhisperAligner(name)
         for code, name in config.asr_models.items()
         if name != "http"
-        and not name.startswith("transformers:")
+        and not name.startswith(_TRANSFORMERS)
         and name != first.get(primary_language(code))
     }
 
@@ -183,4 +186,8 @@ def is_unaligned(clip: Clip, config: SpeechConfig) -> bool:
 
 
 def _aligner(name: str) -> Aligner:
-    return HmmAligner() if name == "pocketsphinx" else WhisperAligner(name)
+    if name == "pocketsphinx":
+        return HmmAligner()
+    if name.startswith(_TRANSFORMERS):
+        return CtcAligner(name.removeprefix(_TRANSFORMERS))
+    return WhisperAligner(name)

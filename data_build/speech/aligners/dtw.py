@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from data_build.records import Word
@@ -10,7 +12,7 @@ from data_build.speech.word_times import Float32, spoken_units
 from soundflow.audio.level import block_power
 from soundflow.protocol.timebase import to_seconds
 
-_VERSION = 2  # raise when the same model gives other times
+_VERSION = 3  # raise when the same model gives other times
 _PAUSE_DB = -38.0  # below the loudest 10 ms: no speech
 # How much the path of a model leaves a word before its end: in the median over 1 079 words of the
 # English recordings of tests/benchmarks/bench_alignment.py, against forced alignment. (`tiny.en`
@@ -42,13 +44,18 @@ class WhisperAligner:
 
 
 def _moved(words: tuple[Word, ...], by_s: float, length_s: float) -> tuple[Word, ...]:
-    """Ends moved by the bias, never before the word has begun, and starts that they overlap."""
+    """Ends moved by the bias, never before the word has begun, and starts that they overlap.
+
+    Nothing follows the last word: it lasts until the end.
+    """
     moved: list[Word] = []
     at_s = 0.0
     for word in words:
         start_s = max(word.start_s, at_s)
         at_s = min(max(word.end_s + by_s, start_s), length_s)
         moved.append(Word(word.text, min(start_s, at_s), at_s))
+    # The path ends with the last token, about 0.3 s before the sound of the last word does.
+    moved[-1] = replace(moved[-1], end_s=length_s)
     return tuple(moved)
 
 

@@ -1,0 +1,153 @@
+"""Forced alignment by any local CTC model of transformers (wav2vec 2.0, MMS, HuBERT, ...).
+
+::
+
+    samples ─▶ model ─▶ log-probabilities of every frame ─┐
+    words ─▶ letters, a blank between any two ────────────┴▶ best path ─▶ last frame of every word
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data_build.records import Word
+from data_build.speech.rewriting.rewriter import RuleRewriter
+from data_build.speech.word_times import Float32, spoken_units
+from soundflow.errors import UserError
+from soundflow.protocol.timebase import SAMPLE_RATE_HZ, to_seconds
+
+_VERSION = 1  # raise when the same model gives other times
+Log = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.int64]
+
+
+class CtcAligner:
+    """A model folder, on the CPU, loaded at the first use.
+
+    Args:
+        folder: what ``save_pretrained`` wrote, with the processor's files; nothing is fetched.
+
+    Raises:
+        UserError: if the folder is not there, or transformers cannot load it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        if not (Path(folder) / "config.json").is_file():
+            raise UserError(
+                f"{folder}: not a model folder, config.json missing",
+                "give a local folder with a CTC model and its processor",
+            )
+        self._folder = folder
+        self._rewriter = RuleRewriter()
+        self._loaded: tuple[Any, Any] | None = None
+
+    @property
+    def id(self) -> str:
+        return f"ctc-{Path(self._folder).name}-v{_VERSION}"
+
+    def align(self, samples: Float32, text: str, language: str) -> tuple[Word, ...] | None:
+        units = spoken_units(text, language)
+        letters = [self._letters(unit, language) for unit in units]
+        if not units or not len(samples) or not all(letters):
+            return None
+        scores, blank, between = self._scores(samples)
+        joint = [] if between is None else [between]
+        labels, owners = list[int](), list[int]()  # -1 owns what lies between two words
+        for number, ids in enumerate(letters):
+            if number and joint:
+                labels, owners = labels + joint, [*owners, -1]
+            labels, owners = labels + ids, owners + [number] * len(ids)
+        spans = best_path(scores, np.asarray(labels), blank)
+        if spans is None:
+            return None
+        frame_s = to_seconds(len(samples)) / len(scores)
+        owner = np.asarray(owners)
+        timed = []
+        for number, unit in enumerate(units):
+            mine = spans[owner == number]
+            start_s, end_s = float(mine[0, 0] * frame_s), float(mine[-1, 1] * frame_s)
+            timed.append(Word(unit, round(start_s, 3), round(end_s, 3)))
+        return tuple(timed)
+
+    def _letters(self, unit: str, language: str) -> list[int]:
+        """Ids of a word as it is spoken, in the case that the vocabulary has; [] if it has none."""
+        tokenizer = self._parts()[1].tokenizer
+        said = re.sub(r"[^\w' ]", "", self._rewriter.rewrite(unit, language).text).strip()
+        for form in (said, said.lower(), said.upper()):
+            ids = [
+                i
+                for word in form.split()
+                for i in tokenizer(word, add_special_tokens=False).input_ids
+            ]
+            if ids and tokenizer.unk_token_id not in ids:
+                return [int(i) for i in ids]
+        return []
+
+    def _scores(self, samples: Float32) -> tuple[Log, int, int | None]:
+        """(frames, vocabulary) log-probabilities, the id of the blank and of the space."""
+        import torch
+
+        model, processor = self._parts()
+        features = processor(samples, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
+        with torch.inference_mode():
+            logits = model(**features).logits[0].double()
+        scores = torch.log_softmax(logits, -1).numpy()
+        delimiter = getattr(processor.tokenizer, "word_delimiter_token_id", None)
+        return scores, int(model.config.pad_token_id), delimiter
+
+    def _parts(self) -> tuple[Any, Any]:
+        """Model and processor."""
+        if self._loaded is None:
+            from transformers import AutoModelForCTC, AutoProcessor
+
+            try:
+                model = AutoModelForCTC.from_pretrained(self._folder, local_files_only=True).eval()
+                processor = AutoProcessor.from_pretrained(self._folder, local_files_only=True)
+            except (OSError, ValueError, KeyError) as error:
+                raise UserError(
+                    f"{self._folder}: no CTC model: {' '.join(str(error).split())[:200]}",
+                    "give a folder with a CTC model, its tokenizer and feature extractor",
+                ) from error
+            self._loaded = model, processor
+        return self._loaded
+
+
+def best_path(scores: Log, labels: Ids, blank: int) -> Ids | None:
+    """First and one past the last frame of every label on the best path (Graves et al. 2006).
+
+    Args:
+        scores: (frames, vocabulary) log-probabilities.
+        labels: (n,) ids in order, n > 0; a blank may lie before, between and behind them, and has
+            to lie between two equal ones.
+
+    Returns:
+        (n, 2) frames; None if there are fewer frames than a path needs.
+    """
+    states = np.full(2 * len(labels) + 1, blank)
+    states[1::2] = labels
+    skips = np.zeros(len(states), np.bool_)  # whether the blank before a state may be left out
+    skips[3::2] = labels[1:] != labels[:-1]
+    best = np.full(len(states), -np.inf)
+    best[:2] = scores[0, states[:2]]
+    steps = np.zeros((len(scores), len(states)), np.int8)  # how many states back a path came from
+    for frame in range(1, len(scores)):
+        options = np.full((3, len(states)), -np.inf)
+        options[0] = best
+        options[1, 1:] = best[:-1]
+        options[2, 2:] = np.where(skips[2:], best[:-2], -np.inf)
+        steps[frame] = options.argmax(0)
+        best = options.max(0) + scores[frame, states]
+    at = len(states) - 1 if best[-1] >= best[-2] else len(states) - 2
+    if not np.isfinite(best[at]):
+        return None
+    path = np.zeros(len(scores), np.int64)
+    for frame in reversed(range(len(scores))):
+        path[frame] = at
+        at -= steps[frame, at]
+    found = [np.flatnonzero(path == 2 * number + 1) for number in range(len(labels))]
+    return np.asarray([(frames[0], frames[-1] + 1) for frames in found])
