@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from inference.evaluate.task import Item, ReferenceT
+from inference.evaluate.task import Exchange, Item, ReferenceT
 from inference.sources.recordings import Recording
 from soundflow.audio.files import duration_s, read_audio
 from soundflow.errors import UserError
@@ -23,17 +23,17 @@ def audio_item(
     *,
     pause_s: float,
     system: str | None = None,
-    question: str | None = None,
+    exchange: Exchange | None = None,
 ) -> Item[ReferenceT]:
     """One recording, followed by ``pause_s`` of silence in which it can be answered.
 
     Args:
         system: the instruction in text; None takes the system's own.
-        question: in text, of an offline exchange.
+        exchange: what is asked in an offline exchange.
     """
     open_it = partial(_open, name, source, pause_s, system)
     n_samples = length_samples(source()) + to_samples(pause_s)
-    return Item(name, n_samples, open_it, reference, system, question)
+    return Item(name, n_samples, open_it, reference, system, exchange)
 
 
 def length_samples(source: Path | bytes) -> int:

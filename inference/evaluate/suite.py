@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from inference.evaluate.benchmarks.covost import CovostConfig, covost_tasks
 from inference.evaluate.benchmarks.librispeech import LibriSpeechConfig, librispeech_tasks
 from inference.evaluate.benchmarks.mmau import MmauConfig, mmau_tasks
+from inference.evaluate.benchmarks.offline_samples import OfflineSamplesConfig, OfflineSamplesTask
 from inference.evaluate.benchmarks.proactive_sound import ProactiveSoundConfig, ProactiveSoundTask
 from inference.evaluate.benchmarks.spoken_questions import (
     OpenAudioBenchConfig,
@@ -34,6 +35,7 @@ class BenchmarksConfig:
         covost: BLEU, chrF, LAAL and ATD of translated speech.
         open_audio_bench: spoken questions: Llama Questions and Web Questions.
         voicebench: spoken questions: AlpacaEval and SD-QA.
+        offline_samples: the offline samples of built data.
         mmau: questions on sounds, music and speech, with choices.
     """
 
@@ -45,6 +47,7 @@ class BenchmarksConfig:
     open_audio_bench: OpenAudioBenchConfig | None = None
     voicebench: VoiceBenchConfig | None = None
     mmau: MmauConfig | None = None
+    offline_samples: OfflineSamplesConfig | None = None
 
     def __post_init__(self) -> None:
         if not self.named():
@@ -74,6 +77,8 @@ def benchmark_tasks(config: BenchmarksConfig | None, time: TimeBase) -> list[Tas
     for questions in (config.open_audio_bench, config.voicebench):
         if questions is not None:
             tasks += spoken_question_tasks(questions, time)
+    if config.offline_samples is not None:
+        tasks.append(OfflineSamplesTask(config.offline_samples, time))
     if config.mmau is not None:
         tasks += mmau_tasks(config.mmau, time)
     return tasks

@@ -31,6 +31,19 @@ RowT_contra = TypeVar("RowT_contra", contravariant=True)
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """An offline exchange: the audio is heard to its end, then answered. Not a stream.
+
+    Attributes:
+        question: in text; None leaves it to the audio.
+        has_audio: False for a question in text alone.
+    """
+
+    question: str | None
+    has_audio: bool = True
+
+
+@dataclass(frozen=True)
 class Item(Generic[ReferenceT_co]):
     """One recording to answer, and what is known about the right answer.
 
@@ -41,8 +54,7 @@ class Item(Generic[ReferenceT_co]):
             system's own). It may raise UserError: the item is then scored as unreadable.
         reference: what `Task.score` compares with.
         system: the instruction that its audio names; outcomes are kept by it.
-        question: makes it an offline exchange: the whole of the audio is heard, then this is
-            answered. None for a stream.
+        exchange: what is asked in an offline exchange; None for a stream.
     """
 
     id: str
@@ -50,7 +62,7 @@ class Item(Generic[ReferenceT_co]):
     open: Callable[[], Recording]
     reference: ReferenceT_co
     system: str | None = None
-    question: str | None = None
+    exchange: Exchange | None = None
 
 
 class System(Protocol[ReferenceT_contra]):

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from inference.evaluate.outcome import Outcome, failures
 from inference.evaluate.results import (
     OUTCOMES_FOLDER,
@@ -34,6 +36,8 @@ from soundflow.atomic import write_text
 from soundflow.config.record import to_plain
 
 SCORED_AT_ONCE = 16
+
+_TO_JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 Progress = Callable[[str, int, int], None]
 
@@ -142,5 +146,5 @@ def rows_path(output: Path, task: Task[Any, Any], system: str = MODEL) -> Path:
 def items_hash(items: Sequence[Item[Any]]) -> str:
     """Changes with the items, their lengths, instructions and questions; published data sets do not
     change under a name."""
-    listed = json.dumps([[i.id, i.n_samples, i.system, i.question] for i in items])
-    return hashlib.sha256(listed.encode()).hexdigest()[:16]
+    listed = _TO_JSON.dump_json([[i.id, i.n_samples, i.system, i.exchange] for i in items])
+    return hashlib.sha256(listed).hexdigest()[:16]

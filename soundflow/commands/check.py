@@ -179,6 +179,8 @@ def _evaluate(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
             plan["negatives"] = _present(timing.negatives / timing.split)
     if recipe.benchmarks is not None:
         plan |= {name.replace("_", " "): data for name, data in recipe.benchmarks.named().items()}
+    for name, system in recipe.systems.items():
+        plan[name] = f"{system.model} at {system.url}, in real time, {system.at_once} at once"
     return recipe, plan
 
 

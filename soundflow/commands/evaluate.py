@@ -129,7 +129,7 @@ def _show_timing(timing: TimingResults) -> None:
         failed = f"{len(timing.failures)} streams failed: {timing.failures[0]}"
         OUT.print(failed, style="red", soft_wrap=True)
     if timing.n_offline:
-        OUT.print(f"{timing.n_offline} offline samples skipped: only streams are evaluated")
+        OUT.print(f"{timing.n_offline} offline samples are for benchmarks.offline_samples")
     agreement = timing.agreement
     OUT.print(
         f"{agreement.same} of {agreement.sessions} live sessions gave the same replies as "

@@ -35,7 +35,7 @@ from inference.evaluate.settings import BenchmarkConfig
 from inference.evaluate.statistics.figures import Draws, quantile, ratio
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
-from inference.evaluate.task import Item, Summary
+from inference.evaluate.task import Exchange, Item, Summary
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
@@ -113,7 +113,8 @@ class LibriSpeechTask:
 
     def items(self) -> list[Item[Spoken]]:
         asked = self.config.instructions[self.mode]
-        system, question = (asked, None) if self.mode == "streaming" else (None, asked)
+        offline = self.mode == "offline"
+        system, exchange = (None, Exchange(asked)) if offline else (asked, None)
         return [
             audio_item(
                 name,
@@ -121,7 +122,7 @@ class LibriSpeechTask:
                 spoken,
                 pause_s=self.config.pause_s,
                 system=system,
-                question=question,
+                exchange=exchange,
             )
             for name, row, spoken in self._utterances()[: self.config.max_items]
         ]

@@ -38,7 +38,7 @@ from inference.evaluate.statistics.counts import wilson
 from inference.evaluate.statistics.figures import Figure
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
-from inference.evaluate.task import Item, Summary, Table
+from inference.evaluate.task import Exchange, Item, Summary, Table
 from inference.sources.recordings import Recording
 from soundflow.audio.files import read_audio
 from soundflow.config.settings import SETTINGS
@@ -175,8 +175,10 @@ class MmauTask:
             str(entry.get("task", "")), str(entry.get("difficulty", "")),
         )  # fmt: skip
         parts = [Path(self.config.data).parent / str(entry["audio_id"])]
-        in_words: str | None = in_text(asked)
-        system, question = (None, in_words) if self.mode == "offline" else (in_words, None)
+        system: str | None = in_text(asked)
+        exchange = None
+        if self.mode == "offline":
+            system, exchange = None, Exchange(in_text(asked))
         if self.mode == "spoken" and self.config.questions is not None:
             parts.append(self.config.questions / f"{name}.wav")
             system = None
@@ -188,7 +190,7 @@ class MmauTask:
             return Recording(name, _joined(parts, gap), system, pause_s=pause_s)
 
         length = n + self.time.samples(pause_s)
-        return Item(name, length, opened, asked, system, question)
+        return Item(name, length, opened, asked, system, exchange)
 
 
 def mmau_tasks(config: MmauConfig, time: TimeBase) -> list[MmauTask]:

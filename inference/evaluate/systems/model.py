@@ -18,8 +18,9 @@ from inference.evaluate.systems.decoding import (
     log_mel_of,
 )
 from inference.evaluate.systems.offline import answer_offline
-from inference.evaluate.task import Item
+from inference.evaluate.task import Exchange, Item
 from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
+from inference.exchange import TooLongError
 from inference.feed import feed
 from inference.latency import ChunkCost, chunk_costs
 from inference.limits import NonFiniteLogitsError, TimedOutError
@@ -75,11 +76,17 @@ class Model:
     def run(self, items: Sequence[Item[object]]) -> Iterator[tuple[str, Outcome]]:
         """Group by group, so that memory does not grow with the number of items."""
         for item in items:
-            if item.question is not None:
-                yield item.id, answer_offline(self.engine, item, self.sampling, failure_of)
-        streams = [item for item in items if item.question is None]
+            if item.exchange is not None:
+                yield item.id, self._answer(item, item.exchange)
+        streams = [item for item in items if item.exchange is None]
         for group in groups(streams, self.at_once, self.engine.spec.time):
             yield from self._run_group(group)
+
+    def _answer(self, item: Item[object], exchange: Exchange) -> Outcome:
+        try:
+            return answer_offline(self.engine, item, exchange, self.sampling, self.timeout_s)
+        except Exception as error:
+            return Outcome(failure=failure_of(error))
 
     def _run_group(self, group: Sequence[Item[object]]) -> Iterator[tuple[str, Outcome]]:
         if self.at_once == 1 or len(group) == 1:
@@ -219,6 +226,8 @@ def outcome_of(events: Sequence[SessionEvent], time: TimeBase, *, timed: bool = 
 
 
 def failure_of(error: Exception) -> Failure:
+    if isinstance(error, TooLongError):
+        return Failure("too long", error.message)
     if isinstance(error, TimedOutError):
         return Failure("time-out", error.message)
     if is_out_of_memory(error):

@@ -111,7 +111,8 @@ def converse(call: Call, item: Item[Any]) -> Outcome:
         lasts_s = call.time.seconds(item.n_samples) / call.pace
         async with asyncio.timeout(2 * call.timeout_s + lasts_s), _connected(call) as socket:
             await _await_event(socket, "session.created")
-            await socket.send(json.dumps(_settings(call, item.question or recording.system)))
+            asked = item.exchange.question if item.exchange is not None else None
+            await socket.send(json.dumps(_settings(call, asked or recording.system)))
             await _await_event(socket, "session.updated")
             heard.round_trip_s = await _round_trip_s(socket)
             packets = _packets(call, recording, item.n_samples)

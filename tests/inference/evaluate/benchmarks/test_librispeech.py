@@ -55,7 +55,7 @@ def test_both_modes_ask_in_words(data):
     assert [i.id for i in streaming.items()] == list(TEXTS)
     assert streaming.items()[0].open().system == "Transcribe the speech as it is spoken."
     asked = offline.items()[0]
-    assert (asked.question, asked.open().system) == ("Transcribe the speech.", None)
+    assert (asked.exchange.question, asked.system) == ("Transcribe the speech.", None)
     assert streaming.items()[0].n_samples == 5 * 16_000
 
 

@@ -62,7 +62,7 @@ def test_a_question_is_asked_in_text_or_aloud(place):
     assert n == 16_000 + 6400 + 8000
     assert heard.n_samples == n + 3 * 16_000
     asked = offline.items()[0]
-    assert (asked.question, asked.open().system) == (written.system, None)
+    assert (asked.exchange.question, asked.open().system) == (written.system, None)
 
 
 def test_known_figures(place):

@@ -19,7 +19,7 @@ from inference.evaluate.systems.agreement import TIE, first_flip, same
 from inference.evaluate.systems.decoding import decode_together
 from inference.evaluate.systems.model import Model, groups
 from inference.evaluate.systems.thresholds import decode_at, outcome_at
-from inference.evaluate.task import Item
+from inference.evaluate.task import Exchange, Item
 from inference.evaluate.timing.task import TimingTask
 from inference.exchange import answer, prompt_of
 from inference.sampling import SamplingConfig
@@ -207,8 +207,8 @@ def test_an_item_with_a_question_is_an_offline_exchange(items):
     def clip():
         return Recording("c", iter([np.full(9000, 0.1, np.float32)]), pause_s=3.0)
 
-    short = Item("c", 9000, clip, None, None, "What is it?")
-    endless = Item("d", 9000, clip, None, None, "word " * 2000)
+    short = Item("c", 9000, clip, None, None, Exchange("What is it?"))
+    endless = Item("d", 9000, clip, None, None, Exchange("word " * 2000))
     found = dict(MODEL.run([items[0], short, endless]))
     expected = answer(ENGINE, prompt_of(ENGINE, "What is it?", clip()), GREEDY)
     assert [(r.at_samples, r.text) for r in found["c"].replies] == [(9000, expected.text)]
