@@ -124,17 +124,17 @@ def _place(
     fits = {name: _evidence(setting, classes) for name, setting in places.items()}
     best = max(fits.values())
     known = [n for n, f in fits.items() if f == best] == [planned]
-    if not known or not any(0 < _places(name) <= TELLING for name in classes):
+    if not known or not any(_tells(name, places[planned]) for name in classes):
         raise unsettled(asked, "the place cannot be told by what is heard")
     return words.reply("<answer.place>", setting=planned.replace(" ", "_"))
 
 
-def _places(name: str) -> int:
-    """In how many settings a sound belongs."""
+def _tells(name: str, place: Setting) -> bool:
+    """Whether a sound belongs in a place and in few others."""
     known = ontology()
-    if name not in known.classes:
-        return 0
-    return sum(known.is_instance(name, setting.welcome) for setting in known.settings)
+    if name not in known.classes or not known.is_instance(name, place.welcome):
+        return False
+    return sum(known.is_instance(name, s.welcome) for s in known.settings) <= TELLING
 
 
 def _evidence(setting: Setting, classes: Sequence[str]) -> int:

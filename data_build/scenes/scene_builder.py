@@ -153,9 +153,10 @@ class SceneBuilder:
 
     def scene(self) -> Scene:
         """The scene of a completed builder, its foreground in an order that keeps every rule."""
-        front = self._order(self._foreground, self._rng)
+        ordered = self._order(self._foreground, self._rng)
         assert self._ambient is not None
-        assert front is not None
+        assert ordered is not None
+        front = self._at_once(ordered)
         moved: set[int] = set()
         for proposed in front[1:]:
             spare = len(front) - len(moved) > LEAST_FOREGROUND
@@ -269,6 +270,16 @@ class SceneBuilder:
             order.append(ready.pop(int(rng.integers(len(ready))) if rng else 0))
             sorter.done(order[-1])
         return [sounds[i] for i in order]
+
+    def _at_once(self, ordered: Sequence[ProposedSound]) -> list[ProposedSound]:
+        """The same order, but what only happens with a cause follows it at once."""
+        out = list(ordered)
+        for sound in ordered:
+            if self._world.is_any(sound.name, self._world.caused):
+                out.remove(sound)
+                causes = [p for p in out if self._world.precedes(p.name, sound.name)]
+                out.insert(out.index(causes[-1]) + 1, sound)
+        return out
 
     def _event(self, proposed: ProposedSound, role: TrackRole, duration_s: float) -> SubEvent:
         caption = proposed.annotation.caption if proposed.annotation else ""
