@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -47,7 +48,7 @@ class TextTokenizer:
         if not file.is_file():
             raise UserError(f"{file}: no such tokenizer", "name a tokenizer.json or its folder")
         try:
-            return TextTokenizer(Tokenizer.from_file(str(file)), table)
+            return _parsed(file.read_text(encoding="utf-8"), table)
         except UserError:
             raise
         except Exception as error:  # the library raises bare Exception for a bad file
@@ -58,7 +59,7 @@ class TextTokenizer:
     def save(self, folder: Path) -> None:
         write_text(folder / FILE_NAME, self._tokenizer.to_str())
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of everything that decides which ids a text gets."""
         data = json.loads(self._tokenizer.to_str())
@@ -104,6 +105,14 @@ class TextTokenizer:
 
     def _is_added(self, token: int) -> bool:
         return token in self._tokenizer.get_added_tokens_decoder()
+
+
+@lru_cache(maxsize=2)
+def _parsed(text: str, table: TokenTable) -> TextTokenizer:
+    """By content: a run opens the folders of its checkpoints several times, and a real vocabulary
+    takes two seconds each time.
+    """
+    return TextTokenizer(Tokenizer.from_str(text), table)
 
 
 class StreamDecoder:
