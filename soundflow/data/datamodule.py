@@ -107,7 +107,9 @@ class StreamData(LightningDataModule):
         """The instruction prefix that most training streams have, of the first hundred of each."""
         found: Counter[str] = Counter()
         for split in self.train_splits:
-            found.update(split.record(i).system for i in range(min(100, len(split))))
+            first = range(min(100, len(split)))
+            split.fetch(first)
+            found.update(split.record(i).system for i in first)
         return found.most_common(1)[0][0]
 
     def content_hash(self) -> str:

@@ -109,7 +109,9 @@ class ShardSet:
     def record(self, position: int) -> StreamRecord:
         shard, offset = self.place(position)
         entry = self._sidecar(shard).samples[offset]
-        return self._record(shard, entry, self._members(shard, entry, ("json",)))
+        # From a store all of it comes in one request, and its audio is often wanted next.
+        names = ("json",) if isinstance(self.folder, Path) else tuple(entry.members)
+        return self._record(shard, entry, self._members(shard, entry, names))
 
     def fetch(self, positions: Sequence[int]) -> None:
         """Gets streams that will be read soon, many at a time; nothing to do in a folder.
