@@ -24,6 +24,7 @@ from data_build.speech.gate import GateConfig, check
 from data_build.speech.rewriting.rewriter import Rewriter, Rewritten
 from data_build.speech.voices import fitted, synthesise
 from soundflow.endpoints.http_calls import CallFailure
+from soundflow.text.normalize import units
 
 VERSION = 2  # raise when a rendering of the same text and voice changes
 # The same speaker at another pace and pitch: enough for an engine without randomness to say it
@@ -115,9 +116,17 @@ class Renderer:
             if result.passed:
                 return self._cache.put(key, samples, {"take": take, "wer": result.wer})
             reasons.append(result.reason)
-        dropped = unspeakable(text, "no rendering passed the check", "; ".join(reasons))
+        reason = f"no rendering of a text of {_size(text, voice.language)} passed the check"
+        dropped = unspeakable(text, reason, "; ".join(reasons))
         self._refused[key] = dropped.drop
         raise dropped
+
+
+def _size(text: str, language: str) -> str:
+    """The class of a text: refusals are counted by it, so that none disappears unseen."""
+    n_units = len(units(text, language))
+    sizes = ((3, "1 to 3 words"), (9, "4 to 9 words"), (25, "10 to 25 words"))
+    return next((name for most, name in sizes if n_units <= most), "more than 25 words")
 
 
 def _take(voice: Voice, take: int, engine: SpeechEngine) -> Voice:

@@ -81,7 +81,9 @@ def test_after_the_retries_the_text_is_dropped_and_not_tried_again(tmp_path: Pat
     for _ in range(2):
         with pytest.raises(Dropped) as dropped:
             renderer.render(TEXT, VOICE)
-        assert dropped.value.drop.reason == "no rendering passed the check"
+        assert (
+            dropped.value.drop.reason == "no rendering of a text of 4 to 9 words passed the check"
+        )
         assert "WER 1.00 over 0.10" in dropped.value.drop.item
         assert deaf.asked == 3
 

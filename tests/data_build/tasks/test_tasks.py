@@ -38,7 +38,9 @@ ABILITIES = tuple(dict.fromkeys(task.ability for task in TASKS.values()))
 def all_tasks(output: Path) -> BuildRecipe:
     recipe = load(
         ROOT / "recipes/build/all_abilities.yaml", BuildRecipe,
-        [f"output={output}", "workers=1", "streams_per_shard=31"], command="build-data",
+        [f"output={output}", "workers=1", "streams_per_shard=31", "compose.max_chunks=60",
+         "tasks={dialogue: {turns: [2, 4]}, sounds: {others: [1, 2], counted: [1, 3]}, "
+         "translation: {utterances: [1, 2]}}"], command="build-data",
     )  # fmt: skip
     train = SplitConfig(
         streams=EACH * (len(TASKS) + len(FORMS)), voices=3, takes=2,
