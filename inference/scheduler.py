@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What one session has to do.
+class Waiting(NamedTuple):
+    """What one session has to do. A tuple: each piece of work begins with one of every session.
 
     Attributes:
         mels: chunks that wait for the encoder, and when the oldest was complete.
