@@ -21,7 +21,7 @@ class Limits:
     """
 
     max_sessions: PositiveInt = 16
-    encode_chunks: PositiveInt = 32
+    encode_chunks: PositiveInt = 64
     listen_chunks: PositiveInt = 64
     overload_s: PositiveSeconds = 2.0
 

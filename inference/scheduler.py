@@ -72,7 +72,7 @@ class PassLimits:
     ``encode_chunks``: chunks of an encoder batch; ``listen_chunks``: blocks of a forward pass.
     """
 
-    encode_chunks: int = 32
+    encode_chunks: int = 64
     listen_chunks: int = 64
 
 

@@ -91,7 +91,8 @@ class RecordedStep:
                 step.compute()
         torch.cuda.current_stream().wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # Other threads, such as NCCL's in a training run, may go on using the device.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._hidden = step.compute()
 
     def __call__(self, embeds: Tensor, segments: Sequence[Segment]) -> Tensor:

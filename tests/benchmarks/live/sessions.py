@@ -39,7 +39,7 @@ class OneByOne(Executor):
 
 def missed(engine: Engine, n: int, clock: Callable[[], float], *, batched: bool) -> float:
     """Share of decisions more than a chunk late, of ``n`` sessions."""
-    limits = Limits(n, listen_chunks=max(16, n)) if batched else Limits(n, 1, 1)
+    limits = Limits(n) if batched else Limits(n, 1, 1)
     executor = Executor(engine, limits) if batched else OneByOne(engine, limits)
     table = engine.spec.tokens
     sampling = SamplingConfig(max_reply_tokens=40, max_repeats=None)
