@@ -42,7 +42,7 @@ _TIMES: dict[str, tuple[str, ...]] = {
     "morning": ("In the morning", "On a weekday morning"),
     "noon": ("At noon", "Around noon"),
     "afternoon": ("In the afternoon", "Late in the afternoon"),
-    "evening": ("In the evening", "On a calm evening"),
+    "evening": ("In the evening", "One evening"),
     "night": ("At night", "Late at night"),
 }
 
