@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from inference.events import Decided, ReplyText
+from inference.exchange import answer, prompt_of
 from inference.executor import Executor
 from inference.kv_pool import KvPool
 from inference.model_runner import ModelRunner, Request
 from inference.ragged_forward import ragged_forward
 from inference.sampling import Draw, SamplingConfig
 from inference.session import SessionConfig, prefix_ids
+from inference.sources.recordings import Recording
 from inference.step_graphs import StepGraphs
 from soundflow.protocol import layout
 from tests.inference.engines import make_engine
@@ -118,3 +120,29 @@ def test_recorded_passes_equal_those_that_are_not():
         expected = ragged_forward(model, pools[1], embeds, segments[1], read)
         assert torch.allclose(found, expected, atol=1e-4)
     assert graphs.recorded
+
+
+def test_an_offline_exchange_is_answered_as_on_a_cpu():
+    def said(device: str) -> str:
+        engine = on(device)
+        noise = (0.2 * np.random.default_rng(3).standard_normal(20_000)).astype(np.float32)
+        prompt = prompt_of(engine, "What is it?", Recording("noise", iter([noise])))
+        return answer(engine, prompt, GREEDY.sampling).text
+
+    assert said("cuda") == said("cpu")
+
+
+def test_another_instruction_is_read_as_on_a_cpu():
+    def decisions(device: str) -> list[float]:
+        executor = Executor(on(device))
+        session = executor.open(replace(GREEDY, threshold=1.0))
+        found = []
+        for at, system in enumerate(("Wait.", "Say what you hear.", "Be brief.")):
+            executor.configure(session, replace(GREEDY, system=system, threshold=1.0))
+            noise = 0.2 * np.random.default_rng(at).standard_normal(6440)
+            executor.push(session, noise.astype(np.float32))
+            while (tick := executor.tick(0.0)).work is not None:
+                found += [e.p_response for _, e in tick.events if isinstance(e, Decided)]
+        return found
+
+    assert decisions("cuda") == pytest.approx(decisions("cpu"), abs=1e-4)

@@ -18,6 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from inference.engine import Engine
 from inference.limits import Limits
 from inference.live import LiveEngine
+from inference.lockstep import warm_up
 from inference.sampling import SamplingConfig
 from inference.serve.app import Service
 from inference.serve.recipe import ServeRecipe
@@ -54,7 +55,9 @@ def serving(
     settings = {"session": SessionConfig(sampling=SAMPLING), **settings}
     recipe = ServeRecipe(Path("served"), port=0, **settings)  # type: ignore[arg-type]
     tls = tls_context(recipe)
-    limits = Limits(max_sessions=recipe.limits.sessions)
+    # A machine that is busy with other tests is late, which is not what they are about.
+    limits = Limits(max_sessions=recipe.limits.sessions, overload_s=600.0)
+    warm_up(engine)
     with listen(recipe) as listener, LiveEngine(engine, limits) as live:
         server = Server(Service(engine, live, recipe, token), recipe)
         thread = threading.Thread(target=server.serve_on, args=(listener, tls))

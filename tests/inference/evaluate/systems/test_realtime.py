@@ -24,7 +24,6 @@ from inference.evaluate.suite import BenchmarksConfig
 from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.realtime import RealtimeConfig, RealtimeSystem
 from inference.evaluate.task import Item
-from inference.lockstep import warm_up
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from soundflow.errors import UserError
@@ -44,7 +43,6 @@ FAST = RealtimeConfig("ws://127.0.0.1:1", "soundflow", pace=8.0, settle_s=2.0, t
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """Our own server in this process, which replies to the first chunk of everything."""
-    warm_up(ENGINE)
     with serving(engine=ENGINE, session=SessionConfig(None, 0.0, None, GREEDY)) as running:
         yield f"{running.ws}/v1/realtime"
 
