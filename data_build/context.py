@@ -65,8 +65,7 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
         ChatRewriter(rewriter) if rewriter else None,
     )
     policy = recipe.intervention_policy()
-    wording = recipe.read_wording()
-    weights = {name: split.weight for name, split in recipe.splits.items()}
+    wordings = recipe.split_wordings()
     splits: dict[str, SplitContext] = {}
     for name in recipe.splits:
         pools = open_pools(output / MATERIAL / name)
@@ -77,7 +76,7 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
             scenes=_scenes(recipe, name, pools, preparer, policy, client),
             probes=asked_for("probe", recipe.llm, client),
         )
-        splits[name] = SplitContext(pools, resources, SplitWording.of(wording, name, weights))
+        splits[name] = SplitContext(pools, resources, wordings[name])
     vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
     return BuildContext(recipe, splits, vocabulary, preparer, policy)
 

@@ -22,7 +22,7 @@ from data_build.speech.setup import SpeechConfig
 from data_build.synth.kinds import KINDS, SyntheticConfig
 from data_build.tasks.config import CueConfig, TasksConfig
 from data_build.tasks.table import FORMS, TASKS
-from data_build.wording.wording import Wording, WordingConfig
+from data_build.wording.wording import SplitWording, Wording, WordingConfig
 from soundflow.config.record import to_plain
 from soundflow.config.settings import SETTINGS, Count, Fraction, Seed, SplitName, Workers
 from soundflow.errors import UserError, nearest
@@ -37,7 +37,7 @@ class SplitConfig:
     Attributes:
         streams: how many streams to make.
         voices: how many voices it has.
-        takes: how many takes there are of each synthesised sound (a quarter of it of each noise).
+        takes: how many takes there are of each synthesised sound that is no noise.
         weight: of this split among the recordings and texts.
         tasks: task -> weight among the streams.
         offline: form of an offline sample (a_t_t, a_t, t_t) -> weight, in the same measure.
@@ -77,7 +77,8 @@ class BuildRecipe:
     Attributes:
         output: folder that takes one sub-folder a split, the tables and the clip cache.
         sources: corpora to read recordings from; none are needed where everything is synthesised.
-        texts: files of sentences and dialogues to be spoken (`data_build.collect.texts`).
+        texts: files of sentences and dialogues to be spoken (`data_build.collect.texts`), or of
+            rules that make them (`data_build.collect.text_rules`).
         cues: named sounds and phrases, with the reply that each deserves.
         synthetic: sounds that are synthesised.
         noise_labels: labels of recordings that serve as noise, beside those whose kind is noise.
@@ -168,6 +169,16 @@ class BuildRecipe:
             UserError: if a wording file cannot be used.
         """
         return self.wording.read()
+
+    def split_wordings(self) -> dict[str, SplitWording]:
+        """Split -> the texts of the wording that it may say.
+
+        Raises:
+            UserError: as `read_wording`.
+        """
+        found = self.read_wording()
+        weights = {name: split.weight for name, split in self.splits.items()}
+        return {name: SplitWording.of(found, name, weights) for name in self.splits}
 
     def content(self) -> Any:
         """The settings that every stream depends on, without output folder and workers."""

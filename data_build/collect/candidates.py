@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_build.collect.text_rules import SUFFIX
 from data_build.collect.texts import read_texts
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue
@@ -49,6 +50,8 @@ def candidates(recipe: BuildRecipe, report: Report) -> Iterator[Candidate]:
             if tables or cues:
                 yield Candidate(item, tables, cues)
     for text in recipe.texts:
+        if text.endswith(SUFFIX):
+            continue  # its texts are made for each split
         for item in read_texts(Path(text), report):
             if tables := tables_of(item, ()):
                 yield Candidate(item, tables)

@@ -14,12 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 
-from data_build.collect.candidates import candidates
+from data_build.collect.candidates import candidates, tables_of
 from data_build.collect.deal import Deal
+from data_build.collect.text_rules import SUFFIX, written_texts
 from data_build.collect.traits import IN_A_PLACE, in_a_place, traits_of
 from data_build.drops import Drop
 from data_build.labelling.policy import Policy, judged
+from data_build.randomness import digest
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, Unspoken
 from data_build.speech.setup import is_unaligned
@@ -27,6 +30,7 @@ from data_build.speech.speech_source import CUE_PHRASES
 from data_build.synth.kinds import sound_kind, synthesised_clip
 from data_build.tasks.config import CueConfig
 from data_build.tasks.table import needs_of, uses_judged_sounds
+from data_build.wording.wording import SplitWording
 from soundflow.endpoints.chat import ChatClient
 
 Report = Callable[[Drop], None]
@@ -109,7 +113,10 @@ def _tables(recipe: BuildRecipe, split: str) -> frozenset[str]:
 
 
 def _all(recipe: BuildRecipe, deal: Deal, report: Report, seen: Seen) -> Iterator[Assigned]:
-    return chain(_dealt(recipe, deal, report, seen), _cues(recipe), _synthetic(recipe))
+    return chain(
+        _dealt(recipe, deal, report, seen), _written(recipe, seen),
+        _cues(recipe), _synthetic(recipe),
+    )  # fmt: skip
 
 
 def _dealt(recipe: BuildRecipe, deal: Deal, report: Report, seen: Seen) -> Iterator[Assigned]:
@@ -134,22 +141,40 @@ def _dealt(recipe: BuildRecipe, deal: Deal, report: Report, seen: Seen) -> Itera
     deal.require(number + 1)
 
 
+def _written(recipe: BuildRecipe, seen: Seen) -> Iterator[Assigned]:
+    """The texts that rules make for each split."""
+    for split, wording in recipe.split_wordings().items():
+        for path in (Path(text) for text in recipe.texts if text.endswith(SUFFIX)):
+            for item in written_texts(path, wording, recipe.seed):
+                seen.traits.update((split, trait) for trait in traits_of(item))
+                yield from (Assigned(split, table, item) for table in tables_of(item, ()))
+
+
 def _cues(recipe: BuildRecipe) -> Iterator[Assigned]:
     """Phrases still to be spoken, and takes of the sounds that are synthesised."""
+    wordings = recipe.split_wordings()
     for split, config in recipe.splits.items():
         for cue in recipe.cues:
             if cue.say is not None:
-                yield Assigned(split, cue.name, _phrase(cue, cue.say), is_cue=True)
+                for text in _phrases(cue.say, cue, wordings[split], config.takes):
+                    yield Assigned(split, cue.name, _phrase(cue, text), is_cue=True)
             elif cue.sound is not None:
                 for take in range(config.takes):
                     clip = synthesised_clip(cue.sound, recipe.seed, split, cue.name, take)
                     yield Assigned(split, cue.name, clip, is_cue=True)
 
 
+def _phrases(line: str, cue: CueConfig, wording: SplitWording, takes: int) -> list[str]:
+    """The texts of a cue: as many of its line as there are takes, a plain text as it is."""
+    words = (wording.stream(cue.name, take).speaking(cue.language) for take in range(takes))
+    return list(dict.fromkeys(of_take.text(line) for of_take in words))
+
+
 def _phrase(cue: CueConfig, text: str) -> Clip:
     return Clip(
-        f"cue/{cue.name}", "speech", Unspoken(), CUE_PHRASES, text=text, language=cue.language
-    )
+        f"cue/{cue.name}/{digest(text)[:8]}", "speech", Unspoken(), CUE_PHRASES,
+        text=text, language=cue.language,
+    )  # fmt: skip
 
 
 def _synthetic(recipe: BuildRecipe) -> Iterator[Assigned]:
@@ -157,7 +182,7 @@ def _synthetic(recipe: BuildRecipe) -> Iterator[Assigned]:
     for split, config in recipe.splits.items():
         for table in ("event_noise", "ambient_noise"):
             for kind in getattr(synthetic, table):
-                for take in range(max(1, config.takes // 4)):
+                for take in range(synthetic.noise_takes):
                     about = (seed, split, table, take)
                     clip = synthesised_clip(kind, *about, seconds=synthetic.noise_s)
                     yield Assigned(split, table, clip)

@@ -16,7 +16,7 @@ from data_build.randomness import digest
 from data_build.records import Clip, ClipKind, Origin, SyntheticSound, TrackRole
 from data_build.synth import events, textures
 from data_build.synth.signals import Float32, finish, seconds_to_samples
-from soundflow.config.settings import SETTINGS, PositiveSeconds
+from soundflow.config.settings import SETTINGS, Count, PositiveSeconds
 from soundflow.errors import UserError, nearest
 
 SYNTH_VERSION = 1  # raise when the same description is synthesised differently
@@ -116,12 +116,15 @@ class SyntheticConfig:
         sounds: join the sounds of the sources.
         event_noise, ambient_noise: join the recordings of the two noise tracks.
         noise_s: length of a noise, twice that of a texture among the sounds.
+        noise_takes: of each kind of noise in a split. A take is synthesised when a stream draws
+            it, so that a larger corpus has more of them.
     """
 
     sounds: tuple[str, ...] = ()
     event_noise: tuple[str, ...] = ()
     ambient_noise: tuple[str, ...] = ()
     noise_s: PositiveSeconds = 12.0
+    noise_takes: Count = 1_000
 
 
 def sound_kind(kind: str) -> SoundKind:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pydantic.dataclasses
 import yaml
@@ -18,6 +18,7 @@ from data_build.wording.grammar import Choice, GrammarFault, Rules, Words, choic
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 
+T = TypeVar("T")
 _FOLDER = Path(__file__).parent
 BUILT_IN = tuple(str(_FOLDER / name) for name in ("en.yaml", "zh.yaml"))
 _SOUNDS = _FOLDER / "sounds.tsv"
@@ -98,14 +99,10 @@ def read_language(path: str, before: Mapping[str, Language]) -> Language:
     Raises:
         UserError: if the file is no wording file, naming the rule that is wrong.
     """
-    file = _parsed(path)
+    file = parsed(path, WordingFile)
     code = file.language
     language = before.get(code) or Language(code, sounds=_sound_names(code))
-    try:
-        added = {name: choice(_lines(block)) for name, block in file.rules.items()}
-        instead = {name: choice(_lines(block)) for name, block in file.instead.items()}
-    except GrammarFault as fault:
-        raise UserError(f"wording: {path}: {fault}", _REMEDY) from fault
+    added, instead = rules_of(path, file.rules), rules_of(path, file.instead)
     rules = {**merged(language, added).rules, **instead}
     _check(path, rules, (*added, *instead))
     return replace(
@@ -154,10 +151,15 @@ def _check(path: str, rules: Mapping[str, Choice], new: tuple[str, ...]) -> None
         walk(name, ())
 
 
-def _parsed(path: str) -> WordingFile:
+def parsed(path: str, schema: type[T]) -> T:
+    """A YAML file as ``schema``.
+
+    Raises:
+        UserError: if it cannot be read, or is not of the schema.
+    """
     try:
         tree: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        return TypeAdapter(WordingFile).validate_python(tree)
+        return TypeAdapter(schema).validate_python(tree)
     except OSError as error:
         raise UserError(f"wording: {path}: cannot be read ({error.strerror})", _REMEDY) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -167,6 +169,18 @@ def _parsed(path: str) -> WordingFile:
         one = error.errors()[0]
         where = ".".join(map(str, one["loc"]))
         raise UserError(f"wording: {path}: {where}: {one['msg']}", _REMEDY) from error
+
+
+def rules_of(path: str, blocks: Mapping[str, str]) -> dict[str, Choice]:
+    """Blocks of lines as rules.
+
+    Raises:
+        UserError: naming the line that is not of the grammar.
+    """
+    try:
+        return {name: choice(_lines(block)) for name, block in blocks.items()}
+    except GrammarFault as fault:
+        raise UserError(f"wording: {path}: {fault}", _REMEDY) from fault
 
 
 def _sound_names(code: str) -> dict[str, str]:

@@ -101,16 +101,20 @@ class Rules(dict[str, Choice]):
 
     def __init__(self, rules: Mapping[str, Choice]) -> None:
         super().__init__(rules)
-        self._weights: dict[Line, float] = {}
+        self._sizes: dict[Line, int] = {}
+
+    def size(self, line: Line) -> int:
+        """How many texts a line stands for, as `count` has it."""
+        if line not in self._sizes:
+            self._sizes[line] = count(line, self)
+        return self._sizes[line]
 
     def weight(self, line: Line) -> float:
         """How often a line is chosen among others: by the square root of what it stands for.
 
         A line of one text among lines of thousands would else be most, or none, of what is said.
         """
-        if line not in self._weights:
-            self._weights[line] = math.sqrt(count(line, self))
-        return self._weights[line]
+        return math.sqrt(self.size(line))
 
 
 def choice(texts: Sequence[str]) -> Choice:

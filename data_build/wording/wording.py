@@ -31,7 +31,6 @@ from data_build.wording.grammar import (
     Line,
     Unavailable,
     Words,
-    count,
     expand,
     parse,
     slot_names,
@@ -40,6 +39,7 @@ from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 
 _TRIES = 400  # texts that are drawn for one of the split; a rule of fewer forms is shared
+_PER_FORM = 3  # draws for each text of a small rule
 _LEAST_SHARE = 0.1  # of the texts, for a split of little or no weight
 _ARTICLE = re.compile(r"\b(a|A)/an (?=(\W*\w+))")
 _AN = re.compile(r"(?i)[aeiou](?!ni[^n]|se|ne\b)|hour|honest")
@@ -73,10 +73,9 @@ class Wording:
         return self.languages.get(_code(code))
 
     def adding(self, code: str, rules: Mapping[str, Choice]) -> Wording:
-        """With further alternatives of rules."""
-        return replace(
-            self, languages={**self.languages, code: merged(self.languages[code], rules)}
-        )
+        """With further alternatives of rules of a language, which may be a new one."""
+        language = merged(self.languages.get(code) or Language(code), rules)
+        return replace(self, languages={**self.languages, code: language})
 
 
 @dataclass(frozen=True)
@@ -148,19 +147,14 @@ class StreamWords:
         Raises:
             KeyError: if a rule or slot that the line needs is not there.
         """
-        parts, rules = parse(line), self._words.rules
-        values = {name: Words(s) if isinstance(s, str) else s for name, s in slots.items()}
-        try:
-            if count(parts, rules) == 1:
-                return self._finished(parts, expand(parts, rules, values, None))
-            for number in range(_TRIES):
-                drawn = expand(parts, rules, values, _random(self.key, line, about, number))
-                text = finished(drawn, self.language)
-                if self.split.owns(text):
-                    return text
-        except Unavailable as missing:
-            raise KeyError(f"wording in {self.language!r}: {line!r} needs {missing}") from missing
-        return text
+        own = self.own_text(line, about, _TRIES, **slots)
+        return self._drawn(line, about, 0, slots) if own is None else own
+
+    def own_text(self, line: str, about: object, tries: int, /, **slots: str | Words) -> str | None:
+        """As `text`; None where none of those drawn is this split's."""
+        tries = min(tries, _PER_FORM * self._words.rules.size(parse(line)))
+        drawn = (self._drawn(line, about, number, slots) for number in range(tries))
+        return next(filter(self.split.owns, drawn), None)
 
     def plainest(self, line: str, **slots: str | Words) -> str:
         """The plainest text of a line: it tells what all of them mean."""
@@ -195,6 +189,17 @@ class StreamWords:
         if not first:
             return last
         return self._phrase("<alternatives>", first=self._words.comma.join(first), last=last)
+
+    def _drawn(
+        self, line: str, about: object, number: int, slots: Mapping[str, str | Words]
+    ) -> str:
+        parts = parse(line)
+        values = {name: Words(s) if isinstance(s, str) else s for name, s in slots.items()}
+        rng = _random(self.key, line, about, number)
+        try:
+            return self._finished(parts, expand(parts, self._words.rules, values, rng))
+        except Unavailable as missing:
+            raise KeyError(f"wording in {self.language!r}: {line!r} needs {missing}") from missing
 
     def _finished(self, parts: Line, text: str) -> str:
         # A plain text is the user's own.
@@ -271,9 +276,9 @@ def wording(files: tuple[str, ...] = (), weights: tuple[tuple[str, float], ...] 
     return Wording(languages, dict(weights) or {"en": 1.0})
 
 
-def needed_slots(line: str, language: Language) -> set[str]:
-    """The slots that a line may use."""
-    return slot_names(parse(line), language.rules)
+def needed_slots(line: str, wording: SplitWording, code: str) -> set[str]:
+    """The slots that a line of a language may use."""
+    return slot_names(parse(line), wording.wording.languages[code].rules)
 
 
 def _random(*parts: object) -> random.Random:

@@ -23,6 +23,7 @@ synthetic:
   event_noise: [typing]
   ambient_noise: [rain]
   noise_s: 3.0
+  noise_takes: 2
 speech: {{asr_models: {{}}}}
 compose: {{gap_slots: [5, 10], tail_slots: [5, 10]}}
 """

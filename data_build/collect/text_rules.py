@@ -1,0 +1,158 @@
+"""Sentences and dialogues that rules make: a YAML file among the ``texts`` of a recipe.
+
+::
+
+    language: en
+    copies: 200
+    lists:
+      city: [Leeds, Oslo]
+      country: [{name: Norway, capital: Oslo}, {name: Peru, capital: Lima}]
+    rules: {thanks: "Thank you.\\nThanks[ a lot]."}
+    items:
+      - {text: "we (went|drove) to {city}"}
+      - turns:
+          - {user: "What is the capital of {country.name}?", assistant: "{country.capital}."}
+          - {user: "<thanks>", assistant: "You are welcome.", emotion: happy}
+
+Lines are of the grammar of `data_build.wording`. A value of a list is drawn once for an item. Each
+split gets ``copies`` of every item, made of texts that no other split has.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from pathlib import Path
+
+import pydantic.dataclasses
+
+from data_build.randomness import digest
+from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Unspoken
+from data_build.wording.files import parsed, rules_of
+from data_build.wording.grammar import Words
+from data_build.wording.wording import SplitWording, StreamWords, needed_slots
+from soundflow.config.settings import SETTINGS, Few
+from soundflow.errors import UserError
+from soundflow.protocol.tokens import EMOTIONS
+
+SUFFIX = ".yaml"
+_ATTEMPTS = 40  # values that are drawn for a copy whose texts all belong to the split
+_TRIES = 16  # texts that are drawn for a line
+Value = str | dict[str, str]
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class TurnRule:
+    """What the user says, and the reply."""
+
+    user: str
+    assistant: str
+    emotion: str = "normal"
+
+    def __post_init__(self) -> None:
+        if self.emotion not in EMOTIONS:
+            raise ValueError(f"emotion is {self.emotion!r}, not one of {', '.join(EMOTIONS)}")
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class ItemRule:
+    """A dialogue, or a sentence with its translation."""
+
+    turns: tuple[TurnRule, ...] = ()
+    text: str = ""
+    translation: str = ""
+    translation_language: str = "en"
+
+    def __post_init__(self) -> None:
+        if bool(self.turns) == bool(self.text):
+            raise ValueError("an item has either turns or a text")
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class TextRules:
+    """A file of rules for texts."""
+
+    items: tuple[ItemRule, ...]
+    language: str = "en"
+    copies: Few = 200
+    lists: dict[str, tuple[Value, ...]] = field(default_factory=dict)
+    rules: dict[str, str] = field(default_factory=dict)
+    licence: str = "Apache-2.0"
+    corpus: str = ""
+
+
+def written_texts(path: Path, split: SplitWording, seed: int) -> Iterator[Clip | Dialogue]:
+    """The sentences and dialogues of a file for one split, each once.
+
+    Raises:
+        UserError: if the file cannot be used.
+    """
+    file = parsed(str(path), TextRules)
+    code = file.language.split("-")[0].lower()
+    wording = split.wording.adding(code, rules_of(str(path), file.rules))
+    own = SplitWording(wording, split.split, split.shares)
+    seen: set[str] = set()
+    for number, item in enumerate(file.items):
+        lines = [line for turn in item.turns for line in (turn.user, turn.assistant)]
+        used = [needed_slots(line, own, code) for line in (*lines, item.text, item.translation)]
+        lists = {name: file.lists[name] for name in file.lists if any(name in u for u in used)}
+        for copy in range(file.copies):
+            words = StreamWords(own, digest(seed, path.name, number, copy), code)
+            try:
+                made = _made(item, file, lists, words, f"{path.stem}/{number}-{copy}")
+            except KeyError as missing:
+                raise UserError(
+                    f"texts: {path}: item {number}: {missing.args[0]}",
+                    "name a list or rule of the file, or of data_build/wording",
+                ) from missing
+            if made is not None and (text := _said(made)) not in seen:
+                seen.add(text)
+                yield made
+
+
+def _made(
+    item: ItemRule,
+    file: TextRules,
+    lists: Mapping[str, tuple[Value, ...]],
+    words: StreamWords,
+    name: str,
+) -> Clip | Dialogue | None:
+    """A copy of an item, None if none of those drawn has only texts of the split."""
+    origin = Origin(file.corpus or name.split("/")[0], file.licence)
+    lines = [turn.user for turn in item.turns] or [item.text]
+    for attempt in range(_ATTEMPTS):
+        slots = _values(lists, words.key, attempt)
+        texts: list[str] = []
+        for line in lines:
+            text = words.own_text(line, (attempt, len(texts)), _TRIES, **slots)
+            if text is None:
+                break
+            texts.append(text)
+        if len(texts) < len(lines):
+            continue
+        if item.text:
+            translation = words.text(item.translation, **slots) if item.translation else ""
+            return Clip(
+                name, "speech", Unspoken(), origin, text=texts[0], language=file.language,
+                translation=translation, translation_language=item.translation_language,
+            )  # fmt: skip
+        turns = tuple(
+            DialogueTurn(text, words.text(turn.assistant, n, **slots), turn.emotion)
+            for n, (text, turn) in enumerate(zip(texts, item.turns, strict=True))
+        )
+        return Dialogue(name, turns, origin, file.language)
+    return None
+
+
+def _values(lists: Mapping[str, tuple[Value, ...]], *seed: object) -> dict[str, Words]:
+    slots, rng = {}, random.Random(int(digest(*seed), 16))
+    for name, values in lists.items():
+        value = values[int(rng.random() * len(values))]
+        forms = {} if isinstance(value, str) else value
+        slots[name] = Words(value if isinstance(value, str) else next(iter(value.values())), forms)
+    return slots
+
+
+def _said(item: Clip | Dialogue) -> str:
+    return item.text if isinstance(item, Clip) else "\n".join(turn.user for turn in item.turns)
