@@ -202,7 +202,10 @@ def _check_truth(shards: ShardSet, position: int) -> None:
     if record.task == "stay_silent":
         assert record.replies == ()
     if record.task == "count_sounds" and record.provenance["notes"]["instructed"]:
-        assert [r.text for r in record.replies][:2] == ["Counting.", "One."]
+        assert all(
+            plainest in event.answers
+            for event, plainest in zip(wanted, ("Counting.", "One."), strict=False)
+        )
     loudness = np.abs(shards.read(position).audio())
     for event in record.events:
         assert loudness[event.on_samples : event.end_samples].max() > 0.01

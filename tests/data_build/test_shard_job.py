@@ -116,7 +116,8 @@ def long_speech(tmp_path: Path, *, words: bool) -> BuildRecipe:
     path.write_text(
         f"output: {tmp_path / 'data'}\nsources: [{{corpus: manifest, root: {tmp_path}}}]\n"
         "splits: {train: {streams: 2, tasks: {transcribe_utterances: 1}}}\n"
-        "prepare: {tfjp: null}\nworkers: 1\ntasks: {transcription: {utterances: [1, 1]}}\n"
+        "prepare: {tfjp: null}\nworkers: 1\nspeech: {asr_models: {}}\n"
+        "tasks: {transcription: {utterances: [1, 1]}}\n"
     )
     return load(path, BuildRecipe)
 
