@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from data_build.collect.material import Seen
 from data_build.collect.traits import IN_A_PLACE, TRAITS
@@ -89,6 +89,7 @@ def split_problems(recipe: BuildRecipe, split: str, index: PoolsIndex, seen: See
             f"split {split!r} needs sounds that belong in a place for {', '.join(scenes)}: none of "
             "its labels is in data_build/scenes/settings.tsv"
         )
+    problems += _pair_problems(recipe, split, index, seen)
     if "cues" in needs and not index.cues:
         problems.append(f"split {split!r} needs cues: it has no clip of any cue")
     silent = any(cue.reply is None for cue in index.cues) or "benign" in index.tables
@@ -100,6 +101,29 @@ def split_problems(recipe: BuildRecipe, split: str, index: PoolsIndex, seen: See
     if config.tasks.get("count_sounds", 0) > 0 and counted not in {c.name for c in index.cues}:
         problems.append(f"split {split!r} counts {counted!r}: it has no clip of that cue")
     return problems
+
+
+def _pair_problems(recipe: BuildRecipe, split: str, index: PoolsIndex, seen: Seen) -> Iterator[str]:
+    """Tasks that need two of what a split has only one of."""
+    tables = index.tables
+    directions = seen.directions[split]
+    lacking: dict[str, tuple[bool, tuple[str, ...]]] = {
+        "two speakers": (
+            "speech" in tables and len(seen.speakers[split]) < 2, ("transcribe_speakers",),
+        ),
+        "translations in both directions of two languages": (
+            "translated" in tables and not any((b, a) in directions for a, b in directions),
+            ("interpret_conversation",),
+        ),
+        "two kinds of sound": (
+            "sounds" in tables and len(seen.kinds[split]) < 2,
+            ("choose_sound", "count_events", "alert_on_sound"),
+        ),
+    }  # fmt: skip
+    for what, (lacks, tasks) in lacking.items():
+        using = [task for task in tasks if recipe.splits[split].tasks.get(task, 0) > 0]
+        if lacks and using:
+            yield f"split {split!r} needs {what} for {', '.join(using)}"
 
 
 def _why(table: str, rows: Mapping[str, int]) -> str:

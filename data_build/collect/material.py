@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,6 +22,7 @@ from data_build.collect.text_rules import SUFFIX, written_texts
 from data_build.collect.traits import IN_A_PLACE, in_a_place, traits_of
 from data_build.drops import Drop
 from data_build.labelling.policy import Policy, judged
+from data_build.labelling.sounds import alike, sound_class
 from data_build.randomness import digest
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, Unspoken
@@ -59,18 +60,39 @@ class Seen:
         traits: (split, trait) -> how many of its items have it.
         unaligned: (split, table, language, corpus) -> how much of its speech has neither word times
             nor an aligner.
+        speakers, kinds: split -> two speakers, or two kinds of sound none of which is the other.
+        directions: split -> the pairs of languages of its translations.
     """
 
     labels: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
     traits: Counter[tuple[str, str]] = field(default_factory=Counter)
     unaligned: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    speakers: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    kinds: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    directions: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+
+    def note(self, row: Assigned) -> None:
+        """Counts what tasks need two of."""
+        clip = row.item
+        if row.is_cue or not isinstance(clip, Clip):
+            return
+        if row.table == "speech" and len(self.speakers[row.split]) < 2:
+            unspoken = isinstance(clip.audio, Unspoken)
+            who = {"one voice", "another voice"} if unspoken else {clip.speaker or clip.id}
+            self.speakers[row.split] |= who
+        elif row.table == "translated":
+            self.directions[row.split].add((clip.language, clip.translation_language))
+        elif row.table == "sounds":
+            kind, known = sound_class(clip), self.kinds[row.split]
+            if len(known) < 2 and not any(alike(kind, other) for other in known):
+                known.append(kind)
 
 
 def material(
     recipe: BuildRecipe, client: ChatClient | None, deal: Deal, report: Report, seen: Seen
 ) -> Iterator[Assigned]:
-    """Everything that the tasks of the recipe draw from.
+    """Everything that the tasks of the recipe draw from; ``seen`` counts it.
 
     Args:
         deal: the split of each item of the sources and texts.
@@ -80,6 +102,14 @@ def material(
     Raises:
         UserError: if a source or text is missing.
     """
+    for row in _rows(recipe, client, deal, report, seen):
+        seen.note(row)
+        yield row
+
+
+def _rows(
+    recipe: BuildRecipe, client: ChatClient | None, deal: Deal, report: Report, seen: Seen
+) -> Iterator[Assigned]:
     needed = {name: _tables(recipe, name) for name in recipe.splits}
     rules = recipe.intervention_policy()
     sounds: list[tuple[str, Clip]] = []
