@@ -1,4 +1,4 @@
-"""Sentences and dialogues that rules make: a YAML file among the ``texts`` of a recipe.
+"""Sentences and dialogues that rules make: ``NAME.rules`` among the ``texts`` of a recipe, in YAML.
 
 ::
 
@@ -36,7 +36,7 @@ from soundflow.config.settings import SETTINGS, Few
 from soundflow.errors import UserError
 from soundflow.protocol.tokens import EMOTIONS
 
-SUFFIX = ".yaml"
+SUFFIX = ".rules"
 _ATTEMPTS = 40  # values that are drawn for a copy whose texts all belong to the split
 _TRIES = 16  # texts that are drawn for a line
 Value = str | dict[str, str]

@@ -81,7 +81,7 @@ def texts_of(task: str) -> set[str]:
     if "dialogues" not in TASKS[task].needs:
         return set()
     single = task in ("answer_facts", "carry_out_instruction")
-    file = _RECIPES / "material" / ("questions.yaml" if single else "dialogues.yaml")
+    file = _RECIPES / "material" / ("questions.rules" if single else "dialogues.rules")
     found: set[str] = set()
     for split in _SHARES:
         for item in written_texts(file, SplitWording.of(wording(), split, _SHARES), 1):
