@@ -152,7 +152,7 @@ class StreamWords:
 
     def own_text(self, line: str, about: object, tries: int, /, **slots: str | Words) -> str | None:
         """As `text`; None where none of those drawn is this split's."""
-        tries = min(tries, _PER_FORM * self._words.rules.size(parse(line)))
+        tries = max(1, min(tries, _PER_FORM * self._words.rules.size(parse(line))))
         drawn = (self._drawn(line, about, number, slots) for number in range(tries))
         return next(filter(self.split.owns, drawn), None)
 

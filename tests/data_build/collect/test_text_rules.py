@@ -1,0 +1,71 @@
+"""Rules make the texts of each split; what a split lacks two of is said before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data_build.collect.text_rules import written_texts
+from data_build.pools.identity import texts_of
+from data_build.records import Clip, Dialogue
+from data_build.wording.wording import SplitWording, wording
+from soundflow.errors import UserError
+
+RULES = """
+language: en
+copies: 40
+lists:
+  city: [Leeds, Oslo, Rome, Lima]
+  country: [{name: Norway, capital: Oslo}, {name: Peru, capital: Lima}]
+rules:
+  go: |
+    we (went|drove|walked|flew) to
+    they (moved|came|sailed) to
+items:
+  - {text: "<go> {city}[ yesterday| last week]", translation: "{city}!", translation_language: de}
+  - turns:
+      - user: "(What|Which city) is the capital of {country.name}[, please| again]?"
+        assistant: "{country.capital}."
+        emotion: happy
+"""
+SHARES = {"train": 0.6, "test": 0.4}
+
+
+def written(path: Path, split: str) -> list[Clip | Dialogue]:
+    return list(written_texts(path, SplitWording.of(wording(), split, SHARES), 1))
+
+
+def test_each_split_has_texts_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.rules"
+    path.write_text(RULES)
+    train, test = written(path, "train"), written(path, "test")
+    assert train == written(path, "train")
+    said = [{t for item in items for t in texts_of(item)[:1]} for items in (train, test)]
+    assert all(said)
+    assert said[0].isdisjoint(said[1])
+    pairs = {"Norway": "Oslo.", "Peru": "Lima."}
+    for item in (*train, *test):
+        if isinstance(item, Dialogue):
+            (turn,) = item.turns
+            assert [pairs[name] for name in pairs if name in turn.user] == [turn.assistant]
+            assert turn.emotion == "happy"
+        else:
+            assert item.translation.removesuffix("!") in item.text
+            assert item.translation_language == "de"
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (("{city}[", "{town}["), "town"),
+        (("<go>", "<gone>"), "gone"),
+        (("emotion: happy", "emotion: odd"), "odd"),
+        (("copies: 40", "copys: 40"), "copys"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, change: tuple[str, str], fault: str) -> None:
+    path = tmp_path / "mine.rules"
+    path.write_text(RULES.replace(*change))
+    with pytest.raises(UserError, match=fault):
+        written(path, "train")
