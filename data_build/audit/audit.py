@@ -18,7 +18,6 @@ from data_build.audit.round_trip import RoundTrip
 from data_build.audit.variety import DistinctTexts, Emotions, Levels, Shapes
 from data_build.labelling.policy import Policy
 from data_build.tokenize import Vocabulary
-from soundflow.errors import UserError
 from soundflow.shards.address import Url
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.writer import INDEX_NAME
@@ -109,16 +108,9 @@ def audit(
 
 
 def finished_splits(data: Path) -> list[Path]:
-    """The folders of the finished splits in the output of a build; or that of the one split.
-
-    Raises:
-        UserError: if there is none.
-    """
+    """The folders of the finished splits in the output of a build; or that of the one split."""
     found = [data] if (data / INDEX_NAME).is_file() else []
-    found += sorted(path.parent for path in data.glob(f"*/{INDEX_NAME}"))
-    if not found:
-        raise UserError(f"{data}: holds no finished split", "name the output folder of a build")
-    return found
+    return found + sorted(path.parent for path in data.glob(f"*/{INDEX_NAME}"))
 
 
 def built_split(folder: Path | Url) -> AuditedSplit:

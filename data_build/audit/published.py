@@ -26,25 +26,30 @@ CORPUS = "published conversations"
 
 
 def published_splits(data: Path, spec: StreamSpec) -> list[AuditedSplit]:
-    """The files of conversations in a folder (or one file), each with its conversations.
+    """The files of conversations anywhere in a folder (or one file), each with its conversations.
 
     Raises:
         UserError: if there is none.
     """
-    files = [data] if data.suffix == ".jsonl" else sorted(data.glob("*.jsonl"))
+    files = [data] if data.suffix == ".jsonl" and data.is_file() else sorted(data.rglob("*.jsonl"))
     if not files:
-        raise UserError(f"{data}: holds no *.jsonl", "name a folder of StreamAudio-2M")
-    return [
-        AuditedSplit(file.stem, sum(1 for line in file.open() if line.strip()), _of(file, spec))
-        for file in files
-    ]
+        raise UserError(
+            f"{data}: holds neither a finished split nor *.jsonl",
+            "name the output folder of a build, or a folder in the form of StreamAudio-2M",
+        )
+    splits = []
+    for file in files:
+        name = file.relative_to(data).with_suffix("").as_posix() if file != data else file.stem
+        with file.open("rb") as lines:
+            count = sum(1 for line in lines if line.strip())
+        splits.append(AuditedSplit(name, count, _of(file, name, spec)))
+    return splits
 
 
-def _of(file: Path, spec: StreamSpec) -> Iterator[AuditedStream]:
+def _of(file: Path, name: str, spec: StreamSpec) -> Iterator[AuditedStream]:
     for item in read_corpus(file):
         record = _record(item, file.parent, spec)
-        read = partial(_sample, record, item, file.parent)
-        yield AuditedStream(file.stem, record, spec, read)
+        yield AuditedStream(name, record, spec, partial(_sample, record, item, file.parent))
 
 
 def _record(item: CorpusItem, folder: Path, spec: StreamSpec) -> StreamRecord:
@@ -57,7 +62,10 @@ def _record(item: CorpusItem, folder: Path, spec: StreamSpec) -> StreamRecord:
         events.append(Event(turn.scene_type or "turn", at, end, end, bool(answers), answers))
         if answers and not any(reply.chunk == chunk for reply in replies):
             replies.append(Reply(chunk, turn.assistant, turn.emotion))
-        items.append(_item(item.id, number, turn, at, end, (chunk,) if answers else ()))
+        clip = SourceClip(
+            f"{item.id}/{number}", CORPUS, "", recording=str(folder / turn.audio_path)
+        )
+        items.append(_item(clip, turn, at, end, (chunk,) if answers else ()))
         at = end
     return StreamRecord(
         item.id, "online", item.stream_scene_type or "not stated", _task(item), "", at,
@@ -66,9 +74,8 @@ def _record(item: CorpusItem, folder: Path, spec: StreamSpec) -> StreamRecord:
 
 
 def _item(
-    conversation: str, number: int, turn: CorpusTurn, at: int, end: int, chunks: tuple[int, ...]
+    clip: SourceClip, turn: CorpusTurn, at: int, end: int, chunks: tuple[int, ...]
 ) -> MixedItem:
-    clip = SourceClip(f"{conversation}/{number}", CORPUS, "", recording=turn.audio_path)
     what = turn.scene_type or "turn"
     return MixedItem(
         clip, what, "foreground", at, end - at, 0.0, at, end,

@@ -37,18 +37,16 @@ from soundflow.shards.address import Url, open_address
 from soundflow.shards.store import store_of
 
 RECIPE = "recipe.yaml"  # written by the build beside its splits
-REMEDY = "name the output folder of a build, or a folder in the form of StreamAudio-2M"
 Tell = Callable[[str, int, int], None]
 
 
 def run(args: argparse.Namespace) -> None:
     data = open_address(args.data)
     with stages() as tell:
-        recipe = _recipe(data, args.overrides)
-        if recipe is not None:
-            card = _of_build(data, recipe, tell)
+        if isinstance(data, Path) and not finished_splits(data):
+            card = _of_published(data, args.overrides, tell)
         else:
-            card = _of_published(_conversations(data), args.overrides, tell)
+            card = _of_build(data, _recipe(data, args.overrides), tell)
     if args.json:
         print(json.dumps(card.to_json(), indent=1))
     else:
@@ -70,14 +68,16 @@ class PublishedAudit:
     speech: SpeechConfig = field(default_factory=lambda: SpeechConfig(asr_models={}))
 
 
-def _recipe(data: Path | Url, overrides: list[str]) -> BuildRecipe | None:
-    """The recipe of a build, in it or beside the split; None if there is none."""
+def _recipe(data: Path | Url, overrides: list[str]) -> BuildRecipe:
+    """The recipe of a build, in it or beside the split."""
     if isinstance(data, Url):
         where, text = str(data / RECIPE), store_of(data).read(RECIPE).decode()
         tree = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(text)))
         return build(BuildRecipe, changed(tree, overrides, where), where)
     path = next((p for p in (data / RECIPE, data.parent / RECIPE) if p.is_file()), None)
-    return load(path, BuildRecipe, overrides) if path else None
+    if path is None:
+        raise UserError(f"{data}: has no {RECIPE}", "name the output folder of a build")
+    return load(path, BuildRecipe, overrides)
 
 
 def _of_build(data: Path | Url, recipe: BuildRecipe, tell: Tell) -> Scorecard:
@@ -90,15 +90,6 @@ def _of_build(data: Path | Url, recipe: BuildRecipe, tell: Tell) -> Scorecard:
     else:
         folders = finished_splits(data)
     return audit(str(data), map(built_split, folders), taken, recipe.audit.sampled, tell)
-
-
-def _conversations(data: Path | Url) -> Path:
-    """A folder with conversations, or a file of them."""
-    if isinstance(data, Url) or not data.exists():
-        raise UserError(f"{data}: no such folder", REMEDY)
-    if data.is_dir() and not list(data.glob("*.jsonl")):
-        raise UserError(f"{data}: holds neither {RECIPE} nor *.jsonl", REMEDY)
-    return data
 
 
 def _of_published(data: Path, overrides: list[str], tell: Tell) -> Scorecard:

@@ -86,6 +86,7 @@ def features(sample_rate_hz: int) -> Features:
                     "end_samples": Value("int64"),
                     "speaker": Value("string"),
                     "text": Value("string"),
+                    "language": Value("string"),
                     "reply_chunks": List(Value("int32")),
                     "hit_limit": Value("bool"),
                 }

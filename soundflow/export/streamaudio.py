@@ -19,9 +19,8 @@ import soundfile
 from soundflow.atomic import atomic_write
 from soundflow.interop.conversations import NO_RESPONSE, CorpusItem, CorpusTurn, write_corpus
 from soundflow.protocol.timebase import TimeBase
-from soundflow.protocol.turns import Event
 from soundflow.shards.reader import ShardSet
-from soundflow.shards.schema import StreamSample
+from soundflow.shards.schema import StreamRecord, StreamSample
 
 CORPUS_FILE = "streams.jsonl"
 
@@ -41,12 +40,12 @@ def turns_of(sample: StreamSample, time: TimeBase) -> Iterator[tuple[slice, Corp
     start = 0
     for reply in sorted(record.replies, key=lambda r: r.chunk):
         end = time.decision_time_samples(reply.chunk)
-        events = _event_names(record.events, start, end)
-        yield slice(start, end), CorpusTurn(events, reply.text, reply.emotion, record.task, "")
+        heard = _heard(record, start, end)
+        yield slice(start, end), CorpusTurn(heard, reply.text, reply.emotion, record.task, "")
         start = end
     if start < record.n_samples:
-        events = _event_names(record.events, start, record.n_samples)
-        silent = CorpusTurn(events, NO_RESPONSE, "normal", record.task, "")
+        heard = _heard(record, start, record.n_samples)
+        silent = CorpusTurn(heard, NO_RESPONSE, "normal", record.task, "")
         yield slice(start, record.n_samples), silent
 
 
@@ -67,6 +66,7 @@ def _items(shards: ShardSet, folder: Path) -> Iterator[CorpusItem]:
         yield CorpusItem(sample.record.id, sample.record.ability, tuple(turns))
 
 
-def _event_names(events: tuple[Event, ...], start: int, end: int) -> str:
-    """What happens in a turn, by the names that the stream gives its events."""
-    return "; ".join(e.kind for e in events if start < e.end_samples <= end)
+def _heard(record: StreamRecord, start: int, end: int) -> str:
+    """What ends in a turn: the words of speech, and what the stream calls its sounds."""
+    items = sorted(record.items, key=lambda item: item.end_samples)
+    return "; ".join(i.text or i.what for i in items if start < i.end_samples <= end)

@@ -24,7 +24,6 @@ from data_build.speech.speech_source import CUE_PHRASES
 from data_build.tokenize import online_sample, read_vocabulary
 from soundflow.cli import main
 from soundflow.config.load import load
-from soundflow.errors import UserError
 from soundflow.protocol.turns import Event, Reply
 from soundflow.shards.schema import MixedItem, NoiseTrack, SourceClip, StreamRecord
 from tests.data_build.small_recipe import write_recipe
@@ -180,14 +179,22 @@ def test_a_build_passes_its_audit(
     assert told["streams"] == card.streams
     assert told["passed"]
     assert {"contradictions", "early replies"} <= {f["name"] for f in told["figures"]}
+    assert main(["export", str(output), str(tmp_path / "exported")]) == 0
+    capsys.readouterr()
+    # That form does not say which texts are cues, and it has no written instruction.
+    limits = ("audit.leaks=1", "audit.contradictions=1")
+    assert main(["audit", str(tmp_path / "exported"), *limits, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["streams"] == {
+        "test/streams": 4, "train/streams": 10,
+    }  # fmt: skip
     assert main(["audit", str(output), "audit.contradictons=1"]) == 2
     assert "did you mean" in capsys.readouterr().err
 
 
-def test_what_is_no_build_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no finished split"):
-        finished_splits(tmp_path)
+def test_what_is_no_corpus_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert finished_splits(tmp_path) == []
     assert main(["audit", str(tmp_path)]) == 2
+    assert "neither a finished split nor *.jsonl" in capsys.readouterr().err
 
 
 class Hears:

@@ -62,7 +62,7 @@ def test_settings_are_those_of_a_recipe(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["audit", str(tmp_path), "audit.leeks=1"]) == 2
     assert "did you mean" in capsys.readouterr().err
     assert main(["audit", str(tmp_path / "nothing")]) == 2
-    assert "no such folder" in capsys.readouterr().err
+    assert "neither a finished split nor" in capsys.readouterr().err
 
 
 def test_a_recording_that_is_missing_is_named(
