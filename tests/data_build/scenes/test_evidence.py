@@ -20,6 +20,8 @@ from data_build.scenes.verify import Candidate, RuleVerifier
 from tests.data_build.scenes.sounds import barks
 
 SCENE = Scene("A yard at noon.", "in a yard", "out", "noon", 10.0, ())
+SAMPLES = barks()
+MEASURED = measure(SAMPLES)
 JUDGED = Path(__file__).parent / "grounding.tsv"
 
 
@@ -40,7 +42,7 @@ def clip(label: str, number: int = 0) -> Clip:
 
 def accepts(name: str, label: str) -> bool:
     event = SubEvent(name, "foreground", 2.0, "close by")
-    candidate = Candidate(clip(label), barks(), measure(barks()))
+    candidate = Candidate(clip(label), SAMPLES, MEASURED)
     refined = RuleRefiner().refine(event, SCENE)
     return RuleVerifier().verify(candidate, event, refined).identity.outcome == "pass"
 
