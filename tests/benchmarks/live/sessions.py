@@ -14,6 +14,7 @@ from inference.engine import Engine
 from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
 from inference.executor import Executor
 from inference.limits import Limits
+from inference.lockstep import warm_up
 from inference.sampling import SamplingConfig
 from inference.scheduler import Decode
 from inference.session import SessionConfig
@@ -72,7 +73,6 @@ def waits_s(events: list[SessionEvent]) -> Iterator[float]:
 
 def most(keeps_up: Callable[[int], bool]) -> int:
     """The most sessions that keep up, within a twelfth."""
-    keeps_up(2)  # what is loaded on first use counts for nobody
     low, high = 0, 16
     while keeps_up(high):
         low, high = high, 2 * high
@@ -84,6 +84,7 @@ def most(keeps_up: Callable[[int], bool]) -> int:
 
 def on_one_core(engine: Engine) -> None:
     """In CPU time, so that other work on the machine does not count."""
+    warm_up(engine)
     found = {
         batched: most(
             lambda n, b=batched: missed(engine, n, time.thread_time, batched=b) <= MAY_MISS
@@ -98,6 +99,7 @@ def on_two_cores(engine: Engine) -> None:
     each core whose sessions take turns.
     """
     torch.set_num_threads(CORES)
+    warm_up(engine)
     together = most(lambda n: missed(engine, n, time.perf_counter, batched=True) <= MAY_MISS)
     torch.set_num_threads(1)
     with multiprocessing.get_context("spawn").Pool(CORES, torch.set_num_threads, (1,)) as pool:
@@ -106,7 +108,9 @@ def on_two_cores(engine: Engine) -> None:
 
 
 def one_by_one(n: int) -> float:
-    return missed(make_engine(), n, time.perf_counter, batched=False)
+    engine = make_engine()
+    warm_up(engine)  # every process anew
+    return missed(engine, n, time.perf_counter, batched=False)
 
 
 def report(where: str, together: int, alone: int) -> None:
