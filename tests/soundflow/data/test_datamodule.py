@@ -42,8 +42,9 @@ def test_a_damaged_shard_is_named_wherever_it_is_read(folder: Path, workers: int
         whole = bytearray(tar.read_bytes())
         whole[2000:-2000] = bytes(len(whole) - 4000)
         tar.write_bytes(whole)
+    loaded = list(loader)
     with pytest.raises(UserError, match=r"damaged shard .*\.tar") as told:
-        [update.as_read() for update in loader]
+        [update.as_read() for update in loaded]
     assert "same build command" in told.value.hint
 
 
