@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import pydantic.dataclasses
 
@@ -12,7 +12,9 @@ from soundflow.config.settings import SETTINGS
 from soundflow.endpoints.chat import ChatClient, ChatConfig
 
 # The rules make all other decisions.
-Decision = Literal["rewrite", "plan", "refine", "verify", "probe", "silence"]
+Decision = Literal["rewrite", "plan", "refine", "verify", "probe", "silence", "paraphrase"]
+# A model adds to the wording only where a recipe says so: it costs a hundred requests.
+_USUAL: tuple[Decision, ...] = ("rewrite", "plan", "refine", "verify", "probe", "silence")
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
@@ -21,11 +23,12 @@ class ChatUse:
 
     Attributes:
         decisions: rewrite (text fit to be spoken), plan, refine and verify (scenes), probe (late
-            questions), silence (which sounds deserve a reply).
+            questions), silence (which sounds deserve a reply), and, only where it is named,
+            paraphrase (further wordings of instructions, questions and replies).
     """
 
     chat: ChatConfig = field(default_factory=ChatConfig)
-    decisions: tuple[Decision, ...] = get_args(Decision)
+    decisions: tuple[Decision, ...] = _USUAL
 
 
 def chat_client(use: ChatUse | None, cache: Path) -> ChatClient | None:

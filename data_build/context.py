@@ -20,6 +20,7 @@ from data_build.tasks.table import needs_of, needs_word_times
 from data_build.tasks.word_timer import WordTimer
 from data_build.tfjp.spectrum import TfjpConfig
 from data_build.tokenize import Vocabulary, read_vocabulary
+from data_build.wording.paraphrase import read_paraphrases, with_paraphrases
 from data_build.wording.wording import SplitWording
 from soundflow.endpoints.chat import ChatClient
 
@@ -65,7 +66,10 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
         ChatRewriter(rewriter) if rewriter else None,
     )
     policy = recipe.intervention_policy()
-    wordings = recipe.split_wordings()
+    wording = recipe.read_wording()
+    if asked_for("paraphrase", recipe.llm, client):
+        wording = with_paraphrases(wording, read_paraphrases(output / MATERIAL))
+    wordings = recipe.split_wordings(wording)
     splits: dict[str, SplitContext] = {}
     for name in recipe.splits:
         pools = open_pools(output / MATERIAL / name)

@@ -170,13 +170,16 @@ class BuildRecipe:
         """
         return self.wording.read()
 
-    def split_wordings(self) -> dict[str, SplitWording]:
+    def split_wordings(self, found: Wording | None = None) -> dict[str, SplitWording]:
         """Split -> the texts of the wording that it may say.
+
+        Args:
+            found: by default the wording of the files.
 
         Raises:
             UserError: as `read_wording`.
         """
-        found = self.read_wording()
+        found = found or self.read_wording()
         weights = {name: split.weight for name, split in self.splits.items()}
         return {name: SplitWording.of(found, name, weights) for name in self.splits}
 

@@ -54,7 +54,9 @@ def plan_jobs(context: BuildContext) -> list[ShardJob]:
         size = recipe.streams_per_shard
         for number, first in enumerate(range(0, config.streams, size)):
             count = min(size, config.streams - first)
-            key = digest(about, context.splits[split].pools.key, number, count)
+            material = context.splits[split]
+            made_of = material.pools.key, material.wording.wording.key
+            key = digest(about, *made_of, number, count)
             jobs.append(ShardJob(split, number, first, count, key))
     return jobs
 

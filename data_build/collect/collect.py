@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from data_build.chat_use import asked_for, chat_client
+from data_build.chat_use import Decision, asked_for, chat_client
 from data_build.collect.deal import FINGERPRINTS, deal
 from data_build.collect.feasible import label_problems, split_problems, word_time_problems
 from data_build.collect.material import Seen, material
@@ -23,6 +23,7 @@ from data_build.recipe import BuildRecipe
 from data_build.records import Clip
 from data_build.scenes.retrieval import write_clip_library
 from data_build.tasks.table import needs_of
+from data_build.wording.paraphrase import ask_for_paraphrases, write_paraphrases
 from soundflow.atomic import write_text
 from soundflow.config.record import to_plain
 from soundflow.stored_json import parsed
@@ -30,6 +31,7 @@ from soundflow.stored_json import parsed
 Place = tuple[str, str, bool]  # split, table, and whether that is one of a cue
 _COLLECTED = "collected.json"
 CHAT_CACHE = "chat"
+_DECIDED_HERE: tuple[Decision, Decision] = ("silence", "paraphrase")
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,13 @@ def collect(recipe: BuildRecipe, folder: Path) -> Collected:
     Raises:
         UserError: if a source is missing or the tables cannot be written.
     """
-    client = asked_for("silence", recipe.llm, chat_client(recipe.llm, folder / CHAT_CACHE))
+    chat = chat_client(recipe.llm, folder / CHAT_CACHE)
+    client, writer = (asked_for(decision, recipe.llm, chat) for decision in _DECIDED_HERE)
     dealt = deal(recipe, folder / FINGERPRINTS, keep=True)
     drops, seen = list[Drop](), Seen()
+    if writer is not None:
+        found = ask_for_paraphrases(recipe.read_wording(), writer, drops.append)
+        write_paraphrases(folder, found)
     with ExitStack() as stack:
         writers: dict[Place, TableWriter] = {}
         for row in material(recipe, client, dealt, drops.append, seen):

@@ -107,7 +107,7 @@ class SplitWording:
         """The wording of a stream, in a language drawn by the weights."""
         key = digest(*seed)
         codes, weights = zip(*self.wording.weights.items(), strict=True)
-        (code,) = _random(key, "language").choices(codes, weights)
+        (code,) = seeded(key, "language").choices(codes, weights)
         return StreamWords(self, key, code)
 
 
@@ -195,7 +195,7 @@ class StreamWords:
     ) -> str:
         parts = parse(line)
         values = {name: Words(s) if isinstance(s, str) else s for name, s in slots.items()}
-        rng = _random(self.key, line, about, number)
+        rng = seeded(self.key, line, about, number)
         try:
             return self._finished(parts, expand(parts, self._words.rules, values, rng))
         except Unavailable as missing:
@@ -281,7 +281,8 @@ def needed_slots(line: str, wording: SplitWording, code: str) -> set[str]:
     return slot_names(parse(line), wording.wording.languages[code].rules)
 
 
-def _random(*parts: object) -> random.Random:
+def seeded(*parts: object) -> random.Random:
+    """A generator for one text, which ``parts`` name."""
     return random.Random(int(digest(*parts), 16))
 
 

@@ -1,0 +1,126 @@
+"""Further wordings by a chat model: asked once a rule, checked, kept with the tables of a build.
+
+::
+
+    rule ─▶ a few of its texts, slots in braces ─▶ chat model ─▶ same slots? ─▶ paraphrases.json
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from data_build.drops import Drop, unanswered
+from data_build.wording.files import Language
+from data_build.wording.grammar import (
+    GrammarFault,
+    Rules,
+    Unavailable,
+    Words,
+    choice,
+    parse,
+    slot_names,
+)
+from data_build.wording.grammar import expand as expanded
+from data_build.wording.wording import Wording, seeded
+from soundflow.atomic import write_text
+from soundflow.endpoints.chat import ChatClient, ChatRequest
+from soundflow.endpoints.http_calls import CallFailure
+from soundflow.endpoints.prompts import read_prompt
+from soundflow.stored_json import parsed
+
+STEP = "paraphrase"
+PROMPT = Path(__file__).parent / "prompts" / "paraphrase.v1.md"
+FILE = "paraphrases.json"
+COUNT, _SHOWN, _LONGEST = 20, 6, 240
+# Of each rule, wordings of these parts are said as they are; others are parts of sentences.
+_SAID = (".written", ".spoken", ".reply", ".found")
+_SAID_WHOLE = ("ask.", "answer.", "warn.")
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"texts": {"type": "array", "items": {"type": "string", "maxLength": _LONGEST}}},
+    "required": ["texts"],
+}
+Paraphrases = Mapping[str, Mapping[str, list[str]]]  # language -> rule -> lines
+
+
+def ask_for_paraphrases(
+    wording: Wording, client: ChatClient, report: Callable[[Drop], None]
+) -> Paraphrases:
+    """Lines for the rules of the languages that streams are in; those of no use are left out.
+
+    Args:
+        report: gets a drop for every rule that the model gives no answer for.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for code in wording.weights:
+        language = wording.languages[code]
+        asked = dict(_texts(language))
+        requests = (_request(language, rule, texts) for rule, texts in asked.items())
+        for rule, answer in zip(asked, client.map_json(requests), strict=True):
+            if isinstance(answer, CallFailure):
+                report(unanswered(answer, STEP, f"{code}/{rule}"))
+                continue
+            lines = [text.strip() for text in answer["texts"] if _fits(text, asked[rule])]
+            if lines:
+                found.setdefault(code, {})[rule] = list(dict.fromkeys(lines))
+    return found
+
+
+def with_paraphrases(wording: Wording, paraphrases: Paraphrases) -> Wording:
+    """The wording with the lines of a model among the alternatives of its rules."""
+    for code, rules in paraphrases.items():
+        wording = wording.adding(code, {rule: choice(lines) for rule, lines in rules.items()})
+    return wording
+
+
+def write_paraphrases(folder: Path, paraphrases: Paraphrases) -> None:
+    """Keeps them with the tables, so that every process says the same."""
+    write_text(folder / FILE, json.dumps(paraphrases, ensure_ascii=False, sort_keys=True))
+
+
+def read_paraphrases(folder: Path) -> Paraphrases:
+    """What `write_paraphrases` wrote."""
+    return dict(parsed((folder / FILE).read_bytes()))
+
+
+def _texts(language: Language) -> Iterator[tuple[str, list[str]]]:
+    """The rules that are said as they are, each with a few of its texts, slots in braces."""
+    for rule in language.rules:
+        if not rule.endswith(_SAID) and not rule.startswith(_SAID_WHOLE):
+            continue
+        line = parse(f"<{rule}>")
+        slots = {
+            name: Words(f"{{{name}}}", {form: f"{{{name}.{form}}}" for form in ("times", "the")})
+            for name in slot_names(line, language.rules)
+        }
+        try:
+            plain = expanded(line, language.rules, slots, None)
+            more = [
+                expanded(line, language.rules, slots, seeded(rule, number))
+                for number in range(_SHOWN)
+            ]
+        except Unavailable:
+            continue  # a rule that is named after a slot: there is no text without its value
+        yield rule, list(dict.fromkeys((plain, *more)))
+
+
+def _request(language: Language, rule: str, texts: list[str]) -> ChatRequest:
+    name = language.language_names.get(language.code, language.code)
+    variables = {"count": COUNT, "language": name, "rule": rule, "texts": texts}
+    return ChatRequest(read_prompt(PROMPT), variables, _SCHEMA)
+
+
+def _fits(text: str, texts: list[str]) -> bool:
+    """Whether a wording has the slots of the plainest text, and nothing else of the grammar."""
+    try:
+        line = parse(text.strip())
+    except GrammarFault:
+        return False
+    wanted = slot_names(parse(texts[0]), Rules({}))
+    plain = not set("()[]<>|\\").intersection(text)
+    return (
+        bool(text.strip()) and plain and slot_names(line, Rules({})) == wanted and text not in texts
+    )
