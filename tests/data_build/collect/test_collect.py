@@ -221,9 +221,8 @@ def test_synthetic_noise_comes_only_where_it_is_asked_for(tmp_path: Path) -> Non
     pools = open_pools(tmp_path / "m" / "train")
     assert [c.labels for c in pools.ambient_noise] == [("rain",)]
     assert not pools.event_noise
-    asked = recipe(
-        tmp_path, rows, settings, "synthetic.ambient_noise=[wind]", "noise_labels=[waves]"
-    )
+    wanted = ("synthetic={ambient_noise: [wind], noise_takes: 2}", "noise_labels=[waves]")
+    asked = recipe(tmp_path, rows, settings, *wanted)
     collect(asked, tmp_path / "n")
     pools = open_pools(tmp_path / "n" / "train")
     assert sorted(c.labels[0] for c in pools.ambient_noise) == ["Wind", "Wind", "rain", "waves"]
