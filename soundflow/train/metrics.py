@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,16 @@ def append_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def keep_until(path: Path, update: int) -> None:
-    """Drops the rows past ``update``; all of them where it is 0."""
-    kept = [r for r in read_metrics(path) if r["update"] <= update] if update else []
-    write_text(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept))
+    """Drops the rows past ``update``; all of them where it is 0.
+
+    Rows rise, so only the dropped ones are parsed: a resume costs the same late in a run.
+    """
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    while lines and not (
+        update and _ended(lines[-1]) and json.loads(lines[-1])["update"] <= update
+    ):
+        lines.pop()
+    write_text(path, b"".join(lines).decode())
 
 
 def newest_measurement(path: Path, until: int | None = None) -> tuple[int, dict[str, float]]:
@@ -83,7 +90,7 @@ def newest_measurement(path: Path, until: int | None = None) -> tuple[int, dict[
     Args:
         until: later updates do not count; None: all do.
     """
-    for row in reversed(read_metrics(path)):
+    for row in _newest_first(path):
         if until is not None and row["update"] > until:
             continue
         found = {k.removeprefix(VALID): v for k, v in row.items() if k.startswith(VALID)}
@@ -94,13 +101,19 @@ def newest_measurement(path: Path, until: int | None = None) -> tuple[int, dict[
 
 def newest_calibration(output: Path, until: int) -> dict[str, Any] | None:
     """The threshold that the last validation up to an update chose, with how it was chosen."""
-    rows = [r for r in read_metrics(output / CALIBRATIONS) if r["update"] <= until]
-    return rows[-1] if rows else None
+    rows = _newest_first(output / CALIBRATIONS)
+    return next((row for row in rows if row["update"] <= until), None)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of such a file; a last line cut short by a crash is left out."""
-    if not path.is_file():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return list(_newest_first(path))[::-1]
+
+
+def _newest_first(path: Path) -> Iterator[dict[str, Any]]:
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    return (json.loads(line) for line in reversed(lines) if _ended(line))
+
+
+def _ended(line: bytes) -> bool:
+    return line.endswith(b"\n")
