@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import field
 from typing import Annotated, Any
 
@@ -22,6 +23,8 @@ from data_build.speech.setup import SpeechConfig
 from data_build.synth.kinds import KINDS, SyntheticConfig
 from data_build.tasks.config import CueConfig, TasksConfig
 from data_build.tasks.table import FORMS, TASKS
+from data_build.wording.check import check_line
+from data_build.wording.files import Language
 from data_build.wording.wording import SplitWording, Wording, WordingConfig
 from soundflow.config.record import to_plain
 from soundflow.config.settings import SETTINGS, Count, Fraction, Seed, SplitName, Workers
@@ -166,9 +169,39 @@ class BuildRecipe:
         """All that may be said beside the texts of the sources.
 
         Raises:
-            UserError: if a wording file cannot be used.
+            UserError: if a wording file cannot be used, or a line of a cue, of the counting or of
+                the policy cannot be said by these rules.
         """
-        return self.wording.read()
+        found = self.wording.read()
+        streams = tuple(found.languages[code] for code in found.weights)
+        for where, line, language, kinds in self._lines(found, streams):
+            examples = {"s": language.noun("a sound"), "n": language.number(1)}
+            check_line(where, line, language.rules, {kind: examples[kind] for kind in kinds})
+        return found
+
+    def _lines(
+        self, found: Wording, streams: tuple[Language, ...]
+    ) -> Iterator[tuple[str, str, Language, str]]:
+        """Lines of the recipe and its policy: where each stands, its language, and its slots."""
+        for cue in self.cues:
+            of_cue = found.of(cue.language)
+            for language in (of_cue,) if of_cue else streams:
+                yield f"cue {cue.name!r}: say", cue.say or "", language, ""
+            for language in streams:
+                yield f"cue {cue.name!r}: reply", cue.reply or "", language, ""
+        counting = self.tasks.counting
+        counted = any(split.tasks.get("count_sounds", 0) > 0 for split in self.splits.values())
+        for language in streams if counted else ():
+            yield "tasks.counting.instruction", counting.instruction, language, "s"
+            yield "tasks.counting.reply", counting.reply, language, "s"
+            for line in counting.words:
+                yield "tasks.counting.words", line, language, "n"
+        if self.policy is not None:
+            rows = policy(file=self.policy).rows
+            own = {name: row.reply for name, row in rows.items() if row.by != "rules" and row.reply}
+            for name, reply in own.items():
+                for language in streams:
+                    yield f"policy: {self.policy}: {name!r}", reply.text, language, ""
 
     def split_wordings(self, found: Wording | None = None) -> dict[str, SplitWording]:
         """Split -> the texts of the wording that it may say.

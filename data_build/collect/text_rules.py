@@ -24,22 +24,25 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
 import pydantic.dataclasses
+from annotated_types import MinLen
 
 from data_build.randomness import digest
 from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Unspoken
-from data_build.wording.files import parsed, rules_of
+from data_build.wording.check import check_line, check_rules
+from data_build.wording.files import Language, parsed, rules_of
 from data_build.wording.grammar import Words
 from data_build.wording.wording import SplitWording, StreamWords, needed_slots
 from soundflow.config.settings import SETTINGS, Few
-from soundflow.errors import UserError
 from soundflow.protocol.tokens import EMOTIONS
+from soundflow.text.normalize import primary_language
 
 SUFFIX = ".rules"
 _ATTEMPTS = 40  # values that are drawn for a copy whose texts all belong to the split
 _TRIES = 16  # texts that are drawn for a line
-Value = str | dict[str, str]
+Value = str | Annotated[dict[str, str], MinLen(1)]
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
@@ -76,7 +79,7 @@ class TextRules:
     items: tuple[ItemRule, ...]
     language: str = "en"
     copies: Few = 200
-    lists: dict[str, tuple[Value, ...]] = field(default_factory=dict)
+    lists: dict[str, Annotated[tuple[Value, ...], MinLen(1)]] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)
     licence: str = "Apache-2.0"
     corpus: str = ""
@@ -89,26 +92,41 @@ def written_texts(path: Path, split: SplitWording, seed: int) -> Iterator[Clip |
         UserError: if the file cannot be used.
     """
     file = parsed(str(path), TextRules)
-    code = file.language.split("-")[0].lower()
+    code = primary_language(file.language)
     wording = split.wording.adding(code, rules_of(str(path), file.rules))
+    _check(path, file, wording.languages[code])
     own = SplitWording(wording, split.split, split.shares)
     seen: set[str] = set()
     for number, item in enumerate(file.items):
-        lines = [line for turn in item.turns for line in (turn.user, turn.assistant)]
-        used = [needed_slots(line, own, code) for line in (*lines, item.text, item.translation)]
+        used = [needed_slots(line, own, code) for line in _lines(item)]
         lists = {name: file.lists[name] for name in file.lists if any(name in u for u in used)}
         for copy in range(file.copies):
             words = StreamWords(own, digest(seed, path.name, number, copy), code)
-            try:
-                made = _made(item, file, lists, words, f"{path.stem}/{number}-{copy}")
-            except KeyError as missing:
-                raise UserError(
-                    f"texts: {path}: item {number}: {missing.args[0]}",
-                    "name a list or rule of the file, or of data_build/wording",
-                ) from missing
+            made = _made(item, file, lists, words, f"{path.stem}/{number}-{copy}")
             if made is not None and (text := _said(made)) not in seen:
                 seen.add(text)
                 yield made
+
+
+def _check(path: Path, file: TextRules, language: Language) -> None:
+    """Every line names rules, lists and forms of their values that there are."""
+    check_rules(f"texts: {path}", language.rules, tuple(file.rules))
+    slots = {
+        name: Words(name, {form: form for form in set.intersection(*map(_forms, values))})
+        for name, values in file.lists.items()
+    }
+    for number, item in enumerate(file.items):
+        for line in _lines(item):
+            check_line(f"texts: {path}: item {number}", line, language.rules, slots)
+
+
+def _forms(value: Value) -> set[str]:
+    return set() if isinstance(value, str) else set(value)
+
+
+def _lines(item: ItemRule) -> list[str]:
+    turns = [line for turn in item.turns for line in (turn.user, turn.assistant)]
+    return [*turns, item.text, item.translation]
 
 
 def _made(
@@ -148,10 +166,12 @@ def _made(
 def _values(lists: Mapping[str, tuple[Value, ...]], *seed: object) -> dict[str, Words]:
     slots, rng = {}, random.Random(int(digest(*seed), 16))
     for name, values in lists.items():
-        value = values[int(rng.random() * len(values))]
-        forms = {} if isinstance(value, str) else value
-        slots[name] = Words(value if isinstance(value, str) else next(iter(value.values())), forms)
+        slots[name] = _words(values[int(rng.random() * len(values))])
     return slots
+
+
+def _words(value: Value) -> Words:
+    return Words(value) if isinstance(value, str) else Words(next(iter(value.values())), value)
 
 
 def _said(item: Clip | Dialogue) -> str:

@@ -14,15 +14,16 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from data_build.randomness import digest
-from data_build.wording.grammar import Choice, GrammarFault, Rules, Words, choice, references
+from data_build.wording.check import REMEDY, check_rules
+from data_build.wording.grammar import Choice, GrammarFault, Rules, Words, choice
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
+from soundflow.text.normalize import primary_language
 
 T = TypeVar("T")
 _FOLDER = Path(__file__).parent
 BUILT_IN = tuple(str(_FOLDER / name) for name in ("en.yaml", "zh.yaml"))
 _SOUNDS = _FOLDER / "sounds.tsv"
-_REMEDY = "data_build/README.md tells how to write wording of your own"
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
@@ -100,11 +101,11 @@ def read_language(path: str, before: Mapping[str, Language]) -> Language:
         UserError: if the file is no wording file, naming the rule that is wrong.
     """
     file = parsed(path, WordingFile)
-    code = file.language
+    code = primary_language(file.language)
     language = before.get(code) or Language(code, sounds=_sound_names(code))
     added, instead = rules_of(path, file.rules), rules_of(path, file.instead)
     rules = {**merged(language, added).rules, **instead}
-    _check(path, rules, (*added, *instead))
+    check_rules(f"wording: {path}", rules, (*added, *instead))
     return replace(
         language,
         rules=Rules(rules),
@@ -132,25 +133,6 @@ def _lines(block: str) -> list[str]:
     return lines
 
 
-def _check(path: str, rules: Mapping[str, Choice], new: tuple[str, ...]) -> None:
-    """Every rule that is named is there, and none leads back to itself."""
-
-    def walk(name: str, above: tuple[str, ...]) -> None:
-        if name in above:
-            circle = " -> ".join((*above, name))
-            raise UserError(f"wording: {path}: rules lead in a circle: {circle}", _REMEDY)
-        for option in rules[name].options:
-            for wanted in references(option):
-                if wanted not in rules:
-                    raise UserError(
-                        f"wording: {path}: {name}: there is no rule <{wanted}>", _REMEDY
-                    )
-                walk(wanted, (*above, name))
-
-    for name in new:
-        walk(name, ())
-
-
 def parsed(path: str, schema: type[T]) -> T:
     """A YAML file as ``schema``.
 
@@ -161,14 +143,14 @@ def parsed(path: str, schema: type[T]) -> T:
         tree: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         return TypeAdapter(schema).validate_python(tree)
     except OSError as error:
-        raise UserError(f"wording: {path}: cannot be read ({error.strerror})", _REMEDY) from error
+        raise UserError(f"wording: {path}: cannot be read ({error.strerror})", REMEDY) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         first = str(error).splitlines()[0]
-        raise UserError(f"wording: {path}: is no YAML ({first})", _REMEDY) from error
+        raise UserError(f"wording: {path}: is no YAML ({first})", REMEDY) from error
     except ValidationError as error:
         one = error.errors()[0]
         where = ".".join(map(str, one["loc"]))
-        raise UserError(f"wording: {path}: {where}: {one['msg']}", _REMEDY) from error
+        raise UserError(f"wording: {path}: {where}: {one['msg']}", REMEDY) from error
 
 
 def rules_of(path: str, blocks: Mapping[str, str]) -> dict[str, Choice]:
@@ -180,7 +162,7 @@ def rules_of(path: str, blocks: Mapping[str, str]) -> dict[str, Choice]:
     try:
         return {name: choice(_lines(block)) for name, block in blocks.items()}
     except GrammarFault as fault:
-        raise UserError(f"wording: {path}: {fault}", _REMEDY) from fault
+        raise UserError(f"wording: {path}: {fault}", REMEDY) from fault
 
 
 def _sound_names(code: str) -> dict[str, str]:

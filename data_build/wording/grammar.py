@@ -84,6 +84,11 @@ class Reference:
     def name(self, slots: Slots) -> str:
         return "".join(part if isinstance(part, str) else part.of(slots) for part in self.parts)
 
+    def __str__(self) -> str:
+        """As a text has it."""
+        parts = (p if isinstance(p, str) else f"{{{p.name}}}" for p in self.parts)
+        return f"<{''.join(parts)}>"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -171,15 +176,22 @@ def count(parts: Line, rules: Rules) -> int:
     return math.prod(_count(part, rules) for part in parts)
 
 
-def references(parts: Line) -> set[str]:
-    """The names of the rules that a text refers to without a slot in the name."""
-    found: set[str] = set()
+def references(parts: Line) -> list[Reference]:
+    """The rules that a text refers to by itself, in order."""
+    found: list[Reference] = []
     for part in parts:
-        if isinstance(part, Reference) and all(isinstance(p, str) for p in part.parts):
-            found.add("".join(p for p in part.parts if isinstance(p, str)))
+        if isinstance(part, Reference):
+            found.append(part)
         elif isinstance(part, Choice):
-            found |= set[str]().union(*map(references, part.options))
+            for option in part.options:
+                found += references(option)
     return found
+
+
+def named(reference: Reference, rules: Mapping[str, Choice]) -> dict[str, Choice]:
+    """The rules that a reference may mean, whatever the value of a slot in its name."""
+    pattern = "".join(re.escape(p) if isinstance(p, str) else r"\w+" for p in reference.parts)
+    return {name: rule for name, rule in rules.items() if re.fullmatch(pattern, name)}
 
 
 def slot_names(parts: Line, rules: Rules) -> set[str]:
@@ -190,7 +202,7 @@ def slot_names(parts: Line, rules: Rules) -> set[str]:
             found.add(part.name)
         elif isinstance(part, Reference):
             found |= {p.name for p in part.parts if isinstance(p, Slot)}
-            for choice_ in _named(part, rules):
+            for choice_ in named(part, rules).values():
                 found |= set[str]().union(*(slot_names(o, rules) for o in choice_.options))
         elif isinstance(part, Choice):
             found |= set[str]().union(*(slot_names(o, rules) for o in part.options))
@@ -215,14 +227,8 @@ def _count(part: Part, rules: Rules) -> int:
     if isinstance(part, Choice):
         return sum(count(option, rules) for option in part.options)
     if isinstance(part, Reference):
-        return sum(sum(count(o, rules) for o in named.options) for named in _named(part, rules))
+        return sum(sum(count(o, rules) for o in c.options) for c in named(part, rules).values())
     return 1
-
-
-def _named(reference: Reference, rules: Rules) -> list[Choice]:
-    """The rules that a reference may mean, whatever the value of a slot in its name."""
-    pattern = "".join(re.escape(p) if isinstance(p, str) else r"\w+" for p in reference.parts)
-    return [rule for name, rule in rules.items() if re.fullmatch(pattern, name)]
 
 
 def _sequence(text: str, at: int, closing: str) -> tuple[Line, int]:

@@ -28,7 +28,6 @@ from data_build.records import PlannedReply
 from data_build.wording.files import BUILT_IN, Language, merged, read_language
 from data_build.wording.grammar import (
     Choice,
-    Line,
     Unavailable,
     Words,
     expand,
@@ -37,6 +36,7 @@ from data_build.wording.grammar import (
 )
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
+from soundflow.text.normalize import primary_language
 
 _TRIES = 400  # texts that are drawn for one of the split; a rule of fewer forms is shared
 _PER_FORM = 3  # draws for each text of a small rule
@@ -70,7 +70,7 @@ class Wording:
         )
 
     def of(self, code: str) -> Language | None:
-        return self.languages.get(_code(code))
+        return self.languages.get(primary_language(code))
 
     def adding(self, code: str, rules: Mapping[str, Choice]) -> Wording:
         """With further alternatives of rules of a language, which may be a new one."""
@@ -135,7 +135,7 @@ class StreamWords:
 
     def speaking(self, language: str) -> StreamWords:
         """In ``language`` where there is wording of it, else as before."""
-        code = _code(language)
+        code = primary_language(language)
         return replace(self, language=code) if self.split.wording.of(code) else self
 
     def text(self, line: str, about: object = "", **slots: str | Words) -> str:
@@ -145,7 +145,7 @@ class StreamWords:
             about: tells two uses in one stream apart.
 
         Raises:
-            KeyError: if a rule or slot that the line needs is not there.
+            UserError: if the language lacks a rule, or the caller a slot, that the line needs.
         """
         own = self.own_text(line, about, _TRIES, **slots)
         return self._drawn(line, about, 0, slots) if own is None else own
@@ -158,9 +158,7 @@ class StreamWords:
 
     def plainest(self, line: str, **slots: str | Words) -> str:
         """The plainest text of a line: it tells what all of them mean."""
-        values = {name: Words(s) if isinstance(s, str) else s for name, s in slots.items()}
-        parts = parse(line)
-        return self._finished(parts, expand(parts, self._words.rules, values, None))
+        return self._finished(line, self._expanded(line, slots, None))
 
     def reply(self, line: str, about: object = "", **slots: str | Words) -> PlannedReply:
         """A reply, which is as right as the plainest text of its line."""
@@ -181,7 +179,7 @@ class StreamWords:
 
     def language_name(self, code: str) -> str:
         """What a language is called; its code where nothing is known."""
-        return self._words.language_names.get(_code(code), code)
+        return self._words.language_names.get(primary_language(code), code)
 
     def listed(self, texts: Sequence[str]) -> str:
         """Alternatives in a row: "a dog, a bell or rain"."""
@@ -193,23 +191,29 @@ class StreamWords:
     def _drawn(
         self, line: str, about: object, number: int, slots: Mapping[str, str | Words]
     ) -> str:
-        parts = parse(line)
-        values = {name: Words(s) if isinstance(s, str) else s for name, s in slots.items()}
         rng = seeded(self.key, line, about, number)
-        try:
-            return self._finished(parts, expand(parts, self._words.rules, values, rng))
-        except Unavailable as missing:
-            raise KeyError(f"wording in {self.language!r}: {line!r} needs {missing}") from missing
+        return self._finished(line, self._expanded(line, slots, rng))
 
-    def _finished(self, parts: Line, text: str) -> str:
+    def _expanded(
+        self, line: str, slots: Mapping[str, str | Words], rng: random.Random | None
+    ) -> str:
+        values = {name: Words(s) if isinstance(s, str) else s for name, s in slots.items()}
+        try:
+            return expand(parse(line), self._words.rules, values, rng)
+        except Unavailable as missing:
+            raise UserError(
+                f"wording in {self.language!r}: {line!r} needs {missing}",
+                "add the rule to a file of that language under wording.files",
+            ) from missing
+
+    def _finished(self, line: str, text: str) -> str:
         # A plain text is the user's own.
-        plain = all(isinstance(part, str) for part in parts)
+        plain = all(isinstance(part, str) for part in parse(line))
         return text if plain else finished(text, self.language)
 
     def _phrase(self, line: str, **slots: str) -> str:
         """The plainest text of a line that is part of a sentence."""
-        values = {name: Words(text) for name, text in slots.items()}
-        return tidied(expand(parse(line), self._words.rules, values, None), self.language)
+        return tidied(self._expanded(line, slots, None), self.language)
 
     @property
     def _words(self) -> Language:
@@ -244,6 +248,10 @@ class WordingConfig:
 
     files: tuple[str, ...] = ()
     languages: dict[str, NonNegativeFloat] = field(default_factory=lambda: {"en": 1.0})
+
+    def __post_init__(self) -> None:
+        if sum(self.languages.values()) <= 0:
+            raise ValueError(f"languages: one share must be positive, got {self.languages}")
 
     def read(self) -> Wording:
         """The rules.
@@ -284,7 +292,3 @@ def needed_slots(line: str, wording: SplitWording, code: str) -> set[str]:
 def seeded(*parts: object) -> random.Random:
     """A generator for one text, which ``parts`` name."""
     return random.Random(int(digest(*parts), 16))
-
-
-def _code(language: str) -> str:
-    return language.split("-")[0].lower()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_build.recipe import BuildRecipe
+from soundflow.commands.build_data import output_of
 from soundflow.config.load import load
 from soundflow.errors import UserError
 from tests.data_build.small_recipe import write_recipe
@@ -54,4 +55,28 @@ def test_a_mistake_is_refused_by_key_and_value(tmp_path: Path, override: str, sa
         load(path, BuildRecipe, [override])
     assert says in str(error.value)
     assert str(path) in str(error.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("cues.0.reply='<warn.smok>'", "cue 'help': reply: .*<warn.smok>; did you mean <warn.smo"),
+        ("cues.0.say='<warn.smok>'", "cue 'help': say: there is no rule <warn.smok>"),
+        ("cues.0.reply='I heard {s}.'", "cue 'help': reply: .* needs s; given is no slot"),
+        ("tasks.counting.words=['<count.ona>']", "tasks.counting.words: .*did you mean <count.one"),
+        ("tasks.counting.reply='{n}'", "tasks.counting.reply: .* needs n; given is {s}"),
+        ("policy=own.tsv", "policy: own.tsv: 'Bark': there is no rule <warn.dogg>"),
+    ],
+)
+def test_a_line_that_cannot_be_said_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, override: str, says: str
+) -> None:
+    columns = "class\tverdict\tcategory\temotion\twords\treason\n"
+    (tmp_path / "own.tsv").write_text(f"{columns}Bark\trespond\tsafety\turgent\t<warn.dogg>\tx\n")
+    monkeypatch.chdir(tmp_path)
+    path = write_recipe(tmp_path, tmp_path / "data")
+    recipe = load(path, BuildRecipe, [override])
+    with pytest.raises(UserError, match=says):
+        output_of(recipe)  # `soundflow check` and the build both begin with it
     assert not (tmp_path / "data").exists()

@@ -59,9 +59,14 @@ def test_each_split_has_texts_of_its_own(tmp_path: Path) -> None:
     ("change", "fault"),
     [
         (("{city}[", "{town}["), "town"),
-        (("<go>", "<gone>"), "gone"),
+        (("<go>", "<gone>"), "gone>; did you mean <go>"),
+        (("{city}[", "({city}["), "not closed"),
+        (("<go>", "<go> <go"), "'<' at character"),
         (("emotion: happy", "emotion: odd"), "odd"),
         (("copies: 40", "copys: 40"), "copys"),
+        (("[Leeds, Oslo, Rome, Lima]", "[]"), "lists.city"),
+        (("capital: Lima", "town: Lima"), "item 1.*country.capital"),
+        (("they (moved", "<go> (moved"), "circle: go -> go"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, change: tuple[str, str], fault: str) -> None:

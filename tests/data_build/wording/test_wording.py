@@ -146,8 +146,17 @@ def test_a_file_of_ones_own_adds_and_replaces(tmp_path: Path) -> None:
     assert german.text("<ask.where>") == "Wo bin ich?"
     assert german.sound("Bark", "").text == "ein Bellen"
     assert found.key != wording().key
-    with pytest.raises(KeyError, match=r"'de'.*ask.count"):
+    with pytest.raises(UserError, match=r"'de'.*ask.count"):
         german.text("<ask.count>")
+    with pytest.raises(UserError, match=r"'de'.*alternatives"):
+        german.listed(["a", "b"])
+
+
+def test_a_file_may_name_its_language_with_a_region(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("language: en-GB\nsounds: {Bark: a woof}\n")
+    said = SplitWording.of(wording((str(own),)), "train", SPLITS).stream(1)
+    assert said.sound("Bark", "").text == "a woof"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +165,9 @@ def test_a_file_of_ones_own_adds_and_replaces(tmp_path: Path) -> None:
         ("language: en\nrules: {a: '(b'}", r"'\(b'.*not closed"),
         ("language: en\nrules: {a: '<nothing>'}", "no rule <nothing>"),
         ("language: en\nrules: {a: <b>, b: <a>}", "a -> b -> a"),
+        ("language: en\nrules: {a: '<b_{n}>', b_x: <a>}", "a -> b_x -> a"),
+        ("language: en\nrules: {alone: '<alon_{n}> <alonee>'}", "no rule <alon_{n}>"),
+        ("language: en\nrules: {alone: <alonee>}", "did you mean <alone>"),
         ("language: en\nruls: {}", "ruls"),
         ("language: [", "no YAML"),
         ("- a", "dictionary|mapping|instance"),
@@ -174,3 +186,5 @@ def test_a_language_without_wording_is_refused() -> None:
     with pytest.raises(UserError, match="no wording in 'fr'"):
         WordingConfig((), {"fr": 1.0}).read()
     assert len(BUILT_IN) == len(wording().languages)
+    with pytest.raises(ValueError, match="one share must be positive"):
+        WordingConfig((), {"en": 0.0})
