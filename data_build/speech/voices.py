@@ -31,6 +31,7 @@ from soundflow.audio.level import audible_span, is_silent
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from soundflow.text.normalize import primary_language
 
 MARGIN_SAMPLES = 800  # 50 ms of the take (or of zeros) before and after what is audible
 _DRAWS = 500  # tries to find a speaker that is still free
@@ -79,7 +80,7 @@ def draw_voices(
         UserError: if an engine or a voice of the pool is unknown, none speaks the language, or the
             ranges do not give enough different speakers.
     """
-    code = language.split("-")[0].lower()
+    code = primary_language(language)
     names = [voice for voice in pool.voices if _language(voice, engines) == code]
     if not names:
         raise UserError(

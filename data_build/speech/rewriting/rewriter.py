@@ -23,6 +23,7 @@ from data_build.speech.rewriting.mandarin import mandarin_rules
 from data_build.speech.rewriting.rules import Change, Rule, apply_rules, markup_rules, spacing_rules
 from soundflow.endpoints.chat import ChatClient
 from soundflow.endpoints.prompts import read_prompt
+from soundflow.text.normalize import primary_language
 
 VERSION = 1  # raise when a rule changes what it makes of a text
 
@@ -96,7 +97,7 @@ class RuleRewriter:
     id = f"rules-v{VERSION}"
 
     def rewrite(self, text: str, language: str) -> Rewritten:
-        said, changes = apply_rules(text, _rules(language.split("-")[0].lower()))
+        said, changes = apply_rules(text, _rules(primary_language(language)))
         return Rewritten(said, changes)
 
 
@@ -139,7 +140,7 @@ def strip_markup(text: str, language: str) -> Rewritten:
 
 
 def _omitted(language: str) -> tuple[str, str, str]:
-    return _OMITTED.get(language.split("-")[0].lower(), ("code omitted", "formula omitted", "."))
+    return _OMITTED.get(primary_language(language), ("code omitted", "formula omitted", "."))
 
 
 @lru_cache(maxsize=16)

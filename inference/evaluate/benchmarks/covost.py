@@ -34,7 +34,7 @@ from inference.evaluate.task import Item, Summary
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase, to_seconds
-from soundflow.text.normalize import units
+from soundflow.text.normalize import primary_language, units
 
 LANGUAGES = {"en": "English", "zh": "Chinese", "de": "German", "fr": "French", "ja": "Japanese"}
 
@@ -181,12 +181,12 @@ def covost_tasks(config: CovostConfig, time: TimeBase) -> list[CovostTask]:
 
 
 def _language(code: str) -> str:
-    short = code.split("-")[0].lower()
+    short = primary_language(code)
     return LANGUAGES.get(short, short)
 
 
 def _tokeniser(target: str) -> str:
-    return "zh" if target.split("-")[0].lower() == "zh" else "13a"
+    return "zh" if primary_language(target) == "zh" else "13a"
 
 
 def _read_table(path: Path, clips: Path) -> list[Row]:
