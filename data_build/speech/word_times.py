@@ -15,9 +15,10 @@ from soundflow.text.normalize import BY_CHARACTER, primary_language
 
 Float32 = npt.NDArray[np.float32]
 EVEN = "even"  # `Clip.words_by` of times that nothing measured
-# How much later than its measured end a word counts as ended. An aligner puts some ends too early;
+# How much later than its measured end a word counts as ended. An aligner puts some ends too early:
 # of spoken digits joined without pauses, whose ends are known, 5.6 % fall into a chunk before the
-# end without it, and 2 % with it (tests/benchmarks/bench_alignment.py).
+# end without it, 3.4 % with 30 ms and 2.9 % with 40 ms; with pauses, 1.3 % with 40 ms
+# (tests/benchmarks/bench_alignment.py).
 MEASURED_LATER_S = 0.04
 
 
