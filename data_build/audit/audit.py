@@ -97,9 +97,9 @@ def audit(
     counts = dict[str, int]()
     for split in splits:
         counts[split.name] = split.count
-        every = max(1, -(-split.count // sampled)) if sampled else split.count + 1
+        every = max(1, -(-split.count // sampled))
         for position, stream in enumerate(split.streams):
-            chosen = sampled > 0 and position % every == 0
+            chosen = position % every == 0
             for measure in (*measures.of_records, *(measures.of_samples if chosen else ())):
                 measure.add(stream)
             if tell is not None:

@@ -12,10 +12,10 @@ class AuditLimits:
     """What a corpus must reach; each limit is a share.
 
     Attributes:
-        sampled: so many streams of each split, evenly chosen, are listened to: for levels,
-            audibility and tokens. Every record is read in any case.
-        recognised: utterances of each task, and of each SNR, that a recogniser and a second aligner
-            hear, where the recipe names them (``speech.asr_models``).
+        sampled: of at most so many streams of each split, evenly chosen, samples and tokens are
+            read: for levels, audibility and tokens. Every record is read in any case.
+        recognised: utterances of each task, and of each SNR, that a recogniser transcribes and a
+            second aligner times, where the recipe names them (``speech.asr_models``).
         contradictions: contexts that are answered in one stream and not in another, or answered
             otherwise by tasks of another ability.
         alarms_answered: sounds that the intervention policy answers and that are answered.
@@ -27,7 +27,7 @@ class AuditLimits:
         shared_speakers: the same, of speakers; 1 where a corpus has too few of them.
         round_trip_faults: streams whose tokens do not say what the record says.
         mix_wer: word error rate of what is said in the streams, over all that was recognised.
-        early_words: words that are written before the second aligner hears them end.
+        early_words: words that are written before their end by the second aligner.
     """
 
     sampled: Count = 200

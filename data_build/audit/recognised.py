@@ -1,4 +1,4 @@
-"""What a recogniser and a second aligner hear in the streams: words in the mix, and their times."""
+"""What a recogniser and a second aligner find in the streams: words in the mix, and their times."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MixWer:
         self._asr_models = asr_models
         self._errors: dict[str, ErrorCount] = {}
         self._counts: Counter[str] = Counter()
-        self._all, self._heard, self._wrong = ErrorCount(), 0, list[str]()
+        self._all, self._recognised, self._wrong = ErrorCount(), 0, list[str]()
 
     def add(self, stream: AuditedStream) -> None:
         record = stream.record
@@ -57,19 +57,19 @@ class MixWer:
             model = self._asr_models.get(primary_language(item.language or "en"))
             if model is None or all(self._counts[group] >= self._most for group in groups):
                 continue
-            transcript = model.transcribe(_heard(stream, item), item.language or "en")
+            transcript = model.transcribe(_audible(stream, item), item.language or "en")
             errors = count_errors(item.text, transcript, item.language or "en")
-            self._all, self._heard = self._all + errors, self._heard + 1
+            self._all, self._recognised = self._all + errors, self._recognised + 1
             for group in groups:
                 self._errors[group] = self._errors.get(group, ErrorCount()) + errors
                 self._counts[group] += 1
             if errors.errors:
-                self._wrong.append(f"{stream.name}: “{item.text}” is heard as “{transcript}”")
+                self._wrong.append(f"{stream.name}: “{item.text}” is transcribed as “{transcript}”")
 
     def figures(self) -> Iterator[Figure]:
-        if not self._heard:
+        if not self._recognised:
             return
-        of, shown = f"{self._heard} utterances", tuple(self._wrong[:_SHOWN])
+        of, shown = f"{self._recognised} utterances", tuple(self._wrong[:_SHOWN])
         yield Figure("WER in the mix", self._all.rate or 0.0, "", self._limit, of, shown)
         for group in sorted(self._errors):
             of = f"{self._counts[group]} utterances"
@@ -78,7 +78,7 @@ class MixWer:
 
 
 class WrittenWords:
-    """Whether words are written in the chunk in which a second aligner hears them end."""
+    """Whether words are written in the chunk in which they end by a second aligner."""
 
     def __init__(self, limits: AuditLimits, aligners: Mapping[str, Aligner]) -> None:
         self._limit = Limit("at_most", limits.early_words)
@@ -103,7 +103,7 @@ class WrittenWords:
             one_by_one = len(item.reply_chunks) > 1 and [word for _, word in written] == units
             if aligner is None or not one_by_one or self._utterances[record.task] >= self._most:
                 continue
-            words = aligner.align(_heard(stream, item), item.text, language)
+            words = aligner.align(_audible(stream, item), item.text, language)
             if words is None:
                 continue
             self._utterances[record.task] += 1
@@ -131,7 +131,7 @@ def _spoken(record: StreamRecord) -> Iterator[MixedItem]:
     return (item for item in record.items if item.text and item.track == "foreground")
 
 
-def _heard(stream: AuditedStream, item: MixedItem) -> Float32:
+def _audible(stream: AuditedStream, item: MixedItem) -> Float32:
     return stream.sample.audio()[item.on_samples : item.end_samples]
 
 
