@@ -372,6 +372,7 @@ def test_a_shared_prefix_is_computed_once(monkeypatch):
     assert torch.equal(pool.keys[1][rows[0]], pool.keys[1][rows[2]])
 
 
+@pytest.mark.slow
 def test_an_hour_of_one_session_stays_within_its_memory():
     """9000 chunks with replies, at the smallest size, in packets that can be taken in batches."""
     executor = Executor(ENGINE, order=InTurn(8))
