@@ -44,6 +44,7 @@ class StaticStep:
     def __init__(self, model: AudioInteractionModel, pool: KvPool, rows: int, n: int) -> None:
         weight = model.lm.model.embed_tokens.weight
         self._model, self._pool, self._n = model, pool, n
+        self.device = weight.device
         self._embeds = weight.new_zeros(rows, n, weight.shape[1])
         self._starts = torch.full((rows,), pool.columns, device=weight.device)
         self._offsets = torch.arange(n, device=weight.device)
@@ -84,16 +85,20 @@ class RecordedStep:
 
     def __init__(self, step: StaticStep) -> None:
         self._step = step
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UPS):
-                step.compute()
-        torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        # Other threads, such as NCCL's in a training run, may go on using the device.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._hidden = step.compute()
+        # Streams are made, and a recording begins, on the current device. On any other than the
+        # one that computes, the recording would be empty.
+        with torch.cuda.device(step.device):
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UPS):
+                    step.compute()
+            torch.cuda.current_stream().wait_stream(side)
+            self._graph = torch.cuda.CUDAGraph()
+            # Other threads, such as NCCL's in a training run, may go on using the device. The
+            # default stream of recordings belongs to the device of the first one.
+            with torch.cuda.graph(self._graph, stream=side, capture_error_mode="thread_local"):
+                self._hidden = step.compute()
 
     def __call__(self, embeds: Tensor, segments: Sequence[Segment]) -> Tensor:
         """As `StaticStep`."""

@@ -122,6 +122,20 @@ def test_recorded_passes_equal_those_that_are_not():
     assert graphs.recorded
 
 
+@torch.inference_mode()
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_passes_are_recorded_on_the_device_that_computes():
+    model = make_engine().model.to("cuda:1")  # the current device stays cuda:0
+    pools = [KvPool(model, 1, 200, spare=5) for _ in range(2)]
+    graphs = StepGraphs(model, pools[0], (5,), record_after=0)
+    for pool in pools:
+        pool.allocate()
+    for embeds in torch.randn(4, 5, 32, generator=torch.Generator().manual_seed(0)).to("cuda:1"):
+        found = graphs(embeds, [pools[0].extend(0, 5)], [4])
+        expected = ragged_forward(model, pools[1], embeds, [pools[1].extend(0, 5)], [4])
+        assert torch.allclose(found, expected, atol=1e-4)
+
+
 def test_an_offline_exchange_is_answered_as_on_a_cpu():
     def said(device: str) -> str:
         engine = on(device)
