@@ -12,10 +12,11 @@ decided: the whole of the audio is heard, then the answer is written, token by t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -34,6 +35,8 @@ from soundflow.interop.conversations import OfflineTask, offline_task
 from soundflow.protocol import layout
 
 ENCODE_CHUNKS = 256
+
+Float32 = npt.NDArray[np.float32]
 
 
 class TooLongError(UserError):
@@ -102,11 +105,7 @@ def prompt_of(
     )
     ids = (*piece.ids, *layout.offline_answer_begin(table).ids)
     if len(ids) >= engine.limit_positions:
-        raise TooLongError(
-            f"recording and question take {len(ids)} positions, and this model was trained to "
-            f"{engine.limit_positions}",
-            "shorten them; a stream has no such limit",
-        )
+        raise _too_long(engine, f"{len(ids)}")
     return Prompt(offline_task(question, slots is not None), ids, slots)
 
 
@@ -164,7 +163,30 @@ def answer(
 @torch.inference_mode()
 def _encode(engine: Engine, recording: Recording) -> Tensor:
     """(n_chunks, slots, d); padded to whole chunks, as offline samples are, and no silence."""
-    whole = packets(replace(recording, pause_s=0.0), engine.profile, engine.spec.time)
+    recording = replace(recording, blocks=_while_it_fits(engine, recording.blocks), pause_s=0.0)
+    whole = packets(recording, engine.profile, engine.spec.time)
     mels = torch.from_numpy(mel_chunks(engine.spec, engine.profile, whole))
     batches = mels.split(ENCODE_CHUNKS)  # type: ignore[no-untyped-call]
     return torch.cat([engine.model.encode(batch.to(engine.model.device)) for batch in batches])
+
+
+def _while_it_fits(engine: Engine, blocks: Iterator[Float32]) -> Iterator[Float32]:
+    """The blocks of a recording; it may have no end, as a microphone has none.
+
+    Raises:
+        TooLongError: where its audio alone takes more positions than there are.
+    """
+    time, received = engine.spec.time, 0
+    for block in blocks:
+        received += len(block)
+        if received // time.chunk_samples * time.slots_per_chunk > engine.limit_positions:
+            raise _too_long(engine, f"more than {engine.limit_positions}")
+        yield block
+
+
+def _too_long(engine: Engine, positions: str) -> TooLongError:
+    return TooLongError(
+        f"recording and question take {positions} positions, and this model was trained to "
+        f"{engine.limit_positions}",
+        "shorten them; a stream has no such limit",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,9 @@ def test_what_cannot_be_asked_is_named():
         prompt_of(ENGINE, None, Recording("x", iter([])))
     with pytest.raises(UserError, match="was trained to 60"):
         prompt_of(replace(ENGINE, limit_positions=60), "word " * 60, None)
+    endless = Recording("microphone", repeat(np.zeros(6400, np.float32)))
+    with pytest.raises(UserError, match="more than 60 positions, and this model was trained to 60"):
+        prompt_of(replace(ENGINE, limit_positions=60), None, endless)
     with pytest.raises(UserError, match="nothing was asked"):
         AudioInteraction(ENGINE).answer()
 
