@@ -18,7 +18,7 @@ from inference.sampling import SamplingConfig
 from soundflow.config.settings import SETTINGS, Fraction, PositiveSeconds
 from soundflow.model.precision import Precision
 
-RESERVED = ("model", "never", "always", "random")
+RESERVED = ("model", "never", "always", "random", "oracle")
 
 
 def _system_name(name: str) -> str:

@@ -67,6 +67,8 @@ class RealtimeConfig:
 
     def __post_init__(self) -> None:
         url = urlsplit(self.url)
+        if "@" in url.netloc:  # not repeated: it may hold a password
+            raise ValueError("url holds no credentials; api_key_env names the variable that does")
         if url.scheme not in ("ws", "wss") or not url.hostname:
             raise ValueError(f"url must be ws(s)://host[:port]/path, got {self.url!r}")
 
@@ -122,7 +124,8 @@ class RealtimeSystem:
             try:
                 for done in as_completed(calls):
                     yield calls[done], done.result()
-            finally:
+            finally:  # also after Ctrl-C: leaving the pool waits for those that are not over
+                call.stopped.set()
                 for waiting in calls:
                     waiting.cancel()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 import time as clock
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,11 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Call:
-    """Whom to call and how; see `RealtimeConfig`."""
+    """Whom to call and how; see `RealtimeConfig`.
+
+    Attributes:
+        stopped: set where nobody waits for the rest: conversations end with their next packet.
+    """
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -44,6 +49,7 @@ class Call:
     pace: float
     settle_s: float
     timeout_s: float
+    stopped: threading.Event = field(default_factory=threading.Event, repr=False)
 
 
 class ServerError(Exception):
@@ -51,11 +57,16 @@ class ServerError(Exception):
 
 
 @dataclass
-class Heard:
-    """What was heard of a server, event by event."""
+class Received:
+    """What a server has said so far, event by event.
+
+    Attributes:
+        round_trip_s: of the network; None before it was measured.
+        in_progress: ids of responses that have begun and not ended.
+    """
 
     round_trip_s: float | None = None
-    speaking: set[str] = field(default_factory=set)
+    in_progress: set[str] = field(default_factory=set)
     _pieces: dict[str, list[Piece]] = field(default_factory=dict)
 
     def take(self, event: Mapping[str, Any], at_samples: int) -> None:
@@ -68,13 +79,13 @@ class Heard:
         if kind == "error":
             raise ServerError(_said(event.get("error")))
         if kind == "response.created":
-            self.speaking.add(str(event["response"]["id"]))
+            self.in_progress.add(str(event["response"]["id"]))
         elif kind in _DELTAS and event["delta"]:
             piece = Piece(str(event["delta"]), at_samples)
             self._pieces.setdefault(str(event["response_id"]), []).append(piece)
         elif kind == "response.done":
             response = event["response"]
-            self.speaking.discard(str(response["id"]))
+            self.in_progress.discard(str(response["id"]))
             if response.get("status") == "failed":
                 raise ServerError(_said((response.get("status_details") or {}).get("error")))
 
@@ -101,11 +112,11 @@ def reach(call: Call) -> str | None:
 
 def converse(call: Call, item: Item[Any]) -> Outcome:
     """What the server says to one item. Failures are outcomes."""
-    heard = Heard()
+    received = Received()
     try:
         recording = item.open()
     except UserError as error:
-        return heard.outcome(Failure("unreadable audio", error.message))
+        return received.outcome(Failure("unreadable audio", error.message))
 
     async def run() -> None:
         lasts_s = call.time.seconds(item.n_samples) / call.pace
@@ -114,11 +125,11 @@ def converse(call: Call, item: Item[Any]) -> Outcome:
             asked = item.exchange.question if item.exchange is not None else None
             await socket.send(json.dumps(_settings(call, asked or recording.system)))
             await _await_event(socket, "session.updated")
-            heard.round_trip_s = await _round_trip_s(socket)
+            received.round_trip_s = await _round_trip_s(socket)
             packets = _packets(call, recording, item.n_samples)
-            await _talk(call, socket, packets, heard)
+            await _talk(call, socket, packets, received)
 
-    return heard.outcome(_failure_of(run))
+    return received.outcome(_failure_of(run))
 
 
 def _failure_of(run: Callable[[], Coroutine[Any, Any, None]]) -> Failure | None:
@@ -166,18 +177,18 @@ async def _round_trip_s(socket: ClientConnection) -> float:
 
 
 async def _talk(
-    call: Call, socket: ClientConnection, packets: Iterator[Float32], heard: Heard
+    call: Call, socket: ClientConnection, packets: Iterator[Float32], received: Received
 ) -> None:
     """Sends at the given pace and listens, until everything is said."""
     began = clock.monotonic()
-    apart_s = heard.round_trip_s or 0.0
+    apart_s = received.round_trip_s or 0.0
 
     async def listen() -> None:
         while True:
             event = _parsed(await socket.recv())
             sent_s = (clock.monotonic() - began - apart_s) * call.pace
             try:
-                heard.take(event, max(0, call.time.samples(sent_s)))
+                received.take(event, max(0, call.time.samples(sent_s)))
             except (KeyError, TypeError, AttributeError) as error:
                 raise ServerError(f"{event.get('type')} is not as in the protocol") from error
 
@@ -189,7 +200,7 @@ async def _talk(
         if listening.done():
             listening.result()
         sending.result()
-        await _settled(call, listening, heard)
+        await _settled(call, listening, received)
     finally:
         listening.cancel()
         sending.cancel()
@@ -202,6 +213,8 @@ async def _send(
     """Every packet when its last sample would have been recorded."""
     sent = 0
     for packet in packets:
+        if call.stopped.is_set():
+            return
         sent += len(packet)
         due_s = began + sent / call.rate_hz / call.pace - clock.monotonic()
         await asyncio.sleep(max(0.0, due_s))
@@ -210,14 +223,14 @@ async def _send(
         await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
 
 
-async def _settled(call: Call, listening: asyncio.Task[None], heard: Heard) -> None:
+async def _settled(call: Call, listening: asyncio.Task[None], received: Received) -> None:
     """Returns when no reply is in progress, `Call.settle_s` after the audio or later."""
     ends = clock.monotonic() + call.timeout_s
     while True:
         done, _ = await asyncio.wait([listening], timeout=call.settle_s)
         if done:
             listening.result()
-        if not heard.speaking:
+        if call.stopped.is_set() or not received.in_progress:
             return
         if clock.monotonic() >= ends:
             raise TimeoutError(f"a reply did not end within {call.timeout_s:g} s of the audio")

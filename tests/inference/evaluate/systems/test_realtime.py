@@ -24,8 +24,10 @@ from inference.evaluate.suite import BenchmarksConfig
 from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.realtime import RealtimeConfig, RealtimeSystem
 from inference.evaluate.task import Item
+from inference.evaluate.timing.config import TimingConfig
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
+from soundflow.config.load import build
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import save_checkpoint
@@ -226,3 +228,33 @@ def test_all_of_the_audio_is_sent_and_in_time() -> None:
     assert len(heard) == 6  # 1.5 s in packets of 0.25 s
     assert system.takes_s([item]) == pytest.approx(1.5 / 8 + 0.1)
     assert np.isfinite(outcome.round_trip_s)
+
+
+def test_conversations_end_when_nobody_waits_for_them(items: list[Item[None]]) -> None:
+    heard: list[int] = []
+
+    async def count(socket: ServerConnection) -> None:
+        heard.append(1)
+
+    long = audio_item("long", partial(flac, 1.0), None, pause_s=40.0)
+    with endpoint(count) as url:
+        config = replace(FAST, url=url, settle_s=0.1)
+        found = RealtimeSystem("theirs", config, TIME).run([items[0], long])
+        assert next(found)[0] == items[0].id
+        found.close()
+    assert len(heard) < 0.5 * 41 / config.packet_s
+
+
+def test_an_address_with_a_password_is_refused_without_repeating_it(tmp_path: Path) -> None:
+    tree = {
+        "checkpoint": str(tmp_path), "output": str(tmp_path / "out"), "timing": {"data": "d"},
+        "systems": {"x": {"url": "wss://me:secret@host/v1", "model": "m"}},
+    }  # fmt: skip
+    with pytest.raises(UserError, match="api_key_env") as caught:
+        build(EvaluateRecipe, tree, "recipe")
+    assert "secret" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_the_names_of_baselines_are_taken(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'oracle' cannot name a system"):
+        EvaluateRecipe(tmp_path, tmp_path, TimingConfig(tmp_path), systems={"oracle": FAST})
