@@ -2,8 +2,8 @@
 
 Training draws its streams at random over all shards. From a store each stream is therefore fetched
 by one request for a part of its shard, many at a time, and kept in the cache of the machine: whole
-shards would move a hundred times as much before the first update
-(`tests/benchmarks/remote_reads.py` measures both).
+shards would move many times as much before the first update (`tests/benchmarks/bench_store.py`
+measures both).
 """
 
 from __future__ import annotations

@@ -22,10 +22,11 @@ import torch
 from soundflow.data.batch import Batch
 from soundflow.model.interaction import AudioInteractionModel
 
-# Dense bf16 operations a second, accumulated in float32, of one GPU. NVIDIA's data sheets give them
-# with sparsity, which doubles them: H100 SXM and H200 SXM 1,979 TFLOPS, H100 NVL and H200 NVL
-# 1,671, H100 PCIe 1,513, A100 624, L40S 733 (362.05 without), HGX B200 4.5 PFLOPS, GB200 5 PFLOPS.
-# RTX 4090: the Ada whitepaper. The first name that is part of the device's name counts.
+# Dense bf16 operations a second, accumulated in float32, of one GPU. The first name that is part of
+# the device's name counts. The maker states most of them with sparsity, which doubles them. Seen in
+# copies of its data sheets by others, not in the originals: H100 SXM and H200 SXM (1,979 TFLOPS
+# with sparsity), L40S (733, 362.05 without), A100 (624), B200 (4.5 PFLOPS), GB200 (5). Not found:
+# H100 PCIe, H200 NVL and RTX 4090 in bfloat16; they and the H100 NVL are as they are often quoted.
 PEAK_BF16 = (
     ("GB200", 2500e12),
     ("B200", 2250e12),
