@@ -290,8 +290,9 @@ class LiveEngine:
     def _end_all(self, executor: Executor) -> None:
         now = self.clock()
         for session in self._handles:
-            executor.interrupt(session, now=now)
-            executor.close(session, now)
+            if executor.is_open(session):  # not one that ended just now, and has not been told
+                executor.interrupt(session, now=now)
+                executor.close(session, now)
 
     def __enter__(self) -> LiveEngine:
         return self

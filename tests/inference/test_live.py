@@ -153,6 +153,30 @@ def test_closing_the_engine_ends_every_session_legally():
     assert any(isinstance(e, ReplyEnded) for e in events)
 
 
+def _await(event: threading.Event) -> None:
+    assert event.wait(WAIT_S)
+
+
+def test_closing_the_engine_right_after_a_session_was_dropped():
+    live, go_on = LiveEngine(ENGINE, Limits(max_sessions=2)), threading.Event()
+    dropped, other = live.open(SILENT), live.open(SILENT)
+    live.ask(lambda executor: _await(go_on))
+    dropped.abort()
+    closing = threading.Thread(target=live.close)
+    closing.start()
+
+    def ask_on():
+        while True:
+            live.ask(lambda executor: None)
+
+    with pytest.raises(RuntimeError, match="the engine is closed"):
+        ask_on()  # until it is being closed: both commands wait for the worker
+    go_on.set()
+    closing.join(WAIT_S)
+    for session in (dropped, other):
+        assert isinstance(list(session.events(WAIT_S))[-1], SessionEnded)
+
+
 def test_an_error_of_the_worker_reaches_every_reader(monkeypatch):
     live = LiveEngine(ENGINE)
     session = live.open()
