@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pydantic.dataclasses
@@ -26,6 +25,7 @@ from soundflow.config.settings import SETTINGS, SplitName
 from soundflow.errors import UserError
 from soundflow.interop.conversations import OfflineTask, offline_task
 from soundflow.protocol.timebase import TimeBase
+from soundflow.shards.address import open_address
 from soundflow.shards.reader import ShardSet
 from soundflow.text.normalize import VERSION
 from soundflow.text.wer import count_errors
@@ -73,7 +73,7 @@ class OfflineSamplesTask:
     row_type: type[OfflineRow] = field(default=OfflineRow, repr=False)
 
     def items(self) -> list[Item[Answered]]:
-        shards = ShardSet(Path(self.config.data) / self.config.split)
+        shards = ShardSet(open_address(self.config.data) / self.config.split)
         positions = np.flatnonzero(shards.lengths.is_kind("offline"))[: self.config.max_items]
         if not len(positions):
             raise UserError(f"{shards.folder}: holds no offline sample", "choose another split")
