@@ -10,7 +10,6 @@ Kind = Literal["invalid_request_error", "authentication_error", "rate_limit_erro
 NORMAL = 1000
 GOING_AWAY = 1001
 POLICY = 1008
-TOO_BIG = 1009
 INTERNAL = 1011
 TRY_LATER = 1013
 

@@ -139,8 +139,8 @@ class RealtimeSystem:
                     f"systems.{self.name}: the variable {c.api_key_env} is not set", "export it"
                 )
             headers["Authorization"] = f"Bearer {key}"
-        glue = "&" if urlsplit(c.url).query else "?"
-        url = f"{c.url}{glue}{urlencode({'model': c.model})}"
+        separator = "&" if urlsplit(c.url).query else "?"
+        url = f"{c.url}{separator}{urlencode({'model': c.model})}"
         return Call(
             url, headers, c.session, self.time, c.rate_hz, c.packet_s, c.pace, c.settle_s,
             c.timeout_s,
