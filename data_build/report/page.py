@@ -50,7 +50,9 @@ def write_report(
             "One of each task first. Green boxes are events that deserve a reply, from the "
             "thick line on; grey boxes deserve none; blue bars are the chunks after which the "
             "assistant speaks. Click into a stream to play it from there.",
-            figures(output, list(recipe.splits), recipe.intervention_policy()),
+            figures(
+                output, list(recipe.splits), recipe.intervention_policy(), recipe.read_wording()
+            ),
         ),
         audit_section(card),
         *_tfjp(recipe, statistics),

@@ -16,6 +16,7 @@ from data_build.drops import Dropped
 from data_build.labelling.policy import Policy
 from data_build.labelling.sounds import sound_name
 from data_build.records import Clip, Origin, Unspoken
+from data_build.wording.wording import Wording
 from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.schema import MixedItem, SourceClip, StreamRecord
 
@@ -23,7 +24,7 @@ _TRACKS = {"foreground": "", "background": "behind", "ambient": "around"}
 _TURN = "user turn"
 
 
-def plan_text(record: StreamRecord, time: TimeBase, policy: Policy) -> str:
+def plan_text(record: StreamRecord, time: TimeBase, policy: Policy, wording: Wording) -> str:
     """The plan of an online stream, a line for each item and reply, in the order of time."""
     lines = [
         record.scene or "In no planned scene.",
@@ -42,7 +43,8 @@ def plan_text(record: StreamRecord, time: TimeBase, policy: Policy) -> str:
             at_s = time.seconds(time.decision_time_samples(chunk))
             reply = said[chunk]
             tone = "" if reply.emotion == "normal" else f", {reply.emotion}"
-            why = _why(item, reply.text, policy)
+            answers = next((e.answers for e in record.events if reply.text in e.answers[:1]), ())
+            why = _why(item, answers, policy, wording)
             dated.append((at_s, f"{at_s:12.1f}    assistant{tone}: “{reply.text}”  ({why})"))
     return "\n".join([*(line for line in lines if line), *(text for _, text in sorted(dated))])
 
@@ -55,28 +57,30 @@ def _heard(item: MixedItem) -> str:
     return f"{who}: “{item.text}”"
 
 
-def _why(item: MixedItem, reply: str, policy: Policy) -> str:
-    """Why a reply to an item is due."""
+def _why(item: MixedItem, answers: tuple[str, ...], policy: Policy, wording: Wording) -> str:
+    """Why a reply to an item is due.
+
+    ``answers``: of its event; the reply itself comes first, then its plainest wording.
+    """
     if item.what in policy.cues:
         counted = policy.cues[item.what] is None
         return "the sound is counted, as asked" if counted else "a cue of the recipe"
     if item.text:
         return "it was said to the assistant" if item.what == _TURN else "as instructed"
-    warning = _warning(item.clip, policy)
-    if warning is None or warning not in reply:
-        return "as instructed"
-    return (
-        "the sound calls for help" if reply == warning else "as instructed, and it calls for help"
-    )
+    warnings = _warnings(item.clip, policy, wording)
+    if not warnings.isdisjoint(answers[:2]):
+        return "the sound calls for help"
+    also = any(warning in answer for answer in answers[:2] for warning in warnings)
+    return "as instructed, and it calls for help" if also else "as instructed"
 
 
-def _warning(clip: SourceClip, policy: Policy) -> str | None:
-    """What the policy says to a sound that nobody asked about."""
+def _warnings(clip: SourceClip, policy: Policy, wording: Wording) -> frozenset[str]:
+    """What the policy says, in its plainest words, to a sound that nobody asked about."""
     try:
         reply = policy.judge(_as_clip(clip)).reply
     except Dropped:
-        return None
-    return reply.text if reply is not None else None
+        return frozenset()
+    return frozenset() if reply is None else frozenset(wording.plainest(reply.text).values())
 
 
 def _as_clip(clip: SourceClip) -> Clip:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from data_build.labelling.policy import Policy
 from data_build.report.plans import plan_text
+from data_build.wording.wording import Wording
 from soundflow.audio.frontend import log_mel
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.timebase import TimeBase
@@ -24,12 +25,14 @@ _SEARCHED = 400
 _LONGEST = 44  # letters of what is said, in the picture
 
 
-def figures(output: Path, splits: Sequence[str], policy: Policy) -> Markup:
+def figures(output: Path, splits: Sequence[str], policy: Policy, wording: Wording) -> Markup:
     """One stream of every task, found among the first of each split; more of them if few tasks."""
     chosen = list(choose([ShardSet(output / split) for split in splits]))
     if not chosen:
         return tag("p", "no stream was made", class_="empty")
-    return join(stream_figure(shards.read(at), shards.spec, policy) for shards, at in chosen)
+    return join(
+        stream_figure(shards.read(at), shards.spec, policy, wording) for shards, at in chosen
+    )
 
 
 def choose(shard_sets: Sequence[ShardSet]) -> Iterator[tuple[ShardSet, int]]:
@@ -49,7 +52,9 @@ def choose(shard_sets: Sequence[ShardSet]) -> Iterator[tuple[ShardSet, int]]:
     yield from others[: max(0, LEAST_STREAMS - shown)]
 
 
-def stream_figure(sample: StreamSample, spec: StreamSpec, policy: Policy) -> Markup:
+def stream_figure(
+    sample: StreamSample, spec: StreamSpec, policy: Policy, wording: Wording
+) -> Markup:
     """The stream on one time axis with a player, its plan in words, and what it was made from."""
     time, record = spec.time, sample.record
     audio = sample.audio()
@@ -80,12 +85,12 @@ def stream_figure(sample: StreamSample, spec: StreamSpec, policy: Policy) -> Mar
             for r in record.replies
         ],
     )
-    plan = _plan(record, time, policy) if online else Markup("")
+    plan = _plan(record, time, policy, wording) if online else Markup("")
     return join((stream_view(view), plan, _made_from(sample, spec)))
 
 
-def _plan(record: StreamRecord, time: TimeBase, policy: Policy) -> Markup:
-    text = tag("pre", plan_text(record, time, policy), style="white-space:pre-wrap")
+def _plan(record: StreamRecord, time: TimeBase, policy: Policy, wording: Wording) -> Markup:
+    text = tag("pre", plan_text(record, time, policy, wording), style="white-space:pre-wrap")
     folded = join((tag("summary", "what happens, and why it is answered"), text))
     return tag("details", folded, style="margin:-10px 16px 12px")
 

@@ -16,6 +16,7 @@ import hashlib
 import random
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -71,6 +72,14 @@ class Wording:
 
     def of(self, code: str) -> Language | None:
         return self.languages.get(primary_language(code))
+
+    def plainest(self, line: str) -> dict[str, str]:
+        """Language -> the plainest text of a line without slots, where it has the rules for it."""
+        found: dict[str, str] = {}
+        for code, language in self.languages.items():
+            with suppress(Unavailable):
+                found[code] = _finished(line, expand(parse(line), language.rules, {}, None), code)
+        return found
 
     def adding(self, code: str, rules: Mapping[str, Choice]) -> Wording:
         """With further alternatives of rules of a language, which may be a new one."""
@@ -158,7 +167,7 @@ class StreamWords:
 
     def plainest(self, line: str, **slots: str | Words) -> str:
         """The plainest text of a line: it tells what all of them mean."""
-        return self._finished(line, self._expanded(line, slots, None))
+        return _finished(line, self._expanded(line, slots, None), self.language)
 
     def reply(self, line: str, about: object = "", **slots: str | Words) -> PlannedReply:
         """A reply, which is as right as the plainest text of its line."""
@@ -192,7 +201,7 @@ class StreamWords:
         self, line: str, about: object, number: int, slots: Mapping[str, str | Words]
     ) -> str:
         rng = seeded(self.key, line, about, number)
-        return self._finished(line, self._expanded(line, slots, rng))
+        return _finished(line, self._expanded(line, slots, rng), self.language)
 
     def _expanded(
         self, line: str, slots: Mapping[str, str | Words], rng: random.Random | None
@@ -206,11 +215,6 @@ class StreamWords:
                 "add the rule to a file of that language under wording.files",
             ) from missing
 
-    def _finished(self, line: str, text: str) -> str:
-        # A plain text is the user's own.
-        plain = all(isinstance(part, str) for part in parse(line))
-        return text if plain else finished(text, self.language)
-
     def _phrase(self, line: str, **slots: str) -> str:
         """The plainest text of a line that is part of a sentence."""
         return tidied(self._expanded(line, slots, None), self.language)
@@ -221,6 +225,12 @@ class StreamWords:
 
     def _unnamed(self, name: str) -> Words:
         return self._words.noun(self._phrase("<unnamed_sound>", name=name))
+
+
+def _finished(line: str, text: str, language: str) -> str:
+    # A plain text is the user's own.
+    plain = all(isinstance(part, str) for part in parse(line))
+    return text if plain else finished(text, language)
 
 
 def finished(text: str, language: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from data_build.labelling.policy import CuedSound, policy
 from data_build.records import PlannedReply
 from data_build.report.plans import plan_text
+from data_build.wording.wording import wording
 from soundflow.protocol.timebase import TimeBase
-from soundflow.protocol.turns import Reply
+from soundflow.protocol.turns import Event, Reply
 from soundflow.shards.schema import MixedItem, NoiseTrack, SourceClip, StreamRecord
 
 RULES = policy([CuedSound("help", None, PlannedReply("Coming.")), CuedSound("beep", None, None)])
 SIREN = "A siren is close by. Make way if you are on the road."
+MANDARIN = wording().plainest("<warn.siren>")["zh"]
 SCENE = "At noon on a street, over traffic: bark."
 
 
@@ -22,8 +24,15 @@ def item(
     what: str, on_s: float, *chunks: int, text: str = "", track: str = "foreground"
 ) -> MixedItem:
     on = round(16_000 * on_s)
-    return MixedItem(source(what), what, track, on, 16_000, 0.0, on, on + 16_000, "anna", text,
-                     chunks)  # fmt: skip
+    return MixedItem(
+        source(what), what, track, on, 16_000, 0.0, on, on + 16_000, "anna", text,
+        reply_chunks=chunks,
+    )  # fmt: skip
+
+
+def answered(*texts: str) -> Event:
+    """What was answered with the first of the texts; the second is the plainest."""
+    return Event("e", 0, 1, 1, True, texts)
 
 
 def test_a_plan_is_told_in_the_order_of_time_with_reasons() -> None:
@@ -36,18 +45,24 @@ def test_a_plan_is_told_in_the_order_of_time_with_reasons() -> None:
         item("beep", 12.0, 32),
         item("Siren", 14.0, 36),
         item("Rain", 0.0, track="ambient"),
+        item("Siren", 16.0, 42),
+        item("Siren", 18.0, 47),
     )
-    texts = ("No.", SIREN, "Bark.", "Coming.", "One.", f"Siren. {SIREN}")
-    chunks = (5, 12, 17, 27, 32, 36)
+    texts = ("No.", SIREN, "Bark.", "Coming.", "One.", f"Siren. {SIREN}", "Mind it.", "A. Mind it.")
+    chunks = (5, 12, 17, 27, 32, 36, 42, 47)
+    events = (
+        answered(SIREN), answered("Bark."), answered(f"Siren. {SIREN}", "Siren.", SIREN),
+        answered("Mind it.", MANDARIN), answered("A. Mind it.", f"A siren. {SIREN}", "A.", "Mind"),
+    )  # fmt: skip
     replies = tuple(
         Reply(c, t, "urgent" if t == "Coming." else "normal")
         for c, t in zip(chunks, texts, strict=True)
     )
     record = StreamRecord(
-        "s", "online", "a", "t", "Describe sounds.", 400_000, replies=replies, items=items,
-        noise=(NoiseTrack((source("Pink noise"),), 12.3),), scene=SCENE,
+        "s", "online", "a", "t", "Describe sounds.", 400_000, replies=replies, events=events,
+        items=items, noise=(NoiseTrack((source("Pink noise"),), 12.3),), scene=SCENE,
     )  # fmt: skip
-    told = plan_text(record, TimeBase(), RULES).splitlines()
+    told = plan_text(record, TimeBase(), RULES, wording()).splitlines()
     assert told[:3] == [
         "At noon on a street, over traffic: bark.",
         "instruction: Describe sounds.",
@@ -68,4 +83,8 @@ def test_a_plan_is_told_in_the_order_of_time_with_reasons() -> None:
         "        13.2    assistant: “One.”  (the sound is counted, as asked)",
         "  14.0- 15.0          Siren",
         f"        14.8    assistant: “Siren. {SIREN}”  (as instructed, and it calls for help)",
+        "  16.0- 17.0          Siren",
+        "        17.2    assistant: “Mind it.”  (the sound calls for help)",
+        "  18.0- 19.0          Siren",
+        "        19.2    assistant: “A. Mind it.”  (as instructed, and it calls for help)",
     ]
