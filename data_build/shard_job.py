@@ -27,7 +27,7 @@ _ATTEMPTS = 16
 _GOLDEN = 0.6180339887498949
 # Raise when the code composes other streams or writes other sidecars from the same recipe: shards
 # of the code before are then made anew instead of being kept.
-BUILD_VERSION = 7
+BUILD_VERSION = 8
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def compose_offline(
             MixedItem(
                 source_of(plan.clip), "recording", "foreground", 0, len(samples), gain_db,
                 *audible_span(samples), plan.clip.speaker, plan.clip.text,
-                hit_limit=report.hit_limit if report else None,
+                language=plan.clip.language, hit_limit=report.hit_limit if report else None,
             ),
         )  # fmt: skip
     pcm = quantise(samples)

@@ -33,8 +33,8 @@ from soundflow.text.normalize import primary_language
 _VERSION = 2  # raise when the same samples get another transcript
 WINDOW_S = 30.0
 # Whisper was trained on windows of 30 s, and encoding one is nearly all of the work. In windows of
-# 12 s it hears a little less (of 41 renderings that pass the gate, 39 do) in a quarter of the time,
-# and nothing more; in those of 8 s and less it begins to repeat itself.
+# 12 s it gets a little less right (of 41 renderings that pass the gate, 39 do) in a quarter of the
+# time, and invents nothing; in those of 8 s and less it begins to repeat itself.
 _SHORT_WINDOW_S, _PAUSE_S = 12.0, 1.0
 _TOKENS, _TOKENS_PER_S = 16, 20
 _STEP_S = 0.02

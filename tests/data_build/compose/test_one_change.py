@@ -109,10 +109,11 @@ def test_a_stream_is_never_empty_by_accident() -> None:
 
 
 def test_an_offline_answer_claims_no_speech_that_was_cut_off() -> None:
-    clip = replace(NOISE[0], kind="speech", text="a long sentence")
+    clip = replace(NOISE[0], kind="speech", text="ein langer Satz", language="de")
     plan = OfflinePlan("s", "real_time_asr", "a_t", "", clip, None, clip.text)
     seed = StreamSeed(1, "train", 0)
     whole = compose_offline(plan, prepare, CONFIG, VOCABULARY, seed, {})
     assert whole.record.n_samples == 5 * 6_400
+    assert whole.record.items[0].language == "de"  # an audit transcribes it in its language
     with pytest.raises(Dropped, match="longer than a stream may be"):
         compose_offline(plan, prepare, replace(CONFIG, max_chunks=1), VOCABULARY, seed, {})
