@@ -23,12 +23,14 @@ from data_build.records import Clip, Word
 from data_build.speech.word_times import EVEN, Aligner, Float32, evenly_spread
 from soundflow.atomic import write_text
 from soundflow.errors import UserError
+from soundflow.protocol.timebase import to_samples
 from soundflow.text.normalize import primary_language
 
 STEP = "word times"
 _STORED: TypeAdapter[list[tuple[str, float, float]] | None] = TypeAdapter(
     list[tuple[str, float, float]] | None
 )
+_LEAST_SAMPLES = to_samples(0.05)  # less is no word, and no window of some models
 REMEDY = (
     "name one under speech.aligners (for many languages `base`, a Whisper), or let its words be "
     "spread evenly by speech.allow_even: true"
@@ -68,6 +70,8 @@ class WordTimer:
             if not self.allow_even:
                 raise UserError(f"{clip.id}: no aligner for language {language!r}", REMEDY)
             return replace(clip, words=evenly_spread(samples, clip.text, language), words_by=EVEN)
+        if len(samples) < _LEAST_SAMPLES:
+            raise Dropped(Drop(STEP, clip.id, "is too short to hold a word"))
         words = self._aligned(aligner, samples, clip.text, language)
         if words is None:
             raise Dropped(Drop(STEP, clip.id, "its text cannot be found in its audio"))

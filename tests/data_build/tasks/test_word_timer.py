@@ -68,6 +68,13 @@ def test_a_text_that_is_not_in_its_audio_is_dropped_and_not_tried_again(tmp_path
     assert aligner.asked == ["three"]
 
 
+def test_audio_in_which_no_word_fits_is_dropped_unasked(tmp_path: Path) -> None:
+    aligner = Counting()
+    with pytest.raises(Dropped, match="too short"):
+        timer(tmp_path, aligner, samples=lambda _: SAMPLES[:300]).timed(CLIP)
+    assert not aligner.asked
+
+
 def test_words_are_spread_evenly_only_where_it_is_allowed(tmp_path: Path) -> None:
     foreign = replace(CLIP, language="de")
     with pytest.raises(UserError, match="no aligner for language 'de'"):
