@@ -20,6 +20,7 @@ import numpy as np
 from data_build.drops import Drop, Dropped, unanswered
 from data_build.labelling.facts import facts
 from data_build.records import Dialogue, DialogueTurn
+from data_build.wording.wording import english_name
 from soundflow.endpoints.chat import ChatClient, ChatRequest
 from soundflow.endpoints.http_calls import CallFailure
 from soundflow.endpoints.prompts import read_prompt
@@ -40,7 +41,6 @@ _PERSONAL = re.compile(r"\b(?:i|i'm|my|me|mine|we|our|us)\b|我|咱", re.IGNOREC
 
 
 PROMPT = Path(__file__).parent / "prompts" / "history_probe.v1.md"
-_LANGUAGES = {"en": "English", "zh": "Mandarin Chinese"}
 
 _SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -158,7 +158,7 @@ def model_probe(dialogue: Dialogue, client: ChatClient, rng: np.random.Generator
 def _request(dialogue: Dialogue) -> ChatRequest:
     variables = {
         "turns": dialogue.turns,
-        "language": _LANGUAGES.get(dialogue.language, dialogue.language),
+        "language": english_name(dialogue.language),
         "last_source_round": max(0, len(dialogue.turns) - ROUNDS_BETWEEN),
     }
     return ChatRequest(read_prompt(PROMPT), variables, _SCHEMA)

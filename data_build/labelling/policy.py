@@ -25,6 +25,7 @@ from data_build.drops import Drop, Dropped, unanswered
 from data_build.records import Clip, Judgement, PlannedReply, Verdict
 from data_build.scenes.ontology import SoundClass, ontology
 from data_build.wording.grammar import GrammarFault, literal, parse
+from data_build.wording.wording import english_name
 from soundflow.endpoints.chat import Answer, ChatClient, ChatRequest
 from soundflow.endpoints.http_calls import CallFailure
 from soundflow.endpoints.prompts import read_prompt
@@ -44,7 +45,6 @@ HARMLESS_COMPANY = (
 
 Report = Callable[[Drop], None]
 PROMPT = Path(__file__).parent / "prompts" / "intervention.v2.md"
-_LANGUAGES = {"en": "English", "zh": "Mandarin Chinese"}
 
 _SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -184,19 +184,20 @@ def policy(cues: Iterable[CuedSound] = (), file: str | None = None) -> Policy:
 
 
 def judged(
-    clips: Iterable[Clip], rules: Policy, client: ChatClient | None, report: Report
+    clips: Iterable[Clip], rules: Policy, client: ChatClient | None, report: Report, language: str
 ) -> Iterator[Clip]:
     """The clips with their judgements; undecided ones are left out.
 
     Args:
         client: the chat model that judges; None: the rules do. A cue of the recipe needs neither.
         report: gets a drop for every clip that is left out.
+        language: of the replies that the model writes.
     """
     clips = list(clips)
     if client is not None:
         cued = [clip for clip in clips if rules.cued(clip)]
         others = [clip for clip in clips if not rules.cued(clip)]
-        for clip, judgement in model_judgements(others, client, report):
+        for clip, judgement in model_judgements(others, client, report, language):
             yield replace(clip, judgement=judgement)
         clips = cued
     for clip in clips:
@@ -207,7 +208,7 @@ def judged(
 
 
 def model_judgements(
-    clips: Iterable[Clip], client: ChatClient, report: Report, language: str = "en"
+    clips: Iterable[Clip], client: ChatClient, report: Report, language: str
 ) -> Iterator[tuple[Clip, Judgement]]:
     """Every clip with the model's judgement, in order; many requests run at once.
 
@@ -244,7 +245,7 @@ def _request(clip: Clip, language: str) -> ChatRequest:
         "labels": clip.labels,
         "caption": clip.caption,
         "duration_s": clip.duration_s,
-        "language": _LANGUAGES.get(language, language),
+        "language": english_name(language),
     }
     return ChatRequest(read_prompt(PROMPT), variables, _SCHEMA)
 

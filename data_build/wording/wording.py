@@ -259,6 +259,11 @@ class WordingConfig:
     files: tuple[str, ...] = ()
     languages: dict[str, NonNegativeFloat] = field(default_factory=lambda: {"en": 1.0})
 
+    @property
+    def main_language(self) -> str:
+        """That of most streams."""
+        return max(self.languages, key=self.languages.__getitem__)
+
     def __post_init__(self) -> None:
         if sum(self.languages.values()) <= 0:
             raise ValueError(f"languages: one share must be positive, got {self.languages}")
@@ -292,6 +297,11 @@ def wording(files: tuple[str, ...] = (), weights: tuple[tuple[str, float], ...] 
         language = read_language(path, languages)
         languages[language.code] = language
     return Wording(languages, dict(weights) or {"en": 1.0})
+
+
+def english_name(language: str) -> str:
+    """What a prompt calls a language; its code where nothing is known."""
+    return wording().languages["en"].language_names.get(primary_language(language), language)
 
 
 def needed_slots(line: str, wording: SplitWording, code: str) -> set[str]:

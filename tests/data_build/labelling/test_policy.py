@@ -247,7 +247,9 @@ def test_a_cue_is_the_policy_for_its_class() -> None:
 
 def test_undecided_clips_are_left_out_and_reported() -> None:
     drops: list[Drop] = []
-    kept = list(judged([clip("Siren"), clip("Fire"), clip("Rain")], RULES, None, drops.append))
+    kept = list(
+        judged([clip("Siren"), clip("Fire"), clip("Rain")], RULES, None, drops.append, "en")
+    )
     assert [c.labels for c in kept] == [("Siren",), ("Rain",)]
     assert all(c.judgement is not None for c in kept)
     assert [d.reason for d in drops] == ["borderline: Fire"]
@@ -285,7 +287,7 @@ def test_the_chat_model_judges_under_the_same_contract(chat_server) -> None:
     endpoint = Endpoint(server.url, timeout_s=5, item_limit_s=5, retries=0, concurrency=1)
     with ChatClient(ChatConfig(endpoint)) as client:
         reported: list[Drop] = []
-        judged = {c.id: j for c, j in model_judgements(clips, client, reported.append)}
+        judged = {c.id: j for c, j in model_judgements(clips, client, reported.append, "zh-CN")}
     stamp = read_prompt(PROMPT).stamp()
     assert judged.pop("a") == Judgement(
         PlannedReply("A siren is near.", "urgent"), "safety", ("a siren",), stamp
@@ -298,6 +300,7 @@ def test_the_chat_model_judges_under_the_same_contract(chat_server) -> None:
     assert "refused" in drops["e"]
     assert "neither label nor caption" in drops["f"]
     assert len(server.bodies) == 4
+    assert "spoken sentence in Mandarin Chinese" in server.bodies[0]["messages"][0]["content"]
     assert "Labels: Siren" in server.bodies[0]["messages"][1]["content"]
 
 
@@ -307,6 +310,6 @@ def test_an_answer_without_its_category_is_asked_for_again(chat_server) -> None:
     endpoint = Endpoint(server.url, timeout_s=5, item_limit_s=5, retries=1, backoff_s=0.01)
     with ChatClient(ChatConfig(endpoint)) as client:
         reported: list[Drop] = []
-        assert list(model_judgements([clip("Siren")], client, reported.append)) == []
+        assert list(model_judgements([clip("Siren")], client, reported.append, "en")) == []
     assert "wrong_schema" in reported[0].reason
     assert len(server.bodies) == 2
