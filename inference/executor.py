@@ -266,7 +266,8 @@ class Executor:
         taken = [state.mels.popleft() for state in states]
         slots = self.runner.encode([mel for mel, _ in taken])
         for state, one, (_, arrived_s) in zip(states, slots, taken, strict=True):
-            self._emit(state, state.enqueue(one, arrived_s))
+            # A copy: a memory that keeps one chunk for long must not keep the batch it came in.
+            self._emit(state, state.enqueue(one.clone(), arrived_s))
 
     def _decode(self, work: Decode) -> None:
         steps: list[tuple[SessionState, Step]] = []

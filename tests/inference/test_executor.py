@@ -372,6 +372,17 @@ def test_a_shared_prefix_is_computed_once(monkeypatch):
     assert torch.equal(pool.keys[1][rows[0]], pool.keys[1][rows[2]])
 
 
+def test_a_memory_keeps_its_own_chunks_and_no_batch():
+    executor = Executor(ENGINE)
+    sessions = [executor.open(SessionConfig("", 1.0)) for _ in range(3)]
+    for session in sessions:
+        executor.push(session, noise(2))
+    while executor.tick(0.0).work is not None:
+        pass
+    (slots,) = [block.slots for block in executor.memory(sessions[0]).blocks]
+    assert slots.untyped_storage().nbytes() == slots.nbytes
+
+
 @pytest.mark.slow
 def test_an_hour_of_one_session_stays_within_its_memory():
     """9000 chunks with replies, at the smallest size, in packets that can be taken in batches."""
