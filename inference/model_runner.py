@@ -72,7 +72,7 @@ class ModelRunner:
     def encode(self, mels: Sequence[npt.NDArray[np.float32]]) -> Tensor:
         """Chunks (n_mels, frames) of any sessions -> (n, slots, d)."""
         batch = torch.from_numpy(np.stack(mels))
-        return self._model.encode(batch.to(self._model.device))
+        return self._model.encode(batch.to(self._model.device, non_blocking=True))
 
     @torch.inference_mode()
     def prefill(self, prefix: tuple[int, ...]) -> int:
