@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 PAGE = Path(__file__).with_name("page")
 # Of what a browser offers, apart from the token.
 SUBPROTOCOLS = ("realtime", "soundflow")
-# Set by the server on every WebSocket scope: drops the connection without a farewell.
+# Set by the server on every WebSocket scope: drops the connection without a close frame.
 ABORT_EXTENSION = "soundflow.abort"
 
 _STATUS = {

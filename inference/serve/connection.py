@@ -43,7 +43,7 @@ from inference.session import SessionConfig
 # Sound cards differ from the server's clock by far less.
 DRIFT = 1.02
 # How long a client may take to accept its last messages and the close frame.
-FAREWELL_S = 2.0
+CLOSING_S = 2.0
 # How long the last reply of a session that the server ends may take to be cut short.
 ENDING_S = 5.0
 
@@ -85,7 +85,7 @@ class Connection:
         self._samples = 0
         self._answered_chunks = 0
         self._finished = False
-        self._last_words: Ending | None = None
+        self._ending: Ending | None = None
 
     @property
     def waiting_chunks(self) -> int:
@@ -103,7 +103,7 @@ class Connection:
             self._session: Session = await asyncio.to_thread(self._live.open, self._config)
         except OverloadedError as error:
             full = Fault("overloaded", error.message, kind="server_error", close=TRY_LATER)
-            await self._farewell(Ending(full.code, full.close, full))
+            await self._close(Ending(full.code, full.close, full))
             return
         ending = GONE
         try:
@@ -117,7 +117,7 @@ class Connection:
                 self._session.interrupt()
                 self._session.close()
             self._metrics.ended.labels(ending.how).inc()
-        await self._farewell(ending)
+        await self._close(ending)
         # Its place is free when the engine has let go of it.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ENDING_S):
@@ -196,7 +196,7 @@ class Connection:
             count(event)
             for message in self._dialect.told(event, self._session.remembered_s):
                 self._put(message)
-        return self._last_words or Ending("finished", NORMAL)
+        return self._ending or Ending("finished", NORMAL)
 
     async def _write(self) -> Ending:
         while True:
@@ -226,7 +226,7 @@ class Connection:
 
     async def _end(self, fault: Fault) -> Ending:
         """Cuts the reply short and closes the session; `_tell` then reaches its end."""
-        ending = self._last_words = Ending(fault.code, fault.close, fault)
+        ending = self._ending = Ending(fault.code, fault.close, fault)
         self._finished = True
         self._session.interrupt()
         self._session.close()
@@ -245,11 +245,11 @@ class Connection:
             json.dumps(message, ensure_ascii=False, separators=(",", ":"))
         )
 
-    async def _farewell(self, ending: Ending) -> None:
+    async def _close(self, ending: Ending) -> None:
         if ending.code is None:
             return
         try:
-            async with asyncio.timeout(FAREWELL_S):
+            async with asyncio.timeout(CLOSING_S):
                 while not self._outbox.empty():
                     await self._send(self._outbox.get_nowait())
                 if ending.fault is not None:
@@ -260,7 +260,7 @@ class Connection:
             self._abort()
         else:
             # A client that never answers the close frame must not keep the socket.
-            asyncio.get_running_loop().call_later(FAREWELL_S, self._abort)
+            asyncio.get_running_loop().call_later(CLOSING_S, self._abort)
 
 
 def _too_fast(what: str) -> Fault:

@@ -40,17 +40,17 @@ def encode_streams(data: StreamData, model: AudioInteractionModel) -> None:
     width = int(model.encoder.ln_post.normalized_shape[0])
     encoded = EncodedStreams(config.features_folder / key, tuple(data.train_splits), width)
     missing = from_first(encoded.missing())
-    _require_leave(encoded, encoded.n_bytes(missing), config.features_max_gb)
+    _require_allowed(encoded, encoded.n_bytes(missing), config.features_max_gb)
     rank, world = place()
     together(lambda: _write(encoded, missing[rank::world], model, first=rank == 0))
     data.encoded = encoded
 
 
-def _require_leave(encoded: EncodedStreams, n_bytes: int, max_gb: float) -> None:
-    """Tells what will be written, and asks for leave to.
+def _require_allowed(encoded: EncodedStreams, n_bytes: int, max_gb: float) -> None:
+    """Tells what will be written.
 
     Raises:
-        UserError: if the recipe does not allow as much.
+        UserError: if it is more than the recipe allows.
     """
     size = f"{n_bytes / 1e9:.3g} GB"
     if n_bytes > max_gb * 1e9:
