@@ -110,14 +110,14 @@ def written_texts(path: Path, split: SplitWording, seed: int) -> Iterator[Clip |
 
 def _check(path: Path, file: TextRules, language: Language) -> None:
     """Every line names rules, lists and forms of their values that there are."""
-    check_rules(f"texts: {path}", language.rules, tuple(file.rules))
+    check_rules(str(path), language.rules, tuple(file.rules))
     slots = {
         name: Words(name, {form: form for form in set.intersection(*map(_forms, values))})
         for name, values in file.lists.items()
     }
     for number, item in enumerate(file.items):
         for line in _lines(item):
-            check_line(f"texts: {path}: item {number}", line, language.rules, slots)
+            check_line(f"{path}: item {number}", line, language.rules, slots)
 
 
 def _forms(value: Value) -> set[str]:

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pydantic.dataclasses
-import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from data_build.randomness import digest
 from data_build.wording.check import REMEDY, check_rules
 from data_build.wording.grammar import Choice, GrammarFault, Rules, Words, choice
+from soundflow.config.load import build, read_tree
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 from soundflow.text.normalize import primary_language
@@ -105,7 +104,7 @@ def read_language(path: str, before: Mapping[str, Language]) -> Language:
     language = before.get(code) or Language(code, sounds=_sound_names(code))
     added, instead = rules_of(path, file.rules), rules_of(path, file.instead)
     rules = {**merged(language, added).rules, **instead}
-    check_rules(f"wording: {path}", rules, (*added, *instead))
+    check_rules(path, rules, (*added, *instead))
     return replace(
         language,
         rules=Rules(rules),
@@ -139,18 +138,9 @@ def parsed(path: str, schema: type[T]) -> T:
     Raises:
         UserError: if it cannot be read, or is not of the schema.
     """
-    try:
-        tree: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        return TypeAdapter(schema).validate_python(tree)
-    except OSError as error:
-        raise UserError(f"wording: {path}: cannot be read ({error.strerror})", REMEDY) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"wording: {path}: is no YAML ({first})", REMEDY) from error
-    except ValidationError as error:
-        one = error.errors()[0]
-        where = ".".join(map(str, one["loc"]))
-        raise UserError(f"wording: {path}: {where}: {one['msg']}", REMEDY) from error
+    if not Path(path).exists():
+        raise UserError(f"{path}: no such file", REMEDY)
+    return build(schema, read_tree(Path(path)), path, REMEDY)
 
 
 def rules_of(path: str, blocks: Mapping[str, str]) -> dict[str, Choice]:
@@ -162,7 +152,7 @@ def rules_of(path: str, blocks: Mapping[str, str]) -> dict[str, Choice]:
     try:
         return {name: choice(_lines(block)) for name, block in blocks.items()}
     except GrammarFault as fault:
-        raise UserError(f"wording: {path}: {fault}", REMEDY) from fault
+        raise UserError(f"{path}: {fault}", REMEDY) from fault
 
 
 def _sound_names(code: str) -> dict[str, str]:
