@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from inference.infer.recipe import InferRecipe
 from inference.infer.replay import comparison_lines
 from inference.infer.run import Devices, infer, replay_session
 from inference.sources.names import MICROPHONE
-from soundflow.config.load import build, load, tree_of
+from soundflow.config.load import build, read_tree, require_command, tree_of
 from soundflow.convert.engine import open_engine
 from soundflow.errors import EXIT_OK, UserError
 from soundflow.logs import OUT
@@ -81,10 +80,12 @@ def recipe_of(args: argparse.Namespace) -> InferRecipe:
         audio.append(f"{MICROPHONE}:{device}" if device else MICROPHONE)
     # A question is text, which may hold what means something in a setting.
     asked: dict[str, Any] = {} if args.ask is None else {"mode": "offline", "question": args.ask}
-    if Path(args.source).suffix in (".yaml", ".yml"):
-        recipe = load(args.source, InferRecipe, overrides, command="infer")
-        recipe = replace(recipe, audio=tuple(audio)) if audio else recipe
-        return replace(recipe, **asked)
+    file = Path(args.source)
+    if file.suffix in (".yaml", ".yml"):
+        tree = read_tree(file, overrides)
+        require_command(tree, "infer", file)
+        named = {"audio": audio} if audio else {}
+        return build(InferRecipe, {**tree, **named, **asked}, args.source)
     tree = {**tree_of(overrides, "soundflow infer"), **asked}
     return build(
         InferRecipe, {"checkpoint": args.source, "audio": audio, **tree}, "soundflow infer"

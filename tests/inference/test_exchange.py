@@ -127,7 +127,13 @@ def test_python_and_the_command_give_the_same(tmp_path: Path, capsys: pytest.Cap
     assert "a.wav" in capsys.readouterr().out
 
 
-def test_settings_that_do_not_go_together_are_refused(capfd: pytest.CaptureFixture[str]):
+def test_settings_that_do_not_go_together_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    recipe = tmp_path / "live.yaml"
+    recipe.write_text("{command: infer, checkpoint: nowhere, real_time: true}")
+    assert main(["infer", str(recipe), "--ask", "Who?"]) == 2
+    assert "live.yaml: real_time: goes with mode=online" in capfd.readouterr().err
     for words, said in (
         (["question=Who?"], "question: goes with mode=offline"),
         (["--ask", "Who?", "--realtime"], "goes with mode=online"),
