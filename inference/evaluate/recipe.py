@@ -13,19 +13,21 @@ from pydantic.dataclasses import dataclass
 from inference.evaluate.suite import BenchmarksConfig
 from inference.evaluate.systems.realtime import RealtimeConfig
 from inference.evaluate.timing.config import TimingConfig
+from inference.evaluate.timing.oracles import ORACLE
 from inference.profiles import Profile, ProfileName
 from inference.sampling import SamplingConfig
 from soundflow.config.settings import SETTINGS, Fraction, PositiveSeconds
 from soundflow.model.precision import Precision
 
-RESERVED = ("model", "never", "always", "random", "oracle")
+RESERVED = ("model", "never", "always", "random")
 
 
 def _system_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name in RESERVED:
+    taken = name in RESERVED or name.startswith(ORACLE)
+    if taken or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise ValueError(
-            f"{name!r} cannot name a system: letters, digits, '.', '-' and '_', and none of "
-            f"{', '.join(RESERVED)}"
+            f"{name!r} cannot name a system: letters, digits, '.', '-' and '_', none of "
+            f"{', '.join(RESERVED)}, and nothing that begins with {ORACLE}"
         )
     return name
 
