@@ -69,7 +69,7 @@ class RealtimeConfig:
         url = urlsplit(self.url)
         if "@" in url.netloc:  # not repeated: it may hold a password
             raise ValueError("url holds no credentials; api_key_env names the variable that does")
-        if url.scheme not in ("ws", "wss") or not url.hostname:
+        if url.scheme not in ("ws", "wss") or not url.hostname or url.port == 0:
             raise ValueError(f"url must be ws(s)://host[:port]/path, got {self.url!r}")
 
 

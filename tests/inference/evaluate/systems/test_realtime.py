@@ -255,6 +255,12 @@ def test_an_address_with_a_password_is_refused_without_repeating_it(tmp_path: Pa
     assert "secret" not in f"{caught.value.message} {caught.value.hint}"
 
 
+@pytest.mark.parametrize("url", ["http://host/v1", "ws:///v1", "ws://host:0", "ws://host:65536"])
+def test_an_address_that_cannot_be_called_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match=r"url must be|Port out of range"):
+        RealtimeConfig(url, "m")
+
+
 def test_the_names_of_baselines_are_taken(tmp_path: Path) -> None:
     for name in ("never", "oracle-2"):
         with pytest.raises(ValueError, match=f"'{name}' cannot name a system"):
