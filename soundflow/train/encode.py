@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from soundflow.atomic import remove_abandoned
 from soundflow.data.datamodule import StreamData
 from soundflow.data.encoded import EncodedStreams, fingerprint
 from soundflow.errors import UserError
@@ -39,6 +40,8 @@ def encode_streams(data: StreamData, model: AudioInteractionModel) -> None:
     key = from_first(fingerprint(tower, data.spec) if place()[0] == 0 else "")
     width = int(model.encoder.ln_post.normalized_shape[0])
     encoded = EncodedStreams(config.features_folder / key, tuple(data.train_splits), width)
+    if place()[0] == 0:
+        remove_abandoned(encoded.folder)  # a shard that a killed run had not finished is large
     missing = from_first(encoded.missing())
     _require_allowed(encoded, encoded.n_bytes(missing), config.features_max_gb)
     rank, world = place()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_two_ranks_share_the_work(frozen: Recipes, tmp_path: Path) -> None:
     assert names[0] == names[1]
 
 
-def test_nothing_is_written_without_leave(frozen: Recipes, tmp_path: Path) -> None:
+def test_nothing_is_written_that_the_recipe_does_not_allow(frozen: Recipes, tmp_path: Path) -> None:
     base = cached(frozen("run"), tmp_path / "f")
     base = replace(base, data=replace(base.data, features_max_gb=0.0))
     with pytest.raises(UserError, match=r"7\.\d+e-05 GB of features would be written") as caught:
@@ -118,5 +119,8 @@ def test_damaged_features_are_named(frozen: Recipes, tmp_path: Path) -> None:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
+    abandoned = path.with_name(f".{path.name}.{socket.gethostname()}.{2**22 + 1}.partial")
+    abandoned.touch()
     with pytest.raises(UserError, match=r"damaged features .*\.safetensors"):
         run(replace(base, output=base.output.with_name("again")))
+    assert not abandoned.exists()
