@@ -44,9 +44,10 @@ class Cache:
         path = self.path(key)
         try:
             data = path.read_bytes()
-            os.utime(path)
         except FileNotFoundError:  # never there, or another process has just removed it
             return None
+        with suppress(FileNotFoundError, PermissionError):  # removed now, or of another user
+            os.utime(path)
         return data
 
     def put(self, key: str, data: bytes) -> None:

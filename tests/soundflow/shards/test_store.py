@@ -161,6 +161,16 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     assert left == {0, 3, 4, 5, 6, 7, 8, 9, 10}
 
 
+def test_entries_of_another_user_are_read(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.put("a", b"theirs")
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.get("a") == b"theirs"
+
+
 def _fill(folder: Path, seed: int) -> None:
     cache = Cache(folder, limit_bytes=200_000)
     for n in range(300):
