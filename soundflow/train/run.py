@@ -103,10 +103,9 @@ def run(recipe: TrainRecipe, live_validate: LiveValidate | None = None) -> Train
         try:
             return _run(recipe, live_validate, flag)
         except Stopped as stop:
-            message = _how_to_go_on(recipe)
-            if rank_zero_only.rank == 0 and requeue(stop.number):  # type: ignore[attr-defined]
-                message += "; the job is queued again"
-            raise Stopped(stop.number, message) from None
+            if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+                requeue(stop.number)
+            raise Stopped(stop.number, _how_to_go_on(recipe)) from None
 
 
 def _run(recipe: TrainRecipe, live_validate: LiveValidate | None, flag: StopFlag) -> TrainResult:

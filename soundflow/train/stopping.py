@@ -99,17 +99,15 @@ def keep_our_signals(trainer: Trainer) -> None:
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
 
 
-def requeue(number: int) -> bool:
-    """Puts the SLURM job of this process back into the queue if that is what a signal asks for.
-
-    Returns:
-        Whether SLURM took it.
-    """
+def requeue(number: int) -> None:
+    """Puts the SLURM job of this process back into the queue if that is what a signal asks for."""
     job = os.environ.get("SLURM_JOB_ID")
     if number != signal.SIGUSR1 or job is None:
-        return False
+        return
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     name = f"{array}_{task}" if array and task else job
+    # Said before it is done: SLURM may end this process before the command returns.
+    ERR.print(f"the state is saved: queueing job {name} again", soft_wrap=True)
     try:
         done = subprocess.run(
             ["scontrol", "requeue", name], capture_output=True, text=True, timeout=REQUEUE_S
@@ -119,7 +117,6 @@ def requeue(number: int) -> bool:
         why = str(error)
     if why:
         ERR.print(f"job {name} was not queued again ({why}): submit it again", soft_wrap=True)
-    return not why
 
 
 def end_processes(trainer: Trainer, *, agreed: bool) -> None:

@@ -48,7 +48,7 @@ def test_a_run_that_makes_room_ends_with_the_same_losses(
 
     text = log.read_text()
     assert "restarted 1 times" in text, text
-    assert "the job is queued again" in text, text
+    assert f"the state is saved: queueing job {job} again" in text, text
     assert "Traceback" not in text, text
     assert (recipe.output / "model").is_dir(), text
     want, got = update_rows(unbroken.metrics_file), update_rows(metrics)

@@ -38,6 +38,15 @@ def test_a_signal_ends_a_wait_and_is_noted_at_any_other_time():
     assert list(found) == []
 
 
+@pytest.fixture
+def takes_ctrl_c():
+    """Ctrl-C as at a terminal: a job in the background of a shell has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("takes_ctrl_c")
 def test_ctrl_c_at_a_microphone_ends_the_session_with_its_summary(tmp_path, capsys):
     def device(name, rate_hz, packet_s):
         def packets():
@@ -50,11 +59,10 @@ def test_ctrl_c_at_a_microphone_ends_the_session_with_its_summary(tmp_path, caps
 
     devices = Devices(lambda *_: ENGINE, open_microphone=device)
     recipe = InferRecipe(checkpoint=tmp_path, audio=("microphone",))
-    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Stopped) as stopped:
         infer(recipe, devices=devices)
     assert stopped.value.number == signal.SIGINT
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     printed = capsys.readouterr().out
     assert "2 chunks, 0.7 s received" in printed
     assert "real-time factor" in printed
