@@ -33,6 +33,11 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(repr(tuple(parts)).encode()).hexdigest()[:32]
 
 
+def hash64(text: str) -> int:
+    """64 bits that change with ``text``."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
 def generator(*parts: object) -> np.random.Generator:
     """A generator seeded by ``parts`` alone."""
     return np.random.default_rng(int(digest(*parts), 16))

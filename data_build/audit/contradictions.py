@@ -20,6 +20,7 @@ from data_build.scenes.ontology import ontology
 from soundflow.shards.schema import MixedItem
 
 _SHOWN = 5
+_SHOWN_OF_A_CLASS = 2
 
 
 @dataclass
@@ -52,11 +53,18 @@ class _Labels:
 
 
 class Contradictions:
-    """Contexts with more than one label."""
+    """Contexts with more than one label.
 
-    def __init__(self, limits: AuditLimits) -> None:
+    Once there are more than ``kept`` contexts, those are looked at whose digest is divisible by a
+    power of two that rises with their number: a fixed share of all contexts, each with all of its
+    events.
+    """
+
+    def __init__(self, limits: AuditLimits, kept: int = 100_000) -> None:
         self._limit = Limit("at_most", limits.contradictions)
         self._contexts: dict[str, _Labels] = {}
+        self._kept = kept
+        self._one_in = 1
         self._uses = 0
 
     def add(self, stream: AuditedStream) -> None:
@@ -72,17 +80,27 @@ class Contradictions:
             voice = voices.setdefault(item.speaker, len(voices)) if item.text else -1
             context = digest(context, item.track == "ambient", voice, what)
             text = " ".join(said[chunk] for chunk in item.reply_chunks) or None
+            if int(context, 16) % self._one_in:
+                continue
             labels = self._contexts.setdefault(context, _Labels(what))
             labels.seen.setdefault((record.ability, text), f"{stream.name}, {record.task}")
             answers = [as_right.get(said[chunk], ()) for chunk in item.reply_chunks]
             labels.meaning[text] = frozenset({text or "", *map(" ".join, product(*answers))})
             self._uses += 1
+        while len(self._contexts) > self._kept:
+            self._one_in *= 2
+            self._contexts = {
+                context: labels
+                for context, labels in self._contexts.items()
+                if int(context, 16) % self._one_in == 0
+            }
 
     def figures(self) -> Iterator[Figure]:
         wrong = [labels for labels in self._contexts.values() if labels.contradict()]
         n = len(self._contexts)
         examples = tuple(labels.told() for labels in wrong[:_SHOWN])
-        of = f"{len(wrong)} of {n} contexts, {self._uses} events"
+        share = f", one in {self._one_in} of all" if self._one_in > 1 else ""
+        of = f"{len(wrong)} of {n} contexts{share}, {self._uses} events"
         yield Figure("contradictions", len(wrong) / n if n else 0.0, "", self._limit, of, examples)
 
 
@@ -103,7 +121,7 @@ class AlarmsAnswered:
             if name is not None:
                 self._seen[name][bool(item.reply_chunks)] += 1
                 if not item.reply_chunks:
-                    self._silent[name].append(f"{name}: {stream.name}, {stream.record.task}")
+                    self._note(name, f"{name}: {stream.name}, {stream.record.task}")
         for track in stream.record.noise:
             for clip in track.clips:
                 self._count_noise(clip.labels, stream)
@@ -113,7 +131,7 @@ class AlarmsAnswered:
         answered = sum(c[True] for c in self._seen.values())
         of = f"{total} alarms of {len(self._seen)} classes, {total - answered} not answered"
         few = sorted(self._seen, key=lambda n: min(self._seen[n][True], self._seen[n][False]))
-        examples = [text for name in reversed(few) for text in self._silent[name][:2]]
+        examples = [text for name in reversed(few) for text in self._silent[name]]
         share = answered / total if total else 1.0
         yield Figure("alarms answered", share, "", self._limit, of, tuple(examples[:_SHOWN]))
 
@@ -131,7 +149,11 @@ class AlarmsAnswered:
         name = self._class(labels)
         if name is not None:
             self._seen[name][False] += 1
-            self._silent[name].append(f"{name} as noise: {stream.name}, {stream.record.task}")
+            self._note(name, f"{name} as noise: {stream.name}, {stream.record.task}")
+
+    def _note(self, name: str, example: str) -> None:
+        if len(self._silent[name]) < _SHOWN_OF_A_CLASS:
+            self._silent[name].append(example)
 
 
 def what_is_heard(item: MixedItem) -> str:

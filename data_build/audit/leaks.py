@@ -6,66 +6,112 @@ count.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedStream, Figure, Limit
 from data_build.pools.identity import identifying
+from data_build.randomness import hash64
 from data_build.speech.speech_source import CUE_PHRASES
 from soundflow.shards.schema import MixedItem, SourceClip, StreamRecord
 
+UInt64 = npt.NDArray[np.uint64]
 _SHOWN = 5
 _KEYS = ("clip", "recording", "near-duplicate", "group", "speaker", "text", "translation")
 
 
-@dataclass
-class _Use:
-    """The splits that use a key, and in how many of their streams."""
+class _Uses:
+    """Which streams use which keys of one kind: 16 bytes a use, however long the keys are."""
 
-    streams: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    def __init__(self) -> None:
+        self._keys, self._streams = array("Q"), array("Q")
+
+    def add(self, key: str, stream: int) -> None:
+        """Notes that a stream, by its number in the corpus, uses a key."""
+        self._keys.append(hash64(key))
+        self._streams.append(stream)
+
+    def shared(self, split_of: UInt64) -> tuple[int, UInt64, UInt64]:
+        """What more than one split uses.
+
+        Args:
+            split_of: (streams of the corpus,) uint64, the number of each one's split.
+
+        Returns:
+            How many keys there are; the keys (uses,) and the streams (uses,) of all uses of keys
+            that more than one split has, in the order of the keys.
+        """
+        keys = np.frombuffer(self._keys, np.uint64)
+        streams = np.frombuffer(self._streams, np.uint64)
+        order = np.argsort(keys, kind="stable")
+        keys, streams = keys[order], streams[order]
+        starts = np.flatnonzero(np.diff(keys, prepend=~keys[:1]))
+        if not len(starts):
+            return 0, keys, streams
+        split = split_of[streams]
+        mixed = np.minimum.reduceat(split, starts) != np.maximum.reduceat(split, starts)
+        chosen = np.repeat(mixed, np.diff(starts, append=len(keys)))
+        return len(starts), keys[chosen], streams[chosen]
 
 
 class Leaks:
-    """Keys that more than one split has, and the streams of all splits but the largest with one."""
+    """Keys that more than one split has, and the streams of all splits but the largest with one.
+
+    Keys are compared by 64 bits of their digest. Of 10^8 different ones, some 0.0003 pairs fall
+    together (n^2 / 2^65).
+    """
 
     def __init__(self, limits: AuditLimits) -> None:
         self._limits = {
             key: Limit("at_most", limits.shared_speakers if key == "speaker" else limits.leaks)
             for key in _KEYS
         }
-        self._uses: dict[str, dict[str, _Use]] = {key: defaultdict(_Use) for key in _KEYS}
-        self._streams: dict[str, int] = defaultdict(int)
+        self._uses = {key: _Uses() for key in _KEYS}
+        self._splits: dict[str, int] = {}
+        self._split_of = array("Q")  # of every stream
 
     def add(self, stream: AuditedStream) -> None:
-        number = self._streams[stream.split]
-        self._streams[stream.split] += 1
         for key, value in keys_of(stream.record):
-            self._uses[key][value].streams[stream.split].add(number)
+            self._uses[key].add(value, len(self._split_of))
+        self._split_of.append(self._splits.setdefault(stream.split, len(self._splits)))
 
     def figures(self) -> Iterator[Figure]:
-        if len(self._streams) < 2:
+        if len(self._splits) < 2:
             return
-        largest = max(self._streams, key=lambda split: (self._streams[split], split))
-        held_out = sum(n for split, n in self._streams.items() if split != largest)
+        names, split_of = list(self._splits), np.frombuffer(self._split_of, np.uint64)
+        sizes = np.bincount(split_of.astype(np.int64))
+        largest = max(range(len(names)), key=lambda at: (sizes[at], names[at]))
+        held_out = len(split_of) - int(sizes[largest])
+
+        def name(stream: int) -> str:
+            split = split_of[stream]
+            return f"{names[int(split)]} stream {np.count_nonzero(split_of[:stream] == split)}"
+
         for key in _KEYS:
-            uses = self._uses[key]
-            shared = sorted(value for value, use in uses.items() if len(use.streams) > 1)
-            touched = {
-                (split, number)
-                for value in shared
-                for split, numbers in uses[value].streams.items()
-                if split != largest
-                for number in numbers
-            }
-            streams = f"{len(touched)} of {held_out} streams outside {largest}"
-            of = f"{len(shared)} of {len(uses)}; {streams}"
+            n_keys, keys, streams = self._uses[key].shared(split_of)
+            n_shared = len(np.unique(keys))
+            touched = np.unique(streams[split_of[streams] != largest])
+            of = (
+                f"{n_shared} of {n_keys}; {len(touched)} of {held_out} streams outside "
+                f"{names[largest]}"
+            )
             examples = tuple(
-                f"{value}: {', '.join(sorted(uses[value].streams))}" for value in shared[:_SHOWN]
+                f"{name(stream)} and {name(_partner(stream, keys, streams, split_of))}"
+                for stream in touched[:_SHOWN].tolist()
             )
             share = len(touched) / held_out
             yield Figure(f"leaks by {key}", share, "", self._limits[key], of, examples)
+
+
+def _partner(stream: int, keys: UInt64, streams: UInt64, split_of: UInt64) -> int:
+    """A stream of another split that shares a key with this one; see `_Uses.shared`."""
+    key = keys[np.flatnonzero(streams == stream)[0]]
+    users = streams[keys == key]
+    return int(users[split_of[users] != split_of[stream]][0])
 
 
 def keys_of(record: StreamRecord) -> Iterator[tuple[str, str]]:

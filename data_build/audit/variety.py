@@ -9,22 +9,34 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data_build.audit.measure import AuditedStream, Figure
+from data_build.randomness import hash64
 from soundflow.audio.level import active_power, db
 
 _GRAM = 2  # words of a distinct-n figure
+# Of so many texts of a task the n-grams are counted: distinct-n falls with the number of texts, so
+# more would make corpora of different sizes harder to compare.
+_COUNTED = 20_000
 
 
 @dataclass
 class _Texts:
-    """The texts of one task: how many, how many different, and their n-grams."""
+    """The texts of one task: how many, and digests of the different ones and of their n-grams."""
 
-    texts: Counter[str] = field(default_factory=Counter)
-    grams: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    n_texts: int = 0
+    n_grams: int = 0
+    texts: set[int] = field(default_factory=set)
+    grams: set[int] = field(default_factory=set)
 
     def add(self, text: str) -> None:
-        self.texts[text] += 1
+        self.n_texts += 1
+        self.texts.add(hash64(text))
+        if self.n_texts > _COUNTED:
+            return
         words = text.lower().split()
-        self.grams.update(tuple(words[i : i + _GRAM]) for i in range(len(words) - _GRAM + 1))
+        self.n_grams += max(0, len(words) - _GRAM + 1)
+        self.grams.update(
+            hash64(" ".join(words[at : at + _GRAM])) for at in range(len(words) - _GRAM + 1)
+        )
 
 
 class DistinctTexts:
@@ -52,9 +64,8 @@ class DistinctTexts:
         for side, by_task in (("asked", self._asked), ("told", self._told)):
             for task in sorted(by_task):
                 found = by_task[task]
-                pairs = sum(found.grams.values())
-                share = len(found.grams) / pairs if pairs else 0.0
-                of = f"{len(found.texts)} different of {sum(found.texts.values())} texts"
+                share = len(found.grams) / found.n_grams if found.n_grams else 0.0
+                of = f"{len(found.texts)} different of {found.n_texts} texts"
                 yield Figure(f"distinct-{_GRAM}, {side}, {task}", share, "", None, of)
 
 

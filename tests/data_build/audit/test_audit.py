@@ -90,6 +90,19 @@ def test_one_context_has_one_label() -> None:
     assert value(Contradictions(LIMITS), fine, told) == 0
 
 
+def test_a_large_corpus_is_judged_by_a_share_of_its_contexts() -> None:
+    measure = Contradictions(LIMITS, kept=20)
+    for at in range(400):
+        measure.add(stream(item("turn", 0, 3, f"{at % 200} of them"), said={3: "Fine."}))
+    for at in range(200):  # now every context has two labels
+        measure.add(stream(item("turn", 0, None, f"{at} of them")))
+    (figure,) = measure.figures()
+    assert figure.value == 1
+    n = int(figure.of.split(" of ")[1].split()[0])
+    assert 0 < n <= 20
+    assert "one in 16 of all" in figure.of
+
+
 def test_an_alarm_is_answered_everywhere() -> None:
     warned = stream(item("Siren", 0, 3), said={3: "A siren."})
     assert value(AlarmsAnswered(LIMITS), warned, stream(item("Bark", 0))) == 1
