@@ -47,7 +47,6 @@ from data_build.records import Clip
 from data_build.scenes.ontology import ontology
 from soundflow.atomic import disk_error
 
-LIBRARY_VERSION = 3  # raise when the same clips are indexed differently
 SEGMENT_CLIPS = 50_000
 _K1, _B = 1.5, 0.75
 _WORD = re.compile(r"\w\w+")

@@ -93,7 +93,7 @@ def test_a_recipe_asks_endpoints_beside_the_model(
     )  # fmt: skip
     with caplog.at_level(logging.INFO):
         results = evaluate(recipe)
-    assert "ours hears 1 items in real time, 4 at once: 0.0 minutes" in caplog.text
+    assert "ours is sent 1 items in real time, 4 at once: 0.0 minutes" in caplog.text
     (task,) = results.tasks
     assert list(task.systems) == ["model", "ours", "never", "always"]
     assert task.systems["ours"].figures["wer"].value > 0
