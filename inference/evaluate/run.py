@@ -137,7 +137,7 @@ def _announce(others: Sequence[RealtimeSystem], items: Sequence[Item[Any]]) -> N
     for other in others:
         minutes = other.takes_s(items) / 60.0
         log.info(
-            "%s is sent %d items in real time, %d at once: %.1f minutes, less what is there already",
+            "%s is sent %d items in real time, %d at once: %.1f minutes, less what is stored",
             other.name, len(items), other.config.at_once, minutes,
         )  # fmt: skip
 
