@@ -84,6 +84,7 @@ def main(hours: float) -> None:
             f"together, ratio {alone / together:.1f} (bar 6)",
             flush=True,
         )
+    torch.set_num_threads(1)
     many = items(round(hours * 3600 / STREAM_S), n_samples)
     marks = {}
     for done, _ in enumerate(model.run(many), start=1):
