@@ -34,10 +34,11 @@ def plan_text(record: StreamRecord, time: TimeBase, policy: Policy, wording: Wor
         names = dict.fromkeys(sound_name(_as_clip(clip)) for clip in track.clips)
         lines.append(f"noise under it, {track.snr_db:.0f} dB below: {', '.join(names)}")
     said = {reply.chunk: reply for reply in record.replies}
+    users = dict.fromkeys(item.speaker for item in record.items if item.what == _TURN)
     dated: list[tuple[float, str]] = []
     for item in record.items:
         on_s, end_s = time.seconds(item.on_samples), time.seconds(item.end_samples)
-        what = _heard(item)
+        what = _in_words(item, list(users))
         dated.append((on_s, f"{on_s:6.1f}-{end_s:5.1f}  {_TRACKS[item.track]:7} {what}"))
         for chunk in item.reply_chunks:
             at_s = time.seconds(time.decision_time_samples(chunk))
@@ -49,11 +50,13 @@ def plan_text(record: StreamRecord, time: TimeBase, policy: Policy, wording: Wor
     return "\n".join([*(line for line in lines if line), *(text for _, text in sorted(dated))])
 
 
-def _heard(item: MixedItem) -> str:
+def _in_words(item: MixedItem, users: list[str]) -> str:
+    """What sounds, or who says what; of several users each has a number."""
     if not item.text:
         return item.what
-    voice = f"voice {item.speaker}" if item.speaker else "somebody"
-    who = "user" if item.what == _TURN else voice
+    who = f"voice {item.speaker}" if item.speaker else "somebody"
+    if item.what == _TURN:
+        who = "user" if len(users) == 1 else f"user {1 + users.index(item.speaker)}"
     return f"{who}: “{item.text}”"
 
 

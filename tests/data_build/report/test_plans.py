@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from data_build.labelling.policy import CuedSound, policy
 from data_build.records import PlannedReply
 from data_build.report.plans import plan_text
@@ -88,3 +90,14 @@ def test_a_plan_is_told_in_the_order_of_time_with_reasons() -> None:
         "  18.0- 19.0          Siren",
         "        19.2    assistant: “A. Mind it.”  (as instructed, and it calls for help)",
     ]
+
+
+def test_of_several_users_each_has_a_number() -> None:
+    items = (
+        item("user turn", 0.0, text="Be quiet."),
+        replace(item("user turn", 2.0, text="Hello?"), speaker="ben"),
+    )
+    record = StreamRecord("s", "online", "a", "t", "", 80_000, items=items)
+    told = plan_text(record, TimeBase(), RULES, wording())
+    assert "user 1: “Be quiet.”" in told
+    assert "user 2: “Hello?”" in told
