@@ -182,7 +182,13 @@ def peak_mb(way: str, split: Path, width: int, layers: int) -> float:
         parameter.grad = torch.zeros_like(parameter)
     before = rss_mb()
     getattr(ways, way)()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+    return high_water_mb() - before
+
+
+def high_water_mb() -> float:
+    """The most that this program has held; `ru_maxrss` would count the process it was forked from."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def rate(step: Callable[[], int]) -> float:
