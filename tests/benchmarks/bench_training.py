@@ -186,7 +186,7 @@ def peak_mb(way: str, split: Path, width: int, layers: int) -> float:
 
 
 def high_water_mb() -> float:
-    """The most that this program has held; `ru_maxrss` would count the process it was forked from."""
+    """The most that this program has held; `ru_maxrss` counts what it was forked from, too."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
