@@ -35,7 +35,7 @@ def digest(*parts: object) -> str:
 
 def hash64(text: str) -> int:
     """64 bits that change with ``text``."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def generator(*parts: object) -> np.random.Generator:

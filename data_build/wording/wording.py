@@ -12,7 +12,6 @@ a file that grows moves none.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ import pydantic.dataclasses
 from pydantic import NonNegativeFloat
 
 from data_build.pools.identity import identifying
-from data_build.randomness import digest
+from data_build.randomness import digest, hash64
 from data_build.records import PlannedReply
 from data_build.wording.files import BUILT_IN, Language, merged, read_language
 from data_build.wording.grammar import (
@@ -122,7 +121,7 @@ class SplitWording:
 
 def home(text: str, shares: Mapping[str, float]) -> str:
     """The split of a text: by its hash, in proportion to the shares."""
-    at = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
+    at = hash64(text) / 2**64
     for split in sorted(shares):
         at -= shares[split]
         if at < 0:
