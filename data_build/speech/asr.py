@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic.dataclasses import dataclass
 
+from data_build.speech.model_folder import require_model_folder
 from soundflow.config.settings import SETTINGS
 from soundflow.endpoints.http_calls import BadAnswer, Endpoint, EndpointCaller, Form
 from soundflow.errors import UserError
@@ -50,11 +51,7 @@ class TransformersAsr:
     """
 
     def __init__(self, folder: str) -> None:
-        if not (Path(folder) / "config.json").is_file():
-            raise UserError(
-                f"{folder}: not a model folder, config.json missing",
-                "give a local folder with model and processor",
-            )
+        require_model_folder(folder, "model and processor")
         self._folder = folder
         self._pipeline: Any = None
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_build.records import Word
+from data_build.speech.model_folder import require_model_folder
 from data_build.speech.rewriting.rewriter import RuleRewriter
 from data_build.speech.word_times import Float32, spoken_units
 from soundflow.errors import UserError
@@ -37,11 +38,7 @@ class CtcAligner:
     """
 
     def __init__(self, folder: str) -> None:
-        if not (Path(folder) / "config.json").is_file():
-            raise UserError(
-                f"{folder}: not a model folder, config.json missing",
-                "give a local folder with a CTC model and its processor",
-            )
+        require_model_folder(folder, "a CTC model and its processor")
         self._folder = folder
         self._rewriter = RuleRewriter()
         self._loaded: tuple[Any, Any] | None = None
