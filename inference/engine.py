@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from inference.packets import Float32
 from inference.profiles import OURS, Profile
 from soundflow.errors import UserError
 from soundflow.model.interaction import AudioInteractionModel
@@ -35,6 +37,7 @@ from soundflow.text.tokenizer import TextTokenizer
 log = logging.getLogger(__name__)
 
 UNCALIBRATED_THRESHOLD = 0.5
+ENCODE_CHUNKS = 64
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,19 @@ class Engine:
     threshold: float
     limit_positions: int
     profile: Profile = OURS
+
+    @torch.inference_mode()
+    def encode(self, mel: Float32) -> Tensor:
+        """Chunks of finished recordings in large batches; each is still encoded alone.
+
+        Args:
+            mel: (n, n_mels, frames) float32.
+
+        Returns:
+            (n, slots, d), on the model's device.
+        """
+        batches = torch.from_numpy(mel).split(ENCODE_CHUNKS)  # type: ignore[no-untyped-call]
+        return torch.cat([self.model.encode(batch.to(self.model.device)) for batch in batches])
 
     @property
     def precision(self) -> str:

@@ -34,8 +34,6 @@ from soundflow.errors import UserError
 from soundflow.interop.conversations import OfflineTask, offline_task
 from soundflow.protocol import layout
 
-ENCODE_CHUNKS = 256
-
 Float32 = npt.NDArray[np.float32]
 
 
@@ -160,14 +158,11 @@ def answer(
     return Answer(prompt.task, text, reason, len(prompt.ids), len(said))
 
 
-@torch.inference_mode()
 def _encode(engine: Engine, recording: Recording) -> Tensor:
     """(n_chunks, slots, d); padded to whole chunks, as offline samples are, and no silence."""
     recording = replace(recording, blocks=_while_it_fits(engine, recording.blocks), pause_s=0.0)
     whole = packets(recording, engine.profile, engine.spec.time)
-    mels = torch.from_numpy(mel_chunks(engine.spec, engine.profile, whole))
-    batches = mels.split(ENCODE_CHUNKS)  # type: ignore[no-untyped-call]
-    return torch.cat([engine.model.encode(batch.to(engine.model.device)) for batch in batches])
+    return engine.encode(mel_chunks(engine.spec, engine.profile, whole))
 
 
 def _while_it_fits(engine: Engine, blocks: Iterator[Float32]) -> Iterator[Float32]:

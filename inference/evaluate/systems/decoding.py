@@ -11,7 +11,6 @@ from math import inf
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from inference.audio_frontend import mel_chunks
@@ -21,8 +20,6 @@ from inference.offline_decode import DecodedStream, OfflineStream, decode_stream
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from inference.sources.recordings import Recording
-
-ENCODE_CHUNKS = 64
 
 Float32 = npt.NDArray[np.float32]
 
@@ -46,13 +43,11 @@ def log_mel_of(engine: Engine, recording: Recording) -> Float32:
 
 
 def encode(engine: Engine, mels: Sequence[Float32]) -> list[Tensor]:
-    """Encodes the chunks of all recordings in large batches; each chunk is still encoded alone."""
+    """Encodes the chunks of all recordings together."""
     if not mels:
         return []
-    with torch.inference_mode():
-        batches = torch.from_numpy(np.concatenate(mels)).split(ENCODE_CHUNKS)  # type: ignore[no-untyped-call]
-        slots = torch.cat([engine.model.encode(b.to(engine.model.device)) for b in batches])
-        parts: Sequence[Tensor] = slots.split([len(m) for m in mels])  # type: ignore[no-untyped-call]
+    slots = engine.encode(np.concatenate(mels))
+    parts: Sequence[Tensor] = slots.split([len(m) for m in mels])  # type: ignore[no-untyped-call]
     return list(parts)
 
 
