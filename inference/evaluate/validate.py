@@ -33,7 +33,7 @@ from inference.evaluate.task import Item
 from inference.evaluate.timing.curve import Choice, choose_f1, logit_grid
 from inference.evaluate.timing.metrics import figures
 from inference.evaluate.timing.rows import TimingRow, windows_of
-from inference.evaluate.timing.task import TimingTask
+from inference.evaluate.timing.task import TimingTask, seeded_choice
 from inference.evaluate.timing.triggers import match
 from inference.evaluate.timing.truth import Truth
 from inference.sampling import SamplingConfig
@@ -271,7 +271,4 @@ def _chosen(splits: Sequence[ShardSet], at_most: int, seed: int) -> list[tuple[S
         for split in splits
         for position in np.flatnonzero(split.lengths.is_kind("online")).tolist()
     ]
-    if len(online) <= at_most:
-        return online
-    rng = np.random.Generator(np.random.PCG64(seed))
-    return [online[k] for k in sorted(rng.choice(len(online), size=at_most, replace=False))]
+    return seeded_choice(online, at_most, seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 from soundflow.shards.reader import ShardSet
 
+T = TypeVar("T")
 TIMER = "silence timer"
 VAD = "VAD timer"
 NEGATIVE_PREFIX = "negatives/"
@@ -114,10 +116,15 @@ def online_positions(shards: ShardSet, at_most: int | None, seed: int = 0) -> li
     found = np.flatnonzero(shards.lengths.is_kind("online")).tolist()
     if not found:
         raise UserError(f"{shards.folder}: holds no online stream", "choose another split")
+    return seeded_choice(found, at_most, seed)
+
+
+def seeded_choice(found: Sequence[T], at_most: int | None, seed: int) -> list[T]:
+    """All of them, or a choice of ``at_most``, in order."""
     if at_most is None or at_most >= len(found):
-        return found
+        return list(found)
     rng = np.random.Generator(np.random.PCG64(seed))
-    return sorted(rng.choice(found, size=at_most, replace=False).tolist())
+    return [found[k] for k in sorted(rng.choice(len(found), size=at_most, replace=False))]
 
 
 def reply_rate(truths: Sequence[Truth], time: TimeBase) -> float:
