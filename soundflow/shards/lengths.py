@@ -158,11 +158,6 @@ class Lengths:
         """(n_streams,) which streams are of ``kind``."""
         return np.asarray(self.rows["kind"] == KINDS.index(kind))
 
-    def is_task(self, task: str) -> npt.NDArray[np.bool_]:
-        """(n_streams,) which streams are of ``task``; none where no stream is."""
-        code = self.tasks.index(task) if task in self.tasks else len(self.tasks)
-        return np.asarray(self.rows["task"] == code)
-
     def _column(self, name: str) -> Int32:
         column: Int32 = self.rows[name]
         return column

@@ -28,7 +28,7 @@ from soundflow.shards.address import Url, open_address
 from soundflow.shards.lengths import LENGTHS_NAME, Lengths, StreamLengths, open_lengths
 from soundflow.shards.schema import SCHEMA_VERSION, StreamRecord, StreamSample
 from soundflow.shards.sidecar import SampleEntry, ShardInfo, file_checksum, unsealed
-from soundflow.shards.store import Part, Store, store_of
+from soundflow.shards.store import FileRange, Store, store_of
 from soundflow.shards.writer import INDEX_NAME
 
 _REMEDY = "make it again with the same build command"
@@ -198,7 +198,7 @@ class ShardSet:
     def _table(self, name: str) -> Path:
         """The local file of a table; the index says its checksum."""
         sha256 = self._about_lengths["sha256"][name]
-        part = Part(name, sha256, lambda data: hashlib.sha256(data).hexdigest() == sha256)
+        part = FileRange(name, sha256, lambda data: hashlib.sha256(data).hexdigest() == sha256)
         return self._store.file(part)
 
     def _sidecar(self, shard: int) -> ShardInfo:
@@ -207,7 +207,7 @@ class ShardSet:
         except (OSError, ValueError) as error:
             raise self._damaged(shard, f"its sidecar cannot be used ({error})") from error
 
-    def _sidecar_part(self, shard: int) -> Part:
+    def _sidecar_part(self, shard: int) -> FileRange:
         about = self._shards[shard]
         return _sidecar_part(_sidecar_name(about["name"]), about["sha256"])
 
@@ -217,7 +217,7 @@ class ShardSet:
 
         return self._parsed(shard, entry, "record", parse, members["json"])
 
-    def _part(self, shard: int, entry: SampleEntry, names: tuple[str, ...]) -> Part:
+    def _part(self, shard: int, entry: SampleEntry, names: tuple[str, ...]) -> FileRange:
         """The bytes of a shard from the first to the last of some files of a sample."""
         found = [entry.members[name] for name in names]
         start = min(m.offset for m in found)
@@ -229,7 +229,7 @@ class ShardSet:
 
         about = self._shards[shard]
         end = max(m.offset + m.size for m in found)
-        return Part(about["name"], about["sha256"], is_intact, start, end - start)
+        return FileRange(about["name"], about["sha256"], is_intact, start, end - start)
 
     def _members(self, shard: int, entry: SampleEntry, names: tuple[str, ...]) -> dict[str, bytes]:
         """Some files of a sample, in one reading, each compared with its checksum."""
@@ -320,7 +320,7 @@ def _sidecar_name(shard: str) -> str:
     return f"{Path(shard).stem}.json"
 
 
-def _sidecar_part(name: str, sha256: str) -> Part:
+def _sidecar_part(name: str, sha256: str) -> FileRange:
     def is_intact(data: bytes) -> bool:
         try:
             _sidecar_of(data, sha256)
@@ -328,11 +328,11 @@ def _sidecar_part(name: str, sha256: str) -> Part:
             return False
         return True
 
-    return Part(name, sha256, is_intact)
+    return FileRange(name, sha256, is_intact)
 
 
 @lru_cache(maxsize=64)
-def _load_sidecar(store: Store, part: Part) -> ShardInfo:
+def _load_sidecar(store: Store, part: FileRange) -> ShardInfo:
     """Cached by content: a folder may be built anew while this process lives."""
     return _sidecar_of(store.part(part), part.content)
 

@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Part:
+class FileRange:
     """Some bytes of a file, or all of it.
 
     Attributes:
@@ -72,14 +72,14 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def part(self, part: Part) -> bytes:
+    def part(self, part: FileRange) -> bytes:
         """Some bytes of a file; errors as `read`. What comes from a store is intact."""
 
     @abstractmethod
-    def file(self, part: Part) -> Path:
+    def file(self, part: FileRange) -> Path:
         """A local file of the bytes of ``part``, which is a whole file; errors as `part`."""
 
-    def fetch(self, parts: Sequence[Part]) -> None:  # noqa: B027 (a folder has them all)
+    def fetch(self, parts: Sequence[FileRange]) -> None:  # noqa: B027 (a folder has them all)
         """Gets parts that will be read soon, many at a time."""
 
     @abstractmethod
@@ -94,12 +94,12 @@ class FolderStore(Store):
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
 
-    def part(self, part: Part) -> bytes:
+    def part(self, part: FileRange) -> bytes:
         with (self.folder / part.name).open("rb") as file:
             file.seek(part.offset)
             return file.read(-1 if part.size is None else part.size)
 
-    def file(self, part: Part) -> Path:
+    def file(self, part: FileRange) -> Path:
         return self.folder / part.name
 
     def checksum(self, name: str, n_bytes: int) -> str | None:
@@ -116,7 +116,7 @@ class RemoteStore(Store):
     def read(self, name: str) -> bytes:
         return self._tried(name, lambda store, path: bytes(store.cat_file(path)))
 
-    def part(self, part: Part) -> bytes:
+    def part(self, part: FileRange) -> bytes:
         held = self._held(part)
         if held is not None:
             return held
@@ -124,11 +124,11 @@ class RemoteStore(Store):
         self.cache.put(self._key(part), data)
         return data
 
-    def file(self, part: Part) -> Path:
+    def file(self, part: FileRange) -> Path:
         self.part(part)
         return self.cache.path(self._key(part))
 
-    def fetch(self, parts: Sequence[Part]) -> None:
+    def fetch(self, parts: Sequence[FileRange]) -> None:
         wanted = [part for part in parts if not self.cache.path(self._key(part)).exists()]
         if len(wanted) < 2:
             return
@@ -145,11 +145,11 @@ class RemoteStore(Store):
         digest = hashlib.sha256()
         for offset in range(0, n_bytes, _PIECE):
             size = min(_PIECE, n_bytes - offset)
-            piece = Part(name, "", partial(_has_size, size), offset, size)
+            piece = FileRange(name, "", partial(_has_size, size), offset, size)
             digest.update(self._tried(name, _of_part(piece)))
         return digest.hexdigest()
 
-    def _held(self, part: Part) -> bytes | None:
+    def _held(self, part: FileRange) -> bytes | None:
         key = self._key(part)
         held = self.cache.get(key)
         if held is not None and not part.is_intact(held):
@@ -157,7 +157,7 @@ class RemoteStore(Store):
             return None
         return held
 
-    def _key(self, part: Part) -> str:
+    def _key(self, part: FileRange) -> str:
         return f"{self.url}/{part.name} {part.content} {part.offset}-{part.end}"
 
     def _tried(self, name: str, get: Callable[[Any, str], T]) -> T:
@@ -201,7 +201,7 @@ class _Differs(Exception):
     """An answer that is not what was written: cut short, or damaged on its way."""
 
 
-def _of_part(part: Part) -> Callable[[Any, str], bytes]:
+def _of_part(part: FileRange) -> Callable[[Any, str], bytes]:
     limits = {} if part.size is None else {"start": part.offset, "end": part.end}
 
     def get(store: Any, path: str) -> bytes:

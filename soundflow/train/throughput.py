@@ -50,7 +50,7 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
 
 
 @dataclass(frozen=True)
-class Work:
+class FlopsPerToken:
     """Operations that training on a token needs, counted as in PaLM (Chowdhery et al., 2022, B).
 
     Two for each weight of the language model forward, two more for the gradient of what goes into
@@ -63,7 +63,7 @@ class Work:
     per_token_squared: float
 
     @staticmethod
-    def of(model: AudioInteractionModel) -> Work:
+    def of(model: AudioInteractionModel) -> FlopsPerToken:
         apart = ("embed_tokens", "lm_head")
         weights = [
             p for n, p in model.lm.named_parameters() if not any(part in n for part in apart)
@@ -72,7 +72,7 @@ class Work:
         whole = sum(size for size, _ in sizes)
         trained = sum(size for size, trains in sizes if trains)
         lm = model.config.lm
-        return Work(4.0 * whole + 2.0 * trained, 6.0 * lm.layers * lm.width)
+        return FlopsPerToken(4.0 * whole + 2.0 * trained, 6.0 * lm.layers * lm.width)
 
     def flops(self, lengths: Sequence[int]) -> float:
         """Of streams with these numbers of tokens."""
@@ -83,7 +83,7 @@ class Meter:
     """Adds up what the updates since the last line of the metrics took."""
 
     def __init__(self, model: AudioInteractionModel) -> None:
-        self._work = Work.of(model)
+        self._per_token = FlopsPerToken.of(model)
         self._ready = self._begun = time.perf_counter()
         self._clear()
 
@@ -103,7 +103,7 @@ class Meter:
     def own(self, batches: Sequence[Batch]) -> list[float]:
         """Of this rank's share of the update: tokens of streams, operations, seconds waited."""
         lengths = [n for batch in batches if batch.stream_ids for n in batch.lengths]
-        return [float(sum(lengths)), self._work.flops(lengths), self._begun - self._ready]
+        return [float(sum(lengths)), self._per_token.flops(lengths), self._begun - self._ready]
 
     def done(self, totals: Sequence[float]) -> None:
         """The update is taken; ``totals`` are the numbers of `own` over all ranks."""

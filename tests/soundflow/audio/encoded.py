@@ -10,6 +10,33 @@ import numpy as np
 import numpy.typing as npt
 
 Float32 = npt.NDArray[np.float32]
+RATE, SECONDS = 16_000, 6.0  # of the signal that every file of `FORMATS` holds
+# name -> (container, codec, options, samples that the codec may add at the end)
+FORMATS: dict[str, tuple[str, str, dict[str, str], int]] = {
+    "mp3": ("mp3", "libmp3lame", {}, 0),
+    "mp3 without a Xing header": ("mp3", "libmp3lame", {"write_xing": "0"}, 1500),
+    "mp2": ("mp2", "mp2", {}, 1200),
+    "m4a": ("ipod", "aac", {}, 1100),
+    "m4a, index first": ("ipod", "aac", {"movflags": "faststart"}, 1100),
+    "mp4, fragmented": ("mp4", "aac", {"movflags": "frag_keyframe+empty_moov"}, 2100),
+    "alac": ("ipod", "alac", {}, 0),
+    "aac": ("adts", "aac", {}, 2100),
+    "webm": ("webm", "libopus", {}, 0),
+    "webm, live": ("webm", "libopus", {"live": "1"}, 0),
+    "ogg": ("ogg", "libopus", {}, 0),
+    "flac in ogg": ("ogg", "flac", {}, 0),
+    "flac": ("flac", "flac", {}, 0),
+    "wav": ("wav", "pcm_s16le", {}, 0),
+    "wav, adpcm": ("wav", "adpcm_ima_wav", {}, 2100),
+    "wav of 24 bits": ("wav", "pcm_s24le", {}, 0),
+    "rf64": ("wav", "pcm_s16le", {"rf64": "always"}, 0),
+    "aiff": ("aiff", "pcm_s16be", {}, 0),
+    "au": ("au", "pcm_s16be", {}, 0),
+    "caf": ("caf", "pcm_s16le", {}, 0),
+    "w64": ("w64", "pcm_s16le", {}, 0),
+    "mkv": ("matroska", "aac", {}, 2100),
+    "ts": ("mpegts", "aac", {}, 2100),
+}
 
 
 def chirps(rate_hz: int, seconds: float, seed: int = 0) -> Float32:

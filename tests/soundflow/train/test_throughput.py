@@ -10,7 +10,7 @@ import torch
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.text.tiny import tiny_tokenizer
-from soundflow.train.throughput import Meter, Work, peak_flops
+from soundflow.train.throughput import FlopsPerToken, Meter, peak_flops
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def test_work_counts_trained_weights_once_more(model: AudioInteractionModel) -> 
     inner = [p for n, p in model.lm.named_parameters() if "embed" not in n and "lm_head" not in n]
     weights = sum(p.numel() for p in inner)
     attention = 6.0 * lm.layers * lm.width
-    assert Work.of(model).flops([10, 5]) == 15 * 6.0 * weights + attention * (100 + 25)
+    assert FlopsPerToken.of(model).flops([10, 5]) == 15 * 6.0 * weights + attention * (100 + 25)
     for parameter in inner:
         parameter.requires_grad_(False)
-    assert Work.of(model).flops([10]) == 10 * 4.0 * weights + attention * 100
+    assert FlopsPerToken.of(model).flops([10]) == 10 * 4.0 * weights + attention * 100
 
 
 @pytest.mark.parametrize(
