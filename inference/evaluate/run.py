@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from inference.engine import Engine, load_engine
+from inference.engine import Engine, load_engine, use_threads
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.report.origin import Origin, find_origin
 from inference.evaluate.report.page import write_report
@@ -96,6 +96,7 @@ def evaluate(
     listed = [item for _, items in tasks for item in items]
     _announce(others, [*(halves.test.items if halves else ()), *listed])
 
+    use_threads(engine, recipe.streams_at_once)
     warm_up(engine)
     chosen, answered = None, {}
     if recipe.timing is not None and halves is not None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from inference.engine import Engine
+from inference.engine import Engine, use_threads
 from inference.exchange import Answer, answer, prompt_of
 from inference.infer.recipe import InferRecipe
 from inference.infer.run import Devices
@@ -33,6 +33,7 @@ def ask(
     engine = devices.open_engine(
         recipe.checkpoint, recipe.device, recipe.precision, profile_of(recipe.profile)
     )
+    use_threads(engine)
     reader = Reader(
         engine.spec, recipe.packet_s, recipe.pcm_rate_hz, devices.standard_input,
         devices.open_microphone,

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from rich.console import Console
 
-from inference.engine import Engine, load_engine
+from inference.engine import Engine, load_engine, use_threads
 from inference.feed import SessionOutput, feed, feed_live
 from inference.infer.json_lines import JsonLines
 from inference.infer.live_view import LiveView, SessionView
@@ -97,6 +97,7 @@ def infer(
     engine = devices.open_engine(
         recipe.checkpoint, recipe.device, recipe.precision, profile_of(recipe.profile)
     )
+    use_threads(engine)
     reader = Reader(
         engine.spec,
         recipe.packet_s,
@@ -195,6 +196,7 @@ def replay_session(
     devices = devices or Devices()
     precision: Precision = "bf16" if recorded.checkpoint.precision == "bf16" else "fp32"
     engine = devices.open_engine(checkpoint, recipe.device, precision, profile_of(recipe.profile))
+    use_threads(engine)
     if not to_compare:
         require_same_checkpoint(recorded, engine)
     return compare(recorded, replay(engine, recorded), to_the_end=to_compare)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from inference.engine import Engine, load_engine
+from inference.engine import Engine, load_engine, use_threads
 from inference.limits import Limits
 from inference.live import LiveEngine
 from inference.lockstep import warm_up
@@ -40,6 +40,7 @@ def serve(recipe: ServeRecipe, console: Console, open_engine: OpenEngine = load_
         engine = open_engine(
             recipe.checkpoint, recipe.device, recipe.precision, profile_of(recipe.profile)
         )
+        use_threads(engine, recipe.limits.sessions)
         warm_up(engine)
         live = LiveEngine(engine, Limits(max_sessions=recipe.limits.sessions))
         try:

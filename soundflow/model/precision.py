@@ -87,13 +87,13 @@ def step_seconds(step: Callable[[], object], tries: int = 3, budget_s: float = B
     return best
 
 
-def chunk_seconds(model: AudioInteractionModel, spec: StreamSpec) -> float:
-    """Seconds that a session needs for one chunk: its encoding, its positions, its decision."""
+def chunk_seconds(model: AudioInteractionModel, spec: StreamSpec, sessions: int = 1) -> float:
+    """Seconds for a chunk of each of ``sessions``: encoding, positions and decision in batches."""
     time_base, tokens = spec.time, spec.tokens
     with torch.inference_mode():
-        mel = torch.zeros(1, spec.front_end.n_mels, time_base.frames_per_chunk)
-        context = torch.full((1, CONTEXT_POSITIONS), tokens.text_end)
-        chunk = torch.full((1, time_base.slots_per_chunk), tokens.audio_pad)
+        mel = torch.zeros(sessions, spec.front_end.n_mels, time_base.frames_per_chunk)
+        context = torch.full((sessions, CONTEXT_POSITIONS), tokens.text_end)
+        chunk = torch.full((sessions, time_base.slots_per_chunk), tokens.audio_pad)
         mel, context, chunk = (t.to(model.device) for t in (mel, context, chunk))
         cache = model.new_cache()
         model.hidden(model.embed(context), cache=cache)

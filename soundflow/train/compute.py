@@ -8,7 +8,6 @@ slower than one, because every parallel region waits for the slower of them.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +16,7 @@ from torch.optim import AdamW
 from soundflow.data.batch import Update
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import choose_dtype, precision_name, step_seconds
+from soundflow.model.threads import cores, use_fastest_threads
 from soundflow.train.loss import loss_sums
 from soundflow.train.recipe import ComputeConfig
 
@@ -52,31 +52,19 @@ def choose_compute(
     """
     threads = config.threads or torch.get_num_threads()
 
-    def seconds(dtype: torch.dtype, n_threads: int) -> float:
-        torch.set_num_threads(n_threads)
+    def seconds(dtype: torch.dtype) -> float:
         # Steps of length 0 cost what others do, and leave the weights as they are.
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = AdamW(trained, lr=0.0, weight_decay=0.0)
         return step_seconds(lambda: _update(model, optimizer, update, dtype))
 
-    dtype = choose_dtype(config.precision, str(model.device), lambda d: seconds(d, threads), MARGIN)
-    if not config.threads and model.device.type == "cpu":
-        threads = min(_thread_counts(local_ranks), key=lambda n: seconds(dtype, n))
-    model.zero_grad()
     torch.set_num_threads(threads)
+    dtype = choose_dtype(config.precision, str(model.device), seconds, MARGIN)
+    if not config.threads and model.device.type == "cpu":
+        most = max(1, cores() // local_ranks)
+        threads = use_fastest_threads(most, lambda: seconds(dtype))
+    model.zero_grad()
     return Compute(dtype, threads)
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _thread_counts(local_ranks: int) -> list[int]:
-    most = max(1, cores() // local_ranks)
-    return sorted({2**i for i in range(8) if 2**i <= most} | {most})
 
 
 def _update(

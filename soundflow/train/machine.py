@@ -13,8 +13,8 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import empty_model
+from soundflow.model.threads import cores
 from soundflow.protocol.tokens import TokenTable
-from soundflow.train.compute import cores
 from soundflow.train.memory import Held, held
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage

@@ -49,7 +49,7 @@ def test_processes_share_the_cores(
     model = AudioInteractionModel(small_model, spec.tokens)
     found = choose_compute(ComputeConfig(precision="fp32"), model, update, local_ranks=2)
     assert found == Compute(torch.float32, 3)
-    assert set(tried) == {1, 2, 3}
+    assert tried[-1] == 3
 
 
 def test_measuring_leaves_the_model_alone(
