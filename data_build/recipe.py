@@ -27,7 +27,7 @@ from data_build.wording.check import check_line
 from data_build.wording.files import Language
 from data_build.wording.wording import SplitWording, Wording, WordingConfig
 from soundflow.config.record import to_plain
-from soundflow.config.settings import SETTINGS, Count, Fraction, Seed, SplitName, Workers
+from soundflow.config.settings import SETTINGS, Count, Fraction, Hours, Seed, SplitName, Workers
 from soundflow.errors import UserError, nearest
 from soundflow.protocol.stream_config import StreamConfig
 from soundflow.protocol.timebase import SLOT_SAMPLES, to_seconds
@@ -38,7 +38,8 @@ class SplitConfig:
     """One sub-folder of the output. Splits share no voice, no take, no recording and no speaker.
 
     Attributes:
-        streams: how many streams to make.
+        streams: how many streams to make; or else
+        hours: how many hours of stream, up to the end of the stream that completes them.
         voices: how many voices it has.
         takes: how many takes there are of each synthesised sound that is no noise.
         weight: of this split among the recordings and texts.
@@ -46,7 +47,8 @@ class SplitConfig:
         offline: form of an offline sample (a_t_t, a_t, t_t) -> weight, in the same measure.
     """
 
-    streams: Count
+    streams: Count | None = None
+    hours: Hours | None = None
     voices: Count = 8
     takes: Count = 8
     weight: NonNegativeFloat = 1.0
@@ -54,6 +56,9 @@ class SplitConfig:
     offline: dict[str, NonNegativeFloat] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if (self.streams is None) == (self.hours is None):
+            given = "neither" if self.streams is None else "both (streams=null unsets one)"
+            raise ValueError(f"expected one of streams and hours, got {given}")
         for field_name, known in (("tasks", tuple(TASKS)), ("offline", tuple(FORMS))):
             for name in getattr(self, field_name):
                 if name not in known:
@@ -70,7 +75,7 @@ class SplitConfig:
 
     def content(self) -> Any:
         """The settings that every stream of the split depends on."""
-        return {k: v for k, v in to_plain(self).items() if k != "streams"}
+        return {k: v for k, v in to_plain(self).items() if k not in ("streams", "hours")}
 
 
 @dataclass(frozen=True, config=SETTINGS)

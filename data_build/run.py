@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,28 +20,22 @@ from data_build.collect.collect import Collected, collect, collected_before
 from data_build.collect.feasible import REMEDY
 from data_build.context import MATERIAL, BuildContext, build_context
 from data_build.drops import Drop, count_drops
+from data_build.expected_length import expected_streams
 from data_build.processes import n_workers, spread
 from data_build.recipe import BuildRecipe
 from data_build.report.documents import RECIPE_FILE, write_documents
 from data_build.report.summary import BuildSummary, SplitSummary, summarise
 from data_build.scenes.source import open_models
 from data_build.selfcheck import self_check
-from data_build.shard_job import (
-    ShardJob,
-    build_shard,
-    build_stream,
-    counted,
-    plan_jobs,
-    set_up,
-    stream_id,
-)
+from data_build.shard_job import build_shard, build_stream, counted, set_up
+from data_build.shard_plan import ShardJob, Shards, finished_jobs, plan_jobs, stream_id
 from data_build.sources.source import ALL_ROWS, WorkerShard
 from data_build.statistics import Statistics, merged
 from soundflow.atomic import write_text
 from soundflow.config.record import record
 from soundflow.errors import UserError
 from soundflow.shards.sidecar import ShardInfo
-from soundflow.shards.writer import INDEX_NAME, finished_shard, write_index, write_shard
+from soundflow.shards.writer import INDEX_NAME, write_index, write_shard
 
 Progress = Callable[[str, int, int], None]
 DROPS_FILE, AUDIT_FILE = "drops.jsonl", "audit.json"
@@ -102,20 +96,48 @@ def build_part(
     write_drops(output / DROPS_FILE, list(collected.drops))
     require_material(recipe, collected)
     context = build_context(recipe)
-    jobs = plan_jobs(context)
-    mine = [job for i, job in enumerate(jobs) if part.takes(i)]
-    shards, made = build_jobs(recipe, mine, progress or _nobody)
-    others = [job for job in jobs if job not in shards]
-    found = finished_jobs(recipe, others, verify=False)
-    if len(found) == len(others):  # this part finishes the build, so it looks at what is in them
-        found = finished_jobs(recipe, others)
-    shards |= found
-    waiting = len(jobs) - len(shards)
+    jobs, shards, made = make_shards(context, part, progress or _nobody)
+    waiting = [job for job in jobs if job not in shards]
     summary = None
     if not waiting:
-        shards = {job: shards[job] for job in jobs}
-        summary = finish(context, collected, shards, set(made), started)
-    return PartDone(len(made), len(mine) - len(made), waiting, summary)
+        summary = finish(context, collected, shards, made, started)
+    kept = sum(part.takes(i) and job in shards and job not in made for i, job in enumerate(jobs))
+    return PartDone(len(made), kept, len(waiting), summary)
+
+
+def make_shards(
+    context: BuildContext, part: WorkerShard, progress: Progress
+) -> tuple[list[ShardJob], Shards, set[ShardJob]]:
+    """Plans, makes what is planned, and plans again, until the plan stays as it is.
+
+    Returns:
+        The last plan; those of it that are there, in its order; those of it that were made now.
+        What is missing then is for other parts to make.
+    """
+    recipe = context.recipe
+    shards, made = Shards(), set[ShardJob]()
+    while True:
+        jobs = plan_jobs(context, shards)
+        mine = {job for i, job in enumerate(jobs) if part.takes(i)}
+        unknown = [job for job in jobs if job not in shards]
+        found = finished_jobs(context, [job for job in unknown if job in mine])
+        found |= finished_jobs(context, [job for job in unknown if job not in mine], verify=False)
+        if not found.keys() <= shards.keys():
+            shards |= found
+            continue  # what is there may change the plan
+        todo = [job for job in unknown if job in mine]
+        if not todo:
+            break
+        for job, info in build_jobs(recipe, todo, progress, (len(shards), len(jobs))):
+            shards[job] = info
+            made.add(job)
+    if all(job in shards for job in jobs):  # this part finishes the build: it reads all of it
+        theirs = [job for job in jobs if job not in mine]
+        verified = finished_jobs(context, theirs)
+        for job in theirs:
+            if job not in verified:
+                del shards[job]
+    return jobs, {job: shards[job] for job in jobs if job in shards}, made & set(jobs)
 
 
 def require_material(recipe: BuildRecipe, collected: Collected) -> None:
@@ -128,7 +150,8 @@ def require_material(recipe: BuildRecipe, collected: Collected) -> None:
     drops = list(collected.drops)
     if collected.problems:
         raise UserError("; ".join(collected.problems), _most_often(recipe, drops))
-    require_few_losses(recipe, collected, drops)
+    streams = sum(expected_streams(recipe, split) for split in recipe.splits)
+    require_few_losses(recipe, collected, drops, streams)
 
 
 def finish(
@@ -151,7 +174,7 @@ def finish(
         statistics[job.split].merge(in_shard)
         drops += lost
     drops = write_drops(output / DROPS_FILE, drops)
-    require_few_losses(recipe, collected, drops)
+    require_few_losses(recipe, collected, drops, sum(job.count for job in shards))
 
     by_split = {
         split: [info for job, info in shards.items() if job.split == split]
@@ -192,9 +215,12 @@ def rebuild(recipe: BuildRecipe, name: str) -> Path:
     """
     split, _, number = name.rpartition("-")
     streams = recipe.splits[split].streams if split in recipe.splits else 0
-    if not number.isdecimal() or int(number) >= streams or stream_id(split, int(number)) != name:
+    beyond = streams is not None and number.isdecimal() and int(number) >= streams
+    if not number.isdecimal() or beyond or stream_id(split, int(number)) != name:
         ids = [
             f"{stream_id(split, 0)} to {stream_id(split, config.streams - 1)}"
+            if config.streams is not None
+            else f"{stream_id(split, 0)} and on"
             for split, config in recipe.splits.items()
         ]
         raise UserError(f"the recipe makes no stream {name!r}", f"it makes {', '.join(ids)}")
@@ -210,36 +236,21 @@ def rebuild(recipe: BuildRecipe, name: str) -> Path:
 
 
 def build_jobs(
-    recipe: BuildRecipe, jobs: list[ShardJob], progress: Progress
-) -> tuple[dict[ShardJob, ShardInfo], list[ShardJob]]:
-    """Every shard, and which of them were made now."""
-    shards = finished_jobs(recipe, jobs)
-    todo = [job for job in jobs if job not in shards]
-    for split in {
-        job.split for job in todo
-    }:  # until it is finished again, nothing calls it finished
-        (Path(recipe.output) / split / INDEX_NAME).unlink(missing_ok=True)
-    progress("shards", len(shards), len(jobs))
-    for position, info in spread(build_shard, todo, n_workers(recipe.workers), set_up, (recipe,)):
-        shards[todo[position]] = info
-        progress("shards", len(shards), len(jobs))
-    return {job: shards[job] for job in jobs}, todo
-
-
-def finished_jobs(
-    recipe: BuildRecipe, jobs: list[ShardJob], *, verify: bool = True
-) -> dict[ShardJob, ShardInfo]:
-    """The finished shards, from any run.
+    recipe: BuildRecipe, jobs: list[ShardJob], progress: Progress, counted: tuple[int, int]
+) -> Iterator[tuple[ShardJob, ShardInfo]]:
+    """Makes shards; yields each as it is finished.
 
     Args:
-        verify: whether each is read through; a damaged one is set aside and does not count.
+        counted: how many of the shards of the plan are there before, and how many it has.
     """
-    output = Path(recipe.output)
-    found = {
-        job: finished_shard(output / job.split, job.number, job.shard_key, verify=verify)
-        for job in jobs
-    }
-    return {job: info for job, info in found.items() if info is not None}
+    done, planned = counted
+    for split in {job.split for job in jobs}:  # until it is finished again, nothing calls it so
+        (Path(recipe.output) / split / INDEX_NAME).unlink(missing_ok=True)
+    progress("shards", done, planned)
+    for position, info in spread(build_shard, jobs, n_workers(recipe.workers), set_up, (recipe,)):
+        done += 1
+        yield jobs[position], info
+        progress("shards", done, planned)
 
 
 def write_drops(path: Path, drops: list[Drop]) -> list[Drop]:
@@ -249,15 +260,17 @@ def write_drops(path: Path, drops: list[Drop]) -> list[Drop]:
     return unique
 
 
-def require_few_losses(recipe: BuildRecipe, collected: Collected, drops: list[Drop]) -> None:
-    """Checks the share of lost items, of all rows and streams, against the recipe's limit.
+def require_few_losses(
+    recipe: BuildRecipe, collected: Collected, drops: list[Drop], streams: int
+) -> None:
+    """Checks the share of lost items, of all rows and ``streams``, against the recipe's limit.
 
     Raises:
         UserError: if it is above; what a policy sets aside is not counted.
     """
     lost = [drop for drop in drops if drop.kind == "loss"]
     rows = collected.clips + sum(drop.kind == "loss" for drop in collected.drops)
-    items = rows + sum(split.streams for split in recipe.splits.values())
+    items = rows + streams
     if len(lost) > recipe.max_dropped_share * items:
         raise UserError(
             f"{len(lost)} of {items} rows and streams were dropped, more than max_dropped_share="

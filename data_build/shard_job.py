@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from data_build.compose.timeline import lay_out
 from data_build.context import BuildContext, build_context
 from data_build.drops import Drop, Dropped
 from data_build.labelling.label import fits_under, label
-from data_build.randomness import StreamSeed, digest
+from data_build.randomness import StreamSeed
 from data_build.recipe import BuildRecipe
+from data_build.shard_plan import COUNT, ShardJob, stream_id
 from data_build.statistics import Statistics
 from data_build.tasks.context import PlannerContext
 from data_build.tasks.table import FORMS, plan_offline, plan_stream
@@ -25,41 +26,6 @@ from soundflow.shards.writer import write_shard
 
 _ATTEMPTS = 16
 _GOLDEN = 0.6180339887498949
-# Raise when the code composes other streams or writes other sidecars from the same recipe: shards
-# of the code before are then made anew instead of being kept.
-BUILD_VERSION = 8
-
-
-@dataclass(frozen=True)
-class ShardJob:
-    """Streams ``first`` to ``first + count`` of a split; ``key`` names their content."""
-
-    split: str
-    number: int
-    first: int
-    count: int
-    key: str
-
-    @property
-    def shard_key(self) -> str:
-        """The key of a finished shard: its content and the version of the code."""
-        return f"{self.key}-v{BUILD_VERSION}"
-
-
-def plan_jobs(context: BuildContext) -> list[ShardJob]:
-    """The shards to make. A job's key changes with anything that changes its content."""
-    recipe, jobs = context.recipe, []
-    for split, config in recipe.splits.items():
-        about = (recipe.content(), context.vocabulary.spec.fingerprint, split, config.content())
-        size = recipe.streams_per_shard
-        for number, first in enumerate(range(0, config.streams, size)):
-            count = min(size, config.streams - first)
-            material = context.splits[split]
-            made_of = material.pools.key, material.wording.wording.key
-            key = digest(about, *made_of, number, count)
-            jobs.append(ShardJob(split, number, first, count, key))
-    return jobs
-
 
 _context: BuildContext | None = None
 
@@ -93,7 +59,11 @@ def _samples(context: BuildContext, job: ShardJob, extra: dict[str, Any]) -> Ite
         if sample is not None:
             statistics.add(sample, context.vocabulary.spec.time)
             yield sample
-    extra.update(statistics=asdict(statistics), drops=[asdict(drop) for drop in drops])
+    extra |= {
+        COUNT: job.count,
+        "statistics": asdict(statistics),
+        "drops": [asdict(drop) for drop in drops],
+    }
 
 
 def counted(info: ShardInfo) -> tuple[Statistics, list[Drop]]:
@@ -101,11 +71,6 @@ def counted(info: ShardInfo) -> tuple[Statistics, list[Drop]]:
     return Statistics.from_json(info.extra["statistics"]), [
         Drop(**drop) for drop in info.extra["drops"]
     ]
-
-
-def stream_id(split: str, number: int) -> str:
-    """The name of a stream: unique in a build, and the same in every build of its recipe."""
-    return f"{split}-{number:06d}"
 
 
 def build_stream(

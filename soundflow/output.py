@@ -176,7 +176,7 @@ def listed(changed: Mapping[str, str]) -> str:
 
 
 def _is_more(before: Any, now: Any) -> bool:
-    return isinstance(before, int) and isinstance(now, int) and now > before
+    return isinstance(before, int | float) and isinstance(now, int | float) and now > before
 
 
 def _flat(tree: Any, key: str) -> Iterator[tuple[str, Any]]:

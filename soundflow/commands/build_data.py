@@ -73,7 +73,7 @@ def output_of(recipe: BuildRecipe) -> Output:
     }
     return Output(
         "build-data", settings, (*NAMES, *recipe.splits),
-        kept=(CACHE,), may_grow=("streams",), results="*/*.tar",
+        kept=(CACHE,), may_grow=("streams", "hours"), results="*/*.tar",
     )  # fmt: skip
 
 

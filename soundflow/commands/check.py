@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
+from rich.filesize import decimal
 
 from soundflow.config.load import build, read_tree
 from soundflow.config.record import to_plain
@@ -84,16 +85,31 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
         plan["scenes"] = _scene_models(recipe.scenes)
     if all(Path(name).exists() for name in (*(s.root for s in recipe.sources), *recipe.texts)):
         plan |= _material(recipe)
-    for name, split in recipe.splits.items():
-        shards = -(-split.streams // recipe.streams_per_shard)
-        hours = split.streams * longest_s / 3600
-        plan[f"split {name}"] = (
-            f"{split.streams:,} streams in {shards:,} shards, at most {hours:.2f} h"
-        )
+    plan |= _sizes(recipe)
     workers, cores = n_workers(recipe.workers), n_workers(0)
     beyond = f": more than the {cores} cores here, which makes it slower" if workers > cores else ""
     plan["workers"] = f"{workers}{beyond}"
     return recipe, plan
+
+
+def _sizes(recipe: BuildRecipe) -> Plan:
+    """What each split will hold: stated, or estimated from the settings and marked so."""
+    from data_build.expected_length import BYTES_PER_HOUR, expected_stream_s, expected_streams
+
+    plan = {}
+    for name, split in recipe.splits.items():
+        stream_s = expected_stream_s(recipe, name)
+        streams = expected_streams(recipe, name)
+        shards = -(-streams // recipe.streams_per_shard)
+        hours = split.hours or streams * stream_s / 3600
+        disk = f"about {decimal(round(hours * BYTES_PER_HOUR))} of disk"
+        plan[f"split {name}"] = (
+            f"{split.hours:g} h: about {streams:,} streams of {stream_s:.0f} s, in about "
+            f"{shards:,} shards; {disk}"
+            if split.hours
+            else f"{streams:,} streams in {shards:,} shards; about {hours:.2g} h, {disk}"
+        )
+    return plan
 
 
 def _material(recipe: BuildRecipe) -> Plan:

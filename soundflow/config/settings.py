@@ -24,6 +24,7 @@ Workers = Annotated[int, Interval(ge=0, le=4096)]
 # So are numbers beyond these: what is computed from them overflows, or never ends.
 Seconds = Annotated[float, Interval(ge=0, le=86_400)]
 PositiveSeconds = Annotated[float, Interval(gt=0, le=86_400)]
+Hours = Annotated[float, Interval(gt=0, le=100_000_000)]  # of what a data set holds
 Decibels = Annotated[float, Interval(ge=-200, le=200)]
 Level = Annotated[float, Interval(ge=-200, le=0)]  # against full scale, in decibels
 Spread = Annotated[float, Interval(ge=0, le=200)]  # of levels, in decibels

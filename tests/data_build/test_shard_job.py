@@ -16,7 +16,8 @@ from data_build.context import MATERIAL, build_context
 from data_build.drops import Drop
 from data_build.recipe import BuildRecipe
 from data_build.run import build
-from data_build.shard_job import ShardJob, build_stream, plan_jobs, quota_key
+from data_build.shard_job import build_stream, quota_key
+from data_build.shard_plan import ShardJob, plan_jobs
 from soundflow.config.load import load
 from soundflow.errors import UserError
 from soundflow.shards.schema import StreamRecord, StreamSample
@@ -147,7 +148,7 @@ def test_what_is_kept_depends_on_every_setting_of_its_content(tmp_path: Path) ->
                   ["workers=2"], ["max_dropped_share=0.5"]):  # fmt: skip
         settings = recipe(tmp_path, *words)
         collect(settings, Path(settings.output) / MATERIAL)
-        (job,) = plan_jobs(build_context(settings))
+        (job,) = plan_jobs(build_context(settings), {})
         keys.add(job.shard_key)
     assert len(keys) == 4  # the last two are the first
 
@@ -155,7 +156,7 @@ def test_what_is_kept_depends_on_every_setting_of_its_content(tmp_path: Path) ->
 def test_shards_of_older_code_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     job = ShardJob("train", 0, 0, 4, "content")
     before = job.shard_key
-    monkeypatch.setattr("data_build.shard_job.BUILD_VERSION", 99)
+    monkeypatch.setattr("data_build.shard_plan.BUILD_VERSION", 99)
     assert job.shard_key != before
 
 
