@@ -175,7 +175,8 @@ class KvPool:
         for layer, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
             keys[row, :, :end] = saved.keys[layer]
             values[row, :, :end] = saved.values[layer]
-        self._lengths[row] = self._touched[row] = end
+        self._lengths[row] = end
+        self._touched[row] = max(self._touched[row], end)
 
 
 def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
@@ -28,6 +32,26 @@ class Limits:
 
 class OverloadedError(UserError):
     """The engine takes no more: sessions, or audio of one of them."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    # PyTorch's allocator of the CPU raises a plain RuntimeError.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(
+        error
+    )
+
+
+@contextmanager
+def memory_needed(purpose: str) -> Iterator[None]:
+    """Turns running out of memory inside the block into a refusal (`OverloadedError`)."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OverloadedError(
+            f"there is not enough memory {purpose}", "close sessions, or serve fewer of them"
+        ) from error
 
 
 class TimedOutError(UserError):

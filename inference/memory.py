@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, groupby
 
 from torch import Tensor
@@ -107,10 +108,13 @@ class SessionMemory:
         """Seconds of audio in the memory, past turns apart."""
         return (len(self.blocks) - self._past) * self._time.chunk_s
 
-    def instruct(self, prefix_ids: Sequence[int]) -> None:
-        """Puts another prefix in place of the present one."""
-        self.length += len(prefix_ids) - len(self.prefix)
-        self.prefix = tuple(prefix_ids)
+    def instructed(self, prefix_ids: Sequence[int]) -> SessionMemory:
+        """A copy with another prefix in place of the present one; it may exceed the limit."""
+        other = copy(self)
+        other.prefix = tuple(prefix_ids)
+        other.length += len(other.prefix) - len(self.prefix)
+        other.blocks = [replace(block, ids=list(block.ids)) for block in self.blocks]
+        return other
 
     def as_step(self) -> Step:
         """Everything behind the prefix, to be computed anew."""

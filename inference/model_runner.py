@@ -4,6 +4,7 @@
 
     encode    log-mel chunks ─▶ encoder outputs
     prefill   an instruction prefix ─▶ a row of the pool; computed once, then copied
+    rewrite   another prefix and all that follows ─▶ the same row
     run       a step of each of several sessions ─▶ p(response) of blocks, next tokens of replies
 """
 
@@ -78,17 +79,39 @@ class ModelRunner:
     def prefill(self, prefix: tuple[int, ...]) -> int:
         """A new row of the pool that holds a prefix."""
         row = self.pool.allocate()
+        try:
+            self._fill(row, prefix)
+        except BaseException:
+            self.pool.release(row)
+            raise
+        return row
+
+    @torch.inference_mode()
+    def rewrite(self, row: int, prefix: tuple[int, ...], step: Step) -> None:
+        """Computes a row anew: a prefix, then ``step``. Where that fails, it holds what it did."""
+        before = self.pool.save(row)
+        self.pool.rollback(row, 0)
+        try:
+            self._fill(row, prefix)
+            if step.ids:
+                self.run([Request(row, step, None)])
+        except BaseException:
+            self.pool.rollback(row, 0)
+            self.pool.copy(before, row)
+            raise
+
+    def _fill(self, row: int, prefix: tuple[int, ...]) -> None:
+        """Puts a prefix into an empty row."""
         if prefix in self._prefixes:
             saved = self._prefixes[prefix] = self._prefixes.pop(prefix)  # the newest is last
             self.pool.copy(saved, row)
-            return row
+            return
         segment = self.pool.extend(row, len(prefix))
         embeds = self._embed([Step(prefix, (), (), ())])
         ragged_forward(self._model, self.pool, embeds, [segment], [])
         if len(self._prefixes) == SAVED_PREFIXES:
             del self._prefixes[next(iter(self._prefixes))]
         self._prefixes[prefix] = self.pool.save(row)
-        return row
 
     @torch.inference_mode()
     def run(self, requests: Sequence[Request]) -> list[float]:

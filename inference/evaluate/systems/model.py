@@ -7,8 +7,6 @@ import time as clock
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-import torch
-
 from inference.engine import Engine
 from inference.evaluate.outcome import Failure, Outcome, Piece, TimedReply
 from inference.evaluate.systems.decoding import (
@@ -23,7 +21,7 @@ from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
 from inference.exchange import TooLongError
 from inference.feed import feed
 from inference.latency import ChunkCost, chunk_costs
-from inference.limits import NonFiniteLogitsError, TimedOutError
+from inference.limits import NonFiniteLogitsError, TimedOutError, is_out_of_memory
 from inference.lockstep import Lockstep
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
@@ -235,13 +233,6 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, UserError) and not isinstance(error, NonFiniteLogitsError):
         return Failure("unreadable audio", error.message)
     return Failure("crash", reason(error))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    # PyTorch's allocator of the CPU raises a plain RuntimeError.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(
-        error
-    )
 
 
 def reason(error: BaseException) -> str:
