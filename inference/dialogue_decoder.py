@@ -31,6 +31,7 @@ from inference.events import (
     ReplyStarted,
     ReplyText,
     ReplyTruncated,
+    ReplyWithdrawn,
     SessionEvent,
 )
 from inference.policy import Policy
@@ -100,13 +101,14 @@ class Cut:
 class _Turn:
     """A reply.
 
-    ``said``: its emotion and text; ``fed``: how many of these are in the memory; ``closed``: so is
-    its TEXT_END.
+    ``asked``: whether the caller asked for it; ``said``: its emotion and text; ``fed``: how many of
+    these are in the memory; ``closed``: so is its TEXT_END.
     """
 
     chunk: int
     began_s: float
     decoder: StreamDecoder
+    asked: bool
     said: tuple[int, ...] = ()
     fed: int = 0
     ended: bool = False
@@ -222,12 +224,13 @@ class DialogueDecoder:
         return Taken(tuple(events), len(step.ids))
 
     def _begin(self, chunk: int) -> None:
-        if self._asked is not None and chunk >= self._asked:
+        asked = self._asked is not None and chunk >= self._asked
+        if asked:
             self._asked = None
         token = self._table.text_begin
         self._state = advance(self._state, token, self._table)
         self._pending = (token,)
-        self._turn = _Turn(chunk, self._clock(), self._tokenizer.stream_decoder())
+        self._turn = _Turn(chunk, self._clock(), self._tokenizer.stream_decoder(), asked)
 
     def _decided(self, chunk: EncodedChunk, p: float, *, speak: bool, stale: bool) -> Decided:
         time_s = self._spec.time.end_s(chunk.index)
@@ -274,7 +277,8 @@ class DialogueDecoder:
         return None
 
     def interrupt(self, heard_tokens: int | None = None) -> Cut:
-        """Ends the reply in progress, or shortens the last one, to what was heard of it.
+        """Ends the reply in progress, or shortens the last one, to what was heard of it. A reply
+        that was asked for and has not begun is withdrawn.
 
         Args:
             heard_tokens: text tokens that were heard; None for all that were said.
@@ -288,6 +292,16 @@ class DialogueDecoder:
         """
         if self._in_flight is not None:
             raise RuntimeError("take the output of the last step before interrupting")
+        cut, withdrawn = self._cut(heard_tokens), self._withdraw()
+        return Cut((*cut.events, *withdrawn), cut.forget)
+
+    def _withdraw(self) -> list[SessionEvent]:
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return []
+        return [ReplyWithdrawn(asked, self._spec.time.end_s(asked), self._clock())]
+
+    def _cut(self, heard_tokens: int | None) -> Cut:
         turn = self._turn
         if turn is None or turn.closed or (turn.ended and heard_tokens is None):
             return Cut(())
@@ -326,7 +340,7 @@ class DialogueDecoder:
 
     def _started(self, turn: _Turn) -> ReplyStarted:
         time_s = self._spec.time.end_s(turn.chunk)
-        return ReplyStarted(turn.chunk, time_s, self._emotion(turn), self._clock())
+        return ReplyStarted(turn.chunk, time_s, self._emotion(turn), turn.asked, self._clock())
 
     def _close(self, turn: _Turn, reason: EndReason) -> ReplyEnded:
         """Ends a turn that the model did not end; its memory must still see TEXT_END."""

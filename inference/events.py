@@ -43,11 +43,15 @@ class Decided:
 
 @dataclass(frozen=True)
 class ReplyStarted:
-    """The first token of a reply: its emotion."""
+    """The first token of a reply: its emotion.
+
+    ``asked``: whether the caller asked for it; otherwise the model spoke by itself.
+    """
 
     chunk: int
     time_s: float
     emotion: str
+    asked: bool = False
     wall_s: float = field(default=0.0, compare=False)
 
 
@@ -85,6 +89,15 @@ class ReplyTruncated:
     chunk: int
     time_s: float
     text: str
+    wall_s: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class ReplyWithdrawn:
+    """A reply that the caller had asked for was interrupted before it began."""
+
+    chunk: int
+    time_s: float
     wall_s: float = field(default=0.0, compare=False)
 
 
@@ -165,6 +178,7 @@ SessionEvent = (
     | ReplyText
     | ReplyEnded
     | ReplyTruncated
+    | ReplyWithdrawn
     | ChunkDropped
     | MemoryTrimmed
     | Overloaded
@@ -178,6 +192,7 @@ _NAMES: dict[type[SessionEvent], str] = {
     ReplyText: "reply_text",
     ReplyEnded: "reply_ended",
     ReplyTruncated: "reply_truncated",
+    ReplyWithdrawn: "reply_withdrawn",
     ChunkDropped: "chunk_dropped",
     MemoryTrimmed: "memory_trimmed",
     Overloaded: "overloaded",

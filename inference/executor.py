@@ -27,7 +27,7 @@ from inference.chunk_queue import ChunkQueue
 from inference.dialogue_decoder import DialogueDecoder, Drain, InTurn, Order, Step
 from inference.engine import Engine
 from inference.events import SessionEvent
-from inference.limits import Limits, NonFiniteLogitsError, OverloadedError
+from inference.limits import Limits, NonFiniteLogitsError, OverloadedError, memory_needed
 from inference.memory import SessionMemory, require_room
 from inference.model_runner import ModelRunner, Request
 from inference.policy import ModelPolicy, Policy
@@ -94,7 +94,7 @@ class Executor:
             policy: who decides; by default the model (with teacher forcing, the ground truth).
 
         Raises:
-            OverloadedError: if every row is in use.
+            OverloadedError: if every row is in use, or the machine's memory.
             UserError: if the instruction and one answered chunk do not fit into the memory.
         """
         self._now = now
@@ -112,20 +112,25 @@ class Executor:
         def clock() -> float:
             return self._clock() - opened_s
 
-        threshold = engine.threshold if config.threshold is None else config.threshold
-        policy = policy or ModelPolicy(threshold)
+        with memory_needed("for another session"):
+            row = self.runner.prefill(prefix)
         # Of chunks to be drained, more than the memory holds need not wait.
         drained = max(1, limit // engine.spec.time.slots_per_chunk)
         self._opened += 1
         self._sessions[self._opened] = SessionState(
             self._opened,
-            self.runner.prefill(prefix),
+            row,
             opened_s,
             clock,
             engine.spec.time,
             open_frontend(engine.spec, engine.profile),
             DialogueDecoder(
-                engine.spec, engine.tokenizer, policy, config.sampling, self._order, clock
+                engine.spec,
+                engine.tokenizer,
+                policy or self._policy_of(config),
+                config.sampling,
+                self._order,
+                clock,
             ),
             SessionMemory(engine, prefix, limit, config.past_turns),
             ChunkQueue(None if self._in_turn else drained),
@@ -133,6 +138,10 @@ class Executor:
             np.random.Generator(np.random.PCG64(config.sampling.seed)),
         )
         return self._opened
+
+    def _policy_of(self, config: SessionConfig) -> Policy:
+        threshold = self._engine.threshold if config.threshold is None else config.threshold
+        return ModelPolicy(threshold, config.proactive)
 
     def push(self, session: int, samples: Float32, now: float = 0.0) -> None:
         """Takes mono samples in [-1, 1] at the stream's rate, complete at ``now``."""
@@ -147,7 +156,9 @@ class Executor:
             self._emit(state, state.enqueue(one, now - state.opened_s))
 
     def interrupt(self, session: int, heard_tokens: int | None = None, now: float = 0.0) -> None:
-        """Ends the reply in progress, or shortens the last one, to what was heard of it."""
+        """Ends the reply in progress, or shortens the last one, to what was heard of it; a reply
+        that was asked for and has not begun is withdrawn.
+        """
         self._now = now
         state = self._sessions[session]
         over = state.decoder.last_reply
@@ -183,29 +194,27 @@ class Executor:
         one pass over the whole memory, which others have to wait for.
 
         Raises:
-            UserError: if the instruction and one answered chunk do not fit into the memory.
+            OverloadedError: if the machine's memory is not enough for that pass.
+            UserError: if the instruction and one answered chunk do not fit into the memory. The
+                session is as it was, here and above.
         """
         self._now = now
         state = self._sessions[session]
         prefix = prefix_ids(self._engine, config.system)
         if prefix != state.memory.prefix:
             self._instruct(state, prefix)
-        threshold = self._engine.threshold if config.threshold is None else config.threshold
         state.sampling = config.sampling
-        state.decoder.configure(ModelPolicy(threshold), config.sampling)
+        state.decoder.configure(self._policy_of(config), config.sampling)
 
     def _instruct(self, state: SessionState, prefix: tuple[int, ...]) -> None:
-        memory = state.memory
-        require_room(self._engine, len(prefix), memory.limit_positions)
-        memory.instruct(prefix)
-        if memory.length > memory.limit_positions:
-            evicted = memory.evict()
-            if evicted is not None:  # the row is written anew, without them
-                self._emit(state, [state.trimmed(evicted.blocks)])
-        self.runner.pool.release(state.row)
-        state.row = self.runner.prefill(prefix)
-        if memory.blocks:
-            self.runner.run([Request(state.row, memory.as_step(), None)])
+        require_room(self._engine, len(prefix), state.memory.limit_positions)
+        memory = state.memory.instructed(prefix)
+        evicted = memory.evict() if memory.length > memory.limit_positions else None
+        with memory_needed("to read the new instruction"):
+            self.runner.rewrite(state.row, prefix, memory.as_step())
+        state.memory = memory
+        if evicted is not None:
+            self._emit(state, [state.trimmed(evicted.blocks)])
 
     def close(self, session: int, now: float = 0.0) -> None:
         """Ends the stream: its last chunk is padded and decided on, then `SessionEnded` follows."""

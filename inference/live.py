@@ -95,7 +95,8 @@ class Session:
         self._live.ask(hand_over)
 
     def interrupt(self, heard_tokens: int | None = None) -> None:
-        """Ends the reply in progress; what the memory keeps of the last one is what was heard.
+        """Ends the reply in progress, and withdraws one that was asked for and has not begun. What
+        the memory keeps of the last one is what was heard.
 
         Args:
             heard_tokens: text tokens that were heard; None for all that were said.
@@ -119,8 +120,8 @@ class Session:
     def configure(self, config: SessionConfig) -> None:
         """Goes on with another instruction, threshold and sampling; what was heard stays.
 
-        An instruction that does not fit into the memory ends the session (`SessionFailed`); see
-        `inference.memory.require_room`.
+        An instruction that does not fit into the memory of the session
+        (`inference.memory.require_room`) or of the machine ends the session (`SessionFailed`).
         """
 
         def change(executor: Executor) -> None:

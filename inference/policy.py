@@ -19,19 +19,21 @@ class Policy(Protocol):
 
 
 class ModelPolicy:
-    """Speaks when p(response) reaches ``threshold``; 0.5 is even odds.
+    """Speaks when p(response) reaches ``threshold``; 0.5 is even odds. One that is not
+    ``proactive`` never speaks by itself.
 
     Raises:
         ValueError: if the threshold is not a probability.
     """
 
-    def __init__(self, threshold: float) -> None:
+    def __init__(self, threshold: float, proactive: bool = True) -> None:
         if not 0.0 <= threshold <= 1.0:
             raise ValueError(f"threshold must be within [0, 1], got {threshold}")
         self._threshold = threshold
+        self._proactive = proactive
 
     def speaks(self, chunk: int, p_response: float) -> bool:
-        return p_response >= self._threshold
+        return self._proactive and p_response >= self._threshold
 
     def next_token(self, chunk: int, said: Sequence[int], sampled: int) -> int:
         return sampled

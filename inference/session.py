@@ -25,6 +25,8 @@ class SessionConfig:
         limit_positions: bound of the memory, at most as in training.
         past_turns: share of the memory that the newest replies, each with the chunk that it
             answers, may take once what was heard around them is forgotten.
+        proactive: whether the model speaks by its own decision; otherwise only when it is asked to
+            (`respond`). Its decisions are computed all the same.
     """
 
     system: str | None = None
@@ -32,6 +34,7 @@ class SessionConfig:
     limit_positions: PositiveInt | None = None
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     past_turns: Annotated[float, Interval(ge=0, le=0.5)] = 0.0
+    proactive: bool = True
 
 
 def prefix_ids(engine: Engine, system: str | None = None) -> tuple[int, ...]:

@@ -47,6 +47,7 @@ from inference.events import (
     ReplyStarted,
     ReplyText,
     ReplyTruncated,
+    ReplyWithdrawn,
     SessionEnded,
     SessionEvent,
     SessionFailed,
@@ -78,6 +79,7 @@ __all__ = [
     "ReplyStarted",
     "ReplyText",
     "ReplyTruncated",
+    "ReplyWithdrawn",
     "Session",
     "SessionEnded",
     "SessionEvent",
@@ -136,7 +138,7 @@ class AudioInteraction:
 
         Args:
             options: fields of `inference.session.SessionConfig` (system, threshold,
-                limit_positions, past_turns) and of `inference.sampling.SamplingConfig`
+                limit_positions, past_turns, proactive) and of `inference.sampling.SamplingConfig`
                 (temperature, top_k, top_p, max_reply_tokens, max_reply_s, max_repeats, seed).
 
         Raises:
@@ -257,6 +259,8 @@ def _session_config(
     threshold: float | None = None,
     limit_positions: int | None = None,
     past_turns: float = 0.0,
+    proactive: bool = True,
     **sampling: Any,
 ) -> SessionConfig:
-    return SessionConfig(system, threshold, limit_positions, SamplingConfig(**sampling), past_turns)
+    config = SamplingConfig(**sampling)
+    return SessionConfig(system, threshold, limit_positions, config, past_turns, proactive)

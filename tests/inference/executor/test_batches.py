@@ -1,0 +1,106 @@
+"""Sessions that share passes, prefixes and the pool, and none of them can tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from inference.dialogue_decoder import InTurn
+from inference.events import Decided, SessionEnded, SessionFailed
+from inference.executor import Executor
+from inference.limits import Limits, OverloadedError
+from inference.ragged_forward import ragged_forward
+from inference.sampling import SamplingConfig
+from inference.scheduler import Encode
+from inference.session import SessionConfig
+from soundflow.errors import UserError
+from tests.inference.executor.simulation import ENGINE, noise
+
+
+def test_sessions_of_a_batch_decide_and_reply_as_alone():
+    def run(which, executor):
+        ids = [
+            executor.open(SessionConfig(sampling=SamplingConfig(seed=i, max_reply_tokens=6)))
+            for i in which
+        ]
+        events = {i: [] for i in ids}
+        for at in range(7):
+            for i, session in zip(which, ids, strict=True):
+                executor.push(session, np.split(noise(7, i), 7)[at])
+            while (tick := executor.tick(0.0)).work is not None:
+                for session, event in tick.events:
+                    events[session].append(event)
+        return [events[i] for i in ids]
+
+    together = run(range(8), Executor(ENGINE, order=InTurn()))
+    for i, beside in enumerate(together):
+        (alone,) = run([i], Executor(ENGINE, order=InTurn()))
+        assert [_plain(e) for e in alone] == [_plain(e) for e in beside]
+        gaps = [
+            abs(a.p_response - b.p_response)
+            for a, b in zip(alone, beside, strict=True) if isinstance(a, Decided)
+        ]  # fmt: skip
+        assert max(gaps) < 1e-4
+
+
+def _plain(event):
+    return replace(event, p_response=0.0) if isinstance(event, Decided) else event
+
+
+def test_a_damaged_session_ends_alone():
+    executor = Executor(ENGINE)
+    good, bad = executor.open(), executor.open()
+    for session in (good, bad):
+        executor.push(session, noise(2))
+    assert isinstance(executor.tick(0.0).work, Encode)
+    row = executor._sessions[bad].row
+    executor.runner.pool.keys[0][row, :, 0] = float("nan")
+    events = {good: [], bad: []}
+    while (tick := executor.tick(0.0)).work is not None:
+        for session, event in tick.events:
+            events[session].append(event)
+    assert [type(e) for e in events[bad]] == [SessionFailed, SessionEnded]
+    assert "NaN" in events[bad][0].error
+    assert any(isinstance(e, Decided) for e in events[good])
+    assert executor.is_open(good)
+    # Its row was wiped: the next session on it is as good as new.
+    again = executor.open()
+    executor.push(again, noise(2))
+    while (tick := executor.tick(0.0)).work is not None:
+        assert not any(isinstance(e, SessionFailed) for _, e in tick.events)
+
+
+def test_rows_are_given_out_until_there_are_none():
+    executor = Executor(ENGINE, Limits(max_sessions=1))
+    first = executor.open()
+    with pytest.raises(OverloadedError, match="1 sessions are open"):
+        executor.open()
+    executor.abort(first, UserError("gone", ""))
+    executor.open()
+
+
+def test_a_shared_prefix_is_computed_once(monkeypatch):
+    passes = []
+    monkeypatch.setattr(
+        "inference.model_runner.ragged_forward",
+        lambda *args: passes.append(1) or ragged_forward(*args),
+    )
+    executor = Executor(ENGINE)
+    rows = [executor._sessions[executor.open()].row for _ in range(3)]
+    assert len(passes) == 1
+    pool = executor.runner.pool
+    assert torch.equal(pool.keys[1][rows[0]], pool.keys[1][rows[2]])
+
+
+def test_a_memory_keeps_its_own_chunks_and_no_batch():
+    executor = Executor(ENGINE)
+    sessions = [executor.open(SessionConfig("", 1.0)) for _ in range(3)]
+    for session in sessions:
+        executor.push(session, noise(2))
+    while executor.tick(0.0).work is not None:
+        pass
+    (slots,) = [block.slots for block in executor.memory(sessions[0]).blocks]
+    assert slots.untyped_storage().nbytes() == slots.nbytes
