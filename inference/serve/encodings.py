@@ -44,8 +44,11 @@ class AudioInput:
         self.rate_hz = rate_hz if self._expansion is None else TELEPHONE_RATE_HZ
         self._resampler = PacketResampler(self.rate_hz, to_hz)
 
-    def decode(self, data: bytes) -> tuple[Float32, float]:
+    def decode(self, data: bytes, param: str = "audio") -> tuple[Float32, float]:
         """The samples that are complete by now, and the seconds of audio that arrived.
+
+        Args:
+            param: where the client put them, for the fault.
 
         Raises:
             Fault: if PCM16 ends inside a sample.
@@ -54,7 +57,7 @@ class AudioInput:
             samples = self._expansion[np.frombuffer(data, np.uint8)]
         elif len(data) % 2:
             raise Fault(
-                "invalid_audio", f"{len(data)} bytes end inside a 16-bit sample", param="audio"
+                "invalid_audio", f"{len(data)} bytes end inside a 16-bit sample", param=param
             )
         else:
             samples = np.frombuffer(data, "<i2").astype(np.float32) / PCM16_SCALE

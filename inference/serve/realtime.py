@@ -3,6 +3,7 @@
 ::
 
     input_audio_buffer.append ─▶ heard at once; decided on after every chunk
+    conversation.item.create  ─▶ a recording of the user's, heard like what is appended
     response.create           ─▶ what was heard so far is answered, whatever the model would decide
     session.update            ─▶ from now on; what was heard stays
 
@@ -26,6 +27,7 @@ from inference.events import (
     ReplyEnded,
     ReplyStarted,
     ReplyText,
+    ReplyWithdrawn,
     SessionEvent,
     SessionFailed,
 )
@@ -40,6 +42,7 @@ from inference.serve.realtime_messages import (
     Cancel,
     Clear,
     Commit,
+    ItemCreate,
     PcmFormat,
     RealtimeSession,
     ResponseCreate,
@@ -80,7 +83,6 @@ class RealtimeDialect:
         )
         self._audio = self._audio_of(self._session.audio.input.format)
         self._uncommitted_s = 0.0
-        self._asked: ResponseCreate | None = None
 
     def opened(self) -> Sequence[Message]:
         return [self._event("session.created", session=to_json(self._session))]
@@ -98,8 +100,10 @@ class RealtimeDialect:
                 case Clear():
                     self._uncommitted_s = 0.0
                     return Reaction(messages=[self._event("input_audio_buffer.cleared")])
+                case ItemCreate():
+                    return self._add_item(event)
                 case ResponseCreate():
-                    return Reaction([self._create(event)])
+                    return Reaction([Respond()], self._create(event))
                 case Cancel():
                     return Reaction([self._cancel(event)])
                 case Retrieve():
@@ -118,6 +122,8 @@ class RealtimeDialect:
                 return self._conversation.delta(event)
             case ReplyEnded():
                 return self._conversation.end(event)
+            case ReplyWithdrawn():
+                return self._conversation.withdraw()
             case ChunkDropped():
                 return [self._trouble("overloaded", f"audio at {event.time_s:.1f} s was dropped")]
             case Overloaded():
@@ -131,13 +137,29 @@ class RealtimeDialect:
         return self._event("error", error=fault.to_json())
 
     def _append(self, event: Append) -> Action:
+        pushed = self._push(event.audio, "audio")
+        self._uncommitted_s += pushed.seconds
+        return pushed
+
+    def _push(self, audio: str, param: str) -> Push:
         try:
-            data = b64decode(event.audio, validate=True)
+            data = b64decode(audio, validate=True)
         except (binascii.Error, ValueError):
-            raise Fault("invalid_audio", "audio is not base64", param="audio") from None
-        samples, seconds = self._audio.decode(data)
-        self._uncommitted_s += seconds
+            raise Fault("invalid_audio", f"{param} is not base64", param=param) from None
+        samples, seconds = self._audio.decode(data, param)
         return Push(samples, seconds)
+
+    def _add_item(self, event: ItemCreate) -> Reaction:
+        item = event.item
+        if item.id is not None and self._conversation.item(item.id) is not None:
+            raise Fault("item_already_exists", "there is an item of this id", param="item.id")
+        committed = self._commit() if self._uncommitted_s else []
+        pushed = [
+            self._push(part.audio, f"item.content.{at}.audio")
+            for at, part in enumerate(item.content)
+        ]
+        added = self._conversation.add_audio(item.id, [part.transcript for part in item.content])
+        return Reaction(pushed, [*committed, *added])
 
     def _update(self, event: SessionUpdate) -> Reaction:
         before = self._session
@@ -159,17 +181,19 @@ class RealtimeDialect:
             raise Fault("input_audio_buffer_commit_empty", "nothing was appended since the last")
         return self._commit()
 
-    def _create(self, event: ResponseCreate) -> Action:
-        if self._conversation.response_id is not None or self._asked is not None:
+    def _create(self, event: ResponseCreate) -> list[Message]:
+        if self._conversation.responses:
             raise Fault(
                 "conversation_already_has_active_response", "a response is in progress already"
             )
-        self._asked = event
-        return Respond()
+        committed = self._commit() if self._uncommitted_s else []
+        metadata = event.response.metadata if event.response is not None else None
+        limit = self._session.max_output_tokens
+        return [*committed, self._conversation.create(limit, metadata or {})]
 
     def _cancel(self, event: Cancel) -> Action:
-        current = self._conversation.response_id
-        if current is None or event.response_id not in (None, current):
+        current = self._conversation.responses
+        if not current or event.response_id not in (None, *current):
             raise Fault("response_cancel_not_active", "no such response is in progress")
         return Interrupt()
 
@@ -184,11 +208,9 @@ class RealtimeDialect:
         return self._conversation.commit()
 
     def _begin(self, event: ReplyStarted) -> list[Message]:
-        asked, self._asked = self._asked, None
-        metadata = asked.response.metadata if asked is not None and asked.response else None
         committed = self._commit() if self._uncommitted_s else []
         limit = self._session.max_output_tokens
-        return [*committed, *self._conversation.begin(event, limit, metadata or {})]
+        return [*committed, *self._conversation.begin(event, limit)]
 
     def _event(self, type: str, **fields: object) -> Message:
         return self._conversation.event(type, **fields)
@@ -200,10 +222,12 @@ class RealtimeDialect:
         detection, limit = session.audio.input.turn_detection, session.max_output_tokens
         most = self._default.sampling.max_reply_tokens
         threshold = self._default.threshold
+        proactive = self._default.proactive
         return replace(
             self._default,
             system=session.instructions,
             threshold=detection.threshold if isinstance(detection, AtThreshold) else threshold,
+            proactive=proactive and detection is not None and detection.create_response,
             sampling=replace(
                 self._default.sampling,
                 max_reply_tokens=most if limit == "inf" else min(limit, most),

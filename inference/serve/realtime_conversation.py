@@ -3,16 +3,18 @@
 ::
 
     uncommitted audio ─ commit ─▶ item of the user
-    ReplyStarted      ─ begin ──▶ response.created, item of the assistant
+    response.create   ─ create ─▶ response.created
+    ReplyStarted      ─ begin ──▶ response.created (if nobody asked for it), item of the assistant
     ReplyText         ─ delta ──▶ response.output_text.delta
     ReplyEnded        ─ end ────▶ ... .done, response.done
+    ReplyWithdrawn    ─ withdraw ▶ response.done
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +34,14 @@ _STATUS: dict[EndReason, tuple[str, str | None, str]] = {
 
 @dataclass
 class _Response:
-    """A response in progress."""
+    """A response in progress. It has an item and input once it speaks."""
 
     id: str
-    item_id: str
-    previous_item_id: str | None
     metadata: dict[str, str]
     max_output_tokens: int | str
-    input_tokens: int
+    item_id: str = ""
+    previous_item_id: str | None = None
+    input_tokens: int = 0
     output_tokens: int = 0
 
     @property
@@ -66,16 +68,17 @@ class Conversation:
         self._items: OrderedDict[str, Message] = OrderedDict()
         self._newest_item: str | None = None
         self._answered_chunks = 0
-        self._response: _Response | None = None
+        self._response: _Response | None = None  # that speaks
+        self._asked: _Response | None = None  # that has not begun
 
     @property
     def session_id(self) -> str:
         return f"sess_{self._name}"
 
     @property
-    def response_id(self) -> str | None:
-        """Of the response in progress."""
-        return None if self._response is None else self._response.id
+    def responses(self) -> list[str]:
+        """The ids of the responses in progress: of the one that speaks, of the one asked for."""
+        return [r.id for r in (self._response, self._asked) if r is not None]
 
     def event(self, type: str, **fields: Any) -> Message:
         return {"type": type, "event_id": self._id("event"), **fields}
@@ -86,42 +89,52 @@ class Conversation:
 
     def commit(self) -> list[Message]:
         """The audio since the last commit becomes an item of the user."""
-        content = [{"type": "input_audio", "transcript": None}]
-        item = self._item("user", "completed", content)
+        added, done = self.add_audio(None, [None])
+        place = {"item_id": added["item"]["id"], "previous_item_id": added["previous_item_id"]}
+        return [self.event("input_audio_buffer.committed", **place), added, done]
+
+    def add_audio(self, item_id: str | None, transcripts: Sequence[str | None]) -> list[Message]:
+        """An item of the user that holds audio, a part for each of ``transcripts``."""
+        content = [{"type": "input_audio", "transcript": one} for one in transcripts]
+        item = self._item("user", "completed", content, item_id)
         place = {"previous_item_id": self._add(item)}
         return [
-            self.event("input_audio_buffer.committed", item_id=item["id"], **place),
             self.event("conversation.item.added", item=item, **place),
             self.event("conversation.item.done", item=item, **place),
         ]
 
-    def begin(
-        self, event: ReplyStarted, max_output_tokens: int | str, metadata: Mapping[str, str]
-    ) -> list[Message]:
-        """Args:
-        max_output_tokens: of the session.
-        metadata: what the client gave with its request; ours are added.
+    def create(self, max_output_tokens: int | str, metadata: Mapping[str, str]) -> Message:
+        """A response that the client asks for.
+
+        Args:
+            max_output_tokens: of the session.
+            metadata: what the client gave with its request; ours are added when it speaks.
         """
+        response = self._asked = _Response(self._id("resp"), dict(metadata), max_output_tokens)
+        return self._created(response)
+
+    def begin(self, event: ReplyStarted, max_output_tokens: int | str) -> list[Message]:
+        """The response that was asked for, or one of the model's own, begins to speak."""
+        if event.asked and self._asked is not None:
+            response, self._asked = self._asked, None
+        else:
+            response = _Response(self._id("resp"), {}, max_output_tokens)
         item = self._item("assistant", "in_progress", [])
+        response.item_id, response.previous_item_id = item["id"], self._add(item)
         heard_chunks = event.chunk + 1 - self._answered_chunks
         self._answered_chunks = event.chunk + 1
-        response = self._response = _Response(
-            id=self._id("resp"),
-            item_id=item["id"],
-            previous_item_id=self._add(item),
-            metadata={
-                **metadata,
-                "emotion": event.emotion,
-                "chunk": str(event.chunk),
-                "time_s": f"{event.time_s:.3f}",
-            },
-            max_output_tokens=max_output_tokens,
-            input_tokens=heard_chunks * self._slots_per_chunk,
-        )
+        response.input_tokens = heard_chunks * self._slots_per_chunk
+        response.metadata |= {
+            "emotion": event.emotion,
+            "chunk": str(event.chunk),
+            "time_s": f"{event.time_s:.3f}",
+        }
+        self._response = response
         place = {"response_id": response.id, "output_index": 0}
         previous = response.previous_item_id
+        created = [] if event.asked else [self._created(response)]
         return [
-            self.event("response.created", response=self._response_json(response, "in_progress")),
+            *created,
             self.event("response.output_item.added", item=item, **place),
             self.event("conversation.item.added", item=item, previous_item_id=previous),
             self.event(
@@ -164,6 +177,18 @@ class Conversation:
             self.event("response.output_item.done", item=item, **place),
             self.event("response.done", response=done),
         ]
+
+    def withdraw(self) -> list[Message]:
+        """The response that was asked for is cancelled before it speaks."""
+        response, self._asked = self._asked, None
+        if response is None:
+            return []
+        details = {"type": "cancelled", "reason": "client_cancelled"}
+        done = self._response_json(response, "cancelled") | {"status_details": details}
+        return [self.event("response.done", response=done | {"usage": _usage(response)})]
+
+    def _created(self, response: _Response) -> Message:
+        return self.event("response.created", response=self._response_json(response, "in_progress"))
 
     def _current(self) -> _Response:
         if self._response is None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Interval, Len, MaxLen
+from annotated_types import Interval, Len, MaxLen, MinLen
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
@@ -50,11 +50,13 @@ AudioFormat = Annotated[PcmFormat | MuLawFormat | ALawFormat, Field(discriminato
 
 @dataclass(frozen=True, config=SETTINGS)
 class ModelDecides:
-    """The model decides after every chunk, at its own threshold."""
+    """The model decides after every chunk, at its own threshold; ``create_response``: whether it
+    speaks by itself.
+    """
 
     type: Literal["semantic_vad"] = "semantic_vad"
     eagerness: Literal["auto"] = "auto"
-    create_response: Literal[True] = True
+    create_response: bool = True
     interrupt_response: Literal[False] = False
 
 
@@ -64,7 +66,7 @@ class AtThreshold:
 
     threshold: Fraction
     type: Literal["server_vad"] = "server_vad"
-    create_response: Literal[True] = True
+    create_response: bool = True
     interrupt_response: Literal[False] = False
 
 
@@ -74,7 +76,7 @@ TurnDetection = Annotated[ModelDecides | AtThreshold, Field(discriminator="type"
 @dataclass(frozen=True, config=SETTINGS)
 class InputSettings:
     format: AudioFormat = Field(default_factory=PcmFormat)
-    turn_detection: TurnDetection = Field(default_factory=ModelDecides)
+    turn_detection: TurnDetection | None = Field(default_factory=ModelDecides)
     noise_reduction: None = None
     transcription: None = None
 
@@ -116,6 +118,35 @@ class SessionUpdate:
 class Append:
     type: Literal["input_audio_buffer.append"]
     audio: str
+    event_id: EventId = None
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class InputAudio:
+    type: Literal["input_audio"]
+    audio: str
+    transcript: str | None = None
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class UserMessage:
+    """A recording of the user's; ``transcript`` is kept with the item, and not read."""
+
+    type: Literal["message"]
+    role: Literal["user"]
+    content: Annotated[tuple[InputAudio, ...], MinLen(1)]
+    id: Annotated[str, Len(1, 64)] | None = None
+    object: Literal["realtime.item"] | None = None
+    status: Literal["completed", "incomplete", "in_progress"] | None = None
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class ItemCreate:
+    """``previous_item_id``: what is heard is heard now, behind all else."""
+
+    type: Literal["conversation.item.create"]
+    item: UserMessage
+    previous_item_id: None = None
     event_id: EventId = None
 
 
@@ -163,14 +194,16 @@ class ResponseCreate:
 
 # Part of the protocol, and not of what this model can do: refused by name.
 UNSUPPORTED = {
-    "conversation.item.create": "the model takes audio, not messages; use instructions",
     "conversation.item.delete": "what was heard leaves the memory only when it grows old",
     "conversation.item.truncate": "there is no output audio; cancel the response instead",
     "output_audio_buffer.clear": "there is no output audio",
 }
 
+# Of the items of the protocol.
+ITEMS = "only recordings of the user's can be added, at the end; text belongs into the instructions"
+
 ClientEvent = Annotated[
-    SessionUpdate | Append | Commit | Clear | ResponseCreate | Cancel | Retrieve,
+    SessionUpdate | Append | ItemCreate | Commit | Clear | ResponseCreate | Cancel | Retrieve,
     Field(discriminator="type"),
 ]
 
@@ -180,6 +213,7 @@ _SESSION: TypeAdapter[RealtimeSession] = TypeAdapter(RealtimeSession)
 _TAGS = {
     "session.update", "input_audio_buffer.append", "input_audio_buffer.commit",
     "input_audio_buffer.clear", "response.create", "response.cancel", "conversation.item.retrieve",
+    "conversation.item.create",
     "semantic_vad", "server_vad", "audio/pcm", "audio/pcmu", "audio/pcma", "int", "constrained-int",
 }  # fmt: skip
 
@@ -201,7 +235,10 @@ def parse(message: str | bytes) -> ClientEvent:
     try:
         return _EVENTS.validate_json(message, strict=True)
     except ValidationError as error:
-        raise _fault(error.errors(include_url=False)[0], "", event_id) from None
+        fault = _fault(error.errors(include_url=False)[0], "", event_id)
+        if kind == "conversation.item.create":
+            fault.message += f"; {ITEMS}"
+        raise fault from None
 
 
 def object_of(message: str) -> dict[str, Any]:

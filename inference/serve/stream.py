@@ -49,6 +49,7 @@ class ConfigureCommand:
     system: Annotated[str, MaxLen(100_000)] | None = None
     threshold: Fraction | None = None
     max_reply_tokens: PositiveInt | None = None
+    proactive: bool | None = None
     encoding: Encoding | None = None
     sample_rate_hz: Annotated[int, Interval(ge=8_000, le=192_000)] | None = None
 
@@ -136,6 +137,7 @@ class StreamDialect:
             self._config,
             system=self._config.system if command.system is None else command.system,
             threshold=self._config.threshold if command.threshold is None else command.threshold,
+            proactive=self._config.proactive if command.proactive is None else command.proactive,
             sampling=replace(
                 self._config.sampling, max_reply_tokens=min(tokens, self._most_tokens)
             ),
@@ -163,6 +165,7 @@ class StreamDialect:
             "sample_rate_hz": self._audio.rate_hz,
             "system": self._config.system,
             "threshold": self._config.threshold,
+            "proactive": self._config.proactive,
             "max_reply_tokens": self._config.sampling.max_reply_tokens,
         }
 

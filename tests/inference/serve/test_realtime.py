@@ -151,6 +151,79 @@ def test_a_response_that_is_asked_for_answers_what_was_heard(running: Running) -
     converse(running, body)
 
 
+def test_push_to_talk(running: Running) -> None:
+    """Without turn detection the model speaks when it is asked to, and never else."""
+
+    async def body(connection: AsyncRealtimeConnection) -> None:
+        session = speak_at(0.0)
+        session["audio"]["input"]["turn_detection"] = None
+        await connection.session.update(session=session)
+        updated = (await until(connection, "session.updated"))[-1]
+        assert updated.session.audio.input.turn_detection is None
+        await say(connection, noise(1.3, 24_000))
+        await connection.input_audio_buffer.commit()
+        await connection.response.create(response={"metadata": {"question": "7"}})
+        found = await until(connection, "response.done")
+        (created,) = [e.response for e in found if e.type == "response.created"]
+        assert created.metadata == {"question": "7"}
+        done = found[-1].response
+        assert (done.id, done.metadata["question"]) == (created.id, "7")
+        assert done.usage.input_token_details.audio_tokens == 40
+        by_itself = {"type": "semantic_vad", "create_response": False}
+        session["audio"]["input"]["turn_detection"] = by_itself
+        await connection.session.update(session=session)
+        await until(connection, "session.updated")
+        await say(connection, noise(0.5, 24_000))
+        await connection.response.create()
+        await connection.response.cancel()
+        kinds = [e.type for e in await until(connection, "response.done")]
+        assert kinds.count("response.created") == 1
+
+    converse(running, body)
+
+
+def test_a_response_is_cancelled_before_it_begins(running: Running) -> None:
+    """By its id, which is there as soon as it was asked for."""
+
+    async def body(connection: AsyncRealtimeConnection) -> None:
+        await connection.session.update(session=speak_at(1.0))
+        await say(connection, noise(0.2, 24_000))
+        await connection.response.create(response={"metadata": {"question": "7"}})
+        created = (await until(connection, "response.created"))[-1].response
+        await connection.response.cancel(response_id=created.id)
+        found = await until(connection, "response.done")
+        assert (found[-1].response.id, found[-1].response.status) == (created.id, "cancelled")
+        assert found[-1].response.metadata["question"] == "7"
+        await connection.response.create()
+        assert (await until(connection, "response.done"))[-1].response.id != created.id
+
+    converse(running, body)
+
+
+def test_a_recording_is_an_item(running: Running) -> None:
+    def message(*parts: dict[str, str], **fields: str) -> dict[str, object]:
+        return {"type": "message", "role": "user", "content": list(parts), **fields}
+
+    def audio(seconds: float) -> dict[str, str]:
+        data = base64.b64encode(noise(seconds, 24_000)).decode()
+        return {"type": "input_audio", "audio": data}
+
+    async def body(connection: AsyncRealtimeConnection) -> None:
+        await connection.session.update(session=speak_at(1.0))
+        item = message(audio(0.5), audio(0.4) | {"transcript": "two"}, id="mine")
+        await connection.conversation.item.create(item=item)
+        added, done = (await until(connection, "conversation.item.done"))[-2:]
+        assert added.item == done.item
+        assert (done.item.id, done.item.content[1].transcript) == ("mine", "two")
+        await connection.conversation.item.create(item=item)
+        assert (await until(connection, "error"))[-1].error.code == "item_already_exists"
+        await connection.response.create()
+        response = (await until(connection, "response.done"))[-1].response
+        assert response.usage.input_token_details.audio_tokens == 30
+
+    converse(running, body)
+
+
 def test_instructions_change_in_mid_session_and_what_was_heard_stays(running: Running) -> None:
     async def body(connection: AsyncRealtimeConnection) -> None:
         await connection.session.update(session=speak_at(1.0))
@@ -172,7 +245,20 @@ def test_instructions_change_in_mid_session_and_what_was_heard_stays(running: Ru
 @pytest.mark.parametrize(
     ("event", "code", "param"),
     [
-        ({"type": "conversation.item.create"}, "unsupported_event", "type"),
+        ({"type": "conversation.item.delete", "item_id": "x"}, "unsupported_event", "type"),
+        (
+            {"type": "conversation.item.create", "item": {"type": "message", "role": "user",
+                "content": [{"type": "input_text", "text": "Who are you?"}]}},
+            "invalid_value",
+            "item.content.0.type",
+        ),
+        (
+            {"type": "conversation.item.create", "item": {"type": "message", "role": "user",
+                "content": [{"type": "input_audio", "audio": "AAAA"}]}},
+            "invalid_audio",
+            "item.content.0.audio",
+        ),
+        ({"type": "response.cancel", "response_id": "x"}, "response_cancel_not_active", None),
         (
             {"type": "response.create", "response": {"instructions": "Be brief."}},
             "unknown_parameter",
