@@ -23,7 +23,7 @@ from data_build.recipe import BuildRecipe
 from data_build.records import Clip
 from data_build.scenes.retrieval import write_clip_library
 from data_build.tasks.table import needs_of
-from data_build.wording.paraphrase import ask_for_paraphrases, write_paraphrases
+from data_build.wording.paraphrase import keep_paraphrases
 from soundflow.atomic import write_text
 from soundflow.config.record import to_plain
 from soundflow.stored_json import parsed
@@ -64,8 +64,7 @@ def collect(recipe: BuildRecipe, folder: Path) -> Collected:
     dealt = deal(recipe, folder / FINGERPRINTS, keep=True)
     drops, seen = list[Drop](), Seen()
     if writer is not None:
-        found = ask_for_paraphrases(recipe.read_wording(), writer, drops.append)
-        write_paraphrases(folder, found)
+        keep_paraphrases(folder, recipe.read_wording(), writer, drops.append)
     with ExitStack() as stack:
         writers: dict[Place, TableWriter] = {}
         for row in material(recipe, client, dealt, drops.append, seen):

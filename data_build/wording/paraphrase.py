@@ -1,4 +1,4 @@
-"""Further wordings by a chat model: asked once a rule, checked, kept with the tables of a build.
+"""Further wordings by a chat model: asked once a build, checked, kept with its tables.
 
 ::
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from data_build.drops import Drop, unanswered
+from data_build.randomness import digest
 from data_build.wording.files import Language
 from data_build.wording.grammar import (
     GrammarFault,
@@ -29,6 +31,7 @@ from soundflow.atomic import write_text
 from soundflow.endpoints.chat import ChatClient, ChatRequest
 from soundflow.endpoints.http_calls import CallFailure
 from soundflow.endpoints.prompts import read_prompt
+from soundflow.errors import UserError
 from soundflow.stored_json import parsed
 
 STEP = "paraphrase"
@@ -37,13 +40,54 @@ FILE = "paraphrases.json"
 COUNT, _SHOWN, _LONGEST = 20, 6, 240
 # Of each rule, wordings of these parts are said as they are; others are parts of sentences.
 _SAID = (".written", ".spoken", ".reply", ".found")
-_SAID_WHOLE = ("ask.", "answer.", "warn.")
+_SAID_WHOLE = ("ask.", "answer.", "warn.", "recall.")
 _SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"texts": {"type": "array", "items": {"type": "string", "maxLength": _LONGEST}}},
     "required": ["texts"],
 }
 Paraphrases = Mapping[str, Mapping[str, list[str]]]  # language -> rule -> lines
+
+
+def keep_paraphrases(
+    folder: Path, wording: Wording, client: ChatClient, report: Callable[[Drop], None]
+) -> None:
+    """Asks for paraphrases and keeps them in ``folder``, unless an earlier run of the build did.
+
+    A rule that the model refused stays without any: if a later run asked again, everything that
+    is said, and so every shard, would change.
+
+    Args:
+        report: gets a drop for every rule that the model gives no answer for, in every run.
+    """
+    question = digest(wording.key, read_prompt(PROMPT).stamp(), client.config.model,
+                      client.config.temperature, client.config.seed)  # fmt: skip
+    kept = _kept(folder)
+    if kept is None or kept["question"] != question:
+        drops: list[Drop] = []
+        lines = ask_for_paraphrases(wording, client, drops.append)
+        kept = {"question": question, "lines": lines, "drops": [asdict(drop) for drop in drops]}
+        write_text(folder / FILE, json.dumps(kept, ensure_ascii=False, sort_keys=True))
+    for drop in kept["drops"]:
+        report(Drop(**drop))
+
+
+def read_paraphrases(folder: Path) -> Paraphrases:
+    """What `keep_paraphrases` kept."""
+    kept = _kept(folder)
+    if kept is None:
+        raise UserError(f"{folder / FILE}: missing or damaged", "run the same build again")
+    return dict(kept["lines"])
+
+
+def _kept(folder: Path) -> dict[str, Any] | None:
+    """The content of the file, None if there is none that is whole."""
+    try:
+        kept = parsed((folder / FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(kept, dict) and kept.keys() == {"question", "lines", "drops"}
+    return kept if whole else None
 
 
 def ask_for_paraphrases(
@@ -74,16 +118,6 @@ def with_paraphrases(wording: Wording, paraphrases: Paraphrases) -> Wording:
     for code, rules in paraphrases.items():
         wording = wording.adding(code, {rule: choice(lines) for rule, lines in rules.items()})
     return wording
-
-
-def write_paraphrases(folder: Path, paraphrases: Paraphrases) -> None:
-    """Keeps them with the tables, so that every process says the same."""
-    write_text(folder / FILE, json.dumps(paraphrases, ensure_ascii=False, sort_keys=True))
-
-
-def read_paraphrases(folder: Path) -> Paraphrases:
-    """What `write_paraphrases` wrote."""
-    return dict(parsed((folder / FILE).read_bytes()))
 
 
 def _texts(language: Language) -> Iterator[tuple[str, list[str]]]:
