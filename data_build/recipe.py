@@ -156,6 +156,11 @@ class BuildRecipe:
         gap_s = self.compose.gap_slots[1] * to_seconds(SLOT_SAMPLES)
         return min(self.prepare.max_s, self.compose.max_chunks * self.stream.chunk_s - gap_s)
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """All in which a stream may be: that of most streams, then each that has wording."""
+        return tuple(dict.fromkeys((self.wording.main_language, *self.wording.read().languages)))
+
     def intervention_policy(self) -> Policy:
         """Which sounds deserve a reply in this build.
 

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -156,12 +156,21 @@ class Judgement:
         category: the kind of danger; empty where a cue of the recipe gives the reply.
         evidence: the classes that decided it.
         made_by: the rules, the recipe, or the prompt of a chat model.
+        texts: language -> the text of the reply, where a chat model wrote it; empty: that of
+            ``reply`` is a line of the grammar, which is said in any language.
     """
 
     reply: PlannedReply | None = None
     category: str = ""
     evidence: tuple[str, ...] = ()
     made_by: dict[str, Any] = field(default_factory=lambda: {"name": "rules", "version": 2})
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def reply_in(self, language: str) -> PlannedReply | None:
+        """The reply, for a stream in a language."""
+        if self.reply is None or language not in self.texts:
+            return self.reply
+        return replace(self.reply, text=self.texts[language])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -111,7 +111,7 @@ def _rows(
     recipe: BuildRecipe, client: ChatClient | None, deal: Deal, report: Report, seen: Seen
 ) -> Iterator[Assigned]:
     needed = {name: _tables(recipe, name) for name in recipe.splits}
-    rules, language = recipe.intervention_policy(), recipe.wording.main_language
+    rules, languages = recipe.intervention_policy(), recipe.languages
     sounds: list[tuple[str, Clip]] = []
     for assigned in _all(recipe, deal, report, seen):
         if not assigned.is_cue:
@@ -121,11 +121,11 @@ def _rows(
                 assert isinstance(assigned.item, Clip)
                 sounds.append((assigned.split, assigned.item))
             if len(sounds) == _JUDGED_TOGETHER:
-                yield from _judged(sounds, rules, client, needed, report, seen, language)
+                yield from _judged(sounds, rules, client, needed, report, seen, languages)
                 sounds = []
         elif assigned.is_cue or assigned.table in needed[assigned.split]:
             yield assigned
-    yield from _judged(sounds, rules, client, needed, report, seen, language)
+    yield from _judged(sounds, rules, client, needed, report, seen, languages)
 
 
 def _tables(recipe: BuildRecipe, split: str) -> frozenset[str]:
@@ -231,7 +231,7 @@ def _judged(
     needed: Mapping[str, frozenset[str]],
     report: Report,
     seen: Seen,
-    language: str,
+    languages: Sequence[str],
 ) -> Iterator[Assigned]:
     """Sounds with their judgement; those that call for help, and those that do not, once more.
 
@@ -239,7 +239,7 @@ def _judged(
     """
     for split in dict.fromkeys(split for split, _ in sounds):
         clips = [clip for home, clip in sounds if home == split]
-        for clip in judged(clips, rules, client, report, language):
+        for clip in judged(clips, rules, client, report, languages):
             yield Assigned(split, "sounds", clip)
             seen.traits[split, IN_A_PLACE] += in_a_place(clip)
             judgement = clip.judgement

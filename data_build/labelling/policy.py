@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -44,21 +44,29 @@ HARMLESS_COMPANY = (
 
 
 Report = Callable[[Drop], None]
-PROMPT = Path(__file__).parent / "prompts" / "intervention.v2.md"
+PROMPT = Path(__file__).parent / "prompts" / "intervention.v3.md"
 
-_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "verdict": {"enum": ["respond", "borderline", "silent"]},
-        "reason": {"type": "string", "maxLength": 300},
-        "category": {"enum": list(CATEGORIES)},
-        "reply": {"type": "string", "minLength": 1, "maxLength": 160},
-        "emotion": {"enum": list(EMOTIONS)},
-    },
-    "required": ["verdict", "reason"],
-    "if": {"properties": {"verdict": {"const": "respond"}}},
-    "then": {"required": ["category", "reply", "emotion"]},
-}
+_SENTENCE = {"type": "string", "minLength": 1, "maxLength": 160}
+
+
+def _schema(languages: Sequence[str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "verdict": {"enum": ["respond", "borderline", "silent"]},
+            "reason": {"type": "string", "maxLength": 300},
+            "category": {"enum": list(CATEGORIES)},
+            "replies": {
+                "type": "object",
+                "properties": dict.fromkeys(languages, _SENTENCE),
+                "required": list(languages),
+            },
+            "emotion": {"enum": list(EMOTIONS)},
+        },
+        "required": ["verdict", "reason"],
+        "if": {"properties": {"verdict": {"const": "respond"}}},
+        "then": {"required": ["category", "replies", "emotion"]},
+    }
 
 
 @dataclass(frozen=True)
@@ -184,20 +192,24 @@ def policy(cues: Iterable[CuedSound] = (), file: str | None = None) -> Policy:
 
 
 def judged(
-    clips: Iterable[Clip], rules: Policy, client: ChatClient | None, report: Report, language: str
+    clips: Iterable[Clip],
+    rules: Policy,
+    client: ChatClient | None,
+    report: Report,
+    languages: Sequence[str],
 ) -> Iterator[Clip]:
     """The clips with their judgements; undecided ones are left out.
 
     Args:
         client: the chat model that judges; None: the rules do. A cue of the recipe needs neither.
         report: gets a drop for every clip that is left out.
-        language: of the replies that the model writes.
+        languages: in which streams may be; the model writes a reply in each.
     """
     clips = list(clips)
     if client is not None:
         cued = [clip for clip in clips if rules.cued(clip)]
         others = [clip for clip in clips if not rules.cued(clip)]
-        for clip, judgement in model_judgements(others, client, report, language):
+        for clip, judgement in model_judgements(others, client, report, languages):
             yield replace(clip, judgement=judgement)
         clips = cued
     for clip in clips:
@@ -208,7 +220,7 @@ def judged(
 
 
 def model_judgements(
-    clips: Iterable[Clip], client: ChatClient, report: Report, language: str
+    clips: Iterable[Clip], client: ChatClient, report: Report, languages: Sequence[str]
 ) -> Iterator[tuple[Clip, Judgement]]:
     """Every clip with the model's judgement, in order; many requests run at once.
 
@@ -216,6 +228,7 @@ def model_judgements(
 
     Args:
         report: gets a drop for every clip that is left out.
+        languages: of the replies; the first is that of most streams.
     """
     waiting: deque[Clip] = deque()
 
@@ -227,7 +240,7 @@ def model_judgements(
                 report(Drop(STEP, clip.id, "neither label nor caption", "choice"))
             else:
                 waiting.append(clip)
-                yield _request(clip, language)
+                yield _request(clip, languages)
 
     for answer in client.map_json(requests()):
         clip = waiting.popleft()
@@ -237,25 +250,26 @@ def model_judgements(
             # The model's reasons are all different; together they are one.
             report(Drop(STEP, f"{clip.id}: {answer['reason']}", "borderline", "choice"))
         else:
-            yield clip, _judgement(answer)
+            yield clip, _judgement(answer, languages)
 
 
-def _request(clip: Clip, language: str) -> ChatRequest:
+def _request(clip: Clip, languages: Sequence[str]) -> ChatRequest:
     variables = {
         "labels": clip.labels,
         "caption": clip.caption,
         "duration_s": clip.duration_s,
-        "language": english_name(language),
+        "languages": {code: english_name(code) for code in languages},
     }
-    return ChatRequest(read_prompt(PROMPT), variables, _SCHEMA)
+    return ChatRequest(read_prompt(PROMPT), variables, _schema(languages))
 
 
-def _judgement(answer: Answer) -> Judgement:
+def _judgement(answer: Answer, languages: Sequence[str]) -> Judgement:
     stamp = read_prompt(PROMPT).stamp()
     if answer["verdict"] == "silent":
         return Judgement(evidence=(answer["reason"],), made_by=stamp)
-    reply = PlannedReply(literal(answer["reply"].strip()), answer["emotion"])
-    return Judgement(reply, answer["category"], (answer["reason"],), stamp)
+    texts = {code: literal(answer["replies"][code].strip()) for code in languages}
+    reply = PlannedReply(texts[languages[0]], answer["emotion"])
+    return Judgement(reply, answer["category"], (answer["reason"],), stamp, texts)
 
 
 def _undecided(clip: Clip, reason: str) -> Dropped:

@@ -248,7 +248,7 @@ def test_a_cue_is_the_policy_for_its_class() -> None:
 def test_undecided_clips_are_left_out_and_reported() -> None:
     drops: list[Drop] = []
     kept = list(
-        judged([clip("Siren"), clip("Fire"), clip("Rain")], RULES, None, drops.append, "en")
+        judged([clip("Siren"), clip("Fire"), clip("Rain")], RULES, None, drops.append, ("en",))
     )
     assert [c.labels for c in kept] == [("Siren",), ("Rain",)]
     assert all(c.judgement is not None for c in kept)
@@ -278,7 +278,7 @@ def test_the_chat_model_judges_under_the_same_contract(chat_server) -> None:
     ]
     answers = [
         Say({"verdict": "respond", "reason": "a siren", "category": "safety",
-             "reply": "A siren is near.", "emotion": "urgent"}),
+             "replies": {"zh": "有 (警笛) 声。", "en": "A siren is near."}, "emotion": "urgent"}),
         Say({"verdict": "silent", "reason": "weather"}),
         Say({"verdict": "borderline", "reason": "a fireplace?"}),
         Raw(400),
@@ -287,11 +287,21 @@ def test_the_chat_model_judges_under_the_same_contract(chat_server) -> None:
     endpoint = Endpoint(server.url, timeout_s=5, item_limit_s=5, retries=0, concurrency=1)
     with ChatClient(ChatConfig(endpoint)) as client:
         reported: list[Drop] = []
-        judged = {c.id: j for c, j in model_judgements(clips, client, reported.append, "zh-CN")}
+        judged = {
+            c.id: j for c, j in model_judgements(clips, client, reported.append, ("zh", "en"))
+        }
     stamp = read_prompt(PROMPT).stamp()
-    assert judged.pop("a") == Judgement(
-        PlannedReply("A siren is near.", "urgent"), "safety", ("a siren",), stamp
-    )
+    siren = judged.pop("a")
+    assert (siren.category, siren.evidence, siren.made_by) == ("safety", ("a siren",), stamp)
+    for code, said in (
+        ("zh", "有 (警笛) 声。"),
+        ("en", "A siren is near."),
+        ("de", "有 (警笛) 声。"),
+    ):
+        reply = siren.reply_in(code)
+        assert reply is not None
+        assert WORDS.said(reply).text == said
+        assert reply.emotion == "urgent"
     assert judged == {"c": Judgement(None, "", ("weather",), stamp)}
     drops = {drop.item.split(":")[0]: drop.reason for drop in reported}
     assert sorted(drops) == ["b", "d", "e", "f"]
@@ -300,16 +310,16 @@ def test_the_chat_model_judges_under_the_same_contract(chat_server) -> None:
     assert "refused" in drops["e"]
     assert "neither label nor caption" in drops["f"]
     assert len(server.bodies) == 4
-    assert "spoken sentence in Mandarin Chinese" in server.bodies[0]["messages"][0]["content"]
+    assert '- "zh": Mandarin Chinese\n- "en": English' in server.bodies[0]["messages"][0]["content"]
     assert "Labels: Siren" in server.bodies[0]["messages"][1]["content"]
 
 
 def test_an_answer_without_its_category_is_asked_for_again(chat_server) -> None:
-    half = Say({"verdict": "respond", "reason": "a siren", "reply": "Watch out."})
+    half = Say({"verdict": "respond", "reason": "a siren", "replies": {"en": "Watch out."}})
     server = chat_server(lambda n, body: half)
     endpoint = Endpoint(server.url, timeout_s=5, item_limit_s=5, retries=1, backoff_s=0.01)
     with ChatClient(ChatConfig(endpoint)) as client:
         reported: list[Drop] = []
-        assert list(model_judgements([clip("Siren")], client, reported.append, "en")) == []
+        assert list(model_judgements([clip("Siren")], client, reported.append, ("en",))) == []
     assert "wrong_schema" in reported[0].reason
     assert len(server.bodies) == 2
