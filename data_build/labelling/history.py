@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from data_build.drops import Drop, Dropped, unanswered
-from data_build.labelling.facts import facts
+from data_build.labelling.facts import Fact, facts
 from data_build.records import Dialogue, DialogueTurn
-from data_build.wording.wording import english_name
+from data_build.wording.wording import StreamWords, english_name
 from soundflow.endpoints.chat import ChatClient, ChatRequest
 from soundflow.endpoints.http_calls import CallFailure
 from soundflow.endpoints.prompts import read_prompt
@@ -103,8 +103,11 @@ def earliest_late(n_rounds: int) -> int:
     return math.ceil(LATE_SHARE * n_rounds)
 
 
-def rule_probe(dialogue: Dialogue, rng: np.random.Generator) -> Probe:
+def rule_probe(dialogue: Dialogue, rng: np.random.Generator, words: StreamWords) -> Probe:
     """A probe made by rules: an entity if there is one, at a random late place.
+
+    Args:
+        words: in which the question is asked and answered.
 
     Raises:
         Dropped: if the dialogue has nothing to ask about.
@@ -112,8 +115,9 @@ def rule_probe(dialogue: Dialogue, rng: np.random.Generator) -> Probe:
     n = len(dialogue.turns)
     fair: list[Probe] = []
     for fact in facts(dialogue):
+        question, answer = _in_words(fact, words)
         for at in range(max(fact.round + ROUNDS_BETWEEN, earliest_late(n)), n + 1):
-            probe = Probe(at, fact.round, fact.kind, fact.value, fact.question, fact.answer)
+            probe = Probe(at, fact.round, fact.kind, fact.value, question, answer)
             if problem(dialogue, probe) is None:
                 fair.append(probe)
     if not fair:
@@ -153,6 +157,14 @@ def model_probe(dialogue: Dialogue, client: ChatClient, rng: np.random.Generator
     if wrong:
         raise _unfit(dialogue.id, f"unfair probe: {wrong}")
     return probe
+
+
+def _in_words(fact: Fact, words: StreamWords) -> tuple[str, str]:
+    """A question about a fact, and the answer."""
+    return (
+        words.text(f"<recall.{fact.name}.ask>", fact.round, **fact.slots),
+        words.text(f"<recall.{fact.name}.answer>", fact.round, **fact.yours),
+    )
 
 
 def _request(dialogue: Dialogue) -> ChatRequest:

@@ -119,7 +119,7 @@ def probe_of(ctx: PlannerContext, dialogue: Dialogue) -> Probe:
         ServerGone: if the server of the chat model has stopped answering.
     """
     if ctx.resources.probes is None:
-        return rule_probe(dialogue, ctx.rng)
+        return rule_probe(dialogue, ctx.rng, ctx.words.speaking(dialogue.language))
     return model_probe(dialogue, ctx.resources.probes, ctx.rng)
 
 

@@ -23,6 +23,8 @@ T = TypeVar("T")
 _FOLDER = Path(__file__).parent
 BUILT_IN = tuple(str(_FOLDER / name) for name in ("en.yaml", "zh.yaml"))
 _SOUNDS = _FOLDER / "sounds.tsv"
+# What a noun may begin with to say that it is one of its kind; "how often" goes without it.
+_ARTICLES = {"en": ("a ", "an "), "zh": ("一声", "一阵")}
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
@@ -73,14 +75,12 @@ class Language:
         return None if found is None else self.noun(found)
 
     def noun(self, text: str) -> Words:
-        """A noun as "a bell", "rain" or "+steps", with its forms: the bell, bell."""
+        """A noun as "a bell", "rain" or "+steps", with its forms: ``the`` bell, ``bare`` bell."""
         many, plain = text.startswith("+"), text.removeprefix("+")
-        if self.code != "en":
-            return Words(plain, {"the": plain, "bare": plain}, many)
-        first, _, rest = plain.partition(" ")
-        bare = rest if first in ("a", "an") else plain
-        the = plain if first in ("the", "somebody") else f"the {bare}"
-        return Words(plain, {"the": the, "bare": bare}, many)
+        article = next((a for a in _ARTICLES.get(self.code, ()) if plain.startswith(a)), "")
+        bare = plain.removeprefix(article)
+        definite = self.code == "en" and not plain.startswith(("the ", "somebody"))
+        return Words(plain, {"the": f"the {bare}" if definite else plain, "bare": bare}, many)
 
     def number(self, number: int) -> Words:
         """A number as a word, with the forms ``figure`` and ``times``."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from data_build.labelling.facts import OF_ASSISTANT, OF_USER
 from data_build.labelling.policy import policy
 from data_build.records import PlannedReply
 from data_build.scenes.ontology import ontology
@@ -74,7 +75,8 @@ def test_every_rule_of_every_language_can_be_said(language: str) -> None:
         "s": said.sound("Walk, footsteps", ""), "n": said.number(2), "k": said.number(3),
         "language": "x", "other": "y", "names": "a or b", "name": "z", "caption": "It rains.",
         "where": "far", "pattern": "twice", "length": "long", "trend": "fading",
-        "setting": "kitchen", "first": "a", "last": "b",
+        "setting": "kitchen", "first": "a", "last": "b", "v": "x", "w": "y", "base": "z", "p": "a",
+        "c": "b",
     }  # fmt: skip
     rules = wording().languages[language].rules
     for name in rules:
@@ -90,9 +92,13 @@ def test_every_language_has_the_rules_that_builds_use() -> None:
     english, mandarin = (set(wording().languages[code].rules) for code in ("en", "zh"))
     public = {
         name for name in english
-        if "." in name and not name.endswith((".do", ".order"))
+        if "." in name and not name.endswith((".do", ".order")) and not name.startswith("recall.")
     }  # fmt: skip
     assert public - mandarin == set()
+    for code, rules in (("en", english), ("zh", mandarin)):
+        facts = {rule.name for rule in (*OF_USER[code], *OF_ASSISTANT.get(code, ()))}
+        assert {f"recall.{name}.{part}" for name in facts for part in ("ask", "answer")} <= rules
+    assert "recall.topic.answer" in english
     assert {"describe.sound", "answer.place", "unnamed_sound", "alternatives"} <= mandarin
 
 
