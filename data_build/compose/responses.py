@@ -100,13 +100,13 @@ def due(replies: Sequence[PlannedReply], where: Placed, time: TimeBase) -> list[
 def _dated(reply: PlannedReply, where: Placed) -> Due:
     """When a reply to an item is due, never after the end of its audible part.
 
-    The first of these that there is: a time of its own; the moment that the maker of a synthetic
-    sound gives; what a listener needs after the onset; the end.
+    A time of its own; where part of the sound is enough, the moment that the maker of a synthetic
+    sound gives, or what a listener needs after the onset; else the end.
     """
     basis = reply.basis
     if reply.after_s is not None:
         ready = where.start_samples + where.clip.at(reply.after_s)
-    elif where.clip.ready_samples is not None:
+    elif reply.needs_s is not None and where.clip.ready_samples is not None:
         ready, basis = where.start_samples + where.clip.ready_samples, "known"
     elif reply.needs_s is not None:
         ready = where.start_samples + onset_samples(where.samples) + to_samples(reply.needs_s)

@@ -34,7 +34,7 @@ _BANDS = (
     (2500, 0.0868), (3150, 0.0844), (4000, 0.0771), (5000, 0.0527), (6300, 0.0364), (8000, 0.0185),
 )  # fmt: skip
 IMPORTANCE = np.array([importance for _, importance in _BANDS])
-UNHEARD_DB = -40.0  # below the loudest band
+INAUDIBLE_DB = -40.0  # below the loudest band
 _WINDOW = 512  # 32 ms: bins of 31 Hz, narrower than the lowest band
 # A band begins a sixth of an octave below its centre; the highest ends at 8 kHz.
 _FIRST_BIN = np.ceil(
@@ -59,11 +59,11 @@ def band_power(samples: Float32) -> Float64:
 
 def weighted_snr_db(signal: Float64, noise: Float64) -> float | None:
     """Importance-weighted ratio of a signal to noise, both as `band_power`; None for silence."""
-    heard = signal > signal.max() * 10 ** (UNHEARD_DB / 10)
-    if not heard.any():
+    audible = signal > signal.max() * 10 ** (INAUDIBLE_DB / 10)
+    if not audible.any():
         return None
-    importance = IMPORTANCE[heard] / IMPORTANCE[heard].sum()
-    return -db(float((importance * (noise[heard] / signal[heard])).sum()))
+    importance = IMPORTANCE[audible] / IMPORTANCE[audible].sum()
+    return -db(float((importance * (noise[audible] / signal[audible])).sum()))
 
 
 def snr_db(

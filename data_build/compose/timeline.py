@@ -56,7 +56,7 @@ class Timeline:
             )
             for item, where in zip(self.plan.items, self.placed, strict=True)
         )  # fmt: skip
-        return (*items, *(heard for bed in self.beds for heard in bed.audible()))
+        return (*items, *(noise for bed in self.beds for noise in bed.audible()))
 
 
 def lay_out(

@@ -1,9 +1,10 @@
-"""A description of a sound as it is heard in the stream: what it is, and how it is there."""
+"""A description of a sound in the stream: what it is, and how it sounds there."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from data_build.labelling.recognition import once_recognised
 from data_build.labelling.sounds import (
     as_sentence,
     counted_one_by_one,
@@ -19,21 +20,24 @@ from soundflow.protocol.timebase import to_samples
 
 _WHERE: dict[TrackRole, str] = {"foreground": "near", "background": "far", "ambient": "around"}
 _PATTERNS = {1: "once", 2: "twice"}
-_OFTEN = 3  # times; a sound that occurs as often is heard again and again
+_OFTEN = 3  # times; a sound that occurs as often is there again and again
 _BRIEF_SAMPLES, _LONG_SAMPLES = to_samples(0.6), to_samples(4.0)
 
 
-def description(heard: AudibleItem, words: StreamWords) -> PlannedReply:
+def description(sound: AudibleItem, words: StreamWords) -> PlannedReply:
     """What a sound was, with its place in the mix, its pattern, length and trend, where they show.
 
-    It is due at the end of the sound: before, nobody knows how often it comes or how it ends. The
-    caption of a recording stands in place of the name of the class.
+    It is due at the end of the sound: before, nobody knows how often it comes or how it ends. An
+    ambience has no end in the stream, and is described as soon as it can be known. The caption of a
+    recording stands in place of the name of the class.
     """
-    clip = heard.item.clip
+    clip, about = sound.item.clip, sound.on_samples
     if has_caption(clip):
         given = as_sentence(clip.caption)
-        return words.reply("<describe.caption>", heard.on_samples, caption=given, **_facts(heard))
-    return words.reply("<describe.sound>", heard.on_samples, s=noun(clip, words), **_facts(heard))
+        reply = words.reply("<describe.caption>", about, caption=given, **_facts(sound))
+    else:
+        reply = words.reply("<describe.sound>", about, s=noun(clip, words), **_facts(sound))
+    return once_recognised(reply, clip) if sound.item.track == "ambient" else reply
 
 
 def identified(clip: Clip, words: StreamWords, about: object) -> PlannedReply:
@@ -55,15 +59,17 @@ def has_caption(clip: Clip) -> bool:
     return bool(clip.caption) and isinstance(clip.audio, Recorded)
 
 
-def _facts(heard: AudibleItem) -> dict[str, str]:
-    facts = {"where": _WHERE[heard.item.track]}
-    length = heard.end_samples - heard.on_samples
-    if counted_one_by_one(heard.item.clip) and heard.onsets is not None:
-        facts["pattern"] = "often" if heard.onsets >= _OFTEN else _PATTERNS[heard.onsets]
+def _facts(sound: AudibleItem) -> dict[str, str]:
+    facts = {"where": _WHERE[sound.item.track]}
+    if sound.item.track == "ambient":
+        return facts  # it goes on all the time: neither how often nor how long says more
+    length = sound.end_samples - sound.on_samples
+    if counted_one_by_one(sound.item.clip) and sound.onsets is not None:
+        facts["pattern"] = "often" if sound.onsets >= _OFTEN else _PATTERNS[sound.onsets]
     if length <= _BRIEF_SAMPLES:
         facts["length"] = "brief"
     elif length >= _LONG_SAMPLES and "pattern" not in facts:
         facts["length"] = "long"
-    if heard.trend is not None:
-        facts["trend"] = heard.trend
+    if sound.trend is not None:
+        facts["trend"] = sound.trend
     return facts

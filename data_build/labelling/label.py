@@ -24,7 +24,7 @@ from dataclasses import replace
 from data_build.labelling.descriptions import description
 from data_build.labelling.policy import Policy
 from data_build.labelling.questions import answer, unsettled
-from data_build.labelling.recognition import needed_s
+from data_build.labelling.recognition import once_recognised
 from data_build.labelling.sounds import (
     alike,
     how_many,
@@ -78,7 +78,7 @@ def label(
             raise unsettled(noise, "the noise under the stream deserves a reply of its own")
     replies: list[Replies] = [()] * len(plan.items)
     session = _Session(plan.instruction, audible, policy, words.speaking(plan.language))
-    # What was said or heard can govern others when it has ended.
+    # What has ended can govern what ends later.
     for position in sorted(range(len(replies)), key=lambda i: audible[i].end_samples):
         replies[position] = session.replies(audible[position])
     return LabelledPlan(plan, tuple(replies))
@@ -139,19 +139,19 @@ class _Session:
         self._counted = 0
         self._speakers: list[str] = []
 
-    def replies(self, heard: AudibleItem) -> Replies:
+    def replies(self, audible: AudibleItem) -> Replies:
         """The replies to an item, after everything that ended before it."""
-        item = heard.item
+        item = audible.item
         if item.is_cue and item.clip.kind == "speech":
-            return _one(self._cued(heard))
+            return _one(self._cued(audible))
         if item.clip.kind != "speech":
-            return self._to_sound(heard)
+            return self._to_sound(audible)
         if item.address is None:
             return self._to_others(item.clip)
-        return self._to_user(heard)
+        return self._to_user(audible)
 
-    def _to_user(self, heard: AudibleItem) -> Replies:
-        voice, address = heard.item.clip.speaker, heard.item.address
+    def _to_user(self, said: AudibleItem) -> Replies:
+        voice, address = said.item.clip.speaker, said.item.address
         if isinstance(address, Request):
             if isinstance(address.instruction, KeepQuiet):
                 self._quiet = self._quiet or address.instruction.everybody
@@ -160,14 +160,14 @@ class _Session:
                 self._quiet, self._quiet_to = False, set()
             else:
                 self._instruction, self._counted = address.instruction, 0
-                self._since = heard.end_samples
+                self._since = said.end_samples
             return (address.acknowledgement,)
         if self._quiet or voice in self._quiet_to:
             return ()
         if isinstance(address, Turn):
             return (PlannedReply(address.reply, address.emotion),)
         assert address is not None
-        return (answer(address, heard, self._audible, self._words),)
+        return (answer(address, said, self._audible, self._words),)
 
     def _to_others(self, clip: Clip) -> Replies:
         match self._instruction:
@@ -192,13 +192,13 @@ class _Session:
             case _:
                 return ()
 
-    def _to_sound(self, heard: AudibleItem) -> Replies:
-        asked, warning = self._asked_for(heard), self._warning(heard)
-        clip = heard.item.clip
-        if asked is not None and heard.on_samples < self._since:
-            raise unsettled(heard, "the sound began before it was asked for")
+    def _to_sound(self, sound: AudibleItem) -> Replies:
+        asked, warning = self._asked_for(sound), self._warning(sound)
+        clip = sound.item.clip
+        if asked is not None and sound.on_samples < self._since:
+            raise unsettled(sound, "the sound began before it was asked for")
         if warning is not None:
-            warning = _once_recognised(warning, clip)
+            warning = once_recognised(warning, clip)
         if asked is None or warning is None:
             return _one(asked or warning)
         if asked.needs_s is None:  # the warning does not wait for the description
@@ -206,42 +206,42 @@ class _Session:
         text, plain = f"{asked.text} {warning.text}", f"{asked.plain} {warning.plain}"
         return (replace(warning, text=text, plainest=plain, answers=(asked.text, warning.text)),)
 
-    def _asked_for(self, heard: AudibleItem) -> PlannedReply | None:
-        item = heard.item
+    def _asked_for(self, sound: AudibleItem) -> PlannedReply | None:
+        item = sound.item
         match self._instruction:
             case DescribeSounds() if item.track == "ambient" and nameless(item.clip):
                 return None
             case DescribeSounds():
-                return description(heard, self._words)
-            case WatchFor(sound, name):
+                return description(sound, self._words)
+            case WatchFor(wanted, name):
                 found = sound_class(item.clip)
-                if is_one(found, sound):
-                    noun = self._words.sound(sound, name)
-                    reply = self._words.reply("<watch.found>", heard.on_samples, s=noun)
-                    return _once_recognised(reply, item.clip)
-                if alike(found, sound):
-                    raise unsettled(heard, "whether the sound is the one asked for is not known")
-            case CountSound(sound, words) if item.is_cue and item.what == sound:
-                count = how_many(item.clip, heard.onsets)
+                if is_one(found, wanted):
+                    noun = self._words.sound(wanted, name)
+                    reply = self._words.reply("<watch.found>", sound.on_samples, s=noun)
+                    return once_recognised(reply, item.clip)
+                if alike(found, wanted):
+                    raise unsettled(sound, "whether the sound is the one asked for is not known")
+            case CountSound(cue, lines) if item.is_cue and item.what == cue:
+                count = how_many(item.clip, sound.onsets)
                 if count != 1:
-                    raise unsettled(heard, "how often the sound occurs cannot be told")
+                    raise unsettled(sound, "how often the sound occurs cannot be told")
                 self._counted += 1
-                line = words[self._counted - 1] if self._counted <= len(words) else "<count.more>"
+                line = lines[self._counted - 1] if self._counted <= len(lines) else "<count.more>"
                 number = self._words.number(self._counted)
-                reply = self._words.reply(line, heard.on_samples, n=number)
-                return _once_recognised(reply, item.clip)
+                reply = self._words.reply(line, sound.on_samples, n=number)
+                return once_recognised(reply, item.clip)
         return None
 
-    def _warning(self, heard: AudibleItem) -> PlannedReply | None:
-        item = heard.item
+    def _warning(self, sound: AudibleItem) -> PlannedReply | None:
+        item = sound.item
         if item.is_cue:
-            return self._cued(heard)
-        reply = self._policy.judgement(item.clip).reply
-        return None if reply is None else self._words.said(reply, heard.on_samples)
+            return self._cued(sound)
+        reply = self._policy.judgement(item.clip).reply_in(self._words.language)
+        return None if reply is None else self._words.said(reply, sound.on_samples)
 
-    def _cued(self, heard: AudibleItem) -> PlannedReply | None:
-        reply = self._policy.cues.get(heard.item.what)
-        return None if reply is None else self._words.said(reply, heard.on_samples)
+    def _cued(self, sound: AudibleItem) -> PlannedReply | None:
+        reply = self._policy.cues.get(sound.item.what)
+        return None if reply is None else self._words.said(reply, sound.on_samples)
 
 
 def wait_k(clip: Clip, k: int) -> Replies:
@@ -257,13 +257,6 @@ def wait_k(clip: Clip, k: int) -> Replies:
         PlannedReply(target, after_s=ends_s[min(k + number, len(ends_s)) - 1], basis=basis)
         for number, target in enumerate(targets)
     )
-
-
-def _once_recognised(reply: PlannedReply, clip: Clip) -> PlannedReply:
-    """Due as soon as the class of the sound can be known, unless the reply has its own time."""
-    if reply.after_s is not None:
-        return reply
-    return replace(reply, needs_s=needed_s(clip), basis="assumed")
 
 
 def _one(reply: PlannedReply | None) -> Replies:

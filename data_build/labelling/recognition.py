@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from data_build.records import Clip
+from data_build.records import Clip, PlannedReply
 from data_build.scenes.ontology import SoundClass, ontology
 
 TABLE = Path(__file__).parent / "recognition.tsv"
@@ -23,6 +24,13 @@ def needed_s(clip: Clip) -> float | None:
     """
     found = (ontology().find(label) for label in clip.labels)
     return max((_of_class(sound) for sound in found if sound is not None), default=None)
+
+
+def once_recognised(reply: PlannedReply, clip: Clip) -> PlannedReply:
+    """Due as soon as the class of the sound can be known, unless the reply has its own time."""
+    if reply.after_s is not None:
+        return reply
+    return replace(reply, needs_s=needed_s(clip), basis="assumed")
 
 
 def _of_class(sound: SoundClass) -> float:

@@ -44,7 +44,9 @@ def plan_text(record: StreamRecord, time: TimeBase, policy: Policy, wording: Wor
             at_s = time.seconds(time.decision_time_samples(chunk))
             reply = said[chunk]
             tone = "" if reply.emotion == "normal" else f", {reply.emotion}"
-            answers = next((e.answers for e in record.events if reply.text in e.answers[:1]), ())
+            answers = next(
+                (e.answers for e in record.events if reply.text in e.answers[:1]), (reply.text,)
+            )
             why = _why(item, answers, policy, wording)
             dated.append((at_s, f"{at_s:12.1f}    assistant{tone}: “{reply.text}”  ({why})"))
     return "\n".join([*(line for line in lines if line), *(text for _, text in sorted(dated))])
@@ -65,22 +67,21 @@ def _why(item: MixedItem, answers: tuple[str, ...], policy: Policy, wording: Wor
 
     ``answers``: of its event; the reply itself comes first, then its plainest wording.
     """
-    if item.what in policy.cues:
-        counted = policy.cues[item.what] is None
-        return "the sound is counted, as asked" if counted else "a cue of the recipe"
-    if item.text:
+    if item.text and item.what not in policy.cues:
         return "it was said to the assistant" if item.what == _TURN else "as instructed"
-    warnings = _warnings(item.clip, policy, wording)
+    cued = item.what in policy.cues or policy.cued(_as_clip(item.clip))
+    warnings = _unasked(item, policy, wording)
     if not warnings.isdisjoint(answers[:2]):
-        return "the sound calls for help"
+        return "a cue of the recipe" if cued else "the sound calls for help"
     also = any(warning in answer for answer in answers[:2] for warning in warnings)
     return "as instructed, and it calls for help" if also else "as instructed"
 
 
-def _warnings(clip: SourceClip, policy: Policy, wording: Wording) -> frozenset[str]:
-    """What the policy says, in its plainest words, to a sound that nobody asked about."""
+def _unasked(item: MixedItem, policy: Policy, wording: Wording) -> frozenset[str]:
+    """What is said, in its plainest words, to an item that nobody asked about."""
     try:
-        reply = policy.judge(_as_clip(clip)).reply
+        cued = item.what in policy.cues
+        reply = policy.cues[item.what] if cued else policy.judge(_as_clip(item.clip)).reply
     except Dropped:
         return frozenset()
     return frozenset() if reply is None else frozenset(wording.plainest(reply.text).values())

@@ -50,13 +50,13 @@ def test_a_reply_belongs_to_the_chunk_of_the_last_audible_sample(start: int, len
 
 
 def test_the_maker_of_a_clip_knows_when_it_can_be_known() -> None:
-    heard = PreparedClip(np.zeros(30_000, np.float32), ready_samples=9_000)
-    events, replies, _ = responses(
-        labelled((PlannedReply("Out!"),)), [at(1_000, 30_000, heard)], 64_000, TIME
-    )
+    made = at(1_000, 30_000, PreparedClip(np.zeros(30_000, np.float32), ready_samples=9_000))
+    whole, part = PlannedReply("It faded."), PlannedReply("Out!", needs_s=1.0)
+    events, replies, _ = responses(labelled((whole, part)), [made], 64_000, TIME)
     assert (events[0].ready_samples, events[0].basis) == (10_000, "known")
-    assert replies[0].chunk == 1
-    silent, none, _ = responses(labelled(()), [at(1_000, 30_000, heard)], 64_000, TIME)
+    assert (events[1].ready_samples, events[1].basis) == (31_000, "measured")
+    assert [(reply.chunk, reply.text) for reply in replies] == [(1, "Out!"), (4, "It faded.")]
+    silent, none, _ = responses(labelled(()), [made], 64_000, TIME)
     assert silent == (Event("bark", 1_000, 31_000, 31_000),)
     assert none == ()
 

@@ -82,7 +82,7 @@ def test_a_plan_is_told_in_the_order_of_time_with_reasons() -> None:
         "  10.0- 11.0          help",
         "        11.2    assistant, urgent: “Coming.”  (a cue of the recipe)",
         "  12.0- 13.0          beep",
-        "        13.2    assistant: “One.”  (the sound is counted, as asked)",
+        "        13.2    assistant: “One.”  (as instructed)",
         "  14.0- 15.0          Siren",
         f"        14.8    assistant: “Siren. {SIREN}”  (as instructed, and it calls for help)",
         "  16.0- 17.0          Siren",
