@@ -41,12 +41,16 @@ T = TypeVar("T")
 class ShardSet:
     """All streams of one split, e.g. ``data/train`` or ``s3://bucket/data/train``.
 
+    Args:
+        require_whole: refuse shards that are missing or cut short at once; otherwise their streams
+            fail when they are read.
+
     Raises:
         UserError: if the folder is missing or unfinished, or a shard was cut short; if a store
             fails, naming the file.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, require_whole: bool = True) -> None:
         self.folder = open_address(folder)
         self._store = store_of(self.folder)
         index = self._read_index()
@@ -54,7 +58,7 @@ class ShardSet:
         self._about_lengths: dict[str, Any] = index["lengths"]
         self._shards: list[dict[str, Any]] = index["shards"]
         self._ends = list(accumulate(s["n_streams"] for s in self._shards))
-        if isinstance(self.folder, Path):
+        if require_whole and isinstance(self.folder, Path):
             self._require_files(self.folder)
 
     def __reduce__(self) -> tuple[type[ShardSet], tuple[Path | Url]]:

@@ -40,9 +40,9 @@ class OfflineSamplesConfig(BenchmarkConfig):
 
 @dataclass(frozen=True)
 class Answered:
-    """The form of an exchange and its answer."""
+    """The form of an exchange and its answer; no form where the sample cannot be read."""
 
-    form: OfflineTask
+    form: OfflineTask | None
     answer: str
 
 
@@ -50,7 +50,7 @@ class Answered:
 class OfflineRow:
     """One answer: word for word that of the builder, and its edits."""
 
-    form: OfflineTask
+    form: OfflineTask | None
     exact: bool
     errors: int
     reference_units: int
@@ -73,7 +73,8 @@ class OfflineSamplesTask:
     row_type: type[OfflineRow] = field(default=OfflineRow, repr=False)
 
     def items(self) -> list[Item[Answered]]:
-        shards = ShardSet(open_address(self.config.data) / self.config.split)
+        folder = open_address(self.config.data) / self.config.split
+        shards = ShardSet(folder, require_whole=False)
         positions = np.flatnonzero(shards.lengths.is_kind("offline"))[: self.config.max_items]
         if not len(positions):
             raise UserError(f"{shards.folder}: holds no offline sample", "choose another split")
@@ -85,9 +86,10 @@ class OfflineSamplesTask:
     def score(self, item: Item[Answered], outcome: Outcome) -> OfflineRow:
         said = "" if outcome.failure is not None else outcome.text
         found = count_errors(item.reference.answer, said)
+        known = item.reference.form is not None
         return OfflineRow(
             item.reference.form,
-            said.strip() == item.reference.answer.strip(),
+            known and said.strip() == item.reference.answer.strip(),
             found.substitutions + found.deletions + found.insertions,
             found.reference_units,
             outcome.failure is not None,
@@ -102,7 +104,7 @@ class OfflineSamplesTask:
             "wer": ratio(errors, words, draws),
             "failed": wilson(sum(r.failed for r in rows), len(rows)),
         }
-        forms = sorted({r.form for r in rows})
+        forms = sorted({r.form for r in rows if r.form is not None})
         table = Table(
             "By form",
             ("form", "samples", "exact"),
@@ -120,14 +122,19 @@ class OfflineSamplesTask:
 
 
 def _item(shards: ShardSet, position: int) -> Item[Answered]:
-    record = shards.record(position)
+    opened = partial(_open, shards, position)
+    try:
+        record = shards.record(position)
+    except UserError:  # so will its audio be, when it is opened
+        entry = shards.entry(position)
+        return Item(entry.id, entry.n_samples, opened, Answered(None, ""), None, Exchange(None))
     if record.offline is None:
         raise UserError(f"{shards.folder}: {record.id} has no answer", "build the data again")
     question, heard = record.offline.user, record.n_samples > 0
     return Item(
         record.id,
         record.n_samples,
-        partial(_open, shards, position),
+        opened,
         Answered(offline_task(question, heard), record.offline.answer),
         record.system,
         Exchange(question, heard),

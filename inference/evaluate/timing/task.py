@@ -17,7 +17,7 @@ from inference.evaluate.task import Item, Summary
 from inference.evaluate.timing.metrics import figures, signature_of
 from inference.evaluate.timing.oracles import oracles
 from inference.evaluate.timing.rows import TimingRow, row_of, windows_of
-from inference.evaluate.timing.truth import Truth, truth_of
+from inference.evaluate.timing.truth import Truth, truth_at
 from inference.sources.recordings import Recording, built_stream
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
@@ -62,11 +62,11 @@ class TimingTask:
         """Reads the records, not the audio.
 
         Raises:
-            UserError: if a record is damaged, or a negative holds an event to answer.
+            UserError: if a negative holds an event to answer.
         """
         found = []
         for shards, position in self.streams:
-            truth = truth_of(shards.record(position))
+            truth = truth_at(shards, position, self.time)
             name = truth.id
             if shards is self.negatives:
                 name = NEGATIVE_PREFIX + name

@@ -5,8 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from soundflow.errors import UserError
+from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event
+from soundflow.shards.reader import ShardSet
 from soundflow.shards.schema import StreamRecord
+
+UNREADABLE = "unreadable record"
 
 
 @dataclass(frozen=True)
@@ -47,3 +52,21 @@ def truth_of(record: StreamRecord) -> Truth:
     noise = [track.snr_db for track in record.noise]
     snr_db = -10.0 * math.log10(sum(10.0 ** (-s / 10.0) for s in noise)) if noise else None
     return Truth(record.id, record.n_samples, record.events, record.ability, record.task, snr_db)
+
+
+def truth_at(shards: ShardSet, position: int, time: TimeBase) -> Truth:
+    """The truth of a stream, also where its shard is damaged or cut short.
+
+    The index still says at which chunk each reply is due. So a stream that cannot be read counts as
+    so many misses, and the denominators stay what they are.
+
+    Raises:
+        UserError: if the index or a sidecar is damaged too.
+    """
+    try:
+        return truth_of(shards.record(position))
+    except UserError:
+        entry = shards.entry(position)
+    due = [time.decision_time_samples(turn.chunk) for turn in entry.lengths.turns]
+    events = tuple(Event(UNREADABLE, at - 1, at, at, True, ("",)) for at in due)
+    return Truth(entry.id, entry.n_samples, events, UNREADABLE, entry.lengths.task)

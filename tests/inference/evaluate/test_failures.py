@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -77,26 +78,36 @@ def test_each_failure_of_an_item_is_a_row_with_its_name(checkpoint, tmp_path, mo
     assert len(rows.splitlines()) == 5
 
 
-def test_a_damaged_stream_is_a_row_and_a_truncated_shard_is_refused(checkpoint, tmp_path):
+def test_each_stream_of_a_truncated_shard_is_a_row_and_the_others_are_scored(checkpoint, tmp_path):
     shards = write_split(ENGINE, tmp_path / "data" / "test")
     (tar,) = (tmp_path / "data" / "test").glob("*.tar")
-    audio = shards.entry(1).members["flac"]
     whole = tar.read_bytes()
+    audio = shards.entry(1).members["flac"]
     middle = audio.offset + audio.size // 2
-    tar.write_bytes(whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :])
     timing = TimingConfig(
         data=tmp_path / "data", calibrate_on=None, thresholds=(0.5,), latency_streams=1
     )
     recipe = EvaluateRecipe(
         checkpoint=checkpoint, output=tmp_path / "out", timing=timing, sampling=GREEDY,
-        report=ReportConfig(streams=0),
+        report=ReportConfig(streams=1),
     )  # fmt: skip
-    timed = evaluate(recipe).timing
-    assert timed.n_streams == len(shards) == 6
-    (failure,) = timed.failures
-    assert failure.startswith(f"s1: unreadable audio: damaged shard {tar}")
-    tar.write_bytes(whole[: len(whole) // 2])
+    figures = {}
+    for how, damaged, lost in (
+        ("flipped", whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :], ["s1"]),
+        ("truncated", whole[:middle], [f"s{k}" for k in range(1, 6)]),
+        ("emptied", b"", [f"s{k}" for k in range(6)]),
+    ):
+        tar.write_bytes(damaged)
+        timed = evaluate(replace(recipe, output=tmp_path / how)).timing
+        assert timed.n_streams == len(shards) == 6
+        named = [failure.split(":")[0] for failure in timed.failures]
+        assert named == lost
+        start = f"unreadable audio: damaged shard {tar}"
+        assert all(f.split(": ", 1)[1].startswith(start) for f in timed.failures)
+        figures[how] = timed.headline["model"]
+        # An event that nobody could read of was due all the same.
+        assert figures[how]["wanted"].value == 6
+        assert timed.headline["oracle"]["recall"].value == 1.0
+    assert figures["emptied"]["misses"].value == 6
     with pytest.raises(UserError, match=tar.name):
         ShardSet(tmp_path / "data" / "test")
-    with pytest.raises(UserError, match=tar.name):
-        evaluate(recipe)

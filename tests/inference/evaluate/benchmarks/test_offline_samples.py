@@ -80,3 +80,18 @@ def test_a_split_of_streams_alone_is_named(task):
     config = OfflineSamplesConfig(data=task.config.data, split="streams")
     with pytest.raises(UserError, match="holds no offline sample"):
         OfflineSamplesTask(config, ENGINE.spec.time).items()
+
+
+def test_samples_of_a_truncated_shard_are_failures_and_not_right(tmp_path):
+    made = [sample(f"o{k}", *form) for k, form in enumerate(FORMS)]
+    folder = tmp_path / "test"
+    write_index(folder, ENGINE.spec, [write_shard(folder, 0, "key", made, ENGINE.spec)])
+    (tar,) = folder.glob("*.tar")
+    tar.write_bytes(b"")
+    task = OfflineSamplesTask(OfflineSamplesConfig(data=str(tmp_path)), ENGINE.spec.time)
+    items = task.items()
+    found = dict(Model(ENGINE, 0.5, GREEDY).run(items))
+    assert [found[i.id].failure.kind for i in items] == ["unreadable audio"] * 3
+    for outcomes in (found, dict.fromkeys(found, Outcome())):
+        figures = task.summarise([task.score(i, outcomes[i.id]) for i in items]).figures
+        assert (figures["exact"].value, figures["exact"].n) == (0.0, 3)
