@@ -130,12 +130,15 @@ class FullDuplexTask:
     row_type: type[FullDuplexRow] = field(default=FullDuplexRow, repr=False)
 
     def items(self) -> list[Item[Scenario]]:
+        root = Path(self.config.data)
         found: list[Item[Scenario]] = []
-        for folder in _task_folders(Path(self.config.data)):
+        for folder in _task_folders(root):
+            # With its version where there are several: both may have a task and its samples.
+            task = folder.relative_to(root).as_posix()
             for sample in sorted(p for p in folder.iterdir() if (p / "input.wav").is_file()):
-                name = f"{folder.name}/{sample.name}"
-                scenario = _scenario(folder.name, sample)
+                scenario = _scenario(task, sample)
                 audio = partial(Path, sample / "input.wav")
+                name = f"{task}/{sample.name}"
                 found.append(audio_item(name, audio, scenario, pause_s=self.config.pause_s))
         if not found:
             raise UserError(

@@ -130,7 +130,12 @@ def test_missing_annotations_are_named(tmp_path):
 
 
 def test_the_folders_of_the_versions_are_found(tmp_path):
-    sample(tmp_path / "v1.0" / "icc_backchannel" / "0", 4.0)
-    sample(tmp_path / "v1.5" / "background_speech" / "1", 4.0, metadata={"timestamps": [1.0, 2.0]})
-    found = FullDuplexTask(FullDuplexConfig(data=str(tmp_path)), TIME).items()
-    assert [i.id for i in found] == ["icc_backchannel/0", "background_speech/1"]
+    old, new = tmp_path / "v1.0" / "user_interruption", tmp_path / "v1.5" / "user_interruption"
+    sample(old / "0", 4.0, interrupt=[{"timestamp": [1.0, 2.0]}])
+    sample(new / "0", 4.0, metadata={"timestamps": [1.0, 3.0]})
+    task = FullDuplexTask(FullDuplexConfig(data=str(tmp_path)), TIME)
+    found = task.items()
+    assert [i.id for i in found] == ["v1.0/user_interruption/0", "v1.5/user_interruption/0"]
+    assert [i.reference.ready_s for i in found] == [2.0, 3.0]
+    table = task.summarise([task.score(i, Outcome()) for i in found]).tables[0]
+    assert [row[0] for row in table.rows] == ["v1.0/user_interruption", "v1.5/user_interruption"]
