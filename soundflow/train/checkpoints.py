@@ -11,6 +11,10 @@ All ranks write into a folder with a temporary name. When every file is synced t
 `state.json` and renames the folder, so a folder with the final name is whole. The learning rate,
 the streams of an update and their augmentation follow from the update's number and are not saved;
 weights that are not trained come from where the run started.
+
+In the background, each rank copies what it holds to host memory, and a thread writes the copy while
+updates go on. Ranks talk to each other in the thread that trains only: the state gets its name
+between updates, once all of them have written.
 """
 
 from __future__ import annotations
@@ -18,9 +22,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from torch import nn
@@ -29,7 +35,8 @@ from soundflow.atomic import disk_error, sync_folder, write_text
 from soundflow.errors import UserError
 from soundflow.model.precision import NumberFormat
 from soundflow.stored_json import parsed
-from soundflow.train.fragments import WEIGHT, Fragment, read_fragments
+from soundflow.train.best import Best
+from soundflow.train.fragments import WEIGHT, Fragment, read_fragments, write_fragments
 from soundflow.train.ranks import from_first, gathered, place, together
 from soundflow.train.strategy.interface import Strategy
 
@@ -98,42 +105,25 @@ def load_weights(model: nn.Module, state: State) -> None:
     read_fragments(state.folder, [Fragment(n, 0, {WEIGHT: p.view(-1)}) for n, p in trained.items()])
 
 
+Files = dict[str, Any]  # size and SHA-256 by name, of one rank
+
+
 @dataclass(frozen=True)
-class Timing:
-    """How well a validation found the timing to be, and the held-out loss beside it.
+class Unfinished:
+    """A state that this rank is writing, without a name yet.
 
     Attributes:
-        value: more is better.
-        standard_error: of it, over the choice of streams.
+        state: what it will be, without its files.
+        files: what this rank wrote, once it has.
     """
 
-    value: float
-    standard_error: float
-    loss: float
+    state: State
+    files: Future[Files]
 
-
-@dataclass(frozen=True)
-class Best:
-    """Which state is the best, and the best timing that any state had.
-
-    The timing of a few dozen streams is a noisy figure, and the highest of many is often luck. All
-    states within one standard error of it count as equally good; among them that with the lowest
-    held-out loss is the best, which is measured on all held-out streams (the rule of one standard
-    error: Breiman et al., 1984).
-    """
-
-    update: int
-    timing: Timing
-    highest: Timing
-
-    def or_else(self, update: int, timing: Timing) -> Best:
-        """With one more measurement; its ``update`` is that of the best state then."""
-        highest = max(self.highest, timing, key=lambda t: t.value)
-        enough = highest.value - highest.standard_error
-        outdone = self.timing.value < enough or timing.loss < self.timing.loss
-        if timing.value >= enough and outdone:
-            return Best(update, timing, highest)
-        return Best(self.update, self.timing, highest)
+    @property
+    def partial(self) -> Path:
+        """Where it is written."""
+        return self.state.folder.with_name(f".{self.state.folder.name}.partial")
 
 
 @dataclass(frozen=True)
@@ -150,52 +140,88 @@ class States:
             UserError: on all ranks, if any of them finds the disk full. States that were there
                 before are not touched.
         """
-        target = self._folder / f"update-{update:09d}"
-        partial = self._folder / f".{target.name}.partial"
-        first = strategy.rank == 0
+        begun = self._begin(strategy, update, precision)
+        _do(lambda: strategy.save(begun.partial), begun.files)
+        self.finish(begun)
+
+    def save_in_background(
+        self, strategy: Strategy, update: int, precision: NumberFormat
+    ) -> Unfinished:
+        """Copies the state and writes the copy while training goes on; all ranks take part.
+
+        Raises:
+            UserError: on all ranks, if the folder cannot be made.
+        """
+        begun = self._begin(strategy, update, precision)
+        copies, rank = [fragment.copied() for fragment in strategy.written()], strategy.rank
+
+        def write() -> Files:
+            return write_fragments(begun.partial, copies, rank)
+
+        Thread(target=_do, args=(write, begun.files), name="save", daemon=True).start()
+        return begun
+
+    def finish(self, begun: Unfinished) -> None:
+        """Waits until all ranks have written, and gives the state its name; all take part.
+
+        Raises:
+            UserError: on all ranks, if any of them found the disk full; see `save`.
+        """
+        first = place()[0] == 0
         try:
-            together(lambda: _new_folder(partial), here=first)
-            files = gathered(together(lambda: strategy.save(partial)))
-            state = State(
-                target, update, precision, strategy.trained_shapes(),
-                {name: note for part in files for name, note in (part or {}).items()},
-            )  # fmt: skip
-            together(lambda: _finish(partial, state), here=first)
+            of_ranks = gathered(together(begun.files.result))
+            files = {name: note for one in of_ranks for name, note in (one or {}).items()}
+            together(lambda: _finish(begun.partial, replace(begun.state, files=files)), here=first)
         except UserError:
             if first:
-                shutil.rmtree(partial, ignore_errors=True)
+                shutil.rmtree(begun.partial, ignore_errors=True)
             raise
         if first:
             self._remove_old()
 
+    def _begin(self, strategy: Strategy, update: int, precision: NumberFormat) -> Unfinished:
+        folder = self._folder / _name(update)
+        state = State(folder, update, precision, strategy.trained_shapes(), {})
+        begun = Unfinished(state, Future())
+        together(lambda: _new_folder(begun.partial), here=strategy.rank == 0)
+        return begun
+
     def keep_best(self, best: Best) -> None:
-        write_text(self._folder / BEST, json.dumps(asdict(best)))
+        best.write(self._folder / BEST)
 
     def best_so_far(self) -> Best | None:
         """None before the first measurement of the timing."""
-        note = _best(self._folder)
-        try:
-            return Best(note["update"], Timing(**note["timing"]), Timing(**note["highest"]))
-        except (KeyError, TypeError):
-            return None
+        return Best.read(self._folder / BEST)
 
     def best(self) -> State | None:
         """The best state, where validation measured how well the timing is."""
-        update = _best(self._folder).get("update")
-        return None if update is None else State.read(self._folder / f"update-{update:09d}")
+        best = self.best_so_far()
+        return None if best is None else State.read(self._folder / _name(best.update))
 
     def _remove_old(self) -> None:
-        best = _best(self._folder).get("update")
+        """All but the newest states and the best, and what a killed run left unfinished."""
+        best = self.best_so_far()
         for folder in sorted(self._folder.glob("update-*"))[: -self.keep]:
-            if folder.name != f"update-{best or 0:09d}":
+            if best is None or folder.name != _name(best.update):
                 # Renamed first: what is removed in part must not look like a state.
-                aside = folder.with_name(f".{folder.name}.old")
-                folder.replace(aside)
-                shutil.rmtree(aside, ignore_errors=True)
+                folder.replace(folder.with_name(f".{folder.name}.old"))
+        for folder in self._folder.glob(".update-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def _folder(self) -> Path:
         return self.output / FOLDER
+
+
+def _do(work: Callable[[], Files], result: Future[Files]) -> None:
+    try:
+        result.set_result(work())
+    except Exception as error:
+        result.set_exception(error)  # raised where the result is asked for
+
+
+def _name(update: int) -> str:
+    return f"update-{update:09d}"
 
 
 def _states(output: Path) -> list[State]:
@@ -236,10 +262,3 @@ def _finish(partial: Path, state: State) -> None:
         sync_folder(state.folder.parent)
     except OSError as error:
         raise disk_error(error, state.folder) from error
-
-
-def _best(folder: Path) -> dict[str, Any]:
-    try:
-        return dict(parsed((folder / BEST).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return {}

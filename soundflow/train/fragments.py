@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,11 @@ class Fragment:
     @property
     def n_bytes(self) -> int:
         return sum(t.nbytes for t in self.tensors.values())
+
+    def copied(self) -> Fragment:
+        """The same numbers in host memory of their own, which the next update leaves alone."""
+        host = {kind: t.detach().to("cpu", copy=True) for kind, t in self.tensors.items()}
+        return replace(self, tensors=host)
 
 
 def write_fragments(folder: Path, fragments: Iterable[Fragment], rank: int) -> dict[str, Any]:

@@ -4,12 +4,13 @@
 
     start ─▶ the state to go on from agreed on ─▶ features cached, where asked for
           ─▶ number format and threads chosen ─▶ state loaded
-    update ─▶ state saved, when due or asked to stop ─▶ stop ─▶ held-out streams measured, when due
-                                                             └─ after the last update: state saved
+    update ─▶ a state named that was being written ─▶ state saved, when due or asked to stop
+          ─▶ stop ─▶ held-out streams measured, when due ─▶ after the last update: state saved
 
 A state is saved before the measurement that falls on the same update, because measuring can take
 long. A run that resumes from such a state measures first. The last state comes after the last
-measurement: with it a run is complete.
+measurement: with it a run is complete. A run that stops or ends waits for its state, also where
+others are written in the background.
 """
 
 from __future__ import annotations
@@ -21,17 +22,19 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from soundflow.data.datamodule import StreamData
+from soundflow.errors import UserError
 from soundflow.logs import ERR
 from soundflow.model.precision import precision_name
-from soundflow.train.checkpoints import Best, State, States, Timing, agreed_state
+from soundflow.train.best import Best, Timing
+from soundflow.train.checkpoints import State, States, Unfinished, agreed_state
 from soundflow.train.compute import choose_compute
 from soundflow.train.encode import encode_streams
 from soundflow.train.held_out import LiveFigures
 from soundflow.train.loggers import log_transcripts, write_csv
 from soundflow.train.metrics import CALIBRATIONS, TRANSCRIPTS, JsonlLogger, append_lines
-from soundflow.train.module import StreamingModule
+from soundflow.train.module import NotFinite, StreamingModule
 from soundflow.train.progress import Progress
-from soundflow.train.ranks import from_first, together
+from soundflow.train.ranks import from_first, gathered, together
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stopping import StopFlag
 
@@ -60,6 +63,7 @@ class AtIntervals(Callback):
         self._states = States(recipe.output, recipe.intervals.keep_last)
         self._state: State | None = None
         self._saved_at = 0
+        self._writing: Unfinished | None = None
         self._progress = progress
         self._metrics = metrics
         self._flag = flag
@@ -112,14 +116,23 @@ class AtIntervals(Callback):
         intervals, at = self._recipe.intervals, module.updates
         last = at == self._recipe.optim.updates
         stop = None if last else module.stop_signal  # a run that is complete ends by itself
+        if self._writing is not None and all(gathered(self._writing.files.done())):
+            self._finish_writing()
         if stop is not None or (at % intervals.save_every == 0 and not last):
-            self._save(module)
+            self._save(module, wait=stop is not None)
         if stop is not None:
             self._flag.leave_together(stop)
         if last or at % intervals.validate_every == 0:
             self._measure(trainer, module)
         if last:
-            self._save(module)
+            self._save(module, wait=True)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """A state that is being written outlives an error that every rank raises."""
+        if isinstance(exception, NotFinite | UserError):
+            self._finish_writing()
 
     def _measure(self, trainer: Trainer, module: StreamingModule) -> None:
         _, data = _parts(trainer, module)
@@ -136,6 +149,7 @@ class AtIntervals(Callback):
         if best.update == module.updates:
             self._save(module)
         if trainer.is_global_zero:
+            # A kill while its state is written: the run resumes before it, and measures it again.
             self._states.keep_best(best)
 
     def _best_with(self, module: StreamingModule) -> Best:
@@ -154,11 +168,28 @@ class AtIntervals(Callback):
         if self._recipe.logging.csv:
             write_csv(output)
 
-    def _save(self, module: StreamingModule) -> None:
-        if self._saved_at != module.updates:
-            precision = precision_name(module.compute.dtype)
-            self._states.save(module.engine, module.updates, precision)
-            self._saved_at = module.updates
+    def _save(self, module: StreamingModule, *, wait: bool = False) -> None:
+        """Saves the state, unless that was done; the one before it is finished first.
+
+        Args:
+            wait: whether it must be there afterwards.
+        """
+        at, precision = module.updates, precision_name(module.compute.dtype)
+        if self._saved_at == at:
+            if wait:
+                self._finish_writing()
+            return
+        self._finish_writing()
+        if self._recipe.intervals.save_in_background and not wait:
+            self._writing = self._states.save_in_background(module.engine, at, precision)
+        else:
+            self._states.save(module.engine, at, precision)
+        self._saved_at = at
+
+    def _finish_writing(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            self._states.finish(writing)
 
 
 def _say_where(at: int, updates: int) -> None:

@@ -48,6 +48,7 @@ class ComputeConfig:
 class TrainerIntervals:
     """When to log, validate and save, in updates.
 
+    ``save_in_background`` copies a state to host memory and writes it while updates go on.
     ``live_streams`` held-out streams are decoded live at each validation, each half measured at the
     threshold that the other half chose.
     """
@@ -56,6 +57,7 @@ class TrainerIntervals:
     validate_every: PositiveInt = 100
     save_every: PositiveInt = 500
     keep_last: PositiveInt = 2
+    save_in_background: bool = False
     live_streams: PositiveInt = 32
 
 

@@ -11,7 +11,8 @@ import torch
 
 from soundflow.errors import UserError
 from soundflow.model.weights import load_checkpoint
-from soundflow.train.checkpoints import Best, States, Timing, newest_state
+from soundflow.train.best import Best, Timing
+from soundflow.train.checkpoints import States, newest_state
 from soundflow.train.fragments import WEIGHT, Fragment, read_fragments, write_fragments
 from soundflow.train.held_out import LiveFigures
 from soundflow.train.recipe import TrainRecipe

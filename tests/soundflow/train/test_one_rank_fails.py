@@ -75,20 +75,22 @@ def test_a_shard_that_goes_bad_for_one_rank_ends_all_with_its_name(
 def full_for_the_second(recipe: Path) -> int:
     """The limit on the size of a file stands for the disk, which fills up after the first save."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    finish = checkpoints.States.save
+    finish = checkpoints.States.finish
 
-    def then_full(self: checkpoints.States, *args: object) -> None:
-        finish(self, *args)  # type: ignore[arg-type]
+    def then_full(self: checkpoints.States, begun: checkpoints.Unfinished) -> None:
+        finish(self, begun)
         if place()[0] == 1:
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 
-    checkpoints.States.save = then_full  # type: ignore[method-assign]
+    checkpoints.States.finish = then_full  # type: ignore[method-assign]
     return train_command(recipe)
 
 
+@pytest.mark.parametrize("save_in_background", [False, True])
 def test_a_disk_that_is_full_for_one_rank_is_one_line_and_the_state_before_stays(
-    two: TrainRecipe, tmp_path: Path
+    two: TrainRecipe, tmp_path: Path, save_in_background: bool
 ) -> None:
+    two = replace(two, intervals=replace(two.intervals, save_in_background=save_in_background))
     with started(two, tmp_path, full_for_the_second) as ranks:
         assert ranks.wait() == [2, 2]
     said = ranks.log.read_text()
@@ -114,6 +116,7 @@ def killed_between_weights_and_note(recipe: Path) -> int:
 
 
 def test_kill_9_in_the_middle_of_saving(two: TrainRecipe, recipe: Recipes, tmp_path: Path) -> None:
+    two = replace(two, intervals=replace(two.intervals, save_in_background=True))
     with started(two, tmp_path, killed_between_weights_and_note) as ranks:
         ranks.processes[0].join(120)
         assert ranks.processes[0].exitcode == -signal.SIGKILL

@@ -23,7 +23,8 @@ Recipes = Callable[..., TrainRecipe]
 def test_two_ranks_train_as_one(recipe: Recipes, tmp_path: Path, strategy: str) -> None:
     """1 -> 2 -> 1 processes, with several micro-batches a rank and a text stream on one rank only.
 
-    One process takes all updates; two go on from its second state, and one from their fourth.
+    One process takes all updates; two go on from its second state, and one from their fourth,
+    which is written in the background.
     """
     alone = run(recipe("alone"))
     two = recipe("two")
@@ -31,6 +32,7 @@ def test_two_ranks_train_as_one(recipe: Recipes, tmp_path: Path, strategy: str) 
         two,
         data=replace(two.data, row_tokens=200),
         compute=replace(two.compute, devices=2, strategy=strategy),
+        intervals=replace(two.intervals, save_in_background=True),
     )
     hand_over(alone.metrics_file.parent, two.output, at=2)
     train(two, tmp_path)
