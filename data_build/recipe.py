@@ -143,6 +143,8 @@ class BuildRecipe:
                 corpus_named(source.corpus)
             except UserError as error:
                 raise ValueError(f"sources.{number}: {error.message}") from None
+            if source.check and not self.speech.asr_models:
+                raise ValueError(f"sources.{number}.check: there is no model in speech.asr_models")
         if not any(split.weight > 0 for split in self.splits.values()):
             raise ValueError("splits: one weight must be positive")
         counted = any(s.tasks.get("count_sounds", 0) > 0 for s in self.splits.values())

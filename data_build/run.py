@@ -92,7 +92,7 @@ def build_part(
     record(output / RECIPE_FILE, recipe)
 
     known = None if part == ALL_ROWS else collected_before(recipe, output / MATERIAL)
-    collected = known or collect(recipe, output / MATERIAL)
+    collected = known or collect(recipe, output / MATERIAL, progress or _nobody)
     write_drops(output / DROPS_FILE, list(collected.drops))
     require_material(recipe, collected)
     context = build_context(recipe)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data_build.collect.text_rules import SUFFIX
 from data_build.collect.texts import read_texts
+from data_build.collect.transcripts import CheckedTexts
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue
 from data_build.sources.catalogue import read
@@ -28,10 +29,11 @@ class Candidate:
     cues: tuple[str, ...] = ()
 
 
-def candidates(recipe: BuildRecipe, report: Report) -> Iterator[Candidate]:
+def candidates(recipe: BuildRecipe, checked: CheckedTexts, report: Report) -> Iterator[Candidate]:
     """Every item of the sources and texts that something draws from, in the order of reading.
 
     Args:
+        checked: what it has quarantined is left out.
         report: gets a drop for every row that cannot be used.
 
     Raises:
@@ -41,8 +43,12 @@ def candidates(recipe: BuildRecipe, report: Report) -> Iterator[Candidate]:
     for cue in recipe.cues:
         if cue.label is not None:
             named.setdefault(cue.label, []).append(cue.name)
-    for source in recipe.sources:
+    for number, source in enumerate(recipe.sources):
         for item in read(source, report):
+            doubtful = checked.quarantined.get((number, item.id))
+            if doubtful is not None:
+                report(doubtful.drop())
+                continue
             cues: tuple[str, ...] = ()
             if isinstance(item, Clip):
                 cues = tuple(name for label in item.labels for name in named.get(label, ()))

@@ -15,6 +15,7 @@ from data_build.chat_use import Decision, asked_for, chat_client
 from data_build.collect.deal import FINGERPRINTS, deal
 from data_build.collect.feasible import label_problems, split_problems, word_time_problems
 from data_build.collect.material import Seen, material
+from data_build.collect.transcripts import Progress, check_texts
 from data_build.drops import Drop
 from data_build.pools.pools import CueEntry, PoolsIndex, TableEntry
 from data_build.pools.table import Table, TableWriter
@@ -27,6 +28,11 @@ from data_build.wording.paraphrase import keep_paraphrases
 from soundflow.atomic import write_text
 from soundflow.config.record import to_plain
 from soundflow.stored_json import parsed
+
+
+def _nobody(stage: str, done: int, total: int) -> None:
+    """No progress is shown."""
+
 
 Place = tuple[str, str, bool]  # split, table, and whether that is one of a cue
 _COLLECTED = "collected.json"
@@ -53,15 +59,19 @@ class Collected:
     notes: tuple[str, ...] = ()
 
 
-def collect(recipe: BuildRecipe, folder: Path) -> Collected:
+def collect(recipe: BuildRecipe, folder: Path, progress: Progress = _nobody) -> Collected:
     """Writes the tables of every split below ``folder``.
+
+    Args:
+        progress: called with (stage, done, total) while sources are transcribed.
 
     Raises:
         UserError: if a source is missing or the tables cannot be written.
     """
     chat = chat_client(recipe.llm, folder / CHAT_CACHE)
     client, writer = (asked_for(decision, recipe.llm, chat) for decision in _DECIDED_HERE)
-    dealt = deal(recipe, folder / FINGERPRINTS, keep=True)
+    checked = check_texts(recipe, folder, hear=True, progress=progress)
+    dealt = deal(recipe, checked, folder / FINGERPRINTS, keep=True)
     drops, seen = list[Drop](), Seen()
     if writer is not None:
         keep_paraphrases(folder, recipe.read_wording(), writer, drops.append)
@@ -96,7 +106,8 @@ def survey(recipe: BuildRecipe, folder: Path) -> Collected:
     Raises:
         UserError: if a source is missing.
     """
-    dealt = deal(recipe, folder / FINGERPRINTS, keep=False)
+    checked = check_texts(recipe, folder, hear=False, progress=_nobody)
+    dealt = deal(recipe, checked, folder / FINGERPRINTS, keep=False)
     drops, seen = list[Drop](), Seen()
     rows = Counter(
         (row.split, row.table, row.is_cue)
@@ -104,7 +115,9 @@ def survey(recipe: BuildRecipe, folder: Path) -> Collected:
     )
     entries = {at: TableEntry("", n, "") for at, n in rows.items()}
     indices = {split: _index(recipe, split, entries) for split in recipe.splits}
-    return _collected(recipe, indices, seen, drops, dealt.notes)
+    unheard = f"{checked.unheard:,} recordings are transcribed by the build first (sources.check)."
+    notes = (*dealt.notes, unheard) if checked.unheard else dealt.notes
+    return _collected(recipe, indices, seen, drops, notes)
 
 
 def collected_before(recipe: BuildRecipe, folder: Path) -> Collected | None:

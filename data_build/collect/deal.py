@@ -18,6 +18,7 @@ import numpy.typing as npt
 from data_build.collect.candidates import Candidate, candidates
 from data_build.collect.split_assignment import SET_ASIDE, Rule, SplitAssignment
 from data_build.collect.traits import ALARM, BENIGN, TRAITS, UNDECIDED, traits_of, verdict_of
+from data_build.collect.transcripts import CheckedTexts
 from data_build.labelling.policy import Policy
 from data_build.pools.fingerprint import SameAudio, same_audio
 from data_build.pools.identity import same_text, texts_of
@@ -38,6 +39,7 @@ class Deal:
     Attributes:
         homes: number of the split of each candidate, or SET_ASIDE.
         recordings: number of the recording of each candidate in ``same``, or -1.
+        checked: what the check of the texts has left out.
         notes: what splits share although they should not, and why.
     """
 
@@ -45,6 +47,7 @@ class Deal:
     homes: npt.NDArray[np.int64]
     recordings: npt.NDArray[np.int64]
     same: SameAudio
+    checked: CheckedTexts
     notes: tuple[str, ...]
 
     def of(self, number: int, item: Clip | Dialogue) -> tuple[str | None, Clip | Dialogue]:
@@ -73,10 +76,11 @@ class Deal:
             )
 
 
-def deal(recipe: BuildRecipe, store: Path | None, *, keep: bool) -> Deal:
+def deal(recipe: BuildRecipe, checked: CheckedTexts, store: Path | None, *, keep: bool) -> Deal:
     """Deals all candidates; reads the sources once, and the beginning of each recording.
 
     Args:
+        checked: what it has quarantined is left out.
         store: the fingerprints of earlier runs.
         keep: whether new ones are added there. If not, and there are many, the audio is left
             unopened and near-duplicates are known from ``store`` alone.
@@ -89,7 +93,9 @@ def deal(recipe: BuildRecipe, store: Path | None, *, keep: bool) -> Deal:
     rules = recipe.intervention_policy()
     judged = any(uses_judged_sounds(split.tasks) for split in recipe.splits.values())
     places, recordings, named = dict[Recorded, int](), array("l"), dict[str, bool]()
-    for candidate in candidates(recipe, lambda _: None):  # drops are reported with the tables
+    for candidate in candidates(
+        recipe, checked, lambda _: None
+    ):  # drops are reported with the tables
         _add(assignment, candidate, rules if judged else None)
         item = candidate.item
         audio = item.audio if isinstance(item, Clip) else None
@@ -115,7 +121,12 @@ def deal(recipe: BuildRecipe, store: Path | None, *, keep: bool) -> Deal:
             "one voice may be in more than one split."
         )
     return Deal(
-        tuple(recipe.splits), dealt.homes, np.array(recordings, np.int64), same, tuple(notes)
+        tuple(recipe.splits),
+        dealt.homes,
+        np.array(recordings, np.int64),
+        same,
+        checked,
+        tuple(notes),
     )
 
 

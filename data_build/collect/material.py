@@ -152,7 +152,7 @@ def _all(recipe: BuildRecipe, deal: Deal, report: Report, seen: Seen) -> Iterato
 def _dealt(recipe: BuildRecipe, deal: Deal, report: Report, seen: Seen) -> Iterator[Assigned]:
     """Sources and texts, each item in the split that it was dealt to."""
     number = -1
-    for number, candidate in enumerate(candidates(recipe, report)):
+    for number, candidate in enumerate(candidates(recipe, deal.checked, report)):
         item = candidate.item
         if isinstance(item, Clip) and len(seen.labels) < _MOST_LABELS:
             seen.labels.update(item.labels)

@@ -131,7 +131,7 @@ def _fingerprints(of: list[tuple[int, Recorded]]) -> Rows:
         row["key"] = key
         try:
             source = audio_source(audio)
-            content = _content(source)
+            content = content_of(source)
             samples = read_recording(
                 source, start_s=audio.start_s, limit_s=_READ_S, name=audio.path
             ).samples
@@ -191,7 +191,7 @@ def _key(audio: Recorded) -> int:
     return _number(audio.path, audio.member, audio.start_s, facts.st_size, facts.st_mtime_ns)
 
 
-def _content(source: str | bytes) -> int:
+def content_of(source: str | bytes) -> int:
     """Identifies a file by its length, its beginning and its end."""
     if isinstance(source, bytes):
         return _number(len(source), source[:_EDGE_BYTES], source[-_EDGE_BYTES:])

@@ -10,6 +10,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from data_build.audit.audit import Scorecard
+from data_build.collect.transcripts import QUARANTINE, read_quarantine
+from data_build.context import MATERIAL
 from data_build.recipe import BuildRecipe
 from data_build.report.audited import audit_section
 from data_build.report.streams import figures
@@ -25,7 +27,7 @@ from soundflow.report.markup import MISSING, join, number, percent, table, tag, 
 from soundflow.report.page import Section, write_page
 
 REPORT_FILE = "report.html"
-_MOST_REASONS = 30
+_MOST_REASONS, _MOST_QUARANTINED = 30, 100
 
 
 def write_report(
@@ -57,6 +59,7 @@ def write_report(
         audit_section(card),
         *_tfjp(recipe, statistics),
         _drops(recipe, summary),
+        *_quarantine(recipe),
         _sources(statistics),
         _recipe(recipe, output),
     ]  # fmt: skip
@@ -209,6 +212,28 @@ def _drops(recipe: BuildRecipe, summary: BuildSummary) -> Section:
         f"reason.{missing} {' '.join(summary.notes)}"
     )
     return Section("drops", "Dropped", lead, body)
+
+
+def _quarantine(recipe: BuildRecipe) -> list[Section]:
+    """Recordings whose text is not what is heard, where a source asks for the check."""
+    checked = [source.root for source in recipe.sources if source.check]
+    if not checked:
+        return []
+    found = read_quarantine(Path(recipe.output) / MATERIAL)
+    rows: list[list[str | Markup]] = [
+        [_wrapped(one.path), _wrapped(one.text), _wrapped(one.heard), number(one.wer)]
+        for one in found[:_MOST_QUARANTINED]
+    ]
+    lead = (
+        f"{len(found):,} recordings of {', '.join(checked)} say something else than their text, by "
+        f"an ASR model, and are in no split. {MATERIAL}/{QUARANTINE} lists all."
+    )
+    head = ["recording", "its text", "heard", "WER"]
+    return [Section("quarantine", "Quarantined transcripts", lead, table(head, rows))]
+
+
+def _wrapped(text: str) -> Markup:
+    return tag("span", text, style="white-space:normal;overflow-wrap:anywhere")
 
 
 def _sources(statistics: Statistics) -> Section:

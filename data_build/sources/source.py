@@ -70,6 +70,8 @@ class SourceConfig:
         audio_root: where the audio is, if not under ``root``.
         cache: a folder for audio that is stored inside Parquet or Arrow files (``huggingface``).
         kind, licence: for the generic readers, whose rows may not say it themselves.
+        check: whether an ASR model hears every recording of speech, and those are set aside that
+            say something else than their text (`data_build.collect.transcripts`).
         columns: for the generic readers: our field -> the name it has in the corpus.
 
     Raises:
@@ -86,6 +88,7 @@ class SourceConfig:
     cache: str | None = None
     kind: ClipKind | None = None
     licence: str | None = None
+    check: bool = False
     columns: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -42,6 +42,8 @@ class GateConfig:
     Attributes:
         tau_wer: highest word (or character) error rate that passes; 0.10 is published.
         tau_sound: highest error rate of phones, or letters, of a short text.
+        tau_source: a recording of a source with ``check`` is set aside if its text differs from
+            what is heard by more than this, in words and in sounds.
         retries: further renderings after one that fails; 2 is published.
         letters_per_s: plausible pace of alphabetic scripts, from slowest to fastest.
         characters_per_s: the same for scripts counted by character.
@@ -50,6 +52,7 @@ class GateConfig:
 
     tau_wer: Fraction = 0.10
     tau_sound: Fraction = 0.10
+    tau_source: Fraction = 0.5
     retries: NonNegativeInt = 2
     letters_per_s: Annotated[tuple[PositiveFloat, PositiveFloat], Ordered] = (5.0, 40.0)
     characters_per_s: Annotated[tuple[PositiveFloat, PositiveFloat], Ordered] = (1.5, 12.0)
@@ -97,9 +100,7 @@ def check(
     if asr_model is None:
         return GateResult("")
     transcript = asr_model.transcribe(samples, language)
-    said, heard = level_compounds(
-        split_numerals(units(text, language)), split_numerals(units(transcript, language))
-    )
+    said, heard = _compared(text, transcript, language)
     wer = count_unit_errors(said, heard).rate
     if wer is None:
         return GateResult("nothing to compare: the text has no words")
@@ -109,6 +110,26 @@ def check(
     if len(said) * config.tau_wer < 1 and _sounds_alike(said, heard, language, config.tau_sound):
         refused = ""
     return GateResult(refused, wer)
+
+
+def misheard(text: str, transcript: str, language: str, config: GateConfig) -> float | None:
+    """The word error rate of a transcript that says something else than a text; None if it fits.
+
+    An ASR model misses words of a recording that is right, so another text is suspected only
+    where words and sounds both differ in more than ``tau_source``.
+    """
+    said, heard = _compared(text, transcript, language)
+    wer = count_unit_errors(said, heard).rate
+    if wer is None or wer <= config.tau_source:
+        return None
+    return None if _sounds_alike(said, heard, language, config.tau_source) else wer
+
+
+def _compared(text: str, transcript: str, language: str) -> tuple[list[str], list[str]]:
+    """The words of both without what no voice tells: spelling of numbers and compounds."""
+    return level_compounds(
+        split_numerals(units(text, language)), split_numerals(units(transcript, language))
+    )
 
 
 def _sounds_alike(said: list[str], heard: list[str], language: str, tau: float) -> bool:

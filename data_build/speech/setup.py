@@ -13,7 +13,7 @@ from data_build.records import Clip
 from data_build.speech.aligners.ctc import CtcAligner
 from data_build.speech.aligners.dtw import WhisperAligner
 from data_build.speech.aligners.hmm import HmmAligner
-from data_build.speech.asr import AsrModel, HttpAsr, HttpAsrConfig, TransformersAsr
+from data_build.speech.asr import AsrDevice, AsrModel, HttpAsr, HttpAsrConfig, TransformersAsr
 from data_build.speech.engines.engine import SpeechEngine
 from data_build.speech.engines.hibari import Hibari
 from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
@@ -43,6 +43,7 @@ class SpeechConfig:
         gate: when a rendering passes.
         asr_models: language -> "tiny.en", "base", a CTranslate2 folder, ``transformers:FOLDER``
             or ``http``; languages that are not named are checked by length alone.
+        device: where local ASR models run: "cpu", "cuda", or "auto", a GPU where there is one.
         aligners: language -> what finds the words of a text in its audio, where the corpus gives no
             times: ``pocketsphinx`` (English), a Whisper as under ``asr_models``, or
             ``transformers:FOLDER`` with a CTC model.
@@ -55,6 +56,7 @@ class SpeechConfig:
     pool: VoicePool = field(default_factory=VoicePool)
     gate: GateConfig = field(default_factory=GateConfig)
     asr_models: dict[str, str] = field(default_factory=lambda: {"en": "tiny.en"})
+    device: AsrDevice = "auto"
     aligners: dict[str, str] = field(default_factory=lambda: {"en": "pocketsphinx"})
     allow_even: bool = False
     kokoro_voices: str = ""
@@ -147,8 +149,8 @@ def _asr_model(name: str, config: SpeechConfig) -> AsrModel:
         assert config.asr_server is not None  # SpeechConfig sees to it
         return HttpAsr(config.asr_server)
     if name.startswith(_TRANSFORMERS):
-        return TransformersAsr(name.removeprefix(_TRANSFORMERS))
-    return Whisper(name)
+        return TransformersAsr(name.removeprefix(_TRANSFORMERS), config.device)
+    return Whisper(name, config.device)
 
 
 def make_aligners(config: SpeechConfig) -> dict[str, Aligner]:

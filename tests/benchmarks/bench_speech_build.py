@@ -28,13 +28,22 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
+
 from data_build.recipe import BuildRecipe
 from data_build.run import build
+from data_build.speech.setup import SpeechConfig, make_engine
+from data_build.speech.voices import draw_voices, synthesise
+from data_build.speech.whisper import Whisper
+from soundflow.audio.level import Float32
 from soundflow.config.load import load
+from soundflow.text.wer import ErrorCount
 from tests.benchmarks.bench_build import ROOT, cpu_seconds
+from tests.benchmarks.bench_mix import errors, sentences
 
 BEFORE = 4.0
 CORPUS_HOURS = 300_000
+_APART_SAMPLES, _WINDOW_SAMPLES = 8_000, 11 * 16_000
 # Function -> what it is called here. Their times do not overlap; the rest is named so.
 _PARTS = {
     ("gate.py", "check"): "gate: transcribing and comparing",
@@ -73,9 +82,49 @@ def shares(recipe: BuildRecipe) -> list[tuple[str, float]]:
     return sorted(((n, s / total) for n, s in seconds.items()), key=lambda item: -item[1])
 
 
+def windows(utterances: int) -> list[str]:
+    """Seconds of one core for each clip, and WER: alone, in batches, joined in one window."""
+    config = SpeechConfig()
+    engines = {name: make_engine(name, config) for name in ("pico", "hibari")}
+    voices = draw_voices(config.pool, engines, "en", {"train": utterances}, 1)["train"]
+    texts, whisper = sentences(utterances), Whisper("tiny.en")
+    clips = [
+        synthesise(text, voice, engines[voice.engine])
+        for text, voice in zip(texts, voices, strict=True)
+    ]
+    joined: list[tuple[str, Float32]] = []
+    for text, clip in zip(texts, clips, strict=True):
+        apart = np.concatenate([clip, np.zeros(_APART_SAMPLES, np.float32)])
+        if joined and len(joined[-1][1]) + len(apart) <= _WINDOW_SAMPLES:
+            joined[-1] = (f"{joined[-1][0]} {text}", np.concatenate([joined[-1][1], apart]))
+        else:
+            joined.append((text, apart))
+    whisper.transcribe(clips[0], "en")  # loads the model
+    lines = []
+    for name, batch, pairs in (
+        ("one clip a window", 1, list(zip(texts, clips, strict=True))),
+        ("batches of 4", 4, list(zip(texts, clips, strict=True))),
+        ("batches of 16", 16, list(zip(texts, clips, strict=True))),
+        ("clips joined in a window", 1, joined),
+    ):
+        setattr(Whisper, "batch_size", batch)  # noqa: B010
+        heard: list[str] = []
+        seconds = cpu_seconds(
+            lambda said=pairs, into=heard: into.extend(
+                whisper.transcribe_all([clip for _, clip in said], "en")
+            )
+        )
+        counted = ErrorCount()
+        for (text, _), transcript in zip(pairs, heard, strict=True):
+            counted += errors(text, transcript)
+        lines.append(f"{name:26s} {seconds / utterances:.3f} s a clip, WER {counted.rate:.1%}")
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--streams", type=int, default=120)
+    parser.add_argument("--utterances", type=int, default=48, help="to compare windows with")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         recipe = recipe_of(Path(scratch) / "data", asked.streams)
@@ -96,6 +145,9 @@ def main() -> None:
     print("where the time of a build with an empty cache goes:")
     for name, share in parts:
         print(f"  {share:5.1%}  {name}")
+    print("the gate's ASR model:")
+    for line in windows(asked.utterances):
+        print(f"  {line}")
 
 
 if __name__ == "__main__":

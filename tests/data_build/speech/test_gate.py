@@ -43,6 +43,16 @@ def test_a_good_rendering_passes_although_the_time_is_written_in_figures(
     assert "7" in whisper.transcribe(rendering, "en")
 
 
+def test_clips_heard_together_have_the_transcripts_they_have_alone(
+    whisper: Whisper, rendering: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [rendering, rendering[: len(rendering) // 2], np.zeros(16_000, np.float32)]
+    alone = [whisper.transcribe(clip, "en") for clip in clips]
+    assert alone[0] != alone[1]
+    monkeypatch.setattr(Whisper, "batch_size", 3)
+    assert whisper.transcribe_all(clips, "en") == alone
+
+
 def test_dropped_and_invented_words_are_refused(whisper: Whisper, rendering: np.ndarray) -> None:
     for text in (TEXT + " Bring your ticket.", "The train to the coast leaves tomorrow."):
         result = check(rendering, text, "en", 1.0, whisper, GateConfig())
