@@ -1,8 +1,8 @@
-"""Packets in, log-mel chunks out: the part of a session that needs no model.
+"""Packets in, chunks out, and their log-mel: the part of a session that needs no model.
 
 ::
 
-    packet ─check─▶ float32 ─▶ StreamingLogMel ─▶ mel (n_mels, frames), one for each chunk
+    packet ─check─▶ float32 ─▶ AudioChunks ─▶ chunks of all sessions ─▶ mels (n, n_mels, frames)
 
 Under ``maximum: clip`` the maximum of the log-mel is that of a whole recording, so each packet has
 to be a whole recording; `inference.feed` provides them.
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from inference.packets import as_float32
 from inference.profiles import Profile
-from soundflow.audio.frontend import StreamingLogMel
+from soundflow.audio.frontend import AudioChunk, AudioChunks, log_mels, with_clip_maximum
 from soundflow.errors import UserError
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec
@@ -34,10 +34,10 @@ class AudioFrontend(Protocol):
     @property
     def received_samples(self) -> int: ...
 
-    def push(self, packet: Float32) -> list[Float32]:
-        """(n,) samples -> the chunks that became complete, each (n_mels, frames)."""
+    def push(self, packet: Float32) -> list[AudioChunk]:
+        """(n,) samples -> the chunks that became complete."""
 
-    def finish(self) -> list[Float32]:
+    def finish(self) -> list[AudioChunk]:
         """Pads the stream to a chunk boundary -> the remaining chunks."""
 
 
@@ -46,14 +46,14 @@ class ClipFrontend:
 
     def __init__(self, time: TimeBase, front_end: FrontEnd) -> None:
         self._time = time
-        self._front_end = replace(front_end, maximum="clip")
+        self._front_end = front_end
         self._received = 0
 
     @property
     def received_samples(self) -> int:
         return self._received
 
-    def push(self, packet: Float32) -> list[Float32]:
+    def push(self, packet: Float32) -> list[AudioChunk]:
         """The chunks of one recording.
 
         Raises:
@@ -66,10 +66,10 @@ class ClipFrontend:
                 "feed recordings by name, or load the model with profile='ours' for a live source",
             )
         self._received += len(packet)
-        whole = StreamingLogMel(self._time, self._front_end)
-        return whole.push(packet) + whole.finish()
+        whole = AudioChunks(self._time, self._front_end)
+        return with_clip_maximum(whole.push(packet) + whole.finish(), self._time, self._front_end)
 
-    def finish(self) -> list[Float32]:
+    def finish(self) -> list[AudioChunk]:
         """Nothing: no recording is incomplete."""
         return []
 
@@ -79,7 +79,7 @@ def open_frontend(spec: StreamSpec, profile: Profile) -> AudioFrontend:
     if profile.maximum == "clip":
         return ClipFrontend(spec.time, spec.front_end)
     maximum = profile.maximum or spec.front_end.maximum
-    return StreamingLogMel(spec.time, replace(spec.front_end, maximum=maximum))
+    return AudioChunks(spec.time, replace(spec.front_end, maximum=maximum))
 
 
 def mel_chunks(spec: StreamSpec, profile: Profile, packets: Iterable[npt.ArrayLike]) -> Float32:
@@ -87,5 +87,4 @@ def mel_chunks(spec: StreamSpec, profile: Profile, packets: Iterable[npt.ArrayLi
     frontend = open_frontend(spec, profile)
     chunks = [chunk for packet in packets for chunk in frontend.push(as_float32(packet))]
     chunks += frontend.finish()
-    shape = (0, spec.front_end.n_mels, spec.time.frames_per_chunk)
-    return np.stack(chunks) if chunks else np.zeros(shape, np.float32)
+    return log_mels(chunks, spec.time, spec.front_end)

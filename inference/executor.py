@@ -2,10 +2,10 @@
 
 ::
 
-    push ─▶ AudioFrontend ─▶ mels ─Encode─▶ ChunkQueue ─Decode─▶ DialogueDecoder ─▶ events
-             log-mel          wait    batch    wait        batch    decides, replies
-                                                  ⇅
-                                        SessionMemory, a row of the KvPool
+    push ─▶ AudioFrontend ─▶ chunks ─Encode─▶ ChunkQueue ─Decode─▶ DialogueDecoder ─▶ events
+                              wait     batch    wait        batch    decides, replies
+                                       log-mel     ⇅
+                                         SessionMemory, a row of the KvPool
 
 `tick` asks the scheduler what to do next, does it, and returns the events that came of it. The same
 calls with the same times give the same events, so every schedule can be replayed in a test.
@@ -34,6 +34,7 @@ from inference.policy import ModelPolicy, Policy
 from inference.scheduler import Decode, Encode, PassLimits, Reanchor, Work, next_work
 from inference.session import SessionConfig, prefix_ids
 from inference.session_state import SessionState
+from soundflow.audio.frontend import log_mels
 from soundflow.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
@@ -73,6 +74,8 @@ class Executor:
         self._given_clock = clock
         self.runner = ModelRunner(engine, self._limits.max_sessions)
         self._sessions: dict[int, SessionState] = {}
+        # Those that may have something to do: most wait for audio, and need not be asked.
+        self._awake: dict[int, SessionState] = {}
         self._opened = 0
         self._last: Work | None = None
         self._outbox: list[tuple[int, SessionEvent]] = []
@@ -145,13 +148,13 @@ class Executor:
 
     def push(self, session: int, samples: Float32, now: float = 0.0) -> None:
         """Takes mono samples in [-1, 1] at the stream's rate, complete at ``now``."""
-        state = self._sessions[session]
+        state = self._wake(session)
         arrived_s = now - state.opened_s
-        state.mels.extend((mel, arrived_s) for mel in state.frontend.push(samples))
+        state.audio.extend((chunk, arrived_s) for chunk in state.frontend.push(samples))
 
     def push_encoded(self, session: int, slots: Tensor, now: float = 0.0) -> None:
         """Takes chunks after the encoder, (n, slots, d), instead of samples."""
-        state = self._sessions[session]
+        state = self._wake(session)
         for one in slots:
             self._emit(state, state.enqueue(one, now - state.opened_s))
 
@@ -160,7 +163,7 @@ class Executor:
         that was asked for and has not begun is withdrawn.
         """
         self._now = now
-        state = self._sessions[session]
+        state = self._wake(session)
         over = state.decoder.last_reply
         cut = state.decoder.interrupt(heard_tokens)
         if cut.forget:
@@ -178,10 +181,10 @@ class Executor:
         What is missing of the newest chunk is filled with silence. A reply in progress goes on, and
         is followed by the one that was asked for.
         """
-        state, spec = self._sessions[session], self._engine.spec
+        state, spec = self._wake(session), self._engine.spec
         if state.closing:
             return
-        chunk = state.chunks + len(state.mels)  # the first that is not complete
+        chunk = state.chunks + len(state.audio)  # the first that is not complete
         complete_at = (chunk + 1) * spec.time.chunk_samples + spec.look_ahead_samples
         missing = complete_at - state.frontend.received_samples
         self.push(session, np.zeros(missing, np.float32), now)
@@ -199,7 +202,7 @@ class Executor:
                 session is as it was, here and above.
         """
         self._now = now
-        state = self._sessions[session]
+        state = self._wake(session)
         prefix = prefix_ids(self._engine, config.system)
         if prefix != state.memory.prefix:
             self._instruct(state, prefix)
@@ -218,9 +221,9 @@ class Executor:
 
     def close(self, session: int, now: float = 0.0) -> None:
         """Ends the stream: its last chunk is padded and decided on, then `SessionEnded` follows."""
-        state = self._sessions[session]
+        state = self._wake(session)
         if not state.closing:
-            state.mels.extend((m, now - state.opened_s) for m in state.frontend.finish())
+            state.audio.extend((c, now - state.opened_s) for c in state.frontend.finish())
             state.closing = True
 
     def abort(self, session: int, error: UserError | None = None, now: float = 0.0) -> None:
@@ -231,19 +234,23 @@ class Executor:
                 ends as if it had been interrupted.
         """
         self._now = now
-        state = self._sessions[session]
+        state = self._wake(session)
         if error is not None:
             self._fail(state, error)
             return
         self._emit(state, state.decoder.interrupt().events)
         self._end(state)
 
+    def _wake(self, session: int) -> SessionState:
+        state = self._awake[session] = self._sessions[session]
+        return state
+
     def is_open(self, session: int) -> bool:
         return session in self._sessions
 
     def unencoded_chunks(self, session: int) -> int:
         """Complete chunks that wait for the encoder."""
-        return len(self._sessions[session].mels)
+        return len(self._sessions[session].audio)
 
     def memory(self, session: int) -> SessionMemory:
         """What a session remembers; only to look at."""
@@ -256,8 +263,8 @@ class Executor:
             now: monotonic seconds.
         """
         self._now = now
-        states = [s.waiting(in_turn=self._in_turn) for s in self._sessions.values()]
-        work = next_work(states, self._passes, self._last)
+        waiting = [s.waiting(in_turn=self._in_turn) for s in self._awake.values()]
+        work = next_work(waiting, self._passes, self._last)
         match work:
             case Encode():
                 self._encode([self._sessions[i] for i in work.sessions])
@@ -266,14 +273,19 @@ class Executor:
             case Reanchor():
                 self._evict(self._sessions[work.session])
         self._last = work
-        for state in [s for s in self._sessions.values() if s.finished]:
+        for state in [s for s in self._awake.values() if s.finished]:
             self._end(state)
+        for one in waiting:
+            if one.idle:
+                self._awake.pop(one.session, None)
         events, self._outbox = tuple(self._outbox), []
         return Tick(work, events)
 
     def _encode(self, states: Sequence[SessionState]) -> None:
-        taken = [state.mels.popleft() for state in states]
-        slots = self.runner.encode([mel for mel, _ in taken])
+        taken = [state.audio.popleft() for state in states]
+        spec = self._engine.spec
+        mels = log_mels([chunk for chunk, _ in taken], spec.time, spec.front_end)
+        slots = self.runner.encode(mels)
         for state, one, (_, arrived_s) in zip(states, slots, taken, strict=True):
             # A copy: a memory that keeps one chunk for long must not keep the batch it came in.
             self._emit(state, state.enqueue(one.clone(), arrived_s))
@@ -345,6 +357,7 @@ class Executor:
         self._emit(state, [state.ended()])
         self.runner.pool.release(state.row)
         del self._sessions[state.id]
+        self._awake.pop(state.id, None)
 
     def _emit(self, state: SessionState, events: Sequence[SessionEvent]) -> None:
         self._outbox += [(state.id, event) for event in events]

@@ -70,10 +70,10 @@ class ModelRunner:
         self._prefixes: dict[tuple[int, ...], Saved] = {}
 
     @torch.inference_mode()
-    def encode(self, mels: Sequence[npt.NDArray[np.float32]]) -> Tensor:
-        """Chunks (n_mels, frames) of any sessions -> (n, slots, d)."""
-        batch = torch.from_numpy(np.stack(mels))
-        return self._model.encode(batch.to(self._model.device, non_blocking=True))
+    def encode(self, mels: npt.NDArray[np.float32]) -> Tensor:
+        """Chunks (n, n_mels, frames) of any sessions -> (n, slots, d)."""
+        batch = torch.from_numpy(mels).to(self._model.device, non_blocking=True)
+        return self._model.encode(batch)
 
     @torch.inference_mode()
     def prefill(self, prefix: tuple[int, ...]) -> int:

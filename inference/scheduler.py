@@ -20,22 +20,27 @@ from typing import NamedTuple
 
 
 class Waiting(NamedTuple):
-    """What one session has to do. A tuple: each piece of work begins with one of every session.
+    """What one session has to do. A tuple: each piece of work begins with many of them.
 
     Attributes:
-        mels: chunks that wait for the encoder, and when the oldest was complete.
+        audio: chunks that wait for the encoder, and when the oldest was complete.
         chunks: encoded chunks that wait for a decision, and when the oldest was complete.
         speaking: whether a reply is in progress; ``chunks`` then wait for its end.
         crowded: whether its memory is nearly full.
     """
 
     session: int
-    mels: int = 0
-    oldest_mel_s: float = 0.0
+    audio: int = 0
+    oldest_audio_s: float = 0.0
     chunks: int = 0
     oldest_chunk_s: float = 0.0
     speaking: bool = False
     crowded: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for audio, and nothing else."""
+        return not (self.audio or self.chunks or self.speaking or self.crowded)
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,11 @@ def next_work(sessions: Sequence[Waiting], limits: PassLimits, last: Work | None
 
 def _encode(sessions: Sequence[Waiting], limits: PassLimits) -> Encode | None:
     """One chunk of every session in turn, the longest waiting first, until the batch is full."""
-    waiting = sorted((s for s in sessions if s.mels), key=lambda s: s.oldest_mel_s)
+    waiting = sorted((s for s in sessions if s.audio), key=lambda s: s.oldest_audio_s)
     chosen: list[int] = []
     depth = 0
     while waiting and len(chosen) < limits.encode_chunks:
-        waiting = [s for s in waiting if s.mels > depth]
+        waiting = [s for s in waiting if s.audio > depth]
         chosen += [s.session for s in waiting[: limits.encode_chunks - len(chosen)]]
         depth += 1
     return Encode(tuple(chosen)) if chosen else None

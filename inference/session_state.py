@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from inference.audio_frontend import AudioFrontend
@@ -25,6 +24,7 @@ from inference.events import (
 from inference.memory import SessionMemory
 from inference.sampling import Draw, SamplingConfig
 from inference.scheduler import Waiting
+from soundflow.audio.frontend import AudioChunk
 from soundflow.errors import UserError
 from soundflow.protocol.dialogue_state import Speaking
 from soundflow.protocol.timebase import TimeBase
@@ -37,7 +37,7 @@ class SessionState:
     Attributes:
         row: of the pool of keys and values.
         opened_s: on the clock of the executor; ``clock`` counts from there.
-        mels: log-mel chunks that wait for the encoder, with the time at which each was complete.
+        audio: chunks that wait for the encoder, with the time at which each was complete.
         spoke_until_s: when its last reply token was drawn.
     """
 
@@ -52,7 +52,7 @@ class SessionState:
     queue: ChunkQueue
     sampling: SamplingConfig
     rng: np.random.Generator
-    mels: deque[tuple[npt.NDArray[np.float32], float]] = field(default_factory=deque)
+    audio: deque[tuple[AudioChunk, float]] = field(default_factory=deque)
     chunks: int = 0
     dropped: int = 0
     late: int = 0
@@ -67,7 +67,7 @@ class SessionState:
     @property
     def finished(self) -> bool:
         """Whether its stream is over and everything in it answered."""
-        return self.closing and not self.mels and not len(self.queue) and not self.speaking
+        return self.closing and not self.audio and not len(self.queue) and not self.speaking
 
     def waiting(self, *, in_turn: bool) -> Waiting:
         """Its part in the schedule.
@@ -76,14 +76,15 @@ class SessionState:
             in_turn: audio waits for the end of a reply (what the FIFO is measured against), and the
                 memory is trimmed with a decision only.
         """
-        mels = 0 if in_turn and self.speaking else len(self.mels)
+        speaking = self.speaking
+        audio = 0 if in_turn and speaking else len(self.audio)
         return Waiting(
             self.id,
-            mels,
-            self.opened_s + self.mels[0][1] if mels else 0.0,
+            audio,
+            self.opened_s + self.audio[0][1] if audio else 0.0,
             len(self.queue),
             self.opened_s + (self.queue.oldest_wall_s or 0.0),
-            self.speaking,
+            speaking,
             not in_turn and self.memory.crowded,
         )
 

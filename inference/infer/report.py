@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from inference.feed import SessionOutput
 from inference.latency import Latency
 from inference.session import SessionConfig
 from inference.sources.recordings import Recording
+from soundflow.audio.frontend import AudioChunk, log_mels
 from soundflow.report.embed import data_uri
 from soundflow.report.markup import join, number, percent, table, tag, tiles
 from soundflow.report.page import Section, require_replaceable, write_page
@@ -92,9 +94,12 @@ class SessionReport:
         if len(output.packet):
             self._packets.append(output.packet)
             self._audio.write(output.packet)
-            self._mels.extend(map(_pooled, self._frontend.push(output.packet)))
+            self._hear(self._frontend.push(output.packet))
         for event in output.events:
             self._event(event)
+
+    def _hear(self, chunks: Sequence[AudioChunk]) -> None:
+        self._mels.extend(map(_pooled, log_mels(chunks, self._time, self._spec.front_end)))
 
     def close(self) -> None:
         self._audio.close()
@@ -149,7 +154,7 @@ class SessionReport:
                         Reply(event.time_s, event.emotion, event.text, self._p_response)
                     )
             case SessionEnded():
-                self._mels.extend(map(_pooled, self._frontend.finish()))
+                self._hear(self._frontend.finish())
                 while self._packets:
                     self._draw()
                 self._ended = event

@@ -4,6 +4,8 @@
 
     push(packet) ─▶ [ buffer ] ─▶ one chunk as soon as its 40 look-ahead samples are there
     finish()     ─▶ zeros to the chunk boundary, reflection at the end, the last chunk(s)
+                                   │
+             of any streams: log_mels(chunks) ─▶ (n, n_mels, frames)
 
 A whole clip is defined as ``push(everything)`` then ``finish()``.
 """
@@ -11,53 +13,97 @@ A whole clip is defined as ``push(everything)`` then ``finish()``.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from soundflow.audio.mel import Float32, log_mel_chunk, normalise
+from soundflow.audio.mel import Float32, log_mel_power, normalise
 from soundflow.errors import UserError
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.timebase import TimeBase
 
+CHUNKS_AT_ONCE = 8  # what is computed of them fits into the cache
 
-class StreamingLogMel:
-    """Whisper's log-mel over a stream that arrives in packets of any size.
 
-    The chunks that come out are the same, bit for bit, however the samples were cut into packets,
-    and a chunk never changes once it is out. With ``maximum="clip"`` nothing comes out before
-    `finish`, because Whisper's maximum is taken over the whole clip.
+class Maximum:
+    """M of a stream as it goes on: over its newest chunks, or over everything."""
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        self._forgets = front_end.maximum == "window"
+        self._newest = deque[float](maxlen=front_end.window_chunks if self._forgets else 1)
+
+    def with_chunk(self, loudest: float) -> float:
+        """M of the next chunk, whose own maximum is ``loudest``."""
+        if not self._forgets and self._newest:
+            loudest = max(loudest, self._newest[-1])
+        self._newest.append(loudest)
+        return max(self._newest)
+
+
+@dataclass(frozen=True)
+class AudioChunk:
+    """One chunk before its log-mel.
+
+    Attributes:
+        samples: (chunk_samples + window_samples - hop_samples,) float32: the chunk and what the
+            windows of its outer frames reach beyond it.
+        maximum: of its stream; it goes on when the log-mel of the chunk is computed.
+    """
+
+    samples: Float32
+    maximum: Maximum
+
+
+def log_mels(chunks: Sequence[AudioChunk], time: TimeBase, front_end: FrontEnd) -> Float32:
+    """Chunks of any streams, (n, n_mels, frames_per_chunk) float32; those of one stream in order.
+
+    Each is the same as alone, bit for bit.
+    """
+    out = np.empty((len(chunks), front_end.n_mels, time.frames_per_chunk), np.float32)
+    for at in range(0, len(chunks), CHUNKS_AT_ONCE):
+        some = chunks[at : at + CHUNKS_AT_ONCE]
+        raw = log_mel_power(np.stack([chunk.samples for chunk in some]), time, front_end)
+        loudest = raw.max(axis=(1, 2)).tolist()
+        maxima = [chunk.maximum.with_chunk(own) for chunk, own in zip(some, loudest, strict=True)]
+        out[at : at + len(some)] = normalise(raw, np.array(maxima, np.float32))
+    return out
+
+
+class AudioChunks:
+    """Cuts a stream that arrives in packets of any size into chunks.
+
+    What comes out is the same however the samples were cut into packets, and a chunk never changes
+    once it is out. ``maximum`` clip is taken as running: whoever has the whole clip replaces it.
     """
 
     def __init__(self, time: TimeBase, front_end: FrontEnd) -> None:
         self._time = time
-        self._front_end = front_end
         self._before = front_end.window_samples // 2
         self._after = front_end.window_samples // 2 - time.hop_samples
         self._buffer = np.zeros(0, np.float32)  # from `before` samples ahead of the next chunk
         self._received = 0
         self._started = False
         self._finished = False
-        window = front_end.maximum == "window"
-        self._maxima = deque[np.float32](maxlen=front_end.window_chunks if window else 1)
-        self._waiting: list[Float32] = []  # raw log-mel chunks of a clip whose maximum is unknown
+        self._maximum = Maximum(front_end)
 
     @property
     def received_samples(self) -> int:
         return self._received
 
-    def push(self, packet: npt.ArrayLike) -> list[Float32]:
+    def push(self, packet: npt.ArrayLike) -> list[AudioChunk]:
         """Takes a packet of mono samples in [-1, 1].
 
         Returns:
-            The chunks that became complete, each (n_mels, frames_per_chunk) float32.
+            The chunks that became complete.
 
         Raises:
             RuntimeError: after `finish`.
             UserError: if the packet is not one-dimensional or holds NaN or infinity.
         """
         if self._finished:
-            raise RuntimeError("the stream is finished; start a new StreamingLogMel")
+            raise RuntimeError("the stream is finished; start a new one")
         samples = np.asarray(packet, np.float32)
         if samples.ndim != 1:
             raise UserError(
@@ -74,7 +120,7 @@ class StreamingLogMel:
             self._reflect_start()
         return self._drain() if self._started else []
 
-    def finish(self) -> list[Float32]:
+    def finish(self) -> list[AudioChunk]:
         """Ends the stream: pads it to a chunk boundary and returns the remaining chunks."""
         if self._finished:
             raise RuntimeError("the stream is finished already")
@@ -86,44 +132,75 @@ class StreamingLogMel:
             end = self._buffer[-self._after - 1 : -1][::-1]
             self._buffer = np.concatenate((self._buffer, end))
             chunks += self._drain()
-        if self._front_end.maximum == "clip":
-            loudest = np.float32(max((c.max() for c in self._waiting), default=-np.inf))
-            chunks = [normalise(c, loudest) for c in self._waiting]
-            self._waiting.clear()
         return chunks
-
-    def _maximum_with(self, newest: np.float32) -> np.float32:
-        """M of a chunk whose own maximum is ``newest``: over the window, or over everything."""
-        if self._front_end.maximum == "running" and self._maxima:
-            newest = max(newest, self._maxima[-1])
-        self._maxima.append(newest)
-        return max(self._maxima)
 
     def _reflect_start(self) -> None:
         head = self._buffer[1 : self._before + 1][::-1]
         self._buffer = np.concatenate((head, self._buffer))
         self._started = True
 
-    def _drain(self) -> list[Float32]:
+    def _drain(self) -> list[AudioChunk]:
         step = self._time.chunk_samples
         need = self._before + step + self._after
-        out: list[Float32] = []
+        out: list[AudioChunk] = []
         at = 0
         while len(self._buffer) - at >= need:
-            raw = log_mel_chunk(self._buffer[at : at + need], self._time, self._front_end)
+            out.append(AudioChunk(self._buffer[at : at + need], self._maximum))
             at += step
-            if self._front_end.maximum == "clip":
-                self._waiting.append(raw)
-            else:
-                out.append(normalise(raw, self._maximum_with(raw.max())))
         if at:
             self._buffer = self._buffer[at:].copy()  # a view would keep the whole packet alive
         return out
 
 
+class StreamingLogMel:
+    """Whisper's log-mel over a stream that arrives in packets of any size: `AudioChunks`, with the
+    log-mel of each as soon as it is out.
+
+    With ``maximum="clip"`` nothing comes out before `finish`, because Whisper's maximum is taken
+    over the whole clip.
+    """
+
+    def __init__(self, time: TimeBase, front_end: FrontEnd) -> None:
+        self._time = time
+        self._front_end = front_end
+        self._chunks = AudioChunks(time, front_end)
+        self._waiting: list[AudioChunk] = []  # of a clip whose maximum is unknown
+
+    def push(self, packet: npt.ArrayLike) -> list[Float32]:
+        """The chunks that a packet completes, each (n_mels, frames_per_chunk) float32.
+
+        Raises:
+            RuntimeError, UserError: as `AudioChunks.push`.
+        """
+        chunks = self._chunks.push(packet)
+        if self._front_end.maximum == "clip":
+            self._waiting += chunks
+            return []
+        return list(log_mels(chunks, self._time, self._front_end))
+
+    def finish(self) -> list[Float32]:
+        """Ends the stream: pads it to a chunk boundary and returns the remaining chunks."""
+        chunks = self._chunks.finish()
+        if self._front_end.maximum == "clip":
+            chunks = with_clip_maximum([*self._waiting, *chunks], self._time, self._front_end)
+            self._waiting.clear()
+        return list(log_mels(chunks, self._time, self._front_end))
+
+
+def with_clip_maximum(
+    chunks: Sequence[AudioChunk], time: TimeBase, front_end: FrontEnd
+) -> list[AudioChunk]:
+    """All chunks of a clip, measured against the loudest of them: another pass over the clip."""
+    maximum = Maximum(replace(front_end, maximum="running"))
+    for chunk in chunks:
+        maximum.with_chunk(float(log_mel_power(chunk.samples[None], time, front_end).max()))
+    return [replace(chunk, maximum=maximum) for chunk in chunks]
+
+
 def log_mel(samples: npt.ArrayLike, time: TimeBase, front_end: FrontEnd) -> Float32:
     """All chunks of a finished stream, (n_chunks, n_mels, frames_per_chunk) float32."""
-    stream = StreamingLogMel(time, front_end)
+    stream = AudioChunks(time, front_end)
     chunks = stream.push(samples) + stream.finish()
-    shape = (0, front_end.n_mels, time.frames_per_chunk)
-    return np.stack(chunks) if chunks else np.zeros(shape, np.float32)
+    if front_end.maximum == "clip":
+        chunks = with_clip_maximum(chunks, time, front_end)
+    return log_mels(chunks, time, front_end)

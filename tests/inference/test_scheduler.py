@@ -16,16 +16,16 @@ def test_nothing_to_do():
 
 
 def test_encoding_comes_first_and_takes_turns_in_a_backlog():
-    sessions = [Waiting(1, mels=2), Waiting(2, speaking=True)]
+    sessions = [Waiting(1, audio=2), Waiting(2, speaking=True)]
     assert next_work(sessions, LIMITS, None) == Encode((1, 1))
     assert next_work(sessions, LIMITS, Encode((1,))) == Decode((), (2,))
     assert isinstance(next_work(sessions, LIMITS, Decode((), (2,))), Encode)
-    assert isinstance(next_work([Waiting(1, mels=9)], LIMITS, Encode((1,))), Encode)
+    assert isinstance(next_work([Waiting(1, audio=9)], LIMITS, Encode((1,))), Encode)
 
 
 def test_an_encoder_batch_takes_one_chunk_of_everyone_before_two_of_anyone():
-    flood = Waiting(1, mels=50, oldest_mel_s=0.0)
-    others = [Waiting(i, mels=1, oldest_mel_s=float(i)) for i in (2, 3)]
+    flood = Waiting(1, audio=50, oldest_audio_s=0.0)
+    others = [Waiting(i, audio=1, oldest_audio_s=float(i)) for i in (2, 3)]
     assert next_work([*others, flood], LIMITS, None) == Encode((1, 2, 3, 1))
 
 
@@ -60,13 +60,13 @@ def test_nobody_is_left_out_and_nobody_is_asked_for_more_than_waits(sessions, en
     by_id = {s.session: s for s in sessions}
     if isinstance(work, Encode):
         assert len(work.sessions) <= LIMITS.encode_chunks
-        assert all(work.sessions.count(i) <= by_id[i].mels for i in work.sessions)
-        oldest = min(s.oldest_mel_s for s in sessions if s.mels)
-        assert by_id[work.sessions[0]].oldest_mel_s == oldest
+        assert all(work.sessions.count(i) <= by_id[i].audio for i in work.sessions)
+        oldest = min(s.oldest_audio_s for s in sessions if s.audio)
+        assert by_id[work.sessions[0]].oldest_audio_s == oldest
     elif isinstance(work, Decode):
         assert set(work.speak) == {s.session for s in sessions if s.speaking}
         assert sum(n for _, n in work.listen) <= LIMITS.listen_chunks
         assert all(1 <= n <= by_id[i].chunks and not by_id[i].speaking for i, n in work.listen)
     else:
-        assert not any(s.mels or s.speaking or s.chunks for s in sessions)
+        assert not any(s.audio or s.speaking or s.chunks for s in sessions)
         assert (work is None) == (not any(s.crowded for s in sessions))

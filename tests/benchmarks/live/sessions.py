@@ -34,8 +34,8 @@ class OneByOne(Executor):
         one = Decode(work.listen[:1], ()) if work.listen else Decode((), work.speak[:1])
         super()._decode(one)
         if one.speak:  # the others in turn
-            state = self._sessions.pop(one.speak[0])
-            self._sessions[one.speak[0]] = state
+            state = self._awake.pop(one.speak[0])
+            self._awake[one.speak[0]] = state
 
 
 def missed(engine: Engine, n: int, clock: Callable[[], float], *, batched: bool) -> float:
