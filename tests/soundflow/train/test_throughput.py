@@ -59,6 +59,7 @@ def test_work_counts_trained_weights_once_more(model: AudioInteractionModel) -> 
         ("NVIDIA H200 NVL", 835e12),
         ("NVIDIA GB200", 2500e12),
         ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA A100-SXM4-80GB MIG 3g.40gb", None),
         ("NVIDIA T4", None),
     ],
 )
