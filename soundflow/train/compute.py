@@ -18,6 +18,7 @@ from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import choose_dtype, precision_name, step_seconds
 from soundflow.model.threads import cores, use_fastest_threads
 from soundflow.train.loss import loss_sums
+from soundflow.train.optim import can_fuse
 from soundflow.train.recipe import ComputeConfig
 
 # By how much bfloat16 must be faster on a CPU: its rounding costs accuracy, and under load the
@@ -55,7 +56,7 @@ def choose_compute(
     def seconds(dtype: torch.dtype) -> float:
         # Steps of length 0 cost what others do, and leave the weights as they are.
         trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = AdamW(trained, lr=0.0, weight_decay=0.0)
+        optimizer = AdamW(trained, lr=0.0, weight_decay=0.0, fused=can_fuse(trained))
         return step_seconds(lambda: _update(model, optimizer, update, dtype))
 
     torch.set_num_threads(threads)

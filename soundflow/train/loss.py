@@ -6,16 +6,20 @@ several micro-batches or ranks, sums are taken first and divided once by the glo
 update means the same however it was cut.
 
 The head runs at supervised positions only, which with a large vocabulary is most of the memory.
+Logits are held once: their gradient is written over them. More than `HEAD_ELEMENTS` of them are
+computed in pieces, a second time in the backward pass.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pydantic.dataclasses
 import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from soundflow.config.settings import SETTINGS
@@ -23,7 +27,8 @@ from soundflow.data.batch import Batch
 from soundflow.model.attention import Segments
 from soundflow.model.interaction import AudioInteractionModel
 
-HEAD_ELEMENTS = 1 << 26  # logits held at once: 0.25 GiB of float32
+HEAD_ELEMENTS = 1 << 28  # logits held at once: 1 GiB of float32
+_BLOCK_ELEMENTS = 1 << 20  # logits that one operation takes: a processor's cache holds them
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
@@ -62,16 +67,18 @@ def target_states(model: AudioInteractionModel, batch: Batch) -> Tensor:
 
 def loss_sums(model: AudioInteractionModel, batch: Batch) -> LossSums:
     """One forward pass."""
-    states = target_states(model, batch)
-    pieces = head_pieces(model, states, batch.targets)
-    nats = [
-        checkpoint(cross_entropy, model, *piece, use_reentrant=False)
-        if len(pieces) > 1
-        else cross_entropy(model, *piece)
-        for piece in pieces
-    ]
-    joined = torch.cat(nats)
-    return LossSums(joined[: batch.decisions].sum(), joined[batch.decisions :].sum())
+    nats = target_nats(model, target_states(model, batch), batch.targets)
+    return LossSums(nats[: batch.decisions].sum(), nats[batch.decisions :].sum())
+
+
+def target_nats(model: AudioInteractionModel, states: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy in nats of each target, from states (n, d) and ids (n,), (n,) float32."""
+    pieces = head_pieces(model, states, targets)
+    if len(pieces) == 1:
+        return cross_entropy(model, states, targets)
+    return torch.cat(
+        [checkpoint(cross_entropy, model, *piece, use_reentrant=False) for piece in pieces]
+    )
 
 
 def head_pieces(
@@ -83,15 +90,46 @@ def head_pieces(
 
 
 def cross_entropy(model: AudioInteractionModel, states: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy in nats of each target, (n, d) and (n,) -> (n,) float32."""
+    """The same at once."""
     return nats_of(model.logits(states), targets)
 
 
 def nats_of(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy from (n, vocabulary) float32 logits, (n,) float32.
 
+    A backward pass overwrites the logits, and can be taken once.
+
     `torch.logsumexp` adds pairwise. The CPU kernel behind `functional.cross_entropy` adds the
     exponentials of the whole vocabulary one after another in float32, a vector register wide: at
     151 936 ids it is off by up to 5e-4 nats, and by another amount on another processor.
     """
-    return logits.logsumexp(-1) - logits.gather(-1, targets[:, None])[:, 0]
+    nats: Tensor = _Nats.apply(logits, targets)  # type: ignore[no-untyped-call]
+    return nats
+
+
+class _Nats(torch.autograd.Function):
+    """``logsumexp(logits) - logits[target]``; its gradient is ``softmax(logits) - onehot(target)``.
+
+    torch's own operations would hold the logits, their exponentials and the gradient at the same
+    time, and take twice as long: with a large vocabulary that is the time to get the memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        rows = max(1, _BLOCK_ELEMENTS // logits.shape[1])
+        norms = torch.cat([block.logsumexp(-1) for block in torch.split(logits, rows)])
+        ctx.rows = rows
+        ctx.save_for_backward(logits, targets, norms)
+        return norms - logits.gather(-1, targets[:, None])[:, 0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, shares: Tensor) -> tuple[Tensor, None]:
+        saved, targets, norms = ctx.saved_tensors
+        gradient: Tensor = saved.detach()
+        parts = (torch.split(x, ctx.rows) for x in (gradient, norms[:, None], shares[:, None]))
+        for block, norm, share in zip(*parts, strict=True):
+            block.sub_(norm).exp_().mul_(share)
+        at = targets[:, None]
+        gradient.scatter_(-1, at, gradient.gather(-1, at) - shares[:, None])
+        return gradient, None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Annotated
 
 from annotated_types import Interval
 from pydantic import NonNegativeFloat, PositiveFloat
 from pydantic.dataclasses import dataclass
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 
 from soundflow.config.settings import SETTINGS, ProperFraction
@@ -51,5 +52,9 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> AdamW:
     ]
     held = [group for group in groups if group["params"]]
     betas = (config.beta_1, config.beta_2)
-    fused = all(p.is_cuda for p in trained)  # one kernel for all parameters
-    return AdamW(held, lr=config.lr, betas=betas, eps=config.eps, fused=fused)
+    return AdamW(held, lr=config.lr, betas=betas, eps=config.eps, fused=can_fuse(trained))
+
+
+def can_fuse(parameters: Iterable[Tensor]) -> bool:
+    """Whether one kernel can step them: each value is read once, and nothing is held beside it."""
+    return all(p.device.type in ("cpu", "cuda") for p in parameters)

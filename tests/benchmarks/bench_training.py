@@ -44,7 +44,7 @@ from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.layout import Role, block_tokens, labels
 from soundflow.protocol.tokens import TokenTable
 from soundflow.shards.reader import ShardSet
-from soundflow.train.loss import cross_entropy, head_pieces
+from soundflow.train.loss import target_nats
 
 PUBLISHED, FAIR = 4096, 1024  # tokens that every stream is padded to
 ROW_TOKENS = 4096
@@ -60,8 +60,7 @@ class TextOnly(AudioInteractionModel):
             self.lm, self.lm.model.embed_tokens(row.ids), row.positions,
             Segments(row.starts, row.lengths),
         )  # fmt: skip
-        pieces = head_pieces(self, hidden.index_select(0, row.at), row.targets)
-        return torch.cat([cross_entropy(self, *piece) for piece in pieces]).mean()
+        return target_nats(self, hidden.index_select(0, row.at), row.targets).mean()
 
 
 def build(width: int, layers: int, table: TokenTable) -> TextOnly:
@@ -153,8 +152,7 @@ def parts_of(ways: Ways, row: Batch) -> Parts:
     segments = Segments(row.starts, row.lengths)
 
     def head_alone() -> None:
-        pieces = head_pieces(ways.model, states, row.targets)
-        torch.cat([cross_entropy(ways.model, *piece) for piece in pieces]).mean().backward()
+        target_nats(ways.model, states, row.targets).mean().backward()
 
     whole = least_s(lambda: ways.model.target_loss(row).backward())
     head = least_s(head_alone)

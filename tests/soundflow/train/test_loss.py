@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.schema import StreamSample
 from soundflow.train import loss as loss_module
 from soundflow.train.compute import computing
-from soundflow.train.loss import LossConfig, loss_sums, target_states
+from soundflow.train.loss import LossConfig, loss_sums, nats_of, target_states
 
 Make = Callable[..., StreamSample]
 CONFIG = LossConfig(stream_weight=2.0)
@@ -90,6 +91,24 @@ def test_each_part_is_a_mean_over_its_own_targets(
         want = torch.cat(reply).mean() + 2.0 * torch.cat(decision).mean()
         got = loss_sums(model, batch).combined(*counts([batch]), CONFIG)
     assert float(got) == pytest.approx(float(want), rel=1e-5)
+
+
+def test_the_gradient_is_that_of_the_plain_computation() -> None:
+    """Over blocks, the last of them cut short; the logits are overwritten, and only once."""
+    torch.manual_seed(0)
+    states = torch.randn(7, 4, dtype=torch.float64, requires_grad=True)
+    head = torch.randn(400_000, 4, dtype=torch.float64, requires_grad=True)
+    targets, shares = torch.randint(400_000, (7,)), torch.rand(7, dtype=torch.float64)
+    found = []
+    for nats in (nats_of, partial(functional.cross_entropy, reduction="none")):
+        loss = (nats(states @ head.T, targets) * shares).sum()
+        found.append((loss, *torch.autograd.grad(loss, [states, head])))
+    torch.testing.assert_close(*found)
+    logits = torch.randn(2, 5, requires_grad=True) * 1.0
+    loss = nats_of(logits, targets[:2] % 5).sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="inplace"):
+        loss.backward()
 
 
 def test_a_batch_without_one_kind_of_target(
