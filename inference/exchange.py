@@ -7,13 +7,16 @@
     T_T     OFFLINE ... <system>                                       USER <question>   ASSISTANT ▸
 
 The layout is the one that offline samples are built with (`soundflow.protocol.layout`). Nothing is
-decided: the whole of the audio is heard, then the answer is written, token by token.
+decided: the whole of the audio is heard, then the answer is written, token by token. So there is no
+session to schedule, and no executor: several are answered side by side in a pool of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import inf, isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +29,7 @@ from inference.engine import Engine
 from inference.events import EndReason
 from inference.feed import packets
 from inference.kv_pool import KvPool
-from inference.limits import NonFiniteLogitsError
+from inference.limits import NonFiniteLogitsError, TimedOutError
 from inference.ragged_forward import ragged_forward
 from inference.sampling import Draw, Sampler, SamplingConfig
 from inference.sources.recordings import Recording
@@ -107,14 +110,13 @@ def prompt_of(
     return Prompt(offline_task(question, slots is not None), ids, slots)
 
 
-@torch.inference_mode()
 def answer(
     engine: Engine,
     prompt: Prompt,
     sampling: SamplingConfig,
     show: Callable[[str], None] = lambda text: None,
 ) -> Answer:
-    """Writes the answer.
+    """Writes one answer.
 
     Args:
         show: called with each piece of text when it is whole.
@@ -122,40 +124,107 @@ def answer(
     Raises:
         NonFiniteLogitsError: if the logits hold NaN or infinity.
     """
-    model, table = engine.model, engine.spec.tokens
-    room = min(sampling.max_reply_tokens, engine.limit_positions - len(prompt.ids))
-    pool = KvPool(model, 1, len(prompt.ids) + room, engine.profile.positions)
-    sampler, row = Sampler(table, model.device), pool.allocate()
-    rng = np.random.Generator(np.random.PCG64(sampling.seed))
-    decoder = engine.tokenizer.stream_decoder()
+    (found,) = answers(engine, [prompt], sampling, lambda _, text: show(text))
+    if isinstance(found, UserError):
+        raise found
+    return found
 
-    def next_token(embeds: Tensor) -> int:
-        hidden = ragged_forward(model, pool, embeds, [pool.extend(row, len(embeds))])
-        draw = Draw(sampling, float(rng.random()), emotion=False)
-        token = float(sampler.draw(model.logits(hidden[-1:]), [draw])[0])
-        if not np.isfinite(token):
-            raise NonFiniteLogitsError(0)
-        return int(token)
 
-    def embedded(ids: tuple[int, ...], slots: Tensor | None) -> Tensor:
-        return model.embed(torch.tensor([ids], device=model.device), slots)[0]
+@torch.inference_mode()
+def answers(
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    sampling: SamplingConfig,
+    show: Callable[[int, str], None] = lambda at, text: None,
+    timeout_s: float = inf,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Answer | UserError]:
+    """Writes the answers to several prompts side by side: a pass over each prompt, then one for a
+    token of every answer. One that fails costs the others nothing.
 
-    said: tuple[int, ...] = ()
-    reason: EndReason = "limit"
-    embeds = embedded(prompt.ids, prompt.slots)
-    while len(said) < room:
-        token = next_token(embeds)
-        if token == table.text_end:
-            reason = "end"
-            break
-        said = (*said, token)
-        show(decoder.push(token))
-        if sampling.max_repeats is not None and repeats(said, sampling.max_repeats):
-            reason = "repetition"
-            break
-        embeds = embedded((token,), None)
-    text = engine.tokenizer.decode(said)
-    return Answer(prompt.task, text, reason, len(prompt.ids), len(said))
+    Args:
+        show: called with the index of a prompt and each piece of its answer when it is whole.
+        timeout_s: computation that one answer may take; a pass is shared out equally.
+
+    Returns:
+        In the order of the prompts; `NonFiniteLogitsError` where the logits hold NaN or infinity,
+        `TimedOutError` where an answer took too long.
+    """
+    model, limit = engine.model, engine.limit_positions
+    sampler = Sampler(engine.spec.tokens, model.device)
+    writers = [_Writer(engine, prompt, sampling) for prompt in prompts]
+    if not prompts:
+        return []
+    columns = max(min(limit, len(p.ids) + sampling.max_reply_tokens) for p in prompts)
+    pool = KvPool(model, len(prompts), columns, engine.profile.positions)
+
+    def advance(taking_part: Sequence[int], embeds: Tensor, n_tokens: int) -> None:
+        """A pass over ``n_tokens`` of each, and what it finds."""
+        began_s = clock()
+        segments = [pool.extend(at, n_tokens) for at in taking_part]
+        last = range(n_tokens - 1, len(embeds), n_tokens)
+        hidden = ragged_forward(model, pool, embeds, segments, last)
+        draws = [writers[at].next_draw() for at in taking_part]
+        found = sampler.draw(model.logits(hidden), draws).tolist()
+        share_s = (clock() - began_s) / len(taking_part)
+        for at, token in zip(taking_part, found, strict=True):
+            text = writers[at].take(token, share_s, timeout_s)
+            if text:
+                show(at, text)
+
+    for prompt in prompts:
+        embeds = model.embed(torch.tensor([prompt.ids], device=model.device), prompt.slots)[0]
+        advance([pool.allocate()], embeds, len(embeds))
+    while going := [at for at, writer in enumerate(writers) if writer.found is None]:
+        newest = torch.tensor([[writers[at].said[-1] for at in going]], device=model.device)
+        advance(going, model.embed(newest, None)[0], 1)
+    return [writer.found for writer in writers if writer.found is not None]
+
+
+class _Writer:
+    """One answer while it is written.
+
+    Attributes:
+        said: its tokens.
+        found: the whole answer, or why there is none; None before its end.
+    """
+
+    def __init__(self, engine: Engine, prompt: Prompt, sampling: SamplingConfig) -> None:
+        self._prompt = prompt
+        self._sampling = sampling
+        self._most = min(sampling.max_reply_tokens, engine.limit_positions - len(prompt.ids))
+        self._text_end = engine.spec.tokens.text_end
+        self._rng = np.random.Generator(np.random.PCG64(sampling.seed))
+        self._decoder = engine.tokenizer.stream_decoder()
+        self._decode = engine.tokenizer.decode
+        self._spent_s = 0.0
+        self.said: tuple[int, ...] = ()
+        self.found: Answer | UserError | None = None
+
+    def next_draw(self) -> Draw:
+        return Draw(self._sampling, float(self._rng.random()), emotion=False)
+
+    def take(self, token: float, took_s: float, timeout_s: float) -> str:
+        """Takes the next token (NaN where there is none) and returns the text that it completes."""
+        self._spent_s += took_s
+        if not isfinite(token):
+            self.found = NonFiniteLogitsError(0)
+            return ""
+        if token == self._text_end:
+            self._end("end")
+            return ""
+        self.said = (*self.said, int(token))
+        if self._spent_s > timeout_s:
+            self.found = TimedOutError(timeout_s)
+        elif self._sampling.max_repeats and repeats(self.said, self._sampling.max_repeats):
+            self._end("repetition")
+        elif len(self.said) == self._most:
+            self._end("limit")
+        return self._decoder.push(self.said[-1])
+
+    def _end(self, reason: EndReason) -> None:
+        text, prompt = self._decode(self.said), self._prompt
+        self.found = Answer(prompt.task, text, reason, len(prompt.ids), len(self.said))
 
 
 def _encode(engine: Engine, recording: Recording) -> Tensor:

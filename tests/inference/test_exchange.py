@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import repeat
+from itertools import count, repeat
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ import soundfile
 import torch
 
 from data_build.tokenize import Vocabulary, offline_sample
-from inference.exchange import answer, prompt_of
+from inference.exchange import answer, answers, prompt_of
+from inference.limits import NonFiniteLogitsError, TimedOutError
 from inference.sampling import SamplingConfig
 from inference.sources.recordings import Recording
 from soundflow.api import AudioInteraction
@@ -87,6 +88,29 @@ def test_an_answer_is_what_a_plain_forward_pass_says(task, question, seconds):
     assert found.task == task
     assert found.reason in ("limit", "end")
     assert found.text.startswith("".join(shown))
+
+
+def test_answers_side_by_side_are_those_of_each_alone():
+    """Of every form and length; one of them meets NaN, and one has no time."""
+    prompts = [prompt_of(ENGINE, q, recording_of(sample_of(q, s), s)) for _, q, s in FORMS]
+    sampling = SamplingConfig(temperature=0.8, top_k=50, max_reply_tokens=12, seed=3)
+    alone = [answer(ENGINE, prompt, sampling) for prompt in prompts]
+    shown: dict[int, str] = {}
+
+    def show(at: int, text: str) -> None:
+        shown[at] = shown.get(at, "") + text
+
+    assert answers(ENGINE, prompts, sampling, show) == alone
+    assert all(found.text.startswith(shown[at]) for at, found in enumerate(alone))
+    assert answers(ENGINE, [], sampling) == []
+    bad = replace(prompts[0], slots=torch.full_like(prompts[0].slots, torch.nan))
+    found = answers(ENGINE, [bad, prompts[2]], sampling)
+    assert isinstance(found[0], NonFiniteLogitsError)
+    assert found[1] == alone[2]
+    seconds = count()
+    late, soon = answers(ENGINE, prompts[::2], sampling, timeout_s=1.5, clock=lambda: next(seconds))
+    assert isinstance(late, TimedOutError)
+    assert isinstance(soon, TimedOutError)
 
 
 def test_what_cannot_be_asked_is_named():

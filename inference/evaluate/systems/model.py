@@ -15,8 +15,8 @@ from inference.evaluate.systems.decoding import (
     encode,
     log_mel_of,
 )
-from inference.evaluate.systems.offline import answer_offline
-from inference.evaluate.task import Exchange, Item
+from inference.evaluate.systems.offline import answer_together
+from inference.evaluate.task import Item
 from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
 from inference.exchange import TooLongError
 from inference.feed import feed
@@ -73,18 +73,11 @@ class Model:
 
     def run(self, items: Sequence[Item[object]]) -> Iterator[tuple[str, Outcome]]:
         """Group by group, so that memory does not grow with the number of items."""
-        for item in items:
-            if item.exchange is not None:
-                yield item.id, self._answer(item, item.exchange)
+        exchanges = [item for item in items if item.exchange is not None]
         streams = [item for item in items if item.exchange is None]
-        for group in groups(streams, self.at_once, self.engine.spec.time):
-            yield from self._run_group(group)
-
-    def _answer(self, item: Item[object], exchange: Exchange) -> Outcome:
-        try:
-            return answer_offline(self.engine, item, exchange, self.sampling, self.timeout_s)
-        except Exception as error:
-            return Outcome(failure=failure_of(error))
+        for alike in (exchanges, streams):
+            for group in groups(alike, self.at_once, self.engine.spec.time):
+                yield from self._run_group(group)
 
     def _run_group(self, group: Sequence[Item[object]]) -> Iterator[tuple[str, Outcome]]:
         if self.at_once == 1 or len(group) == 1:
@@ -92,7 +85,7 @@ class Model:
                 yield item.id, self.run_alone(item)
             return
         try:
-            found = self._together(group)
+            found = self._together(group) if group[0].exchange is None else self._answer(group)
         except Exception as error:
             # Whichever item it was, decoding them in smaller groups names it.
             parts = 2 if is_out_of_memory(error) else len(group)
@@ -104,6 +97,17 @@ class Model:
             return
         for item in group:
             yield item.id, found[item.id]
+
+    def _answer(self, items: Sequence[Item[object]]) -> dict[str, Outcome]:
+        found = answer_together(self.engine, items, self.sampling, self.timeout_s)
+        outcomes = {}
+        for item in items:
+            said = found[item.id]
+            if isinstance(said, UserError):
+                outcomes[item.id] = Outcome(failure=failure_of(said))
+            else:
+                outcomes[item.id] = Outcome((TimedReply(item.n_samples, said.text),))
+        return outcomes
 
     def _together(self, items: Sequence[Item[object]]) -> dict[str, Outcome]:
         found = self._encode(items)
@@ -144,7 +148,14 @@ class Model:
         return unreadable
 
     def run_alone(self, item: Item[object]) -> Outcome:
-        """One item through a live session of its own, which trims its memory where it must."""
+        """One item through a live session of its own, which trims its memory where it must; an
+        offline exchange by itself.
+        """
+        if item.exchange is not None:
+            try:
+                return self._answer([item])[item.id]
+            except Exception as error:
+                return Outcome(failure=failure_of(error))
         return self.run_session(item).outcome
 
     def run_session(self, item: Item[object]) -> TimedSession:

@@ -1,37 +1,32 @@
-"""Items that are offline exchanges: heard to the end, then answered."""
+"""Items that are offline exchanges: heard to the end, then answered, several side by side."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 
 from inference.engine import Engine
-from inference.evaluate.outcome import Outcome, TimedReply
-from inference.evaluate.task import Exchange, Item
-from inference.exchange import answer, prompt_of
-from inference.limits import TimedOutError
+from inference.evaluate.task import Item
+from inference.exchange import Answer, answers, prompt_of
 from inference.sampling import SamplingConfig
+from soundflow.errors import UserError
 
 
-def answer_offline(
-    engine: Engine,
-    item: Item[object],
-    exchange: Exchange,
-    sampling: SamplingConfig,
-    timeout_s: float,
-) -> Outcome:
-    """One reply, at the end of the audio.
-
-    Raises:
-        UserError: if the audio cannot be read or is too long.
-        TimedOutError: if the answer takes longer.
-    """
-    deadline_s = time.monotonic() + timeout_s
-
-    def check(text: str) -> None:
-        if time.monotonic() > deadline_s:
-            raise TimedOutError(timeout_s)
-
-    recording = item.open() if exchange.has_audio else None
-    prompt = prompt_of(engine, exchange.question, recording, item.system)
-    said = answer(engine, prompt, sampling, check)
-    return Outcome((TimedReply(item.n_samples, said.text),))
+def answer_together(
+    engine: Engine, items: Sequence[Item[object]], sampling: SamplingConfig, timeout_s: float
+) -> dict[str, Answer | UserError]:
+    """The answers by item; for one that cannot be read, is too long or fails, why."""
+    found: dict[str, Answer | UserError] = {}
+    asked, prompts = [], []
+    for item in items:
+        if item.exchange is None:
+            raise ValueError(f"{item.id}: asks nothing")
+        try:
+            recording = item.open() if item.exchange.has_audio else None
+            prompt = prompt_of(engine, item.exchange.question, recording, item.system)
+        except UserError as error:
+            found[item.id] = error
+            continue
+        asked.append(item.id)
+        prompts.append(prompt)
+    said = answers(engine, prompts, sampling, timeout_s=timeout_s)
+    return found | dict(zip(asked, said, strict=True))
