@@ -106,7 +106,10 @@ def infer(
         devices.open_microphone,
     )
     first = reader.open(sources[0])
-    recordings: Iterable[Recording] = chain([first], map(reader.open, sources[1:]))
+    # A microphone is the last, and found missing before the first is heard.
+    last = [reader.open(one) for one in sources[1:] if isinstance(one, MicrophoneInput)]
+    between = sources[1 : len(sources) - len(last)]
+    recordings: Iterable[Recording] = chain([first], map(reader.open, between), last)
     recipe = with_instruction(recipe, first if len(sources) == 1 else None)
     recipe = replace(recipe, session=settled(recipe.session, engine))
     real_time = recipe.real_time or _is_live(sources)

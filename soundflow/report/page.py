@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
-from soundflow.atomic import write_text
+from soundflow.atomic import disk_error, unfinished, write_text
 from soundflow.errors import UserError
 
 _HERE = Path(__file__).parent
@@ -54,12 +54,21 @@ def require_replaceable(path: Path) -> None:
     """Checks that a page may be written to ``path``: nothing is there, or a page of ours.
 
     Raises:
-        UserError: if it is a folder, or a file that SoundFlow did not make.
+        UserError: if it is a folder, or a file that SoundFlow did not make, or if nothing can be
+            written beside it.
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder", "name a file: report.html")
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        if _OURS not in file.read(_HEAD_BYTES):
-            raise UserError(f"{path}: is a file that SoundFlow did not make", "choose another name")
+    if path.exists():
+        with path.open("rb") as file:
+            if _OURS not in file.read(_HEAD_BYTES):
+                raise UserError(
+                    f"{path}: is a file that SoundFlow did not make", "choose another name"
+                )
+    trial = unfinished(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise disk_error(error, path) from error

@@ -162,3 +162,19 @@ def test_a_misspelt_key_names_the_right_one():
 def test_a_threshold_outside_probability_is_refused():
     with pytest.raises(ValueError, match="threshold"):
         ModelPolicy(2.0)
+
+
+def test_what_cannot_work_is_refused_before_anything_is_heard(place, tmp_path, capsys):
+    """A device that is missing is named last; a page is written last."""
+
+    def device(name, rate_hz, packet_s):
+        raise UserError("microphone: no such device", "name another one")
+
+    (tmp_path / "file").write_text("in the way")
+    devices = Devices(lambda *_: ENGINE, open_microphone=device)
+    with pytest.raises(UserError, match="no such device"):
+        infer(recipe(place, str(place / "a.wav"), "microphone"), devices=devices)
+    page = tmp_path / "file" / "page.html"
+    with pytest.raises(UserError, match="cannot be written"):
+        infer(recipe(place, str(place / "a.wav")), report=page, devices=devices)
+    assert capsys.readouterr().out == ""
