@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 from data_build.chat_use import Decision, asked_for, chat_client
 from data_build.collect.deal import FINGERPRINTS, deal
 from data_build.collect.feasible import label_problems, split_problems, word_time_problems
-from data_build.collect.material import Seen, material
+from data_build.collect.kept_texts import WRITTEN
+from data_build.collect.material import Seen, TextStore, material
 from data_build.collect.transcripts import Progress, check_texts
 from data_build.drops import Drop
 from data_build.pools.pools import CueEntry, PoolsIndex, TableEntry
@@ -77,7 +78,8 @@ def collect(recipe: BuildRecipe, folder: Path, progress: Progress = _nobody) -> 
         keep_paraphrases(folder, recipe.read_wording(), writer, drops.append)
     with ExitStack() as stack:
         writers: dict[Place, TableWriter] = {}
-        for row in material(recipe, client, dealt, drops.append, seen):
+        texts = TextStore(folder / WRITTEN, keep=True)
+        for row in material(recipe, client, dealt, texts, drops.append, seen):
             at = (row.split, row.table, row.is_cue)
             if at not in writers:
                 file = folder / row.split / _file(row.table, row.is_cue)
@@ -100,8 +102,8 @@ def collect(recipe: BuildRecipe, folder: Path, progress: Progress = _nobody) -> 
 def survey(recipe: BuildRecipe, folder: Path) -> Collected:
     """What `collect` would find, by the rules alone; writes nothing and asks no model.
 
-    The fingerprints of an earlier run in ``folder`` are used. Without them a few thousand
-    recordings are opened; near-duplicates among more are found by the build alone.
+    The fingerprints and texts of an earlier run in ``folder`` are used. Without the former a few
+    thousand recordings are opened; near-duplicates among more are found by the build alone.
 
     Raises:
         UserError: if a source is missing.
@@ -109,9 +111,10 @@ def survey(recipe: BuildRecipe, folder: Path) -> Collected:
     checked = check_texts(recipe, folder, hear=False, progress=_nobody)
     dealt = deal(recipe, checked, folder / FINGERPRINTS, keep=False)
     drops, seen = list[Drop](), Seen()
+    texts = TextStore(folder / WRITTEN, keep=False)
     rows = Counter(
         (row.split, row.table, row.is_cue)
-        for row in material(recipe, None, dealt, drops.append, seen)
+        for row in material(recipe, None, dealt, texts, drops.append, seen)
     )
     entries = {at: TableEntry("", n, "") for at, n in rows.items()}
     indices = {split: _index(recipe, split, entries) for split in recipe.splits}

@@ -11,14 +11,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 from data_build.collect.candidates import candidates, tables_of
 from data_build.collect.deal import Deal
-from data_build.collect.text_rules import SUFFIX, written_texts
+from data_build.collect.kept_texts import kept_texts
+from data_build.collect.text_rules import SUFFIX
 from data_build.collect.traits import IN_A_PLACE, in_a_place, traits_of
 from data_build.drops import Drop
 from data_build.labelling.policy import Policy, judged
@@ -89,8 +90,21 @@ class Seen:
                 known.append(kind)
 
 
+@dataclass(frozen=True)
+class TextStore:
+    """Where the texts that rules make are kept, and whether this run keeps more of them."""
+
+    folder: Path
+    keep: bool
+
+
 def material(
-    recipe: BuildRecipe, client: ChatClient | None, deal: Deal, report: Report, seen: Seen
+    recipe: BuildRecipe,
+    client: ChatClient | None,
+    deal: Deal,
+    texts: TextStore,
+    report: Report,
+    seen: Seen,
 ) -> Iterator[Assigned]:
     """Everything that the tasks of the recipe draw from; ``seen`` counts it.
 
@@ -102,18 +116,27 @@ def material(
     Raises:
         UserError: if a source or text is missing.
     """
-    for row in _rows(recipe, client, deal, report, seen):
+    everything = chain(
+        _dealt(recipe, deal, report, seen), _written(recipe, texts, seen),
+        _cues(recipe), _synthetic(recipe),
+    )  # fmt: skip
+    for row in _needed(recipe, client, everything, report, seen):
         seen.note(row)
         yield row
 
 
-def _rows(
-    recipe: BuildRecipe, client: ChatClient | None, deal: Deal, report: Report, seen: Seen
+def _needed(
+    recipe: BuildRecipe,
+    client: ChatClient | None,
+    everything: Iterable[Assigned],
+    report: Report,
+    seen: Seen,
 ) -> Iterator[Assigned]:
+    """The items whose tables the tasks draw from, sounds with their judgement."""
     needed = {name: _tables(recipe, name) for name in recipe.splits}
     rules, languages = recipe.intervention_policy(), recipe.languages
     sounds: list[tuple[str, Clip]] = []
-    for assigned in _all(recipe, deal, report, seen):
+    for assigned in everything:
         if not assigned.is_cue:
             seen.rows[assigned.table] += 1
         if not assigned.is_cue and assigned.table == "sounds":
@@ -142,13 +165,6 @@ def _tables(recipe: BuildRecipe, split: str) -> frozenset[str]:
     return frozenset(tables)
 
 
-def _all(recipe: BuildRecipe, deal: Deal, report: Report, seen: Seen) -> Iterator[Assigned]:
-    return chain(
-        _dealt(recipe, deal, report, seen), _written(recipe, seen),
-        _cues(recipe), _synthetic(recipe),
-    )  # fmt: skip
-
-
 def _dealt(recipe: BuildRecipe, deal: Deal, report: Report, seen: Seen) -> Iterator[Assigned]:
     """Sources and texts, each item in the split that it was dealt to."""
     number = -1
@@ -171,11 +187,11 @@ def _dealt(recipe: BuildRecipe, deal: Deal, report: Report, seen: Seen) -> Itera
     deal.require(number + 1)
 
 
-def _written(recipe: BuildRecipe, seen: Seen) -> Iterator[Assigned]:
+def _written(recipe: BuildRecipe, texts: TextStore, seen: Seen) -> Iterator[Assigned]:
     """The texts that rules make for each split."""
     for split, wording in recipe.split_wordings().items():
         for path in (Path(text) for text in recipe.texts if text.endswith(SUFFIX)):
-            for item in written_texts(path, wording, recipe.seed):
+            for item in kept_texts(path, wording, recipe.seed, texts.folder, keep=texts.keep):
                 seen.traits.update((split, trait) for trait in traits_of(item))
                 yield from (Assigned(split, table, item) for table in tables_of(item, ()))
 
