@@ -122,7 +122,9 @@ class Policy:
             unclear = [name for name, row in rows.items() if row.verdict == "borderline"]
             if unclear:
                 raise _undecided(clip, f"borderline: {', '.join(unclear)}")
-            return Judgement(evidence=tuple(sound.name for sound in sounds) or clip.labels)
+            by = next((row.by for row in rows.values()), "rules")
+            evidence = tuple(sound.name for sound in sounds) or clip.labels
+            return Judgement(evidence=evidence, made_by={"name": by, "version": 2})
         names = tuple(alarming)
         company = [sound.name for sound in sounds if _harmless(sound)]
         if company and any(row.category for row in alarming.values()):

@@ -158,8 +158,9 @@ def test_what_cannot_be_judged_is_dropped(which: Clip, reason: str) -> None:
 @pytest.mark.parametrize(
     ("label", "name"),
     [
-        ("busy_tone", "Busy signal"), ("slurp", "Gurgling"), ("kettle_boiling", "Boiling"),
-        ("bee_buzz", "Bee, wasp, etc."), ("wolf_howl", "Howl"), ("bicycle_horn", "Bicycle bell"),
+        ("busy_tone", "Busy signal"), ("slurp", "Chewing, mastication"),
+        ("kettle_boiling", "Boiling"), ("bee_buzz", "Bee, wasp, etc."),
+        ("wolf_howl", "Howl"), ("bicycle_horn", "Toot"),
     ],
 )  # fmt: skip
 def test_labels_of_sound_packs_name_their_class(label: str, name: str) -> None:
