@@ -8,15 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from data_build.drops import Dropped
 from data_build.labelling.history import Probe, insert, model_probe, rule_probe
-from data_build.plans import Item
 from data_build.records import Dialogue
 from data_build.tasks.context import Planned, PlannerContext, behind
+from data_build.tasks.in_scene import in_scene, least_of
 
 _TURNS = 2
 
@@ -24,7 +23,7 @@ _TURNS = 2
 def plan_multi_turn(ctx: PlannerContext) -> Planned:
     """A conversation of at least two turns."""
     several = ctx.pick(ctx.pools.dialogues, lambda d: len(d.turns) > 1, "dialogue of several turns")
-    return with_mixins(ctx, several)
+    return anywhere(ctx, several)
 
 
 def plan_facts(ctx: PlannerContext) -> Planned:
@@ -51,18 +50,22 @@ def plan_emotion(ctx: PlannerContext) -> Planned:
         lambda d: any(t.emotion != "normal" for t in d.turns),
         "dialogue with emotions",
     )
-    return with_mixins(ctx, moved)
+    return anywhere(ctx, moved)
 
 
 def plan_over_background(ctx: PlannerContext) -> Planned:
     """A conversation with sounds behind it, any or those of a place."""
+    planned = anywhere(ctx, ctx.any_of(ctx.pools.dialogues, "dialogue"))
+    if planned.place is not None:
+        return planned
+    return replace(planned, items=(*planned.items, *behind(ctx.others())))
+
+
+def anywhere(ctx: PlannerContext, dialogue: Dialogue) -> Planned:
+    """A conversation in no place, or in one."""
     place = ctx.place_by_chance()
-    dialogue = ctx.any_of(ctx.pools.dialogues, "dialogue")
     planned = with_mixins(ctx, dialogue, sounds=place is None)
-    if place is None:
-        return replace(planned, items=(*planned.items, *behind(ctx.others())))
-    items = (*planned.items, *place.around)
-    return replace(planned, items=items, place=place)
+    return planned if place is None else in_scene(ctx, planned, place)
 
 
 def with_mixins(ctx: PlannerContext, dialogue: Dialogue, *, sounds: bool = True) -> Planned:
@@ -102,13 +105,6 @@ def with_mixins(ctx: PlannerContext, dialogue: Dialogue, *, sounds: bool = True)
         mixed_in.append("proactive")
     least = least_of(items, point)
     return Planned(tuple(items), notes, least=least, language=dialogue.language)
-
-
-def least_of(items: Sequence[Item], turns: int) -> int:
-    """How many items hold ``turns`` turns of the user and every sound among the turns."""
-    places = [n for n, item in enumerate(items, 1) if item.address is not None][:turns]
-    sounds = [n for n, item in enumerate(items, 1) if item.address is None]
-    return max([*places, *sounds])
 
 
 def probe_of(ctx: PlannerContext, dialogue: Dialogue) -> Probe:

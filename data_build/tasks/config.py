@@ -143,9 +143,12 @@ class PlacesConfig:
 
     Attributes:
         share: of the streams of each task that draws on scenes but does not need one.
+        asked_share: of the conversations in a scene; in these the user asks about what can be
+            heard there.
     """
 
     share: Fraction = 0.3
+    asked_share: Fraction = 0.5
 
 
 @dataclass(frozen=True, config=SETTINGS)

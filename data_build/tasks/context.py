@@ -59,6 +59,11 @@ class Place:
     around: tuple[Item, ...]
     scene: CuratedScene
 
+    @property
+    def setting(self) -> str:
+        """The setting of the ontology that the scene was planned for; empty: a model planned."""
+        return str(self.scene.scene.made_by.get("setting", ""))
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -210,6 +215,10 @@ class PlannerContext:
         """
         clip = self.resources.speech.say(text, self.voices.of(USER, self.words.language))
         return Item(clip, TURN, address=address)
+
+    def says(self, language: str) -> bool:
+        """Whether there is wording of a language for what the user says."""
+        return self.words.speaking(language).language == primary_language(language)
 
     def speaking(self, language: str) -> PlannerContext:
         """The same, while the user speaks ``language``, if there is wording of it."""

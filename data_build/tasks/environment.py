@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from data_build.labelling.history import ROUNDS_BETWEEN
 from data_build.labelling.questions import SOUNDS_BETWEEN
 from data_build.plans import AskOrder, AskPlace, Item, SoundQuestion
-from data_build.tasks.chat import ended_by, least_of, probe_of, with_mixins
+from data_build.tasks.chat import ended_by, probe_of, with_mixins
 from data_build.tasks.context import Planned, PlannerContext, behind, sound_item
 from data_build.tasks.events import category_of
+from data_build.tasks.in_scene import in_scene, least_of
 
 
 def plan_chat(ctx: PlannerContext) -> Planned:
-    """A conversation inside a scene; its sounds come between the turns and behind them.
+    """A conversation inside a scene, and about it.
 
     As often as an alarm is mixed into other conversations, the scene has one.
     """
     alarms, wanted = ctx.pools.alarms, ctx.chance(ctx.config.mixins.proactive)
     place = ctx.place(ctx.any_of(alarms, "alarm") if wanted and len(alarms) else None)
     talk = with_mixins(ctx, ctx.any_of(ctx.pools.dialogues, "dialogue"), sounds=False)
-    # The last turn stays last: a probe needs to be asked late.
-    items = (*ctx.scattered(talk.items[:-1], place.front), talk.items[-1])
-    turns = sum(item.address is not None for item in talk.items[: talk.least])
-    least, language = least_of(items, turns), talk.language
-    everything = (*items, *place.around)
-    return Planned(everything, talk.notes, least=least, place=place, language=language)
+    return in_scene(ctx, talk, place)
 
 
 def plan_question(ctx: PlannerContext) -> Planned:
@@ -34,9 +31,8 @@ def plan_question(ctx: PlannerContext) -> Planned:
     kinds: list[tuple[str, SoundQuestion]] = [("last", AskOrder("last"))]
     if len(place.front) > SOUNDS_BETWEEN:
         kinds.append(("first", AskOrder("first")))
-    setting = place.scene.scene.made_by.get("setting", "")
-    if setting:
-        kinds.append(("where", AskPlace(setting)))
+    if place.setting:
+        kinds.append(("where", AskPlace(place.setting)))
     about, question = kinds[int(ctx.rng.integers(len(kinds)))]
     item = ctx.ask(about, question)
     return Planned((*place.front, item, *place.around), {"about": about}, place=place)
@@ -72,6 +68,8 @@ def plan_recall(ctx: PlannerContext) -> Planned:
     probe = probe_of(ctx, dialogue)
     turns = ctx.turns(ended_by(dialogue, probe))
     notes = {"dialogue": dialogue.id, "probe": vars(probe)}
+    talk = Planned(turns, notes, language=dialogue.language)
     place = ctx.place_by_chance()
-    around = place.around if place else behind([ctx.sound(ctx.pools.sounds, "sound")])
-    return Planned((*turns, *around), notes, place=place, language=dialogue.language)
+    if place is not None:
+        return in_scene(ctx, talk, place)
+    return replace(talk, items=(*turns, *behind([ctx.sound(ctx.pools.sounds, "sound")])))

@@ -8,6 +8,7 @@ from data_build.labelling.descriptions import noun
 from data_build.labelling.sounds import alike, sound_class, sound_name
 from data_build.plans import Chat, Item, KeepQuiet, WatchFor
 from data_build.tasks.context import Planned, PlannerContext, sound_item
+from data_build.tasks.in_scene import in_scene
 
 _GUEST = "guest"  # somebody else who speaks to the assistant
 
@@ -68,7 +69,9 @@ def plan_hold(ctx: PlannerContext) -> Planned:
             meanwhile = ()  # the split has one voice only
     items = (quiet, unanswered, *meanwhile, ctx.request("go_on", Chat()), answered)
     notes = {"dialogues": [first.id, second.id], "everybody": everybody}
-    return Planned(items, notes, language=first.language)
+    planned = Planned(items, notes, language=first.language)
+    place = ctx.place_by_chance()
+    return planned if place is None else in_scene(ctx, planned, place, asked=False)
 
 
 def plan_carry_out(ctx: PlannerContext) -> Planned:
@@ -84,4 +87,7 @@ def plan_carry_out(ctx: PlannerContext) -> Planned:
         if clip.speaker != first.clip.speaker:
             talk.append(Item(clip, "somebody else"))
     items = (first, *ctx.scattered(more, talk))
-    return Planned(items, {"dialogue": dialogue.id}, least=1, language=dialogue.language)
+    notes = {"dialogue": dialogue.id}
+    planned = Planned(items, notes, least=1, language=dialogue.language)
+    place = ctx.place_by_chance()
+    return planned if place is None else in_scene(ctx, planned, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from data_build.drops import Drop, Dropped
 from data_build.plans import Item, Transcribe
@@ -15,7 +16,7 @@ _MOST_UTTERANCES = 12
 
 def plan_words(ctx: PlannerContext) -> Planned:
     """Every word is due when it ends; words that end in one chunk are one partial transcript."""
-    return _word_by_word(ctx, [])
+    return _word_by_word(ctx)
 
 
 def plan_utterances(ctx: PlannerContext) -> Planned:
@@ -26,8 +27,11 @@ def plan_utterances(ctx: PlannerContext) -> Planned:
 
 
 def plan_words_in_noise(ctx: PlannerContext) -> Planned:
-    """Partial transcripts of speech with one to three other sounds behind it."""
-    return _word_by_word(ctx, behind(ctx.others()))
+    """Partial transcripts of speech with other sounds behind it, or among the sounds of a place."""
+    place = ctx.place_by_chance()
+    if place is None:
+        return _word_by_word(ctx, behind(ctx.others()))
+    return replace(_word_by_word(ctx, place.around, place.front), place=place)
 
 
 def plan_speakers(ctx: PlannerContext) -> Planned:
@@ -57,11 +61,15 @@ def timed_by(clips: Sequence[Clip]) -> str:
     return "+".join(sorted({clip.words_by or "source" for clip in clips}))
 
 
-def _word_by_word(ctx: PlannerContext, beside: Sequence[Item]) -> Planned:
+def _word_by_word(
+    ctx: PlannerContext, beside: Sequence[Item] = (), between: Sequence[Item] = ()
+) -> Planned:
     clips = [ctx.resources.timed(clip) for clip in _utterances(ctx)]
-    items = [*(Item(clip, SPEECH) for clip in clips), *beside]
+    front = ctx.scattered([Item(clip, SPEECH) for clip in clips], between)
+    least = next(n for n, item in enumerate(front, 1) if item.what == SPEECH)
     notes = {"word_times": timed_by(clips)}
-    return ctx.instructed("transcribe_word", Transcribe("word"), items, notes, least=1)
+    items = (*front, *beside)
+    return ctx.instructed("transcribe_word", Transcribe("word"), items, notes, least=least)
 
 
 def _utterances(ctx: PlannerContext) -> list[Clip]:
