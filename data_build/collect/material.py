@@ -22,7 +22,8 @@ from data_build.collect.kept_texts import kept_texts
 from data_build.collect.text_rules import SUFFIX
 from data_build.collect.traits import IN_A_PLACE, in_a_place, traits_of
 from data_build.drops import Drop
-from data_build.labelling.policy import Policy, judged
+from data_build.labelling.judging import judged
+from data_build.labelling.policy import Policy
 from data_build.labelling.sounds import alike, sound_class
 from data_build.randomness import digest
 from data_build.recipe import BuildRecipe

@@ -13,73 +13,21 @@ scream at play. So is a clip whose labels nobody has judged.
 
 from __future__ import annotations
 
-import csv
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
 
-from data_build.drops import Drop, Dropped, unanswered
+from data_build.drops import Drop, Dropped
+from data_build.labelling.policy_table import Row, built_in_rows, read_rows
 from data_build.records import Clip, Judgement, PlannedReply, Verdict
 from data_build.scenes.ontology import SoundClass, ontology
-from data_build.wording.grammar import GrammarFault, literal, parse
-from data_build.wording.wording import english_name
-from soundflow.endpoints.chat import Answer, ChatClient, ChatRequest
-from soundflow.endpoints.http_calls import CallFailure
-from soundflow.endpoints.prompts import read_prompt
-from soundflow.errors import UserError
-from soundflow.protocol.tokens import EMOTIONS
 
 STEP = "silence_policy"
-CATEGORIES = ("distress", "hazard", "damage", "safety")
-TABLE = Path(__file__).parent / "interventions.tsv"
-_COLUMNS = ("class", "verdict", "category", "emotion", "words", "reason")
 # Among these an alarming sound is most likely played, filmed or fun.
 HARMLESS_COMPANY = (
     "Music", "Sound reproduction", "Laughter", "Cheering", "Applause", "Children playing",
     "Fireworks",
 )  # fmt: skip
-
-
-Report = Callable[[Drop], None]
-PROMPT = Path(__file__).parent / "prompts" / "intervention.v3.md"
-
-_SENTENCE = {"type": "string", "minLength": 1, "maxLength": 160}
-
-
-def _schema(languages: Sequence[str]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {
-            "verdict": {"enum": ["respond", "borderline", "silent"]},
-            "reason": {"type": "string", "maxLength": 300},
-            "category": {"enum": list(CATEGORIES)},
-            "replies": {
-                "type": "object",
-                "properties": dict.fromkeys(languages, _SENTENCE),
-                "required": list(languages),
-            },
-            "emotion": {"enum": list(EMOTIONS)},
-        },
-        "required": ["verdict", "reason"],
-        "if": {"properties": {"verdict": {"const": "respond"}}},
-        "then": {"required": ["category", "replies", "emotion"]},
-    }
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the policy: a verdict and, where it is "respond", the reply.
-
-    The text of the reply is a line of the grammar (`data_build.wording`).
-    """
-
-    verdict: Verdict
-    category: str = ""
-    reply: PlannedReply | None = None
-    by: str = "rules"
 
 
 @dataclass(frozen=True)
@@ -172,9 +120,9 @@ def policy(cues: Iterable[CuedSound] = (), file: str | None = None) -> Policy:
     Raises:
         UserError: if the file is missing or a row of it is wrong.
     """
-    rows = dict(_built_in())
+    rows = dict(built_in_rows())
     if file is not None:
-        rows |= _read(Path(file), own=True)
+        rows |= read_rows(Path(file), own=True)
     cued: dict[str, list[PlannedReply | None]] = {}
     replies = {cue.name: cue.reply for cue in cues}
     for cue in cues:
@@ -191,87 +139,6 @@ def policy(cues: Iterable[CuedSound] = (), file: str | None = None) -> Policy:
             category = rows[name].category if name in rows else ""
             rows[name] = Row("respond", category, reply, by="cues")
     return Policy(rows, replies)
-
-
-def judged(
-    clips: Iterable[Clip],
-    rules: Policy,
-    client: ChatClient | None,
-    report: Report,
-    languages: Sequence[str],
-) -> Iterator[Clip]:
-    """The clips with their judgements; undecided ones are left out.
-
-    Args:
-        client: the chat model that judges; None: the rules do. A cue of the recipe needs neither.
-        report: gets a drop for every clip that is left out.
-        languages: in which streams may be; the model writes a reply in each.
-    """
-    clips = list(clips)
-    if client is not None:
-        cued = [clip for clip in clips if rules.cued(clip)]
-        others = [clip for clip in clips if not rules.cued(clip)]
-        for clip, judgement in model_judgements(others, client, report, languages):
-            yield replace(clip, judgement=judgement)
-        clips = cued
-    for clip in clips:
-        try:
-            yield replace(clip, judgement=rules.judge(clip))
-        except Dropped as dropped:
-            report(dropped.drop)
-
-
-def model_judgements(
-    clips: Iterable[Clip], client: ChatClient, report: Report, languages: Sequence[str]
-) -> Iterator[tuple[Clip, Judgement]]:
-    """Every clip with the model's judgement, in order; many requests run at once.
-
-    Speech, and clips without label and caption, are dropped without asking.
-
-    Args:
-        report: gets a drop for every clip that is left out.
-        languages: of the replies; the first is that of most streams.
-    """
-    waiting: deque[Clip] = deque()
-
-    def requests() -> Iterator[ChatRequest]:
-        for clip in clips:
-            if clip.kind == "speech":
-                report(Drop(STEP, clip.id, "the policy does not cover speech", "choice"))
-            elif not clip.labels and not clip.caption:
-                report(Drop(STEP, clip.id, "neither label nor caption", "choice"))
-            else:
-                waiting.append(clip)
-                yield _request(clip, languages)
-
-    for answer in client.map_json(requests()):
-        clip = waiting.popleft()
-        if isinstance(answer, CallFailure):
-            report(unanswered(answer, STEP, clip.id))
-        elif answer["verdict"] == "borderline":
-            # The model's reasons are all different; together they are one.
-            report(Drop(STEP, f"{clip.id}: {answer['reason']}", "borderline", "choice"))
-        else:
-            yield clip, _judgement(answer, languages)
-
-
-def _request(clip: Clip, languages: Sequence[str]) -> ChatRequest:
-    variables = {
-        "labels": clip.labels,
-        "caption": clip.caption,
-        "duration_s": clip.duration_s,
-        "languages": {code: english_name(code) for code in languages},
-    }
-    return ChatRequest(read_prompt(PROMPT), variables, _schema(languages))
-
-
-def _judgement(answer: Answer, languages: Sequence[str]) -> Judgement:
-    stamp = read_prompt(PROMPT).stamp()
-    if answer["verdict"] == "silent":
-        return Judgement(evidence=(answer["reason"],), made_by=stamp)
-    texts = {code: literal(answer["replies"][code].strip()) for code in languages}
-    reply = PlannedReply(texts[languages[0]], answer["emotion"])
-    return Judgement(reply, answer["category"], (answer["reason"],), stamp, texts)
 
 
 def _undecided(clip: Clip, reason: str) -> Dropped:
@@ -292,57 +159,3 @@ def _known(clip: Clip) -> list[SoundClass]:
 
 def _harmless(sound: SoundClass) -> bool:
     return not set(sound.lineage).isdisjoint(HARMLESS_COMPANY)
-
-
-@lru_cache(maxsize=1)
-def _built_in() -> dict[str, Row]:
-    return _read(TABLE, own=False)
-
-
-def _read(path: Path, *, own: bool) -> dict[str, Row]:
-    """The rows of a table; one of the user's ``own`` may name labels that are no classes."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"policy: {path}: cannot be read ({error})", "name a TSV file") from error
-    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
-    table: dict[str, Row] = {}
-    for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
-        fault = _fault(row)
-        sound = ontology().find(row["class"]) if not fault else None
-        name = sound.name if sound else row["class"]
-        if not fault and sound is None and not own:
-            fault = "is no class"
-        if not fault and name in table:
-            fault = "is given twice"
-        if fault:
-            columns = " ".join(_COLUMNS)
-            raise UserError(
-                f"policy: {path}: {row.get('class')!r} {fault}",
-                f"the columns, between tabs, are: {columns}; see {TABLE}",
-            )
-        respond = row["verdict"] == "respond"
-        table[name] = Row(
-            row["verdict"],  # type: ignore[arg-type]
-            row["category"] if respond else "",
-            PlannedReply(row["words"], row["emotion"]) if respond else None,
-            path.name if own else "rules",
-        )
-    return table
-
-
-def _fault(row: Mapping[str, str | None]) -> str | None:
-    if any(not isinstance(row.get(column), str) for column in _COLUMNS[:-1]):
-        return f"lacks one of its {len(_COLUMNS) - 1} columns"
-    if row["verdict"] not in get_args(Verdict):
-        return f"has the verdict {row['verdict']!r}, not one of {', '.join(get_args(Verdict))}"
-    if (row["category"] in CATEGORIES) != (row["verdict"] == "respond"):
-        return f"has the category {row['category']!r}; it takes {', '.join(CATEGORIES)}, or -"
-    if row["verdict"] == "respond":
-        if row["emotion"] not in EMOTIONS or (row["words"] or "-") == "-":
-            return "responds: it needs an emotion and words"
-        try:
-            parse(row["words"] or "")
-        except GrammarFault as fault:
-            return f"has words that are not of the grammar of data_build/wording: {fault}"
-    return None

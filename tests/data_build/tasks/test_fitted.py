@@ -8,7 +8,7 @@ import pytest
 
 from data_build.drops import Dropped
 from data_build.records import Clip, Origin, Recorded, Word
-from data_build.tasks.context import fitted
+from data_build.tasks.fitted import fitted
 
 WORDS = tuple(Word(f"w{i}", i + 0.1, i + 0.9) for i in range(40))
 LONG = Clip(
