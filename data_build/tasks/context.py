@@ -167,6 +167,12 @@ class PlannerContext:
         Raises:
             Dropped: if none does; ``what`` names it.
         """
+        found = self._found(pool, fits)
+        if found is None:
+            raise Dropped(Drop(STEP, what, f"there is no {what} in this split", "choice"))
+        return found
+
+    def _found(self, pool: Sequence[T], fits: Callable[[T], bool]) -> T | None:
         if len(pool):
             for _ in range(_TRIES):
                 item = pool[int(self.rng.integers(len(pool)))]
@@ -177,7 +183,22 @@ class PlannerContext:
                 item = pool[(start + step) % len(pool)]
                 if fits(item):
                     return item
-        raise Dropped(Drop(STEP, what, f"there is no {what} in this split", "choice"))
+        return None
+
+    def different(
+        self, pool: Sequence[Clip], fits: Callable[[Clip], bool], count: int, first: Clip
+    ) -> list[Clip]:
+        """Up to ``count`` clips that fit, whose texts differ from that of ``first`` and from each
+        other; fewer where no more are found."""
+        clips: list[Clip] = []
+        said = {first.text}
+        while len(clips) < count:
+            found = self._found(pool, lambda clip: fits(clip) and clip.text not in said)
+            if found is None:
+                break
+            clips.append(found)
+            said.add(found.text)
+        return clips
 
     def cue(self, cue: Cue) -> Item:
         """Any take of ``cue``; what is said of a cue, the user says.

@@ -76,8 +76,8 @@ def _utterances(ctx: PlannerContext) -> list[Clip]:
     """Utterances to be written down; those that are texts are spoken by one voice."""
     count = ctx.how_many(ctx.config.transcription.utterances)
     first = ctx.any_of(ctx.pools.speech, "speech")
-    others = [_another(ctx, first) for _ in range(count - 1)]
-    return [ctx.spoken(clip, "speaker") for clip in (first, *others)]
+    more = ctx.different(ctx.pools.speech, lambda c: c.language == first.language, count - 1, first)
+    return [ctx.spoken(clip, "speaker") for clip in (first, *more)]
 
 
 def _another(ctx: PlannerContext, first: Clip) -> Clip:

@@ -68,18 +68,18 @@ def _into(ctx: PlannerContext, clip: Clip) -> dict[str, str | Words]:
     return {"language": ctx.words.language_name(clip.translation_language)}
 
 
-def _foreign(ctx: PlannerContext, into: str | None = None) -> Clip:
-    """Any speech with a translation (``into`` one language)."""
-    clip = ctx.pick(
-        ctx.pools.translated,
-        lambda c: into is None or c.translation_language == into,
-        "speech with a translation",
-    )
-    return ctx.spoken(clip, _SPEAKER)
+def _foreign(ctx: PlannerContext) -> Clip:
+    """Any speech with a translation."""
+    return ctx.spoken(ctx.any_of(ctx.pools.translated, "speech with a translation"), _SPEAKER)
 
 
 def _utterances(ctx: PlannerContext) -> list[Clip]:
     """Utterances that are translated into one language, which the instruction names."""
-    first = _foreign(ctx)
-    count = ctx.how_many(ctx.config.translation.utterances) - 1
-    return [first, *(_foreign(ctx, first.translation_language) for _ in range(count))]
+    first = ctx.any_of(ctx.pools.translated, "speech with a translation")
+    more = ctx.different(
+        ctx.pools.translated,
+        lambda c: c.translation_language == first.translation_language,
+        ctx.how_many(ctx.config.translation.utterances) - 1,
+        first,
+    )
+    return [ctx.spoken(clip, _SPEAKER) for clip in (first, *more)]

@@ -312,3 +312,12 @@ def test_what_a_split_does_not_have_drops_the_plan() -> None:
     for task in ("stay_silent", "count_sounds", "transcribe_words"):
         with pytest.raises(Dropped, match="there is no"):
             planned(task, 0, pools=empty)
+
+
+def test_no_utterance_comes_twice_in_a_stream() -> None:
+    """There are two texts: a stream of three utterances has to do with two."""
+    three = replace(CONFIG, transcription=TranscriptionConfig(utterances=(3, 3)))
+    for number in range(20):
+        plan = planned("transcribe_words", number, config=three)
+        said = [item.clip.text for item in plan.items if item.what == "speech"]
+        assert sorted(said) == ["good day", "turn on"]
