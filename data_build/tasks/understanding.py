@@ -65,7 +65,8 @@ def plan_count(ctx: PlannerContext) -> Planned:
     counted = [_countable(ctx, None)]
     kind = sound_class(counted[0])
     times = ctx.how_many(ctx.config.sounds.counted)
-    counted += [_countable(ctx, kind) for _ in range(times - 1)]
+    while len(counted) < times:
+        counted.append(_countable(ctx, kind, counted))
     asked = ctx.ask("count", AskCount(kind), s=noun(counted[0], ctx.words))
     place = ctx.place_by_chance(counted[0])
     if place is not None:
@@ -95,18 +96,25 @@ def question_about(clip: Clip, words: StreamWords) -> tuple[str, str]:
     return question, identified(clip, words, question).text
 
 
-def _countable(ctx: PlannerContext, kind: str | None) -> Clip:
+def _countable(ctx: PlannerContext, kind: str | None, others: Sequence[Clip] = ()) -> Clip:
     """A sound of that kind (None: any) in which it can be told how many there are.
+
+    It is one of the ``others`` only where no more are found.
 
     Raises:
         Dropped: if none is found among a few.
     """
+    known = {clip.id for clip in others}
     for _ in range(_TRIES):
         clip = ctx.pick(
             ctx.pools.sounds, lambda c: kind is None or sound_class(c) == kind, "sound to count"
         )
+        if clip.id in known:
+            continue
         if how_many(clip, count_onsets(ctx.resources.prepare(clip).samples)) is not None:
             return clip
+    if others:
+        return others[int(ctx.rng.integers(len(others)))]
     raise Dropped(Drop(STEP, kind or "any", "no sound of a kind that can be counted", "choice"))
 
 
