@@ -33,7 +33,6 @@ from inference.evaluate.systems.realtime import RealtimeSystem
 from inference.evaluate.systems.thresholds import decode_at, outcome_at
 from inference.evaluate.task import Item, Submits, Summary, Task
 from soundflow.atomic import write_text
-from soundflow.config.record import to_plain
 
 SCORED_AT_ONCE = 16
 
@@ -63,7 +62,7 @@ class Work:
         return self._store(name, [content, *self.settings])
 
     def of_system(self, system: RealtimeSystem, name: str, content: str) -> OutcomeStore:
-        return self._store(f"{name}.{system.name}", [content, to_plain(system.config)])
+        return self._store(f"{name}.{system.name}", [content, system.config.decisive()])
 
     def _store(self, name: str, settings: Sequence[Any]) -> OutcomeStore:
         key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
@@ -76,8 +75,9 @@ class Work:
         stage = f"{system.name} on {name}"
         store = self.of_system(system, name, content)
         found = answers(
-            system, items, store, self.part, lambda done, total: self.tell(stage, done, total)
-        )
+            system, items, store, self.part,
+            lambda done, total: self.tell(stage, done, total), system.config.asked_again,
+        )  # fmt: skip
         if found is not None:
             self.notes.append(f"{stage}: {system.clock(found)}")
         return found

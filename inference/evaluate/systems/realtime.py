@@ -11,7 +11,8 @@ less one round trip of the network, measured by pings before the audio begins. T
 the other side is part of it, as it is for whoever talks to it.
 
 An item that cannot be finished (the connection drops, the server reports an error or takes too
-long) is one outcome with that failure and the replies up to then.
+long) is one outcome with that failure and the replies up to then. An offline exchange is asked for
+by `response.create`, when all of its audio has been sent.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from urllib.parse import urlencode, urlsplit
 
 import pydantic.dataclasses
 from annotated_types import Interval
+from pydantic import NonNegativeInt
 
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.systems.realtime_call import Call, converse, reach
 from inference.evaluate.task import Item
+from soundflow.config.record import to_plain
 from soundflow.config.settings import SETTINGS, Few, PositiveSeconds
 from soundflow.errors import UserError, not_installed
 from soundflow.protocol.timebase import TimeBase
@@ -50,6 +53,8 @@ class RealtimeConfig:
         pace: of a microphone. Others are for servers of one's own that take audio faster; times are
             then not those of a user.
         at_once: conversations side by side.
+        asked_again: how often an item that failed is asked once more, each time that the evaluation
+            is run again.
         settle_s: how long after the audio a reply may still begin.
         timeout_s: how long after the audio the last reply may end; also for connecting.
     """
@@ -62,6 +67,7 @@ class RealtimeConfig:
     packet_s: Annotated[float, Interval(gt=0, le=1)] = 0.1
     pace: Annotated[float, Interval(gt=0, le=100)] = 1.0
     at_once: Few = 4
+    asked_again: NonNegativeInt = 1
     settle_s: PositiveSeconds = 2.0
     timeout_s: PositiveSeconds = 30.0
 
@@ -71,6 +77,11 @@ class RealtimeConfig:
             raise ValueError("url holds no credentials; api_key_env names the variable that does")
         if url.scheme not in ("ws", "wss") or not url.hostname or url.port == 0:
             raise ValueError(f"url must be ws(s)://host[:port]/path, got {self.url!r}")
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides about the outcomes."""
+        plain = to_plain(self)
+        return {k: v for k, v in plain.items() if k not in ("at_once", "asked_again")}
 
 
 @dataclass(frozen=True)

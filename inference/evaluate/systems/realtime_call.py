@@ -1,4 +1,10 @@
-"""One conversation with an endpoint of the OpenAI Realtime protocol."""
+"""One conversation with an endpoint of the OpenAI Realtime protocol.
+
+::
+
+    a stream            audio ──▶ settle        replies come when the server decides to speak
+    an offline exchange audio ──▶ commit, response.create ──▶ the one reply that was asked for
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,8 @@ import base64
 import json
 import threading
 import time as clock
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -16,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.evaluate.outcome import Failure, Outcome, Piece, TimedReply
-from inference.evaluate.task import Item
+from inference.evaluate.task import Exchange, Item
 from inference.packets import PCM16_SCALE, resampled
 from inference.sources.recordings import Recording
 from soundflow.errors import UserError
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection, connect
 
 PINGS = 5
+POLL_S = 0.02
 # Text of a reply; the second is what a server with a voice says aloud.
 _DELTAS = ("response.output_text.delta", "response.output_audio_transcript.delta")
 
@@ -63,10 +71,12 @@ class Received:
     Attributes:
         round_trip_s: of the network; None before it was measured.
         in_progress: ids of responses that have begun and not ended.
+        ended: how many have.
     """
 
     round_trip_s: float | None = None
     in_progress: set[str] = field(default_factory=set)
+    ended: int = 0
     _pieces: dict[str, list[Piece]] = field(default_factory=dict)
 
     def take(self, event: Mapping[str, Any], at_samples: int) -> None:
@@ -86,6 +96,7 @@ class Received:
         elif kind == "response.done":
             response = event["response"]
             self.in_progress.discard(str(response["id"]))
+            self.ended += 1
             if response.get("status") == "failed":
                 raise ServerError(_said((response.get("status_details") or {}).get("error")))
 
@@ -103,7 +114,7 @@ def reach(call: Call) -> str | None:
     """Opens a session and closes it; why it could not be opened, or None."""
 
     async def run() -> None:
-        async with asyncio.timeout(call.timeout_s), _connected(call) as socket:
+        async with _within(call.timeout_s, "no session was opened"), _connected(call) as socket:
             await _await_event(socket, "session.created")
 
     failure = _failure_of(run)
@@ -118,16 +129,21 @@ def converse(call: Call, item: Item[Any]) -> Outcome:
     except UserError as error:
         return received.outcome(Failure("unreadable audio", error.message))
 
+    has_audio = item.exchange is None or item.exchange.has_audio
+    n_samples = item.n_samples if has_audio else 0
+
     async def run() -> None:
-        lasts_s = call.time.seconds(item.n_samples) / call.pace
-        async with asyncio.timeout(2 * call.timeout_s + lasts_s), _connected(call) as socket:
-            await _await_event(socket, "session.created")
-            asked = item.exchange.question if item.exchange is not None else None
-            await socket.send(json.dumps(_settings(call, asked or recording.system)))
-            await _await_event(socket, "session.updated")
-            received.round_trip_s = await _round_trip_s(socket)
-            packets = _packets(call, recording, item.n_samples)
-            await _talk(call, socket, packets, received)
+        async with AsyncExitStack() as stack:
+            async with _within(call.timeout_s, "no session was opened"):
+                socket = await stack.enter_async_context(_connected(call))
+                await _await_event(socket, "session.created")
+                system = item.system if recording.system is None else recording.system
+                await socket.send(json.dumps(_settings(call, system, item.exchange)))
+                await _await_event(socket, "session.updated")
+                received.round_trip_s = await _round_trip_s(socket)
+            packets = _packets(call, recording, n_samples)
+            lasts_s = call.time.seconds(n_samples) / call.pace
+            await _talk(call, socket, packets, lasts_s, received, asked=item.exchange is not None)
 
     return received.outcome(_failure_of(run))
 
@@ -140,7 +156,7 @@ def _failure_of(run: Callable[[], Coroutine[Any, Any, None]]) -> Failure | None:
     except ServerError as error:
         return Failure("error event", str(error))
     except TimeoutError as error:
-        return Failure("time-out", str(error) or "the server took too long")
+        return Failure("time-out", str(error))
     except ConnectionClosed as error:
         return Failure("dropped connection", str(error))
     except (OSError, WebSocketException) as error:
@@ -148,6 +164,16 @@ def _failure_of(run: Callable[[], Coroutine[Any, Any, None]]) -> Failure | None:
     except UserError as error:
         return Failure("unreadable audio", error.message)
     return None
+
+
+@asynccontextmanager
+async def _within(seconds: float, what: str) -> AsyncIterator[None]:
+    """Raises TimeoutError that says what did not happen."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise TimeoutError(f"{what} within {seconds:g} s") from error
 
 
 def _connected(call: Call) -> connect:
@@ -159,14 +185,21 @@ def _connected(call: Call) -> connect:
     )  # fmt: skip
 
 
-def _settings(call: Call, instruction: str | None) -> dict[str, Any]:
+def _settings(call: Call, system: str | None, exchange: Exchange | None) -> dict[str, Any]:
+    """`session.update`. A question in text is part of the instructions, which every server reads;
+    not every one takes items of text.
+    """
     session = dict(call.session)
     audio = dict(session.pop("audio", {}))
     given = dict(audio.pop("input", {}))
     given["format"] = {"type": "audio/pcm", "rate": call.rate_hz}
+    if exchange is not None:  # it speaks when it is asked to, and not before
+        given["turn_detection"] = None
     fixed: dict[str, Any] = {"type": "realtime", "output_modalities": ["text"]}
-    if instruction is not None:
-        fixed["instructions"] = instruction
+    question = None if exchange is None else exchange.question
+    instructions = [text for text in (system, question) if text]
+    if instructions:
+        fixed["instructions"] = "\n\n".join(instructions)
     whole = {**session, **fixed, "audio": {**audio, "input": given}}
     return {"type": "session.update", "session": whole}
 
@@ -177,7 +210,13 @@ async def _round_trip_s(socket: ClientConnection) -> float:
 
 
 async def _talk(
-    call: Call, socket: ClientConnection, packets: Iterator[Float32], received: Received
+    call: Call,
+    socket: ClientConnection,
+    packets: Iterator[Float32],
+    lasts_s: float,
+    received: Received,
+    *,
+    asked: bool,
 ) -> None:
     """Sends at the given pace and listens, until everything is said."""
     began = clock.monotonic()
@@ -192,15 +231,23 @@ async def _talk(
             except (KeyError, TypeError, AttributeError) as error:
                 raise ServerError(f"{event.get('type')} is not as in the protocol") from error
 
+    async def send() -> None:
+        async with _within(lasts_s + call.timeout_s, "the audio was not taken"):
+            n_packets = await _send(call, socket, packets, began)
+            if asked and not call.stopped.is_set():
+                if n_packets:
+                    await socket.send(json.dumps({"type": "input_audio_buffer.commit"}))
+                await socket.send(json.dumps({"type": "response.create"}))
+
     listening = asyncio.create_task(listen())
-    sending = asyncio.create_task(_send(call, socket, packets, began))
+    sending = asyncio.create_task(send())
     try:
         # Whoever fails first says why; what the server said is better than that it has gone.
         await asyncio.wait([listening, sending], return_when=asyncio.FIRST_COMPLETED)
         if listening.done():
             listening.result()
         sending.result()
-        await _settled(call, listening, received)
+        await (_answered if asked else _settled)(call, listening, received)
     finally:
         listening.cancel()
         sending.cancel()
@@ -209,31 +256,49 @@ async def _talk(
 
 async def _send(
     call: Call, socket: ClientConnection, packets: Iterator[Float32], began: float
-) -> None:
-    """Every packet when its last sample would have been recorded."""
-    sent = 0
+) -> int:
+    """Every packet when its last sample would have been recorded; how many they were."""
+    sent = n_packets = 0
     for packet in packets:
         if call.stopped.is_set():
-            return
+            break
         sent += len(packet)
+        n_packets += 1
         due_s = began + sent / call.rate_hz / call.pace - clock.monotonic()
         await asyncio.sleep(max(0.0, due_s))
         pcm = np.clip(np.rint(packet * PCM16_SCALE), -32768, 32767).astype("<i2")
         audio = base64.b64encode(pcm.tobytes()).decode()
         await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
+    return n_packets
 
 
 async def _settled(call: Call, listening: asyncio.Task[None], received: Received) -> None:
     """Returns when no reply is in progress, `Call.settle_s` after the audio or later."""
     ends = clock.monotonic() + call.timeout_s
     while True:
-        done, _ = await asyncio.wait([listening], timeout=call.settle_s)
-        if done:
-            listening.result()
+        await _listen_on(listening, call.settle_s)
         if call.stopped.is_set() or not received.in_progress:
             return
         if clock.monotonic() >= ends:
             raise TimeoutError(f"a reply did not end within {call.timeout_s:g} s of the audio")
+
+
+async def _answered(call: Call, listening: asyncio.Task[None], received: Received) -> None:
+    """Returns when the reply that was asked for has ended."""
+    ends = clock.monotonic() + call.timeout_s
+    while not received.ended or received.in_progress:
+        if call.stopped.is_set():
+            return
+        if clock.monotonic() >= ends:
+            what = "the reply did not end" if received.in_progress else "no reply began"
+            raise TimeoutError(f"{what} within {call.timeout_s:g} s of being asked for")
+        await _listen_on(listening, POLL_S)
+
+
+async def _listen_on(listening: asyncio.Task[None], seconds: float) -> None:
+    done, _ = await asyncio.wait([listening], timeout=seconds)
+    if done:
+        listening.result()
 
 
 def _packets(call: Call, recording: Recording, n_samples: int) -> Iterator[Float32]:

@@ -18,12 +18,15 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.benchmarks.librispeech import LibriSpeechConfig
+from inference.evaluate.outcome import Failure, Outcome
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.run import evaluate
+from inference.evaluate.store import OutcomeStore, Part
 from inference.evaluate.suite import BenchmarksConfig
+from inference.evaluate.systems.answers import answers
 from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.realtime import RealtimeConfig, RealtimeSystem
-from inference.evaluate.task import Item
+from inference.evaluate.task import Exchange, Item
 from inference.evaluate.timing.config import TimingConfig
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
@@ -74,6 +77,74 @@ def test_our_own_server_says_what_the_model_says(url: str, items: list[Item[None
     assert "audio sent 8 times as fast" in system.clock(list(found.values()))
 
 
+def test_an_offline_question_is_asked_for_and_gets_one_reply(
+    url: str, items: list[Item[None]]
+) -> None:
+    spoken = replace(items[0], exchange=Exchange("What is it?"))
+    written = replace(items[1], exchange=Exchange("Who are you?", has_audio=False))
+    system = RealtimeSystem("ours", replace(FAST, url=url), TIME)
+    found = dict(system.run([spoken, written]))
+    for outcome in found.values():
+        assert outcome.failure is None
+        (reply,) = outcome.replies  # by itself it would have spoken after every chunk
+        assert reply.text
+    assert found[spoken.id].replies[0].at_samples >= spoken.n_samples, "after the whole question"
+
+
+def test_what_is_sent_of_an_offline_question(items: list[Item[None]]) -> None:
+    sent: list[str] = []
+
+    async def note(socket: ServerConnection, message: str) -> None:
+        sent.append(message["type"])
+        if message["type"] == "session.update":
+            session = message["session"]
+            assert session["instructions"] == "Say it.\n\nWhat is it?"
+            assert session["audio"]["input"]["turn_detection"] is None
+        if message["type"] == "response.create":
+            await say(socket, *REPLY, {"type": "response.done", "response": {"id": "r"}})
+
+    item = replace(items[0], exchange=Exchange("What is it?"))
+    session = {"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}
+    with endpoint(note) as url:
+        config = replace(FAST, url=url, session=session, settle_s=0.1)
+        ((_, outcome),) = RealtimeSystem("theirs", config, TIME).run([item])
+    assert outcome.text == "Yes"
+    assert list(dict.fromkeys(sent)) == [
+        "session.update", APPEND, "input_audio_buffer.commit", "response.create",
+    ]  # fmt: skip
+
+
+def test_a_failed_item_is_asked_once_more_when_the_evaluation_runs_again(
+    items: list[Item[None]], tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    kinds = {"n0": "dropped connection", "n1": "unreadable audio", "n2": None}
+
+    class Flaky:
+        name = "flaky"
+
+        def run(self, items: list[Item[None]]) -> Iterator[tuple[str, Outcome]]:
+            for item in items:
+                asked.append(item.id)
+                kind = kinds[item.id]
+                yield item.id, Outcome(failure=Failure(kind, "gone") if kind else None)
+
+    def run() -> list[Outcome] | None:
+        asked.clear()
+        return answers(Flaky(), items, OutcomeStore(tmp_path), Part(), asked_again=1)
+
+    run()
+    assert asked == ["n0", "n1", "n2"]
+    kinds["n0"] = None
+    found = run()
+    assert asked == ["n0"], "the file will not get better by asking"
+    assert [o.failure is None for o in found] == [True, False, True]
+    run()
+    assert asked == []
+    fewer, more = (replace(FAST, url="ws://h/v1", asked_again=n, at_once=n + 1) for n in (1, 2))
+    assert fewer.decisive() == more.decisive(), "or all of it would be asked anew"
+
+
 def test_a_recipe_asks_endpoints_beside_the_model(
     url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -109,7 +180,8 @@ def test_a_recipe_asks_endpoints_beside_the_model(
     assert stored[0].read_bytes() == before
 
 
-Script = Callable[[ServerConnection], Awaitable[None]]
+Script = Callable[[ServerConnection, dict], Awaitable[None]]
+APPEND = "input_audio_buffer.append"
 REPLY = [
     {"type": "response.created", "response": {"id": "r"}},
     {"type": "response.output_text.delta", "response_id": "r", "delta": "Yes"},
@@ -123,10 +195,10 @@ def endpoint(script: Script) -> Iterator[str]:
     async def handle(socket: ServerConnection) -> None:
         await socket.send('{"type": "session.created"}')
         async for message in socket:
-            if json.loads(message)["type"] == "session.update":
+            event = json.loads(message)
+            await script(socket, event)
+            if event["type"] == "session.update":
                 await socket.send('{"type": "session.updated"}')
-            else:
-                await script(socket)
 
     loop, ready, stop, port = asyncio.new_event_loop(), threading.Event(), asyncio.Event(), []
 
@@ -152,28 +224,33 @@ async def say(socket: ServerConnection, *events: dict) -> None:
         await socket.send(json.dumps(event))
 
 
-async def drop(socket: ServerConnection) -> None:
-    await say(socket, *REPLY)
-    await asyncio.sleep(0.05)
-    socket.transport.abort()
+async def drop(socket: ServerConnection, event: dict) -> None:
+    if event["type"] == APPEND:
+        await say(socket, *REPLY)
+        await asyncio.sleep(0.05)
+        socket.transport.abort()
 
 
-async def complain(socket: ServerConnection) -> None:
-    error = {"code": "rate_limit_exceeded", "message": "too much"}
-    await say(socket, *REPLY, {"type": "error", "error": error})
+async def complain(socket: ServerConnection, event: dict) -> None:
+    if event["type"] == APPEND:
+        error = {"code": "rate_limit_exceeded", "message": "too much"}
+        await say(socket, *REPLY, {"type": "error", "error": error})
 
 
-async def never_end(socket: ServerConnection) -> None:
-    await say(socket, *REPLY)
+async def never_end(socket: ServerConnection, event: dict) -> None:
+    if event["type"] == APPEND:
+        await say(socket, *REPLY)
 
 
-async def fail_to_answer(socket: ServerConnection) -> None:
-    failed = {"id": "r", "status": "failed", "status_details": {"error": {"message": "no GPU"}}}
-    await say(socket, *REPLY, {"type": "response.done", "response": failed})
+async def fail_to_answer(socket: ServerConnection, event: dict) -> None:
+    if event["type"] == APPEND:
+        failed = {"id": "r", "status": "failed", "status_details": {"error": {"message": "no GPU"}}}
+        await say(socket, *REPLY, {"type": "response.done", "response": failed})
 
 
-async def babble(socket: ServerConnection) -> None:
-    await say(socket, *REPLY, {"type": "response.done"})
+async def babble(socket: ServerConnection, event: dict) -> None:
+    if event["type"] == APPEND:
+        await say(socket, *REPLY, {"type": "response.done"})
 
 
 @pytest.mark.parametrize(
@@ -199,6 +276,24 @@ def test_each_failure_is_one_named_outcome(
     assert outcome.replies[0].text.startswith("Yes"), "what came before counts"
 
 
+def test_each_time_out_says_what_did_not_happen(items: list[Item[None]]) -> None:
+    async def listen(socket: ServerConnection, event: dict) -> None:
+        pass
+
+    async def keep_waiting(socket: ServerConnection, event: dict) -> None:
+        await asyncio.sleep(1.0)  # before the session is updated
+
+    question = replace(items[0], exchange=Exchange("What is it?", has_audio=False))
+    for script, detail in (
+        (listen, "no reply began within 0.3 s of being asked for"),
+        (keep_waiting, "no session was opened within 0.3 s"),
+    ):
+        with endpoint(script) as url:
+            config = replace(FAST, url=url, timeout_s=0.3)
+            ((_, outcome),) = RealtimeSystem("theirs", config, TIME).run([question])
+        assert outcome.failure == Failure("time-out", detail)
+
+
 def test_unreadable_audio_and_a_missing_key_are_named(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,10 +309,10 @@ def test_unreadable_audio_and_a_missing_key_are_named(
 
 
 def test_all_of_the_audio_is_sent_and_in_time() -> None:
-    heard: list[int] = []
+    heard: list[str] = []
 
-    async def count(socket: ServerConnection) -> None:
-        heard.append(1)
+    async def count(socket: ServerConnection, event: dict) -> None:
+        heard.append(event["type"])
 
     item = audio_item("a", partial(flac, 1.0), None, pause_s=0.5)
     with endpoint(count) as url:
@@ -225,16 +320,16 @@ def test_all_of_the_audio_is_sent_and_in_time() -> None:
         system = RealtimeSystem("theirs", config, TIME)
         ((_, outcome),) = system.run([item])
     assert outcome.failure is None
-    assert len(heard) == 6  # 1.5 s in packets of 0.25 s
+    assert heard == ["session.update"] + 6 * [APPEND]  # 0.25 s each
     assert system.takes_s([item]) == pytest.approx(1.5 / 8 + 0.1)
     assert np.isfinite(outcome.round_trip_s)
 
 
 def test_conversations_end_when_nobody_waits_for_them(items: list[Item[None]]) -> None:
-    heard: list[int] = []
+    heard: list[str] = []
 
-    async def count(socket: ServerConnection) -> None:
-        heard.append(1)
+    async def count(socket: ServerConnection, event: dict) -> None:
+        heard.append(event["type"])
 
     long = audio_item("long", partial(flac, 1.0), None, pause_s=40.0)
     with endpoint(count) as url:
