@@ -81,11 +81,9 @@ def plan_carry_out(ctx: PlannerContext) -> Planned:
     """
     dialogue = ctx.leading(ctx.any_of(ctx.pools.dialogues, "dialogue"))
     first, *more = ctx.turns(dialogue)
-    talk = []
-    for _ in range(ctx.how_many((0, 2))):
-        clip = ctx.spoken(ctx.any_of(ctx.pools.speech, "speech"), "bystander")
-        if clip.speaker != first.clip.speaker:
-            talk.append(Item(clip, "somebody else"))
+    overheard = ctx.different(ctx.pools.speech, lambda _: True, ctx.how_many((0, 2)), first.clip)
+    spoken = [ctx.spoken(clip, "bystander") for clip in overheard]
+    talk = [Item(c, "somebody else") for c in spoken if c.speaker != first.clip.speaker]
     items = (first, *ctx.scattered(more, talk))
     notes = {"dialogue": dialogue.id}
     planned = Planned(items, notes, least=1, language=dialogue.language)

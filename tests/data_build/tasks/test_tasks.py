@@ -135,10 +135,10 @@ def test_replies_follow_their_events_at_once(
 def test_words_are_written_while_they_are_spoken(
     by_task: dict[str, list[StreamSample]], task: str
 ) -> None:
-    timed_by = [r.provenance["notes"]["word_times"] for r in records(by_task, task)]
-    assert any(by.startswith("pocketsphinx-") for by in timed_by)  # those in English
     for record in records(by_task, task):
         heard, written = content(record)
+        by = record.provenance["notes"]["word_times"]
+        assert by.partition("-")[0] in ("pocketsphinx", "even")  # English has an aligner
         if task == "transcribe_words":  # behind the other one there may be an alarm
             assert " ".join(written) == " ".join(i.text for i in heard)
         assert len(written) > len(heard)
@@ -146,7 +146,7 @@ def test_words_are_written_while_they_are_spoken(
         first = heard[0]
         assert first.reply_chunks[0] * 6_400 < first.start_samples + first.n_samples
     if task == "transcribe_in_noise":
-        assert all(items(r, "background") for r in records(by_task, task))
+        assert all(len(items(r)) < len(r.items) for r in records(by_task, task))
 
 
 def test_utterances_are_written_at_their_end(by_task: dict[str, list[StreamSample]]) -> None:
