@@ -49,16 +49,6 @@ class Lockstep:
         self._id = self.executor.open(config, clock(), policy)
         self._closed = False
 
-    @property
-    def memory_ids(self) -> tuple[int, ...]:
-        """The token ids in the memory."""
-        return self.executor.memory(self._id).ids
-
-    @property
-    def memory_positions(self) -> int:
-        """Positions in use; never more than the limit, however long the session."""
-        return self.executor.memory(self._id).length
-
     def push(self, packet: npt.ArrayLike) -> list[SessionEvent]:
         """Takes a packet of mono samples at the stream's rate.
 

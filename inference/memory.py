@@ -99,11 +99,6 @@ class SessionMemory:
         return max(1, (self.limit_positions - self.length) // (self._audio + 1) - 2)
 
     @property
-    def ids(self) -> tuple[int, ...]:
-        """Every token in the memory, a legal layout up to the decision that is pending."""
-        return (*self.prefix, *(i for block in self.blocks for i in block.ids))
-
-    @property
     def remembered_s(self) -> float:
         """Seconds of audio in the memory, past turns apart."""
         return (len(self.blocks) - self._past) * self._time.chunk_s

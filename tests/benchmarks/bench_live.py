@@ -2,15 +2,17 @@
 
     python tests/benchmarks/bench_live.py [PART ...] [--hours 8]
 
-Random weights of the quickstart's size on one core. Costs are CPU time of the worker's thread, so
-that other work on the machine does not count; schedules are simulated with the costs measured.
+Random weights, of the quickstart's size where no other is named, on one core. Costs are CPU time of
+the worker's thread, so that other work on the machine does not count; schedules are simulated with
+the costs measured.
 
     agreement     decisions and tokens of 16 sessions together against each alone
     overhead      a decode step of the engine over transformers' forward and head, batch 1 and 16
     fifo          latency and stalls while replies of 50 to 200 tokens are spoken, against a
                   session that answers every chunk in turn and whose encoder waits for its decoder
+    host          CPU time of a session's chunk and token around a model that is nearly nothing
     sessions      how many keep up with real time in ragged batches, against a loop of single
-                  sessions
+                  sessions, with two sizes of models (about 10 minutes)
     cores         the same on two cores by the clock on the wall: the machine must be quiet
     chunks        cost at 5 min, 1 h and the end of a session over that at 10 s; the worst chunk;
                   memory (8 h take about 7 minutes)
@@ -26,6 +28,7 @@ import torch
 from inference.latency import hardware
 from tests.benchmarks.live.chunks import chunk_costs
 from tests.benchmarks.live.fifo import fifo
+from tests.benchmarks.live.host import host
 from tests.benchmarks.live.sessions import on_one_core, on_two_cores
 from tests.benchmarks.live.steps import agreement, overhead
 from tests.benchmarks.live.table import LIMIT_POSITIONS, head, make_engine
@@ -39,8 +42,9 @@ def main() -> None:
         "agreement": lambda hours: agreement(engine),
         "overhead": lambda hours: overhead(engine),
         "fifo": lambda hours: fifo(smallest_engine(max_positions=LIMIT_POSITIONS)),
-        "sessions": lambda hours: on_one_core(engine),
-        "cores": lambda hours: on_two_cores(engine),
+        "host": lambda hours: host(smallest_engine(max_positions=LIMIT_POSITIONS)),
+        "sessions": lambda hours: on_one_core(),
+        "cores": lambda hours: on_two_cores(),
         "chunks": lambda hours: chunk_costs(engine, hours),
     }
     parser = argparse.ArgumentParser()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from inference.engine import Engine
+from inference.memory import SessionMemory
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol import layout
@@ -42,6 +43,11 @@ def make_engine(seed: int = 0, max_positions: int = 1024) -> Engine:
         threshold=0.5,
         limit_positions=max_positions,
     )
+
+
+def remembered_ids(memory: SessionMemory) -> tuple[int, ...]:
+    """Every token in a memory: a legal layout up to the decision that is pending."""
+    return (*memory.prefix, *memory.as_step().ids)
 
 
 def make_stream(

@@ -30,7 +30,7 @@ from inference.session import SessionConfig, prefix_ids
 from soundflow.audio.frontend import log_mel
 from soundflow.errors import UserError
 from soundflow.protocol import layout
-from tests.inference.engines import make_engine
+from tests.inference.engines import make_engine, remembered_ids
 
 ENGINE = make_engine()
 SHORT = SamplingConfig(temperature=0.0, max_reply_tokens=5)
@@ -143,9 +143,9 @@ def test_memory_is_bounded_however_long_the_session():
     used = []
     for i in range(60):
         session.push(noise(0.4, i))
-        used.append(session.memory_positions)
+        used.append(session.executor.memory(1).length)
     assert max(used) <= 128
-    assert session.memory_positions > len(prefix_ids(small))
+    assert session.executor.memory(1).length > len(prefix_ids(small))
 
 
 def test_same_seed_same_words_other_seed_others():
@@ -206,7 +206,7 @@ def test_profiles_of_two_engines_do_not_disturb_each_other():
         return session, [e.p_response for e in session.push(noise(1.6)) if isinstance(e, Decided)]
 
     first, alone = odds(ours)
-    assert first.memory_positions > 2048
+    assert first.executor.memory(1).length > 2048
     second, rounded = odds(theirs)
     assert rounded != alone
     # Side by side, packet by packet: each goes on as it does alone.
@@ -269,7 +269,7 @@ def test_forced_replies_lay_out_what_training_lays_out():
         table, 10, ENGINE.tokenizer.encode(ENGINE.system), 4, {1: (text, "urgent")}
     ).ids
     # The last decision is taken but not yet fed: nothing has come after it.
-    assert session.memory_ids == whole[:-1]
+    assert remembered_ids(session.executor.memory(1)) == whole[:-1]
     ended = next(e for e in events if isinstance(e, ReplyEnded))
     assert (ended.text, ended.emotion, ended.reason) == ("Light on.", "urgent", "end")
 

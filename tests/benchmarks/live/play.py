@@ -72,15 +72,17 @@ def play(
     timed: Timed,
     chunk_s: float = 0.4,
 ) -> dict[int, list[SessionEvent]]:
-    """Feeds sessions in real time, their chunks evenly spread over the 0.4 s.
+    """Feeds sessions in real time, their chunks evenly spread over the 0.4 s, in any order.
 
     Returns:
         The events of every session, with the simulated clock in ``wall_s``.
     """
     events: dict[int, list[SessionEvent]] = {s: [] for s in sessions}
+    phases = np.random.default_rng(len(sessions)).permutation(len(sessions)) / len(sessions)
     arrivals = deque(
-        sorted((chunk_s * (i + 1 + k / len(sessions)), s, i)
-               for k, s in enumerate(sessions) for i in range(len(audio)))
+        sorted((chunk_s * (i + 1 + phase), s, i)
+               for phase, s in zip(phases.tolist(), sessions, strict=True)
+               for i in range(len(audio)))
     )  # fmt: skip
     now = 0.0
 

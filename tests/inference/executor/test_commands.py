@@ -22,6 +22,7 @@ from inference.policy import ForcedPolicy
 from inference.ragged_forward import ragged_forward
 from inference.session import SessionConfig, prefix_ids
 from soundflow.protocol import layout
+from tests.inference.engines import remembered_ids
 from tests.inference.executor.simulation import CHUNK, ENGINE, GREEDY, LOOK_AHEAD, TABLE, noise
 
 
@@ -45,7 +46,9 @@ def test_an_interruption_leaves_in_the_memory_what_was_heard(later_chunks):
     executor.push(session, audio[-1])
     while executor.tick(0.0).work is not None:
         pass
-    parsed = layout.parse_online(TABLE, 10, [*executor.memory(session).ids, TABLE.keep_silence])
+    parsed = layout.parse_online(
+        TABLE, 10, [*remembered_ids(executor.memory(session)), TABLE.keep_silence]
+    )
     assert parsed.turns[0].text_ids == tuple(words[:2])
     assert parsed.n_chunks == 2 + later_chunks
 
@@ -116,7 +119,7 @@ def test_a_new_instruction_that_runs_out_of_memory_changes_nothing(monkeypatch, 
     expected = finished(undisturbed)
 
     executor, session = speaking()
-    before = executor.memory(session).ids
+    before = remembered_ids(executor.memory(session))
     passes = count(1)
 
     def allocate(*args: object) -> torch.Tensor:
@@ -130,12 +133,12 @@ def test_a_new_instruction_that_runs_out_of_memory_changes_nothing(monkeypatch, 
         patch.setattr(runner, "_forward", partial(allocate, ENGINE.model, runner.pool))
         with pytest.raises(OverloadedError, match="not enough memory to read the new instruction"):
             executor.configure(session, SessionConfig("Say what you hear."))
-    assert executor.memory(session).ids == before
+    assert remembered_ids(executor.memory(session)) == before
     assert runner.pool.free_rows == 0
     assert finished(executor) == expected
     executor.configure(session, SessionConfig("Say what you hear."))
     prefix = prefix_ids(ENGINE, "Say what you hear.")
-    assert executor.memory(session).ids[: len(prefix)] == prefix
+    assert remembered_ids(executor.memory(session))[: len(prefix)] == prefix
     executor.abort(session)
     assert runner.pool.free_rows == 1
 

@@ -14,6 +14,7 @@ from inference.policy import ForcedPolicy
 from inference.sampling import SamplingConfig
 from inference.scheduler import Reanchor
 from inference.session import SessionConfig
+from tests.inference.engines import remembered_ids
 from tests.inference.executor.simulation import ENGINE, GREEDY, TABLE, Simulation, legal, noise
 
 
@@ -27,7 +28,7 @@ def test_a_reply_longer_than_the_memory_keeps_its_audio_and_its_beginning():
         executor.push(session, packet)
         while (tick := executor.tick(0.0)).work is not None:
             events += [e for _, e in tick.events]
-            legal(executor.memory(session).ids)
+            legal(remembered_ids(executor.memory(session)))
     assert [e.text for e in events if isinstance(e, ReplyEnded)] == [
         ENGINE.tokenizer.decode(said[1:-1])
     ]
@@ -73,7 +74,7 @@ def test_an_hour_of_one_session_stays_within_its_memory():
     def push(turn: int) -> None:
         executor.push(session, audio[turn % 50], simulation.now)
         if turn % 50 == 0:
-            legal(executor.memory(session).ids)
+            legal(remembered_ids(executor.memory(session)))
         following = partial(push, turn + 1) if turn < 4499 else partial(executor.close, session)
         simulation.at(0.8 * (turn + 2), following)
 

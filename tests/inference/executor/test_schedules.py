@@ -26,6 +26,7 @@ from inference.sampling import SamplingConfig
 from inference.scheduler import Decode, Encode
 from inference.session import SessionConfig, prefix_ids
 from soundflow.protocol import layout
+from tests.inference.engines import remembered_ids
 from tests.inference.executor.simulation import (
     CHUNK,
     ENGINE,
@@ -118,8 +119,8 @@ def test_whatever_the_schedule(plans, encode_s, decode_s, in_turn):
     def check():
         for session, state in executor._sessions.items():
             memory = executor.memory(session)
-            legal(memory.ids)
-            assert memory.length == len(memory.ids) <= memory.limit_positions
+            legal(remembered_ids(memory))
+            assert memory.length == len(remembered_ids(memory)) <= memory.limit_positions
             assert memory.length == executor.runner.pool.length(state.row)
 
     simulation.check = check
@@ -185,7 +186,7 @@ def test_draining_gives_the_history_and_the_odds_of_one_chunk_at_a_time():
             executor.push(session, packet)
             while (tick := executor.tick(0.0)).work is not None:
                 events += [e for _, e in tick.events]
-        ids.append(executor.memory(session).ids)
+        ids.append(remembered_ids(executor.memory(session)))
         odds.append([e.p_response for e in events])
     prefix = prefix_ids(ENGINE)
     block = layout.listen(TABLE, 10).ids + layout.silence(TABLE).ids
