@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic.dataclasses import dataclass
 
-from data_build.speech.model_folder import require_model_folder
+from data_build.speech.model_folder import model_key, require_model_folder
 from soundflow.config.settings import SETTINGS
 from soundflow.endpoints.http_calls import BadAnswer, Endpoint, EndpointCaller, Form
 from soundflow.errors import UserError
@@ -70,9 +71,10 @@ class TransformersAsr:
         self._device = device
         self._pipeline: Any = None
 
-    @property
+    @cached_property
     def id(self) -> str:
-        return f"transformers-{Path(self._folder).name}"
+        folder = Path(self._folder)
+        return f"transformers-{folder.name}-{model_key(folder)}"
 
     def transcribe(self, samples: Float32, language: str) -> str:
         return self.transcribe_all([samples], language)[0]

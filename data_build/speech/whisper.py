@@ -17,7 +17,7 @@ import importlib.resources
 import math
 import os
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -27,6 +27,7 @@ import numpy as np
 
 from data_build.records import Word
 from data_build.speech.asr import AsrDevice, Float32
+from data_build.speech.model_folder import model_key
 from soundflow.atomic import atomic_write
 from soundflow.errors import UserError, not_installed
 from soundflow.text.normalize import primary_language
@@ -92,10 +93,11 @@ class Whisper:
         self._name = model
         self._device = _device(device)
 
-    @property
+    @cached_property
     def id(self) -> str:
+        name, key = Path(self._name).name, model_key(self._folder)
         where = "" if self._device == "cpu" else f"-{self._device}"
-        return f"whisper-{Path(self._name).name}-ct{version('ctranslate2')}-v{_VERSION}{where}"
+        return f"whisper-{name}-{key}-ct{version('ctranslate2')}-v{_VERSION}{where}"
 
     @property
     def batch_size(self) -> int:

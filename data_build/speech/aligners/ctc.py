@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_build.records import Word
-from data_build.speech.model_folder import require_model_folder
+from data_build.speech.model_folder import model_key, require_model_folder
 from data_build.speech.rewriting.rewriter import RuleRewriter
 from data_build.speech.word_times import Float32, spoken_units
 from soundflow.errors import UserError
@@ -43,9 +44,10 @@ class CtcAligner:
         self._rewriter = RuleRewriter()
         self._loaded: tuple[Any, Any] | None = None
 
-    @property
+    @cached_property
     def id(self) -> str:
-        return f"ctc-{Path(self._folder).name}-v{_VERSION}"
+        folder = Path(self._folder)
+        return f"ctc-{folder.name}-{model_key(folder)}-v{_VERSION}"
 
     def align(self, samples: Float32, text: str, language: str) -> tuple[Word, ...] | None:
         units = spoken_units(text, language)
@@ -145,6 +147,6 @@ def best_path(scores: Log, labels: Ids, blank: int) -> Ids | None:
     path = np.zeros(len(scores), np.int64)
     for frame in reversed(range(len(scores))):
         path[frame] = at
-        at -= steps[frame, at]
+        at -= int(steps[frame, at])
     found = [np.flatnonzero(path == 2 * number + 1) for number in range(len(labels))]
     return np.asarray([(frames[0], frames[-1] + 1) for frames in found])

@@ -38,6 +38,13 @@ def test_too_few_frames_have_no_path() -> None:
     assert best_path(scores, np.asarray([1, 1]), BLANK) is None  # a blank has to lie between
 
 
+def test_long_texts_have_a_path() -> None:
+    labels = np.random.default_rng(0).integers(1, 5, 400)
+    spans = best_path(np.log(np.full((1_000, 5), 1 / 5)), labels, BLANK)
+    assert spans is not None
+    assert (np.diff(spans.ravel()) >= 0).all()
+
+
 def tiny_model(folder: Path) -> str:
     transformers = pytest.importorskip("transformers")
     import torch
