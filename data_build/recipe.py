@@ -22,9 +22,10 @@ from data_build.sources.source import SourceConfig
 from data_build.speech.setup import SpeechConfig
 from data_build.synth.kinds import KINDS, SyntheticConfig
 from data_build.tasks.config import CueConfig, TasksConfig
-from data_build.tasks.table import FORMS, TASKS
+from data_build.tasks.table import FORMS, TASKS, is_conversation, may_warn, rules_of
 from data_build.wording.check import check_line
 from data_build.wording.files import Language
+from data_build.wording.grammar import parse, references
 from data_build.wording.wording import SplitWording, Wording, WordingConfig
 from soundflow.config.record import to_plain
 from soundflow.config.settings import SETTINGS, Count, Fraction, Hours, Seed, SplitName, Workers
@@ -181,15 +182,43 @@ class BuildRecipe:
         """All that may be said beside the texts of the sources.
 
         Raises:
-            UserError: if a wording file cannot be used, or a line of a cue, of the counting or of
-                the policy cannot be said by these rules.
+            UserError: if a wording file cannot be used, a language lacks rules that the tasks use,
+                or a line of a cue, of the counting or of the policy cannot be said by these rules.
         """
         found = self.wording.read()
+        for code, language in found.languages.items():
+            used = self._rules_used(in_any_task=found.weights.get(code, 0.0) > 0)
+            missing = {rule: task for rule, task in used.items() if rule not in language.rules}
+            if missing:
+                rules = ", ".join(f"<{rule}>" for rule in missing)
+                tasks = ", ".join(dict.fromkeys(missing.values()))
+                raise UserError(
+                    f"wording in {code!r} lacks rules that {tasks} need: {rules}",
+                    "add them to a file of that language under wording.files",
+                )
         streams = tuple(found.languages[code] for code in found.weights)
         for where, line, language, kinds in self._lines(found, streams):
             examples = {"s": language.noun("a sound"), "n": language.number(1)}
             check_line(where, line, language.rules, {kind: examples[kind] for kind in kinds})
         return found
+
+    def _rules_used(self, in_any_task: bool) -> dict[str, str]:
+        """The rules that a language needs -> a task that uses each.
+
+        Args:
+            in_any_task: whether streams are in it; else it is spoken in conversations alone, where
+                the material has any.
+        """
+        used, warned = dict[str, str](), ""
+        for split in self.splits.values():
+            tasks = {n: w for n, w in split.tasks.items() if in_any_task or is_conversation(n)}
+            used |= rules_of(tasks, split.offline if in_any_task else {})
+            warned = warned or next((n for n, w in tasks.items() if w > 0 and may_warn(n)), "")
+        if warned:
+            replies = (row.reply for row in policy().rows.values() if row.reply is not None)
+            lines = (reference for r in replies for reference in references(parse(r.text)))
+            used |= {str(reference)[1:-1]: warned for reference in lines}
+        return used
 
     def _lines(
         self, found: Wording, streams: tuple[Language, ...]

@@ -42,6 +42,7 @@ class Task:
         replies: what the assistant says, and when, in one line.
         interleaved: conversation into which the stage-4 mix-ins go.
         word_times: whether its speech needs the time of every word.
+        says: rules of the wording that its streams use, beside those of cues and of the policy.
     """
 
     name: str
@@ -51,38 +52,62 @@ class Task:
     replies: str
     interleaved: bool = False
     word_times: bool = False
+    says: tuple[str, ...] = ()
 
+
+def _instructed(kind: str, *others: str) -> tuple[str, ...]:
+    """The rules of a task under an instruction, written or spoken."""
+    return (f"{kind}.written", f"{kind}.spoken", f"{kind}.reply", *others)
+
+
+# What sounds are called, and what the answer to a question about one is.
+_NAMED = ("unnamed_sound", "answer.sound", "answer.caption")
+_LATEST = ("ask.latest", *_NAMED)
+_HELD = tuple(f"{kind}.{part}" for kind in ("quiet", "quiet_to_me", "go_on")
+              for part in ("spoken", "reply"))  # fmt: skip
 
 _TABLE = (
     # real time asr
     Task("transcribe_words", "real_time_asr", transcription.plan_words, ("speech",),
-         "the words that ended in a chunk, after that chunk", word_times=True),
+         "the words that ended in a chunk, after that chunk", word_times=True,
+         says=_instructed("transcribe_word")),
     Task("transcribe_utterances", "real_time_asr", transcription.plan_utterances, ("speech",),
-         "the transcript, when the utterance ends"),
+         "the transcript, when the utterance ends",
+         says=_instructed("transcribe_utterance")),
     Task("transcribe_in_noise", "real_time_asr", transcription.plan_words_in_noise,
          ("speech", "sounds", "scenes"),
          "the words as they end, with other sounds around the speech",
-         word_times=True),
+         word_times=True,
+         says=_instructed("transcribe_word")),
     Task("transcribe_speakers", "real_time_asr", transcription.plan_speakers, ("speech",),
-         "each utterance when it ends, with the number of its speaker"),
+         "each utterance when it ends, with the number of its speaker",
+         says=_instructed("transcribe_speaker", "speaker")),
     # streaming translation
     Task("translate_segments", "streaming_translation", translation.plan_segments, ("translated",),
-         "the translation, when the segment ends"),
+         "the translation, when the segment ends",
+         says=_instructed("translate")),
     Task("translate_wait_k", "streaming_translation", translation.plan_wait_k, ("translated",),
-         "one word of the translation for each source word, k words behind", word_times=True),
+         "one word of the translation for each source word, k words behind", word_times=True,
+         says=_instructed("translate_wait_k")),
     Task("translate_on_request", "streaming_translation", translation.plan_on_request,
-         ("translated",), "translations after a spoken request, nothing before it"),
+         ("translated",), "translations after a spoken request, nothing before it",
+         says=("translate.spoken", "translate.reply")),
     Task("interpret_conversation", "streaming_translation", translation.plan_conversation,
-         ("translated",), "each utterance of two languages, translated into the other"),
+         ("translated",), "each utterance of two languages, translated into the other",
+         says=_instructed("interpret")),
     # audio understanding
     Task("answer_about_sound", "audio_understanding", understanding.plan_open, ("sounds", "scenes"),
-         "the answer to an open question about a sound"),
+         "the answer to an open question about a sound",
+         says=_LATEST),
     Task("choose_sound", "audio_understanding", understanding.plan_choice, ("sounds", "scenes"),
-         "the right one of the sounds that a question names"),
+         "the right one of the sounds that a question names",
+         says=("ask.choice", "alternatives", *_NAMED)),
     Task("describe_sound", "audio_understanding", understanding.plan_description,
-         ("sounds", "scenes"), "a description after every sound, once requested"),
+         ("sounds", "scenes"), "a description after every sound, once requested",
+         says=_instructed("describe", "describe.sound", "describe.caption", "unnamed_sound")),
     Task("count_events", "audio_understanding", understanding.plan_count, ("sounds", "scenes"),
-         "how often a sound occurred, when the question ends"),
+         "how often a sound occurred, when the question ends",
+         says=("ask.count", "answer.count", "unnamed_sound")),
     # voice chat
     Task("chat_multi_turn", "voice_chat", chat.plan_multi_turn, ("dialogues",),
          "a reply after each turn of the user", True),
@@ -95,11 +120,14 @@ _TABLE = (
          "replies after the turns, none to the background sounds", True),
     # instruction following
     Task("count_sounds", "instruction_following", events.plan_counting, ("cues",),
-         "the running count of a sound, once asked to count it"),
+         "the running count of a sound, once asked to count it",
+         says=("count.more", "unnamed_sound")),
     Task("alert_on_sound", "instruction_following", instructions.plan_alert, ("sounds", "scenes"),
-         "an alert at the requested sound, at no other"),
+         "an alert at the requested sound, at no other",
+         says=_instructed("watch", "watch.found", "unnamed_sound")),
     Task("hold_replies", "instruction_following", instructions.plan_hold, ("dialogues",),
-         "no answers between 'be quiet' and 'go on'"),
+         "no answers between 'be quiet' and 'go on'",
+         says=_HELD),
     Task("carry_out_instruction", "instruction_following", instructions.plan_carry_out,
          ("dialogues", "speech"), "what a spoken instruction asks for; no reply to bystanders"),
     # proactive response
@@ -117,7 +145,8 @@ _TABLE = (
          "replies to the turns inside a planned scene, a warning where a sound calls for one",
          True),
     Task("ask_about_scene", "environment_agent", environment.plan_question, ("sounds", "scenes"),
-         "the answer to a late question about the surrounding scene"),
+         "the answer to a late question about the surrounding scene",
+         says=("ask.first", "ask.last", "ask.where", "answer.first", "answer.place", *_NAMED)),
     Task("warn_in_conversation", "environment_agent", environment.plan_warning,
          ("dialogues", "sounds", "judged", "scenes"), "a warning that breaks into a conversation"),
     Task("recall_conversation", "environment_agent", environment.plan_recall,
@@ -199,6 +228,25 @@ def needs_of(tasks: Mapping[str, float], offline: Mapping[str, float]) -> frozen
 def needs_word_times(tasks: Mapping[str, float]) -> tuple[str, ...]:
     """The tasks with a positive weight whose speech needs the time of every word."""
     return tuple(name for name, weight in tasks.items() if weight > 0 and TASKS[name].word_times)
+
+
+def rules_of(tasks: Mapping[str, float], offline: Mapping[str, float]) -> dict[str, str]:
+    """The rules of the wording that tasks and forms with a positive weight use -> one that does."""
+    used = {rule: form for form in FORMS if offline.get(form, 0) > 0
+            for rule in (_LATEST if form == "a_t_t" else ())}  # fmt: skip
+    return used | {rule: n for n, weight in tasks.items() if weight > 0 for rule in TASKS[n].says}
+
+
+def is_conversation(task: str) -> bool:
+    """Whether the assistant speaks the language of a dialogue in it, whatever the stream's is."""
+    return "dialogues" in TASKS[task].needs
+
+
+def may_warn(task: str) -> bool:
+    """Whether sounds are heard in it that the intervention policy may answer."""
+    return TASKS[task].interleaved or not {"sounds", "judged", "scenes"}.isdisjoint(
+        TASKS[task].needs
+    )
 
 
 def uses_judged_sounds(tasks: Mapping[str, float]) -> bool:

@@ -19,6 +19,7 @@ import yaml
 from data_build.collect.text_rules import written_texts
 from data_build.records import Dialogue
 from data_build.scenes.ontology import ontology
+from data_build.tasks.config import TasksConfig
 from data_build.tasks.table import TASKS
 from data_build.wording.grammar import Words
 from data_build.wording.wording import SplitWording, StreamWords, wording
@@ -27,11 +28,8 @@ BAR = 2_000
 DRAWS = 3_000  # of each line
 _RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "build"
 _SHARES = {"train": 0.75, "test": 0.25}
-_WATCH = ("<watch.written>", "<watch.spoken>", "<watch.reply>", "<watch.found>")
-
-
-def _instructed(kind: str) -> tuple[str, ...]:
-    return (f"<{kind}.written>", f"<{kind}.spoken>", f"<{kind}.reply>")
+# Rules of parts of a sentence, and of replies that are the words of a corpus.
+_PARTS = ("alternatives", "unnamed_sound", "speaker", "answer.caption", "describe.caption")
 
 
 def warnings() -> tuple[str, ...]:
@@ -45,35 +43,14 @@ def cue_lines() -> tuple[str, ...]:
 
 def lines_of(task: str) -> tuple[str, ...]:
     """The lines of the grammar that streams of a task say."""
-    return {
-        "transcribe_words": _instructed("transcribe_word"),
-        "transcribe_in_noise": _instructed("transcribe_word"),
-        "transcribe_utterances": _instructed("transcribe_utterance"),
-        "transcribe_speakers": _instructed("transcribe_speaker"),
-        "translate_segments": _instructed("translate"),
-        "translate_on_request": _instructed("translate")[1:],
-        "translate_wait_k": _instructed("translate_wait_k"),
-        "interpret_conversation": _instructed("interpret"),
-        "answer_about_sound": ("<ask.latest>", "<answer.sound>"),
-        "choose_sound": ("<ask.choice>", "<answer.sound>"),
-        "describe_sound": (*_instructed("describe"), "<describe.sound>"),
-        "count_events": ("<ask.count>", "<answer.count>"),
-        "count_sounds": ("<count.spoken>", "<count.reply>", "<count.one>", "<count.two>"),
-        "alert_on_sound": _WATCH,
-        "hold_replies": tuple(
-            f"<{kind}.{part}>" for kind in ("quiet", "quiet_to_me", "go_on")
-            for part in ("spoken", "reply")
-        ),
-        "answer_cues": cue_lines(),
-        "stay_silent": tuple(line for line in cue_lines() if "<warn" not in line),
-        "react_to_event": warnings(),
-        "react_to_events": warnings(),
-        "ask_about_scene": (
-            "<ask.first>", "<ask.last>", "<ask.where>", "<answer.first>", "<answer.sound>",
-            "<answer.place>",
-        ),
-        "warn_in_conversation": warnings(),
-    }.get(task, ())  # fmt: skip
+    about = TASKS[task]
+    lines = tuple(f"<{rule}>" for rule in about.says if rule not in _PARTS)
+    if task == "count_sounds":
+        counting = TasksConfig().counting
+        lines += (counting.instruction, counting.reply, *counting.words)
+    if task in ("answer_cues", "stay_silent"):
+        lines += tuple(line for line in cue_lines() if task == "answer_cues" or "<warn" not in line)
+    return lines + (warnings() if "judged" in about.needs else ())
 
 
 def texts_of(task: str) -> set[str]:

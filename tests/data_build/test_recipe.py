@@ -80,3 +80,33 @@ def test_a_line_that_cannot_be_said_is_refused_before_any_work(
     with pytest.raises(UserError, match=says):
         output_of(recipe)  # `soundflow check` and the build both begin with it
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("languages", "task", "says"),
+    [
+        ("{de: 1.0}", "describe_sound", "'de' lacks .* describe_sound need: <describe.written>"),
+        ("{en: 1.0, de: 0.5}", "react_to_event", r"'de' lacks .* react_to_event need: <warn\."),
+        # In other languages only conversations are held.
+        ("{en: 1.0}", "hold_replies", "'de' lacks .* hold_replies need: <quiet.spoken>"),
+        ("{en: 1.0}", "describe_sound", None),
+    ],
+)
+def test_a_language_without_the_rules_of_a_task_is_refused_before_any_work(
+    tmp_path: Path, languages: str, task: str, says: str | None
+) -> None:
+    (tmp_path / "de.yaml").write_text("language: de\nrules:\n  ask.latest: Was war das?\n")
+    recipe = load(
+        write_recipe(tmp_path, tmp_path / "data"),
+        BuildRecipe,
+        [
+            f"wording={{files: [{tmp_path / 'de.yaml'}], languages: {languages}}}",
+            f"splits.train.tasks={{{task}: 1.0}}",
+            "cues=[{name: bell, label: bell}]",
+        ],
+    )
+    if says is None:
+        output_of(recipe)
+        return
+    with pytest.raises(UserError, match=says):
+        output_of(recipe)

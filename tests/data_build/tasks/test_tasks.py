@@ -7,10 +7,12 @@ back from disk, and each is held against what is specific to its task.
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +22,10 @@ from data_build.recipe import BuildRecipe, SplitConfig
 from data_build.run import build, rebuild
 from data_build.scenes.ontology import ontology
 from data_build.selfcheck import check_sample
-from data_build.tasks.table import FORMS, TASKS
+from data_build.tasks.config import TasksConfig
+from data_build.tasks.table import FORMS, TASKS, rules_of
 from data_build.tokenize import read_vocabulary
-from data_build.wording.wording import wording
+from data_build.wording.wording import StreamWords, wording
 from soundflow.config.load import load
 from soundflow.protocol.turns import Event
 from soundflow.shards.reader import ShardSet
@@ -51,9 +54,23 @@ def all_tasks(output: Path) -> BuildRecipe:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+def lines() -> set[str]:
+    """The lines of the grammar that the build says."""
+    return set()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, lines: set[str]) -> ShardSet:
     recipe = all_tasks(tmp_path_factory.mktemp("abilities") / "data")
-    build(recipe)
+    expanded = StreamWords._expanded
+
+    def noted(words: StreamWords, line: str, *slots: Any) -> str:
+        lines.add(line)
+        return expanded(words, line, *slots)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamWords, "_expanded", noted)
+        build(recipe)
     drops = map(json.loads, (Path(recipe.output) / "drops.jsonl").read_text().splitlines())
     assert not [drop for drop in drops if drop["kind"] == "loss"]
     return ShardSet(Path(recipe.output) / "train")
@@ -101,6 +118,17 @@ def ends(record: StreamRecord) -> Iterator[tuple[Event, int]]:
 def records(by_task: dict[str, list[StreamSample]], task: str) -> list[StreamRecord]:
     assert len(by_task[task]) >= EACH - 1, task
     return [sample.record for sample in by_task[task]]
+
+
+def test_the_table_names_the_rules_that_the_tasks_use(built: ShardSet, lines: set[str]) -> None:
+    named = rules_of(dict.fromkeys(TASKS, 1.0), dict.fromkeys(FORMS, 1.0))
+    counting = TasksConfig().counting
+    of_recipe = {counting.instruction, counting.reply, *counting.words}
+    used = {line for line in lines - of_recipe if re.fullmatch(r"<[\w.]+>", line)}
+    warnings = {line for line in used if line.startswith("<warn.")}
+    assert {line[1:-1] for line in used - warnings} <= set(named)
+    assert len(used - warnings) > 30
+    assert warnings
 
 
 def test_every_task_is_built_and_lies_on_disk_as_the_protocol_says(
