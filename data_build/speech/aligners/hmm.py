@@ -30,11 +30,14 @@ from soundflow.shards.schema import quantise
 from soundflow.text.normalize import primary_language
 
 LETTERS = Path(__file__).parent / "letters_en.tsv"
-_VERSION = 1  # raise when the same samples get other times
+_VERSION = 2  # raise when the same samples get other times
 _FRAME_S = 0.01
-# A little wider than the package's, so that words of 0.3 s find a path. Much wider ones lose some
-# again: their scores leave the range of the decoder's integers.
+# A little wider than the package's, so that words of 0.3 s find a path.
 _BEAMS = {"beam": 1e-56, "pbeam": 1e-56, "wbeam": 1e-40}
+# Bases of the logarithms. With the package's own, which comes first, the scores of a voice that
+# the models know badly leave the range of the decoder's integers after about 5 s: no path is found
+# then, however wide the beams are. Coarser ones do not, but miss pauses.
+_LOG_BASES = (1.0001, 1.0002, 1.0003)
 
 
 class HmmAligner:
@@ -56,34 +59,29 @@ class HmmAligner:
                 f"pocketsphinx aligns English only, the text is {language!r}",
                 "name another aligner for the language under speech.aligners",
             )
-        decoder = _decoder()
         units = spoken_units(text, language)
-        spoken = [_spoken(unit, decoder) for unit in units]
-        if not units or not all(spoken) or not len(samples):
+        if not units or not len(samples):
             return None
-        found = _path(decoder, samples, [word for words in spoken for word in words])
-        if found is None:
-            return None
-        timed, at = list[Word](), 0
-        for unit, words in zip(units, spoken, strict=True):
-            first, last = found[at], found[at + len(words) - 1]
-            timed.append(Word(unit, round(first[0] * _FRAME_S, 3), round(last[1] * _FRAME_S, 3)))
-            at += len(words)
-        return tuple(timed)
+        paths = (_path(_decoder(base), samples, units) for base in _LOG_BASES)
+        return next((path for path in paths if path is not None), None)
 
 
-@lru_cache(maxsize=1)
-def _decoder() -> Any:
+@lru_cache(maxsize=len(_LOG_BASES))
+def _decoder(log_base: float) -> Any:
     try:
         from pocketsphinx import Decoder
     except ImportError as error:
         raise not_installed(f"the aligner 'pocketsphinx' ({error})", "asr") from error
     # The cepstral mean of each utterance alone, so that its times depend on nothing before it.
-    return Decoder(lm=None, cmn="batch", loglevel="FATAL", **_BEAMS)
+    return Decoder(lm=None, cmn="batch", loglevel="FATAL", logbase=log_base, **_BEAMS)
 
 
-def _path(decoder: Any, samples: Float32, words: list[str]) -> list[tuple[int, int]] | None:
-    """First and one past the last frame of every word; None if no path reaches the end."""
+def _path(decoder: Any, samples: Float32, units: list[str]) -> tuple[Word, ...] | None:
+    """The times of all units; None if no path reaches the end."""
+    spoken = [_spoken(unit, decoder) for unit in units]
+    words = [word for of_unit in spoken for word in of_unit]
+    if not all(spoken):
+        return None
     decoder.set_align_text(" ".join(words))
     decoder.start_utt()
     decoder.process_raw(_audible_pcm(samples), no_search=False, full_utt=True)
@@ -94,7 +92,13 @@ def _path(decoder: Any, samples: Float32, words: list[str]) -> list[tuple[int, i
     found = [s for s in decoder.seg() if s.word[0] not in "<["]
     if [re.sub(r"\(\d+\)$", "", s.word) for s in found] != words:
         return None
-    return [(s.start_frame, s.end_frame + 1) for s in found]
+    timed, at = list[Word](), 0
+    for unit, of_unit in zip(units, spoken, strict=True):
+        first, last = found[at], found[at + len(of_unit) - 1]
+        start_s, end_s = first.start_frame * _FRAME_S, (last.end_frame + 1) * _FRAME_S
+        timed.append(Word(unit, round(start_s, 3), round(end_s, 3)))
+        at += len(of_unit)
+    return tuple(timed)
 
 
 def _audible_pcm(samples: Float32) -> bytes:

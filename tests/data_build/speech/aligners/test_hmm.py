@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from data_build.records import Voice
 from data_build.speech.aligners.hmm import HmmAligner, guessed_phones
 from soundflow.errors import UserError
+from tests.benchmarks.bench_alignment import joined_digits
 from tests.data_build.speech.aligners.joined import TEXT, joined_words
 from tests.data_build.speech.embedded import speech
 
@@ -49,6 +53,15 @@ def test_a_text_that_was_not_said_is_not_found() -> None:
     assert aligner.align(np.zeros(0, np.float32), "Yes.", "en") is None
     with pytest.raises(UserError, match="English only"):
         aligner.align(samples, "Ja.", "de-DE")
+
+
+def test_a_voice_that_the_models_know_badly_is_aligned(shared: Path) -> None:
+    folder = shared / "data"
+    rows = map(json.loads, (folder / "manifest.jsonl").read_text().splitlines())
+    mine = [row for row in rows if row.get("speaker") == "fsdd_nicolas"]
+    aligner = HmmAligner()
+    for made in joined_digits(folder, mine, "joined")[2:5]:
+        assert aligner.align(made["samples"], made["text"], "en") is not None, made["path"]
 
 
 def test_letters_become_phones() -> None:
