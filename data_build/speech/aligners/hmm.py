@@ -113,7 +113,10 @@ def _spoken(unit: str, decoder: Any) -> list[str]:
     """The words of the dictionary that a written word is spoken as; what it lacks is added."""
     plain = unicodedata.normalize("NFKD", unit.replace("’", "'")).encode("ascii", "ignore").decode()
     if not re.fullmatch(r"[^\w']*[A-Za-z'-]+[^\w']*", plain):
-        plain = _rewriter().rewrite(plain, "en").text
+        rewritten = _rewriter().rewrite(plain, "en").text
+        # What is left out of texts to be spoken, as an address, somebody has said all the same.
+        left_out = not any(c.isalnum() for c in rewritten)
+        plain = re.sub(r"\.(?=\w)", " dot ", plain) if left_out else rewritten
     words: list[str] = []
     for word in re.findall(r"[a-z][a-z']*|'[a-z]+", plain.lower()):
         if decoder.lookup_word(word) is None and word.strip("'"):

@@ -44,6 +44,14 @@ def test_words_keep_their_spelling_their_order_and_their_number() -> None:
     assert times[-1] <= len(samples) / 16_000
 
 
+def test_an_address_is_spoken_with_its_dots() -> None:
+    samples = speech("Visit w w w dot asterisk dot org.", Voice("pico", "en-US"))
+    words = HmmAligner().align(samples, "Visit www.asterisk.org.", "en")
+    assert words is not None
+    assert [w.text for w in words] == ["Visit", "www.asterisk.org."]
+    assert words[1].end_s - words[1].start_s > 1.0
+
+
 def test_a_text_that_was_not_said_is_not_found() -> None:
     samples = speech("Yes.", Voice("pico", "en-US"))
     aligner = HmmAligner()
