@@ -195,3 +195,29 @@ def test_a_language_without_wording_is_refused() -> None:
     assert len(BUILT_IN) == len(wording().languages)
     with pytest.raises(ValueError, match="one share must be positive"):
         WordingConfig((), {"en": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "bare", "the"),
+    [
+        ("en", "a dog's bark", "dog's bark", "the dog's bark"),
+        ("en", "an owl", "owl", "the owl"),
+        ("en", "rain", "rain", "the rain"),
+        ("en", "somebody typing", "somebody typing", "somebody typing"),
+        ("en", "the sea", "the sea", "the sea"),
+        ("zh", "一声狗叫", "狗叫", "一声狗叫"),
+        ("zh", "雨声", "雨声", "雨声"),
+    ],
+)
+def test_a_noun_has_its_forms(code: str, name: str, bare: str, the: str) -> None:
+    forms = wording().languages[code].noun(name).forms
+    assert (forms["bare"], forms["the"]) == (bare, the)
+
+
+def test_mandarin_counts_without_the_article() -> None:
+    said = words(language="zh")
+    asked = {
+        replace(said, key=str(n)).text("<ask.count>", s=said.sound("Bark", "")) for n in range(50)
+    }
+    assert len(asked) > 10
+    assert not any("一声" in text for text in asked)
