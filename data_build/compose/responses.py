@@ -101,13 +101,14 @@ def _dated(reply: PlannedReply, where: Placed) -> Due:
     """When a reply to an item is due, never after the end of its audible part.
 
     A time of its own; where part of the sound is enough, the moment that the maker of a synthetic
-    sound gives, or what a listener needs after the onset; else the end.
+    sound gives (not of an ambience, which is repeated), or what a listener needs after the onset;
+    else the end.
     """
-    basis = reply.basis
+    basis, made = reply.basis, where.clip.ready_samples
     if reply.after_s is not None:
         ready = where.start_samples + where.clip.at(reply.after_s)
-    elif reply.needs_s is not None and where.clip.ready_samples is not None:
-        ready, basis = where.start_samples + where.clip.ready_samples, "known"
+    elif reply.needs_s is not None and made is not None and where.role != "ambient":
+        ready, basis = where.start_samples + made, "known"
     elif reply.needs_s is not None:
         ready = where.start_samples + onset_samples(where.samples) + to_samples(reply.needs_s)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,10 +24,10 @@ TIME = TimeBase()
 CLIP = synthesised_clip("dog_bark", 0)
 
 
-def at(start: int, length: int, heard: PreparedClip | None = None) -> Placed:
+def at(start: int, length: int, clip: PreparedClip | None = None) -> Placed:
     samples = np.zeros(length, np.float32)
     return Placed(
-        "foreground", start, heard or PreparedClip(samples), samples, start, start + length
+        "foreground", start, clip or PreparedClip(samples), samples, start, start + length
     )
 
 
@@ -56,6 +58,9 @@ def test_the_maker_of_a_clip_knows_when_it_can_be_known() -> None:
     assert (events[0].ready_samples, events[0].basis) == (10_000, "known")
     assert (events[1].ready_samples, events[1].basis) == (31_000, "measured")
     assert [(reply.chunk, reply.text) for reply in replies] == [(1, "Out!"), (4, "It faded.")]
+    around = replace(made, role="ambient")  # repeated: the moment of its maker means nothing
+    (event,), _, _ = responses(labelled((part,)), [around], 64_000, TIME)
+    assert (event.ready_samples, event.basis) == (17_000, "known")
     silent, none, _ = responses(labelled(()), [made], 64_000, TIME)
     assert silent == (Event("bark", 1_000, 31_000, 31_000),)
     assert none == ()
