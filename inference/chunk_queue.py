@@ -1,6 +1,6 @@
 """The FIFO between encoder and decoder (paper section "Asynchronous inference").
 
-The encoder appends and never waits; the decoder drains all of it whenever it listens.
+The encoder appends and never waits; the decoder takes what waits whenever it listens.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ class EncodedChunk:
         index: its index in the stream, from 0.
         slots: encoder outputs, (slots, d).
         arrived_wall_s: when it was complete, in seconds since the session was opened.
+        during_reply: whether a reply was in progress then.
     """
 
     index: int
     slots: Tensor
     arrived_wall_s: float = 0.0
+    during_reply: bool = False
 
 
 class ChunkQueue:

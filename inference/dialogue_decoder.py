@@ -10,10 +10,12 @@ The decoder says what the language model has to append next and where its output
 So a live session, a batch under evaluation and a server share the same decisions, and none of them
 can decode differently.
 
-Chunks that wait are answered in one of two ways::
+Chunks that arrived during a reply are answered in one of two ways::
 
     Drain     [stale ▸ silence][stale ▸ silence][newest ▸ decided]    keeps up with the clock
     InTurn    [decided][decided][decided]                             every chunk is decided on
+
+All others are decided on, however many of them wait.
 """
 
 from __future__ import annotations
@@ -46,14 +48,19 @@ LONGEST_CYCLE_TOKENS = 16
 
 @dataclass(frozen=True)
 class Drain:
-    """All waiting chunks are taken; the newest is decided on, the others answered by silence."""
+    """What arrived during a reply is taken as a whole at its end: the newest chunk is decided on,
+    the others are answered by silence.
+
+    Of chunks that are decided on, ``ahead`` are computed at once, as if all stayed silent; those
+    after one that is answered are taken again.
+    """
+
+    ahead: int = 8
 
 
 @dataclass(frozen=True)
 class InTurn:
-    """Every chunk is decided on. ``ahead`` of them are computed at once, as if all stayed silent;
-    those after one that is answered are taken again.
-    """
+    """Every chunk is decided on; ``ahead`` as above."""
 
     ahead: int = 1
 
@@ -141,7 +148,7 @@ class DialogueDecoder:
         self._state: State = Listening()
         self._turn: _Turn | None = None  # the newest reply, also after its end
         self._pending: tuple[int, ...] = ()  # chosen, but not in the memory yet
-        self._in_flight: tuple[Step, ChunkQueue, int] | None = None  # with the number of stale
+        self._in_flight: tuple[Step, ChunkQueue, frozenset[int]] | None = None  # stale chunks
         self._asked: int | None = None  # the chunk that has to be answered
 
     def configure(self, policy: Policy, sampling: SamplingConfig) -> None:
@@ -169,22 +176,36 @@ class DialogueDecoder:
         if self._in_flight is not None:
             raise RuntimeError("take the output of the last step before asking for the next")
         if isinstance(self._state, Speaking):
-            step, stale = Step(self._pending, (), (), (len(self._pending) - 1,)), 0
+            step = Step(self._pending, (), (), (len(self._pending) - 1,))
+            stale: frozenset[int] = frozenset()
         else:
-            ahead = self._order.ahead if isinstance(self._order, InTurn) else at_most
-            chunks = queue.take(min(at_most, ahead))
+            chunks = self._take(queue, at_most)
             if not chunks:
                 return None
             step = self._listen(chunks)
-            # What does not fit into this step is newer still: then all of these are stale.
-            fresh = 1 if not len(queue) else 0
-            stale = len(chunks) - fresh if isinstance(self._order, Drain) else 0
+            # What does not fit into this step is newer still.
+            newest = chunks[-1].index if not len(queue) else None
+            stale = frozenset(c.index for c in chunks if self._waited(c)) - {newest}
         if self._turn is not None:
             self._turn.fed = len(self._turn.said)
             self._turn.closed = self._turn.ended
         self._pending = ()
         self._in_flight = (step, queue, stale)
         return step
+
+    def _waited(self, chunk: EncodedChunk) -> bool:
+        """Whether it is to be answered by silence, unless it is the newest."""
+        return isinstance(self._order, Drain) and chunk.during_reply
+
+    def _take(self, queue: ChunkQueue, at_most: int) -> list[EncodedChunk]:
+        """The oldest chunks that wait, not more of them to be decided on than ``ahead``."""
+        chunks, decided = queue.take(at_most), 0
+        for at, chunk in enumerate(chunks):
+            decided += not self._waited(chunk)
+            if decided > self._order.ahead:
+                queue.put_back(chunks[at:])
+                return chunks[:at]
+        return chunks
 
     def _listen(self, chunks: list[EncodedChunk]) -> Step:
         block = layout.listen(self._table, self._spec.time.slots_per_chunk).ids
@@ -214,8 +235,9 @@ class DialogueDecoder:
         events: list[SessionEvent] = []
         for at, (chunk, p) in enumerate(zip(step.chunks, p_response, strict=True)):
             asked = self._asked is not None and chunk.index >= self._asked
-            speak = at >= stale and (asked or self._policy.speaks(chunk.index, p))
-            events.append(self._decided(chunk, p, speak=speak, stale=at < stale))
+            late = chunk.index in stale
+            speak = not late and (asked or self._policy.speaks(chunk.index, p))
+            events.append(self._decided(chunk, p, speak=speak, stale=late))
             if speak:
                 queue.put_back(step.chunks[at + 1 :])
                 self._begin(chunk.index)

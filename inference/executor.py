@@ -39,6 +39,8 @@ from soundflow.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
 
+AT_ONCE_S = 30.0  # of audio that waits for its decisions; beyond that the oldest is dropped
+
 
 @dataclass(frozen=True)
 class Tick:
@@ -117,8 +119,9 @@ class Executor:
 
         with memory_needed("for another session"):
             row = self.runner.prefill(prefix)
-        # Of chunks to be drained, more than the memory holds need not wait.
-        drained = max(1, limit // engine.spec.time.slots_per_chunk)
+        time = engine.spec.time
+        # What a client may send at once; of chunks to be drained, no more than the memory holds.
+        waiting = max(time.chunks_in(time.samples(AT_ONCE_S)), limit // time.slots_per_chunk)
         self._opened += 1
         self._sessions[self._opened] = SessionState(
             self._opened,
@@ -136,7 +139,7 @@ class Executor:
                 clock,
             ),
             SessionMemory(engine, prefix, limit, config.past_turns),
-            ChunkQueue(None if self._in_turn else drained),
+            ChunkQueue(None if self._in_turn else waiting),
             config.sampling,
             np.random.Generator(np.random.PCG64(config.sampling.seed)),
         )
@@ -146,11 +149,22 @@ class Executor:
         threshold = self._engine.threshold if config.threshold is None else config.threshold
         return ModelPolicy(threshold, config.proactive)
 
-    def push(self, session: int, samples: Float32, now: float = 0.0) -> None:
-        """Takes mono samples in [-1, 1] at the stream's rate, complete at ``now``."""
+    def push(
+        self,
+        session: int,
+        samples: Float32,
+        now: float = 0.0,
+        *,
+        during_reply: bool | None = None,
+    ) -> None:
+        """Takes mono samples in [-1, 1] at the stream's rate, complete at ``now``.
+
+        Args:
+            during_reply: whether they arrived while a reply was in progress; None for what holds
+                now. A replay knows it from its recording.
+        """
         state = self._wake(session)
-        arrived_s = now - state.opened_s
-        state.audio.extend((chunk, arrived_s) for chunk in state.frontend.push(samples))
+        state.arrived(state.frontend.push(samples), now, during_reply)
 
     def push_encoded(self, session: int, slots: Tensor, now: float = 0.0) -> None:
         """Takes chunks after the encoder, (n, slots, d), instead of samples."""
@@ -223,7 +237,7 @@ class Executor:
         """Ends the stream: its last chunk is padded and decided on, then `SessionEnded` follows."""
         state = self._wake(session)
         if not state.closing:
-            state.audio.extend((c, now - state.opened_s) for c in state.frontend.finish())
+            state.arrived(state.frontend.finish(), now)
             state.closing = True
 
     def abort(self, session: int, error: UserError | None = None, now: float = 0.0) -> None:
@@ -284,11 +298,12 @@ class Executor:
     def _encode(self, states: Sequence[SessionState]) -> None:
         taken = [state.audio.popleft() for state in states]
         spec = self._engine.spec
-        mels = log_mels([chunk for chunk, _ in taken], spec.time, spec.front_end)
+        mels = log_mels([chunk.audio for chunk in taken], spec.time, spec.front_end)
         slots = self.runner.encode(mels)
-        for state, one, (_, arrived_s) in zip(states, slots, taken, strict=True):
+        for state, one, chunk in zip(states, slots, taken, strict=True):
             # A copy: a memory that keeps one chunk for long must not keep the batch it came in.
-            self._emit(state, state.enqueue(one.clone(), arrived_s))
+            enqueued = state.enqueue(one.clone(), chunk.arrived_s, chunk.during_reply)
+            self._emit(state, enqueued)
 
     def _decode(self, work: Decode) -> None:
         steps: list[tuple[SessionState, Step]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -30,6 +31,14 @@ from soundflow.protocol.dialogue_state import Speaking
 from soundflow.protocol.timebase import TimeBase
 
 
+class ArrivedChunk(NamedTuple):
+    """Audio that is complete: since when, and whether a reply was in progress then."""
+
+    audio: AudioChunk
+    arrived_s: float
+    during_reply: bool
+
+
 @dataclass
 class SessionState:
     """One session.
@@ -37,7 +46,7 @@ class SessionState:
     Attributes:
         row: of the pool of keys and values.
         opened_s: on the clock of the executor; ``clock`` counts from there.
-        audio: chunks that wait for the encoder, with the time at which each was complete.
+        audio: chunks that wait for the encoder.
         spoke_until_s: when its last reply token was drawn.
     """
 
@@ -52,7 +61,7 @@ class SessionState:
     queue: ChunkQueue
     sampling: SamplingConfig
     rng: np.random.Generator
-    audio: deque[tuple[AudioChunk, float]] = field(default_factory=deque)
+    audio: deque[ArrivedChunk] = field(default_factory=deque)
     chunks: int = 0
     dropped: int = 0
     late: int = 0
@@ -81,7 +90,7 @@ class SessionState:
         return Waiting(
             self.id,
             audio,
-            self.opened_s + self.audio[0][1] if audio else 0.0,
+            self.opened_s + self.audio[0].arrived_s if audio else 0.0,
             len(self.queue),
             self.opened_s + (self.queue.oldest_wall_s or 0.0),
             speaking,
@@ -94,9 +103,18 @@ class SessionState:
         first = isinstance(state, Speaking) and state.said == 0
         return Draw(self.sampling, float(self.rng.random()), emotion=first)
 
-    def enqueue(self, slots: Tensor, arrived_s: float) -> list[SessionEvent]:
+    def arrived(
+        self, chunks: Sequence[AudioChunk], now: float, during_reply: bool | None = None
+    ) -> None:
+        """Takes chunks that are complete at ``now``."""
+        during = self.speaking if during_reply is None else during_reply
+        self.audio.extend(ArrivedChunk(one, now - self.opened_s, during) for one in chunks)
+
+    def enqueue(
+        self, slots: Tensor, arrived_s: float, during_reply: bool = False
+    ) -> list[SessionEvent]:
         """Puts a chunk into the queue of the decoder."""
-        dropped = self.queue.put(EncodedChunk(self.chunks, slots, arrived_s))
+        dropped = self.queue.put(EncodedChunk(self.chunks, slots, arrived_s, during_reply))
         self.chunks += 1
         if dropped is None:
             return []

@@ -99,23 +99,24 @@ def replay(engine: Engine, recorded: RecordedSession) -> Iterator[SessionEvent]:
 
 
 def _replay_live(engine: Engine, recorded: RecordedSession) -> Iterator[SessionEvent]:
-    """Gives the executor the chunks that were drained together at once."""
+    """Gives the executor the chunks that were drained together at once, and says so."""
     base, look_ahead = engine.spec.time, engine.spec.look_ahead_samples
     executor = Executor(engine, Limits(1, AT_ONCE, AT_ONCE))
     session = executor.open(recorded.recipe.session)
     interrupted = recorded.interrupted
     audio, pushed = recorded.audio(), 0
     held = np.zeros(0, np.float32)
-    for chunk in drains(recorded.events):
-        wanted = (chunk + 1) * base.chunk_samples + look_ahead - pushed
+    for decided in decisions(recorded.events):
+        wanted = (decided.chunk + 1) * base.chunk_samples + look_ahead - pushed
         while len(held) < wanted and (packet := next(audio, None)) is not None:
             held = np.concatenate((held, packet))
         complete = len(held) >= wanted
-        executor.push(session, held[:wanted])
+        executor.push(session, held[:wanted], during_reply=decided.stale)
         pushed, held = pushed + min(wanted, len(held)), held[wanted:]
         if not complete:
             break
-        yield from _worked(executor, session, interrupted)
+        if not decided.stale:
+            yield from _worked(executor, session, interrupted)
     if recorded.complete:
         rest = np.concatenate((held, *audio))
         executor.push(session, rest)
@@ -143,9 +144,9 @@ def _worked(
             return
 
 
-def drains(events: Iterable[SessionEvent]) -> Iterator[int]:
-    """The chunk that each decision was made on; stale ones before it were drained with it."""
-    return (e.chunk for e in events if isinstance(e, Decided) and not e.stale)
+def decisions(events: Iterable[SessionEvent]) -> Iterator[Decided]:
+    """The decision of every chunk; stale ones were drained with the next that is not."""
+    return (event for event in events if isinstance(event, Decided))
 
 
 def compare(

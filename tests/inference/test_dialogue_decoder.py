@@ -28,10 +28,10 @@ def make_decoder(limit: int = 8, order=None, **sampling) -> DialogueDecoder:
     )
 
 
-def waiting(*indices: int) -> ChunkQueue:
+def waiting(*indices: int, during_reply: bool = False) -> ChunkQueue:
     queue = ChunkQueue(100)
     for i in indices:
-        queue.put(EncodedChunk(i, torch.zeros(10, 32)))
+        queue.put(EncodedChunk(i, torch.zeros(10, 32), during_reply=during_reply))
     return queue
 
 
@@ -51,7 +51,7 @@ def test_an_empty_queue_asks_for_nothing():
 
 def test_a_drain_answers_stale_chunks_by_silence_in_one_step():
     decoder = make_decoder()
-    step = decoder.next_step(waiting(4, 5, 6))
+    step = decoder.next_step(waiting(4, 5, 6, during_reply=True))
     assert step.ids == BLOCK + QUIET + BLOCK + QUIET + BLOCK
     assert step.read == (11, 24, 37)
     assert step.block_starts == (0, 13, 26)
@@ -64,11 +64,30 @@ def test_a_drain_answers_stale_chunks_by_silence_in_one_step():
 
 
 def test_of_a_queue_that_does_not_fit_the_oldest_are_all_stale():
-    decoder, queue = make_decoder(), waiting(0, 1, 2)
+    decoder, queue = make_decoder(), waiting(0, 1, 2, during_reply=True)
     decoder.next_step(queue, at_most=2)
     assert [e.stale for e in decoder.take_decisions([0.9, 0.9]).events] == [True, True]
     assert decoder.next_step(queue, at_most=2).ids == QUIET + BLOCK
     assert decoder.take_decisions([0.9]).events[0].speak
+
+
+def test_what_arrived_before_a_reply_is_decided_on_after_it():
+    """A burst of four chunks, then two more during the reply to the second."""
+    decoder, queue = make_decoder(limit=1, order=Drain(ahead=3)), waiting(0, 1, 2, 3)
+    assert len(decoder.next_step(queue).chunks) == 3
+    taken = decoder.take_decisions([0.1, 0.9, 0.9])
+    assert [(e.chunk, e.speak, e.stale) for e in taken.events] == [
+        (0, False, False), (1, True, False),
+    ]  # fmt: skip
+    for token in (TABLE.normal, 300):
+        decoder.next_step(queue)
+        decoder.take_token(token)
+    for chunk in (4, 5):
+        queue.put(EncodedChunk(chunk, torch.zeros(10, 32), during_reply=True))
+    assert [c.index for c in decoder.next_step(queue).chunks] == [2, 3, 4, 5]
+    taken = decoder.take_decisions([0.1, 0.1, 0.9, 0.1])
+    assert [e.stale for e in taken.events] == [False, False, True, False]
+    assert not any(e.speak for e in taken.events)
 
 
 def test_in_turn_what_was_computed_behind_a_reply_is_taken_again():

@@ -175,6 +175,21 @@ def test_while_a_reply_is_spoken_chunks_are_heard_and_the_newest_is_decided_on()
     assert any(speaks[0] < i < speaks[-1] for i in encodes), "the encoder waited for the decoder"
 
 
+def test_a_burst_is_decided_on_chunk_by_chunk():
+    """Who sends a recording at once is answered like who sends it at the speed of speech."""
+    said = (TABLE.normal, *[300] * 5, TABLE.text_end)
+    executor = Executor(ENGINE)
+    session = executor.open(policy=ForcedPolicy({2: said, 3: said, 17: said}))
+    executor.push(session, noise(20))
+    events = []
+    while (tick := executor.tick(0.0)).work is not None:
+        events += [event for _, event in tick.events]
+    assert [e.chunk for e in events if isinstance(e, ReplyStarted)] == [2, 3, 17]
+    decided = [e for e in events if isinstance(e, Decided)]
+    assert [e.chunk for e in decided] == list(range(19))
+    assert not any(e.stale for e in decided)
+
+
 def test_draining_gives_the_history_and_the_odds_of_one_chunk_at_a_time():
     """What training shows the model: silences, then a decision."""
     one, many = Executor(ENGINE), Executor(ENGINE)
