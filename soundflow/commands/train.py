@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
 def _train(recipe: TrainRecipe, as_json: bool) -> TrainResult | None:
     """Trains; the first process shows the result. None in another one that was stopped."""
     try:
-        result = train(recipe, live_validation(recipe))
+        result = train(recipe, live_validation(recipe), write_training_report)
     except Stopped:
         if not _first():
             return None  # the first process of a run speaks for all of them

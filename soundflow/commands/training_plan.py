@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from soundflow.data.batch import Batch, Update
 from soundflow.data.datamodule import StreamData
 from soundflow.data.encoded import states_bytes
 from soundflow.data.plan import UpdatePlan
+from soundflow.forms.folders import Opened
 from soundflow.logs import ERR
 from soundflow.model.config import ModelConfig
+from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import DTYPES
 from soundflow.shards.address import is_missing
 from soundflow.text.presets import load_vocabulary
@@ -23,7 +26,7 @@ from soundflow.train.memory import Memory, RowShape, predict
 from soundflow.train.optim import build_optimizer
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage
-from soundflow.train.start import model_config, start
+from soundflow.train.start import model_config, open_origin, start
 from soundflow.train.strategy.choose import on_cuda, resolved
 
 Plan = dict[str, str]
@@ -61,9 +64,10 @@ def training_plan(recipe: TrainRecipe, probe: bool) -> Plan:
     compute, optim = recipe.compute, recipe.optim
     ranks = compute.devices * compute.nodes
     plan = {"output": str(recipe.output)}
-    config, needed = None, None
+    config, needed, origin = None, None, None
     if recipe.start_from is None or recipe.start_from.is_dir():
-        config = model_config(recipe)
+        origin = open_origin(recipe)
+        config = model_config(recipe, origin)
         needed = held_by(recipe, config, load_vocabulary(recipe.vocabulary)[1])
         frozen = needed.parameters - needed.trained
         plan["parameters"] = f"{needed.trained / 1e6:,.2f} M trained, {frozen / 1e6:,.2f} M frozen"
@@ -88,7 +92,7 @@ def training_plan(recipe: TrainRecipe, probe: bool) -> Plan:
             if recipe.data.features == "cached":
                 plan["features"] = _features(recipe, config, data)
             if probe:
-                plan["time"] = _probe(recipe, data, planned, ranks)
+                plan["time"] = _probe(recipe, origin, data, planned, ranks)
     lacking = [] if needed is None else unmet(recipe, needed)
     if lacking:
         plan["this machine"] = "; ".join(lacking)
@@ -153,6 +157,7 @@ def _memory(
             strategy=resolved(compute),
             world=ranks,
             update_chunks=planned.rank_chunks,
+            cached=recipe.data.features == "cached",
             device="cuda" if on_gpu else "cpu",
         )
         for dtype in possible
@@ -161,7 +166,8 @@ def _memory(
 
 
 def _disk(recipe: TrainRecipe, memory: Memory) -> str:
-    state_bytes = memory.trained * 12 + 4 * memory.parameters
+    """States have the trained parameters only, with two moments each; all of it is float32."""
+    state_bytes = 12 * memory.trained
     kept = recipe.intervals.keep_last
     return (
         f"about {_gib(state_bytes)} a state, {_gib(kept * state_bytes)} for the {kept} that are "
@@ -183,15 +189,17 @@ def memory_line(found: Memory) -> str:
     return (
         f"{_gib(found.peak)} at the peak of a rank, beyond what its libraries take: weights "
         f"{_gib(found.weights)}, gradients {_gib(found.gradients)}, optimiser "
-        f"{_gib(found.moments + found.masters)}, activations {_gib(found.forward_backward)}, "
-        f"features {_gib(found.features)}"
+        f"{_gib(found.moments + found.masters)}, communication {_gib(found.buffers)}, "
+        f"activations {_gib(found.forward_backward)}, features {_gib(found.features)}"
     )
 
 
-def _probe(recipe: TrainRecipe, data: StreamData, planned: Planned, ranks: int) -> str:
+def _probe(
+    recipe: TrainRecipe, origin: Opened | None, data: StreamData, planned: Planned, ranks: int
+) -> str:
     """Two updates of one rank, in this process, by the clock."""
     ERR.print("running two updates ...")
-    model = start(recipe, data, load_vocabulary(recipe.vocabulary)[0]).model
+    model = start(recipe, origin, data, load_vocabulary(recipe.vocabulary)[0]).model
     if recipe.compute.activation_checkpointing:
         model.recompute_activations()
     apply_stage(model, recipe.stage, recipe.seed)
@@ -201,6 +209,8 @@ def _probe(recipe: TrainRecipe, data: StreamData, planned: Planned, ranks: int) 
     updates = data.train_updates(0, ranks)
     first = min(recipe.data.length_warm_up.updates, len(updates) - 1)
     update = updates[first].as_read().to(device)
+    if recipe.data.features == "cached":
+        update = _encoded(update, model)
     compute = choose_compute(recipe.compute, model, update, recipe.compute.devices)
     optimizer = build_optimizer(model, recipe.optim)
     took: list[float] = []
@@ -222,6 +232,19 @@ def _probe(recipe: TrainRecipe, data: StreamData, planned: Planned, ranks: int) 
         f"{planned.tokens / took[-1]:,.0f} tokens/s over {ranks} process(es), without validation "
         "and communication"
     )
+
+
+@torch.no_grad()
+def _encoded(update: Update, model: AudioInteractionModel) -> Update:
+    """With what the frozen tower makes of the chunks, as the run will find it on disk."""
+
+    def with_states(batch: Batch) -> Batch:
+        if not len(batch.mel):
+            return batch
+        states = model.encode_states(batch.mel).to(torch.bfloat16)
+        return replace(batch, mel=batch.mel[:0], states=states)
+
+    return replace(update, batches=tuple(map(with_states, update.batches)))
 
 
 def _gib(n_bytes: int) -> str:

@@ -5,7 +5,8 @@
     start ─▶ the state to go on from agreed on ─▶ features cached, where asked for
           ─▶ number format and threads chosen ─▶ state loaded
     update ─▶ a state named that was being written ─▶ state saved, when due or asked to stop
-          ─▶ stop ─▶ held-out streams measured, when due ─▶ after the last update: state saved
+          ─▶ stop ─▶ held-out streams measured and the page written, when due
+          ─▶ after the last update: state saved
 
 A state is saved before the measurement that falls on the same update, because measuring can take
 long. A run that resumes from such a state measures first. The last state comes after the last
@@ -15,7 +16,9 @@ others are written in the background.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 from lightning import LightningModule, Trainer
@@ -38,6 +41,7 @@ from soundflow.train.ranks import from_first, gathered, together
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stopping import StopFlag
 
+WriteReport = Callable[[Path], object]
 # The figure of the validation by which the best state is kept: how well the timing is.
 BEST_BY = "event_f1"
 
@@ -48,6 +52,7 @@ class AtIntervals(Callback):
     Args:
         measured_at: the last update whose measurement is in the metrics.
         continued: whether the run was started before.
+        report: writes the page of the run in an output folder; None: no page.
     """
 
     def __init__(
@@ -58,7 +63,9 @@ class AtIntervals(Callback):
         flag: StopFlag,
         measured_at: int,
         continued: bool,
+        report: WriteReport | None = None,
     ) -> None:
+        self._report = report
         self._recipe = recipe
         self._states = States(recipe.output, recipe.intervals.keep_last)
         self._state: State | None = None
@@ -124,6 +131,7 @@ class AtIntervals(Callback):
             self._flag.leave_together(stop)
         if last or at % intervals.validate_every == 0:
             self._measure(trainer, module)
+            self._show(trainer)
         if last:
             self._save(module, wait=True)
 
@@ -151,6 +159,11 @@ class AtIntervals(Callback):
         if trainer.is_global_zero:
             # A kill while its state is written: the run resumes before it, and measures it again.
             self._states.keep_best(best)
+
+    def _show(self, trainer: Trainer) -> None:
+        if self._report is not None:
+            report, output = self._report, self._recipe.output
+            together(lambda: report(output), here=trainer.is_global_zero)
 
     def _best_with(self, module: StreamingModule) -> Best:
         found, at = module.last_metrics, module.updates

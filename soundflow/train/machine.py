@@ -53,8 +53,18 @@ def require_machine(recipe: TrainRecipe, memory: Held) -> None:
 
 
 def unmet(recipe: TrainRecipe, memory: Held) -> list[str]:
-    """One line for every key that asks for more than this machine has; see `require_machine`."""
+    """One line for every key that asks for more than this machine has; see `require_machine`.
+
+    A run on several nodes is compared with a machine of theirs only: the login node of a cluster,
+    where its plan is looked at, is not one of them.
+    """
     compute, lines = recipe.compute, []
+    if compute.nodes > 1 and not _launched():
+        return [
+            f"compute.nodes={compute.nodes}: no launcher started this process, so it would wait "
+            "for the other nodes; start it with srun (slurm/train.sbatch) or torchrun, or set "
+            "compute.nodes=1"
+        ]
     gpus = _gpus()
     wants_gpu = compute.accelerator in ("gpu", "cuda", "mps")
     if wants_gpu and not gpus:
@@ -64,13 +74,7 @@ def unmet(recipe: TrainRecipe, memory: Held) -> list[str]:
         )
     elif gpus and compute.accelerator != "cpu" and compute.devices > gpus:
         lines.append(f"compute.devices={compute.devices}: there are {gpus} here")
-    if compute.nodes > 1 and not _launched():
-        lines.append(
-            f"compute.nodes={compute.nodes}: no launcher started this process, so it would wait "
-            "for the other nodes; start it with srun (slurm/train.sbatch) or torchrun, or set "
-            "compute.nodes=1"
-        )
-    elif not _on_gpu(recipe) and compute.devices > max(cores(), _PROCESSES_A_CPU_RUNS):
+    if not _on_gpu(recipe) and compute.devices > max(cores(), _PROCESSES_A_CPU_RUNS):
         lines.append(
             f"compute.devices={compute.devices}: on a CPU these are processes, and there are "
             f"{cores()} cores here"

@@ -2,15 +2,18 @@
 
 ::
 
-    peak  =  weights  +  gradients  +  moments  +  masters  +  pass  +  features
+    peak  =  weights  +  gradients  +  moments  +  masters  +  buffers  +  pass  +  features
 
     weights     4 bytes a parameter; 2 under ZeRO in bfloat16    / ranks with zero3, fsdp
     gradients   4 bytes a trained parameter; 2 under zero1 in    / ranks with zero2, zero3, fsdp
                 bfloat16, which adds them up in it
     moments     8 bytes a trained parameter (AdamW)              / ranks with all but single, ddp
     masters     4 bytes a trained parameter: what ZeRO steps     / ranks
+    buffers     what the strategy holds to communicate: gathered weights under zero3 and fsdp,
+                gradients on their way under zero1 and zero2 on CUDA
     pass        the peak of one forward and backward pass over the largest row, beyond the above
-    features    the log-mel of an update's chunks, twice: one update is loaded while another trains
+    features    what the tower takes, or has given, of an update's chunks, twice: one update is
+                loaded while another trains
 
 ``pass`` is not a formula: the training code itself runs, with tensors that have shapes and no
 numbers (torch's FakeTensorMode), and every storage it makes is counted until it is freed. Packing,
@@ -47,6 +50,8 @@ from soundflow.train.stages import StageConfig, apply_stage, trained_parameters
 from soundflow.train.strategy.interface import StrategyName
 
 FP32_BYTES = 4
+_REDUCED_AT_ONCE = 2 * 500_000_000  # DeepSpeed's reduce_bucket_size, twice as they overlap
+_GATHERED_AT_ONCE = 1_000_000_000  # DeepSpeed's stage3_max_live_parameters
 KEPT = {"cpu": 1.5, "cuda": 1.1}
 _MAPPED_BYTES = {"cpu": 32 << 20, "cuda": None}  # glibc's DEFAULT_MMAP_THRESHOLD_MAX
 _DIVIDES_WEIGHTS = frozenset({"zero3", "fsdp"})
@@ -97,12 +102,13 @@ class Held:
 class Memory(Held):
     """Bytes of one rank at the peak of an update; see the module."""
 
+    buffers: int
     forward_backward: int
     features: int
 
     @property
     def peak(self) -> int:
-        return super().peak + self.forward_backward + self.features
+        return super().peak + self.buffers + self.forward_backward + self.features
 
 
 def held(
@@ -147,6 +153,7 @@ def predict(
     strategy: StrategyName = "single",
     world: int = 1,
     update_chunks: int = 0,
+    cached: bool = False,
     device: Literal["cpu", "cuda"] = "cpu",
 ) -> Memory:
     """The memory of a rank that trains ``stage`` of a model on rows like ``row``.
@@ -155,6 +162,7 @@ def predict(
         dtype, strategy: see `held`.
         recompute: see `compute.activation_checkpointing`.
         update_chunks: chunks of one rank's rows of an update.
+        cached: whether the rows come with what the tower made of them.
         device: whose allocator it is; the pass itself is counted with the kernels of a CPU.
     """
     with FakeTensorMode():
@@ -163,6 +171,7 @@ def predict(
             model.recompute_activations()
         apply_stage(model, stage)
         between = held(model, dtype=dtype, strategy=strategy, world=world)
+        buffers = _buffers(model, dtype, strategy, device)
         if _in_bf16(dtype, strategy):
             cast_parameters(model, dtype)
         gradients = []
@@ -170,7 +179,8 @@ def predict(
             if parameter.requires_grad:
                 parameter.grad = torch.empty_like(parameter)
                 gradients.append(parameter.grad)
-        batch = row_batch(row, spec)
+        width = config.audio_encoder.width
+        batch = row_batch(row, spec, width if cached else None)
         there = [*model.parameters(), *model.buffers(), *gradients, *vars(batch).values()]
         with _Peak(there, device) as peak:
             with computing(dtype, torch.device("cpu")):
@@ -179,9 +189,12 @@ def predict(
             torch.autograd.backward(loss)
         forward_backward = peak.bytes
 
-    chunk_bytes = spec.front_end.n_mels * spec.time.frames_per_chunk * FP32_BYTES
+    mel_bytes = spec.front_end.n_mels * spec.time.frames_per_chunk * FP32_BYTES
+    states_bytes = spec.time.slots_per_chunk * width * torch.bfloat16.itemsize
+    chunk_bytes = states_bytes if cached else mel_bytes
     return Memory(
         **vars(between),
+        buffers=buffers,
         forward_backward=forward_backward,
         features=2 * update_chunks * chunk_bytes,
     )
@@ -192,9 +205,37 @@ def _in_bf16(dtype: torch.dtype, strategy: StrategyName) -> bool:
     return dtype == torch.bfloat16 and strategy.startswith("zero")
 
 
-def row_batch(row: RowShape, spec: StreamSpec) -> Batch:
-    """A row of that shape; its numbers are of no importance."""
+def _buffers(
+    model: AudioInteractionModel,
+    dtype: torch.dtype,
+    strategy: StrategyName,
+    device: Literal["cpu", "cuda"],
+) -> int:
+    """Bytes that a rank holds to communicate, by the defaults of DeepSpeed and the units of ours.
+
+    On a CPU the buffers of ZeRO 1 and 2 are reserved and take no memory before they are filled.
+    """
+    if strategy in ("zero1", "zero2"):
+        return _REDUCED_AT_ONCE * dtype.itemsize if device == "cuda" else 0
+    parameters = model.parameter_count()
+    if strategy == "zero3":
+        return min(_GATHERED_AT_ONCE, parameters) * dtype.itemsize
+    if strategy == "fsdp":  # two layers, one of them ahead, beside all that is no layer
+        layers = model.lm.model.layers
+        layer: int = sum(p.numel() for p in layers[0].parameters())
+        return (parameters - max(0, len(layers) - 2) * layer) * dtype.itemsize
+    return 0
+
+
+def row_batch(row: RowShape, spec: StreamSpec, states_width: int | None = None) -> Batch:
+    """A row of that shape; its numbers are of no importance.
+
+    Args:
+        states_width: of what the tower made of its chunks; None: the row has their log-mel.
+    """
     n_tokens, time = sum(row.lengths), spec.time
+    live = states_width is None
+    states = torch.zeros(row.chunks, time.slots_per_chunk, states_width or 0, dtype=torch.bfloat16)
 
     def ids(n: int) -> Tensor:
         return torch.zeros(n, dtype=torch.int64)
@@ -205,11 +246,12 @@ def row_batch(row: RowShape, spec: StreamSpec) -> Batch:
         starts=torch.zeros(len(row.lengths) + 1, dtype=torch.int32),
         lengths=row.lengths,
         slots=ids(row.chunks * time.slots_per_chunk),
-        mel=torch.zeros(row.chunks, spec.front_end.n_mels, time.frames_per_chunk),
+        mel=torch.zeros(row.chunks if live else 0, spec.front_end.n_mels, time.frames_per_chunk),
         at=ids(row.targets),
         targets=ids(row.targets),
         decisions=row.targets,
         stream_ids=(),
+        states=None if live else states,
     )
 
 

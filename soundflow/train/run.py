@@ -28,9 +28,10 @@ from soundflow.atomic import write_text
 from soundflow.config.record import record, to_plain
 from soundflow.data.datamodule import StreamData
 from soundflow.errors import Stopped, UserError
+from soundflow.forms.folders import Opened
 from soundflow.logs import ERR
 from soundflow.model.facts import TrainingFacts
-from soundflow.model.interaction import AudioInteractionModel
+from soundflow.model.interaction import AudioInteractionModel, empty_model
 from soundflow.model.precision import precision_name
 from soundflow.model.weights import (
     Checkpoint,
@@ -41,7 +42,7 @@ from soundflow.text.tokenizer import TextTokenizer
 from soundflow.train.checkpoints import State, States, load_weights, newest_state
 from soundflow.train.claim import BEST_FOLDER, MODEL_FOLDER, RECIPE_FILE, claim
 from soundflow.train.held_out import LiveFigures, LiveValidate
-from soundflow.train.intervals import AtIntervals
+from soundflow.train.intervals import AtIntervals, WriteReport
 from soundflow.train.loggers import build_loggers, require_loggers, write_csv
 from soundflow.train.machine import held_by, require_machine
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
@@ -51,7 +52,7 @@ from soundflow.train.progress import Progress
 from soundflow.train.provenance import PROVENANCE_FILE, provenance
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage, merge_stage
-from soundflow.train.start import Start, model_config, parameter_count, start
+from soundflow.train.start import Start, model_config, open_origin, start
 from soundflow.train.stopping import (
     StopFlag,
     end_processes,
@@ -85,7 +86,11 @@ class TrainResult:
     metrics: dict[str, float]
 
 
-def run(recipe: TrainRecipe, live_validate: LiveValidate | None = None) -> TrainResult:
+def run(
+    recipe: TrainRecipe,
+    live_validate: LiveValidate | None = None,
+    report: WriteReport | None = None,
+) -> TrainResult:
     """Trains, or goes on from the newest whole state of the same run.
 
     SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it after the current update, with its state saved. Under
@@ -94,6 +99,7 @@ def run(recipe: TrainRecipe, live_validate: LiveValidate | None = None) -> Train
     Args:
         live_validate: decodes held-out streams through the live engine, on every rank its share;
             the composition root hands it in. None: teacher-forced figures only.
+        report: writes the page of the run, at each validation; handed in likewise.
 
     Raises:
         UserError: if data, vocabulary and model do not fit, or ``output`` holds another run.
@@ -101,30 +107,38 @@ def run(recipe: TrainRecipe, live_validate: LiveValidate | None = None) -> Train
     """
     with stop_flag(first_process=rank_zero_only.rank == 0) as flag:  # type: ignore[attr-defined]
         try:
-            return _run(recipe, live_validate, flag)
+            return _run(recipe, live_validate, report, flag)
         except Stopped as stop:
             if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
                 requeue(stop.number)
             raise Stopped(stop.number, _how_to_go_on(recipe)) from None
 
 
-def _run(recipe: TrainRecipe, live_validate: LiveValidate | None, flag: StopFlag) -> TrainResult:
+def _run(
+    recipe: TrainRecipe,
+    live_validate: LiveValidate | None,
+    report: WriteReport | None,
+    flag: StopFlag,
+) -> TrainResult:
     started = time.perf_counter()
     require_loggers(recipe)
     data = StreamData(recipe.data, recipe.seed, recipe.optim.updates)
     tokenizer, _ = load_vocabulary(recipe.vocabulary)
     _require_vocabulary(tokenizer.fingerprint, data)
-    require_machine(recipe, held_by(recipe, model_config(recipe), data.spec.tokens))
+    origin = open_origin(recipe)
+    sizes = model_config(recipe, origin)
+    require_machine(recipe, held_by(recipe, sizes, data.spec.tokens))
+    parameters = empty_model(sizes, data.spec.tokens).parameter_count()
     continued = claim(recipe, data.content_hash())
     folder = recipe.output / MODEL_FOLDER
     state = newest_state(recipe.output)
     at = state.update if state else 0
     if at == recipe.optim.updates and folder.exists():
-        return _finished(recipe, data, started)
+        return _finished(recipe, parameters, started)
     module: StreamingModule | None = None
     if at != recipe.optim.updates:
         record(recipe.output / RECIPE_FILE, recipe)
-        begun = _begin(recipe, data, tokenizer)
+        begun = _begin(recipe, origin, data, tokenizer)
         if recipe.compute.activation_checkpointing:
             begun.model.recompute_activations()
         _say(*begun.notes)
@@ -146,24 +160,24 @@ def _run(recipe: TrainRecipe, live_validate: LiveValidate | None, flag: StopFlag
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             write_text(recipe.output / PROVENANCE_FILE, json.dumps(about, indent=1))
         loggers = build_loggers(recipe, at, {**to_plain(recipe), **about})
-        _fit(_trainer(recipe, module, flag, loggers, continued), module, data)
+        _fit(_trainer(recipe, module, flag, loggers, continued, report), module, data)
         flag.stop_at_once()
     metrics_file = recipe.output / METRICS_FILE
     _, metrics = newest_measurement(metrics_file)
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         best = States(recipe.output, recipe.intervals.keep_last).best()
         if best is not None and best.update != recipe.optim.updates:
-            _write_model(recipe.output / BEST_FOLDER, best, recipe, data, tokenizer)
+            _write_model(recipe.output / BEST_FOLDER, best, recipe, origin, data, tokenizer)
         last = newest_state(recipe.output)
         assert last is not None
-        _write_model(folder, last, recipe, data, tokenizer)
+        _write_model(folder, last, recipe, origin, data, tokenizer)
         if recipe.logging.csv:
             write_csv(recipe.output)
     return TrainResult(
         model_folder=folder,
         metrics_file=metrics_file,
         updates=recipe.optim.updates,
-        parameters=parameter_count(recipe, data.spec.tokens),
+        parameters=parameters,
         precision=precision_name(module.compute.dtype) if module else None,
         threads=module.compute.threads if module else None,
         seconds=time.perf_counter() - started,
@@ -172,14 +186,14 @@ def _run(recipe: TrainRecipe, live_validate: LiveValidate | None, flag: StopFlag
     )
 
 
-def _finished(recipe: TrainRecipe, data: StreamData, started: float) -> TrainResult:
+def _finished(recipe: TrainRecipe, parameters: int, started: float) -> TrainResult:
     """The result of a run that has nothing left to do: no weight is read."""
     metrics_file = recipe.output / METRICS_FILE
     return TrainResult(
         model_folder=recipe.output / MODEL_FOLDER,
         metrics_file=metrics_file,
         updates=recipe.optim.updates,
-        parameters=parameter_count(recipe, data.spec.tokens),
+        parameters=parameters,
         precision=None,
         threads=None,
         seconds=time.perf_counter() - started,
@@ -188,17 +202,24 @@ def _finished(recipe: TrainRecipe, data: StreamData, started: float) -> TrainRes
     )
 
 
-def _begin(recipe: TrainRecipe, data: StreamData, tokenizer: TextTokenizer) -> Start:
-    begun = start(recipe, data, tokenizer)
+def _begin(
+    recipe: TrainRecipe, origin: Opened | None, data: StreamData, tokenizer: TextTokenizer
+) -> Start:
+    begun = start(recipe, origin, data, tokenizer)
     apply_stage(begun.model, recipe.stage, recipe.seed)
     return begun
 
 
 def _write_model(
-    folder: Path, state: State, recipe: TrainRecipe, data: StreamData, tokenizer: TextTokenizer
+    folder: Path,
+    state: State,
+    recipe: TrainRecipe,
+    origin: Opened | None,
+    data: StreamData,
+    tokenizer: TextTokenizer,
 ) -> None:
     """From disk, whatever the ranks hold: float32, and frozen weights as the run found them."""
-    trained = _begin(recipe, data, tokenizer).model
+    trained = _begin(recipe, origin, data, tokenizer).model
     load_weights(trained, state)
     merge_stage(trained)
     _, metrics = newest_measurement(recipe.output / METRICS_FILE, state.update)
@@ -261,6 +282,7 @@ def _trainer(
     flag: StopFlag,
     loggers: Sequence[Logger],
     continued: bool,
+    report: WriteReport | None,
 ) -> Trainer:
     compute = recipe.compute
     progress = Progress(recipe.intervals.log_every, recipe.optim.updates)
@@ -278,7 +300,7 @@ def _trainer(
         limit_val_batches=0,
         logger=[metrics, *loggers],
         callbacks=[
-            AtIntervals(recipe, progress, metrics, flag, measured_at, continued),
+            AtIntervals(recipe, progress, metrics, flag, measured_at, continued, report),
             progress,
         ],
         plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [],

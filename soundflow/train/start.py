@@ -16,7 +16,7 @@ from soundflow.errors import UserError
 from soundflow.forms.folders import Opened, open_folder
 from soundflow.forms.load_any import read_model
 from soundflow.model.config import ModelConfig
-from soundflow.model.interaction import AudioInteractionModel, empty_model
+from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.tokens import TokenTable
 from soundflow.text.tokenizer import TextTokenizer
@@ -32,26 +32,35 @@ class Start:
     notes: tuple[str, ...]
 
 
-def start(recipe: TrainRecipe, data: StreamData, tokenizer: TextTokenizer) -> Start:
+def open_origin(recipe: TrainRecipe) -> Opened | None:
+    """The checkpoint that a run starts from; None: random weights.
+
+    Raises:
+        UserError: if it is missing, damaged or of another kind of model.
+    """
+    return None if recipe.start_from is None else open_folder(recipe.start_from)
+
+
+def start(
+    recipe: TrainRecipe, origin: Opened | None, data: StreamData, tokenizer: TextTokenizer
+) -> Start:
     """The model that a run begins with, all of it trainable.
 
     Raises:
         UserError: if the checkpoint is damaged or does not fit the data, or a stream is longer than
             the model's positions.
     """
-    opened = None if recipe.start_from is None else open_folder(recipe.start_from)
-    sizes = recipe.model if opened is None else opened.model
-    assert sizes is not None  # TrainRecipe sees to it
+    sizes = model_config(recipe, origin)
     _require_positions(data, sizes)
-    if opened is None:
+    if origin is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             model = AudioInteractionModel(sizes, data.spec.tokens)
         notes = ["weights: random"]
     else:
-        require_spec(opened.spec, data.spec, str(opened.folder), data.named)
-        model = read_model(opened, data.spec.tokens)
-        notes = what_was_read(opened, data.spec.tokens)
+        require_spec(origin.spec, data.spec, str(origin.folder), data.named)
+        model = read_model(origin, data.spec.tokens)
+        notes = what_was_read(origin, data.spec.tokens)
     if recipe.stage.new_rows == "mean":
         start_new_rows(model, tokenizer.reused_ids)
         notes.append(
@@ -93,21 +102,12 @@ def what_was_read(opened: Opened, tokens: TokenTable) -> list[str]:
     return lines
 
 
-def model_config(recipe: TrainRecipe) -> ModelConfig:
-    """The sizes of the model: those of the recipe, or of the checkpoint that it starts from.
-
-    Raises:
-        UserError: if that checkpoint is missing or its config cannot be read.
-    """
-    if recipe.start_from is not None:
-        return open_folder(recipe.start_from).model
+def model_config(recipe: TrainRecipe, origin: Opened | None) -> ModelConfig:
+    """The sizes of the model: those of the recipe, or of the checkpoint that it starts from."""
+    if origin is not None:
+        return origin.model
     assert recipe.model is not None  # TrainRecipe sees to it
     return recipe.model
-
-
-def parameter_count(recipe: TrainRecipe, tokens: TokenTable) -> int:
-    """Of the model that a recipe trains, without holding its weights."""
-    return empty_model(model_config(recipe), tokens).parameter_count()
 
 
 def _require_positions(data: StreamData, sizes: ModelConfig) -> None:

@@ -50,7 +50,8 @@ class Ddp(Replicated):
 
     @property
     def lightning(self) -> LightningStrategy:
-        return _Ddp(broadcast_buffers=False)
+        # Otherwise its buckets hold every gradient a second time.
+        return _Ddp(broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def attach(self, trainer: Trainer, model: nn.Module) -> None:
         super().attach(trainer, model)

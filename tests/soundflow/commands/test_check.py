@@ -94,11 +94,14 @@ model:
     assert "24 streams, 3.3 epochs" in plan["data"]
     assert "no padding" in plan["tokens"]
     assert "at the peak of a rank" in plan["memory"]
-    assert "a state" in plan["disk"]
+    assert "0 MiB a state" in plan["disk"]  # the adapter alone is in it
     assert "time" not in plan
-    assert main(["check", str(path), "--json", "--probe"]) == 0
+    cached = ["data.features=cached", f"data.features_folder={tmp_path / 'f'}"]
+    assert main(["check", str(path), "--json", "--probe", *cached]) == 0
     plan = json.loads(capsys.readouterr().out)["plan"]
     assert "s an update in fp32, 1 thread(s) a process" in plan["time"]
+    assert "GB to be written" in plan["features"]
     assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "f").exists()
     assert main(["check", str(path), "stage.train=[encoder.prj.*]"]) == 2
     assert "did you mean 'encoder.proj.*'" in capsys.readouterr().err

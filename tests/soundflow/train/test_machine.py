@@ -48,7 +48,7 @@ def test_every_key_that_asks_for_too_much_is_named(recipe: Recipes) -> None:
 def test_several_nodes_need_a_launcher(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without one, the first node waits half an hour for the others."""
     four = recipe(compute=ComputeConfig(nodes=4, accelerator="cpu"))
-    (said,) = unmet(four, held_of(1))
+    (said,) = unmet(four, held_of(10**13))  # this machine is none of the four
     assert said.startswith("compute.nodes=4: no launcher")
     assert "srun" in said
     for name, value in {"MASTER_ADDR": "node0", "NODE_RANK": "1"}.items():

@@ -4,6 +4,7 @@ by tests/benchmarks/bench_memory.py."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -57,6 +58,30 @@ def test_ranks_divide_what_their_strategy_divides(
     assert zero2.weights == alone.weights
     assert zero3.weights == alone.weights // 4
     assert zero2.masters == zero2.gradients
+
+
+def test_gathered_weights_and_gradients_on_their_way_are_counted(
+    small_model: ModelConfig, spec: StreamSpec
+) -> None:
+    def buffers(strategy: StrategyName, device: Literal["cpu", "cuda"] = "cpu") -> int:
+        return predict(small_model, spec, StageConfig(), ROW, dtype=torch.bfloat16,
+                       strategy=strategy, world=4, device=device).buffers  # fmt: skip
+
+    whole = 2 * empty_model(small_model, spec.tokens).parameter_count()
+    assert buffers("ddp") == buffers("zero2") == 0
+    assert buffers("zero2", "cuda") == 2e9
+    assert buffers("zero3") == buffers("fsdp") == whole  # a model of two layers
+
+
+def test_rows_with_states_need_no_tower(small_model: ModelConfig, spec: StreamSpec) -> None:
+    def of(cached: bool) -> Memory:
+        return predict(small_model, spec, StageConfig(train=("encoder.proj.*", "lm.*")), ROW,
+                       update_chunks=10, cached=cached)  # fmt: skip
+
+    live, cached = of(False), of(True)
+    assert cached.forward_backward <= live.forward_backward
+    width = small_model.audio_encoder.width
+    assert cached.features == 2 * 10 * spec.time.slots_per_chunk * width * 2
 
 
 def test_under_zero_in_bfloat16_only_masters_and_moments_are_float32(

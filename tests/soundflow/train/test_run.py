@@ -23,7 +23,7 @@ from soundflow.model.weights import Checkpoint, load_checkpoint
 from soundflow.shards.writer import write_index, write_shard
 from soundflow.train.checkpoints import agreed_state, newest_state
 from soundflow.train.held_out import LiveFigures
-from soundflow.train.metrics import read_metrics
+from soundflow.train.metrics import newest_measurement, read_metrics
 from soundflow.train.optim import OptimConfig
 from soundflow.train.recipe import TrainerIntervals, TrainRecipe
 from soundflow.train.run import run
@@ -176,7 +176,13 @@ def test_the_engine_is_called_with_a_whole_checkpoint(recipe: Recipes) -> None:
 
 
 def test_what_a_run_leaves(recipe: Recipes) -> None:
-    result = run(recipe())
+    pages: list[int] = []
+
+    def report(output: Path) -> None:
+        pages.append(newest_measurement(output / "metrics.jsonl")[0])
+
+    result = run(recipe(), report=report)
+    assert pages == [3, 6], "the page is written at each validation, with what it found"
     lines = read_metrics(result.metrics_file)
     updates = [r for r in lines if "train/loss" in r]
     assert [r["update"] for r in updates] == [1, 2, 3, 4, 5, 6]

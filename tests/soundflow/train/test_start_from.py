@@ -25,7 +25,7 @@ from soundflow.train.optim import OptimConfig
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import run
 from soundflow.train.stages import StageConfig
-from soundflow.train.start import start
+from soundflow.train.start import open_origin, start
 from tests.soundflow.convert.omni import save_omni, save_thinker
 
 
@@ -86,7 +86,7 @@ def test_rows_that_no_id_reaches_are_left_out(
     """The 7B model has 152 064 rows for a vocabulary of 151 936."""
     folder = save_omni(tmp_path / "padded", vocab_size=spec.tokens.vocab_size + 64)
     chosen = recipe(model=None, start_from=folder)
-    begun = start(chosen, StreamData(chosen.data, 0, 1), tokenizer)
+    begun = start(chosen, open_origin(chosen), StreamData(chosen.data, 0, 1), tokenizer)
     assert "left out: the last 64 rows of the vocabulary, which no id reaches" in begun.notes
     whole = load_any(folder).model.lm.lm_head.weight
     assert torch.equal(begun.model.lm.lm_head.weight, whole[: spec.tokens.vocab_size])
@@ -101,7 +101,7 @@ def test_every_number_is_read_once_and_no_random_one_is_left(
 ) -> None:  # fmt: skip
     folder = base(spec)
     chosen = recipe(model=None, start_from=folder)
-    model = start(chosen, StreamData(chosen.data, 0, 1), tokenizer).model
+    model = start(chosen, open_origin(chosen), StreamData(chosen.data, 0, 1), tokenizer).model
     want = load_checkpoint(folder).model
     assert not any(t.is_meta for t in (*model.parameters(), *model.buffers()))
     for name, buffer in want.named_buffers():  # the tables of positions are not stored
@@ -116,6 +116,6 @@ def test_control_tokens_that_reuse_the_vocabulary_start_at_the_mean(
     """The tiny vocabulary has entries of its own for all of them: nothing is re-used."""
     folder = save_omni(tmp_path / "qwen")
     chosen = recipe(model=None, start_from=folder, stage=StageConfig(new_rows="mean"))
-    begun = start(chosen, StreamData(chosen.data, 0, 1), tokenizer)
+    begun = start(chosen, open_origin(chosen), StreamData(chosen.data, 0, 1), tokenizer)
     assert begun.notes[-1].startswith("0 control tokens re-use")
     assert torch.equal(begun.model.lm.lm_head.weight, load_any(folder).model.lm.lm_head.weight)
