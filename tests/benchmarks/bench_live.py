@@ -12,8 +12,9 @@ the costs measured.
                   session that answers every chunk in turn and whose encoder waits for its decoder
     host          CPU time of a session's chunk and token around a model that is nearly nothing
     sessions      how many keep up with real time in ragged batches, against a loop of single
-                  sessions, with two sizes of models (about 10 minutes)
+                  sessions, with two sizes of models in the faster precision (10 minutes)
     cores         the same on two cores by the clock on the wall: the machine must be quiet
+                  (12 minutes)
     chunks        cost at 5 min, 1 h and the end of a session over that at 10 s; the worst chunk;
                   memory (8 h take about 7 minutes)
 """
