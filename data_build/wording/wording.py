@@ -13,7 +13,6 @@ a file that grows moves none.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,6 +33,7 @@ from data_build.wording.grammar import (
     parse,
     slot_names,
 )
+from data_build.wording.sentences import finished, tidied
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 from soundflow.text.normalize import primary_language
@@ -41,12 +41,6 @@ from soundflow.text.normalize import primary_language
 _TRIES = 400  # texts that are drawn for one of the split; a rule of fewer forms is shared
 _PER_FORM = 3  # draws for each text of a small rule
 _LEAST_SHARE = 0.1  # of the texts, for a split of little or no weight
-_ARTICLE = re.compile(r"\b(a|A)/an (?=(\W*\w+))")
-_AN = re.compile(r"(?i)[aeiou](?!ni[^n]|se|ne\b)|hour|honest")
-_SPACES, _BEFORE_MARK = re.compile(r"\s+"), re.compile(r" +(?=[,.;:!?])")
-_BEGINNING = re.compile(r"(?:^|(?<=[.!?] ))[a-z]")
-_SPACELESS = ("zh", "ja")
-_HAN_SPACE = re.compile(r"(?<=[^\x00-\x7f]) +| +(?=[^\x00-\x7f])")
 
 
 @dataclass(frozen=True)
@@ -230,20 +224,6 @@ def _finished(line: str, text: str, language: str) -> str:
     # A plain text is the user's own.
     plain = all(isinstance(part, str) for part in parse(line))
     return text if plain else finished(text, language)
-
-
-def finished(text: str, language: str) -> str:
-    """A sentence or more, with articles, spaces and capitals in order."""
-    text = tidied(text, language)
-    return text if language in _SPACELESS else _BEGINNING.sub(lambda m: m[0].upper(), text)
-
-
-def tidied(text: str, language: str) -> str:
-    """A text with its articles and spaces in order."""
-    text = _BEFORE_MARK.sub("", _SPACES.sub(" ", text)).strip()
-    if language in _SPACELESS:
-        return _HAN_SPACE.sub("", text)
-    return _ARTICLE.sub(lambda m: f"{m[1]}{'n' if _AN.match(m[2].lstrip()) else ''} ", text)
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)

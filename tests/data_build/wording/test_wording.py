@@ -16,7 +16,6 @@ from data_build.wording.wording import (
     SplitWording,
     StreamWords,
     WordingConfig,
-    finished,
     home,
     wording,
 )
@@ -112,15 +111,6 @@ def test_every_class_and_every_place_has_a_name() -> None:
     for row in policy().rows.values():
         if row.reply is not None:
             assert words().said(row.reply).text != words(language="zh").said(row.reply).text
-
-
-def test_articles_spaces_and_capitals_are_put_in_order() -> None:
-    assert (
-        finished("a/an alarm , a/an bell. it is a/an hour", "en")
-        == "An alarm, a bell. It is an hour"
-    )
-    assert finished("a/an university and a/an one", "en") == "A university and a one"
-    assert finished("听到 三次 x 了", "zh") == "听到三次x了"
 
 
 def test_a_plain_text_of_the_recipe_stays_as_it_is() -> None:
