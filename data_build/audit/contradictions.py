@@ -76,7 +76,7 @@ class Contradictions:
         context = digest(record.system)
         voices: dict[str, int] = {}
         for item in in_order(record):
-            what = what_is_heard(item)
+            what = in_words(item)
             voice = voices.setdefault(item.speaker, len(voices)) if item.text else -1
             context = digest(context, item.track == "ambient", voice, what)
             text = " ".join(said[chunk] for chunk in item.reply_chunks) or None
@@ -105,7 +105,7 @@ class Contradictions:
 
 
 class AlarmsAnswered:
-    """Whether sounds that the policy answers are answered wherever they occur, also as noise."""
+    """Whether sounds of danger are answered wherever they occur, also as noise."""
 
     def __init__(self, limits: AuditLimits, rules: Policy | None = None) -> None:
         self._limit = Limit("at_least", limits.alarms_answered)
@@ -141,7 +141,7 @@ class AlarmsAnswered:
     def _class(self, labels: tuple[str, ...]) -> str | None:
         for label in labels:
             sound = ontology().find(label)
-            if sound is not None and self._rules.verdict(sound) == "respond":
+            if sound is not None and self._rules.is_danger(sound):
                 return sound.name
         return None
 
@@ -156,7 +156,7 @@ class AlarmsAnswered:
             self._silent[name].append(example)
 
 
-def what_is_heard(item: MixedItem) -> str:
+def in_words(item: MixedItem) -> str:
     """What is said, or the class of a sound; a cue of the recipe is what the recipe calls it."""
     if item.text:
         return f"“{item.text}”"

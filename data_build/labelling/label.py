@@ -10,7 +10,8 @@ The same rules hold in every task, so that the same context never has two labels
 * Speech to the assistant is answered, unless it was told to be quiet by the one who speaks.
 * Other speech is silent, or what the instruction in force makes of it: words, a translation.
 * A sound that the instruction asks for (described, counted, watched for) gets that reply.
-* A sound that the intervention policy answers is answered in any case, after what was asked for.
+* A sound of danger is answered in any case, after what was asked for; another one that a cue of the
+  recipe answers is not while everybody wants quiet.
 * Everything else deserves silence.
 
 Pure: no generator, no samples, no files.
@@ -236,7 +237,10 @@ class _Session:
         item = sound.item
         if item.is_cue:
             return self._cued(sound)
-        reply = self._policy.judgement(item.clip).reply_in(self._words.language)
+        judgement = self._policy.judgement(item.clip)
+        if self._quiet and not judgement.category:
+            return None  # a cue of the recipe, but no danger
+        reply = judgement.reply_in(self._words.language)
         return None if reply is None else self._words.said(reply, sound.on_samples)
 
     def _cued(self, sound: AudibleItem) -> PlannedReply | None:

@@ -94,6 +94,11 @@ class Policy:
         rows += [row for sound in _known(clip) if (row := self._row(sound))]
         return all(row.verdict == "silent" for row in rows)
 
+    def is_danger(self, sound: SoundClass) -> bool:
+        """Whether a sound of a class is answered in any case: others only where a cue says so."""
+        row = self._row(sound)
+        return row is not None and bool(row.category)
+
     def verdict(self, sound: SoundClass) -> Verdict:
         """The verdict on a class by itself."""
         row = self._row(sound)

@@ -6,7 +6,7 @@ import pytest
 
 from data_build.drops import Dropped
 from data_build.labelling.label import fits_under, label
-from data_build.labelling.policy import CuedSound, policy
+from data_build.labelling.policy import CuedSound, Policy, policy
 from data_build.plans import (
     Address,
     AskCount,
@@ -51,7 +51,10 @@ def speech(text: str, address: Address | None = None, by: str = "user") -> Item:
 
 
 def said(
-    *items: Item, instruction: Instruction | None = None, onsets: int | None = 1
+    *items: Item,
+    instruction: Instruction | None = None,
+    onsets: int | None = 1,
+    rules: Policy = RULES,
 ) -> list[list[str]]:
     """The replies, in their plainest wording, to items that come one after another; those behind
     last from 0 on.
@@ -61,7 +64,7 @@ def said(
         for n, item in enumerate(items)
     ]
     plan = StreamPlan("s", "a", "t", "", instruction or Chat(), items, len(items))
-    return [[r.plain for r in replies] for replies in label(plan, audible, RULES, WORDS).replies]
+    return [[r.plain for r in replies] for replies in label(plan, audible, rules, WORDS).replies]
 
 
 TURN = speech("how are you", Turn("Fine."))
@@ -81,6 +84,10 @@ def test_an_alarm_is_an_alarm_under_every_instruction_on_every_track(
 def test_an_alarm_is_an_alarm_before_a_question_and_while_the_assistant_is_quiet() -> None:
     quiet = speech("be quiet", Request(KeepQuiet(everybody=True), PlannedReply("All right.")))
     assert said(quiet, sound("Siren"), TURN) == [["All right."], [SIREN], []]
+    bless = policy([CuedSound("sneeze", "Sneeze", PlannedReply("Bless you."))])
+    assert said(sound("Sneeze"), quiet, sound("Sneeze"), sound("Siren"), rules=bless) == [
+        ["Bless you."], ["All right."], [], [SIREN],
+    ]  # fmt: skip
     ask = speech("how many", AskCount("Siren"))
     assert said(sound("Siren"), sound("Rain"), ask) == [[SIREN], [], ["One."]]
 
