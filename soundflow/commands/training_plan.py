@@ -153,7 +153,7 @@ def _memory(
             recipe.stage,
             planned.largest,
             dtype=dtype,
-            recompute=compute.activation_checkpointing,
+            recompute_share=compute.recompute_share,
             strategy=resolved(compute),
             world=ranks,
             update_chunks=planned.rank_chunks,
@@ -200,8 +200,7 @@ def _probe(
     """Two updates of one rank, in this process, by the clock."""
     ERR.print("running two updates ...")
     model = start(recipe, origin, data, load_vocabulary(recipe.vocabulary)[0]).model
-    if recipe.compute.activation_checkpointing:
-        model.recompute_activations()
+    model.recompute_activations(recipe.compute.recompute_share)
     apply_stage(model, recipe.stage, recipe.seed)
     gpu = torch.cuda.is_available() and recipe.compute.accelerator != "cpu"
     device = torch.device("cuda" if gpu else "cpu")

@@ -83,6 +83,8 @@ def dot_product_attention(query: Tensor, key: Tensor, value: Tensor, **how: Any)
         torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(before)
 
 
+# The lengths of a row are not those of the next: it would compile anew.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def attention_forward(
     module: nn.Module,
     query: Tensor,

@@ -12,6 +12,8 @@ only (below 1e-5 in float32 at unit scale; a test holds it there).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -39,7 +41,20 @@ def position_table(config: AudioEncoderConfig) -> SinusoidsPositionEmbedding:
     return SinusoidsPositionEmbedding(config.max_positions, config.width)
 
 
-def encode_chunks(tower: Qwen2_5OmniAudioEncoder, mel: Tensor) -> Tensor:
+Block = Callable[[Qwen2_5OmniAudioEncoderLayer, Tensor], Tensor]
+
+
+def tower_block(layer: Qwen2_5OmniAudioEncoderLayer, x: Tensor) -> Tensor:
+    """One layer of the tower: (n, frames / 2, width) -> the same."""
+    x = x + _attend(layer.self_attn, layer.self_attn_layer_norm(x))
+    hidden = layer.activation_fn(layer.fc1(layer.final_layer_norm(x)))
+    out: Tensor = x + layer.fc2(hidden)
+    return out
+
+
+def encode_chunks(
+    tower: Qwen2_5OmniAudioEncoder, mel: Tensor, block: Block = tower_block
+) -> Tensor:
     """Encoder outputs of ``n`` chunks.
 
     Args:
@@ -48,31 +63,24 @@ def encode_chunks(tower: Qwen2_5OmniAudioEncoder, mel: Tensor) -> Tensor:
     Returns:
         (n, frames / 4, d) in the dtype of the tower (or of the active autocast).
     """
-    slots: Tensor = tower.proj(tower_states(tower, mel))
+    slots: Tensor = tower.proj(tower_states(tower, mel, block))
     return slots
 
 
-def tower_states(tower: Qwen2_5OmniAudioEncoder, mel: Tensor) -> Tensor:
+def tower_states(tower: Qwen2_5OmniAudioEncoder, mel: Tensor, block: Block = tower_block) -> Tensor:
     """What the output projection is given: (n, n_mels, frames) -> (n, frames / 4, width)."""
     x = mel.to(tower.conv1.weight.dtype)
     x = functional.gelu(tower.conv1(x))
     x = functional.gelu(tower.conv2(x)).transpose(1, 2)
     positions = tower.positional_embedding(x.shape[1])
     x = x + positions.to(x.dtype)
-    recompute = tower.gradient_checkpointing and tower.training
     for layer in tower.layers:
-        x = checkpoint(_block, layer, x, use_reentrant=False) if recompute else _block(layer, x)
+        recompute = layer.gradient_checkpointing and tower.training
+        x = checkpoint(block, layer, x, use_reentrant=False) if recompute else block(layer, x)
     n, frames, width = x.shape
     pooled = x.view(n, frames // 2, 2, width).mean(dim=2)
     states: Tensor = tower.ln_post(pooled)
     return states
-
-
-def _block(layer: Qwen2_5OmniAudioEncoderLayer, x: Tensor) -> Tensor:
-    x = x + _attend(layer.self_attn, layer.self_attn_layer_norm(x))
-    hidden = layer.activation_fn(layer.fc1(layer.final_layer_norm(x)))
-    out: Tensor = x + layer.fc2(hidden)
-    return out
 
 
 def _attend(attention: Qwen2_5OmniAudioAttention, x: Tensor) -> Tensor:

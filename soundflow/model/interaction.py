@@ -26,7 +26,14 @@ from soundflow.model.decoder import (
     packed_hidden_states,
     rotary_table,
 )
-from soundflow.model.encoder import build_tower, encode_chunks, position_table, tower_states
+from soundflow.model.encoder import (
+    Block,
+    build_tower,
+    encode_chunks,
+    position_table,
+    tower_block,
+    tower_states,
+)
 from soundflow.protocol.tokens import TokenTable
 
 
@@ -46,6 +53,7 @@ class AudioInteractionModel(nn.Module):
         self.tokens = tokens
         self.encoder = build_tower(config.audio_encoder, config.lm.width)
         self.lm = build_lm(config.lm, tokens.vocab_size)
+        self._tower_block: Block = tower_block
 
     @property
     def device(self) -> torch.device:
@@ -53,11 +61,11 @@ class AudioInteractionModel(nn.Module):
 
     def encode(self, mel: Tensor) -> Tensor:
         """(n, n_mels, frames) float32 -> (n, slots, d). Every chunk alone."""
-        return encode_chunks(self.encoder, mel)
+        return encode_chunks(self.encoder, mel, self._tower_block)
 
     def encode_states(self, mel: Tensor) -> Tensor:
         """What the tower has before its output projection: the same shape, of its own width."""
-        return tower_states(self.encoder, mel)
+        return tower_states(self.encoder, mel, self._tower_block)
 
     def embed(self, ids: Tensor, slots: Tensor | None = None) -> Tensor:
         """Token embeddings with the audio slots filled in.
@@ -122,6 +130,8 @@ class AudioInteractionModel(nn.Module):
                 ``mel``.
         """
         embeds: Tensor = self.lm.model.embed_tokens(ids)
+        if torch.is_autocast_enabled(embeds.device.type):  # it leaves a table of vectors alone
+            embeds = embeds.to(torch.get_autocast_dtype(embeds.device.type))
         if states is not None:
             projection = self.encoder.proj
             encoded = projection(states.to(projection.weight.dtype)).flatten(0, 1)
@@ -134,12 +144,26 @@ class AudioInteractionModel(nn.Module):
             embeds = embeds + 0.0 * unheard.sum()
         return packed_hidden_states(self.lm, embeds, positions, segments)
 
-    def recompute_activations(self) -> None:
-        """From here on, training keeps the input of each layer only, and computes the rest again in
-        the backward pass: less memory for about a third more time.
+    def recompute_activations(self, share: float = 1.0) -> None:
+        """From here on, training keeps only the input of some layers, and computes the rest again
+        in the backward pass: less memory for up to a third more time.
+
+        Args:
+            share: of the layers of the language model, and of the tower if they train: the last.
         """
-        for part in (self.encoder, self.lm):
+        for part, layers in ((self.encoder, self.encoder.layers), (self.lm, self.lm.model.layers)):
             part.activation_checkpointing_enable({"use_reentrant": False})
+            for layer in layers[: len(layers) - round(share * len(layers))]:
+                layer.gradient_checkpointing = False
+
+    def compile_layers(self) -> None:
+        """From here on, what lies between two matrix products of a layer is one kernel:
+        `torch.compile`, once for all layers and all lengths of rows.
+        """
+        for layer in self.lm.model.layers:
+            for part in layer.children():  # the layer itself begins with the recomputation
+                part.compile(dynamic=True)
+        self._tower_block = torch.compile(tower_block, dynamic=True)
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())

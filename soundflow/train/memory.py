@@ -149,7 +149,7 @@ def predict(
     row: RowShape,
     *,
     dtype: torch.dtype = torch.float32,
-    recompute: bool = False,
+    recompute_share: float = 0.0,
     strategy: StrategyName = "single",
     world: int = 1,
     update_chunks: int = 0,
@@ -160,15 +160,14 @@ def predict(
 
     Args:
         dtype, strategy: see `held`.
-        recompute: see `compute.activation_checkpointing`.
+        recompute_share: see `ComputeConfig`.
         update_chunks: chunks of one rank's rows of an update.
         cached: whether the rows come with what the tower made of them.
         device: whose allocator it is; the pass itself is counted with the kernels of a CPU.
     """
     with FakeTensorMode():
         model = AudioInteractionModel(config, spec.tokens).train()
-        if recompute:
-            model.recompute_activations()
+        model.recompute_activations(recompute_share)
         apply_stage(model, stage)
         between = held(model, dtype=dtype, strategy=strategy, world=world)
         buffers = _buffers(model, dtype, strategy, device)

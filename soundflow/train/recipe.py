@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
-from soundflow.config.settings import SETTINGS, Seed, Workers
+from soundflow.config.settings import SETTINGS, Fraction, Seed, Workers
 from soundflow.data.config import DataConfig
 from soundflow.model.config import ModelConfig
 from soundflow.model.precision import Precision
@@ -22,15 +22,18 @@ from soundflow.train.strategy.interface import StrategyName
 @dataclass(frozen=True, config=SETTINGS)
 class ComputeConfig:
     """``bf16`` is autocast over float32 weights, ``auto`` the faster of it and ``fp32`` here.
-    ``threads`` 0 measures which count is fastest. ``activation_checkpointing`` keeps the input of
-    each layer only and computes the rest again: less memory for about a third more time.
+    ``threads`` 0 measures which count is fastest. ``recompute_share``: of so many layers only
+    the input is kept, and the rest computed again: less memory for up to a third more time.
+    ``compile`` makes one kernel of what lies between two matrix products, on CUDA, in half a minute
+    at the start; ZeRO-3 and FSDP do without, whose weights come and go.
     ``strategy`` says how the state is divided over ``devices`` x ``nodes``
     (`soundflow.train.strategy`).
     """
 
     precision: Precision = "auto"
     threads: Workers = 0
-    activation_checkpointing: bool = False
+    recompute_share: Fraction = 0.0
+    compile: bool = True
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     devices: PositiveInt = 1
     nodes: PositiveInt = 1

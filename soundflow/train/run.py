@@ -60,7 +60,7 @@ from soundflow.train.stopping import (
     requeue,
     stop_flag,
 )
-from soundflow.train.strategy.choose import build_strategy
+from soundflow.train.strategy.choose import build_strategy, compiles
 
 _STREAMS_SHOWN = 8
 
@@ -139,8 +139,9 @@ def _run(
     if at != recipe.optim.updates:
         record(recipe.output / RECIPE_FILE, recipe)
         begun = _begin(recipe, origin, data, tokenizer)
-        if recipe.compute.activation_checkpointing:
-            begun.model.recompute_activations()
+        begun.model.recompute_activations(recipe.compute.recompute_share)
+        if compiles(recipe.compute):
+            begun.model.compile_layers()
         _say(*begun.notes)
 
         def decode(trained: AudioInteractionModel) -> LiveFigures:

@@ -106,3 +106,19 @@ def test_a_packed_row_trains_as_its_streams_do(model: AudioInteractionModel) -> 
 
     together, apart = gradient([(5, 3, 8)]), gradient([(5,), (3,), (8,)])
     assert (together - apart).norm() < NEAR * apart.norm()
+
+
+def test_compiled_layers_train_as_they_are(model: AudioInteractionModel) -> None:
+    rows = [_row((5, 3, 8)).to("cuda"), _row((20, 4)).to("cuda")]
+
+    def gradients() -> torch.Tensor:
+        model.zero_grad()
+        for row in rows:
+            _pass(model, row)
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    plain = gradients()
+    model.recompute_activations(share=0.5)
+    model.compile_layers()
+    compiled = gradients()
+    assert (compiled - plain).norm() < NEAR * plain.norm()

@@ -31,7 +31,9 @@ def devices(n: int) -> pytest.MarkDecorator:
 
 
 def on_cuda(n: int, strategy: StrategyName) -> ComputeConfig:
-    return ComputeConfig(precision="fp32", accelerator="cuda", devices=n, strategy=strategy)
+    return ComputeConfig(
+        precision="fp32", accelerator="cuda", devices=n, strategy=strategy, compile=False
+    )
 
 
 @pytest.mark.parametrize(

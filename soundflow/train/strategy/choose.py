@@ -25,6 +25,11 @@ def on_cuda(compute: ComputeConfig) -> bool:
     return compute.accelerator != "cpu" and torch.cuda.is_available()
 
 
+def compiles(compute: ComputeConfig) -> bool:
+    """Whether the layers are compiled: a kernel needs weights that stay where they are."""
+    return compute.compile and on_cuda(compute) and resolved(compute) not in ("zero3", "fsdp")
+
+
 def build_strategy(compute: ComputeConfig, grad_norm: float) -> Strategy:
     """The strategy of a run; ``grad_norm`` is the norm that gradients are scaled down to."""
     match resolved(compute):

@@ -188,10 +188,18 @@ def test_recomputed_activations_give_the_same_gradients(
         nonlocal calls
         calls += 1
 
-    model.recompute_activations()
+    model.recompute_activations(share=1.0)
     for module in (model.lm.model.layers[0].mlp.up_proj, model.encoder.layers[0].fc1):
         module.register_forward_hook(count)
     parts, got = gradients(model, batches, dtype)
     assert calls == 2 * 2 * len(batches), "each layer runs again in the backward pass"
     assert parts == pytest.approx(whole, rel=1e-6)
     torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-4)
+
+
+def test_a_share_of_the_layers_is_recomputed(model: AudioInteractionModel) -> None:
+    layers = model.lm.model.layers
+    for share, recomputed in ((0.0, 0), (0.5, len(layers) // 2), (1.0, len(layers))):
+        model.recompute_activations(share)
+        assert [layer.gradient_checkpointing for layer in layers].count(True) == recomputed
+        assert not recomputed or layers[-1].gradient_checkpointing

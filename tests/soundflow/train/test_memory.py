@@ -43,7 +43,7 @@ def test_activations_grow_with_the_row_and_shrink_when_recomputed(
     one = predict(deep, spec, StageConfig(), ROW).forward_backward
     twice = RowShape(ROW.lengths * 2, 2 * ROW.chunks, 2 * ROW.targets)
     assert 1.7 < predict(deep, spec, StageConfig(), twice).forward_backward / one < 2.2
-    assert predict(deep, spec, StageConfig(), ROW, recompute=True).forward_backward < one / 1.5
+    assert predict(deep, spec, StageConfig(), ROW, recompute_share=1.0).forward_backward < one / 1.5
 
 
 def test_ranks_divide_what_their_strategy_divides(
