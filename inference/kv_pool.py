@@ -56,7 +56,7 @@ class KvPool:
         rows: how many sessions fit.
         columns: positions of a row.
         positions: how rotary positions are counted.
-        spare: columns behind those, for what a pass computes of rows that take no part in it.
+        spare: rows behind those, for what a pass computes of no session.
     """
 
     def __init__(
@@ -70,17 +70,17 @@ class KvPool:
         lm, config = model.lm.model, model.config.lm
         weight = lm.embed_tokens.weight
         d = config.width // config.heads
-        shape = (rows, config.kv_heads, columns + spare, d)
+        shape = (rows + spare, config.kv_heads, columns, d)
         self.keys = [_zeros(shape, weight) for _ in range(config.layers)]
         self.values = [_zeros(shape, weight) for _ in range(config.layers)]
-        self.rows, self.columns, self.spare = rows, columns, spare
-        places = torch.arange(columns + spare, device=weight.device)
+        self.rows, self.columns = rows, columns
+        places = torch.arange(columns, device=weight.device)
         places = rotary_positions(places, positions)
         example = torch.zeros(
             1, device=weight.device
         )  # float32: turned once more in full precision
         cos, sin = lm.rotary_emb(example, places.unsqueeze(0))
-        self._cos, self._sin = cos[0], sin[0]  # (columns + spare, d)
+        self._cos, self._sin = cos[0], sin[0]  # (columns, d)
         self._lengths = [0] * rows
         self._touched = [0] * rows  # the highest length since the row was wiped
         self._free = list(range(rows))[::-1]

@@ -59,7 +59,7 @@ class ModelRunner:
         )
         self.pool = KvPool(
             engine.model, rows, engine.limit_positions, engine.profile.positions,
-            spare=block if on_cuda else 0,
+            spare=1 if on_cuda else 0,
         )  # fmt: skip
         self._forward: Forward = partial(ragged_forward, engine.model, self.pool)
         if on_cuda:

@@ -1,12 +1,11 @@
 """Forward passes as CUDA graphs: launched at once, not kernel by kernel.
 
 Nearly all passes append one of two shapes to a row: a listen block, or one token of a reply. For
-each of them, and for a few numbers of rows, the pass over the first rows of the pool is recorded
-once it is used often::
+each of them, and for a few numbers of rows, a pass is recorded once it is used often::
 
-    row 0   [prefix][block][block ▸ + + + +              takes part
-    row 1   [prefix][block ▸                    + + + +  does not: it writes to the spare columns
-    row 2   [prefix][block][block][block ▸ + + + +
+    place 0   ─▶ row 7   [prefix][block][block ▸ + + + +
+    place 1   ─▶ row 2   [prefix][block ▸ + + + +
+    place 2   ─▶ the spare row of the pool, where nobody reads
 
 What has another shape (the first block after a reply, several blocks at once) goes through
 `ragged_forward`, which gives the same.
@@ -25,59 +24,69 @@ from inference.kv_pool import KvPool, Segment
 from inference.ragged_forward import Group, Pass, causal_mask, ragged_forward, run_layers
 from soundflow.model.interaction import AudioInteractionModel
 
-# A pass over more rows than take part costs computation, a graph for each number memory.
-ROWS = (1, 4, 16, 64, 256)
+# A pass with more places than are taken costs computation, a graph for each number memory.
+PLACES = (1, 4, 16, 32, 64, 128, 256)
+# It looks at this many columns, or four times as many, and so on until those of the pool.
+LEAST_COLUMNS = 512
 RAGGED = 0  # in place of a shape
 RECORD_AFTER = 16  # uses: a short recording would pay for a graph and not get its time back
 WARM_UPS = 3  # passes before a recording, so that libraries choose their kernels
 
 
 class StaticStep:
-    """A pass that appends ``n`` tokens to the first rows of a pool, and reads the last of them.
+    """A pass that appends ``n`` tokens each to up to ``places`` rows of a pool, and reads the last
+    of them.
 
     Its inputs stay where they are, so that it can be recorded.
 
     Args:
-        n: at most the pool's spare columns.
+        pool: with a spare row.
+        end: columns that it looks at: the rows must not be longer.
     """
 
-    def __init__(self, model: AudioInteractionModel, pool: KvPool, rows: int, n: int) -> None:
+    def __init__(
+        self, model: AudioInteractionModel, pool: KvPool, places: int, n: int, end: int
+    ) -> None:
         weight = model.lm.model.embed_tokens.weight
-        self._model, self._pool, self._n = model, pool, n
+        self._model, self._pool, self._n, self._end = model, pool, n, end
         self.device = weight.device
-        self._embeds = weight.new_zeros(rows, n, weight.shape[1])
-        self._starts = torch.full((rows,), pool.columns, device=weight.device)
+        self._embeds = weight.new_zeros(places, n, weight.shape[1])
+        # The row of each place and where it goes on.
+        self._where = torch.zeros(2, places, dtype=torch.int64, device=weight.device)
+        self._where[0] = pool.rows
         self._offsets = torch.arange(n, device=weight.device)
-        self._rows = torch.arange(rows, device=weight.device).repeat_interleave(n)
-        self._chosen = torch.arange(n - 1, rows * n, n, device=weight.device)
+        self._chosen = torch.arange(n - 1, places * n, n, device=weight.device)
 
     def compute(self) -> Tensor:
-        """(rows, d) from what lies in its inputs."""
-        rows, n = self._embeds.shape[:2]
-        positions = self._starts[:, None] + self._offsets
-        end = self._pool.columns + self._pool.spare
-        mask = causal_mask(positions, end, self._embeds.dtype)
-        everyone = Group(0, n, rows, rows * end, end, mask)
-        newest = Group(0, 1, rows, rows * end, end, mask[:, :, -1:])
-        what = Pass(self._rows, positions.flatten(), [everyone], self._chosen, [newest])
+        """(places, d) from what lies in its inputs."""
+        places, n = self._embeds.shape[:2]
+        rows, starts = self._where
+        positions = starts[:, None] + self._offsets
+        lm = self._model.config.lm
+        sharing = lm.heads // lm.kv_heads
+        mask = causal_mask(positions, self._end, self._embeds.dtype, sharing)
+        newest_mask = causal_mask(positions[:, -1:], self._end, self._embeds.dtype, sharing)
+        everyone = Group(rows, places, n, self._end, mask, places * n)
+        newest = Group(rows, places, 1, self._end, newest_mask, places)
+        of_tokens = rows.repeat_interleave(n, output_size=places * n)
+        what = Pass(of_tokens, positions.flatten(), [everyone], self._chosen, [newest])
         return run_layers(self._model, self._pool, self._embeds.flatten(0, 1), what)
 
     def __call__(self, embeds: Tensor, segments: Sequence[Segment]) -> Tensor:
         """(k * n, d), the segments one after another -> (k, d), of the last token of each."""
-        rows = self.place(embeds, segments)
-        return self.compute()[rows]
+        self.place(embeds, segments)
+        return self.compute()[: len(segments)]
 
-    def place(self, embeds: Tensor, segments: Sequence[Segment]) -> Tensor:
-        """Lays embeddings (k * n, d) into its inputs; returns the rows (k,) where they are."""
-        device = embeds.device
-        rows = torch.tensor([s.row for s in segments]).to(device, non_blocking=True)
-        starts = torch.tensor([s.start for s in segments]).to(device, non_blocking=True)
-        # Zeros elsewhere: NaN of a failed session must not stay in the spare columns of its row.
-        self._embeds.zero_()
-        self._embeds[rows] = embeds.view(len(segments), self._n, -1)
-        self._starts.fill_(self._pool.columns)
-        self._starts[rows] = starts
-        return rows
+    def place(self, embeds: Tensor, segments: Sequence[Segment]) -> None:
+        """Lays embeddings (k * n, d) into its inputs."""
+        k, spare = len(segments), self._pool.rows
+        where = torch.zeros(2, len(self._embeds), dtype=torch.int64)
+        where[0] = spare
+        where[:, :k] = torch.tensor([[s.row for s in segments], [s.start for s in segments]])
+        self._where.copy_(where, non_blocking=True)
+        self._embeds[:k] = embeds.view(k, self._n, -1)
+        # NaN of a failed session must not stay in the spare row.
+        self._embeds[k:] = 0.0
 
 
 class RecordedStep:
@@ -102,9 +111,9 @@ class RecordedStep:
 
     def __call__(self, embeds: Tensor, segments: Sequence[Segment]) -> Tensor:
         """As `StaticStep`."""
-        rows = self._step.place(embeds, segments)
+        self._step.place(embeds, segments)
         self._graph.replay()
-        return self._hidden[rows]
+        return self._hidden[: len(segments)].clone()
 
 
 class StepGraphs:
@@ -126,8 +135,8 @@ class StepGraphs:
     ) -> None:
         self._model, self._pool, self._sizes = model, pool, sizes
         self._record, self._record_after = record, record_after
-        self._used = Counter[tuple[int, int]]()
-        self._steps: dict[tuple[int, int], StaticStep | RecordedStep] = {}
+        self._used = Counter[tuple[int, int, int]]()
+        self._steps: dict[tuple[int, int, int], StaticStep | RecordedStep] = {}
 
     @property
     def recorded(self) -> int:
@@ -162,13 +171,19 @@ class StepGraphs:
         return torch.cat(parts)[back]
 
     def _step(self, n: int, segments: Sequence[Segment]) -> StaticStep | RecordedStep | None:
-        """The step over the fewest rows that hold these segments; None while it is seldom used."""
-        needed = 1 + max(s.row for s in segments)
-        rows = min(self._pool.rows, next((r for r in ROWS if r >= needed), self._pool.rows))
-        self._used[n, rows] += 1
-        if self._used[n, rows] <= self._record_after:
+        """The step with the fewest places and columns that these segments fit into; None while it
+        is seldom used."""
+        places = next((k for k in PLACES if k >= len(segments)), None)
+        if places is None:
             return None
-        if (n, rows) not in self._steps:
-            step = StaticStep(self._model, self._pool, rows, n)
-            self._steps[n, rows] = self._record(step)
-        return self._steps[n, rows]
+        end, longest = LEAST_COLUMNS, max(s.end for s in segments)
+        while end < longest:
+            end *= 4
+        shape = (n, places, min(end, self._pool.columns))
+        self._used[shape] += 1
+        if self._used[shape] <= self._record_after:
+            return None
+        if shape not in self._steps:
+            step = StaticStep(self._model, self._pool, places, n, shape[2])
+            self._steps[shape] = self._record(step)
+        return self._steps[shape]

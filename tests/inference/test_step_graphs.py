@@ -22,7 +22,7 @@ PASSES = (
 
 @torch.inference_mode()
 def test_fixed_shapes_give_what_ragged_passes_give():
-    ours, plain = KvPool(MODEL, 6, 40, spare=5), KvPool(MODEL, 6, 40)
+    ours, plain = KvPool(MODEL, 6, 40, spare=1), KvPool(MODEL, 6, 40)
     rows = [(ours.allocate(), plain.allocate()) for _ in range(4)]
     assert all(a == b for a, b in rows)
     graphs = StepGraphs(MODEL, ours, (5, 1), record=lambda step: step, record_after=0)
@@ -45,9 +45,9 @@ def test_fixed_shapes_give_what_ragged_passes_give():
 
 @torch.inference_mode()
 def test_nan_of_one_row_stays_in_it():
-    pool = KvPool(MODEL, 2, 40, spare=5)
+    pool = KvPool(MODEL, 2, 40, spare=1)
     row, other = pool.allocate(), pool.allocate()
-    step = StaticStep(MODEL, pool, 2, 5)
+    step = StaticStep(MODEL, pool, 2, 5, 40)
     step(torch.full((5, 32), float("nan")), [pool.extend(row, 5)])
     pool.release(row)
     assert step(torch.randn(5, 32), [pool.extend(other, 5)]).isfinite().all()
