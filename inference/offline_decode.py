@@ -11,8 +11,9 @@ few blocks are computed as if all were answered by silence; what follows a reply
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from math import inf
 
 from torch import Tensor
@@ -50,47 +51,63 @@ class DecodedStream:
 def decode_streams(
     engine: Engine,
     streams: Sequence[OfflineStream],
+    at_once: int,
     timeout_s: float = inf,
     clock: Callable[[], float] = time.monotonic,
-) -> list[DecodedStream]:
+) -> Iterator[tuple[int, DecodedStream]]:
     """Decodes every stream to its end. One that fails costs the others nothing.
 
     Args:
+        at_once: streams side by side; where one ends, the next takes its place at once.
         timeout_s: computation that one stream may take; a pass is shared out equally.
 
-    Returns:
-        In the order of the streams; with `NonFiniteLogitsError` where the model computed NaN, and
-        `TimedOutError` where a stream took too long.
+    Yields:
+        The place of each stream among ``streams`` and what it gave, as soon as it ends; with
+        `NonFiniteLogitsError` where the model computed NaN, and `TimedOutError` where it took too
+        long. They are opened in order, so those in progress are the first that are missing.
 
     Raises:
         UserError: if an instruction and one answered chunk do not fit into the memory.
     """
-    limits = Limits(
-        max_sessions=max(1, len(streams)), listen_chunks=AHEAD_CHUNKS * len(streams) or 1
-    )
+    rows = max(1, min(at_once, len(streams)))
+    limits = Limits(max_sessions=rows, listen_chunks=AHEAD_CHUNKS * rows)
     executor = Executor(engine, limits, InTurn(AHEAD_CHUNKS))
-    events: dict[int, list[SessionEvent]] = {}
-    for stream in streams:
-        session = executor.open(stream.config, policy=stream.policy)
-        events[session] = []
-        executor.push_encoded(session, stream.slots)
-        executor.close(session)
-    errors: dict[int, UserError] = {}
-    spent_s = dict.fromkeys(events, 0.0)
-    while executor.sessions:
+    waiting = deque(enumerate(streams))
+    decoding: dict[int, _Decoding] = {}
+    while waiting or decoding:
+        while waiting and executor.sessions < rows:
+            place, stream = waiting.popleft()
+            session = executor.open(stream.config, policy=stream.policy)
+            executor.push_encoded(session, stream.slots)
+            executor.close(session)
+            decoding[session] = _Decoding(place)
         began_s = clock()
         tick = executor.tick(0.0)
-        for session, event in tick.events:
-            if isinstance(event, SessionFailed):
-                errors.setdefault(session, NonFiniteLogitsError(event.chunk))
-            elif not isinstance(event, SessionEnded):
-                events[session].append(event)
         if isinstance(tick.work, Decode):
             took_part = [*(session for session, _ in tick.work.listen), *tick.work.speak]
             share_s = (clock() - began_s) / len(took_part)
             for session in took_part:
-                spent_s[session] += share_s
-                if spent_s[session] > timeout_s and executor.is_open(session):
-                    errors[session] = TimedOutError(timeout_s)
-                    executor.abort(session, errors[session])
-    return [DecodedStream(happened, errors.get(s)) for s, happened in events.items()]
+                decoding[session].spent_s += share_s
+                if decoding[session].spent_s > timeout_s and executor.is_open(session):
+                    decoding[session].error = TimedOutError(timeout_s)
+                    executor.abort(session, decoding[session].error)
+        for session, event in tick.events:
+            match event:
+                case SessionEnded():
+                    ended = decoding.pop(session)
+                    yield ended.place, DecodedStream(ended.events, ended.error)
+                case SessionFailed():
+                    one = decoding[session]
+                    one.error = one.error or NonFiniteLogitsError(event.chunk)
+                case _:
+                    decoding[session].events.append(event)
+
+
+@dataclass
+class _Decoding:
+    """A stream in progress."""
+
+    place: int
+    events: list[SessionEvent] = field(default_factory=list)
+    spent_s: float = 0.0
+    error: UserError | None = None

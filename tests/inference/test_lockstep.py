@@ -101,7 +101,8 @@ def test_threshold_zero_always_speaks_and_above_all_never():
 def test_streams_side_by_side_do_as_alone():
     audios = [noise(s, i) for i, s in enumerate((3.0, 1.1, 2.2, 0.3))]
     batch = [OfflineStream(_slots(a), SessionConfig(sampling=SHORT)) for a in audios]
-    for audio, beside in zip(audios, decode_streams(ENGINE, batch), strict=True):
+    found = dict(decode_streams(ENGINE, batch, 2))  # the third takes the place of the first to end
+    for audio, beside in zip(audios, (found[k] for k in range(4)), strict=True):
         _assert_same(beside.events, run(audio))
 
 
@@ -112,7 +113,8 @@ def test_streams_that_outgrow_the_memory_are_trimmed_as_a_session_is(packet_chun
     audios = [noise(s, i) for i, s in enumerate((12.0, 8.3, 0.7))]
     config = SessionConfig("", sampling=SHORT)
     batch = [OfflineStream(_slots(a), config) for a in audios]
-    for audio, beside in zip(audios, decode_streams(small, batch), strict=True):
+    found = dict(decode_streams(small, batch, 3))
+    for audio, beside in zip(audios, (found[k] for k in range(3)), strict=True):
         alone = Lockstep(small, config)
         packets = cut(audio, packet_chunks * small.spec.time.chunk_samples)
         events = [e for packet in packets for e in alone.push(packet)] + alone.close()
@@ -123,7 +125,7 @@ def test_streams_that_outgrow_the_memory_are_trimmed_as_a_session_is(packet_chun
 def test_a_stream_that_takes_too_long_ends_alone():
     ticks = iter(range(10_000))
     batch = [OfflineStream(_slots(noise(s)), SessionConfig(sampling=SHORT)) for s in (6.0, 0.5)]
-    long, short = decode_streams(ENGINE, batch, 12.0, lambda: next(ticks))
+    (_, short), (_, long) = decode_streams(ENGINE, batch, 2, 12.0, lambda: next(ticks))
     assert isinstance(long.error, TimedOutError)
     assert long.events, "what came before counts"
     assert short.error is None

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -54,13 +54,14 @@ def encode(engine: Engine, mels: Sequence[Float32]) -> list[Tensor]:
 def decode_together(
     engine: Engine,
     recordings: Sequence[EncodedRecording],
+    at_once: int,
     threshold: float,
     sampling: SamplingConfig,
     timeout_s: float = inf,
-) -> list[DecodedStream]:
-    """What every recording gave, as its own session would."""
+) -> Iterator[tuple[int, DecodedStream]]:
+    """The place of every recording and what it gave, as its own session would, when it ends."""
     streams = [
         OfflineStream(r.slots, SessionConfig(r.system, threshold, None, sampling))
         for r in recordings
     ]
-    return decode_streams(engine, streams, timeout_s)
+    return decode_streams(engine, streams, at_once, timeout_s)

@@ -31,8 +31,8 @@ from soundflow.protocol.timebase import TimeBase
 log = logging.getLogger(__name__)
 
 MODEL = "model"
-# Encoder outputs of so many chunks are held at once (27 minutes of audio at 0.4 s).
-GROUP_CHUNKS = 4096
+# Encoder outputs of so many chunks are held at once (14 minutes of audio at 0.4 s).
+GROUP_CHUNKS = 2048
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,9 @@ class Model:
     """The engine at one threshold.
 
     Attributes:
-        at_once: how many items are decoded side by side; 1 gives each a live session of its own, in
-            which the computation of every token is measured.
+        at_once: how many items are decoded side by side; where a stream ends, the next one begins.
+            1 gives each a live session of its own, in which the computation of every token is
+            measured.
         timeout_s: seconds of computation that one item may take; side by side, its share of it.
         notes: filled with what did not go as planned but cost no item, such as a batch that did
             not fit into memory.
@@ -76,52 +77,63 @@ class Model:
         exchanges = [item for item in items if item.exchange is not None]
         streams = [item for item in items if item.exchange is None]
         for alike in (exchanges, streams):
-            for group in groups(alike, self.at_once, self.engine.spec.time):
+            for group in groups(alike, self.engine.spec.time):
                 yield from self._run_group(group)
 
     def _run_group(self, group: Sequence[Item[object]]) -> Iterator[tuple[str, Outcome]]:
-        if self.at_once == 1 or len(group) == 1:
-            for item in group:
+        """Items of one kind: streams, or offline exchanges."""
+        # The longest first, so that none of them is left to the end, alone.
+        left = sorted(group, key=lambda item: -item.n_samples)
+        rows = self.at_once
+        while left:
+            rows = min(rows, len(left))
+            alone = left[:1] if rows == 1 else []
+            try:
+                for item, outcome in [] if alone else self._side_by_side(left, rows):
+                    left.remove(item)
+                    yield item.id, outcome
+            except Exception as error:
+                self._encoded.clear()
+                failed = f"{rows} items at once failed ({reason(error)})"
+                if is_out_of_memory(error):
+                    self._note(f"{failed}: decoding half as many at once")
+                    rows = -(-rows // 2)
+                else:  # whichever item it was, decoding it alone names it
+                    self._note(f"{failed}: decoding them one by one")
+                    alone = left[:rows]
+            for item in alone:
+                left.remove(item)
                 yield item.id, self.run_alone(item)
-            return
-        try:
-            found = self._together(group) if group[0].exchange is None else self._answer(group)
-        except Exception as error:
-            # Whichever item it was, decoding them in smaller groups names it.
-            parts = 2 if is_out_of_memory(error) else len(group)
-            self._note(f"{len(group)} items at once failed ({reason(error)}): {_fewer(parts)}")
-            self._encoded.clear()
-            step = -(-len(group) // parts)
-            for start in range(0, len(group), step):
-                yield from self._run_group(group[start : start + step])
-            return
-        for item in group:
-            yield item.id, found[item.id]
 
-    def _answer(self, items: Sequence[Item[object]]) -> dict[str, Outcome]:
-        found = answer_together(self.engine, items, self.sampling, self.timeout_s)
-        outcomes = {}
-        for item in items:
-            said = found[item.id]
-            if isinstance(said, UserError):
-                outcomes[item.id] = Outcome(failure=failure_of(said))
-            else:
-                outcomes[item.id] = Outcome((TimedReply(item.n_samples, said.text),))
-        return outcomes
-
-    def _together(self, items: Sequence[Item[object]]) -> dict[str, Outcome]:
-        found = self._encode(items)
-        readable = [item for item in items if item.id not in found]
-        decoded = decode_together(
-            self.engine, [self._encoded[item.id] for item in readable], self.threshold,
+    def _side_by_side(
+        self, items: Sequence[Item[object]], rows: int
+    ) -> Iterator[tuple[Item[object], Outcome]]:
+        """Each stream as it ends, or the first ``rows`` exchanges. Those that take part are always
+        the first ``rows`` that have not ended.
+        """
+        if items[0].exchange is not None:
+            yield from self._answer(items[:rows])
+            return
+        unreadable = self._encode(items)
+        yield from [(item, unreadable[item.id]) for item in items if item.id in unreadable]
+        readable = [item for item in items if item.id not in unreadable]
+        for place, stream in decode_together(
+            self.engine, [self._encoded[item.id] for item in readable], rows, self.threshold,
             self.sampling, self.timeout_s,
-        )  # fmt: skip
-        for item, stream in zip(readable, decoded, strict=True):
+        ):  # fmt: skip
             outcome = outcome_of(stream.events, self.engine.spec.time)
             if stream.error is not None:
                 outcome = replace(outcome, failure=failure_of(stream.error))
-            found[item.id] = outcome
-        return found
+            yield readable[place], outcome
+
+    def _answer(self, items: Sequence[Item[object]]) -> Iterator[tuple[Item[object], Outcome]]:
+        found = answer_together(self.engine, items, self.sampling, self.timeout_s)
+        for item in items:
+            said = found[item.id]
+            if isinstance(said, UserError):
+                yield item, Outcome(failure=failure_of(said))
+            else:
+                yield item, Outcome((TimedReply(item.n_samples, said.text),))
 
     def _encode(self, items: Sequence[Item[object]]) -> dict[str, Outcome]:
         """Encodes what is not encoded yet, and forgets all others.
@@ -153,7 +165,8 @@ class Model:
         """
         if item.exchange is not None:
             try:
-                return self._answer([item])[item.id]
+                ((_, outcome),) = self._answer([item])
+                return outcome
             except Exception as error:
                 return Outcome(failure=failure_of(error))
         return self.run_session(item).outcome
@@ -182,15 +195,13 @@ class Model:
         self.notes.append(text)
 
 
-def groups(
-    items: Sequence[Item[object]], at_most: int, time: TimeBase
-) -> Iterator[list[Item[object]]]:
-    """Items in order, in groups bounded in number and in length."""
+def groups(items: Sequence[Item[object]], time: TimeBase) -> Iterator[list[Item[object]]]:
+    """Items in order, in groups whose encoder outputs are held at once."""
     group: list[Item[object]] = []
     chunks = 0
     for item in items:
         n = time.chunks_in(item.n_samples)
-        if group and (len(group) == at_most or chunks + n > GROUP_CHUNKS):
+        if group and chunks + n > GROUP_CHUNKS:
             yield group
             group, chunks = [], 0
         group.append(item)
@@ -254,7 +265,3 @@ def reason(error: BaseException) -> str:
 
 def _unreadable(error: UserError) -> Outcome:
     return Outcome(failure=Failure("unreadable audio", error.message))
-
-
-def _fewer(parts: int) -> str:
-    return "decoding half as many at once" if parts == 2 else "decoding them one by one"

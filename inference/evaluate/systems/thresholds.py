@@ -8,15 +8,12 @@ decoded again; with a confident model these are few.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from inference.evaluate.outcome import Outcome
-from inference.evaluate.store import Appender, OutcomeStore, Stored
-from inference.evaluate.systems.model import Model
+from inference.evaluate.store import OutcomeStore, Stored
+from inference.evaluate.systems.model import Model, groups
 from inference.evaluate.task import Item
 from soundflow.protocol.timebase import TimeBase
-
-T = TypeVar("T")
 
 
 def holds_at(stored: Stored, threshold: float, time: TimeBase) -> bool:
@@ -56,29 +53,20 @@ def decode_at(
     """Brings ``store`` to hold every item at every threshold.
 
     Args:
-        tell: called with the number of items that are complete.
+        tell: called with the number of items that are complete; a group of them advances together,
+            threshold by threshold.
     """
     time = model.engine.spec.time
     with store.appending() as appender:
         done = 0
-        for group in in_groups(items, model.at_once):
-            for threshold in thresholds:
-                _decode(model.at(threshold), group, store, appender, time)
+        for group in groups(items, time):
+            for n, threshold in enumerate(thresholds):
+                known = [outcome_at(store, item.id, threshold, time) for item in group]
+                missing = [i for i, found in zip(group, known, strict=True) if found is None]
+                decodings = model.at(threshold).run(missing)
+                for n_decoded, (item, outcome) in enumerate(decodings, start=1):
+                    appender.add(Stored(item, threshold, outcome))
+                    share = (n + n_decoded / len(missing)) / len(thresholds)
+                    tell(done + int(share * len(group)))
             done += len(group)
             tell(done)
-
-
-def _decode(
-    model: Model,
-    group: Sequence[Item[object]],
-    store: OutcomeStore,
-    appender: Appender,
-    time: TimeBase,
-) -> None:
-    missing = [i for i in group if outcome_at(store, i.id, model.threshold, time) is None]
-    for item, outcome in model.run(missing):
-        appender.add(Stored(item, model.threshold, outcome))
-
-
-def in_groups(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]

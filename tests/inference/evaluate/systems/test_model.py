@@ -141,10 +141,10 @@ def test_one_crash_costs_one_item(items, monkeypatch):
     ],
 )
 def test_running_out_of_memory_halves_the_batch_and_says_so(items, monkeypatch, error):
-    def failing(engine, recordings, *how):
-        if len(recordings) > 2:
+    def failing(engine, recordings, rows, *how):
+        if rows > 2:
             raise error
-        return decode_together(engine, recordings, *how)
+        return decode_together(engine, recordings, rows, *how)
 
     expected = dict(replace(MODEL, at_once=1, _encoded={}).run(items))
     monkeypatch.setattr(model_module, "decode_together", failing)
@@ -152,6 +152,10 @@ def test_running_out_of_memory_halves_the_batch_and_says_so(items, monkeypatch, 
     found = dict(model.run(items))
     assert all(same(found[n], o) for n, o in expected.items())
     assert model.notes
+    assert [note.split(" failed")[0] for note in model.notes] == [
+        "6 items at once",
+        "3 items at once",
+    ]
     assert all("decoding half as many at once" in note for note in model.notes)
 
 
@@ -174,13 +178,36 @@ def test_an_item_that_takes_too_long_is_a_time_out(items, monkeypatch):
     assert outcome.p_response, "what came before counts"
 
 
-def test_groups_are_bounded_in_number_and_in_length():
+def test_groups_are_bounded_in_length():
     def item(n_chunks: int) -> Item[None]:
         return Item("x", n_chunks * TIME.chunk_samples, partial(pytest.fail, "opened"), None)
 
-    sizes = [len(g) for g in groups([item(10)] * 5, 2, TIME)]
-    assert sizes == [2, 2, 1]
-    assert [len(g) for g in groups([item(3000)] * 3, 32, TIME)] == [1, 1, 1]
+    assert [len(g) for g in groups([item(500)] * 9, TIME)] == [4, 4, 1]
+    assert [len(g) for g in groups([item(3000)] * 3, TIME)] == [1, 1, 1]
+
+
+def test_a_crash_midway_costs_those_in_progress_their_batch_and_nothing_else(items, monkeypatch):
+    calls = []
+
+    def failing(engine, recordings, rows, *how):
+        calls.append(len(recordings))
+        for n, one in enumerate(decode_together(engine, recordings, rows, *how)):
+            if n == 2 and len(calls) == 1:
+                raise RuntimeError("it broke midway")
+            yield one
+
+    expected = dict(MODEL.run(items))
+    model = replace(MODEL, at_once=2, notes=[], _encoded={})
+    monkeypatch.setattr(model_module, "decode_together", failing)
+    ran_alone = []
+    stock = Model.run_session
+    monkeypatch.setattr(
+        Model, "run_session", lambda self, item: ran_alone.append(item.id) or stock(self, item)
+    )
+    found = list(model.run(items))
+    assert len(found) == len(dict(found)) == 6
+    assert all(same(outcome, expected[name]) for name, outcome in found)
+    assert (calls, len(ran_alone)) == ([6, 2], 2)
 
 
 def test_a_group_leaves_nothing_behind(items, monkeypatch):
