@@ -8,8 +8,8 @@ arXiv 2606.05121). Two tiers::
 
 A clip is responded to if a reply begins between its start and the start of the next one.
 
-Neither the data set nor its scoring code could be inspected when this was written; the counts above
-are from the paper. Therefore the columns are settings, the multiple tier is made here from the
+Neither the data set nor its scoring code is in the repository of the paper; the counts above are
+from its text. Therefore the columns are settings, the multiple tier is made here from the
 clips of the single one, and "official" stands for accuracy over the clips with an answer. Beside
 it, over *all* clips: a clip whose item failed is wrong, whatever its label.
 """
