@@ -55,6 +55,7 @@ from soundflow.train.stages import apply_stage, merge_stage
 from soundflow.train.start import Start, model_config, open_origin, start
 from soundflow.train.stopping import (
     StopFlag,
+    dead_process,
     end_processes,
     keep_our_signals,
     requeue,
@@ -111,7 +112,7 @@ def run(
         except Stopped as stop:
             if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
                 requeue(stop.number)
-            raise Stopped(stop.number, _how_to_go_on(recipe)) from None
+            raise Stopped(stop.number, f"stopped; {_how_to_go_on(recipe)}") from None
 
 
 def _run(
@@ -161,7 +162,7 @@ def _run(
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             write_text(recipe.output / PROVENANCE_FILE, json.dumps(about, indent=1))
         loggers = build_loggers(recipe, at, {**to_plain(recipe), **about})
-        _fit(_trainer(recipe, module, flag, loggers, continued, report), module, data)
+        _fit(_trainer(recipe, module, flag, loggers, continued, report), module, data, recipe)
         flag.stop_at_once()
     metrics_file = recipe.output / METRICS_FILE
     _, metrics = newest_measurement(metrics_file)
@@ -229,7 +230,7 @@ def _write_model(
     save_checkpoint(folder, trained, tokenizer, data.spec, facts, calibration)
 
 
-def _fit(trainer: Trainer, module: StreamingModule, data: StreamData) -> None:
+def _fit(trainer: Trainer, module: StreamingModule, data: StreamData, recipe: TrainRecipe) -> None:
     agreed = True
     try:
         trainer.fit(module, datamodule=data)
@@ -240,8 +241,11 @@ def _fit(trainer: Trainer, module: StreamingModule, data: StreamData) -> None:
         raise _not_finite(error, trainer.world_size) from error
     except UserError:  # every rank raises it
         raise
-    except BaseException:
+    except BaseException as error:
         agreed = False
+        dead = dead_process(error)
+        if dead is not None:
+            raise UserError(dead, _how_to_go_on(recipe)) from error
         raise
     finally:
         end_processes(trainer, agreed=agreed)
@@ -267,12 +271,12 @@ def _not_finite(error: NotFinite, world: int) -> UserError:
 def _how_to_go_on(recipe: TrainRecipe) -> str:
     state = newest_state(recipe.output)
     if state is None:
-        return "stopped; no state was saved: the same command starts at update 1"
+        return "no state was saved: the same command starts at update 1"
     at = state.update
     if at == recipe.optim.updates:
-        return "stopped; all updates are saved: the same command writes the model"
+        return "all updates are saved: the same command writes the model"
     return (
-        f"stopped; the state after update {at} of {recipe.optim.updates} is saved: "
+        f"the state after update {at} of {recipe.optim.updates} is saved: "
         f"the same command resumes at update {at + 1}"
     )
 

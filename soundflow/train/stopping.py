@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+import torch.distributed as dist
 from lightning import Trainer
 
 from soundflow.errors import Stopped
@@ -117,6 +118,22 @@ def requeue(number: int) -> None:
         why = str(error)
     if why:
         ERR.print(f"job {name} was not queued again ({why}): submit it again", soft_wrap=True)
+
+
+def dead_process(error: BaseException) -> str | None:
+    """What an error says of another process that died, which no exception of its own tells.
+
+    Returns:
+        None where it is about something else.
+    """
+    said = str(error)
+    lost = "gloo" in said and (" by peer" in said or "Broken pipe" in said)
+    if lost or isinstance(error, dist.DistError):
+        return "another process of this run ended, or cannot be reached; its own lines say why"
+    if isinstance(error, RuntimeError) and said.startswith("DataLoader worker"):
+        why = said.partition(".")[0].replace("DataLoader worker", "the data worker", 1)
+        return f"{why}; if the machine was out of memory, take fewer data.workers"
+    return None
 
 
 def end_processes(trainer: Trainer, *, agreed: bool) -> None:

@@ -120,6 +120,12 @@ def test_kill_9_in_the_middle_of_saving(two: TrainRecipe, recipe: Recipes, tmp_p
     with started(two, tmp_path, killed_between_weights_and_note) as ranks:
         ranks.processes[0].join(120)
         assert ranks.processes[0].exitcode == -signal.SIGKILL
+        ranks.processes[1].join(120)
+        assert ranks.processes[1].exitcode == 2
+    said = ranks.log.read_text()
+    assert "another process of this run ended" in said
+    assert "the state after update 2 of 6 is saved" in said
+    assert "Traceback" not in said
     one = replace(two, compute=replace(two.compute, devices=1))
     assert run(one).resumed_at == 2
     unbroken = run(replace(one, output=one.output.with_name("whole")))
