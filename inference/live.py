@@ -276,6 +276,11 @@ class LiveEngine:
             self._opening.discard(opened)
         return session
 
+    @property
+    def error(self) -> BaseException | None:
+        """What stopped the worker; nothing can be done with the engine after that."""
+        return self._error
+
     def load(self) -> Load:
         return Load(len(self._handles), self._limits.max_sessions, self._busy)
 

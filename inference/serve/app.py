@@ -88,6 +88,11 @@ class Service:
             ]
         )
 
+    @property
+    def failed(self) -> bool:
+        """Whether the engine has stopped by an error."""
+        return self._live.error is not None
+
     async def drain(self) -> None:
         """Refuses new clients and ends the present ones: replies, sessions, connections."""
         self._draining = True
@@ -168,8 +173,8 @@ class Service:
         return show
 
     async def _health(self, request: Request) -> Response:
-        status = "stopping" if self._draining else "ok"
-        return JSONResponse({"status": status}, 503 if self._draining else 200)
+        status = "failed" if self.failed else "stopping" if self._draining else "ok"
+        return JSONResponse({"status": status}, 200 if status == "ok" else 503)
 
     async def _show_metrics(self, request: Request) -> Response:
         try:

@@ -111,18 +111,22 @@ class Connection:
                 self._put(message)
             ending = await self._first_ending()
         finally:
-            if ending is GONE:
+            self._end_session(gone=ending is GONE)
+            self._metrics.ended.labels(ending.how).inc()
+        await self._close(ending)
+        # Its place is free when the engine has let go of it.
+        with contextlib.suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(ENDING_S):
+                async for _ in self._session.async_events():
+                    pass
+
+    def _end_session(self, *, gone: bool) -> None:
+        with contextlib.suppress(RuntimeError):  # the engine has stopped, and its sessions with it
+            if gone:
                 self._session.abort()
             else:
                 self._session.interrupt()
                 self._session.close()
-            self._metrics.ended.labels(ending.how).inc()
-        await self._close(ending)
-        # Its place is free when the engine has let go of it.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ENDING_S):
-                async for _ in self._session.async_events():
-                    pass
 
     async def _first_ending(self) -> Ending:
         parts = (self._tell(), self._listen(), self._write(), self._watch(), self._await_stop())

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from inference.engine import Engine, load_engine, use_threads
-from inference.limits import Limits
+from inference.limits import Limits, memory_needed
 from inference.live import LiveEngine
 from inference.lockstep import warm_up
 from inference.profiles import Profile, profile_of
@@ -24,7 +24,7 @@ OpenEngine = Callable[[Path, str, Precision, Profile], Engine]
 
 
 def serve(recipe: ServeRecipe, console: Console, open_engine: OpenEngine = load_engine) -> None:
-    """Serves until a signal comes, then ends every session.
+    """Serves until a signal comes or the engine fails, then ends every session.
 
     Args:
         console: is told the address once clients can connect.
@@ -33,6 +33,7 @@ def serve(recipe: ServeRecipe, console: Console, open_engine: OpenEngine = load_
 
     Raises:
         UserError: if the address, the token, the certificate or the checkpoint cannot be used.
+        OverloadedError: if the machine's memory was not enough for a pass.
         Stopped: by the signal.
     """
     token, tls = read_token(recipe), tls_context(recipe)
@@ -53,6 +54,9 @@ def serve(recipe: ServeRecipe, console: Console, open_engine: OpenEngine = load_
             server.serve_on(listener, tls)
         finally:
             live.close()
+    if live.error is not None:
+        with memory_needed("for all sessions at once"):
+            raise live.error
     if server.stopped_by is not None:
         name = signal.Signals(server.stopped_by).name
         raise Stopped(server.stopped_by, f"stopped by {name}: every session was ended")

@@ -67,10 +67,14 @@ class Server(uvicorn.Server):
         self.stopped_by: int | None = None
 
     def serve_on(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Runs until a signal comes."""
+        """Runs until a signal comes, or the engine fails."""
         self.config.load()
         self.config.ssl = tls
         self.run(sockets=[listener])
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop: also where the engine has, for it does not come back."""
+        return self._service.failed or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         with contextlib.suppress(TimeoutError):

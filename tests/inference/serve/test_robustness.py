@@ -11,18 +11,34 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
 
 import httpx
 import pytest
+import torch
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from inference.serve.recipe import ServeLimits
+from inference.executor import Executor
+from inference.limits import OverloadedError
+from inference.serve.recipe import ServeLimits, ServeRecipe
+from inference.serve.run import serve
 from tests.inference.serve.audio import noise, packets
-from tests.inference.serve.servers import ROOT, Running, events_until, open_stream, server, serving
+from tests.inference.serve.servers import (
+    ENGINE,
+    ROOT,
+    Running,
+    events_until,
+    open_stream,
+    server,
+    serving,
+)
 
 HANDSHAKE = (
     "GET /v1/stream HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -234,6 +250,34 @@ def test_a_signal_ends_replies_then_sessions_then_the_server(checkpoint: Path) -
 
         asyncio.run(run())
         assert running.process.wait(30) == 128 + signal.SIGTERM
+
+
+def test_an_engine_that_fails_ends_its_sessions_and_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever watches over the server then starts it again."""
+
+    def fail(*args: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    said: SimpleQueue[str] = SimpleQueue()
+    console = SimpleNamespace(print=lambda line, soft_wrap: said.put(line))
+    recipe = ServeRecipe(Path("served"), port=0)
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    with ThreadPoolExecutor(1) as threads:
+        served = threads.submit(serve, recipe, console, lambda *_: ENGINE)
+        running = Running(said.get(timeout=60).split("/ ")[0].removeprefix("listening on "))
+
+        async def run() -> None:
+            client = await open_stream(running)
+            monkeypatch.setattr(Executor, "_encode", fail)
+            await client.send(noise(0.5))
+            found, code, _ = await closed_with(client)
+            assert (found[-1]["code"], code) == ("internal_error", 1011)
+
+        asyncio.run(run())
+        with pytest.raises(OverloadedError, match="not enough memory for all sessions at once"):
+            served.result(60)
 
 
 @pytest.mark.slow
