@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,14 +48,16 @@ class BuildContext:
     vocabulary: Vocabulary
     preparer: Preparer
     policy: Policy
+    aligners: Mapping[str, Aligner]
 
 
 def build_context(recipe: BuildRecipe) -> BuildContext:
     """Opens what `collect` wrote to the output folder; engines and models load at first use."""
     output = Path(recipe.output)
     preparer = Preparer(output / CACHE, recipe.prepare)
+    aligners = _aligners(recipe)
     timer = WordTimer(
-        preparer.unprocessed, _aligners(recipe), output / CACHE / WORDS, recipe.speech.allow_even
+        preparer.unprocessed, aligners, output / CACHE / WORDS, recipe.speech.allow_even
     )
     client = chat_client(recipe.llm, output / MATERIAL / CHAT_CACHE)
     rewriter = asked_for("rewrite", recipe.llm, client)
@@ -82,7 +85,7 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
         )
         splits[name] = SplitContext(pools, resources, wordings[name])
     vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
-    return BuildContext(recipe, splits, vocabulary, preparer, policy)
+    return BuildContext(recipe, splits, vocabulary, preparer, policy, aligners)
 
 
 def _aligners(recipe: BuildRecipe) -> dict[str, Aligner]:

@@ -149,6 +149,7 @@ def _jobs_of(context: BuildContext, split: str) -> Callable[[int, int], ShardJob
     content = digest(
         recipe.content(), context.vocabulary.spec.fingerprint, split,
         recipe.splits[split].content(), material.pools.key, material.wording.wording.key,
+        sorted((code, aligner.id) for code, aligner in context.aligners.items()),
     )  # fmt: skip
     size = recipe.streams_per_shard
     return lambda number, count: ShardJob(

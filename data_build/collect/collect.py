@@ -13,7 +13,12 @@ from pydantic import TypeAdapter
 
 from data_build.chat_use import Decision, asked_for, chat_client
 from data_build.collect.deal import FINGERPRINTS, deal
-from data_build.collect.feasible import label_problems, split_problems, word_time_problems
+from data_build.collect.feasible import (
+    label_problems,
+    split_problems,
+    word_time_notes,
+    word_time_problems,
+)
 from data_build.collect.kept_texts import WRITTEN
 from data_build.collect.material import Seen, TextStore, material
 from data_build.collect.transcripts import Progress, check_texts
@@ -163,6 +168,7 @@ def _collected(
         present = {cue.name for cue in index.cues}
         missing += [f"{split}/{cue.name}" for cue in recipe.cues if cue.name not in present]
         problems += split_problems(recipe, split, index, seen)
+    notes = (*notes, *word_time_notes(recipe))
     return Collected(clips, tuple(drops), tuple(missing), tuple(problems), notes)
 
 

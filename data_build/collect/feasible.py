@@ -8,6 +8,7 @@ from data_build.collect.material import Seen
 from data_build.collect.traits import IN_A_PLACE, TRAITS
 from data_build.pools.pools import PoolsIndex
 from data_build.recipe import BuildRecipe
+from data_build.speech.setup import make_aligners, missing_aligners
 from data_build.tasks.table import TASKS, Need, needs_of, needs_word_times
 from data_build.tasks.word_timer import REMEDY as WORD_TIMES_REMEDY
 from soundflow.errors import nearest
@@ -62,6 +63,24 @@ def word_time_problems(recipe: BuildRecipe, seen: Seen) -> list[str]:
     return [
         f"{', '.join(tasks)}: every word needs its time, and speech of {found} has neither word "
         f"times nor an aligner: {WORD_TIMES_REMEDY}"
+    ]
+
+
+def word_time_notes(recipe: BuildRecipe) -> list[str]:
+    """What is not installed here to measure word times that the tasks need.
+
+    Raises:
+        UserError: if words may not be spread evenly instead.
+    """
+    if not any(needs_word_times(split.tasks) for split in recipe.splits.values()):
+        return []
+    make_aligners(recipe.speech)
+    languages: dict[tuple[str, str], list[str]] = {}
+    for code, fault in missing_aligners(recipe.speech).items():
+        languages.setdefault((fault.message, fault.hint), []).append(code)
+    return [
+        f"Words in {', '.join(codes)} are spread evenly over their audio: {what}; {remedy}."
+        for (what, remedy), codes in languages.items()
     ]
 
 

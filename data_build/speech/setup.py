@@ -47,7 +47,8 @@ class SpeechConfig:
         aligners: language -> what finds the words of a text in its audio, where the corpus gives no
             times: ``pocketsphinx`` (English), a Whisper as under ``asr_models``, or
             ``transformers:FOLDER`` with a CTC model.
-        allow_even: whether words of other languages may be spread evenly over their audio.
+        allow_even: whether words of other languages, and of those whose aligner is not installed,
+            may be spread evenly over their audio.
         kokoro_voices: folder of Kokoro's voice files.
         servers: engine name -> TTS server, besides the embedded engines.
         asr_server: the server behind ``http``.
@@ -156,12 +157,33 @@ def _asr_model(name: str, config: SpeechConfig) -> AsrModel:
 def make_aligners(config: SpeechConfig) -> dict[str, Aligner]:
     """Language code -> its aligner; models are loaded at the first use.
 
+    Where words may be spread evenly, a language whose aligner is not installed has none.
+
     Raises:
         UserError: if a package or a folder that the recipe names is not there.
     """
-    return {
-        primary_language(language): _aligner(name) for language, name in config.aligners.items()
-    }
+    found = {code: _aligner_or_fault(name) for code, name in _aligner_names(config).items()}
+    faults = [fault for fault in found.values() if isinstance(fault, UserError)]
+    if faults and not config.allow_even:
+        raise faults[0]
+    return {code: a for code, a in found.items() if not isinstance(a, UserError)}
+
+
+def missing_aligners(config: SpeechConfig) -> dict[str, UserError]:
+    """Language code -> why the aligner that the recipe names for it cannot be used."""
+    found = {code: _aligner_or_fault(name) for code, name in _aligner_names(config).items()}
+    return {code: fault for code, fault in found.items() if isinstance(fault, UserError)}
+
+
+def _aligner_names(config: SpeechConfig) -> dict[str, str]:
+    return {primary_language(language): name for language, name in config.aligners.items()}
+
+
+def _aligner_or_fault(name: str) -> Aligner | UserError:
+    try:
+        return _aligner(name)
+    except UserError as fault:
+        return fault
 
 
 def second_aligners(config: SpeechConfig) -> dict[str, Aligner]:
@@ -170,7 +192,7 @@ def second_aligners(config: SpeechConfig) -> dict[str, Aligner]:
     Raises:
         UserError: if a package or a folder that the recipe names is not there.
     """
-    first = {primary_language(code): name for code, name in config.aligners.items()}
+    first = _aligner_names(config)
     return {
         primary_language(code): WhisperAligner(name)
         for code, name in config.asr_models.items()
@@ -182,9 +204,8 @@ def second_aligners(config: SpeechConfig) -> dict[str, Aligner]:
 
 def is_unaligned(clip: Clip, config: SpeechConfig) -> bool:
     """Whether speech has neither word times nor an aligner for its language."""
-    known = {primary_language(language) for language in config.aligners}
     language = primary_language(clip.language or "en")
-    return clip.kind == "speech" and not clip.words and language not in known
+    return clip.kind == "speech" and not clip.words and language not in _aligner_names(config)
 
 
 def _aligner(name: str) -> Aligner:

@@ -14,12 +14,12 @@ from soundflow.protocol.turns import Basis
 from soundflow.text.normalize import BY_CHARACTER, primary_language
 
 Float32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+_BLOCK_S = 0.01
 EVEN = "even"  # `Clip.words_by` of times that nothing measured
-# How much later than its measured end a word counts as ended. An aligner puts some ends too early:
-# of spoken digits joined without pauses, whose ends are known, 5.6 % fall into a chunk before the
-# end without it, 3.4 % with 30 ms and 2.9 % with 40 ms; with pauses, 1.3 % with 40 ms
-# (tests/benchmarks/bench_alignment.py).
-MEASURED_LATER_S = 0.04
+# How much later than its measured end a word counts as ended, so that few replies come before a
+# word is over (tests/benchmarks/bench_alignment.py).
+MEASURED_LATER_S = 0.03
 
 
 def basis_of(words_by: str) -> Basis:
@@ -32,6 +32,21 @@ def basis_of(words_by: str) -> Basis:
 def known_after_s(word: Word, basis: Basis) -> float:
     """When a listener knows that a word has ended."""
     return word.end_s + (MEASURED_LATER_S if basis == "measured" else 0.0)
+
+
+def heard_part(word: Word, audible: Bools) -> Word:
+    """A word without the silence at its edges; one that is silent throughout stays as it is.
+
+    Args:
+        audible: of the recording, as `soundflow.audio.level.audible_blocks` gives it.
+    """
+    first, last = round(word.start_s / _BLOCK_S), round(word.end_s / _BLOCK_S)
+    (heard,) = np.nonzero(audible[first:last])
+    if not len(heard):
+        return word
+    start_s = max(word.start_s, (first + int(heard[0])) * _BLOCK_S)
+    end_s = min(word.end_s, (first + int(heard[-1]) + 1) * _BLOCK_S)
+    return Word(word.text, round(start_s, 3), round(end_s, 3))
 
 
 class Aligner(Protocol):

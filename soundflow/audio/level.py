@@ -55,10 +55,15 @@ def audible_span(samples: Float32) -> tuple[int, int]:
 
     For a silent clip, the span is the whole clip.
     """
-    (loud,) = np.nonzero(_audible(block_power(samples)))
+    (loud,) = np.nonzero(audible_blocks(samples))
     if not len(loud):
         return 0, len(samples)
     return int(loud[0]) * FRAME_SAMPLES, min((int(loud[-1]) + 1) * FRAME_SAMPLES, len(samples))
+
+
+def audible_blocks(samples: Float32) -> npt.NDArray[np.bool_]:
+    """Whether each 10 ms of a recording can be heard, (ceil(n / 160),)."""
+    return _audible(block_power(samples))
 
 
 def active_power(samples: Float32) -> float:

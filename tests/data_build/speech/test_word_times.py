@@ -5,7 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from data_build.speech.word_times import EVEN, basis_of, evenly_spread, spoken_units
+from data_build.records import Word
+from data_build.speech.word_times import (
+    EVEN,
+    basis_of,
+    evenly_spread,
+    heard_part,
+    spoken_units,
+)
 
 
 def test_even_times_fill_what_is_audible() -> None:
@@ -29,3 +36,11 @@ def test_what_gave_the_times_says_what_they_are_worth() -> None:
     assert (basis_of(""), basis_of("an aligner"), basis_of(EVEN)) == (
         "known", "measured", "assumed",
     )  # fmt: skip
+
+
+def test_silence_at_the_edges_of_a_word_is_not_the_word() -> None:
+    audible = np.zeros(100, np.bool_)
+    audible[20:30] = audible[40:50] = True
+    assert heard_part(Word("one", 0.1, 0.8), audible) == Word("one", 0.2, 0.5)
+    assert heard_part(Word("one", 0.25, 0.455), audible) == Word("one", 0.25, 0.455)
+    assert heard_part(Word("one", 0.6, 0.8), audible) == Word("one", 0.6, 0.8)

@@ -8,6 +8,7 @@ import pytest
 
 from data_build.drops import Dropped
 from data_build.records import Clip, Origin, Recorded, Word
+from data_build.speech.setup import SpeechConfig, make_aligners, missing_aligners
 from data_build.tasks.word_timer import WordTimer
 from soundflow.errors import UserError
 
@@ -83,3 +84,12 @@ def test_words_are_spread_evenly_only_where_it_is_allowed(tmp_path: Path) -> Non
     assert spread.words_by == "even"
     assert [w.text for w in spread.words] == ["one", "two"]
     assert spread.words[-1].end_s == pytest.approx(1.0)
+
+
+def test_an_aligner_that_is_not_installed_is_done_without_where_that_is_allowed() -> None:
+    aligners = {"de-DE": "/nowhere/whisper", "fr": "/nowhere/whisper"}
+    with pytest.raises(UserError, match="not a CTranslate2 Whisper folder"):
+        make_aligners(SpeechConfig(aligners=aligners))
+    spread = SpeechConfig(aligners=aligners, allow_even=True)
+    assert make_aligners(spread) == {}
+    assert list(missing_aligners(spread)) == ["de", "fr"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_build.speech.aligners.ctc import CtcAligner, best_path
+from data_build.speech.aligners.ctc import CtcAligner, best_path, word_ends
 from soundflow.errors import UserError
 
 BLANK = 0
@@ -43,6 +43,18 @@ def test_long_texts_have_a_path() -> None:
     spans = best_path(np.log(np.full((1_000, 5), 1 / 5)), labels, BLANK)
     assert spans is not None
     assert (np.diff(spans.ravel()) >= 0).all()
+
+
+def test_words_end_between_their_spikes_or_where_they_fall_silent() -> None:
+    audible = np.ones(300, np.bool_)
+    audible[150:180] = False  # a pause
+    audible[55:60] = False  # a closure
+    audible[230:] = False
+    first, last = [0.1, 0.6, 1.9], [0.4, 1.3, 2.2]
+    assert word_ends(first, last, audible) == pytest.approx([0.5, 1.5, 2.3])
+    # The recording ends with the word, or other sounds go on behind it.
+    assert word_ends([0.1], [2.2], audible[:230]) == pytest.approx([2.3])
+    assert word_ends([0.1], [0.2], np.ones(300, np.bool_)) == pytest.approx([0.2])
 
 
 def tiny_model(folder: Path) -> str:

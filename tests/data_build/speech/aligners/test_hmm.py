@@ -44,6 +44,14 @@ def test_words_keep_their_spelling_their_order_and_their_number() -> None:
     assert times[-1] <= len(samples) / 16_000
 
 
+def test_silence_behind_the_last_word_is_not_the_word() -> None:
+    samples, ends_s = joined_words()
+    longer = np.concatenate([samples[: round(ends_s[-1] * 16_000)], np.zeros(2_400, np.float32)])
+    words = HmmAligner().align(longer, TEXT, "en")
+    assert words is not None
+    assert words[-1].end_s == pytest.approx(ends_s[-1], abs=0.05)  # of 0.15 s of silence
+
+
 def test_an_address_is_spoken_with_its_dots() -> None:
     samples = speech("Visit w w w dot asterisk dot org.", Voice("pico", "en-US"))
     words = HmmAligner().align(samples, "Visit www.asterisk.org.", "en")
