@@ -161,6 +161,15 @@ class StreamPlan:
     scene: str = ""
     language: str = "en"
 
+    @property
+    def any_sound(self) -> bool:
+        """Whether any sound may be asked about: under it lies no noise that has a name."""
+        asked = [item.address for item in self.items]
+        told = [a.instruction for a in asked if isinstance(a, Request)]
+        return any(isinstance(a, AskLatest | AskOrder | AskPlace) for a in asked) or any(
+            isinstance(instruction, DescribeSounds) for instruction in (self.instruction, *told)
+        )
+
 
 @dataclass(frozen=True)
 class AudibleItem:

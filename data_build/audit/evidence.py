@@ -11,8 +11,6 @@ from data_build.records import Clip, Origin, Unspoken
 from soundflow.audio.level import is_silent
 from soundflow.shards.schema import SourceClip
 
-# Tasks in which any sound may be asked about: under them lies no noise that has a name.
-_ANY_SOUND = ("answer_about_sound", "choose_sound", "describe_sound", "ask_about_scene")
 _SHOWN = 5
 
 
@@ -78,7 +76,7 @@ class NameableNoise:
 
     def add(self, stream: AuditedStream) -> None:
         record = stream.record
-        if record.kind != "online" or not (record.scene or record.task in _ANY_SOUND):
+        if record.kind != "online" or not (record.scene or record.any_sound):
             return
         self._streams += 1
         named = [c for track in record.noise for c in track.clips if not nameless(_clip(c))]

@@ -53,6 +53,7 @@ def compose(
         ),
         noise=mixed.noise_tracks,
         scene=plan.scene,
+        any_sound=plan.any_sound,
         peak_limited=mixed.limited,
         provenance={
             **provenance,

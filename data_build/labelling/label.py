@@ -36,9 +36,6 @@ from data_build.labelling.sounds import (
 )
 from data_build.plans import (
     AskCount,
-    AskLatest,
-    AskOrder,
-    AskPlace,
     AudibleItem,
     Chat,
     CountSound,
@@ -94,11 +91,8 @@ def fits_under(plan: StreamPlan, policy: Policy) -> Callable[[Clip], bool]:
     asked: set[str] = set()
     # Inside a scene the ambience is planned: no other place sounds through it.
     inside = bool(plan.scene)
-    any_sound = isinstance(plan.instruction, DescribeSounds)
     for item in plan.items:
         match item.address:
-            case Request(DescribeSounds()) | AskLatest() | AskOrder() | AskPlace():
-                any_sound = True
             case AskCount(sound):
                 asked.add(sound)
             case Request(WatchFor(sound)):
@@ -113,7 +107,7 @@ def fits_under(plan: StreamPlan, policy: Policy) -> Callable[[Clip], bool]:
     def fits(clip: Clip) -> bool:
         if inside:
             return nameless(clip) and not of_a_place(clip)
-        if any_sound:
+        if plan.any_sound:
             return nameless(clip)
         return policy.harmless(clip) and not any(alike(sound_class(clip), s) for s in asked)
 

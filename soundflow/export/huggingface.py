@@ -34,7 +34,7 @@ DATA_FOLDER = "data"
 _ROWS_A_GROUP = 32  # what a reader has to hold at once
 _RECORD = (
     "id", "kind", "ability", "task", "system", "n_samples", "replies", "events", "offline", "items",
-    "noise", "scene", "peak_limited",
+    "noise", "scene", "any_sound", "peak_limited",
 )  # fmt: skip
 _CLIP = {
     "id": Value("string"),
@@ -93,6 +93,7 @@ def features(sample_rate_hz: int) -> Features:
             ),
             "noise": List({"clips": List(_CLIP), "snr_db": Value("float64")}),
             "scene": Value("string"),
+            "any_sound": Value("bool"),
             "peak_limited": Value("bool"),
             "ids": List(Value("int32")),
             "roles": List(Value("int8")),

@@ -109,6 +109,7 @@ class StreamRecord:
         items: the clips that were mixed.
         noise: the noise tracks under them.
         scene: the planned scene in a sentence; empty: there is none.
+        any_sound: whether any sound may be asked about, so that no noise under it has a name.
         peak_limited: whether the mix was scaled down as a whole.
         provenance: what else is needed to build this very stream again; written, never read back.
     """
@@ -125,6 +126,7 @@ class StreamRecord:
     items: tuple[MixedItem, ...] = ()
     noise: tuple[NoiseTrack, ...] = ()
     scene: str = ""
+    any_sound: bool = False
     peak_limited: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
 
