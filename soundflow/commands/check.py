@@ -140,12 +140,16 @@ def _train(tree: dict[str, Any], where: str, probe: bool) -> tuple[Any, Plan]:
     from soundflow.commands.training_plan import training_plan
     from soundflow.train.chain import is_chain, stage_recipes
     from soundflow.train.recipe import TrainRecipe
+    from soundflow.train.start import model_config, open_origin
 
     if not is_chain(tree):
         recipe = build(TrainRecipe, tree, where)
         return recipe, training_plan(recipe, probe)
     recipes = stage_recipes(tree, Path(where))
-    plans = [(r.output.name, training_plan(r, probe)) for r in recipes]
+    first, sizes = recipes[0], None
+    if first.start_from is None or first.start_from.is_dir():
+        sizes = model_config(first, open_origin(first))  # all stages train one model
+    plans = [(r.output.name, training_plan(r, probe, sizes)) for r in recipes]
     return recipes, {f"{name} {key}": value for name, plan in plans for key, value in plan.items()}
 
 

@@ -52,11 +52,12 @@ class Planned:
     empty: float
 
 
-def training_plan(recipe: TrainRecipe, probe: bool) -> Plan:
+def training_plan(recipe: TrainRecipe, probe: bool, sizes: ModelConfig | None = None) -> Plan:
     """Everything that can be known before the run, from recipe, headers of weights and lengths.
 
     Args:
         probe: run two updates here to estimate the time of the run.
+        sizes: of the model that ``start_from`` will hold, where it does not exist yet.
 
     Raises:
         UserError: if the recipe contradicts its checkpoint or data.
@@ -64,10 +65,12 @@ def training_plan(recipe: TrainRecipe, probe: bool) -> Plan:
     compute, optim = recipe.compute, recipe.optim
     ranks = compute.devices * compute.nodes
     plan = {"output": str(recipe.output)}
-    config, needed, origin = None, None, None
-    if recipe.start_from is None or recipe.start_from.is_dir():
+    config, needed, origin = sizes, None, None
+    exists = recipe.start_from is None or recipe.start_from.is_dir()
+    if exists:
         origin = open_origin(recipe)
         config = model_config(recipe, origin)
+    if config is not None:
         needed = held_by(recipe, config, load_vocabulary(recipe.vocabulary)[1])
         frozen = needed.parameters - needed.trained
         plan["parameters"] = f"{needed.trained / 1e6:,.2f} M trained, {frozen / 1e6:,.2f} M frozen"
@@ -91,7 +94,7 @@ def training_plan(recipe: TrainRecipe, probe: bool) -> Plan:
             plan |= {"memory": memory_line(needed), "disk": _disk(recipe, needed)}
             if recipe.data.features == "cached":
                 plan["features"] = _features(recipe, config, data)
-            if probe:
+            if probe and exists:
                 plan["time"] = _probe(recipe, origin, data, planned, ranks)
     lacking = [] if needed is None else unmet(recipe, needed)
     if lacking:

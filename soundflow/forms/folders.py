@@ -4,7 +4,8 @@
 release     the published layout: litgpt shards, ``model_config.yaml``, the tower as ``.pth``
 omni        Qwen2.5-Omni whole: ``thinker.*`` beside ``talker.*`` and ``token2wav.*``
 thinker     its Thinker alone
-plain       Qwen2ForCausalLM, and beside it ``audio_tower/`` as Qwen2_5OmniAudioEncoder
+plain       Qwen2ForCausalLM or LlamaForCausalLM, and beside it ``audio_tower/`` as
+            Qwen2_5OmniAudioEncoder or Whisper (`soundflow.forms.joined_parts`)
 soundflow   our own
 ==========  ====================================================================================
 """
@@ -22,12 +23,25 @@ import yaml
 from soundflow.errors import UserError
 from soundflow.forms import model_configs as sizes
 from soundflow.forms import tensor_names as names
+from soundflow.forms.joined_parts import (
+    NOT_OF_A_TOWER,
+    new_projection,
+    tower_tensors,
+    zero_biases,
+)
 from soundflow.forms.our_view import OurView, match
-from soundflow.forms.stored_tensors import StoredTensors, from_pth, from_safetensors, prefixed
+from soundflow.forms.stored_tensors import (
+    StoredTensor,
+    StoredTensors,
+    from_pth,
+    from_safetensors,
+    prefixed,
+)
 from soundflow.interop.published import PUBLISHED_POSITIONS, PUBLISHED_SYSTEM
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import CONFIG, SPEC, read_facts, require_parameters
+from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.tokens import TokenTable
 from soundflow.stored_json import read_object
@@ -41,12 +55,20 @@ TOWER_CONFIG = "qwen25OmniConfig"
 TOWER_FILES = ("audiointeraction_ChunkwisedEncoder.pth", "MiniOmni3_ChunkwisedEncoder.pth")
 TOWER_FOLDER = "audio_tower"
 NOTE = "soundflow.json"  # spec and facts beside foreign weights, so that the way back loses nothing
-_UNUSED = {"omni": ("thinker.visual.", "talker.", "token2wav."), "thinker": ("visual.",)}
+_UNUSED = {
+    "omni": ("thinker.visual.", "talker.", "token2wav."),
+    "thinker": ("visual.",),
+    "plain": NOT_OF_A_TOWER,
+}
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A checkpoint of any form, ready to be read tensor by tensor."""
+    """A checkpoint of any form, ready to be read tensor by tensor.
+
+    Attributes:
+        made: names of stored tensors that no file has, see `soundflow.forms.joined_parts`.
+    """
 
     form: Form
     folder: Path
@@ -55,6 +77,7 @@ class Opened:
     tokenizer: TextTokenizer
     view: OurView
     facts: TrainingFacts
+    made: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> names.Shapes:
@@ -78,6 +101,7 @@ def recognise(folder: Path) -> Form:
         "qwen2_5_omni": "omni",
         "qwen2_5_omni_thinker": "thinker",
         "qwen2": "plain",
+        "llama": "plain",
     }
     if kind not in known:
         raise UserError(
@@ -94,14 +118,14 @@ def open_folder(folder: Path) -> Opened:
     Raises:
         UserError: naming what is missing, damaged, left over, or not to be run by this model.
     """
-    form = recognise(folder)
+    form, made = recognise(folder), dict[str, StoredTensor]()
     if form == "soundflow":
         return _open_soundflow(folder)
     try:
         if form == "release":
             size, stored = _release(folder)
         elif form == "plain":
-            size, stored = _plain(folder)
+            size, stored, made = _plain(folder)
         else:
             size, stored = _thinker(folder, form)
     except ValueError as error:  # sizes that no model can have
@@ -115,14 +139,15 @@ def open_folder(folder: Path) -> Opened:
     view = match(
         folder, stored, _name_table(form, size.model, shapes), shapes, _UNUSED.get(form, ())
     )
-    spec = StreamSpec(tokenizer=tokenizer.fingerprint, tokens=tokens)
+    front_end = FrontEnd(n_mels=size.model.audio_encoder.mel_bins)
+    spec = StreamSpec(tokenizer=tokenizer.fingerprint, tokens=tokens, front_end=front_end)
     if note:
         spec = replace(StreamSpec.from_json(note.get("spec", {})), tokens=tokens)
         _require_tokenizer(folder, spec, tokenizer)
     facts = _foreign_facts(form, size.model)
     if note:
         facts = TrainingFacts.from_json(note.get("training"), spec, f"{folder / NOTE}: training")
-    return Opened(form, folder, size.model, spec, tokenizer, view, facts)
+    return Opened(form, folder, size.model, spec, tokenizer, view, facts, tuple(made))
 
 
 def _foreign_facts(form: Form, model: ModelConfig) -> TrainingFacts:
@@ -211,20 +236,25 @@ def _thinker(folder: Path, form: Form) -> _Parts:
     return sizes.Sizes(ModelConfig(tower, lm), vocab_size), stored
 
 
-def _plain(folder: Path) -> _Parts:
+def _plain(folder: Path) -> tuple[sizes.Sizes, StoredTensors, dict[str, StoredTensor]]:
+    """Sizes, all tensors, and those of them that had to be made."""
     audio_folder = folder / TOWER_FOLDER
     if not audio_folder.is_dir():
         raise UserError(
             f"{folder}: a language model without an audio tower",
-            f"add a Qwen2_5OmniAudioEncoder as {TOWER_FOLDER}/",
+            f"add a Qwen2_5OmniAudioEncoder or a Whisper as {TOWER_FOLDER}/",
         )
     file = folder / CONFIG
     data = read_json(file)
     lm, vocab_size = sizes.lm_from(file, data, tied=bool(data.get("tie_word_embeddings")))
     audio_file = audio_folder / CONFIG
-    tower = sizes.tower_from(audio_file, read_json(audio_file), lm.width)
-    stored = from_safetensors(folder) | prefixed(names.TOWER, from_safetensors(audio_folder))
-    return sizes.Sizes(ModelConfig(tower, lm), vocab_size), stored
+    audio = read_json(audio_file)
+    model = ModelConfig(sizes.tower_from(audio_file, audio, None), lm)
+    made = zero_biases(lm, file) if data["model_type"] == "llama" else {}
+    if audio.get("output_dim") != lm.width:
+        made |= new_projection(model, audio_file)
+    tower = tower_tensors(from_safetensors(audio_folder), audio)
+    return sizes.Sizes(model, vocab_size), from_safetensors(folder) | tower | made, made
 
 
 def _open_soundflow(folder: Path) -> Opened:

@@ -28,7 +28,9 @@ _RELEASE_FIXED: dict[str, Any] = {
     "scale_embeddings": False,
 }
 _TOWER_FIXED: dict[str, Any] = {"activation_function": "gelu", "scale_embedding": False}
-_LM_FIXED: dict[str, Any] = {"hidden_act": "silu", "use_sliding_window": False}
+_LM_FIXED: dict[str, Any] = {
+    "hidden_act": "silu", "use_sliding_window": False, "mlp_bias": False, "attention_bias": False,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -134,10 +136,13 @@ def lm_from(file: Path, data: Mapping[str, Any], tied: bool) -> tuple[LmConfig, 
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", "mrope"):
         raise UserError(f"{file}: rope_type {kind!r} is not supported", "use plain RoPE")
+    width, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
+    if data.get("head_dim") is not None:
+        fields.require({"head_dim": width // heads})
     lm = LmConfig(
-        width=fields.integer("hidden_size"),
+        width=width,
         layers=fields.integer("num_hidden_layers"),
-        heads=fields.integer("num_attention_heads"),
+        heads=heads,
         kv_heads=fields.integer("num_key_value_heads"),
         ffn_width=fields.integer("intermediate_size"),
         max_positions=fields.integer("max_position_embeddings"),

@@ -60,8 +60,9 @@ def from_safetensors(folder: Path) -> dict[str, StoredTensor]:
         for name in sorted(set(placed.values())):
             for key, tensor in _open_safetensors(folder / name).items():
                 if placed.get(key) != name:
+                    said = f"is in {placed[key]}" if key in placed else "is nowhere"
                     raise UserError(
-                        f"{folder / name}: holds {key}, the index says {placed.get(key)}",
+                        f"{folder / name}: holds {key}, which {said} by the index",
                         "the shards and the index belong to different models; fetch them again",
                     )
                 found[key] = tensor

@@ -96,6 +96,9 @@ def what_was_read(opened: Opened, tokens: TokenTable) -> list[str]:
     if opened.view.dropped:
         counts = ", ".join(f"{n:,} of {prefix}*" for prefix, n in opened.view.dropped.items())
         lines.append(f"left out, the model has no place for them: {counts}")
+    if opened.made:
+        some = ", ".join(opened.made[:2]) + (", ..." if len(opened.made) > 2 else "")
+        lines.append(f"in no file, zero or a random projection: {len(opened.made):,} ({some})")
     beyond = opened.spec.tokens.vocab_size - tokens.vocab_size
     if beyond:
         lines.append(f"left out: the last {beyond:,} rows of the vocabulary, which no id reaches")

@@ -27,6 +27,7 @@ from soundflow.train.run import run
 from soundflow.train.stages import StageConfig
 from soundflow.train.start import open_origin, start
 from tests.soundflow.convert.omni import save_omni, save_thinker
+from tests.soundflow.forms.test_joined_parts import joined, llama
 
 
 @pytest.fixture
@@ -78,6 +79,16 @@ def test_qwen_omni_starts_a_run_as_it_lies_there(
     trained = load_checkpoint(done.model_folder).model.state_dict()
     for name, weight in load_any(folder).model.state_dict().items():
         assert torch.equal(trained[name], weight) == ("encoder.proj." not in name), name
+
+
+def test_a_llama_with_a_whisper_starts_a_run(
+    tmp_path: Path, recipe: Callable[..., TrainRecipe], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = joined(tmp_path / "joined", llama(), "whisper")
+    run(recipe(model=None, start_from=folder, optim=OptimConfig(updates=1)))
+    said = capfd.readouterr().err
+    assert "in no file, zero or a random projection: 9 (" in said
+    assert "left out, the model has no place for them" in said
 
 
 def test_rows_that_no_id_reaches_are_left_out(
