@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from inference.evaluate.outcome import Outcome, TimedReply
 from inference.evaluate.timing.triggers import Matching, Windows, match
@@ -105,7 +106,8 @@ def is_exact(text: str, answers: Sequence[str]) -> bool:
     return text.strip() in {a.strip() for a in answers}
 
 
-def content_score(text: str, answers: Sequence[str]) -> float:
+@lru_cache(maxsize=65536)  # the same replies are scored at every threshold
+def content_score(text: str, answers: tuple[str, ...]) -> float:
     """1 - word error rate, at least 0, against the nearest answer."""
     rates = [count_errors(a, text).rate for a in answers]
     return max((max(0.0, 1.0 - r) for r in rates if r is not None), default=0.0)
