@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+WORTH = 1.1  # times faster that more threads must be: fewer suffer less from other work
 TOO_SLOW = 1.5  # times the best so far: fewer threads still are not tried
 
 
@@ -21,7 +22,7 @@ def cores() -> int:
 
 
 def use_fastest_threads(most: int, seconds: Callable[[], float]) -> int:
-    """Sets torch to the number of threads that takes the least time, and returns it.
+    """Sets torch to the fewest threads that take about the least time, and returns their number.
 
     From many to few, until fewer are clearly slower: on a large machine a large model is never
     measured with one thread.
@@ -34,10 +35,11 @@ def use_fastest_threads(most: int, seconds: Callable[[], float]) -> int:
     for threads in _halved(most):
         torch.set_num_threads(threads)
         took_s = seconds()
-        if took_s < best_s:
-            best, best_s = threads, took_s
+        if took_s <= WORTH * best_s:
+            best = threads
         elif took_s > TOO_SLOW * best_s:
             break
+        best_s = min(best_s, took_s)
     torch.set_num_threads(best)
     return best
 

@@ -12,6 +12,7 @@ from soundflow.model.threads import cores, use_fastest_threads
     ("seconds", "most", "best", "asked"),
     [
         ({2: 1.0, 1: 0.5}, 2, 1, [2, 1]),
+        ({2: 1.0, 1: 1.05}, 2, 1, [2, 1]),  # hardly worth a second one
         ({6: 1.0, 4: 0.9, 2: 1.2, 1: 2.0}, 6, 4, [6, 4, 2, 1]),
         ({64: 1.0, 32: 1.6}, 64, 64, [64, 32]),  # clearly slower: no fewer are tried
         ({1: 1.0}, 1, 1, [1]),
