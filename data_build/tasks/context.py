@@ -186,12 +186,12 @@ class PlannerContext:
         return None
 
     def different(
-        self, pool: Sequence[Clip], fits: Callable[[Clip], bool], count: int, first: Clip
+        self, pool: Sequence[Clip], fits: Callable[[Clip], bool], count: int, known: Sequence[Clip]
     ) -> list[Clip]:
-        """Up to ``count`` clips that fit, whose texts differ from that of ``first`` and from each
-        other; fewer where no more are found."""
+        """Up to ``count`` clips that fit, whose texts differ from those of the ``known`` ones and
+        from each other; fewer where no more are found."""
         clips: list[Clip] = []
-        said = {first.text}
+        said = {clip.text for clip in known}
         while len(clips) < count:
             found = self._found(pool, lambda clip: fits(clip) and clip.text not in said)
             if found is None:

@@ -81,7 +81,7 @@ def plan_carry_out(ctx: PlannerContext) -> Planned:
     """
     dialogue = ctx.leading(ctx.any_of(ctx.pools.dialogues, "dialogue"))
     first, *more = ctx.turns(dialogue)
-    overheard = ctx.different(ctx.pools.speech, lambda _: True, ctx.how_many((0, 2)), first.clip)
+    overheard = ctx.different(ctx.pools.speech, lambda _: True, ctx.how_many((0, 2)), [first.clip])
     spoken = [ctx.spoken(clip, "bystander") for clip in overheard]
     talk = [Item(c, "somebody else") for c in spoken if c.speaker != first.clip.speaker]
     items = (first, *ctx.scattered(more, talk))

@@ -76,7 +76,9 @@ def _utterances(ctx: PlannerContext) -> list[Clip]:
     """Utterances to be written down; those that are texts are spoken by one voice."""
     count = ctx.how_many(ctx.config.transcription.utterances)
     first = ctx.any_of(ctx.pools.speech, "speech")
-    more = ctx.different(ctx.pools.speech, lambda c: c.language == first.language, count - 1, first)
+    more = ctx.different(
+        ctx.pools.speech, lambda c: c.language == first.language, count - 1, [first]
+    )
     return [ctx.spoken(clip, "speaker") for clip in (first, *more)]
 
 

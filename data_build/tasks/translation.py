@@ -43,16 +43,20 @@ def plan_on_request(ctx: PlannerContext) -> Planned:
 
 def plan_conversation(ctx: PlannerContext) -> Planned:
     """Two languages in turn, each translated into that of the other side."""
-    clips = [_foreign(ctx)]
-    sides = (clips[0].translation_language, clips[0].language)
+    said = [ctx.any_of(ctx.pools.translated, "speech with a translation")]
+    sides = (said[0].translation_language, said[0].language)
     for number in range(ctx.how_many(ctx.config.translation.utterances)):
         spoken, target = sides[number % 2], sides[(number + 1) % 2]
 
         def fits(clip: Clip, spoken: str = spoken, target: str = target) -> bool:
             return (clip.language, clip.translation_language) == (spoken, target)
 
+        more = ctx.different(ctx.pools.translated, fits, 1, said)
+        if not more and number:
+            break  # all has been said
         what = f"speech from {spoken!r} to {target!r}"
-        clips.append(ctx.spoken(ctx.pick(ctx.pools.translated, fits, what), spoken))
+        said += more or [ctx.pick(ctx.pools.translated, fits, what)]
+    clips = [ctx.spoken(clip, clip.language) for clip in said]  # each side has one voice
     notes = {"languages": list(sides)}
     named = [ctx.words.language_name(side) for side in sides]
     return ctx.instructed(
@@ -80,6 +84,6 @@ def _utterances(ctx: PlannerContext) -> list[Clip]:
         ctx.pools.translated,
         lambda c: c.translation_language == first.translation_language,
         ctx.how_many(ctx.config.translation.utterances) - 1,
-        first,
+        [first],
     )
     return [ctx.spoken(clip, _SPEAKER) for clip in (first, *more)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,6 +38,7 @@ from data_build.tasks.config import (
     InstructionsConfig,
     TasksConfig,
     TranscriptionConfig,
+    TranslationConfig,
 )
 from data_build.tasks.context import PlannerContext, PlannerResources
 from data_build.tasks.table import TASKS, plan_stream
@@ -321,3 +323,25 @@ def test_no_utterance_comes_twice_in_a_stream() -> None:
         plan = planned("transcribe_words", number, config=three)
         said = [item.clip.text for item in plan.items if item.what == "speech"]
         assert sorted(said) == ["good day", "turn on"]
+
+
+def test_each_side_of_a_conversation_has_one_voice_and_says_nothing_twice() -> None:
+    pool = tuple(
+        Clip(f"{code}{n}", "speech", Unspoken(), OWN, text=f"{code}{n}", language=code,
+             translation="t", translation_language=other)
+        for code, other in (("de", "en"), ("en", "de")) for n in range(3)
+    )  # fmt: skip
+    pools = replace(POOLS, translated=pool)
+    config = replace(CONFIG, translation=TranslationConfig(utterances=(5, 5)))
+    for number in range(20):
+        plan = planned("interpret_conversation", number, voices=40, pools=pools, config=config)
+        clips = [item.clip for item in plan.items if item.what == "speech"]
+        assert sorted(clip.text for clip in clips) == ["de0", "de1", "de2", "en0", "en1", "en2"]
+        turns = [clip.language for clip in clips]
+        assert all(one != other for one, other in pairwise(turns))
+        voices = {clip.language: {c.speaker for c in clips if c.language == clip.language}
+                  for clip in clips}  # fmt: skip
+        assert all(len(speakers) == 1 for speakers in voices.values())
+    said_all = replace(pools, translated=(pool[0], pool[3]))
+    plan = planned("interpret_conversation", 1, pools=said_all, config=config)
+    assert len([item for item in plan.items if item.what == "speech"]) == 2
