@@ -9,9 +9,11 @@ from pathlib import Path
 from data_build.chat_use import asked_for, chat_client
 from data_build.collect.collect import CHAT_CACHE, scene_library
 from data_build.labelling.policy import Policy
+from data_build.labelling.tagger_timer import TaggerTimer
 from data_build.pools.pools import Pools, PoolsIndex, open_pools
 from data_build.pools.prepare import Preparer
 from data_build.recipe import BuildRecipe
+from data_build.scenes.onnx_models import open_tagger
 from data_build.scenes.source import SceneChat, SceneSource, scene_source
 from data_build.speech.rewriting.rewriter import ChatRewriter
 from data_build.speech.setup import make_aligners, speech_sources
@@ -54,7 +56,7 @@ class BuildContext:
 def build_context(recipe: BuildRecipe) -> BuildContext:
     """Opens what `collect` wrote to the output folder; engines and models load at first use."""
     output = Path(recipe.output)
-    preparer = Preparer(output / CACHE, recipe.prepare)
+    preparer = Preparer(output / CACHE, recipe.prepare, _ready_timer(recipe))
     aligners = _aligners(recipe)
     timer = WordTimer(
         preparer.unprocessed, aligners, output / CACHE / WORDS, recipe.speech.allow_even
@@ -86,6 +88,12 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
         splits[name] = SplitContext(pools, resources, wordings[name])
     vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
     return BuildContext(recipe, splits, vocabulary, preparer, policy, aligners)
+
+
+def _ready_timer(recipe: BuildRecipe) -> TaggerTimer | None:
+    """Measures when recorded sounds can be recognised, where the recipe names a tagger."""
+    name = recipe.scenes.tagger
+    return TaggerTimer(open_tagger(name), name) if name else None
 
 
 def _aligners(recipe: BuildRecipe) -> dict[str, Aligner]:

@@ -101,16 +101,19 @@ def _dated(reply: PlannedReply, where: Placed) -> Due:
     """When a reply to an item is due, never after the end of its audible part.
 
     A time of its own; where part of the sound is enough, the moment that the maker of a synthetic
-    sound gives (not of an ambience, which is repeated), or what a listener needs after the onset;
-    else the end.
+    sound gives (not of an ambience, which is repeated), or what a listener needs after the onset
+    (where a tagging model has recognised a recording before twice that, there); else the end.
     """
-    basis, made = reply.basis, where.clip.ready_samples
+    basis, made = reply.basis, None if where.role == "ambient" else where.clip.ready_samples
     if reply.after_s is not None:
         ready = where.start_samples + where.clip.at(reply.after_s)
-    elif reply.needs_s is not None and made is not None and where.role != "ambient":
+    elif reply.needs_s is not None and made is not None and not where.clip.ready_by:
         ready, basis = where.start_samples + made, "known"
     elif reply.needs_s is not None:
-        ready = where.start_samples + onset_samples(where.samples) + to_samples(reply.needs_s)
+        onset, needed = onset_samples(where.samples), to_samples(reply.needs_s)
+        ready = where.start_samples + onset + needed
+        if made is not None and made <= onset + 2 * needed:
+            ready, basis = where.start_samples + made, "measured"
     else:
         ready, basis = where.end_samples, "measured"
     if ready >= where.end_samples:  # the sound is over before

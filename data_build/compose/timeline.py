@@ -130,7 +130,11 @@ def at_junction(clip: PreparedClip, silence_samples: int) -> PreparedClip:
     on, end = audible_span(clip.samples)
     start = max(0, on - silence_samples // 2)
     stop = min(len(clip.samples), end + silence_samples // 2)
-    return replace(clip, samples=clip.samples[start:stop], skipped_samples=start)
+    ready = clip.ready_samples
+    if ready is not None:
+        ready = min(max(ready - start, 0), stop - start)
+    samples = clip.samples[start:stop]
+    return replace(clip, samples=samples, ready_samples=ready, skipped_samples=start)
 
 
 def _beside(

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pydantic.dataclasses
@@ -34,7 +36,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import to_samples, to_seconds
 from soundflow.shards.schema import PCM_SCALE, quantise
 
-PREPARE_VERSION = 2  # raise when the same clip comes out differently
+PREPARE_VERSION = 3  # raise when the same clip comes out differently
 _log = logging.getLogger(__name__)
 _LOOK_AHEAD_S = 1.0  # tells a recording that is longer than the limit
 # Stated lengths are rounded, and those of compressed files lack the padding.
@@ -76,6 +78,7 @@ class PreparedClip:
     Attributes:
         samples: (n,) float32, read-only.
         ready_samples: first moment at which a listener could recognise it; None if unknown.
+        ready_by: what measured that moment in a recording; empty: the maker of the sound knows it.
         cuts: the map from times of the recording; None if nothing was cut.
         report: what TFJP did, for the provenance.
         skipped_samples: cut off the front since, at a junction.
@@ -88,6 +91,7 @@ class PreparedClip:
     report: TfjpReport | None = None
     skipped_samples: int = 0
     source_samples: int | None = None
+    ready_by: str = ""
 
     @property
     def source_s(self) -> float:
@@ -101,10 +105,28 @@ class PreparedClip:
         return min(max(moved - self.skipped_samples, 0), len(self.samples))
 
 
-class Preparer:
-    """Prepares clips, remembering the newest in memory and all on disk (``clips``)."""
+class ReadyTimer(Protocol):
+    """Measures when a recorded sound can be recognised."""
 
-    def __init__(self, folder: Path, config: PrepareConfig) -> None:
+    @property
+    def id(self) -> str:
+        """Model and version."""
+
+    def ready_samples(self, samples: Float32, labels: Sequence[str]) -> int | None:
+        """Where in (n,) float32 samples at 16 kHz all labels are known; None if nowhere."""
+
+
+class Preparer:
+    """Prepares clips, remembering the newest in memory and all on disk (``clips``).
+
+    Args:
+        timer: measures when recorded sounds can be recognised; None leaves that open.
+    """
+
+    def __init__(
+        self, folder: Path, config: PrepareConfig, timer: ReadyTimer | None = None
+    ) -> None:
+        self._timer = timer
         self.clips = ClipCache(folder, int(config.cache_gb * 2**30))
         self._config = config
         self._tfjp_plain = to_plain(config.tfjp)
@@ -172,6 +194,7 @@ class Preparer:
             "tfjp": self._tfjp_plain if self._tfjp(clip) else None,
             "max_s": self._config.max_s,
             "stated_s": _stated_s(clip, audio),
+            "timed": (self._timer.id, clip.labels) if self._timer and _is_timed(clip) else None,
             "version": PREPARE_VERSION,
         }
         return clip_key(about)
@@ -199,6 +222,7 @@ class Preparer:
             "cuts": asdict(made.cuts) if made.cuts else None,
             "report": asdict(made.report) if made.report else None,
             "source_samples": made.source_samples,
+            "ready_by": made.ready_by,
         }
         # The first use has the same bits as every later one, which come from PCM16.
         samples = quantise(made.samples).astype(np.float32) / PCM_SCALE
@@ -225,11 +249,16 @@ class Preparer:
         done = tfjp(samples, settings)
         if is_silent(done.samples):
             raise _dropped(clip, "is nothing but noise")
+        ready = None
+        if self._timer is not None and _is_timed(clip):
+            ready = self._timer.ready_samples(_at_peak(done.samples), clip.labels)
         return PreparedClip(
             _at_peak(done.samples),
+            ready_samples=ready,
             cuts=done.cuts,
             report=done.report,
             source_samples=len(samples),
+            ready_by="" if ready is None or self._timer is None else self._timer.id,
         )
 
     def _read(self, clip: Clip, audio: Recorded, limit_s: float | None = None) -> Float32:
@@ -257,6 +286,10 @@ class Preparer:
         while self._memory_bytes > self._config.memory_mb * 2**20 and len(self._memory) > 1:
             _, oldest = self._memory.popitem(last=False)
             self._memory_bytes -= oldest.samples.nbytes
+
+
+def _is_timed(clip: Clip) -> bool:
+    return clip.kind == "event" and isinstance(clip.audio, Recorded) and bool(clip.labels)
 
 
 def _dropped(clip: Clip, reason: str, about: str = "") -> Dropped:
@@ -309,4 +342,5 @@ def _from_cache(kept: CachedClip) -> PreparedClip:
         _CUTS.validate_python(notes["cuts"]),
         _REPORT.validate_python(notes["report"]),
         source_samples=notes["source_samples"],
+        ready_by=notes["ready_by"],
     )

@@ -32,6 +32,8 @@ from soundflow.text.normalize import (
 )
 from soundflow.text.wer import count_unit_errors
 
+_UNBRACKETED = str.maketrans("()[]", "    ")
+_LEAST_WORDS, _LEAST_CHARACTERS = 3, 6  # that tell a text from others
 Float32 = npt.NDArray[np.float32]
 
 
@@ -116,9 +118,14 @@ def misheard(text: str, transcript: str, language: str, config: GateConfig) -> f
     """The word error rate of a transcript that says something else than a text; None if it fits.
 
     An ASR model misses words of a recording that is right, so another text is suspected only
-    where words and sounds both differ in more than ``tau_source``.
+    where words and sounds both differ in more than ``tau_source``, and not in the few words of
+    which no context helps to tell them.
     """
-    said, heard = _compared(text, transcript, language)
+    # What a text puts in brackets, its reader says; as in transcripts, `units` would leave it out.
+    said, heard = _compared(text.translate(_UNBRACKETED), transcript, language)
+    by_character = primary_language(language) in BY_CHARACTER
+    if len(said) < (_LEAST_CHARACTERS if by_character else _LEAST_WORDS):
+        return None
     wer = count_unit_errors(said, heard).rate
     if wer is None or wer <= config.tau_source:
         return None

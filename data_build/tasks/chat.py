@@ -80,16 +80,16 @@ def with_mixins(ctx: PlannerContext, dialogue: Dialogue, *, sounds: bool = True)
         Dropped: if the dialogue cannot be spoken well enough.
     """
     chances, mixed_in = ctx.config.mixins, list[str]()
-    notes: dict[str, Any] = {"dialogue": dialogue.id, "mixed_in": mixed_in}
-    taken = ctx.leading(dialogue)
+    taken = ctx.session(dialogue)
+    notes: dict[str, Any] = {"dialogue": taken.id, "mixed_in": mixed_in}
     point = min(len(taken.turns), _TURNS)  # so many turns make a conversation
     if ctx.chance(chances.history):
         try:
-            probe = probe_of(ctx, dialogue)
+            probe = probe_of(ctx, taken)
         except Dropped:
             pass  # nothing to ask about in this dialogue
         else:
-            taken = ended_by(dialogue, probe)
+            taken = ended_by(taken, probe)
             point = len(taken.turns)
             mixed_in.append("history")
             notes["probe"] = vars(probe)

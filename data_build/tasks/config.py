@@ -74,7 +74,7 @@ class CueConfig:
 class CueStreamConfig:
     """How many cues a stream holds, and the share of them that deserves a reply."""
 
-    items: Range = (2, 5)
+    items: Range = (3, 8)
     respond_share: Fraction = 0.5
 
 
@@ -104,7 +104,7 @@ class CountingConfig:
 class TranscriptionConfig:
     """How many utterances a transcription stream holds."""
 
-    utterances: Range = (1, 3)
+    utterances: Range = (3, 8)
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -117,7 +117,7 @@ class TranslationConfig:
         uninstructed_share: share of the ``translate_on_request`` streams without a request.
     """
 
-    utterances: Range = (1, 3)
+    utterances: Range = (3, 6)
     wait_k: Few = 3
     uninstructed_share: Fraction = 0.25
 
@@ -127,12 +127,15 @@ class SoundsConfig:
     """How many sounds a stream about sounds holds, beside the one it is about.
 
     Attributes:
+        questions: range of the questions in ``answer_about_sound`` and ``choose_sound``, each with
+            sounds of its own.
         alarms: range of the sounds that call for help in ``react_to_events``.
         uninstructed_share: share of the streams with an instruction that asks for another sound.
     """
 
     others: Range = (1, 3)
     counted: Range = (1, 4)
+    questions: Range = (2, 4)
     alarms: Range = (2, 3)
     uninstructed_share: Fraction = 0.25
 
@@ -156,11 +159,11 @@ class DialogueConfig:
     """How many turns of a dialogue a stream uses, and how long a reply may be.
 
     Attributes:
-        turns: range of the user's turns; a dialogue of fewer is left as it is.
+        turns: range of the user's turns; a dialogue of fewer is followed by others.
         max_reply_words: a longer reply is cut after its last whole sentence within.
     """
 
-    turns: Range = (2, 6)
+    turns: Range = (3, 8)
     max_reply_words: Few = 60
 
 

@@ -295,9 +295,22 @@ class PlannerContext:
             for t in self.resources.speech.converse(dialogue, voice)
         )
 
-    def leading(self, dialogue: Dialogue) -> Dialogue:
-        """The first few turns, as many as a stream is to have."""
-        return replace(dialogue, turns=dialogue.turns[: self.how_many(self.config.dialogue.turns)])
+    def session(self, first: Dialogue) -> Dialogue:
+        """As many turns as a stream is to have: of ``first``, then of others of its language."""
+        wanted = self.how_many(self.config.dialogue.turns)
+        turns, ids = list(first.turns), [first.id]
+        while len(turns) < wanted:
+            try:
+                more = self.pick(
+                    self.pools.dialogues,
+                    lambda d: d.language == first.language and d.id not in ids,
+                    "other dialogue",
+                )
+            except Dropped:
+                break  # the split has no more
+            turns += more.turns
+            ids.append(more.id)
+        return replace(first, id="+".join(ids), turns=tuple(turns[:wanted]))
 
     def others(self) -> list[Item]:
         """Additional sounds, for a stream about something else."""

@@ -41,7 +41,7 @@ def plan_question(ctx: PlannerContext) -> Planned:
 def plan_warning(ctx: PlannerContext) -> Planned:
     """A sound that calls for help between the turns of a conversation, and others that do not: one,
     or those of a place where the first belongs."""
-    dialogue = ctx.leading(ctx.any_of(ctx.pools.dialogues, "dialogue"))
+    dialogue = ctx.session(ctx.any_of(ctx.pools.dialogues, "dialogue"))
     turns = ctx.turns(dialogue)
     alarm = ctx.any_of(ctx.pools.alarms, "sound that calls for help")
     notes = {"dialogue": dialogue.id, "category": category_of(alarm)}

@@ -79,7 +79,7 @@ def plan_carry_out(ctx: PlannerContext) -> Planned:
 
     The user is the one who has spoken first, so that a bystander is known by another voice.
     """
-    dialogue = ctx.leading(ctx.any_of(ctx.pools.dialogues, "dialogue"))
+    dialogue = ctx.session(ctx.any_of(ctx.pools.dialogues, "dialogue"))
     first, *more = ctx.turns(dialogue)
     overheard = ctx.different(ctx.pools.speech, lambda _: True, ctx.how_many((0, 2)), [first.clip])
     spoken = [ctx.spoken(clip, "bystander") for clip in overheard]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from data_build.drops import Drop, Dropped
@@ -27,11 +27,18 @@ def plan_open(ctx: PlannerContext) -> Planned:
     place = ctx.place_by_chance()
     if place is not None:
         asked = ctx.ask("latest", AskLatest())
-        notes = {"asked": asked.clip.text}
+        notes = {"asked": [asked.clip.text]}
         return Planned((*place.front, asked, *place.around), notes, place=place)
-    clips = _different(ctx, ctx.how_many(ctx.config.sounds.others))
-    question, _ = question_about(clips[-1], ctx.words)
-    return Planned((*map(sound_item, clips), ctx.say(question, AskLatest())), {"asked": question})
+    asked_texts: list[str] = []
+
+    def exchange(heard: Sequence[Clip]) -> tuple[list[Clip], Item]:
+        clips = _more(ctx, heard, ctx.how_many(ctx.config.sounds.others))
+        question, _ = question_about(clips[-1], ctx.words)
+        asked_texts.append(question)
+        return clips, ctx.say(question, AskLatest())
+
+    items, least = _exchanges(ctx, exchange)
+    return Planned(items, {"asked": asked_texts}, least=least)
 
 
 def plan_choice(ctx: PlannerContext) -> Planned:
@@ -41,10 +48,18 @@ def plan_choice(ctx: PlannerContext) -> Planned:
         sounds = [item.clip for item in (place.front[-1], *place.front[:-1], *place.around)]
         wrong = _more(ctx, sounds, ctx.how_many(ctx.config.sounds.others))
         asked, names = _choice(ctx, place.front[-1].clip, wrong)
-        return Planned((*place.front, asked, *place.around), {"choices": names}, place=place)
-    asked_about, *others = _different(ctx, 1 + ctx.how_many(ctx.config.sounds.others))
-    asked, names = _choice(ctx, asked_about, others)
-    return Planned((sound_item(asked_about), asked), {"choices": names})
+        return Planned((*place.front, asked, *place.around), {"choices": [names]}, place=place)
+    choices: list[tuple[str, ...]] = []
+
+    def exchange(heard: Sequence[Clip]) -> tuple[list[Clip], Item]:
+        count = 1 + ctx.how_many(ctx.config.sounds.others)
+        asked_about, *others = _more(ctx, heard, count)
+        asked, names = _choice(ctx, asked_about, others)
+        choices.append(names)
+        return [asked_about], asked
+
+    items, least = _exchanges(ctx, exchange)
+    return Planned(items, {"choices": choices}, least=least)
 
 
 def plan_description(ctx: PlannerContext) -> Planned:
@@ -118,10 +133,33 @@ def _countable(ctx: PlannerContext, kind: str | None, others: Sequence[Clip] = (
     raise Dropped(Drop(STEP, kind or "any", "no sound of a kind that can be counted", "choice"))
 
 
+def _exchanges(
+    ctx: PlannerContext, exchange: Callable[[Sequence[Clip]], tuple[list[Clip], Item]]
+) -> tuple[tuple[Item, ...], int]:
+    """Several questions, each after sounds of its own; and how many items the first one takes.
+
+    Args:
+        exchange: gives the next sounds, of other kinds than those before, and the question.
+
+    Raises:
+        Dropped: if there are not enough kinds of sound for the first one.
+    """
+    clips, question = exchange(())
+    items = [*map(sound_item, clips), question]
+    least = len(items)
+    for _ in range(ctx.how_many(ctx.config.sounds.questions) - 1):
+        try:
+            more, question = exchange(clips)
+        except Dropped:
+            break  # the split has no more kinds of sound
+        clips = [*clips, *more]
+        items += [*map(sound_item, more), question]
+    return tuple(items), least
+
+
 def _different(ctx: PlannerContext, count: int) -> list[Clip]:
     """Clips of different kinds of sound."""
-    first = ctx.any_of(ctx.pools.sounds, "sound")
-    return [first, *_more(ctx, [first], count - 1)]
+    return _more(ctx, (), count)
 
 
 def _more(ctx: PlannerContext, clips: Sequence[Clip], count: int) -> list[Clip]:

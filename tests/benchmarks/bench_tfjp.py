@@ -5,6 +5,10 @@
 The naive variant does the same arithmetic, but every operator takes samples and gives samples, as
 pipelines of separate filters do. One thread; figures are hours of audio an hour of one core's
 own time, so that other work on the machine hardly shows.
+
+With a manifest, two bars as well: the share of onsets that repeated events keep (at least 95 %),
+as librosa finds them within 15 dB of the loudest of a clip; and the share of the speech that hits
+the limit of passes, clean (under 2 %) and in white and in pink noise at 5 dB (under 5 %).
 """
 
 from __future__ import annotations
@@ -15,11 +19,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import soundfile
+from librosa.onset import onset_detect
 
 from data_build.tfjp.loop import STABLE_SHARE, tfjp
 from data_build.tfjp.spectrum import (
@@ -37,6 +43,9 @@ from soundflow.audio.stft import Float32, istft, stft
 
 RATE_HZ = 16_000
 CONFIG = TfjpConfig()
+REPEATED = ("clock_tick", "dog_bark", "footsteps", "door_knock")
+_HOP = 160
+Row = tuple[dict[str, Any], Float32]
 
 
 def naive(samples: Float32) -> tuple[Float32, int]:
@@ -75,9 +84,9 @@ def least_cpu_seconds(work: Callable[[], object], repeats: int = 3) -> float:
     return min(times)
 
 
-def read_clips(folder: Path) -> list[Float32]:
+def read_clips(folder: Path) -> list[Row]:
     rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
-    return [soundfile.read(folder / row["path"], dtype="float32")[0] for row in rows]
+    return [(row, soundfile.read(folder / row["path"], dtype="float32")[0]) for row in rows]
 
 
 def made_clips() -> list[Float32]:
@@ -91,9 +100,54 @@ def made_clips() -> list[Float32]:
     return clips
 
 
+def onsets_kept(rows: list[Row]) -> dict[str, tuple[int, int]]:
+    """Label -> how many onsets of repeated events are left, and how many there were."""
+    counts: dict[str, tuple[int, int]] = {}
+    for row, samples in rows:
+        if row.get("label") not in REPEATED:
+            continue
+        onsets = onset_detect(y=samples, sr=RATE_HZ, hop_length=_HOP, delta=0.15, wait=10)
+        level = [np.square(samples[at * _HOP : at * _HOP + 1_600]).mean() for at in onsets]
+        onsets = onsets[np.array(level) > max(level, default=0.0) * 10**-1.5]
+        cuts = tfjp(samples, CONFIG).cuts
+        kept = np.zeros(len(samples) // _HOP + 2, np.bool_)
+        for start, length in zip(cuts.source, cuts.length, strict=True):
+            kept[start : start + length] = True
+        left, found = counts.get(row["label"], (0, 0))
+        counts[row["label"]] = left + int(kept[onsets + 1].sum()), found + len(onsets)
+    return counts
+
+
+def in_noise(samples: Float32, pink: bool, rng: np.random.Generator) -> Float32:
+    """Speech with noise at 5 dB, of power as a whole."""
+    spectrum = np.fft.rfft(rng.standard_normal(len(samples)))
+    if pink:
+        spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
+    noise = np.fft.irfft(spectrum, len(samples))
+    ratio = np.square(samples).mean() / np.square(noise).mean() / 10**0.5
+    return np.asarray(samples + noise * np.sqrt(ratio), np.float32)
+
+
+def print_bars(rows: list[Row]) -> None:
+    counts = onsets_kept(rows)
+    left, found = (sum(pair[i] for pair in counts.values()) for i in (0, 1))
+    each = ", ".join(f"{label} {pair[0]}/{pair[1]}" for label, pair in sorted(counts.items()))
+    print(f"onsets of repeated events kept: {left / max(found, 1):.1%} of {found} ({each})")
+    rng = np.random.default_rng(0)
+    speech = [samples for row, samples in rows if row["kind"] == "speech"]
+    for name, made in (
+        ("clean", speech),
+        ("in white noise at 5 dB", [in_noise(s, False, rng) for s in speech]),
+        ("in pink noise at 5 dB", [in_noise(s, True, rng) for s in speech]),
+    ):
+        hit = np.mean([tfjp(s, CONFIG).report.hit_limit for s in made])
+        print(f"pass limit hit by {hit:.1%} of {len(made)} recordings of speech, {name}")
+
+
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    clips = read_clips(folder) if folder else made_clips()
+    rows = read_clips(folder) if folder else []
+    clips = [samples for _, samples in rows] or made_clips()
     seconds = sum(map(len, clips)) / RATE_HZ
     tfjp(clips[0], CONFIG)  # the first call imports and caches
     floor_s = least_cpu_seconds(lambda: [istft(stft(c, 400, 160), 400, 160) for c in clips])
@@ -114,6 +168,8 @@ def main() -> None:
         f"passes {np.mean([r.passes for r in reports]):.2f} a clip; "
         f"pass limit hit by {np.mean([r.hit_limit for r in reports]):.1%}"
     )
+    if rows:
+        print_bars(rows)
 
 
 if __name__ == "__main__":

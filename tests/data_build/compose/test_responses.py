@@ -51,6 +51,22 @@ def test_a_reply_belongs_to_the_chunk_of_the_last_audible_sample(start: int, len
     assert TIME.decision_time_samples(replies[0].chunk) - end in range(6_400)
 
 
+@pytest.mark.parametrize(
+    ("found_samples", "due"),
+    [(4_000, (5_000, "measured")), (20_000, (21_000, "measured")), (33_000, (17_000, "assumed"))],
+)
+def test_a_recording_is_known_where_a_model_recognises_it(
+    found_samples: int, due: tuple[int, str]
+) -> None:
+    """Unless the model needs more than twice the time of the table."""
+    samples = np.full(40_000, 0.1, np.float32)
+    clip = PreparedClip(samples, ready_samples=found_samples, ready_by="a model")
+    where = Placed("foreground", 1_000, clip, samples, 1_000, 41_000)
+    part = PlannedReply("Out!", needs_s=1.0, basis="assumed")
+    (event,), _, _ = responses(labelled((part,)), [where], 64_000, TIME)
+    assert (event.ready_samples, event.basis) == due
+
+
 def test_the_maker_of_a_clip_knows_when_it_can_be_known() -> None:
     made = at(1_000, 30_000, PreparedClip(np.zeros(30_000, np.float32), ready_samples=9_000))
     whole, part = PlannedReply("It faded."), PlannedReply("Out!", needs_s=1.0)

@@ -41,7 +41,9 @@ def all_tasks(output: Path) -> BuildRecipe:
     recipe = load(
         ROOT / "recipes/build/all_abilities.yaml", BuildRecipe,
         [f"output={output}", "workers=1", "streams_per_shard=31", "compose.max_chunks=60",
-         "tasks={dialogue: {turns: [2, 4]}, sounds: {others: [1, 2], counted: [1, 3]}, "
+         "tasks={dialogue: {turns: [2, 4]}, "
+         "sounds: {others: [1, 2], counted: [1, 3], questions: [2, 2]}, "
+         "transcription: {utterances: [1, 3]}, cues: {items: [2, 4]}, "
          "translation: {utterances: [1, 2]}}"], command="build-data",
     )  # fmt: skip
     train = SplitConfig(
@@ -239,16 +241,22 @@ def test_two_languages_are_interpreted_in_turn(
 
 
 def test_questions_about_sounds(by_task: dict[str, list[StreamSample]]) -> None:
-    for record in records(by_task, "answer_about_sound"):
-        *sounds, question = items(record)
-        assert question.text == record.provenance["notes"]["asked"]
-        assert len(question.reply_chunks) == 1
-        assert sounds
-    for record in records(by_task, "choose_sound"):
-        *_, heard, question = items(record)
-        assert as_sentence(heard.what) in right(record)[-1]
-        assert heard.what in record.provenance["notes"]["choices"]
-        assert len(question.reply_chunks) == 1
+    several = 0
+    for task, noted in (("answer_about_sound", "asked"), ("choose_sound", "choices")):
+        for record in records(by_task, task):
+            front = items(record)
+            questions = [n for n, item in enumerate(front) if item.text]
+            several += len(questions) > 1
+            notes = record.provenance["notes"][noted]
+            for number, at in enumerate(questions):
+                assert len(front[at].reply_chunks) == 1
+                if task == "answer_about_sound":
+                    assert front[at].text == notes[number]
+                else:
+                    heard = front[at - 1].what
+                    assert heard in notes[number]
+                    assert any(as_sentence(heard) in answers for answers in right(record))
+    assert several, "a session of several questions"
     for record in records(by_task, "describe_sound"):
         sounds, told = content(record)
         around = [*items(record, "background"), *items(record, "ambient")]

@@ -108,7 +108,7 @@ def test_one_transform_each_way_however_often_the_loop_runs(
 
 def test_the_loop_stops_at_k_and_says_so() -> None:
     clip = np.concatenate((voiced(1.0, 5), silence(1.0), voiced(1.0, 6)))
-    clip += noise(3.0, -40.0)
+    clip += noise(3.0, -35.0)
     once = tfjp(clip, replace(CONFIG, max_passes=1))
     assert once.report.passes == 1
     assert once.report.hit_limit
