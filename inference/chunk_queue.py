@@ -20,7 +20,7 @@ class EncodedChunk:
         index: its index in the stream, from 0.
         slots: encoder outputs, (slots, d).
         arrived_wall_s: when it was complete, in seconds since the session was opened.
-        during_reply: whether a reply was in progress then.
+        during_reply: whether it was recorded while a reply was in progress.
     """
 
     index: int

@@ -160,8 +160,9 @@ class Executor:
         """Takes mono samples in [-1, 1] at the stream's rate, complete at ``now``.
 
         Args:
-            during_reply: whether they arrived while a reply was in progress; None for what holds
-                now. A replay knows it from its recording.
+            during_reply: whether they were recorded while a reply was in progress, as a replay
+                knows from its recording. None for whether one is now, unless they come faster than
+                speech does.
         """
         state = self._wake(session)
         state.arrived(state.frontend.push(samples), now, during_reply)

@@ -30,9 +30,13 @@ from soundflow.errors import UserError
 from soundflow.protocol.dialogue_state import Speaking
 from soundflow.protocol.timebase import TimeBase
 
+# Audio further ahead of the clock than this was not recorded while a reply was spoken, whenever it
+# arrived: packets are shorter. The clock of a sound card is less wrong than ``DRIFT``.
+AHEAD_S, DRIFT = 2.0, 1.02
+
 
 class ArrivedChunk(NamedTuple):
-    """Audio that is complete: since when, and whether a reply was in progress then."""
+    """Audio that is complete: since when, and whether it was recorded during a reply."""
 
     audio: AudioChunk
     arrived_s: float
@@ -48,6 +52,8 @@ class SessionState:
         opened_s: on the clock of the executor; ``clock`` counts from there.
         audio: chunks that wait for the encoder.
         spoke_until_s: when its last reply token was drawn.
+        ahead_s: how much more audio arrived of late than a microphone would have sent by
+            ``heard_at_s``.
     """
 
     id: int
@@ -67,6 +73,8 @@ class SessionState:
     late: int = 0
     overloaded: bool = False
     spoke_until_s: float = 0.0
+    ahead_s: float = 0.0
+    heard_at_s: float = 0.0
     closing: bool = False
 
     @property
@@ -107,8 +115,14 @@ class SessionState:
         self, chunks: Sequence[AudioChunk], now: float, during_reply: bool | None = None
     ) -> None:
         """Takes chunks that are complete at ``now``."""
-        during = self.speaking if during_reply is None else during_reply
-        self.audio.extend(ArrivedChunk(one, now - self.opened_s, during) for one in chunks)
+        self.ahead_s = max(0.0, self.ahead_s - DRIFT * (now - self.heard_at_s))
+        self.heard_at_s = now
+        for chunk in chunks:
+            self.ahead_s += self.time.chunk_s
+            during = self.speaking and self.ahead_s <= AHEAD_S
+            if during_reply is not None:
+                during = during_reply
+            self.audio.append(ArrivedChunk(chunk, now - self.opened_s, during))
 
     def enqueue(
         self, slots: Tensor, arrived_s: float, during_reply: bool = False

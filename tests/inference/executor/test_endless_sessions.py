@@ -94,7 +94,7 @@ def test_an_hour_of_one_session_stays_within_its_memory():
     spoke = sum(e.speak for e in decided)
     assert sum(isinstance(e, ReplyEnded) for e in events) == spoke > 300
     assert max(waiting) >= 2, "no chunk waited for the end of a reply"
-    assert sum(e.stale for e in decided) > spoke
+    assert sum(e.stale for e in decided) > spoke // 2
     assert sum(isinstance(e, MemoryTrimmed) for e in events) > 1000
     assert isinstance(events[-1], SessionEnded)
     assert events[-1].dropped_chunks == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from hypothesis import given, settings
@@ -188,6 +189,23 @@ def test_a_burst_is_decided_on_chunk_by_chunk():
     decided = [e for e in events if isinstance(e, Decided)]
     assert [e.chunk for e in decided] == list(range(19))
     assert not any(e.stale for e in decided)
+
+
+def test_a_recording_that_goes_on_arriving_during_a_reply_was_not_spoken_over_it():
+    """Ten chunks every tenth of a second, most of them during the reply to the first."""
+    said = (TABLE.normal, *[300] * 5, TABLE.text_end)
+    executor = Executor(ENGINE)
+    session = executor.open(policy=ForcedPolicy({0: said, 15: said}))
+    simulation = Simulation(executor, encode_s=0.01, decode_s=0.2)
+    audio = noise(40)
+    for i, packet in enumerate(np.split(audio, 4)):
+        push = partial(executor.push, session, packet)
+        simulation.at(0.1 * i, lambda p=push: p(simulation.now))
+    simulation.at(0.5, lambda: executor.close(session, simulation.now))
+    simulation.run()
+    events = simulation.events[session]
+    assert [e.chunk for e in events if isinstance(e, ReplyStarted)] == [0, 15]
+    assert not any(e.stale for e in events if isinstance(e, Decided))
 
 
 def test_draining_gives_the_history_and_the_odds_of_one_chunk_at_a_time():
