@@ -190,6 +190,19 @@ def test_what_cannot_be_built_is_said_before_any_shard_is_made(
         require_material(mine, found)
 
 
+def test_an_aligner_that_is_missing_is_said_before_any_shard_is_made(tmp_path: Path) -> None:
+    rows = [{"path": "a.wav", "kind": "speech", "text": "Ja.", "language": "de"}]
+    settings = (
+        "splits: {train: {streams: 1, tasks: {transcribe_words: 1}}}\n"
+        f"speech: {{aligners: {{de: {tmp_path}}}, allow_even: EVEN}}\n"
+    )
+    found = survey(recipe(tmp_path, rows, settings.replace("EVEN", "true")), tmp_path / "x")
+    assert not found.problems
+    assert any("Words in de are spread evenly" in note for note in found.notes)
+    with pytest.raises(UserError, match="not a CTranslate2 Whisper folder"):
+        survey(recipe(tmp_path, rows, settings.replace("EVEN", "false")), tmp_path / "x")
+
+
 def test_when_every_row_is_wrong_the_reasons_are_shown_and_on_record(tmp_path: Path) -> None:
     rows = [{"path": f"{i}.wav", "kind": "speech", "start": 5, "end": 1} for i in range(9)]
     mine = recipe(tmp_path, rows, "splits: {train: {streams: 1, tasks: {transcribe_words: 1}}}\n")
