@@ -169,8 +169,10 @@ def test_words_are_written_while_they_are_spoken(
 ) -> None:
     for record in records(by_task, task):
         heard, written = content(record)
-        by = record.provenance["notes"]["word_times"]
-        assert by.partition("-")[0] in ("pocketsphinx", "even")  # English has an aligner
+        by = record.provenance["notes"]["word_times"].partition("-")[0]
+        # The multilingual aligner may not be installed.
+        assert by in ("pocketsphinx", "whisper", "even")
+        assert (by == "pocketsphinx") == all(i.language.startswith("en") for i in heard if i.text)
         if task == "transcribe_words":  # behind the other one there may be an alarm
             assert " ".join(written) == " ".join(i.text for i in heard)
         assert len(written) > len(heard)
