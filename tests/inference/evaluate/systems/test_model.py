@@ -40,6 +40,11 @@ def items(tmp_path_factory):
     return TimingTask([(shards, i) for i in range(6)], TIME).items()
 
 
+@pytest.fixture(scope="module")
+def together(items):
+    return dict(MODEL.run(items))
+
+
 def test_every_threshold_is_what_decoding_at_it_alone_gives(items, tmp_path):
     store = OutcomeStore(tmp_path)
     decode_at(MODEL, items, THRESHOLDS, store)
@@ -55,8 +60,7 @@ def test_every_threshold_is_what_decoding_at_it_alone_gives(items, tmp_path):
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
-def test_outcomes_do_not_depend_on_how_many_are_decoded_at_once(items, at_once):
-    together = dict(MODEL.run(items))
+def test_outcomes_do_not_depend_on_how_many_are_decoded_at_once(items, together, at_once):
     fewer = dict(replace(MODEL, at_once=at_once, _encoded={}).run(items))
     for name, outcome in together.items():
         flip = first_flip(outcome, fewer[name], MODEL.threshold)
@@ -64,8 +68,7 @@ def test_outcomes_do_not_depend_on_how_many_are_decoded_at_once(items, at_once):
         assert fewer[name].p_response == pytest.approx(outcome.p_response, abs=1e-5)
 
 
-def test_a_session_of_its_own_gives_the_same(items):
-    together = dict(MODEL.run(items))
+def test_a_session_of_its_own_gives_the_same(items, together):
     for item in items:
         timed = MODEL.run_session(item)
         assert same(timed.outcome, together[item.id])
@@ -140,7 +143,7 @@ def test_one_crash_costs_one_item(items, monkeypatch):
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     ],
 )
-def test_running_out_of_memory_halves_the_batch_and_says_so(items, monkeypatch, error):
+def test_running_out_of_memory_halves_the_batch_and_says_so(items, together, monkeypatch, error):
     def failing(engine, recordings, rows, *how):
         if rows > 2:
             raise error
@@ -186,7 +189,9 @@ def test_groups_are_bounded_in_length():
     assert [len(g) for g in groups([item(3000)] * 3, TIME)] == [1, 1, 1]
 
 
-def test_a_crash_midway_costs_those_in_progress_their_batch_and_nothing_else(items, monkeypatch):
+def test_a_crash_midway_costs_those_in_progress_their_batch_and_nothing_else(
+    items, together, monkeypatch
+):
     calls = []
 
     def failing(engine, recordings, rows, *how):
@@ -196,7 +201,6 @@ def test_a_crash_midway_costs_those_in_progress_their_batch_and_nothing_else(ite
                 raise RuntimeError("it broke midway")
             yield one
 
-    expected = dict(MODEL.run(items))
     model = replace(MODEL, at_once=2, notes=[], _encoded={})
     monkeypatch.setattr(model_module, "decode_together", failing)
     ran_alone = []
@@ -206,7 +210,7 @@ def test_a_crash_midway_costs_those_in_progress_their_batch_and_nothing_else(ite
     )
     found = list(model.run(items))
     assert len(found) == len(dict(found)) == 6
-    assert all(same(outcome, expected[name]) for name, outcome in found)
+    assert all(same(outcome, together[name]) for name, outcome in found)
     assert (calls, len(ran_alone)) == ([6, 2], 2)
 
 
