@@ -13,8 +13,9 @@ from data_build.sources.catalogue import CORPORA
 from data_build.sources.source import SourceConfig
 from soundflow.audio.files import read_audio
 from soundflow.errors import UserError
-from tests.data_build.sources import miniatures
-from tests.data_build.sources.miniatures import MINIATURES, ReadAll, tone, write
+from tests.data_build.sources import sound_miniatures, speech_miniatures
+from tests.data_build.sources.making import tone, write, write_json_lines
+from tests.data_build.sources.miniatures import MINIATURES, ReadAll
 
 Corpora = dict[str, SourceConfig]
 
@@ -92,7 +93,7 @@ def test_librispeech_words_end_where_the_alignment_says(
 def test_librispeech_bad_alignment_is_a_drop(
     line: str, reason: str, tmp_path: Path, read_all: ReadAll
 ) -> None:
-    config = miniatures.librispeech(tmp_path)
+    config = speech_miniatures.librispeech(tmp_path)
     write(tmp_path / "LibriSpeech/train-clean-100/19/198/19-198.alignment.txt", line)
     items, drops = read_all(config)
     assert len(items) == 2
@@ -101,7 +102,7 @@ def test_librispeech_bad_alignment_is_a_drop(
 
 
 def test_common_voice_keeps_quotes_and_old_paths(tmp_path: Path, read_all: ReadAll) -> None:
-    config = miniatures.common_voice(tmp_path)
+    config = speech_miniatures.common_voice(tmp_path)
     items, drops = read_all(config)
     assert clips(items)[0].text == 'He said "go'
     assert not drops
@@ -121,7 +122,7 @@ def test_common_voice_keeps_quotes_and_old_paths(tmp_path: Path, read_all: ReadA
 
 
 def test_common_voice_asks_which_language(tmp_path: Path, read_all: ReadAll) -> None:
-    config = miniatures.common_voice(tmp_path)
+    config = speech_miniatures.common_voice(tmp_path)
     (Path(config.root) / "de" / "clips").mkdir(parents=True)
     with pytest.raises(UserError, match="de, en"):
         read_all(SourceConfig("common_voice", config.root))
@@ -150,7 +151,7 @@ def test_voxpopuli_prefers_the_written_text(corpora: Corpora, read_all: ReadAll)
 def test_aishell_text_has_no_blanks_and_untranscribed_audio_is_reported(
     tmp_path: Path, read_all: ReadAll
 ) -> None:
-    config = miniatures.aishell(tmp_path)
+    config = speech_miniatures.aishell(tmp_path)
     tone(tmp_path / "data_aishell/wav/train/S0009/BAC009S0009W0001.wav")
     items, drops = read_all(config)
     assert [c.text for c in clips(items)] == ["而对楼市成交", "抑制作用最大的"]
@@ -159,14 +160,14 @@ def test_aishell_text_has_no_blanks_and_untranscribed_audio_is_reported(
 
 
 def test_aishell_points_at_packed_speakers(tmp_path: Path, read_all: ReadAll) -> None:
-    config = miniatures.aishell(tmp_path)
+    config = speech_miniatures.aishell(tmp_path)
     (tmp_path / "data_aishell/wav/dev").mkdir()
     with pytest.raises(UserError, match="unpack"):
         read_all(SourceConfig("aishell", config.root, split="dev"))
 
 
 def test_covost_unescapes_and_joins_the_downloaded_table(tmp_path: Path, read_all: ReadAll) -> None:
-    config = miniatures.covost2(tmp_path)
+    config = speech_miniatures.covost2(tmp_path)
     ready, _ = read_all(config)
     assert [c.translation for c in clips(ready)] == ["你好。", "再见\t朋友。"]
     assert clips(ready)[0].translation_language == "zh-CN"
@@ -200,7 +201,7 @@ def test_audioset_names_labels_and_reports_what_left(corpora: Corpora, read_all:
 def test_audioset_ontology_in_place_of_the_index_and_strong_labels(
     tmp_path: Path, read_all: ReadAll
 ) -> None:
-    config = miniatures.audioset(tmp_path)
+    config = sound_miniatures.audioset(tmp_path)
     (tmp_path / "class_labels_indices.csv").unlink()
     node = (
         '{"id": "/m/03l9g", "name": "Hammer", "description": "", "citation_uri": "",'
@@ -285,7 +286,7 @@ def test_moss_in_its_three_forms(corpora: Corpora, read_all: ReadAll) -> None:
 
 
 def test_chats_that_do_not_alternate_are_reported(tmp_path: Path, read_all: ReadAll) -> None:
-    miniatures.write_json_lines(
+    write_json_lines(
         tmp_path / "x.jsonl",
         {"data": ["only a question"]},
         {"data": ["q", ""]},

@@ -17,8 +17,9 @@ from data_build.records import Clip, Dialogue, Question, Recorded, Word
 from data_build.sources.audio_refs import read_member
 from data_build.sources.source import SourceConfig
 from soundflow.errors import UserError
-from tests.data_build.sources import miniatures
-from tests.data_build.sources.miniatures import ReadAll, tone, tone_bytes, write, write_json_lines
+from tests.data_build.sources.generic_miniatures import streamaudio
+from tests.data_build.sources.making import tone, tone_bytes, write, write_json_lines
+from tests.data_build.sources.miniatures import ReadAll
 
 Corpora = dict[str, SourceConfig]
 
@@ -284,7 +285,7 @@ def test_streamaudio_clips_and_plans(corpora: Corpora, read_all: ReadAll) -> Non
 def test_a_conversation_with_a_missing_clip_is_reported_whole(
     tmp_path: Path, read_all: ReadAll
 ) -> None:
-    config = miniatures.streamaudio(tmp_path)
+    config = streamaudio(tmp_path)
     (tmp_path / "clips" / "b.wav").unlink()
     items, drops = read_all(config)
     assert [i.id for i in items] == ["corpus.jsonl:2/00"]

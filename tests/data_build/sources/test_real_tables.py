@@ -15,14 +15,14 @@ from data_build.drops import Drop, count_drops
 from data_build.records import Clip
 from data_build.sources.source import BadRow, SourceConfig
 from soundflow.errors import UserError
-from tests.data_build.sources.miniatures import (
-    ReadAll,
+from tests.data_build.sources.making import (
     add_member,
     tone,
     tone_bytes,
     write,
     write_json_lines,
 )
+from tests.data_build.sources.miniatures import ReadAll
 
 
 def manifest(folder: Path, *rows: dict[str, object], **about: object) -> SourceConfig:
