@@ -105,3 +105,27 @@ model:
     assert not (tmp_path / "f").exists()
     assert main(["check", str(path), "stage.train=[encoder.prj.*]"]) == 2
     assert "did you mean 'encoder.proj.*'" in capsys.readouterr().err
+
+
+def test_the_plan_of_a_chain_has_the_memory_of_stages_that_cannot_start_yet(
+    tone_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = f"""
+output: ignored
+data: {{sources: [{{folder: {tone_data}}}], global_batch_size: 8, row_tokens: 400}}
+optim: {{updates: 10}}
+compute: {{accelerator: cpu, threads: 1, precision: fp32}}
+model:
+  audio_encoder: {{width: 32, layers: 1, heads: 2, ffn_width: 64, max_positions: 32}}
+  lm: {{width: 48, layers: 2, heads: 2, kv_heads: 1, ffn_width: 96, max_positions: 512, tied: true}}
+"""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.yaml").write_text(stage)
+    chain = tmp_path / "all.yaml"
+    chain.write_text(
+        f"command: train\noutput: {tmp_path / 'out'}\nstages: [one.yaml, two.yaml]\n"
+    )
+    assert main(["check", str(chain), "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert plan["two memory"] == plan["one memory"]
+    assert plan["two parameters"] == plan["one parameters"]
