@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -165,10 +165,12 @@ def predict(
         cached: whether the rows come with what the tower made of them.
         device: whose allocator it is; the pass itself is counted with the kernels of a CPU.
     """
-    with FakeTensorMode():
+    with torch.device("meta"):
         model = AudioInteractionModel(config, spec.tokens).train()
-        model.recompute_activations(recompute_share)
-        apply_stage(model, stage)
+    model.recompute_activations(recompute_share)
+    apply_stage(model, stage)  # peft moves its layers, which fake tensors do not allow
+    with FakeTensorMode():
+        _without_numbers(model)
         between = held(model, dtype=dtype, strategy=strategy, world=world)
         buffers = _buffers(model, dtype, strategy, device)
         if _in_bf16(dtype, strategy):
@@ -202,6 +204,25 @@ def predict(
 def _in_bf16(dtype: torch.dtype, strategy: StrategyName) -> bool:
     """Whether the weights themselves are in bfloat16: DeepSpeed's, beside its float32 masters."""
     return dtype == torch.bfloat16 and strategy.startswith("zero")
+
+
+def _without_numbers(model: nn.Module) -> None:
+    """Gives every tensor of a model on the meta device a fake one on the CPU; shared ones stay so.
+
+    To be called under FakeTensorMode.
+    """
+    made: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in list(module._parameters.items()):
+            if parameter is None:
+                continue
+            if id(parameter) not in made:
+                empty = torch.empty(parameter.shape, dtype=parameter.dtype)
+                made[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
+            module._parameters[name] = made[id(parameter)]
+        for name, buffer in list(module._buffers.items()):
+            if buffer is not None:
+                module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
 
 
 def _buffers(

@@ -122,9 +122,7 @@ model:
     for name in ("one", "two"):
         (tmp_path / f"{name}.yaml").write_text(stage)
     chain = tmp_path / "all.yaml"
-    chain.write_text(
-        f"command: train\noutput: {tmp_path / 'out'}\nstages: [one.yaml, two.yaml]\n"
-    )
+    chain.write_text(f"command: train\noutput: {tmp_path / 'out'}\nstages: [one.yaml, two.yaml]\n")
     assert main(["check", str(chain), "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)["plan"]
     assert plan["two memory"] == plan["one memory"]

@@ -12,6 +12,7 @@ import torch
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel, empty_model
 from soundflow.protocol.spec import StreamSpec
+from soundflow.train.lora import LoraConfig
 from soundflow.train.loss import loss_sums
 from soundflow.train.memory import KEPT, Memory, RowShape, held, predict, row_batch
 from soundflow.train.stages import StageConfig, apply_stage
@@ -34,6 +35,13 @@ def test_what_is_frozen_costs_neither_gradient_nor_moments(
     assert adapter.moments == 8 * adapter.trained
     assert adapter.forward_backward < whole.forward_backward
     assert adapter.peak < whole.peak
+
+
+def test_adapters_cost_what_they_have(small_model: ModelConfig, spec: StreamSpec) -> None:
+    lora = LoraConfig(rank=2, alpha=4.0, targets=("lm.*.q_proj",))
+    found = predict(small_model, spec, StageConfig(train=(), lora=lora), ROW)
+    assert found.trained == small_model.lm.layers * 2 * 2 * small_model.lm.width
+    assert found.forward_backward > 0
 
 
 def test_activations_grow_with_the_row_and_shrink_when_recomputed(
