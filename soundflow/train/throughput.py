@@ -25,7 +25,8 @@ from soundflow.model.interaction import AudioInteractionModel
 # Dense bf16 operations a second, accumulated in float32, of one GPU. The first name that is part of
 # the device's name counts. Data sheets state most of them with sparsity, which doubles them: 1,979
 # TFLOPS for H100 SXM and H200, 1,671 for H100 NVL and H200 NVL, 1,513 for H100 PCIe, 624 for A100,
-# 733 for L40S, 330 for RTX 4090, 4,500 and 5,000 for B200 and each GPU of a GB200.
+# 733 for L40S, 330 for RTX 4090, 4,500 and 5,000 for B200 and each GPU of a GB200. The figures come
+# from copies of the maker's data sheets by others; those of NVL, B200 and GB200 differ among them.
 PEAK_BF16 = (
     ("GB200", 2500e12),
     ("B200", 2250e12),

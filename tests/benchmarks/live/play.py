@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +28,7 @@ class SeededReplies:
         self._left = int(self.rng.integers(*self.tokens))
         return bool(self.rng.random() < self.odds)
 
-    def next_token(self, chunk: int, said: tuple[int, ...], sampled: int) -> int:
+    def next_token(self, chunk: int, said: Sequence[int], sampled: int) -> int:
         if not said:
             return self.normal
         return self.text_end if len(said) > self._left else 300
