@@ -14,6 +14,8 @@ from soundflow import AudioInteraction
 from soundflow.api import Decided, ReplyEnded, ReplyStarted, ReplyText
 from soundflow.audio.files import read_audio
 
+if len(sys.argv) != 3:
+    sys.exit("usage: listen.py CHECKPOINT RECORDING")
 checkpoint, recording = sys.argv[1:]
 model = AudioInteraction.from_pretrained(checkpoint)
 print(f"takes {model.spec.time.sample_rate_hz} Hz, decides every {model.spec.time.chunk_s} s")

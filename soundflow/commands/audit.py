@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
         show(card)
     if card.missed:
         raise UserError(
-            f"{data}: {len(card.missed)} of its figures miss their limit: {', '.join(card.missed)}",
+            f"{data}: beyond the limit: {', '.join(card.missed)}",
             "the examples name the streams; a limit is set by audit.KEY=SHARE",
         )
     if not args.json:

@@ -110,8 +110,7 @@ def show(summary: BuildSummary, output: str) -> None:
         OUT.print(note, soft_wrap=True)
     if summary.missed:
         OUT.print(
-            f"audit: {len(summary.missed)} figures miss their limit: {', '.join(summary.missed)}; "
-            f"see {output}/{REPORT_FILE}",
+            f"audit: beyond the limit: {', '.join(summary.missed)}; see {output}/{REPORT_FILE}",
             soft_wrap=True,
         )
     speed = f"{summary.speed:g}x real time" if summary.speed else "everything was already built"

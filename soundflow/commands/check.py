@@ -193,7 +193,7 @@ def _evaluate(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
         plan["timing"] = at_most + _present(timing.data / timing.split)
         plan["threshold"] = (
             f"{f'chosen on {on}' if on else 'from the checkpoint'}; "
-            f"{len(timing.thresholds)} of them for the curve"
+            f"{len(timing.thresholds)} thresholds for the curve"
         )
         if timing.negatives is not None:
             plan["negatives"] = _present(timing.negatives / timing.split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -100,9 +101,12 @@ def training_plan(recipe: TrainRecipe, probe: bool, sizes: ModelConfig | None = 
     if lacking:
         plan["this machine"] = "; ".join(lacking)
     intervals = recipe.intervals
-    states, looks = (optim.updates // n for n in (intervals.save_every, intervals.validate_every))
+    # The last update is always saved and validated.
+    states, looks = (
+        math.ceil(optim.updates / n) for n in (intervals.save_every, intervals.validate_every)
+    )
     plan["checkpoints"] = (
-        f"{states:,} states saved ({intervals.keep_last} kept), {looks:,} validations"
+        f"{states:,} states saved (at most {intervals.keep_last} kept), {looks:,} validations"
     )
     return plan
 

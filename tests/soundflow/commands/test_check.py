@@ -96,6 +96,8 @@ model:
     assert "at the peak of a rank" in plan["memory"]
     assert "0 MiB a state" in plan["disk"]  # the adapter alone is in it
     assert "time" not in plan
+    # An end that no interval falls on is saved and validated all the same.
+    assert plan["checkpoints"] == "1 states saved (at most 2 kept), 1 validations"
     cached = ["data.features=cached", f"data.features_folder={tmp_path / 'f'}"]
     assert main(["check", str(path), "--json", "--probe", *cached]) == 0
     plan = json.loads(capsys.readouterr().out)["plan"]
