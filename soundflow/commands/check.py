@@ -198,7 +198,9 @@ def _evaluate(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
         if timing.negatives is not None:
             plan["negatives"] = _present(timing.negatives / timing.split)
     if recipe.benchmarks is not None:
-        plan |= {name.replace("_", " "): data for name, data in recipe.benchmarks.named().items()}
+        for name, data in recipe.benchmarks.named().items():
+            absent = "" if Path(data).exists() else ": a hub id, or does not exist yet"
+            plan[name.replace("_", " ")] = f"{data}{absent}"
     for name, system in recipe.systems.items():
         plan[name] = f"{system.model} at {system.url}, in real time, {system.at_once} at once"
     return recipe, plan

@@ -59,6 +59,24 @@ def test_the_plan_says_what_the_command_would_find(
     assert not (tmp_path / "new" / MARKER).exists()
 
 
+def test_a_public_set_that_is_not_here_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "evaluate.yaml"
+    path.write_text(f"""
+command: evaluate
+checkpoint: nowhere
+output: {tmp_path / "evaluation"}
+benchmarks:
+  end_of_turn: {{data: owner/set}}
+  full_duplex: {{data: {tmp_path}}}
+""")
+    assert main(["check", str(path)]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "end of turn  owner/set: a hub id, or does not exist yet" in lines
+    assert f"full duplex  {tmp_path}" in lines
+
+
 def test_more_workers_than_cores_are_said(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(recipe), "workers=4000"]) == 0
     assert "4000: more than the" in capsys.readouterr().out
