@@ -46,4 +46,7 @@ if len(sys.argv) != 3:
 with wave.open(sys.argv[1]) as audio:  # the protocol knows no other layout
     if (audio.getnchannels(), audio.getsampwidth()) != (1, 2):
         sys.exit(f"{sys.argv[1]}: is not 16-bit mono; convert it first, e.g. with ffmpeg -ac 1")
-asyncio.run(main(*sys.argv[1:]))
+try:
+    asyncio.run(main(*sys.argv[1:]))
+except ConnectionError as error:
+    sys.exit(f"{sys.argv[2]}: {error}; is `soundflow serve` running?")
