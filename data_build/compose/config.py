@@ -53,7 +53,8 @@ class ComposeConfig:
         level_db: range of the foreground's level, power of its audible part against full scale.
         spread_db: each foreground item deviates from that level by up to this much.
         reaction_s: time after the end of an event before its reply is due (published: 0).
-        background_db, ambient_db: role gains against the foreground.
+        background_db, ambient_db: role gains against the foreground; an item that would hide speech
+            at that gain is quieter (`data_build.compose.mix`).
         peak: the loudest sample allowed; a louder mix is scaled down as a whole, and counted.
     """
 

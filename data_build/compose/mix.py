@@ -25,6 +25,7 @@ class Placed:
         start_samples: in the stream.
         samples: (n,) float32, faded, not scaled yet.
         on_samples, end_samples: the audible part, in the stream.
+        is_speech: in the foreground, no item beside it may hide its words.
     """
 
     role: TrackRole
@@ -33,6 +34,7 @@ class Placed:
     samples: Float32
     on_samples: int
     end_samples: int
+    is_speech: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,13 @@ class Mix:
     limited: bool
 
 
-def place(clip: PreparedClip, start: int, role: TrackRole, fade_samples: int) -> Placed:
+def place(
+    clip: PreparedClip, start: int, role: TrackRole, fade_samples: int, *, is_speech: bool = False
+) -> Placed:
     """Fades a clip at both ends and finds its audible part."""
     faded = taper(clip.samples, fade_samples)
     on, end = audible_span(faded)
-    return Placed(role, start, clip, faded, start + on, start + end)
+    return Placed(role, start, clip, faded, start + on, start + end, is_speech)
 
 
 def taper(samples: Float32, fade_samples: int) -> Float32:
@@ -87,29 +91,31 @@ def mix(
     """Mixes a stream of ``n_samples``.
 
     The foreground is brought to a level drawn from ``level_db``, measured on the faded samples;
-    background and ambient items to the role gains below it. Each noise bed is scaled so that
-    the ratio of the foreground (what is audible of it) to the noise (over the stream) is its drawn
-    SNR, as `data_build.compose.snr` defines it.
+    background and ambient items to the role gains below it, or lower: speech in the foreground has
+    at least that ratio to what sounds under it of each of them, as `data_build.compose.snr` defines
+    the ratio. (Other sounds in the foreground lower nothing, since those beside them have labels of
+    their own.) Each noise bed is scaled so that the ratio of the foreground (what is audible of it)
+    to the noise (over the stream) is its drawn SNR.
     """
     levels = seed.generator("levels")
     level_db = between(config.level_db, levels)
-    offsets = {
-        "foreground": 0.0,
-        "background": config.background_db,
-        "ambient": config.ambient_db,
-    }
     foreground = np.zeros(n_samples, np.float32)
     beside = np.zeros(n_samples, np.float32)
-    gains_db: list[float] = []
-    for item in placed:
-        target = level_db + offsets[item.role]
+    gains = [0.0] * len(placed)
+    for number, item in enumerate(placed):
         if item.role == "foreground":
-            target += between((-config.spread_db, config.spread_db), levels)
-        gain = gain_to(target, active_power(item.samples))
-        track = foreground if item.role == "foreground" else beside
-        room = track[item.start_samples : item.start_samples + len(item.samples)]
-        room += item.samples[: len(room)] * np.float32(gain)
-        gains_db.append(round(20 * float(np.log10(max(gain, 1e-6))), 3))
+            target = level_db + between((-config.spread_db, config.spread_db), levels)
+            gains[number] = gain_to(target, active_power(item.samples))
+            _add(item, gains[number], foreground)
+    speech = [item for item in placed if item.role == "foreground" and item.is_speech]
+    for number, item in enumerate(placed):
+        if item.role != "foreground":
+            role_db = config.background_db if item.role == "background" else config.ambient_db
+            gains[number] = min(
+                gain_to(level_db + role_db, active_power(item.samples)),
+                _gain_below(item, -role_db, foreground, speech),
+            )
+            _add(item, gains[number], beside)
     power = foreground_power(foreground, placed) or 10 ** (level_db / 10)
     items = foreground_bands(foreground, placed)
     noise, tracks = _scaled(beds, power, items, config.noise, seed)
@@ -122,8 +128,30 @@ def mix(
         audio *= np.float32(config.peak / peak)
     return Mix(
         audio, foreground, beside, tuple(noise), tuple(tracks), round(level_db, 3),
-        tuple(gains_db), limited,
+        tuple(round(20 * float(np.log10(max(gain, 1e-6))), 3) for gain in gains), limited,
     )  # fmt: skip
+
+
+def _add(item: Placed, gain: float, track: Float32) -> None:
+    room = track[item.start_samples : item.start_samples + len(item.samples)]
+    room += item.samples[: len(room)] * np.float32(gain)
+
+
+def _gain_below(
+    item: Placed, wanted_db: float, foreground: Float32, speech: Sequence[Placed]
+) -> float:
+    """The largest gain at which none of the foreground's ``speech`` has a ratio below ``wanted_db``
+    to what sounds under it of ``item``; infinite without an overlap."""
+    largest = float("inf")
+    for spoken in speech:
+        on, end = (max(0, t - item.start_samples) for t in (spoken.on_samples, spoken.end_samples))
+        under = item.samples[on:end]
+        signal = foreground[spoken.on_samples : spoken.end_samples]
+        power, under_power = mean_power(signal), mean_power(under)
+        if power > 0.0 and under_power > 0.0:
+            found_db = snr_db(power, [band_power(signal)], under_power, band_power(under))
+            largest = min(largest, 10 ** ((found_db - wanted_db) / 20))
+    return largest
 
 
 def _scaled(
@@ -142,9 +170,9 @@ def _scaled(
     tracks: list[NoiseTrack] = []
     for bed in beds:
         samples, wanted_db = bed.samples, drawn[bed.texture]
-        mean = float(np.mean(samples.astype(np.float64) ** 2))
-        if mean > 0.0:
-            found_db = snr_db(power, items, mean, band_power(samples))
+        noise_power = mean_power(samples)
+        if noise_power > 0.0:
+            found_db = snr_db(power, items, noise_power, band_power(samples))
             samples = samples * np.float32(10 ** ((found_db - wanted_db) / 20))
         scaled.append(samples)
         tracks.append(NoiseTrack(tuple(source_of(clip) for clip in bed.clips), round(wanted_db, 3)))
@@ -157,6 +185,11 @@ def source_of(clip: Clip) -> SourceClip:
         clip.id, clip.origin.corpus, clip.origin.licence, clip.origin.attribution, clip.labels,
         clip.recording, clip.near_duplicates, clip.group,
     )  # fmt: skip
+
+
+def mean_power(samples: Float32) -> float:
+    """Mean power; 0 of nothing."""
+    return float(np.mean(samples.astype(np.float64) ** 2)) if len(samples) else 0.0
 
 
 def foreground_power(foreground: Float32, placed: Sequence[Placed]) -> float:

@@ -13,7 +13,8 @@ not count, so a whistle is judged in its own band. What this does is measured by
 ratio, 6.4 % by this one, and 5.0 % without noise.
 
 The ratio of a stream is the least of these: the plain one, and the weighted one of each foreground
-item. All are exact under a gain: noise that is 1 dB quieter has a ratio that is 1 dB higher.
+item. Speech has such a ratio to each item that sounds under it, too. All are exact under a gain:
+noise that is 1 dB quieter has a ratio that is 1 dB higher.
 """
 
 from __future__ import annotations

@@ -80,7 +80,10 @@ def lay_out(
         raise Dropped(Drop(STEP, f"{plan.id}: {config.max_chunks} chunks", reason, "choice"))
     fade = time.samples(config.fade_s)
     items = front[: len(starts)]
-    placed = [place(clip, at, "foreground", fade) for clip, at in zip(clips, starts, strict=False)]
+    placed = [
+        place(clip, at, "foreground", fade, is_speech=item.clip.kind == "speech")
+        for item, clip, at in zip(items, clips, starts, strict=False)
+    ]
     for item in plan.items:
         if item.track != "foreground":
             items.append(item)
@@ -146,4 +149,5 @@ def _beside(
         samples = np.resize(samples, n_samples)
     samples = samples[:n_samples]
     start = whole_between((0, n_samples - len(samples)), rng)
-    return place(replace(clip, samples=samples), start, item.track, fade)
+    is_speech = item.clip.kind == "speech"
+    return place(replace(clip, samples=samples), start, item.track, fade, is_speech=is_speech)

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from data_build.compose.beds import Bed
 from data_build.compose.config import ComposeConfig
-from data_build.compose.mix import foreground_power, mix, place, taper
+from data_build.compose.mix import foreground_power, mean_power, mix, place, taper
 from data_build.compose.snr import band_power, snr_db
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, generator
-from data_build.records import Texture
+from data_build.records import Texture, TrackRole
 from data_build.synth.kinds import synthesised_clip, take
-from soundflow.audio.level import active_power, db
+from soundflow.audio.level import Float32, active_power, db
 
 
 def bed(texture: Texture, seed: int) -> Bed:
@@ -62,6 +62,48 @@ def test_role_gains_are_measured_on_what_is_mixed() -> None:
     assert db(active_power(front)) == pytest.approx(-25.0, abs=0.05)
     assert db(active_power(background)) == pytest.approx(-31.0, abs=0.05)
     assert db(active_power(ambient)) == pytest.approx(-37.0, abs=0.05)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 40_000), st.sampled_from(["background", "ambient"]))
+def test_nothing_beside_speech_hides_it(seed: int, start: int, role: TrackRole) -> None:
+    hiss = PreparedClip(take("rain", generator(seed), 1.0).samples)
+    config = ComposeConfig(spread_db=0.0, level_db=(-25.0, -25.0))
+    role_db = config.background_db if role == "background" else config.ambient_db
+    found: dict[bool, Float32] = {}
+    for is_speech in (True, False):
+        front = place(speech_like(seed), 12_000, "foreground", 320, is_speech=is_speech)
+        # the order of the items does not matter: the foreground is mixed first
+        behind = place(hiss, start, role, 320)
+        mixed = mix(60_000, [behind, front], (), config, StreamSeed(seed, "test", 0))
+        found[is_speech] = mixed.beside
+        spoken = slice(front.on_samples, front.end_samples)
+        level = db(active_power(mixed.beside[start : start + len(hiss.samples)]))
+        # under another sound, or beside the speech, the role gain
+        if not is_speech or not mixed.beside[spoken].any():
+            assert level == pytest.approx(-25.0 + role_db, abs=0.05)
+            continue
+        signal, under = mixed.foreground[spoken], mixed.beside[spoken]
+        under = under[max(0, start - front.on_samples) : start + len(hiss.samples) - spoken.start]
+        ratio = snr_db(
+            mean_power(signal), [band_power(signal)], mean_power(under), band_power(under)
+        )
+        assert ratio >= -role_db - 0.01
+        held = level < -25.0 + role_db - 0.05
+        assert not held or ratio == pytest.approx(-role_db, abs=0.01)  # no lower than it must be
+    assert (np.abs(found[True]) <= np.abs(found[False]) + 1e-9).all()
+
+
+def test_a_hiss_under_speech_is_quieter_than_its_role_gain() -> None:
+    """So the property above is not one of items that are never held."""
+    hiss = PreparedClip(take("rain", generator(0), 1.0).samples)
+    placed = [
+        place(speech_like(0), 0, "foreground", 320, is_speech=True),
+        place(hiss, 0, "background", 320),
+        place(hiss, 30_000, "background", 320),
+    ]
+    mixed = mix(60_000, placed, (), ComposeConfig(), StreamSeed(0, "test", 0))
+    assert mixed.gains_db[1] < mixed.gains_db[2] - 3
 
 
 def test_a_loud_mix_is_scaled_as_a_whole_and_marked() -> None:

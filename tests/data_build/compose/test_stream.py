@@ -70,6 +70,21 @@ def test_a_plan_without_its_point_is_given_up() -> None:
         lay_out(replace(plan, least=3), prepare, config, TIME, StreamSeed(1, "train", 0))
 
 
+def test_speech_is_known_as_such_on_every_track() -> None:
+    bark = synthesised_clip("dog_bark", 0)
+    spoken = replace(bark, kind="speech")
+    items = (Item(bark, "dog", "background"), Item(spoken, "speech"), Item(bark, "dog"))
+    plan = StreamPlan(
+        "s", "a", "t", "", Chat(), (*items, Item(spoken, "speech", "background")), least=1
+    )
+    timeline = lay_out(
+        plan, lambda clip: PreparedClip(padded(0, 0)), ComposeConfig(), TIME,
+        StreamSeed(1, "train", 0),
+    )  # fmt: skip
+    for item, where in zip(timeline.plan.items, timeline.placed, strict=True):
+        assert (where.role, where.is_speech) == (item.track, item.clip.kind == "speech")
+
+
 def padded(before: int, after: int) -> np.ndarray:
     tone = 0.3 * np.sin(np.arange(8_000) / 5.0).astype(np.float32)
     return np.pad(tone, (before, after)).astype(np.float32)
