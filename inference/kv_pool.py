@@ -109,9 +109,6 @@ class KvPool:
     def length(self, row: int) -> int:
         return self._lengths[row]
 
-    def room(self, row: int) -> int:
-        return self.columns - self._lengths[row]
-
     def extend(self, row: int, n: int) -> Segment:
         """Reserves the next ``n`` positions of a row for the forward pass that follows.
 
