@@ -26,7 +26,7 @@ from soundflow.protocol.timebase import to_seconds
 from soundflow.text.normalize import primary_language
 
 OWN_PHRASES = Origin("SoundFlow phrases", "Apache-2.0")  # instructions and questions
-CUE_PHRASES = Origin("cues of the recipe", "Apache-2.0")
+CUE_PHRASES = Origin("cues of the recipe", "Apache-2.0")  # in all splits: they are the task
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ class SpeechSource:
             return clip
         return self._spoken(clip, voice)
 
-    def say(self, text: str, voice: Voice) -> Clip:
-        """A phrase of the builder (an instruction, a question).
+    def say(self, text: str, voice: Voice, origin: Origin = OWN_PHRASES) -> Clip:
+        """A phrase of the builder (an instruction, a question), or of the recipe.
 
         Raises:
             Dropped, ServerGone: as `speak`.
         """
         clip = Clip(
-            f"phrase/{text}", "speech", Unspoken(), OWN_PHRASES, text=text, language=voice.language
+            f"phrase/{text}", "speech", Unspoken(), origin, text=text, language=voice.language
         )
         return self._spoken(clip, voice)
 

@@ -14,9 +14,9 @@ from data_build.plans import Address, Chat, Instruction, Item, Request, Turn
 from data_build.pools.pools import Cue, Pools
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed
-from data_build.records import Clip, Dialogue, Unspoken, Voice
+from data_build.records import Clip, Dialogue, Origin, Unspoken, Voice
 from data_build.scenes.source import CuratedScene, SceneSource
-from data_build.speech.speech_source import SpeechSource
+from data_build.speech.speech_source import OWN_PHRASES, SpeechSource
 from data_build.tasks.config import TasksConfig
 from data_build.tasks.fitted import fitted
 from data_build.tasks.reply_length import shortened
@@ -228,13 +228,14 @@ class PlannerContext:
             return self.resources.speech.speak(clip, self.voices.of(role, clip.language))
         return fitted(clip, self.longest_s) if clip.kind == "speech" else clip
 
-    def say(self, text: str, address: Address) -> Item:
+    def say(self, text: str, address: Address, origin: Origin = OWN_PHRASES) -> Item:
         """What the user says to the assistant, beside the turns of a dialogue.
 
         Raises:
             Dropped: if it cannot be spoken.
         """
-        clip = self.resources.speech.say(text, self.voices.of(USER, self.words.language))
+        voice = self.voices.of(USER, self.words.language)
+        clip = self.resources.speech.say(text, voice, origin)
         return Item(clip, TURN, address=address)
 
     def says(self, language: str) -> bool:

@@ -13,6 +13,7 @@ from data_build.labelling.descriptions import noun
 from data_build.plans import CountSound, Item, Request
 from data_build.pools.pools import Cue
 from data_build.records import Clip
+from data_build.speech.speech_source import CUE_PHRASES, OWN_PHRASES
 from data_build.tasks.context import STEP, Planned, PlannerContext, sound_item
 
 
@@ -81,7 +82,9 @@ def plan_counting(ctx: PlannerContext) -> Planned:
         told = ctx.words.text(counting.instruction, s=named)
         assent = ctx.words.reply(counting.reply, s=named)
         instruction = CountSound(counted.name, counting.words)
-        items.append(ctx.say(told, Request(instruction, assent)))
+        # One literal cannot be dealt to the splits: the recipe wants it in all of them.
+        origin = CUE_PHRASES if told == counting.instruction else OWN_PHRASES
+        items.append(ctx.say(told, Request(instruction, assent), origin))
     else:
         items.append(_any_cue(ctx, distractors))
     for _ in range(ctx.how_many((1, len(counting.words)))):

@@ -26,7 +26,7 @@ TIME = TimeBase()
 EVENTS = [
     ev.Decided(3, 1.6, 0.25, False, False, 1.0, 1.5),
     ev.Decided(4, 2.0, 0.5, False, True),
-    ev.ReplyStarted(4, 2.0, "urgent", 2.0),
+    ev.ReplyStarted(4, 2.0, "urgent", wall_s=2.0),
     ev.ReplyText(4, 2.0, 77, "né", 2.5),
     ev.ReplyEnded(4, 2.0, "urgent", "né", "end", 3.0),
     ev.ChunkDropped(5, 2.4, 3.5),
@@ -199,7 +199,7 @@ def test_stall_counts_tokens_slower_than_speech():
 def _turn(chunk: int, at: float) -> list[ev.SessionEvent]:
     return [
         ev.Decided(chunk, 0.4, 0.9, True, False, at, at + 0.1),
-        ev.ReplyStarted(chunk, 0.4, "normal", at + 0.4),
+        ev.ReplyStarted(chunk, 0.4, "normal", wall_s=at + 0.4),
         ev.MemoryTrimmed(chunk, 0.4, 2, 0.8, at + 0.9),  # part of what the next token cost
         ev.ReplyText(chunk, 0.4, 1, "a", at + 1.0),
     ]

@@ -31,6 +31,7 @@ from data_build.records import (
     Voice,
     Word,
 )
+from data_build.speech.speech_source import CUE_PHRASES
 from data_build.synth.kinds import synthesised_clip
 from data_build.tasks.config import (
     CountingConfig,
@@ -72,8 +73,8 @@ class Voices:
         name = f"{clip.id}@{voice.name}"
         return replace(clip, id=name, audio=Prepared(name), speaker=voice.name, duration_s=1.0)
 
-    def say(self, text: str, voice: Voice) -> Clip:
-        return self.speak(Clip(text, "speech", Unspoken(), OWN, text=text), voice)
+    def say(self, text: str, voice: Voice, origin: Origin = OWN) -> Clip:
+        return self.speak(Clip(text, "speech", Unspoken(), origin, text=text), voice)
 
     def converse(self, dialogue: Dialogue, voice: Voice) -> Sequence[Turn]:
         return [Turn(self.say(t.user, voice), t.assistant, t.emotion) for t in dialogue.turns]
@@ -239,6 +240,7 @@ def test_a_sound_counts_only_after_the_instruction() -> None:
         beeps = sum(i.what == "beep" for i in plan.items)
         if plan.notes["instructed"]:
             assert plan.items[0].clip.text == CONFIG.counting.instruction
+            assert plan.items[0].clip.origin == CUE_PHRASES  # in all splits, as the recipe says
             assert said(plan) == ["Counting.", "One.", "Two.", "Three."][: beeps + 1]
         else:
             assert beeps
