@@ -27,7 +27,7 @@ from soundflow.protocol.timebase import TimeBase
 CHUNKS_AT_ONCE = 8  # what is computed of them fits into the cache
 
 
-class Maximum:
+class StreamMaximum:
     """M of a stream as it goes on: over its newest chunks, or over everything."""
 
     def __init__(self, front_end: FrontEnd) -> None:
@@ -53,7 +53,7 @@ class AudioChunk:
     """
 
     samples: Float32
-    maximum: Maximum
+    maximum: StreamMaximum
 
 
 def log_mels(chunks: Sequence[AudioChunk], time: TimeBase, front_end: FrontEnd) -> Float32:
@@ -86,7 +86,7 @@ class AudioChunks:
         self._received = 0
         self._started = False
         self._finished = False
-        self._maximum = Maximum(front_end)
+        self._maximum = StreamMaximum(front_end)
 
     @property
     def received_samples(self) -> int:
@@ -191,7 +191,7 @@ def with_clip_maximum(
     chunks: Sequence[AudioChunk], time: TimeBase, front_end: FrontEnd
 ) -> list[AudioChunk]:
     """All chunks of a clip, measured against the loudest of them: another pass over the clip."""
-    maximum = Maximum(replace(front_end, maximum="running"))
+    maximum = StreamMaximum(replace(front_end, maximum="running"))
     for chunk in chunks:
         maximum.with_chunk(float(log_mel_power(chunk.samples[None], time, front_end).max()))
     return [replace(chunk, maximum=maximum) for chunk in chunks]

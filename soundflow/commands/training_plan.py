@@ -28,7 +28,7 @@ from soundflow.train.optim import build_optimizer
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage
 from soundflow.train.start import model_config, open_origin, start
-from soundflow.train.strategy.choose import on_cuda, resolved
+from soundflow.train.strategy.choose import on_cuda, prepare, resolved
 
 Plan = dict[str, str]
 
@@ -207,7 +207,7 @@ def _probe(
     """Two updates of one rank, in this process, by the clock."""
     ERR.print("running two updates ...")
     model = start(recipe, origin, data, load_vocabulary(recipe.vocabulary)[0]).model
-    model.recompute_activations(recipe.compute.recompute_share)
+    prepare(model, recipe.compute)
     apply_stage(model, recipe.stage, recipe.seed)
     gpu = torch.cuda.is_available() and recipe.compute.accelerator != "cpu"
     device = torch.device("cuda" if gpu else "cpu")

@@ -13,7 +13,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,11 +58,13 @@ class ShardSet:
         self._about_lengths: dict[str, Any] = index["lengths"]
         self._shards: list[dict[str, Any]] = index["shards"]
         self._ends = list(accumulate(s["n_streams"] for s in self._shards))
+        self._require_whole = require_whole
         if require_whole and isinstance(self.folder, Path):
             self._require_files(self.folder)
 
-    def __reduce__(self) -> tuple[type[ShardSet], tuple[Path | Url]]:
-        return type(self), (self.folder,)  # another process maps the files itself
+    def __reduce__(self) -> tuple[Callable[..., ShardSet], tuple[Path | Url]]:
+        # Another process maps the files itself.
+        return partial(type(self), require_whole=self._require_whole), (self.folder,)
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0

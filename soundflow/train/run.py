@@ -61,7 +61,7 @@ from soundflow.train.stopping import (
     requeue,
     stop_flag,
 )
-from soundflow.train.strategy.choose import build_strategy, compiles
+from soundflow.train.strategy.choose import build_strategy, prepare
 
 _STREAMS_SHOWN = 8
 
@@ -140,9 +140,7 @@ def _run(
     if at != recipe.optim.updates:
         record(recipe.output / RECIPE_FILE, recipe)
         begun = _begin(recipe, origin, data, tokenizer)
-        begun.model.recompute_activations(recipe.compute.recompute_share)
-        if compiles(recipe.compute):
-            begun.model.compile_layers()
+        prepare(begun.model, recipe.compute)
         _say(*begun.notes)
 
         def decode(trained: AudioInteractionModel) -> LiveFigures:

@@ -25,15 +25,14 @@ from inference.limits import Limits
 from inference.lockstep import warm_up
 from inference.model_runner import ModelRunner, Request
 from inference.sampling import Draw, SamplingConfig
-from inference.session import SessionConfig
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.tiny import tiny_config
 from soundflow.model.weights import cast_parameters
 from soundflow.text.presets import stream_spec
 from soundflow.text.tiny import tiny_tokenizer
-from tests.benchmarks.live.play import SeededReplies, measured, play
-from tests.benchmarks.live.sessions import waits_s
+from tests.benchmarks.live.play import measured, play
+from tests.benchmarks.live.sessions import late_share, open_sessions
 from tests.benchmarks.live.table import chunks_of_noise, head, say
 
 LIMIT_POSITIONS = 2048  # about a minute
@@ -102,13 +101,7 @@ def in_real_time(engine: Engine, n: int) -> tuple[float, dict[str, float]]:
     The audio is played twice: the first time, passes are recorded.
     """
     executor = Executor(engine, Limits(n))
-    table, chunk_s = engine.spec.tokens, engine.spec.time.chunk_s
-    sampling = SamplingConfig(max_reply_tokens=40, max_repeats=None)
-    sessions = [
-        executor.open(SessionConfig(sampling=sampling), 0.0, SeededReplies(
-            np.random.default_rng(i), 0.04, (10, 40), table.normal, table.text_end))
-        for i in range(n)
-    ]  # fmt: skip
+    sessions, chunk_s = open_sessions(executor, engine, n), engine.spec.time.chunk_s
     audio = chunks_of_noise(engine, CHUNKS)
     shares = Counter[str]()
     clock = measured(time.perf_counter)
@@ -122,8 +115,7 @@ def in_real_time(engine: Engine, n: int) -> tuple[float, dict[str, float]]:
     play(executor, sessions, audio, timed)
     shares.clear()
     events = play(executor, sessions, audio, timed)
-    late = float(np.mean([s > chunk_s for one in events.values() for s in waits_s(one)]))
-    return late, dict(shares)
+    return late_share(events, engine), dict(shares)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 
 import torch
 
+from soundflow.model.interaction import AudioInteractionModel
 from soundflow.train.recipe import ComputeConfig
 from soundflow.train.strategy.fsdp import Fsdp
 from soundflow.train.strategy.interface import Strategy, StrategyName
@@ -25,9 +26,12 @@ def on_cuda(compute: ComputeConfig) -> bool:
     return compute.accelerator != "cpu" and torch.cuda.is_available()
 
 
-def compiles(compute: ComputeConfig) -> bool:
-    """Whether the layers are compiled: a kernel needs weights that stay where they are."""
-    return compute.compile and on_cuda(compute) and resolved(compute) not in ("zero3", "fsdp")
+def prepare(model: AudioInteractionModel, compute: ComputeConfig) -> None:
+    """Has the layers of ``model`` recomputed and compiled as ``compute`` asks."""
+    model.recompute_activations(compute.recompute_share)
+    # A kernel needs weights that stay where they are.
+    if compute.compile and on_cuda(compute) and resolved(compute) not in ("zero3", "fsdp"):
+        model.compile_layers()
 
 
 def build_strategy(compute: ComputeConfig, grad_norm: float) -> Strategy:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 
@@ -75,16 +75,25 @@ def missed(engine: Engine, n: int, clock: Callable[[], float], *, batched: bool)
     """Share of decisions more than a chunk late, of ``n`` sessions."""
     limits = Limits(n) if batched else Limits(n, 1, 1)
     executor = Executor(engine, limits) if batched else OneByOne(engine, limits)
+    audio = chunks_of_noise(engine, round(SECONDS / engine.spec.time.chunk_s))
+    events = play(executor, open_sessions(executor, engine, n), audio, measured(clock))
+    return late_share(events, engine)
+
+
+def open_sessions(executor: Executor, engine: Engine, n: int) -> list[int]:
+    """Sessions that answer every 25th chunk or so by 10 to 40 tokens."""
     table = engine.spec.tokens
     sampling = SamplingConfig(max_reply_tokens=40, max_repeats=None)
-    sessions = [
+    return [
         executor.open(SessionConfig(sampling=sampling), 0.0, SeededReplies(
             np.random.default_rng(i), 0.04, (10, 40), table.normal, table.text_end))
         for i in range(n)
     ]  # fmt: skip
+
+
+def late_share(events: Mapping[int, list[SessionEvent]], engine: Engine) -> float:
+    """Share of the decisions of all sessions that came more than a chunk late."""
     chunk_s = engine.spec.time.chunk_s
-    audio = chunks_of_noise(engine, round(SECONDS / chunk_s))
-    events = play(executor, sessions, audio, measured(clock))
     return float(np.mean([s > chunk_s for one in events.values() for s in waits_s(one)]))
 
 

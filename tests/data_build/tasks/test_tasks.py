@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,9 @@ from data_build.tasks.table import FORMS, TASKS, rules_of
 from data_build.tokenize import read_vocabulary
 from data_build.wording.wording import StreamWords, wording
 from soundflow.config.load import load
-from soundflow.protocol.turns import Event
 from soundflow.shards.reader import ShardSet
-from soundflow.shards.schema import MixedItem, StreamRecord, StreamSample
+from soundflow.shards.schema import StreamRecord, StreamSample
+from tests.data_build.tasks.record_contents import content, ends, items, right, said
 
 pytest.importorskip("py_nanotts")
 pytest.importorskip("hibari")
@@ -84,36 +83,6 @@ def by_task(built: ShardSet) -> dict[str, list[StreamSample]]:
         sample = built.read(position)
         found[sample.record.task].append(sample)
     return found
-
-
-def said(record: StreamRecord) -> list[str]:
-    return [reply.text for reply in record.replies]
-
-
-def right(record: StreamRecord) -> list[tuple[str, ...]]:
-    """All that would be right in place of each reply, in the order of the replies."""
-    answered = [event.answers for event in record.events if event.must_respond]
-    return [next(a for a in answered if text in a) for text in said(record)]
-
-
-def items(record: StreamRecord, track: str = "foreground") -> list[MixedItem]:
-    return [i for i in record.items if i.track == track]
-
-
-def content(record: StreamRecord) -> tuple[list[MixedItem], list[str]]:
-    """Foreground items and replies after a spoken instruction; a written one is in the prefix."""
-    spoken = record.provenance["notes"].get("instructed") == "spoken"
-    assert bool(record.system) == (record.provenance["notes"].get("instructed") == "written")
-    front = items(record)
-    assert not spoken or front[0].what == "user turn"
-    return front[spoken:], said(record)[spoken:]
-
-
-def ends(record: StreamRecord) -> Iterator[tuple[Event, int]]:
-    """Answered events with the chunk in which they end."""
-    for event in record.events:
-        if event.must_respond:
-            yield event, -(-event.ready_samples // 6_400) - 1
 
 
 def records(by_task: dict[str, list[StreamSample]], task: str) -> list[StreamRecord]:

@@ -66,6 +66,16 @@ def test_another_process_maps_the_file_itself(shards: ShardSet) -> None:
     assert pickle.loads(sent).lengths[1] == shards.lengths[1]
 
 
+def test_another_process_reads_past_a_shard_that_is_cut_short(shards: ShardSet) -> None:
+    assert isinstance(shards.folder, Path)
+    shard = min(shards.folder.glob("*.tar"))
+    shard.write_bytes(shard.read_bytes()[:100])
+    lenient = ShardSet(shards.folder, require_whole=False)
+    assert len(pickle.loads(pickle.dumps(lenient))) == len(shards)
+    with pytest.raises(UserError, match=shard.name):
+        pickle.loads(pickle.dumps(shards))
+
+
 def write(folder: Path, rows: list[StreamLengths]) -> dict[str, Any]:
     table = table_of(rows)
     (folder / LENGTHS_NAME).write_bytes(table_bytes(table.rows))
