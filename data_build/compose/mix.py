@@ -107,7 +107,9 @@ def mix(
             target = level_db + between((-config.spread_db, config.spread_db), levels)
             gains[number] = gain_to(target, active_power(item.samples))
             _add(item, gains[number], foreground)
-    speech = [item for item in placed if item.role == "foreground" and item.is_speech]
+    items = foreground_bands(foreground, placed)
+    in_front = [item for item in placed if item.role == "foreground"]
+    speech = [one for one in zip(in_front, items, strict=True) if one[0].is_speech]
     for number, item in enumerate(placed):
         if item.role != "foreground":
             role_db = config.background_db if item.role == "background" else config.ambient_db
@@ -117,7 +119,6 @@ def mix(
             )
             _add(item, gains[number], beside)
     power = foreground_power(foreground, placed) or 10 ** (level_db / 10)
-    items = foreground_bands(foreground, placed)
     noise, tracks = _scaled(beds, power, items, config.noise, seed)
     audio = foreground + beside
     for track in noise:
@@ -138,18 +139,22 @@ def _add(item: Placed, gain: float, track: Float32) -> None:
 
 
 def _gain_below(
-    item: Placed, wanted_db: float, foreground: Float32, speech: Sequence[Placed]
+    item: Placed, wanted_db: float, foreground: Float32, speech: Sequence[tuple[Placed, Float64]]
 ) -> float:
     """The largest gain at which none of the foreground's ``speech`` has a ratio below ``wanted_db``
-    to what sounds under it of ``item``; infinite without an overlap."""
+    to what sounds under it of ``item``; infinite without an overlap.
+
+    Args:
+        speech: each with its `band_power`.
+    """
     largest = float("inf")
-    for spoken in speech:
+    for spoken, bands in speech:
         on, end = (max(0, t - item.start_samples) for t in (spoken.on_samples, spoken.end_samples))
         under = item.samples[on:end]
         signal = foreground[spoken.on_samples : spoken.end_samples]
         power, under_power = mean_power(signal), mean_power(under)
         if power > 0.0 and under_power > 0.0:
-            found_db = snr_db(power, [band_power(signal)], under_power, band_power(under))
+            found_db = snr_db(power, [bands], under_power, band_power(under))
             largest = min(largest, 10 ** ((found_db - wanted_db) / 20))
     return largest
 
