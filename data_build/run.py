@@ -28,8 +28,15 @@ from data_build.report.summary import BuildSummary, SplitSummary, summarise
 from data_build.scenes.source import open_models
 from data_build.selfcheck import self_check
 from data_build.shard_job import build_shard, build_stream, counted, set_up
-from data_build.shard_plan import ShardJob, Shards, finished_jobs, plan_jobs, stream_id
-from data_build.sources.source import ALL_ROWS, WorkerShard
+from data_build.shard_plan import (
+    WHOLE,
+    Part,
+    ShardJob,
+    Shards,
+    finished_jobs,
+    plan_jobs,
+    stream_id,
+)
 from data_build.statistics import Statistics, merged
 from soundflow.atomic import write_text
 from soundflow.config.record import record
@@ -68,16 +75,14 @@ def build(recipe: BuildRecipe, *, progress: Progress | None = None) -> BuildSumm
         UserError: if the output cannot be written, a source cannot be read, or more items were
             dropped than the recipe allows (what was built stays; no index declares it finished).
     """
-    done = build_part(recipe, ALL_ROWS, progress=progress)
+    done = build_part(recipe, WHOLE, progress=progress)
     if done.summary is None:
         raise RuntimeError(f"a whole build waits for {done.waiting} shards")
     return done.summary
 
 
-def build_part(
-    recipe: BuildRecipe, part: WorkerShard, *, progress: Progress | None = None
-) -> PartDone:
-    """Builds every ``part.of``-th shard, as one of many tasks that share the output folder.
+def build_part(recipe: BuildRecipe, part: Part, *, progress: Progress | None = None) -> PartDone:
+    """Builds the shards of ``part``, as one of many tasks that share the output folder.
 
     A shard is the same in any process, so the number of parts may change from run to run. The
     part that finds all shards there writes index and summary; two that do so at once write the
@@ -91,7 +96,7 @@ def build_part(
     open_models(recipe.scenes)  # what is missing is said before any work begins
     record(output / RECIPE_FILE, recipe)
 
-    known = None if part == ALL_ROWS else collected_before(recipe, output / MATERIAL)
+    known = None if part == WHOLE else collected_before(recipe, output / MATERIAL)
     collected = known or collect(recipe, output / MATERIAL, progress or _nobody)
     write_drops(output / DROPS_FILE, list(collected.drops))
     require_material(recipe, collected)
@@ -106,7 +111,7 @@ def build_part(
 
 
 def make_shards(
-    context: BuildContext, part: WorkerShard, progress: Progress
+    context: BuildContext, part: Part, progress: Progress
 ) -> tuple[list[ShardJob], Shards, set[ShardJob]]:
     """Plans, makes what is planned, and plans again, until the plan stays as it is.
 

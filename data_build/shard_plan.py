@@ -50,6 +50,24 @@ class ShardJob:
 Shards = dict[ShardJob, ShardInfo]
 
 
+@dataclass(frozen=True)
+class Part:
+    """Every ``of``-th shard of a build, from ``index`` on: that of one of many tasks."""
+
+    index: int = 0
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if self.of < 1 or not 0 <= self.index < self.of:
+            raise ValueError(f"part {self.index} of {self.of} is impossible")
+
+    def takes(self, number: int) -> bool:
+        return number % self.of == self.index
+
+
+WHOLE = Part()
+
+
 def plan_jobs(context: BuildContext, finished: Mapping[ShardJob, ShardInfo]) -> list[ShardJob]:
     """The shards to make, as far as the ``finished`` ones tell; those that are right are in it.
 

@@ -25,6 +25,7 @@ from data_build.pools.identity import same_text, texts_of
 from data_build.processes import n_workers
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, Recorded, Unspoken
+from data_build.sources.source import ignore
 from data_build.tasks.table import needs_of, uses_judged_sounds
 from soundflow.errors import UserError
 
@@ -93,9 +94,7 @@ def deal(recipe: BuildRecipe, checked: CheckedTexts, store: Path | None, *, keep
     rules = recipe.intervention_policy()
     judged = any(uses_judged_sounds(split.tasks) for split in recipe.splits.values())
     places, recordings, named = dict[Recorded, int](), array("l"), dict[str, bool]()
-    for candidate in candidates(
-        recipe, checked, lambda _: None
-    ):  # drops are reported with the tables
+    for candidate in candidates(recipe, checked, ignore):  # drops are reported with the tables
         _add(assignment, candidate, rules if judged else None)
         item = candidate.item
         audio = item.audio if isinstance(item, Clip) else None

@@ -17,7 +17,7 @@ from pathlib import Path
 from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Unspoken
 from data_build.sources.json_stream import json_lines
 from data_build.sources.rows import Row, usable
-from data_build.sources.source import ALL_ROWS, BadRow, Report
+from data_build.sources.source import BadRow, Report
 from soundflow.errors import UserError
 from soundflow.protocol.tokens import EMOTIONS
 
@@ -51,7 +51,7 @@ def read_texts(path: Path, report: Report) -> Iterator[Clip | Dialogue]:
             translation_language=row.text_or("en", "translation_language"),
         )
 
-    yield from usable(json_lines(path, report, ALL_ROWS), make, report)
+    yield from usable(json_lines(path, report), make, report)
 
 
 def _turn(row: Row) -> DialogueTurn:

@@ -27,6 +27,7 @@ from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Recorded
 from data_build.sources.audio_refs import audio_source
 from data_build.sources.catalogue import read
+from data_build.sources.source import ignore
 from data_build.speech.asr import AsrModel, Float32
 from data_build.speech.gate import misheard
 from data_build.speech.setup import SpeechConfig, make_asr_models
@@ -157,7 +158,7 @@ def _recordings(recipe: BuildRecipe) -> Iterator[tuple[int, Clip, Recorded]]:
     for number, source in enumerate(recipe.sources):
         if not source.check:
             continue
-        for item in read(source, lambda _: None):  # drops are reported with the tables
+        for item in read(source, ignore):  # drops are reported with the tables
             if not isinstance(item, Clip) or item.kind != "speech" or not item.text:
                 continue
             if isinstance(item.audio, Recorded):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_build.records import Recorded
-from data_build.sources.source import ALL_ROWS, BadRow, Report, WorkerShard, ignore, shortened
+from data_build.sources.source import BadRow, Report, shortened
 from soundflow.audio.files import AUDIO_SUFFIXES
 from soundflow.errors import UserError
 
@@ -93,13 +93,9 @@ def files_below(
             yield path
 
 
-def audio_below(
-    folder: Path, report: Report, part: WorkerShard = ALL_ROWS
-) -> Iterator[tuple[Path, Recorded]]:
-    """(path, reference) of the audio files of ``part``; one that cannot be used is reported."""
-    for index, path in enumerate(files_below(folder, report if part.takes(0) else ignore)):
-        if not part.takes(index):
-            continue
+def audio_below(folder: Path, report: Report) -> Iterator[tuple[Path, Recorded]]:
+    """(path, reference) of the audio files; one that cannot be used is reported."""
+    for path in files_below(folder, report):
         try:
             yield path, audio_file(path)
         except BadRow as error:

@@ -16,7 +16,6 @@ from data_build.sources.source import (
     Corpus,
     Report,
     SourceConfig,
-    WorkerShard,
     find_file,
     find_folder,
 )
@@ -37,7 +36,7 @@ _WEAK = ("balanced_train", "unbalanced_train", "eval")
 _SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
 
 
-def audioset(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def audioset(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """AudioSet (research.google.com/audioset): labels by Google, audio fetched by yourself::
 
         balanced_train_segments.csv     # three comment lines, then
@@ -53,13 +52,12 @@ def audioset(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
     one is reported.
 
     Splits: balanced_train, unbalanced_train, eval, and train_strong, eval_strong, where every
-    label has its own start and end. None = every weak table that is there. A unit of work is a
-    row.
+    label has its own start and end. None = every weak table that is there.
     """
     root = find_folder(config, ("",), AUDIOSET_TREE)
     names = _display_names(config, root, report)
     if config.split in ("train_strong", "eval_strong"):
-        yield from _strong(config, root, names, part, report)
+        yield from _strong(config, root, names, report)
         return
     if config.split is not None and config.split not in _WEAK:
         known = (*_WEAK, "train_strong", "eval_strong")
@@ -88,12 +86,12 @@ def audioset(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
                 notes={"mids": list(mids)},
             )
 
-        yield from usable(_weak_rows(table, report, part), make, report)
+        yield from usable(_weak_rows(table, report), make, report)
 
 
-def _weak_rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
-    for index, (number, cells) in enumerate(csv_cells(table, report, skip_space=True)):
-        if cells[0].startswith("#") or not part.takes(index):
+def _weak_rows(table: Path, report: Report) -> Iterator[Row]:
+    for number, cells in csv_cells(table, report, skip_space=True):
+        if cells[0].startswith("#"):
             continue
         where = f"{table}:{number}"
         if len(cells) != 4:
@@ -103,7 +101,7 @@ def _weak_rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
 
 
 def _strong(
-    config: SourceConfig, root: Path, names: dict[str, str], part: WorkerShard, report: Report
+    config: SourceConfig, root: Path, names: dict[str, str], report: Report
 ) -> Iterator[Clip]:
     table = find_file(config, root, (f"audioset_{config.split}.tsv",), AUDIOSET_TREE)
     stems = ("eval_segments",) if config.split == "eval_strong" else (
@@ -129,7 +127,7 @@ def _strong(
             notes={"mids": [mid]},
         )
 
-    yield from usable(tsv_rows(table, report, part), make, report)
+    yield from usable(tsv_rows(table, report), make, report)
 
 
 def _audio_folders(config: SourceConfig, root: Path, table: str) -> list[Path]:

@@ -23,13 +23,10 @@ from data_build.sources import (
     webdataset_tars,
 )
 from data_build.sources.source import (
-    ALL_ROWS,
     STEP,
     Corpus,
     Report,
     SourceConfig,
-    WorkerShard,
-    ignore,
     shortened,
 )
 from soundflow.errors import UserError, nearest
@@ -43,14 +40,10 @@ CORPORA: dict[str, Corpus] = {
 }
 
 
-def read(
-    config: SourceConfig, report: Report, part: int = 0, of: int = 1
-) -> Iterator[Clip | Dialogue]:
+def read(config: SourceConfig, report: Report) -> Iterator[Clip | Dialogue]:
     """The items of a corpus, in the same order every time; audio stays a reference.
 
-    The parts 0 .. of-1 hold every item exactly once. A ``limit`` cuts the whole corpus first, so
-    that the parts together are the same items for any ``of``. Clips of one recording carry the
-    same `Clip.group`, independent of speakers.
+    Clips of one recording carry the same `Clip.group`, independent of speakers.
 
     Args:
         report: takes a `Drop` for every row that cannot be used, with its file and line.
@@ -58,17 +51,10 @@ def read(
     Raises:
         UserError: if the corpus is unknown, its root or index is missing, or it holds nothing.
     """
-    share = WorkerShard(part, of)
-    if config.limit is None:
-        yield from _usable(config, share, report)
-        return
-    # Every part reads the same beginning; only the first one may report its drops.
-    first = report if part == 0 else ignore
-    items = itertools.islice(_usable(config, ALL_ROWS, first), config.limit)
-    yield from itertools.islice(items, share.index, None, share.of)
+    return itertools.islice(_usable(config, report), config.limit)
 
 
-def _usable(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip | Dialogue]:
+def _usable(config: SourceConfig, report: Report) -> Iterator[Clip | Dialogue]:
     met = 0
 
     def counted(drop: Drop) -> None:
@@ -76,7 +62,7 @@ def _usable(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
         met += 1
         report(drop)
 
-    for item in corpus_named(config.corpus).read(config, part, counted):
+    for item in corpus_named(config.corpus).read(config, counted):
         met += 1
         if isinstance(item, Dialogue):
             yield item
@@ -84,7 +70,7 @@ def _usable(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
             report(Drop(STEP, shortened(item.id), fault))
         else:
             yield replace(item, group=item.group or _recording(item))
-    if not met and part == ALL_ROWS:
+    if not met:
         chosen = f" of split {config.split!r}" if config.split else ""
         raise UserError(
             f"{config.corpus}: {config.root} holds no row{chosen}", "check root, split and subset"

@@ -15,7 +15,6 @@ from data_build.sources.source import (
     Corpus,
     Report,
     SourceConfig,
-    WorkerShard,
     find_file,
     find_folder,
     the_only,
@@ -26,7 +25,7 @@ COMMON_VOICE = Origin("Common Voice", "CC0-1.0", "Mozilla Common Voice contribut
 COMMON_VOICE_TREE = "cv-corpus-<version>/<language>/{<split>.tsv, clips/}"
 
 
-def common_voice(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def common_voice(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """Common Voice (commonvoice.mozilla.org), releases 1 to today::
 
         cv-corpus-17.0-2024-03-15/en/train.tsv    client_id  path  sentence_id  sentence ...
@@ -34,7 +33,7 @@ def common_voice(config: SourceConfig, part: WorkerShard, report: Report) -> Ite
 
     Columns came and went (``accent`` became ``accents``); ``client_id``, ``path`` and ``sentence``
     are in all. The first releases left ``.mp3`` off the path. Splits: train (default), dev, test,
-    validated, other, invalidated. A unit of work is a row.
+    validated, other, invalidated.
     """
     folder = _common_voice_language(config)
     table = find_file(config, folder, (f"{config.split or 'train'}.tsv",), COMMON_VOICE_TREE)
@@ -53,7 +52,7 @@ def common_voice(config: SourceConfig, part: WorkerShard, report: Report) -> Ite
             speaker=row.text_or("", "client_id"),
         )
 
-    yield from usable(tsv_rows(table, report, part), make, report)
+    yield from usable(tsv_rows(table, report), make, report)
 
 
 def _common_voice_language(config: SourceConfig) -> Path:
@@ -74,7 +73,7 @@ COVOST2_TREE = (
 _TABLE = re.compile(r"covost_v2\.([A-Za-z-]+)_([A-Za-z-]+)(?:\.(train|dev|test))?\.tsv")
 
 
-def covost2(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def covost2(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """CoVoST 2 (github.com/facebookresearch/covost), over Common Voice 4 recordings::
 
         covost_v2.en_zh-CN.train.tsv    path  sentence  translation  client_id
@@ -83,8 +82,7 @@ def covost2(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
     That is what ``get_covost_splits.py`` writes. As downloaded there is only
     ``covost_v2.en_zh-CN.tsv`` (path, translation, split); then ``validated.tsv`` of Common Voice
     is needed for the sentences. The tables escape with a backslash. ``language`` names the pair
-    ("en_zh-CN"); ``audio_root`` the Common Voice language folder when clips lie elsewhere. A unit
-    of work is a row.
+    ("en_zh-CN"); ``audio_root`` the Common Voice language folder when clips lie elsewhere.
     """
     root = find_folder(config, ("",), COVOST2_TREE)
     voice = Path(config.audio_root).expanduser() if config.audio_root else root
@@ -99,11 +97,11 @@ def covost2(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
     source, _, target = pair.partition("_")
     ready = root / f"covost_v2.{pair}.{split}.tsv"
     if ready.is_file():
-        rows = _escaped_rows(ready, report, part)
+        rows = _escaped_rows(ready, report)
     else:
         raw = find_file(config, root, (f"covost_v2.{pair}.tsv",), COVOST2_TREE)
         validated = find_file(config, voice, ("validated.tsv",), COVOST2_TREE)
-        rows = _joined(raw, validated, split, report, part)
+        rows = _joined(raw, validated, split, report)
 
     def make(row: Row) -> Clip:
         name = row.text("path")
@@ -131,7 +129,7 @@ def _pair(config: SourceConfig, root: Path) -> str:
     return the_only(config, root, "pairs", pairs, "choose one: language: en_zh-CN")
 
 
-def _escaped_rows(path: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
+def _escaped_rows(path: Path, report: Report) -> Iterator[Row]:
     """Tab-separated rows in which a backslash takes the next character literally."""
     lines = text_lines(path, report)
     _, header = next(lines, (0, ""))
@@ -144,24 +142,21 @@ def _escaped_rows(path: Path, report: Report, part: WorkerShard) -> Iterator[Row
                 reader = csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\")
                 yield number, next(reader)
             except csv.Error as error:
-                if part.takes(number):
-                    report(BadRow("cannot be read", error).drop(f"{path}:{number}"))
+                report(BadRow("cannot be read", error).drop(f"{path}:{number}"))
 
-    yield from named_rows(path, header.split("\t"), cells(), report, part)
+    yield from named_rows(path, header.split("\t"), cells(), report)
 
 
-def _joined(
-    raw: Path, validated: Path, split: str, report: Report, part: WorkerShard
-) -> Iterator[Row]:
+def _joined(raw: Path, validated: Path, split: str, report: Report) -> Iterator[Row]:
     """Rows of Common Voice with the translation that the downloaded table has for their path."""
     # "train_covost" marks rows that CoVoST added to Common Voice's own training split.
     splits = {split, f"{split}_covost"} if split == "train" else {split}
     translations = {
         str(row.data["path"]): row.data.get("translation")
-        for row in _escaped_rows(raw, report, WorkerShard())
+        for row in _escaped_rows(raw, report)
         if row.data.get("split") in splits and "path" in row.data
     }
-    for row in tsv_rows(validated, report, part):
+    for row in tsv_rows(validated, report):
         translation = translations.get(str(row.data.get("path")))
         if translation is not None:
             yield Row(row.where, {**row.data, "translation": translation})

@@ -10,7 +10,7 @@ from typing import Any
 from data_build.records import Origin
 from data_build.sources.json_stream import array_items, object_items
 from data_build.sources.rows import BREAKS_OFF, Row, open_binary
-from data_build.sources.source import BadRow, Report, WorkerShard
+from data_build.sources.source import BadRow, Report
 from data_build.sources.text_files import (
     alternating,
     dialogue_corpus,
@@ -145,7 +145,7 @@ def question_and_answer(row: Row) -> list[tuple[str, str]]:
     return [("user", row.text(*_QUESTION)), ("assistant", answers[0])]
 
 
-def dureader_questions(path: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
+def dureader_questions(path: Path, report: Report) -> Iterator[Row]:
     """DuReader (github.com/baidu/DuReader)::
 
         dureader_robust-data/train.json         {"data": [{"paragraphs": [{"context", "qas":
@@ -156,7 +156,7 @@ def dureader_questions(path: Path, report: Report, part: WorkerShard) -> Iterato
     Questions without an answer (the test sets) are reported.
     """
     squad = _is_squad(path)
-    return _squad_questions(path, part, report) if squad else text_rows(path, report, part)
+    return _squad_questions(path, report) if squad else text_rows(path, report)
 
 
 def _is_squad(path: Path) -> bool:
@@ -169,9 +169,8 @@ def _is_squad(path: Path) -> bool:
     return head.startswith((b'{"data":[', b'{"version":'))
 
 
-def _squad_questions(path: Path, part: WorkerShard, report: Report) -> Iterator[Row]:
-    """Every question of a document in the SQuAD form; a unit of work is a paragraph."""
-    unit = 0
+def _squad_questions(path: Path, report: Report) -> Iterator[Row]:
+    """Every question of a document in the SQuAD form."""
     for index, article in array_items(path, report, key="data"):
         where = f"{path}[{index}]"
         try:
@@ -180,25 +179,21 @@ def _squad_questions(path: Path, part: WorkerShard, report: Report) -> Iterator[
             report(error.drop(where))
             continue
         for paragraph in paragraphs:
-            unit += 1
-            if not part.takes(unit - 1):
-                continue
             try:
                 yield from paragraph.children("qas")
             except BadRow as error:
                 report(error.drop(paragraph.where))
 
 
-def webqa_questions(path: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
+def webqa_questions(path: Path, report: Report) -> Iterator[Row]:
     """WebQA (Baidu, 2016), one object a file::
 
     me_train.json             {"Q_TRN_000001": {"question", "evidences": {"Q_TRN_000001#00":
                                 {"answer": ["..."], "evidence": "..."}, ...}}, ...}
     me_validation.ann.json    the same; "no_answer" marks evidence that does not tell
     """
-    for index, (key, value) in enumerate(object_items(path, report)):
-        if part.takes(index):
-            yield Row(f"{path}:{key}", _mapping(value))
+    for key, value in object_items(path, report):
+        yield Row(f"{path}:{key}", _mapping(value))
 
 
 def most_given_answer(row: Row) -> list[tuple[str, str]]:

@@ -20,7 +20,6 @@ from data_build.sources.source import (
     Corpus,
     Report,
     SourceConfig,
-    WorkerShard,
 )
 from data_build.sources.text_files import dialogue, messages_of
 from soundflow.atomic import atomic_write
@@ -33,9 +32,7 @@ _MAGIC = (
 )  # fmt: skip
 
 
-def huggingface(
-    config: SourceConfig, part: WorkerShard, report: Report
-) -> Iterator[Clip | Dialogue]:
+def huggingface(config: SourceConfig, report: Report) -> Iterator[Clip | Dialogue]:
     """A dataset for the `datasets` library.
 
     ``root`` is a hub name ("owner/name"), a folder of Parquet, JSON, CSV or audio files, or what
@@ -43,8 +40,7 @@ def huggingface(
     A row with audio becomes a clip: columns by their usual names or by ``columns``, class labels
     by name, the rest in ``notes``. A row of text becomes a dialogue: ``messages`` (role, content),
     ``conversations`` (from, value), or a question with its answer. Audio is never decoded here;
-    audio inside a Parquet or Arrow file is written once to ``cache`` under the hash of its bytes. A
-    unit of work is one of the dataset's shards.
+    audio inside a Parquet or Arrow file is written once to ``cache`` under the hash of its bytes.
     """
     dataset = _open(config)
     features: Mapping[str, Any] = dataset.features or {}
@@ -70,7 +66,7 @@ def huggingface(
         place = row.where.removeprefix(f"{label} ")
         return clip_of(config, named, audio, f"{place}/{name}" if name else place, origin, length_s)
 
-    yield from usable(_rows(dataset, label, part, report), make, report)
+    yield from usable(_rows(dataset, label, report), make, report)
 
 
 def _open(config: SourceConfig) -> Any:
@@ -91,8 +87,8 @@ def _open(config: SourceConfig) -> Any:
         raise UserError(f"huggingface: {config.root} ({split}): {reason[:300]}", hint) from error
 
 
-def _rows(dataset: Any, label: str, part: WorkerShard, report: Report) -> Iterator[Row]:
-    for shard, rows_part in part.share(range(dataset.num_shards)):
+def _rows(dataset: Any, label: str, report: Report) -> Iterator[Row]:
+    for shard in range(dataset.num_shards):
         index = -1
         items = iter(dataset.shard(dataset.num_shards, shard))
         while True:
@@ -105,8 +101,7 @@ def _rows(dataset: Any, label: str, part: WorkerShard, report: Report) -> Iterat
                 report(BadRow("the shard is truncated", error).drop(where))
                 break
             index += 1
-            if rows_part.takes(index):
-                yield Row(f"{label} {shard}-{index}", item)
+            yield Row(f"{label} {shard}-{index}", item)
 
 
 def _audio_column(config: SourceConfig, row: Mapping[str, Any], typed: Sequence[str]) -> str | None:

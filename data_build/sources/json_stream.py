@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from data_build.drops import Drop
 from data_build.sources.rows import BREAKS_OFF, Row, open_binary, text_lines
-from data_build.sources.source import ALL_ROWS, STEP, BadRow, Report, WorkerShard
+from data_build.sources.source import STEP, BadRow, Report
 
 BLOCK_BYTES = 1 << 16
 # One element of the corpora above is at most some megabytes; a larger one means that its end is
@@ -142,9 +142,9 @@ def object_items(path: Path, report: Report) -> Iterator[tuple[str, Any]]:
             report(BadRow("becomes invalid JSON", error).drop(str(path)))
 
 
-def json_lines(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
+def json_lines(path: Path, report: Report) -> Iterator[Row]:
     """The objects of a JSON-lines file (also ``.gz``)."""
-    for number, line in text_lines(path, report, part):
+    for number, line in text_lines(path, report):
         where = f"{path}:{number}"
         value = parse_json(line, where, report)
         if isinstance(value, dict):
@@ -165,24 +165,22 @@ def parse_json(text: str | bytes, where: str, report: Report) -> Any:
     return value
 
 
-def documents(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
+def documents(path: Path, report: Report) -> Iterator[Row]:
     """The records of a file that may be JSON lines, one array of objects, or one object.
 
     Publishers use the suffixes ``.json`` and ``.jsonl`` for any of the three.
     """
     shape, only = _shape(path, report)
     if shape == "lines":
-        yield from json_lines(path, report, part)
+        yield from json_lines(path, report)
     elif shape == "array":
         for index, value in array_items(path, report):
-            if not part.takes(index):
-                continue
             if isinstance(value, dict):
                 yield Row(f"{path}[{index}]", value)
             else:
                 reason = f"is not a JSON object but {type(value).__name__}"
                 report(BadRow(reason).drop(f"{path}[{index}]"))
-    elif shape == "object" and part.takes(0):
+    elif shape == "object":
         yield Row(f"{path}:1", only)
 
 

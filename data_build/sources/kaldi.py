@@ -15,7 +15,6 @@ from data_build.sources.source import (
     Corpus,
     Report,
     SourceConfig,
-    WorkerShard,
     find_file,
     find_folder,
 )
@@ -25,7 +24,7 @@ from soundflow.errors import UserError
 KALDI_TREE = "<split>/{wav.scp, text, utt2spk, segments?, utt2lang?}"
 
 
-def kaldi(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def kaldi(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """A Kaldi data directory (kaldi-asr.org, "Data preparation")::
 
         wav.scp     <recording> <path or command |>
@@ -37,7 +36,7 @@ def kaldi(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[C
     Files are sorted by the bytes of the utterance id, as Kaldi demands, and are merged line by
     line; an unsorted one is refused. Commands in wav.scp are never run: where a command only
     decodes an audio file, that file is taken, and other commands are reported. ``split`` is a
-    folder under the root. A unit of work is an utterance.
+    folder under the root.
     """
     folder = find_folder(config, (config.split or "",), KALDI_TREE)
     base = Path(config.audio_root).expanduser() if config.audio_root else None
@@ -54,13 +53,12 @@ def kaldi(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[C
     )
 
     def joined() -> Iterator[Row]:
-        for index, row in enumerate(spans):
+        for row in spans:
             name = row.data["id"]
             found = {
                 "text": text.at(name), "speaker": speaker.at(name), "language": language.at(name),
             }  # fmt: skip
-            if part.takes(index):
-                yield Row(row.where, {**row.data, **found})
+            yield Row(row.where, {**row.data, **found})
 
     def make(row: Row) -> Clip:
         if text.exists and not row.data["text"]:

@@ -12,13 +12,13 @@ from data_build.sources.audio_refs import audio_file, files_below, written_path
 from data_build.sources.json_stream import json_lines
 from data_build.sources.manifest import plain
 from data_build.sources.rows import Row, usable
-from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig, WorkerShard
+from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig
 from soundflow.errors import UserError
 
 LHOTSE_TREE = "*cuts*.jsonl(.gz), or *recordings*.jsonl(.gz) with *supervisions*.jsonl(.gz)"
 
 
-def lhotse(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def lhotse(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """Lhotse (github.com/lhotse-speech/lhotse)::
 
         cuts_train.jsonl.gz       {"id", "start", "duration", "type": "MonoCut", "recording": {...},
@@ -30,15 +30,15 @@ def lhotse(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[
     A supervision is a clip; a cut without one is a clip of noise. Times of a supervision inside a
     cut count from the cut's start; those of an alignment from the same origin as its supervision.
     Only audio in files can be used; perturbed, padded and mixed cuts are reported. ``split`` picks
-    files by name. A unit of work is a line.
+    files by name.
     """
     base = Path(config.audio_root).expanduser() if config.audio_root else None
     root = Path(config.root).expanduser()
     folder = root if root.is_dir() else root.parent
     origin = Origin(folder.name or "lhotse", config.licence or "not stated")
-    for path, rows_part in part.share(_files(config, root, report)):
+    for path in _files(config, root, report):
         yield from usable(
-            _utterances(path, rows_part, report),
+            _utterances(path, report),
             lambda utterance: _clip(config, utterance, base, origin),
             report,
         )
@@ -81,9 +81,9 @@ def _files(config: SourceConfig, root: Path, report: Report) -> list[Path]:
     raise UserError(f"lhotse: {root} has no manifest", f"expected {LHOTSE_TREE}")
 
 
-def _utterances(path: Path, part: WorkerShard, report: Report) -> Iterator[_Utterance]:
+def _utterances(path: Path, report: Report) -> Iterator[_Utterance]:
     if "cuts" in path.name:
-        for row in json_lines(path, report, part):
+        for row in json_lines(path, report):
             yield from _cut_utterances(row)
     elif "supervisions" in path.name:
         recordings = path.with_name(path.name.replace("supervisions", "recordings"))
@@ -91,10 +91,10 @@ def _utterances(path: Path, part: WorkerShard, report: Report) -> Iterator[_Utte
             raise UserError(f"lhotse: {recordings}: no such file", f"expected {LHOTSE_TREE}")
         # Supervisions come in any order, so recordings are looked up; they are few beside them.
         known = {str(r.data.get("id")): r.data for r in json_lines(recordings, report)}
-        for row in json_lines(path, report, part):
+        for row in json_lines(path, report):
             yield _Utterance(row, known.get(str(row.data.get("recording_id"))))
     elif "recordings" in path.name:
-        for row in json_lines(path, report, part):
+        for row in json_lines(path, report):
             whole = Row(row.where, {k: row.data.get(k) for k in ("id", "duration")})
             yield _Utterance(whole, row.data, spoken=False)
     else:

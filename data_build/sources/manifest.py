@@ -22,7 +22,6 @@ from data_build.sources.source import (
     Corpus,
     Report,
     SourceConfig,
-    WorkerShard,
 )
 from data_build.sources.text_files import parquet_rows
 from soundflow.errors import UserError
@@ -44,7 +43,7 @@ _LIKE_A_TIME = re.compile(
 _ROUNDED_S = 0.1
 
 
-def manifest(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def manifest(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """JSON lines, CSV, TSV or Parquet; only ``path`` is needed::
 
         {"path": "a/b.wav", "text": "...", "label": "...", "language": "en", "speaker": "...",
@@ -54,12 +53,12 @@ def manifest(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
     its folder. Usual other names are understood (``audio_filepath``, ``offset``, ``duration``
     of NeMo manifests, ``sentence``, ...), and ``columns`` names any other. Several rows may cut
     one file; word times go under ``words``. Columns that are no field go to ``notes``. ``split``
-    keeps the rows whose column ``split`` says so. A unit of work is a row.
+    keeps the rows whose column ``split`` says so.
     """
     table = _table(config)
     base = Path(config.audio_root).expanduser() if config.audio_root else table.parent
     origin = Origin(table.parent.name or "manifest", config.licence or "not stated")
-    rows = _rows(table, report, part)
+    rows = _rows(table, report)
     chosen = (r for r in rows if config.split is None or r.data.get("split") == config.split)
 
     def make(row: Row) -> Clip:
@@ -72,16 +71,16 @@ def manifest(config: SourceConfig, part: WorkerShard, report: Report) -> Iterato
     yield from usable(chosen, make, report)
 
 
-def _rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
+def _rows(table: Path, report: Report) -> Iterator[Row]:
     suffix = Path(table.name.lower().removesuffix(".gz")).suffix
     if suffix == ".csv":
-        return csv_rows(table, report, part)
+        return csv_rows(table, report)
     if suffix == ".tsv":
-        return (Row(r.where, _unquoted(r.data)) for r in tsv_rows(table, report, part))
+        return (Row(r.where, _unquoted(r.data)) for r in tsv_rows(table, report))
     if suffix == ".parquet":
-        return parquet_rows(table, report, part)
+        return parquet_rows(table, report)
     if suffix in (".json", ".jsonl", ".ndjson"):
-        return documents(table, report, part)
+        return documents(table, report)
     raise UserError(
         f"manifest: {table} is not named like a table", "save it as .jsonl, .csv, .tsv or .parquet"
     )

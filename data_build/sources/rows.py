@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
 from data_build.drops import Drop
-from data_build.sources.source import ALL_ROWS, STEP, BadRow, Report, WorkerShard, shortened
+from data_build.sources.source import STEP, BadRow, Report, shortened
 from soundflow.errors import UserError
 
 T = TypeVar("T")
@@ -189,10 +189,8 @@ def _not_text(head: bytes) -> str | None:
     return "UTF-16" if marked or head[:2].count(0) == head[2:4].count(0) == 1 else None
 
 
-def text_lines(
-    path: Path, report: Report, part: WorkerShard = ALL_ROWS
-) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line without its end) for the non-empty lines of ``part``.
+def text_lines(path: Path, report: Report) -> Iterator[tuple[int, str]]:
+    """(line number from 1, line without its end) for the non-empty lines.
 
     A line that is not UTF-8 is reported; a truncated file (gzip) is reported at its end.
     """
@@ -210,7 +208,7 @@ def text_lines(
             if len(raw) == MAX_LINE_BYTES:
                 report(Drop(STEP, f"{path}:{number}", f"is longer than {MAX_LINE_BYTES} bytes"))
                 return
-            if not part.takes(number - 1) or not raw.strip():
+            if not raw.strip():
                 continue
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -220,29 +218,27 @@ def text_lines(
             yield number, line.rstrip("\r\n")
 
 
-def tsv_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
+def tsv_rows(path: Path, report: Report) -> Iterator[Row]:
     """Rows of a tab-separated table whose first line names the columns; quotes mean nothing.
 
     Raises:
         UserError: if the file has no header line.
     """
     cells = ((number, line.split("\t")) for number, line in text_lines(path, report))
-    yield from _named(path, cells, report, part)
+    yield from _named(path, cells, report)
 
 
-def csv_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
+def csv_rows(path: Path, report: Report) -> Iterator[Row]:
     """Rows of a CSV whose first line names the columns, separated by commas or, where the header
     has none, by semicolons, tabs or bars.
 
     Raises:
         UserError: if the file has no header line.
     """
-    yield from _named(path, csv_cells(path, report, delimiter=_delimiter(path)), report, part)
+    yield from _named(path, csv_cells(path, report, delimiter=_delimiter(path)), report)
 
 
-def _named(
-    path: Path, lines: Iterator[tuple[int, list[str]]], report: Report, part: WorkerShard
-) -> Iterator[Row]:
+def _named(path: Path, lines: Iterator[tuple[int, list[str]]], report: Report) -> Iterator[Row]:
     _, first = next(lines, (0, []))
     header = [cell.strip() for cell in first]
     if not any(header):
@@ -251,7 +247,7 @@ def _named(
         raise UserError(
             f"{path}: names the column {min(twice)!r} twice", "give every column its own name"
         )
-    yield from named_rows(path, header, lines, report, part)
+    yield from named_rows(path, header, lines, report)
 
 
 def named_rows(
@@ -259,12 +255,9 @@ def named_rows(
     header: Sequence[str],
     lines: Iterable[tuple[int, Sequence[str]]],
     report: Report,
-    part: WorkerShard,
 ) -> Iterator[Row]:
     """Rows of numbered cells; one with more or fewer cells than the header is reported."""
-    for index, (number, cells) in enumerate(lines):
-        if not part.takes(index):
-            continue
+    for number, cells in lines:
         where = f"{path}:{number}"
         if len(cells) != len(header):
             about = f"{len(cells)}, the header {len(header)}"

@@ -27,7 +27,6 @@ from data_build.sources.source import (
     Corpus,
     Report,
     SourceConfig,
-    WorkerShard,
     find_file,
     find_folder,
 )
@@ -37,20 +36,20 @@ ESC50 = Origin("ESC-50", "CC-BY-NC-3.0", "Piczak 2015; freesound.org contributor
 ESC50_TREE = "ESC-50-master/{meta/esc50.csv, audio/*.wav}"
 
 
-def esc50(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def esc50(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """ESC-50 (github.com/karolpiczak/ESC-50)::
 
         ESC-50-master/meta/esc50.csv     filename,fold,target,category,esc10,src_file,take
                       audio/1-100032-A-0.wav
 
     A split is a fold, "1" to "5". Ten of the classes (ESC-10) are CC-BY-3.0, the rest
-    non-commercial; each clip carries its own. A unit of work is a row.
+    non-commercial; each clip carries its own.
     """
     root = find_folder(config, ("ESC-50-master", "ESC-50", ""), ESC50_TREE)
     table = find_file(config, root / "meta", ("esc50.csv",), ESC50_TREE)
     rows = (
         row
-        for row in csv_rows(table, report, part)
+        for row in csv_rows(table, report)
         if config.split is None or row.data.get("fold") == config.split
     )
 
@@ -81,7 +80,7 @@ FMA_TREE = "fma_metadata/{tracks.csv, genres.csv} and fma_{small,medium,large,fu
 _SUBSETS = ("small", "medium", "large", "full")
 
 
-def fma(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def fma(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """The Free Music Archive dataset (github.com/mdeff/fma)::
 
         fma_metadata/tracks.csv    two header rows (group, column), a row "track_id", then tracks
@@ -90,7 +89,7 @@ def fma(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Cli
 
     Splits: training, validation, test. ``subset`` chooses small, medium, large or full; by
     default the first of these folders that is there. Tracks outside it are passed over. The
-    licence of each track travels with it. A unit of work is a row.
+    licence of each track travels with it.
     """
     root = find_folder(config, ("",), FMA_TREE)
     meta = find_folder(config, ("fma_metadata", ""), FMA_TREE)
@@ -101,7 +100,7 @@ def fma(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Cli
     inside = set(_SUBSETS[: _SUBSETS.index(subset) + 1])
     rows = (
         row
-        for row in _track_rows(table, report, part)
+        for row in _track_rows(table, report)
         if row.data.get("set.subset") in inside
         and (config.split is None or row.data.get("set.split") == config.split)
     )
@@ -139,7 +138,7 @@ def _subset(config: SourceConfig, root: Path) -> str:
     raise UserError(f"fma: {root} has no fma_{choices[0]}", f"expected {FMA_TREE}")
 
 
-def _track_rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
+def _track_rows(table: Path, report: Report) -> Iterator[Row]:
     """Rows with "group.column" keys; the third header row only names the index."""
     lines = csv_cells(table, report)
     groups = next(lines, (0, [""]))[1]
@@ -148,7 +147,7 @@ def _track_rows(table: Path, report: Report, part: WorkerShard) -> Iterator[Row]
         raise UserError(f"{table}: has no two header rows", "fetch fma_metadata again")
     header = [f"{g}.{c}" if g else "track_id" for g, c in zip(groups, columns, strict=True)]
     tracks = (line for line in lines if line[1][0] != "track_id")
-    yield from named_rows(table, header, tracks, report, part)
+    yield from named_rows(table, header, tracks, report)
 
 
 def _genre_titles(table: Path, report: Report) -> dict[str, str]:
@@ -183,7 +182,7 @@ _MUSAN_KINDS: dict[str, ClipKind] = {"noise": "noise", "music": "music", "speech
 _WHAM_SPLITS = {"train": "tr", "valid": "cv", "dev": "cv", "test": "tt"}
 
 
-def musan(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def musan(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """MUSAN (openslr.org/17)::
 
         musan/noise/free-sound/noise-free-sound-0000.wav
@@ -192,7 +191,7 @@ def musan(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[C
               speech/librivox/speech-librivox-0000.wav
 
     Splits: noise (default), music, speech. Music carries its genres as labels and whether it has
-    vocals. A unit of work is a file.
+    vocals.
     """
     root = find_folder(config, ("musan", ""), MUSAN_TREE)
     split = config.split or "noise"
@@ -202,7 +201,7 @@ def musan(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[C
     if not folder.is_dir():
         raise UserError(f"musan: {folder}: no such folder", f"expected {MUSAN_TREE}")
     annotations = _musan_music(folder, report) if split == "music" else {}
-    for path, audio in audio_below(folder, report, part):
+    for path, audio in audio_below(folder, report):
         genres, vocals, artist = annotations.get(path.stem, ("", "", ""))
         yield Clip(
             id=relative_id(path, root),
@@ -226,21 +225,20 @@ def _musan_music(folder: Path, report: Report) -> dict[str, tuple[str, str, str]
     return found
 
 
-def wham(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def wham(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """WHAM! noise (wham.whisper.ai): cafés, restaurants, bars::
 
         wham_noise/tr/01aa010k_1.3053_01po0310_-1.3053.wav    (cv, tt likewise)
         high_res_wham/audio/4.wav                              (the 48 kHz release, no splits)
 
-    Splits: tr, cv, tt (also train, valid, test); None = all. All of it is ambient. A unit of work
-    is a file.
+    Splits: tr, cv, tt (also train, valid, test); None = all. All of it is ambient.
     """
     root = find_folder(config, ("wham_noise", "high_res_wham/audio", "audio", ""), WHAM_TREE)
     split = _WHAM_SPLITS.get(config.split or "", config.split)
     folder = root / split if split else root
     if not folder.is_dir():
         raise UserError(f"wham: {folder}: no such folder", f"expected {WHAM_TREE}")
-    for path, audio in audio_below(folder, report, part):
+    for path, audio in audio_below(folder, report):
         yield Clip(
             id=relative_id(path, root),
             kind="noise",
@@ -250,20 +248,20 @@ def wham(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Cl
         )
 
 
-def dns_noise(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def dns_noise(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """Noise of the Deep Noise Suppression Challenge (github.com/microsoft/DNS-Challenge)::
 
         datasets/noise/door_Freesound_validated_396619_8.wav                 (challenges 1-3)
                        1XLvR2wPOKc.wav                                       (from AudioSet)
         datasets_fullband/noise_fullband/<the same>                          (challenges 4, 5)
 
-    What Freesound calls the sound is kept as a label. A unit of work is a file.
+    What Freesound calls the sound is kept as a label.
     """
     names = (
         "datasets_fullband/noise_fullband", "datasets/noise", "noise_fullband", "noise", "",
     )  # fmt: skip
     root = find_folder(config, names, DNS_TREE)
-    for path, audio in audio_below(root, report, part):
+    for path, audio in audio_below(root, report):
         word = re.match(r"(.+?)_Freesound", path.stem)
         yield Clip(
             id=relative_id(path, root),

@@ -2,7 +2,7 @@
 
 ::
 
-    SourceConfig ──▶ reader(config, part, report) ──▶ Clip | Dialogue, one after another
+    SourceConfig ──▶ reader(config, report) ──▶ Clip | Dialogue, one after another
                                         └──▶ Drop for every row that cannot be used
 """
 
@@ -99,37 +99,8 @@ class SourceConfig:
                 raise ValueError(f"columns.{name} is not a field of a clip; {tail}")
 
 
-@dataclass(frozen=True)
-class WorkerShard:
-    """Every ``of``-th unit of a corpus, from ``index`` on; a unit is a file, or a row of one.
-
-    The parts 0 .. of-1 hold every item exactly once.
-    """
-
-    index: int = 0
-    of: int = 1
-
-    def __post_init__(self) -> None:
-        if self.of < 1 or not 0 <= self.index < self.of:
-            raise ValueError(f"part index {self.index} of {self.of} is impossible")
-
-    def takes(self, unit: int) -> bool:
-        return unit % self.of == self.index
-
-    def files(self, paths: Sequence[T]) -> Sequence[T]:
-        return paths[self.index :: self.of]
-
-    def share(self, paths: Sequence[T]) -> list[tuple[T, WorkerShard]]:
-        """This part's files and which rows of each: whole files where there are enough of them."""
-        if len(paths) >= self.of:
-            return [(path, ALL_ROWS) for path in self.files(paths)]
-        return [(path, self) for path in paths]
-
-
-ALL_ROWS = WorkerShard()
-
 Report = Callable[[Drop], None]
-Reader = Callable[[SourceConfig, WorkerShard, Report], Iterator[Clip | Dialogue]]
+Reader = Callable[[SourceConfig, Report], Iterator[Clip | Dialogue]]
 
 
 @dataclass(frozen=True)
@@ -180,7 +151,7 @@ def shortened(text: str, most: int = 200) -> str:
 
 
 def ignore(drop: Drop) -> None:
-    """Reports nothing: another part, or an earlier pass, does."""
+    """Reports nothing: another pass over the same rows does."""
 
 
 def find_folder(config: SourceConfig, names: Sequence[str], expected: str) -> Path:

@@ -16,7 +16,6 @@ from data_build.sources.source import (
     Corpus,
     Report,
     SourceConfig,
-    WorkerShard,
     find_file,
     find_folder,
     ignore,
@@ -33,14 +32,14 @@ AISHELL_TREE = "data_aishell/{transcript/aishell_transcript_v0.8.txt, wav/<split
 _ALIGNMENT = re.compile(r'^(\S+) "(.*)" "([\d.,]*)"$')
 
 
-def librispeech(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def librispeech(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """LibriSpeech (openslr.org/12)::
 
         LibriSpeech/train-clean-100/103/1240/103-1240.trans.txt    "103-1240-0000 CHAPTER ONE ..."
                                              103-1240-0000.flac
                                              103-1240.alignment.txt   (optional, word end times)
 
-    A unit of work is a chapter. Word times come from the LibriSpeech-Alignments release, where a
+    Word times come from the LibriSpeech-Alignments release, where a
     line is ``103-1240-0000 ",CHAPTER,ONE," "0.500,0.830,1.110,1.4"``: words (empty = silence) and
     the end of each in seconds.
     """
@@ -55,7 +54,7 @@ def librispeech(config: SourceConfig, part: WorkerShard, report: Report) -> Iter
         raise UserError(
             f"librispeech: {folder} holds no *.trans.txt", f"expected {LIBRISPEECH_TREE}"
         )
-    for chapter in part.files(chapters):
+    for chapter in chapters:
         times = _alignments(chapter, report)
         rows = (
             Row(f"{chapter}:{number}", dict(zip(("id", "text"), line.split(" ", 1), strict=False)))
@@ -112,7 +111,7 @@ def _words(line: str) -> tuple[Word, ...]:
     return tuple(words)
 
 
-def aishell(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def aishell(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """AISHELL-1 (openslr.org/33)::
 
         data_aishell/transcript/aishell_transcript_v0.8.txt   "BAC009S0002W0122 而 对 楼市 ..."
@@ -120,7 +119,7 @@ def aishell(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
 
     The archives inside ``wav/`` (one a speaker) have to be unpacked. Words are separated by blanks
     in the transcript; the text comes without them. Some recordings have no transcript line and
-    are reported. A unit of work is a recording.
+    are reported.
     """
     root = find_folder(config, ("data_aishell", ""), AISHELL_TREE)
     names = ("aishell_transcript_v0.8.txt",)
@@ -139,11 +138,7 @@ def aishell(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator
             report(BadRow("has no transcript").drop(f"{table}:{number}"))
             continue
         texts[name] = "".join(words.split())
-    rows = (
-        Row(str(path), {"path": path})
-        for index, path in enumerate(files_below(folder, ignore))
-        if part.takes(index)
-    )
+    rows = (Row(str(path), {"path": path}) for path in files_below(folder, ignore))
 
     def make(row: Row) -> Clip:
         path: Path = row.data["path"]
@@ -180,7 +175,7 @@ _NO_SPEECH = frozenset(("<SIL>", "<MUSIC>", "<NOISE>", "<OTHER>"))
 _TAG = re.compile(r"<[A-Z]+>")
 
 
-def gigaspeech(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def gigaspeech(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """GigaSpeech (github.com/SpeechColab/GigaSpeech), the raw release::
 
         GigaSpeech/GigaSpeech.json    {"dataset": ..., "audios": [{"aid", "path", "segments":
@@ -188,7 +183,7 @@ def gigaspeech(config: SourceConfig, part: WorkerShard, report: Report) -> Itera
                                           "subsets": ["{XL}", ...]}, ...]}, ...]}
                    audio/podcast/P0000/POD0000000001.opus
 
-    The index is several gigabytes and is read recording by recording, which is the unit of work.
+    The index is several gigabytes and is read recording by recording.
     Splits: XS, S, M, L, XL, DEV, TEST; None = all. Segments that are one of the four no-speech
     tags are passed over, as the publishers ask.
     """
@@ -201,8 +196,6 @@ def gigaspeech(config: SourceConfig, part: WorkerShard, report: Report) -> Itera
     index = find_file(config, root, ("GigaSpeech.json",), GIGASPEECH_TREE)
     wanted = "{" + config.split + "}" if config.split else None
     for number, audio in array_items(index, report, key="audios"):
-        if not part.takes(number):
-            continue
         where = f"{index} audios[{number}]"
         try:
             recording = Row(where, audio if isinstance(audio, dict) else {})
@@ -253,14 +246,14 @@ def _written(text_tn: str) -> str:
     return " ".join(words)
 
 
-def voxpopuli(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def voxpopuli(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """VoxPopuli (github.com/facebookresearch/voxpopuli), as its ``get_asr_data`` leaves it::
 
         transcribed_data/en/asr_train.tsv    id  raw_text  normalized_text  speaker_id  split ...
                             2013/20130909-0900-PLENARY-14-en_20130909-21:05:16_3.ogg
 
     The year folder is the beginning of the id. ``raw_text`` keeps case and punctuation and is
-    taken where it is filled in; in many rows it is empty. A unit of work is a row.
+    taken where it is filled in; in many rows it is empty.
     """
     names: tuple[str, ...] = ("transcribed_data", "")
     if config.language:
@@ -283,7 +276,7 @@ def voxpopuli(config: SourceConfig, part: WorkerShard, report: Report) -> Iterat
             speaker=row.text_or("", "speaker_id"),
         )
 
-    yield from usable(tsv_rows(table, report, part), make, report)
+    yield from usable(tsv_rows(table, report), make, report)
 
 
 CORPORA = {

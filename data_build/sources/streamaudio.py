@@ -13,7 +13,7 @@ from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Question
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.json_stream import json_lines
 from data_build.sources.rows import Row, encodable, usable
-from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig, WorkerShard
+from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig
 from data_build.sources.text_files import JSON_SUFFIXES, language_of, row_id, text_files, text_root
 from soundflow.errors import UserError
 from soundflow.interop.conversations import (
@@ -30,7 +30,7 @@ STREAMAUDIO = Origin("StreamAudio-2M", "see its card", "Audio-Interaction author
 STREAMAUDIO_TREE = "*.jsonl, with audio_path relative to the file's folder or to audio_root"
 
 
-def streamaudio(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def streamaudio(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """StreamAudio-2M, one conversation a line::
 
         {"id", "stream_scene_type", "num_turns", "turns": [{"user", "assistant", "emotion",
@@ -42,7 +42,7 @@ def streamaudio(config: SourceConfig, part: WorkerShard, report: Report) -> Iter
     Every turn is a clip, and the turns of a conversation are a group; ``notes`` hold
     ``conversation``, ``turn``, ``assistant`` ("" where it stays silent), ``emotion``,
     ``scene_type`` and ``ability``. A conversation with a turn that cannot be used is reported
-    whole. A unit of work is a line.
+    whole.
     """
     root = text_root(config)
 
@@ -54,18 +54,16 @@ def streamaudio(config: SourceConfig, part: WorkerShard, report: Report) -> Iter
         online = _parsed(lambda data: OnlineConversation.from_json(0, data), row)
         return _clips(config, row, name, "", online.turns)
 
-    for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, report, JSON_SUFFIXES)):
-        for clips in usable(json_lines(path, report, rows_part), make, report):
+    for path in text_files(config, STREAMAUDIO_TREE, report, JSON_SUFFIXES):
+        for clips in usable(json_lines(path, report), make, report):
             yield from clips
 
 
-def offline_conversation(
-    config: SourceConfig, part: WorkerShard, report: Report
-) -> Iterator[Clip | Dialogue]:
+def offline_conversation(config: SourceConfig, report: Report) -> Iterator[Clip | Dialogue]:
     """The offline training form: ``{"user"?, "assistant", "audio_path"?}``.
 
     With audio (A_T_T, A_T) a clip with its `Question` (text "" in A_T);
-    without (T_T) a dialogue of one turn. A unit of work is a line.
+    without (T_T) a dialogue of one turn.
     """
     root = text_root(config)
     origin = _origin(config)
@@ -88,8 +86,8 @@ def offline_conversation(
             notes={"form": example.task},
         )
 
-    for path, rows_part in part.share(text_files(config, STREAMAUDIO_TREE, report, JSON_SUFFIXES)):
-        yield from usable(json_lines(path, report, rows_part), make, report)
+    for path in text_files(config, STREAMAUDIO_TREE, report, JSON_SUFFIXES):
+        yield from usable(json_lines(path, report), make, report)
 
 
 def _clips(

@@ -11,13 +11,11 @@ from data_build.sources.audio_refs import files_below
 from data_build.sources.json_stream import documents
 from data_build.sources.rows import Row, encodable, usable
 from data_build.sources.source import (
-    ALL_ROWS,
     AS_STATED,
     BadRow,
     Corpus,
     Report,
     SourceConfig,
-    WorkerShard,
 )
 from soundflow.errors import UserError
 
@@ -32,11 +30,11 @@ _HAN = re.compile(r"[㐀-鿿]")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
-def text_rows(path: Path, report: Report, part: WorkerShard) -> Iterator[Row]:
+def text_rows(path: Path, report: Report) -> Iterator[Row]:
     """The records of a file, in order."""
     if path.suffix == ".parquet":
-        return parquet_rows(path, report, part)
-    return documents(path, report, part)
+        return parquet_rows(path, report)
+    return documents(path, report)
 
 
 def dialogue_corpus(
@@ -44,7 +42,7 @@ def dialogue_corpus(
     tree: str,
     download: str,
     parse: Callable[[Row], Sequence[tuple[str, str]]],
-    rows_of: Callable[[Path, Report, WorkerShard], Iterator[Row]] = text_rows,
+    rows_of: Callable[[Path, Report], Iterator[Row]] = text_rows,
     repeats: str = "",
 ) -> Corpus:
     """A corpus of conversations, a record each: ``parse`` gives its (role, text) pairs.
@@ -54,7 +52,7 @@ def dialogue_corpus(
     A file called ``repeats`` repeats the others: it is read only if it is the only one.
     """
 
-    def read(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Dialogue]:
+    def read(config: SourceConfig, report: Report) -> Iterator[Dialogue]:
         root = text_root(config)
         own = origin or Origin(root.name or config.corpus, config.licence or "not stated")
 
@@ -63,8 +61,8 @@ def dialogue_corpus(
 
         paths = text_files(config, tree, report)
         paths = [p for p in paths if p.name != repeats] or paths
-        for path, rows_part in part.share(paths):
-            yield from usable(rows_of(path, report, rows_part), make, report)
+        for path in paths:
+            yield from usable(rows_of(path, report), make, report)
 
     return Corpus(read, ("dialogue",), origin.licence if origin else AS_STATED, tree, download)
 
@@ -112,7 +110,7 @@ def text_files(
     )
 
 
-def parquet_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> Iterator[Row]:
+def parquet_rows(path: Path, report: Report) -> Iterator[Row]:
     """The records of a Parquet file, some at a time; a damaged file is reported."""
     import pyarrow
     import pyarrow.parquet
@@ -122,8 +120,7 @@ def parquet_rows(path: Path, report: Report, part: WorkerShard = ALL_ROWS) -> It
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=256):
                 for record in batch.to_pylist():
-                    if part.takes(index):
-                        yield Row(f"{path}[{index}]", record)
+                    yield Row(f"{path}[{index}]", record)
                     index += 1
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         report(BadRow("the file is truncated", error).drop(f"{path}[{index}]"))

@@ -14,7 +14,7 @@ from data_build.sources.audio_refs import files_below
 from data_build.sources.json_stream import parse_json
 from data_build.sources.manifest import clip_of, span_of
 from data_build.sources.rows import Row, encodable, usable
-from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig, WorkerShard
+from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig
 from soundflow.audio.files import AUDIO_SUFFIXES
 from soundflow.errors import UserError
 
@@ -48,7 +48,7 @@ class _Sample:
     texts: tuple[_Member, ...]
 
 
-def webdataset(config: SourceConfig, part: WorkerShard, report: Report) -> Iterator[Clip]:
+def webdataset(config: SourceConfig, report: Report) -> Iterator[Clip]:
     """Tars in the WebDataset convention::
 
         train-000000.tar:  utt1.flac  utt1.json      {"text": ..., "speaker": ..., ...}
@@ -59,10 +59,10 @@ def webdataset(config: SourceConfig, part: WorkerShard, report: Report) -> Itera
     together. Names with dots ("Track 2.0 (Live).wav") share a key with others: there audio and
     text belong together only where their names are the same up to the last dot, and what is left
     over is reported. Compressed tars cannot be read at a place in the middle and are refused.
-    ``split`` picks tars by name. A unit of work is a tar; a truncated tar gives the samples before
+    ``split`` picks tars by name. A truncated tar gives the samples before
     that place.
     """
-    for path in part.files(_tars(config, report)):
+    for path in _tars(config, report):
         origin = Origin(path.parent.name or "webdataset", config.licence or "not stated")
         with path.open("rb") as tar:
 

@@ -16,7 +16,7 @@ from data_build.report.documents import CARD_FILE, CREDITS_FILE, MANIFEST_FILE
 from data_build.report.page import REPORT_FILE
 from data_build.report.summary import BuildSummary
 from data_build.run import AUDIT_FILE, DROPS_FILE, build_part, rebuild
-from data_build.sources.source import ALL_ROWS, WorkerShard
+from data_build.shard_plan import WHOLE, Part
 from soundflow.atomic import remove_abandoned
 from soundflow.commands.progress import stages
 from soundflow.config.load import load
@@ -35,7 +35,7 @@ NAMES = (
 
 def run(args: argparse.Namespace) -> None:
     recipe = load(args.recipe, BuildRecipe, args.overrides, command="build-data")
-    part = part_of(args.part) if args.part else ALL_ROWS
+    part = part_of(args.part) if args.part else WHOLE
     claim(Path(recipe.output), output_of(recipe), replace=args.replace)
     if args.only:
         OUT.print(str(rebuild(recipe, args.only)))
@@ -49,9 +49,7 @@ def run(args: argparse.Namespace) -> None:
         raise
     if args.json:
         print(
-            json.dumps(
-                asdict(done.summary if part == ALL_ROWS and done.summary else done), indent=1
-            )
+            json.dumps(asdict(done.summary if part == WHOLE and done.summary else done), indent=1)
         )
     elif done.summary is not None:
         show(done.summary, recipe.output)
@@ -77,7 +75,7 @@ def output_of(recipe: BuildRecipe) -> Output:
     )  # fmt: skip
 
 
-def part_of(words: str) -> WorkerShard:
+def part_of(words: str) -> Part:
     """``I/N`` as a part.
 
     Raises:
@@ -85,7 +83,7 @@ def part_of(words: str) -> WorkerShard:
     """
     try:
         index, of = (int(word) for word in words.split("/"))
-        return WorkerShard(index, of)
+        return Part(index, of)
     except ValueError as error:
         raise UserError(
             f"--part {words!r} is not I/N with 0 <= I < N", "for example --part 0/8"

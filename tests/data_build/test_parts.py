@@ -11,7 +11,7 @@ import pytest
 
 from data_build.recipe import BuildRecipe
 from data_build.run import build, build_part
-from data_build.sources.source import WorkerShard
+from data_build.shard_plan import Part
 from soundflow.config.load import load
 from soundflow.shards.reader import ShardSet
 from tests.data_build.small_recipe import fingerprints, write_recipe
@@ -38,19 +38,19 @@ def test_the_last_of_any_number_of_parts_finishes_the_build(
     whole: dict[str, str], tmp_path: Path
 ) -> None:
     recipe = load(write_recipe(tmp_path, tmp_path / "data"), BuildRecipe, ["workers=1"])
-    first = build_part(recipe, WorkerShard(2, 3))
+    first = build_part(recipe, Part(2, 3))
     assert (first.made, first.kept, first.waiting) == (2, 0, 4)
     assert first.summary is None
     assert not list((tmp_path / "data").rglob("index.json"))
     # another number of tasks from here on
-    half = build_part(recipe, WorkerShard(0, 2))
+    half = build_part(recipe, Part(0, 2))
     assert (half.made, half.kept, half.waiting) == (2, 1, 2)
-    last = build_part(recipe, WorkerShard(1, 2))
+    last = build_part(recipe, Part(1, 2))
     assert (last.made, last.kept, last.waiting) == (2, 1, 0)
     assert last.summary is not None
     assert last.summary.streams == 14
     assert fingerprints(tmp_path / "data") == whole
-    again = build_part(recipe, WorkerShard(6, 7))  # a task without work
+    again = build_part(recipe, Part(6, 7))  # a task without work
     assert (again.made, again.waiting) == (0, 0)
     assert fingerprints(tmp_path / "data") == whole
 

@@ -10,8 +10,7 @@ import pytest
 
 from data_build.recipe import BuildRecipe
 from data_build.run import build, build_part
-from data_build.shard_plan import stream_number
-from data_build.sources.source import WorkerShard
+from data_build.shard_plan import Part, stream_number
 from soundflow.config.load import load
 from soundflow.errors import UserError
 from soundflow.shards.reader import ShardSet
@@ -71,9 +70,9 @@ def test_more_hours_keep_the_streams_that_are_there(whole: Path, tmp_path: Path)
 
 def test_parts_make_the_same_split(whole: Path, tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path)
-    build_part(recipe, WorkerShard(1, 2))
-    build_part(recipe, WorkerShard(0, 2))
-    build_part(recipe, WorkerShard(0, 1))  # the last one makes what only now is known to lack
+    build_part(recipe, Part(1, 2))
+    build_part(recipe, Part(0, 2))
+    build_part(recipe, Part(0, 1))  # the last one makes what only now is known to lack
     assert fingerprints(tmp_path / "data") == fingerprints(whole)
 
 

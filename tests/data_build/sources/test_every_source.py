@@ -1,10 +1,11 @@
-"""What holds for every reader: parts, limits, missing roots, flat memory, the recipe's words."""
+"""What holds for every reader: limits, missing roots, flat memory, the recipe's words."""
 
 from __future__ import annotations
 
 import json
 import re
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import yaml
 
 from data_build.drops import Drop
 from data_build.sources.catalogue import CORPORA, corpus_named, read
-from data_build.sources.source import SourceConfig, WorkerShard
+from data_build.sources.source import SourceConfig
 from soundflow.config.load import build
 from soundflow.errors import UserError
 from tests.data_build.sources.miniatures import MINIATURES, ReadAll
@@ -20,34 +21,13 @@ from tests.data_build.sources.miniatures import MINIATURES, ReadAll
 Corpora = dict[str, SourceConfig]
 
 
-@pytest.mark.parametrize("of", [2, 3, 7])
 @pytest.mark.parametrize("corpus", CORPORA)
-def test_parts_hold_every_item_and_drop_once(
-    corpus: str, of: int, corpora: Corpora, read_all: ReadAll
-) -> None:
-    config = corpora[corpus]
-    whole, dropped = read_all(config)
-    items, drops = [], []
-    for index in range(of):
-        reported: list[Drop] = []
-        items += list(read(config, reported.append, index, of))
-        drops += reported
-    assert sorted(i.id for i in items) == sorted(i.id for i in whole)
-    assert sorted(map(str, drops)) == sorted(map(str, dropped))
-
-
-@pytest.mark.parametrize("corpus", CORPORA)
-def test_a_limit_cuts_the_whole_corpus_whatever_the_parts(
+def test_a_limit_is_the_beginning_of_the_corpus(
     corpus: str, corpora: Corpora, read_all: ReadAll
 ) -> None:
     whole, _ = read_all(corpora[corpus])
-    fields = {**vars(corpora[corpus]), "limit": 2}
-    limited = SourceConfig(**fields)
-    drops: list[Drop] = []
-    parts = [list(read(limited, drops.append, index, 3)) for index in range(3)]
-    assert [i.id for i in whole[:2]] == sorted(
-        (i.id for part in parts for i in part), key=[i.id for i in whole].index
-    )
+    limited, _ = read_all(replace(corpora[corpus], limit=2))
+    assert limited == whole[:2]
 
 
 @pytest.mark.parametrize("corpus", sorted(set(CORPORA) - {"huggingface"}))
@@ -95,12 +75,6 @@ def test_mistakes_in_a_recipe_name_the_right_word(recipe: dict[str, object], mes
 def test_an_unknown_corpus_names_its_neighbour() -> None:
     with pytest.raises(UserError, match="did you mean 'gigaspeech'"):
         corpus_named("gigaspech")
-
-
-@pytest.mark.parametrize(("index", "of"), [(-1, 2), (2, 2), (0, 0)])
-def test_impossible_parts(index: int, of: int) -> None:
-    with pytest.raises(ValueError, match="impossible"):
-        WorkerShard(index, of)
 
 
 def test_a_long_index_is_read_in_flat_memory(tmp_path: Path) -> None:
