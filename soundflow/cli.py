@@ -82,7 +82,9 @@ def _tell(error: UserError) -> None:
     from soundflow.logs import ERR
 
     for line in error.message.splitlines():
-        ERR.print(Text.assemble(("error", "bold red"), f": {line}"), soft_wrap=True)
+        detail = line.startswith(" ")  # of the line above
+        shown = Text(line) if detail else Text.assemble(("error", "bold red"), f": {line}")
+        ERR.print(shown, soft_wrap=True)
     if error.hint:
         ERR.print(f"hint: {error.hint}", style="dim", soft_wrap=True)
 

@@ -7,6 +7,7 @@ the command writes there. Nothing else in a folder is ever overwritten or remove
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from soundflow.stored_json import parsed
 
 MARKER = "soundflow.json"
 _NOTED = ("command", "settings", "names", "kept")
-_SHOWN = 4
+_SHOWN = 8
+_UNSET = "unset"
+_DIGEST = re.compile(r"[0-9a-f]{32} [0-9a-f]{32}")  # of files that the settings name
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def examine(folder: Path, output: Output, *, replace: bool = False) -> Output | 
     changed = differences(found.settings, output.settings, output.may_grow)
     if changed and not replace and any(folder.glob(output.results)):
         raise UserError(
-            f"{folder}: was made with other settings: {listed(changed)}",
+            f"{folder}: was made with other settings:{listed(changed)}",
             "choose another output, or use --replace to remove the existing output",
         )
     return found
@@ -159,20 +162,27 @@ def read_output(folder: Path) -> Output | None:
 def differences(
     before: Mapping[str, Any], now: Mapping[str, Any], may_grow: Collection[str] = ()
 ) -> dict[str, str]:
-    """Every setting that is not the same, as ``{"key.sub": "old -> new"}``."""
+    """Every setting that is not the same, as ``{"key.sub": "old -> new"}``.
+
+    Those that both have come first: they were changed on purpose. One that a side lacks may be the
+    consequence of another, or of a newer version.
+    """
     old, new = dict(_flat(before, "")), dict(_flat(now, ""))
-    pairs = {k: (old.get(k, "unset"), new.get(k, "unset")) for k in dict.fromkeys((*old, *new))}
-    return {
-        k: f"{_short(a)} -> {_short(b)}"
+    pairs = {k: (old.get(k, _UNSET), new.get(k, _UNSET)) for k in dict.fromkeys((*old, *new))}
+    changed = {
+        k: "has other content" if _DIGEST.fullmatch(f"{a} {b}") else f"{_short(a)} -> {_short(b)}"
         for k, (a, b) in pairs.items()
         if a != b and not (k.rpartition(".")[2] in may_grow and _is_more(a, b))
     }
+    return dict(sorted(changed.items(), key=lambda item: item[0] not in old or item[0] not in new))
 
 
 def listed(changed: Mapping[str, str]) -> str:
-    """The first few differences in one line."""
-    shown = "; ".join(f"{k}: {v}" for k, v in list(changed.items())[:_SHOWN])
-    return shown + (f"; and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else "")
+    """The first few differences, each in a line of its own below what is said about them."""
+    lines = [f"{k}: {v}" for k, v in list(changed.items())[:_SHOWN]]
+    if len(changed) > _SHOWN:
+        lines.append(f"and {len(changed) - _SHOWN} more")
+    return "".join(f"\n  {line}" for line in lines)
 
 
 def _is_more(before: Any, now: Any) -> bool:
@@ -184,8 +194,11 @@ def _flat(tree: Any, key: str) -> Iterator[tuple[str, Any]]:
         for name, value in tree.items():
             yield from _flat(value, f"{key}.{name}" if key else str(name))
     elif isinstance(tree, list | tuple) and any(isinstance(v, Mapping) for v in tree):
+        # By name where all have one: then another entry before it changes no other key.
+        names = [value.get("name") if isinstance(value, Mapping) else None for value in tree]
+        named = None not in names and len(set(names)) == len(names)
         for index, value in enumerate(tree):
-            yield from _flat(value, f"{key}[{index}]")
+            yield from _flat(value, f"{key}[{names[index] if named else index}]")
     else:
         # As it reads back from JSON, so that a tuple equals its list.
         yield key, json.loads(json.dumps(tree))

@@ -83,4 +83,4 @@ def _another_run(recipe: TrainRecipe, changed: dict[str, str]) -> UserError:
             "the learning rate follows from optim.updates, so a run is not made longer; to train "
             f"its model further: output=ANOTHER model=null start_from={recipe.output}/model"
         )
-    return UserError(f"{recipe.output}: holds a run of another recipe: {listed(changed)}", hint)
+    return UserError(f"{recipe.output}: holds a run of another recipe:{listed(changed)}", hint)

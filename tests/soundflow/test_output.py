@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from soundflow.errors import UserError
-from soundflow.output import MARKER, Output, claim, require_new
+from soundflow.output import MARKER, Output, claim, differences, listed, require_new
 
 BUILD = Output(
     "build-data",
@@ -59,6 +59,17 @@ def test_other_settings_are_refused_by_name(folder: Path) -> None:
     assert "noise.snr_db: [5.0, 20.0] -> [0.0, 10.0]" in caught.value.message
     assert "--replace" in caught.value.hint
     assert (folder / "train/0.tar").exists()
+
+
+def test_other_settings_stand_in_a_line_each_what_was_changed_before_what_is_new() -> None:
+    before = {"old": 1, "cues": [{"name": "a", "say": "x"}], "seed": 1, "wording": "0" * 32}
+    now = {"cues": [{"name": "b", "say": "y"}, {"name": "a", "say": "x"}], "seed": 2}
+    changed = differences(before, {**now, "wording": "1" * 32})
+    assert listed(changed).splitlines() == [
+        "", "  seed: 1 -> 2", "  wording: has other content", "  old: 1 -> unset",
+        "  cues[b].name: unset -> b", "  cues[b].say: unset -> y",
+    ]  # fmt: skip
+    assert listed({f"k{i}": "1 -> 2" for i in range(11)}).endswith("  and 3 more")
 
 
 def test_replacing_removes_what_the_command_made_and_nothing_else(folder: Path) -> None:
