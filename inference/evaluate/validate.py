@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from inference.engine import UNCALIBRATED_THRESHOLD, engine_of
-from inference.evaluate.outcome import Outcome
+from inference.evaluate.outcome import Outcome, failures
 from inference.evaluate.statistics.figures import Figure
 from inference.evaluate.store import Part, Stored
 from inference.evaluate.systems.model import Model
@@ -45,6 +45,7 @@ from soundflow.text.wer import ErrorCount, count_errors
 FIGURES = (
     "f1", "recall", "precision", "false_per_hour", "reply_exact", "latency_p50_s", "latency_p90_s",
     "latency_p95_s", "early_share", "wanted", "said", "hits", "false", "repeats", "misses",
+    "failures",
 )  # fmt: skip
 # Coarse: `soundflow evaluate` looks closer, once. A decoding serves all thresholds at which every
 # decision is the same. The middle one is `UNCALIBRATED_THRESHOLD`.
@@ -68,12 +69,13 @@ def alone(value: T) -> list[T]:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What became of one event, or of one reply that belongs to none.
+    """What became of one event, of one reply that belongs to none, or of a stream that failed.
 
     Attributes:
-        verdict: hit, miss, early, repeat or stray.
+        verdict: hit, miss, early, repeat or stray; failed, of a whole stream, before its events.
         at_s: when the reply began; of a miss, when it was due.
         wanted: the first right answer; empty for a stray reply.
+        said: of a stream that failed, why.
     """
 
     stream: str
@@ -92,11 +94,13 @@ class Validation:
             error of ``f1`` over the choice of streams.
         calibration: the content of ``calibration.json``; None where nothing could be chosen.
         transcripts: at the thresholds of the figures.
+        failures: "stream: reason" of every stream that failed; its events count as misses.
     """
 
     figures: dict[str, float]
     calibration: dict[str, Any] | None
     transcripts: list[Transcript]
+    failures: tuple[str, ...]
 
 
 class StreamValidation:
@@ -173,6 +177,7 @@ class StreamValidation:
             {name: value for name, value in values.items() if value is not None},
             self._calibration(choice) if choice else None,
             [line for item, outcome in pairs for line in self._transcripts(item, outcome)],
+            failures([item.reference.id for item in self._items], outcomes),
         )
 
     def _decoded(self, system: Model, part: Part, gather: Gather) -> dict[str, list[Stored]]:
@@ -234,7 +239,7 @@ class StreamValidation:
         return [(answers, text) for answers, text in pairs if text is not None]
 
     def _transcripts(self, item: Item[Truth], outcome: Outcome) -> list[Transcript]:
-        """In the order of time."""
+        """In the order of time; first why the stream failed, where it did."""
         events, replies = item.reference.events, outcome.replies
         matching = match(events, replies, windows_of(self._time, self._task.window_s))
         found: list[tuple[str, int | None, int | None]] = [
@@ -254,7 +259,10 @@ class StreamValidation:
             wanted = events[event].answers[0] if event is not None else ""
             name = item.reference.id
             lines.append(Transcript(name, verdict, self._time.seconds(at), wanted, said))
-        return sorted(lines, key=lambda line: line.at_s)
+        lines.sort(key=lambda line: line.at_s)
+        if outcome.failure is not None:
+            lines.insert(0, Transcript(item.reference.id, "failed", 0.0, "", str(outcome.failure)))
+        return lines
 
 
 def _standard_error(figure: Figure) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 
 from inference.evaluate.store import Part
@@ -11,6 +12,8 @@ from soundflow.shards.reader import ShardSet
 from soundflow.train.held_out import LiveFigures, LiveValidate
 from soundflow.train.ranks import gathered, place
 from soundflow.train.recipe import TrainRecipe
+
+log = logging.getLogger(__name__)
 
 
 def live_validation(recipe: TrainRecipe) -> LiveValidate | None:
@@ -29,6 +32,11 @@ def live_validation(recipe: TrainRecipe) -> LiveValidate | None:
     def validate(checkpoint: Checkpoint) -> LiveFigures:
         rank, world = place()
         found = validation(checkpoint, Part(rank, world), gathered)
+        if found.failures and rank == 0:
+            log.warning(
+                "%d of %d held-out streams failed and count as misses; the first: %s",
+                len(found.failures), len(validation), found.failures[0],
+            )  # fmt: skip
         lines = [asdict(line) for line in found.transcripts]
         return LiveFigures(found.figures, found.calibration, lines)
 

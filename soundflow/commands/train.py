@@ -125,6 +125,7 @@ TIMING = {
     "event_latency_p50_s": "latency\np50 s",
     "event_latency_p90_s": "\np90 s",
     "event_latency_p95_s": "\np95 s",
+    "event_failures": "failed\nstreams",
 }
 
 

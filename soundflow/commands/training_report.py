@@ -20,7 +20,7 @@ from soundflow.train.metrics import (
 from soundflow.train.provenance import PROVENANCE_FILE
 
 _SHOWN = 100  # transcripts
-_MOST_TELLING = ("miss", "stray", "repeat", "early", "hit")
+_MOST_TELLING = ("failed", "miss", "stray", "repeat", "early", "hit")
 
 
 def write_training_report(output: Path) -> Path:

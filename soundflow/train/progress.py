@@ -29,6 +29,7 @@ HEADLINES = {
     f"{LIVE}reply_wer": "WER",
     f"{LIVE}latency_p50_s": "latency p50 s",
     f"{LIVE}threshold": "threshold",
+    f"{LIVE}failures": "failed streams",
 }
 
 

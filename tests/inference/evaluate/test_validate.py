@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -108,3 +109,26 @@ def test_one_stream_is_measured_without_a_choice(splits: list[ShardSet]) -> None
     found = StreamValidation(splits, 1, 6)(CHECKPOINT)
     assert found.calibration is None
     assert found.figures["threshold"] == 0.5
+
+
+def test_a_damaged_stream_is_named_and_its_events_are_misses(
+    splits: list[ShardSet], whole: Validation, tmp_path: Path
+) -> None:
+    """A flipped byte in the audio: the index is whole, so nothing shows before it is decoded."""
+    folder = tmp_path / "a"
+    shutil.copytree(splits[0].folder, folder)
+    (tar,) = folder.glob("*.tar")
+    audio = splits[0].entry(1).members["flac"]
+    content = bytearray(tar.read_bytes())
+    content[audio.offset + audio.size // 2] ^= 0xFF
+    tar.write_bytes(content)
+    found = StreamValidation([ShardSet(folder), splits[1]], 7, 6)(CHECKPOINT)
+    assert whole.figures["failures"] == 0
+    assert not whole.failures
+    assert found.figures["failures"] == 1
+    assert found.figures["wanted"] == whole.figures["wanted"]
+    (named,) = found.failures
+    assert named.startswith(f"s1: unreadable audio: damaged shard {tar}")
+    (line,) = [line for line in found.transcripts if line.verdict == "failed"]
+    assert named == f"{line.stream}: {line.said}"
+    assert [t.verdict for t in found.transcripts if t.stream == "s1"].count("miss") >= 1
