@@ -14,16 +14,12 @@ import torch
 from torch import Tensor
 
 from inference.packets import Float32
+from inference.policy import UNCALIBRATED_THRESHOLD
 from inference.profiles import OURS, Profile
+from soundflow.config.settings import Precision
 from soundflow.errors import UserError
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.precision import (
-    Precision,
-    choose_dtype,
-    chunk_seconds,
-    precision_name,
-    require_device,
-)
+from soundflow.model.precision import choose_dtype, chunk_seconds, precision_name, require_device
 from soundflow.model.threads import cores, use_fastest_threads
 from soundflow.model.weights import (
     CALIBRATION_FILE,
@@ -32,13 +28,13 @@ from soundflow.model.weights import (
     load_checkpoint,
     weights_fingerprint,
 )
+from soundflow.protocol import layout
 from soundflow.protocol.spec import StreamSpec
 from soundflow.stored_json import parsed
 from soundflow.text.tokenizer import TextTokenizer
 
 log = logging.getLogger(__name__)
 
-UNCALIBRATED_THRESHOLD = 0.5
 ENCODE_CHUNKS = 64
 SESSIONS_A_PASS = 8  # measured at most: more of them take longer, and choose the same
 
@@ -74,6 +70,15 @@ class Engine:
         """
         batches = torch.from_numpy(mel).split(ENCODE_CHUNKS)  # type: ignore[no-untyped-call]
         return torch.cat([self.model.encode(batch.to(self.model.device)) for batch in batches])
+
+    def prefix_ids(self, system: str | None = None) -> tuple[int, ...]:
+        """The online prefix of a session, encoded as the builder encodes it.
+
+        Args:
+            system: instructions; those of training by default.
+        """
+        text = self.system if system is None else system
+        return layout.online_prefix(self.spec.tokens, self.tokenizer.encode(text)).ids
 
     @property
     def precision(self) -> str:

@@ -31,7 +31,8 @@ from inference.feed import packets
 from inference.kv_pool import KvPool
 from inference.limits import NonFiniteLogitsError, TimedOutError
 from inference.ragged_forward import ragged_forward
-from inference.sampling import Draw, Sampler, SamplingConfig
+from inference.sampler import Draw, Sampler
+from inference.sampling import SamplingConfig
 from inference.sources.recordings import Recording
 from soundflow.errors import UserError
 from soundflow.interop.conversations import OfflineTask, offline_task

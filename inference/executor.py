@@ -32,7 +32,7 @@ from inference.memory import SessionMemory, require_room
 from inference.model_runner import ModelRunner, Request
 from inference.policy import ModelPolicy, Policy
 from inference.scheduler import Decode, Encode, PassLimits, Reanchor, Work, next_work
-from inference.session import SessionConfig, prefix_ids
+from inference.session import SessionConfig
 from inference.session_state import SessionState
 from soundflow.audio.frontend import log_mels
 from soundflow.errors import UserError
@@ -104,7 +104,7 @@ class Executor:
         """
         self._now = now
         config, engine = config or SessionConfig(), self._engine
-        prefix = prefix_ids(engine, config.system)
+        prefix = engine.prefix_ids(config.system)
         limit = min(config.limit_positions or engine.limit_positions, engine.limit_positions)
         require_room(engine, len(prefix), limit)
         if not self.runner.pool.free_rows:
@@ -218,7 +218,7 @@ class Executor:
         """
         self._now = now
         state = self._wake(session)
-        prefix = prefix_ids(self._engine, config.system)
+        prefix = self._engine.prefix_ids(config.system)
         if prefix != state.memory.prefix:
             self._instruct(state, prefix)
         state.sampling = config.sampling

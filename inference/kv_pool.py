@@ -26,8 +26,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inference.positions import rotary_positions
+from inference.profiles import Positions
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.positions import Positions, rotary_positions
 
 
 @dataclass(frozen=True)

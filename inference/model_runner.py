@@ -24,7 +24,7 @@ from inference.dialogue_decoder import Step
 from inference.engine import Engine
 from inference.kv_pool import KvPool, Saved, Segment
 from inference.ragged_forward import ragged_forward
-from inference.sampling import Draw, Sampler
+from inference.sampler import Draw, Sampler
 from inference.step_graphs import StepGraphs
 from soundflow.protocol import layout
 

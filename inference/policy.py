@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+UNCALIBRATED_THRESHOLD = 0.5
+
 
 class Policy(Protocol):
     def speaks(self, chunk: int, p_response: float) -> bool:

@@ -2,7 +2,7 @@
 
 A profile is data, chosen when an engine is loaded and fixed from then on. Each setting is applied
 in one place: padding and silence in `inference.feed`, the maximum of the log-mel in
-`inference.audio_frontend`, the positions in `soundflow.model.positions`.
+`inference.audio_frontend`, the positions in `inference.positions`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pydantic.dataclasses import dataclass
 
 from soundflow.config.settings import SETTINGS
 from soundflow.interop.published import PUBLISHED_SILENCE_S
-from soundflow.model.positions import Positions
 from soundflow.protocol.front_end import Maximum
 
 Trailing = Literal["pad", "drop"]
+Positions = Literal["exact", "half"]
 
 
 @dataclass(frozen=True, config=SETTINGS)

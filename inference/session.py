@@ -9,10 +9,8 @@ from annotated_types import Interval
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
-from inference.engine import Engine
 from inference.sampling import SamplingConfig
 from soundflow.config.settings import SETTINGS, Fraction
-from soundflow.protocol import layout
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -35,9 +33,3 @@ class SessionConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     past_turns: Annotated[float, Interval(ge=0, le=0.5)] = 0.0
     proactive: bool = True
-
-
-def prefix_ids(engine: Engine, system: str | None = None) -> tuple[int, ...]:
-    """The online prefix of a session, encoded as the builder encodes it."""
-    text = engine.system if system is None else system
-    return layout.online_prefix(engine.spec.tokens, engine.tokenizer.encode(text)).ids

@@ -23,7 +23,8 @@ from inference.events import (
     SessionFailed,
 )
 from inference.memory import SessionMemory
-from inference.sampling import Draw, SamplingConfig
+from inference.sampler import Draw
+from inference.sampling import SamplingConfig
 from inference.scheduler import Waiting
 from soundflow.audio.frontend import AudioChunk
 from soundflow.errors import UserError

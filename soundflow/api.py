@@ -62,9 +62,9 @@ from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from inference.sources.names import resolve
 from inference.sources.recordings import Reader, Recording, samples_recording
+from soundflow.config.settings import Precision
 from soundflow.convert.engine import open_engine
 from soundflow.errors import UserError
-from soundflow.model.precision import Precision
 from soundflow.protocol.spec import StreamSpec
 
 __all__ = [

@@ -16,8 +16,7 @@ from inference.evaluate.timing.config import TimingConfig
 from inference.evaluate.timing.oracles import ORACLE
 from inference.profiles import Profile, ProfileName
 from inference.sampling import SamplingConfig
-from soundflow.config.settings import SETTINGS, Fraction, PositiveSeconds
-from soundflow.model.precision import Precision
+from soundflow.config.settings import SETTINGS, Fraction, PositiveSeconds, Precision
 
 RESERVED = ("model", "never", "always", "random")
 

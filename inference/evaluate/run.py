@@ -42,8 +42,8 @@ from inference.lockstep import warm_up
 from inference.profiles import Profile, profile_of
 from soundflow.atomic import write_text
 from soundflow.config.record import record, to_plain
+from soundflow.config.settings import Precision
 from soundflow.errors import UserError
-from soundflow.model.precision import Precision
 from soundflow.model.weights import CALIBRATION_FILE, weights_fingerprint
 
 log = logging.getLogger(__name__)

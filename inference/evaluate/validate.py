@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 
-from inference.engine import UNCALIBRATED_THRESHOLD, engine_of
+from inference.engine import engine_of
 from inference.evaluate.outcome import Outcome, failures
 from inference.evaluate.statistics.figures import Figure
 from inference.evaluate.store import Part, Stored
@@ -36,6 +36,7 @@ from inference.evaluate.timing.rows import TimingRow, windows_of
 from inference.evaluate.timing.task import TimingTask, seeded_choice
 from inference.evaluate.timing.triggers import match
 from inference.evaluate.timing.truth import Truth
+from inference.policy import UNCALIBRATED_THRESHOLD
 from inference.sampling import SamplingConfig
 from soundflow.errors import UserError
 from soundflow.model.weights import Checkpoint

@@ -12,8 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from inference.profiles import Profile, ProfileName
 from inference.session import SessionConfig
-from soundflow.config.settings import SETTINGS
-from soundflow.model.precision import Precision
+from soundflow.config.settings import SETTINGS, Precision
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
 

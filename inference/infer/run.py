@@ -46,9 +46,9 @@ from inference.session import SessionConfig
 from inference.sources.microphone import OpenMicrophone, open_microphone
 from inference.sources.names import MicrophoneInput, Source, resolve
 from inference.sources.recordings import Reader, Recording
+from soundflow.config.settings import Precision
 from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR, OUT
-from soundflow.model.precision import Precision
 from soundflow.report.page import require_replaceable
 
 OpenEngine = Callable[[Path, str, Precision, Profile], Engine]

@@ -27,7 +27,7 @@ from inference.serve.metrics import CONTENT_TYPE, Metrics
 from inference.serve.realtime import RealtimeDialect
 from inference.serve.recipe import ServeRecipe
 from inference.serve.stream import StreamDialect
-from inference.session import SessionConfig, prefix_ids
+from inference.session import SessionConfig
 from soundflow.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class Service:
             config.limit_positions or self._engine.limit_positions, self._engine.limit_positions
         )
         try:
-            require_room(self._engine, len(prefix_ids(self._engine, config.system)), limit)
+            require_room(self._engine, len(self._engine.prefix_ids(config.system)), limit)
         except UserError as error:
             raise Fault("invalid_value", error.message, param="instructions") from None
 

@@ -13,8 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from inference.profiles import Profile, ProfileName
 from inference.session import SessionConfig
-from soundflow.config.settings import SETTINGS, Few, PositiveSeconds
-from soundflow.model.precision import Precision
+from soundflow.config.settings import SETTINGS, Few, PositiveSeconds, Precision
 
 
 @dataclass(frozen=True, config=SETTINGS)

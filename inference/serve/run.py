@@ -17,8 +17,8 @@ from inference.serve.access import read_token
 from inference.serve.app import Service
 from inference.serve.recipe import ServeRecipe
 from inference.serve.server import Server, listen, tls_context
+from soundflow.config.settings import Precision
 from soundflow.errors import Stopped
-from soundflow.model.precision import Precision
 
 OpenEngine = Callable[[Path, str, Precision, Profile], Engine]
 

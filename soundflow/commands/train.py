@@ -22,11 +22,11 @@ from soundflow.config.record import to_plain
 from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR, OUT
 from soundflow.train.chain import is_chain, stage_recipes
-from soundflow.train.claim import MODEL_FOLDER, REPORT_FILE
+from soundflow.train.claim import REPORT_FILE
 from soundflow.train.held_out import TASK
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import read_metrics
-from soundflow.train.recipe import TrainRecipe
+from soundflow.train.recipe import MODEL_FOLDER, TrainRecipe
 from soundflow.train.run import TrainResult
 from soundflow.train.run import run as train
 

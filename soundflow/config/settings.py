@@ -8,7 +8,7 @@ fields relate to each other.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 from pydantic import AfterValidator, ConfigDict
@@ -17,6 +17,9 @@ SETTINGS = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Fraction = Annotated[float, Interval(ge=0, le=1)]
 ProperFraction = Annotated[float, Interval(ge=0, lt=1)]
+# What a model computes in; "auto" measures which is the faster one here.
+NumberFormat = Literal["fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16"]
 # What every random generator in use accepts.
 Seed = Annotated[int, Interval(ge=0, lt=2**63)]
 # More processes or threads than any one machine has cores are a slip of the finger.

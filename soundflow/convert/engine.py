@@ -7,9 +7,9 @@ from pathlib import Path
 
 from inference.engine import Engine, engine_of, load_engine, load_precise, read_calibration
 from inference.profiles import OURS, Profile
+from soundflow.config.settings import Precision
 from soundflow.forms.folders import recognise
 from soundflow.forms.load_any import load_any, locate
-from soundflow.model.precision import Precision
 
 
 def open_engine(

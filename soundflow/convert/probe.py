@@ -29,6 +29,7 @@ from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import (
 from soundflow.forms import tensor_names as names
 from soundflow.forms.folders import Opened
 from soundflow.forms.model_configs import mrope_section
+from soundflow.model.decoder import qwen2_config
 from soundflow.model.encoder import build_tower, encode_chunks, encode_chunks_stock
 from soundflow.model.weights import TIED_KEY
 from soundflow.protocol import layout
@@ -86,7 +87,7 @@ def _layer(source: Opened, index: int) -> Layer:
     if source.form == "release":
         return _release_layer(source)
     lm = source.model.lm
-    config = lm.for_transformers(source.spec.tokens.vocab_size)
+    config = qwen2_config(lm, source.spec.tokens.vocab_size)
     kind: type[nn.Module] = Qwen2DecoderLayer
     if source.form in ("thinker", "omni"):
         rope = {

@@ -24,6 +24,8 @@ from soundflow.forms import tensor_names as names
 from soundflow.forms.model_configs import mrope_section, to_release
 from soundflow.forms.stored_tensors import from_safetensors
 from soundflow.model.config import ModelConfig
+from soundflow.model.decoder import qwen2_config
+from soundflow.model.encoder import tower_config
 from soundflow.model.weight_files import INDEX, write_tensors
 from soundflow.model.weights import CONFIG, SPEC, config_json
 
@@ -59,7 +61,7 @@ def write_release(folder: Path, source: folders.Opened, target: Target, limit_by
     }
     (folder / folders.TOWER_CONFIG).mkdir()
     _json(folder / folders.TOWER_CONFIG / CONFIG, omni)
-    qwen2 = source.model.lm.for_transformers(vocab_size).to_dict()
+    qwen2 = qwen2_config(source.model.lm, vocab_size).to_dict()
     _json(folder / CONFIG, {"architectures": ["Qwen2ForCausalLM"], **qwen2})
     made = {"converted_from": source.form, "system_prompt": source.facts.system}
     write_text(folder / "hyperparameters.yaml", yaml.safe_dump(made))
@@ -69,13 +71,13 @@ def write_plain(folder: Path, source: folders.Opened, target: Target, limit_byte
     """``AutoModelForCausalLM.from_pretrained(folder)`` reads the language model; the audio tower
     is in ``audio_tower/``."""
     write_target(folder, target, names.plain_names(source.shapes), limit_bytes, _PT)
-    config = source.model.lm.for_transformers(source.spec.tokens.vocab_size)
+    config = qwen2_config(source.model.lm, source.spec.tokens.vocab_size)
     config.architectures = ["Qwen2ForCausalLM"]
     config.save_pretrained(folder)
     tower = folder / folders.TOWER_FOLDER
     tower.mkdir()
     write_target(tower, target, names.tower_only(source.shapes), limit_bytes, _PT)
-    audio = source.model.audio_encoder.for_transformers(source.model.lm.width)
+    audio = tower_config(source.model.audio_encoder, source.model.lm.width)
     audio.architectures = ["Qwen2_5OmniAudioEncoder"]
     audio.save_pretrained(tower)
 
@@ -140,7 +142,7 @@ def _thinker_config(source: folders.Opened, vision: dict[str, Any]) -> Qwen2_5Om
     )
     vision_config = Qwen2_5OmniVisionEncoderConfig(**{**vision, "out_hidden_size": lm.width})
     config = Qwen2_5OmniThinkerConfig(
-        audio_config=model.audio_encoder.for_transformers(lm.width).to_dict(),
+        audio_config=tower_config(model.audio_encoder, lm.width).to_dict(),
         text_config=text.to_dict(),
         vision_config=vision_config.to_dict(),
         audio_token_index=tokens.audio_pad,

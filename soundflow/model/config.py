@@ -12,15 +12,10 @@ from typing import Annotated, Any
 from annotated_types import Interval
 from pydantic import PositiveFloat
 from pydantic.dataclasses import dataclass
-from transformers import Qwen2Config
-from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
-    Qwen2_5OmniAudioEncoderConfig,
-)
 
 from soundflow.config.load import build
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
-from soundflow.model.attention import NAME as ATTENTION
 from soundflow.protocol.timebase import TimeBase
 
 # Ten times the largest published models. A slip of the finger beyond that would take minutes to
@@ -53,19 +48,6 @@ class AudioEncoderConfig:
                 f"width={self.width} must be even and a multiple of heads={self.heads}"
             )
 
-    def for_transformers(self, output_width: int) -> Qwen2_5OmniAudioEncoderConfig:
-        return Qwen2_5OmniAudioEncoderConfig(
-            num_mel_bins=self.mel_bins,
-            d_model=self.width,
-            encoder_layers=self.layers,
-            encoder_attention_heads=self.heads,
-            encoder_ffn_dim=self.ffn_width,
-            max_source_positions=self.max_positions,
-            initializer_range=self.init_std,
-            output_dim=output_width,
-            attn_implementation="sdpa",
-        )
-
 
 @dataclass(frozen=True, config=SETTINGS)
 class LmConfig:
@@ -91,22 +73,6 @@ class LmConfig:
                 f"heads={self.heads} must divide width={self.width} "
                 f"and be a multiple of kv_heads={self.kv_heads}"
             )
-
-    def for_transformers(self, vocab_size: int) -> Qwen2Config:
-        return Qwen2Config(
-            vocab_size=vocab_size,
-            hidden_size=self.width,
-            num_hidden_layers=self.layers,
-            num_attention_heads=self.heads,
-            num_key_value_heads=self.kv_heads,
-            intermediate_size=self.ffn_width,
-            max_position_embeddings=self.max_positions,
-            rope_parameters={"rope_type": "default", "rope_theta": self.rope_theta},
-            rms_norm_eps=self.norm_eps,
-            tie_word_embeddings=self.tied,
-            initializer_range=self.init_std,
-            attn_implementation=ATTENTION,
-        )
 
 
 @dataclass(frozen=True, config=SETTINGS)

@@ -8,15 +8,33 @@ grow it (``use_cache=False`` still appends to it).
 from __future__ import annotations
 
 from torch import Tensor
-from transformers import DynamicCache, Qwen2ForCausalLM
+from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
+from soundflow.model.attention import NAME as ATTENTION
 from soundflow.model.attention import Segments
 from soundflow.model.config import LmConfig
 
 
+def qwen2_config(config: LmConfig, vocab_size: int) -> Qwen2Config:
+    return Qwen2Config(
+        vocab_size=vocab_size,
+        hidden_size=config.width,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.kv_heads,
+        intermediate_size=config.ffn_width,
+        max_position_embeddings=config.max_positions,
+        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+        rms_norm_eps=config.norm_eps,
+        tie_word_embeddings=config.tied,
+        initializer_range=config.init_std,
+        attn_implementation=ATTENTION,
+    )
+
+
 def build_lm(config: LmConfig, vocab_size: int) -> Qwen2ForCausalLM:
-    return Qwen2ForCausalLM(config.for_transformers(vocab_size))
+    return Qwen2ForCausalLM(qwen2_config(config, vocab_size))
 
 
 def rotary_table(lm: Qwen2ForCausalLM) -> Qwen2RotaryEmbedding:

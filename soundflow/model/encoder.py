@@ -18,6 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
+from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import (
+    Qwen2_5OmniAudioEncoderConfig,
+)
 from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import (
     Qwen2_5OmniAudioAttention,
     Qwen2_5OmniAudioEncoder,
@@ -29,8 +32,22 @@ from soundflow.model.attention import dot_product_attention
 from soundflow.model.config import AudioEncoderConfig
 
 
+def tower_config(config: AudioEncoderConfig, output_width: int) -> Qwen2_5OmniAudioEncoderConfig:
+    return Qwen2_5OmniAudioEncoderConfig(
+        num_mel_bins=config.mel_bins,
+        d_model=config.width,
+        encoder_layers=config.layers,
+        encoder_attention_heads=config.heads,
+        encoder_ffn_dim=config.ffn_width,
+        max_source_positions=config.max_positions,
+        initializer_range=config.init_std,
+        output_dim=output_width,
+        attn_implementation="sdpa",
+    )
+
+
 def build_tower(config: AudioEncoderConfig, output_width: int) -> Qwen2_5OmniAudioEncoder:
-    tower = Qwen2_5OmniAudioEncoder(config.for_transformers(output_width))
+    tower = Qwen2_5OmniAudioEncoder(tower_config(config, output_width))
     # Part of the published weights, used by no forward: it must not wait for a gradient.
     tower.audio_bos_eos_token.requires_grad_(False)
     return tower

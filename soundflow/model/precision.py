@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 
+from soundflow.config.settings import NumberFormat, Precision
 from soundflow.errors import UserError
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.spec import StreamSpec
-
-NumberFormat = Literal["fp32", "bf16"]
-Precision = Literal["auto", "fp32", "bf16"]
 
 DTYPES: dict[NumberFormat, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MARGIN = 0.1  # by how much bfloat16 must be faster to be worth its rounding

@@ -22,8 +22,7 @@ from pydantic.dataclasses import dataclass
 from soundflow.config.load import build, read_tree
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
-from soundflow.train.claim import MODEL_FOLDER
-from soundflow.train.recipe import TrainRecipe
+from soundflow.train.recipe import MODEL_FOLDER, TrainRecipe
 
 KEY = "stages"  # what tells a chain from a single run
 

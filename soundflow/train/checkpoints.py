@@ -32,8 +32,8 @@ from typing import Any
 from torch import nn
 
 from soundflow.atomic import disk_error, sync_folder, write_text
+from soundflow.config.settings import NumberFormat
 from soundflow.errors import UserError
-from soundflow.model.precision import NumberFormat
 from soundflow.stored_json import parsed
 from soundflow.train.best import Best
 from soundflow.train.fragments import WEIGHT, Fragment, read_fragments, write_fragments

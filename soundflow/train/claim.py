@@ -17,9 +17,9 @@ from soundflow.train.loggers import CSV_FILE, TENSORBOARD
 from soundflow.train.metrics import CALIBRATIONS, TRANSCRIPTS
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.provenance import PROVENANCE_FILE
-from soundflow.train.recipe import TrainRecipe
+from soundflow.train.recipe import MODEL_FOLDER, TrainRecipe
 
-RECIPE_FILE, MODEL_FOLDER, BEST_FOLDER = "train.yaml", "model", "best"
+RECIPE_FILE, BEST_FOLDER = "train.yaml", "best"
 REPORT_FILE = "report.html"  # written by `soundflow train`
 # Everything that a run writes at the top of its output.
 NAMES = (

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
-from annotated_types import MinLen
-from pydantic import PositiveFloat, PositiveInt
-from pydantic.dataclasses import dataclass
 from torch import nn
 
-from soundflow.config.settings import SETTINGS
 from soundflow.errors import not_installed
-
-
-@dataclass(frozen=True, config=SETTINGS)
-class LoraConfig:
-    """A matrix W becomes ``W + alpha / rank * B A`` with W frozen, A (rank, in), B (out, rank).
-
-    ``targets`` are patterns of layer names, such as ``lm.*.q_proj``.
-    """
-
-    rank: PositiveInt
-    alpha: PositiveFloat
-    targets: Annotated[tuple[str, ...], MinLen(1)]
+from soundflow.train.recipe import LoraConfig
 
 
 def linear_layers(model: nn.Module) -> list[str]:

@@ -15,27 +15,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pydantic.dataclasses
 import torch
-from pydantic import NonNegativeFloat
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from soundflow.config.settings import SETTINGS
 from soundflow.data.batch import Batch
 from soundflow.model.attention import Segments
 from soundflow.model.interaction import AudioInteractionModel
+from soundflow.train.recipe import LossConfig
 
 HEAD_ELEMENTS = 1 << 28  # logits held at once: 1 GiB of float32
 _BLOCK_ELEMENTS = 1 << 20  # logits that one operation takes: a processor's cache holds them
-
-
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
-class LossConfig:
-    """``stream_weight`` is lambda (published: 1.0; neighbours 0.5 and 2.0)."""
-
-    stream_weight: NonNegativeFloat = 1.0
 
 
 @dataclass(frozen=True)

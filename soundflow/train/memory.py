@@ -46,8 +46,8 @@ from soundflow.model.weights import cast_parameters
 from soundflow.protocol.spec import StreamSpec
 from soundflow.train.compute import computing
 from soundflow.train.loss import loss_sums
-from soundflow.train.stages import StageConfig, apply_stage, trained_parameters
-from soundflow.train.strategy.interface import StrategyName
+from soundflow.train.recipe import StageConfig, StrategyName
+from soundflow.train.stages import apply_stage, trained_parameters
 
 FP32_BYTES = 4
 _REDUCED_AT_ONCE = 2 * 500_000_000  # DeepSpeed's reduce_bucket_size, twice as they overlap

@@ -20,10 +20,11 @@ from soundflow.train.held_out import (
     held_out_counts,
     held_out_figures,
 )
-from soundflow.train.loss import LossConfig, LossSums, loss_sums
+from soundflow.train.loss import LossSums, loss_sums
 from soundflow.train.metrics import BF16, SPEED, TRAIN, VALID
-from soundflow.train.optim import OptimConfig, build_optimizer, lr_share
+from soundflow.train.optim import build_optimizer, lr_share
 from soundflow.train.ranks import from_first, gathered, together
+from soundflow.train.recipe import LossConfig, OptimConfig
 from soundflow.train.stopping import SIGNALS, StopFlag
 from soundflow.train.strategy.interface import Strategy
 from soundflow.train.throughput import Meter

@@ -4,33 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Annotated
 
-from annotated_types import Interval
-from pydantic import NonNegativeFloat, PositiveFloat
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from soundflow.config.settings import SETTINGS, ProperFraction
-
-# A hundred million updates of a tenth of a second take four months.
-Updates = Annotated[int, Interval(gt=0, le=100_000_000)]
-
-
-@dataclass(frozen=True, config=SETTINGS)
-class OptimConfig:
-    """``final_share`` is the learning rate of the last update as a share of the peak ``lr``."""
-
-    updates: Updates
-    lr: PositiveFloat = 1e-4
-    beta_1: ProperFraction = 0.9
-    beta_2: ProperFraction = 0.95
-    eps: PositiveFloat = 1e-8
-    weight_decay: NonNegativeFloat = 0.01
-    warmup_ratio: ProperFraction = 0.03
-    final_share: ProperFraction = 0.0
-    grad_norm: PositiveFloat = 1.0
+from soundflow.train.recipe import OptimConfig
 
 
 def lr_share(update: int, config: OptimConfig) -> float:

@@ -1,22 +1,89 @@
-"""`TrainRecipe`: everything a training run is asked for. One YAML file, loaded strictly."""
+"""`TrainRecipe`: everything a training run is asked for. One YAML file, loaded strictly.
+
+All settings of a run are here, away from the code that they configure: a recipe is checked before
+anything heavy is imported.
+"""
 
 from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt
+from annotated_types import Interval, MinLen
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from soundflow.config.settings import SETTINGS, Fraction, Seed, Workers
+from soundflow.config.settings import (
+    SETTINGS,
+    Fraction,
+    Precision,
+    ProperFraction,
+    Seed,
+    Workers,
+)
 from soundflow.data.config import DataConfig
 from soundflow.model.config import ModelConfig
-from soundflow.model.precision import Precision
-from soundflow.train.loss import LossConfig
-from soundflow.train.optim import OptimConfig
-from soundflow.train.stages import StageConfig
-from soundflow.train.strategy.interface import StrategyName
+
+MODEL_FOLDER = "model"  # in the output of a run that is finished
+
+StrategyName = Literal["auto", "single", "ddp", "fsdp", "zero1", "zero2", "zero3"]
+# A hundred million updates of a tenth of a second take four months.
+Updates = Annotated[int, Interval(gt=0, le=100_000_000)]
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class OptimConfig:
+    """``final_share`` is the learning rate of the last update as a share of the peak ``lr``."""
+
+    updates: Updates
+    lr: PositiveFloat = 1e-4
+    beta_1: ProperFraction = 0.9
+    beta_2: ProperFraction = 0.95
+    eps: PositiveFloat = 1e-8
+    weight_decay: NonNegativeFloat = 0.01
+    warmup_ratio: ProperFraction = 0.03
+    final_share: ProperFraction = 0.0
+    grad_norm: PositiveFloat = 1.0
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class LossConfig:
+    """``stream_weight`` is lambda (published: 1.0; neighbours 0.5 and 2.0)."""
+
+    stream_weight: NonNegativeFloat = 1.0
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class LoraConfig:
+    """A matrix W becomes ``W + alpha / rank * B A`` with W frozen, A (rank, in), B (out, rank).
+
+    ``targets`` are patterns of layer names, such as ``lm.*.q_proj``.
+    """
+
+    rank: PositiveInt
+    alpha: PositiveFloat
+    targets: Annotated[tuple[str, ...], MinLen(1)]
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class StageConfig:
+    """What trains, as patterns of parameter names (``*`` matches anything, dots too).
+
+    ``train`` are parameters as a whole. ``rows`` are matrices over the vocabulary of which only
+    the rows of the control tokens train: ``lm.model.embed_tokens.weight``, ``lm.lm_head.weight``.
+    ``new_rows: mean`` first sets the rows of the control tokens that re-use an ordinary entry of
+    the vocabulary to the mean of all rows; ``keep`` leaves them as they are.
+    """
+
+    train: tuple[str, ...] = ("*",)
+    rows: tuple[str, ...] = ()
+    new_rows: Literal["keep", "mean"] = "keep"
+    lora: LoraConfig | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.train or self.rows or self.lora):
+            raise ValueError("train, rows, lora: nothing would be trained")
 
 
 @dataclass(frozen=True, config=SETTINGS)

@@ -40,7 +40,7 @@ from soundflow.model.weights import (
 from soundflow.text.presets import load_vocabulary
 from soundflow.text.tokenizer import TextTokenizer
 from soundflow.train.checkpoints import State, States, load_weights, newest_state
-from soundflow.train.claim import BEST_FOLDER, MODEL_FOLDER, RECIPE_FILE, claim
+from soundflow.train.claim import BEST_FOLDER, RECIPE_FILE, claim
 from soundflow.train.held_out import LiveFigures, LiveValidate
 from soundflow.train.intervals import AtIntervals, WriteReport
 from soundflow.train.loggers import build_loggers, require_loggers, write_csv
@@ -50,7 +50,7 @@ from soundflow.train.metrics import JsonlLogger, newest_calibration, newest_meas
 from soundflow.train.module import NotFinite, StreamingModule
 from soundflow.train.progress import Progress
 from soundflow.train.provenance import PROVENANCE_FILE, provenance
-from soundflow.train.recipe import TrainRecipe
+from soundflow.train.recipe import MODEL_FOLDER, TrainRecipe
 from soundflow.train.stages import apply_stage, merge_stage
 from soundflow.train.start import Start, model_config, open_origin, start
 from soundflow.train.stopping import (

@@ -1,4 +1,4 @@
-"""`StageConfig`: which parameters a run trains, by name.
+"""Which parameters a run trains, by name.
 
 A stage either trains a parameter as a whole, or of a matrix over the vocabulary only the rows of
 the control tokens (`soundflow.train.rows`), or adapters beside a frozen matrix
@@ -12,40 +12,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
 
-import pydantic.dataclasses
 import torch
 from torch import nn
 
-from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError, nearest
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import TIED_KEY
-from soundflow.train.lora import LoraConfig, add_adapters, linear_layers, merge_adapters
+from soundflow.train.lora import add_adapters, linear_layers, merge_adapters
+from soundflow.train.recipe import StageConfig
 from soundflow.train.rows import RowEmbedding, RowHead
 
 EMBEDDING, HEAD = "lm.model.embed_tokens", "lm.lm_head"
-
-
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
-class StageConfig:
-    """What trains, as patterns of parameter names (``*`` matches anything, dots too).
-
-    ``train`` are parameters as a whole. ``rows`` are matrices over the vocabulary of which only
-    the rows of the control tokens train: ``lm.model.embed_tokens.weight``, ``lm.lm_head.weight``.
-    ``new_rows: mean`` first sets the rows of the control tokens that re-use an ordinary entry of
-    the vocabulary to the mean of all rows; ``keep`` leaves them as they are.
-    """
-
-    train: tuple[str, ...] = ("*",)
-    rows: tuple[str, ...] = ()
-    new_rows: Literal["keep", "mean"] = "keep"
-    lora: LoraConfig | None = None
-
-    def __post_init__(self) -> None:
-        if not (self.train or self.rows or self.lora):
-            raise ValueError("train, rows, lora: nothing would be trained")
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from soundflow.data.datamodule import StreamData
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.train.encode import encode_streams
 from soundflow.train.loss import loss_sums
-from soundflow.train.recipe import TrainRecipe
-from soundflow.train.stages import StageConfig, apply_stage
+from soundflow.train.recipe import StageConfig, TrainRecipe
+from soundflow.train.stages import apply_stage
 from tests.benchmarks.bench_store import write
 
 RECIPE, UPDATES = "recipes/quickstart/train.yaml", 7

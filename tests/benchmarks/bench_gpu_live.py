@@ -24,7 +24,8 @@ from inference.executor import Executor, Tick
 from inference.limits import Limits
 from inference.lockstep import warm_up
 from inference.model_runner import ModelRunner, Request
-from inference.sampling import Draw, SamplingConfig
+from inference.sampler import Draw
+from inference.sampling import SamplingConfig
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.tiny import tiny_config

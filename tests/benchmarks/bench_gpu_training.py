@@ -27,8 +27,9 @@ from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.layout import online_stream
 from soundflow.text.presets import load_vocabulary, stream_spec
 from soundflow.train.compute import computing
-from soundflow.train.loss import LossConfig, loss_sums
-from soundflow.train.optim import OptimConfig, build_optimizer
+from soundflow.train.loss import loss_sums
+from soundflow.train.optim import build_optimizer
+from soundflow.train.recipe import LossConfig, OptimConfig
 from soundflow.train.throughput import peak_flops
 
 TINY = ModelConfig(

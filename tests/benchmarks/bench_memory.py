@@ -32,8 +32,9 @@ from soundflow.text.tiny import tiny_tokenizer
 from soundflow.train.compute import computing
 from soundflow.train.loss import loss_sums
 from soundflow.train.memory import KEPT, RowShape, predict, row_batch
-from soundflow.train.optim import OptimConfig, build_optimizer
-from soundflow.train.stages import StageConfig, apply_stage
+from soundflow.train.optim import build_optimizer
+from soundflow.train.recipe import OptimConfig, StageConfig
+from soundflow.train.stages import apply_stage
 
 UPDATES, ROWS = 6, 2
 ADAPTER = ("encoder.proj.*",)

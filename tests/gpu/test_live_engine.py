@@ -14,8 +14,9 @@ from inference.executor import Executor
 from inference.kv_pool import KvPool
 from inference.model_runner import ModelRunner, Request
 from inference.ragged_forward import ragged_forward
-from inference.sampling import Draw, SamplingConfig
-from inference.session import SessionConfig, prefix_ids
+from inference.sampler import Draw
+from inference.sampling import SamplingConfig
+from inference.session import SessionConfig
 from inference.sources.recordings import Recording
 from inference.step_graphs import StepGraphs
 from soundflow.protocol import layout
@@ -73,7 +74,7 @@ def test_one_synchronisation_a_pass(monkeypatch):
     """Only the transfer of what was found may wait for the device."""
     engine = on("cuda")
     runner = ModelRunner(engine, 2)
-    prefix = prefix_ids(engine)
+    prefix = engine.prefix_ids()
     rows = [runner.prefill(prefix) for _ in range(2)]
     block = layout.listen(engine.spec.tokens, 0).ids
     draw = Draw(SamplingConfig(), 0.5, False)

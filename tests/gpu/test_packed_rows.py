@@ -17,7 +17,8 @@ from soundflow.protocol.layout import online_stream
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.presets import load_vocabulary, stream_spec
 from soundflow.train.compute import computing
-from soundflow.train.loss import LossConfig, loss_sums
+from soundflow.train.loss import loss_sums
+from soundflow.train.recipe import LossConfig
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

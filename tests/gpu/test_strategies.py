@@ -14,9 +14,8 @@ import pytest
 import torch
 
 from soundflow.config.record import record
-from soundflow.train.recipe import ComputeConfig
+from soundflow.train.recipe import ComputeConfig, StrategyName
 from soundflow.train.run import run
-from soundflow.train.strategy.interface import StrategyName
 from soundflow.train.strategy.replicated import Replicated
 from tests.soundflow.small_run import small_run, update_rows
 

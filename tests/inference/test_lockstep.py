@@ -26,7 +26,7 @@ from inference.packets import cut
 from inference.policy import ForcedPolicy
 from inference.profiles import Profile
 from inference.sampling import SamplingConfig
-from inference.session import SessionConfig, prefix_ids
+from inference.session import SessionConfig
 from soundflow.audio.frontend import log_mel
 from soundflow.errors import UserError
 from soundflow.protocol import layout
@@ -147,7 +147,7 @@ def test_memory_is_bounded_however_long_the_session():
         session.push(noise(0.4, i))
         used.append(session.executor.memory(1).length)
     assert max(used) <= 128
-    assert session.executor.memory(1).length > len(prefix_ids(small))
+    assert session.executor.memory(1).length > len(small.prefix_ids())
 
 
 def test_same_seed_same_words_other_seed_others():

@@ -14,7 +14,8 @@ from inference import events as ev
 from inference.infer.transcript import bar
 from inference.latency import ChunkCost, chunk_costs, measure
 from inference.packets import PacketResampler, as_float32, cut
-from inference.sampling import Draw, Sampler, SamplingConfig
+from inference.sampler import Draw, Sampler
+from inference.sampling import SamplingConfig
 from soundflow.errors import UserError
 from soundflow.protocol.dialogue_state import Speaking, legal
 from soundflow.protocol.spec import StreamSpec

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from data_build.tokenize import online_sample, read_vocabulary
 from inference.lockstep import Lockstep
 from inference.policy import ForcedPolicy
-from inference.session import SessionConfig, prefix_ids
+from inference.session import SessionConfig
 from soundflow.data.batch import packed
 from soundflow.data.features import stream_features
 from soundflow.protocol.turns import Reply
@@ -61,7 +61,7 @@ class Listener:
 
     def __init__(self, engine, sample: StreamSample) -> None:
         self.mels: list[np.ndarray] = []
-        self.ids: list[int] = list(prefix_ids(engine, sample.record.system))
+        self.ids: list[int] = list(engine.prefix_ids(sample.record.system))
         self.decisions: list[torch.Tensor] = []
         forced = {
             r.chunk: (TABLE.emotion_ids[r.emotion], *VOCABULARY.tokenizer.encode(r.text),

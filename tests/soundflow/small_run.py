@@ -10,8 +10,7 @@ from soundflow.shards.writer import write_index, write_shard
 from soundflow.text.presets import stream_spec
 from soundflow.text.tiny import tiny_tokenizer
 from soundflow.train.metrics import SPEED, TRAIN, read_metrics
-from soundflow.train.optim import OptimConfig
-from soundflow.train.recipe import ComputeConfig, TrainerIntervals, TrainRecipe
+from soundflow.train.recipe import ComputeConfig, OptimConfig, TrainerIntervals, TrainRecipe
 from tests.soundflow.conftest import text_stream, tone_stream
 
 

@@ -7,9 +7,9 @@ import os
 import torch
 
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.train.recipe import ComputeConfig
+from soundflow.train.recipe import ComputeConfig, StrategyName
 from soundflow.train.strategy.fsdp import Fsdp
-from soundflow.train.strategy.interface import Strategy, StrategyName
+from soundflow.train.strategy.interface import Strategy
 from soundflow.train.strategy.replicated import Ddp, Replicated
 
 

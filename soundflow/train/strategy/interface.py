@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning import Trainer
@@ -26,8 +26,6 @@ from torch.optim import AdamW
 
 from soundflow.data.batch import Batch
 from soundflow.train.fragments import MOMENTS, WEIGHT, Fragment, read_fragments, write_fragments
-
-StrategyName = Literal["auto", "single", "ddp", "fsdp", "zero1", "zero2", "zero3"]
 
 
 class Strategy(ABC):

@@ -14,7 +14,8 @@ from inference.events import Decided, ReplyText, SessionEvent
 from inference.executor import Executor
 from inference.limits import Limits
 from inference.model_runner import ModelRunner, Request
-from inference.sampling import Draw, SamplingConfig
+from inference.sampler import Draw
+from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from tests.benchmarks.live.table import say
 

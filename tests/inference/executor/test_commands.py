@@ -20,7 +20,7 @@ from inference.executor import Executor
 from inference.limits import Limits, OverloadedError
 from inference.policy import ForcedPolicy
 from inference.ragged_forward import ragged_forward
-from inference.session import SessionConfig, prefix_ids
+from inference.session import SessionConfig
 from soundflow.protocol import layout
 from tests.inference.engines import remembered_ids
 from tests.inference.executor.simulation import CHUNK, ENGINE, GREEDY, LOOK_AHEAD, TABLE, noise
@@ -137,7 +137,7 @@ def test_a_new_instruction_that_runs_out_of_memory_changes_nothing(monkeypatch, 
     assert runner.pool.free_rows == 0
     assert finished(executor) == expected
     executor.configure(session, SessionConfig("Say what you hear."))
-    prefix = prefix_ids(ENGINE, "Say what you hear.")
+    prefix = ENGINE.prefix_ids("Say what you hear.")
     assert remembered_ids(executor.memory(session))[: len(prefix)] == prefix
     executor.abort(session)
     assert runner.pool.free_rows == 1

@@ -25,7 +25,7 @@ from inference.limits import Limits
 from inference.policy import ForcedPolicy
 from inference.sampling import SamplingConfig
 from inference.scheduler import Decode, Encode
-from inference.session import SessionConfig, prefix_ids
+from inference.session import SessionConfig
 from soundflow.protocol import layout
 from tests.inference.engines import remembered_ids
 from tests.inference.executor.simulation import (
@@ -221,7 +221,7 @@ def test_draining_gives_the_history_and_the_odds_of_one_chunk_at_a_time():
                 events += [e for _, e in tick.events]
         ids.append(remembered_ids(executor.memory(session)))
         odds.append([e.p_response for e in events])
-    prefix = prefix_ids(ENGINE)
+    prefix = ENGINE.prefix_ids()
     block = layout.listen(TABLE, 10).ids + layout.silence(TABLE).ids
     assert ids[0] == ids[1] == (prefix + block * 5)[:-1]
     assert np.allclose(odds[0], odds[1], atol=1e-5)

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from inference.positions import rotary_positions
+from inference.profiles import Positions
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.positions import Positions, rotary_positions
 from soundflow.model.weights import Checkpoint
 from tests.parity.reference.features import gap
 from tests.parity.reference.rows import Row

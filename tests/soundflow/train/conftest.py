@@ -11,8 +11,7 @@ import torch
 
 from soundflow.data.config import DataConfig, DataSource
 from soundflow.model.config import ModelConfig
-from soundflow.train.optim import OptimConfig
-from soundflow.train.recipe import ComputeConfig, TrainerIntervals, TrainRecipe
+from soundflow.train.recipe import ComputeConfig, OptimConfig, TrainerIntervals, TrainRecipe
 
 
 @pytest.fixture(autouse=True)

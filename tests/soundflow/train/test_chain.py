@@ -17,8 +17,7 @@ from soundflow.config.record import record
 from soundflow.errors import UserError
 from soundflow.model.weights import load_checkpoint
 from soundflow.train.chain import stage_recipes
-from soundflow.train.recipe import TrainRecipe
-from soundflow.train.stages import StageConfig
+from soundflow.train.recipe import StageConfig, TrainRecipe
 
 ROOT = Path(__file__).resolve().parents[3]
 

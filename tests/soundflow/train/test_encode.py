@@ -14,9 +14,8 @@ from soundflow.data.augment import AudioAugmentConfig, AugmentConfig
 from soundflow.data.config import DataConfig, LengthWarmUp
 from soundflow.errors import UserError
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.train.recipe import TrainRecipe
+from soundflow.train.recipe import StageConfig, TrainRecipe
 from soundflow.train.run import run
-from soundflow.train.stages import StageConfig
 from tests.soundflow.small_run import update_rows
 from tests.soundflow.train.two_ranks import train
 

@@ -19,9 +19,8 @@ from soundflow.config.record import record as record_recipe
 from soundflow.errors import UserError
 from soundflow.train.held_out import LiveFigures
 from soundflow.train.metrics import read_metrics
-from soundflow.train.optim import OptimConfig
 from soundflow.train.provenance import git_state
-from soundflow.train.recipe import LoggingConfig, TrainRecipe, WandbConfig
+from soundflow.train.recipe import LoggingConfig, OptimConfig, TrainRecipe, WandbConfig
 from soundflow.train.run import run
 from tests.soundflow.train.test_run import killed_after
 

@@ -19,7 +19,8 @@ from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.schema import StreamSample
 from soundflow.train import loss as loss_module
 from soundflow.train.compute import computing
-from soundflow.train.loss import LossConfig, loss_sums, nats_of, target_states
+from soundflow.train.loss import loss_sums, nats_of, target_states
+from soundflow.train.recipe import LossConfig
 
 Make = Callable[..., StreamSample]
 CONFIG = LossConfig(stream_weight=2.0)

@@ -15,10 +15,8 @@ from soundflow.protocol.spec import StreamSpec
 from soundflow.train import machine
 from soundflow.train.machine import held_by, require_machine, unmet
 from soundflow.train.memory import Held
-from soundflow.train.optim import OptimConfig
-from soundflow.train.recipe import ComputeConfig, TrainRecipe
+from soundflow.train.recipe import ComputeConfig, OptimConfig, StageConfig, TrainRecipe
 from soundflow.train.run import run
-from soundflow.train.stages import StageConfig
 
 Recipes = Callable[..., TrainRecipe]
 

@@ -12,11 +12,10 @@ import torch
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel, empty_model
 from soundflow.protocol.spec import StreamSpec
-from soundflow.train.lora import LoraConfig
 from soundflow.train.loss import loss_sums
 from soundflow.train.memory import KEPT, Memory, RowShape, held, predict, row_batch
-from soundflow.train.stages import StageConfig, apply_stage
-from soundflow.train.strategy.interface import StrategyName
+from soundflow.train.recipe import LoraConfig, StageConfig, StrategyName
+from soundflow.train.stages import apply_stage
 
 ROW = RowShape((120, 80), 12, 40)
 

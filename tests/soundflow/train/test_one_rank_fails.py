@@ -19,9 +19,8 @@ from soundflow.shards.writer import write_index, write_shard
 from soundflow.train import checkpoints
 from soundflow.train.checkpoints import newest_state
 from soundflow.train.module import StreamingModule
-from soundflow.train.optim import OptimConfig
 from soundflow.train.ranks import place
-from soundflow.train.recipe import TrainRecipe
+from soundflow.train.recipe import OptimConfig, TrainRecipe
 from soundflow.train.run import run
 from tests.soundflow.conftest import text_stream, tone_stream
 from tests.soundflow.small_run import reproducible

@@ -10,7 +10,8 @@ import torch
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.spec import StreamSpec
-from soundflow.train.optim import OptimConfig, build_optimizer, lr_share
+from soundflow.train.optim import build_optimizer, lr_share
+from soundflow.train.recipe import OptimConfig
 from soundflow.train.strategy.interface import set_lr
 
 

@@ -24,8 +24,7 @@ from soundflow.shards.writer import write_index, write_shard
 from soundflow.train.checkpoints import agreed_state, newest_state
 from soundflow.train.held_out import LiveFigures
 from soundflow.train.metrics import newest_measurement, read_metrics
-from soundflow.train.optim import OptimConfig
-from soundflow.train.recipe import TrainerIntervals, TrainRecipe
+from soundflow.train.recipe import OptimConfig, TrainerIntervals, TrainRecipe
 from soundflow.train.run import run
 from tests.soundflow.shards.http_store import http_store
 from tests.soundflow.small_run import reproducible

@@ -16,11 +16,9 @@ from soundflow.model.interaction import AudioInteractionModel, empty_model
 from soundflow.model.weights import load_checkpoint, save_checkpoint
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.tokenizer import TextTokenizer
-from soundflow.train.lora import LoraConfig
-from soundflow.train.recipe import TrainRecipe
+from soundflow.train.recipe import LoraConfig, StageConfig, TrainRecipe
 from soundflow.train.run import run
 from soundflow.train.stages import (
-    StageConfig,
     apply_stage,
     merge_stage,
     select,

@@ -21,10 +21,8 @@ from soundflow.protocol.stream_config import StreamConfig
 from soundflow.shards.reader import ShardSet
 from soundflow.text.presets import stream_spec
 from soundflow.text.tokenizer import TextTokenizer
-from soundflow.train.optim import OptimConfig
-from soundflow.train.recipe import TrainRecipe
+from soundflow.train.recipe import OptimConfig, StageConfig, TrainRecipe
 from soundflow.train.run import run
-from soundflow.train.stages import StageConfig
 from soundflow.train.start import open_origin, start
 from tests.soundflow.convert.omni import save_omni, save_thinker
 from tests.soundflow.forms.test_joined_parts import joined, llama

@@ -22,8 +22,7 @@ from soundflow.model.weights import load_checkpoint
 from soundflow.train.checkpoints import newest_state
 from soundflow.train.metrics import read_metrics
 from soundflow.train.module import StreamingModule
-from soundflow.train.optim import OptimConfig
-from soundflow.train.recipe import TrainRecipe
+from soundflow.train.recipe import OptimConfig, TrainRecipe
 from soundflow.train.run import run
 from soundflow.train.stopping import stop_flag
 from tests.soundflow.small_run import reproducible

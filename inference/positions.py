@@ -8,12 +8,10 @@ needs it. Nothing of ours uses it.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Positions = Literal["exact", "half"]
+from inference.profiles import Positions
 
 
 def rotary_positions(position_ids: Tensor, positions: Positions) -> Tensor:
