@@ -53,6 +53,7 @@ def decode_streams(
     streams: Sequence[OfflineStream],
     at_once: int,
     timeout_s: float = inf,
+    poll: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[tuple[int, DecodedStream]]:
     """Decodes every stream to its end. One that fails costs the others nothing.
@@ -60,6 +61,7 @@ def decode_streams(
     Args:
         at_once: streams side by side; where one ends, the next takes its place at once.
         timeout_s: computation that one stream may take; a pass is shared out equally.
+        poll: called before every pass; what it raises ends the decoding.
 
     Yields:
         The place of each stream among ``streams`` and what it gave, as soon as it ends; with
@@ -81,6 +83,7 @@ def decode_streams(
             executor.push_encoded(session, stream.slots)
             executor.close(session)
             decoding[session] = _Decoding(place)
+        poll()
         began_s = clock()
         tick = executor.tick(0.0)
         if isinstance(tick.work, Decode):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import partial
 
 EXIT_OK = 0
 EXIT_OURS = 1
@@ -43,8 +44,8 @@ def not_installed(what: str, extra: str) -> UserError:
     )
 
 
-class Stopped(Exception):
-    """A signal ended the work cleanly.
+class Stopped(BaseException):
+    """A signal ended the work cleanly. Like KeyboardInterrupt, no ``except Exception`` catches it.
 
     Args:
         number: of the signal; the exit code is 128 more.
@@ -57,6 +58,9 @@ class Stopped(Exception):
         self.number = number
         self.message = message
         self.together = together
+
+    def __reduce__(self) -> tuple[partial[Stopped], tuple[int, str]]:
+        return partial(Stopped, together=self.together), (self.number, self.message)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

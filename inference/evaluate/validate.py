@@ -14,7 +14,7 @@ depend on how many processes there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -38,7 +38,7 @@ from inference.evaluate.timing.triggers import match
 from inference.evaluate.timing.truth import Truth
 from inference.policy import UNCALIBRATED_THRESHOLD
 from inference.sampling import SamplingConfig
-from soundflow.errors import UserError
+from soundflow.errors import Stopped, UserError
 from soundflow.model.weights import Checkpoint
 from soundflow.shards.reader import ShardSet
 from soundflow.text.wer import ErrorCount, count_errors
@@ -136,9 +136,18 @@ class StreamValidation:
         return len(self._items)
 
     def __call__(
-        self, checkpoint: Checkpoint, part: Part = WHOLE, gather: Gather = alone
+        self,
+        checkpoint: Checkpoint,
+        part: Part = WHOLE,
+        gather: Gather = alone,
+        poll: Callable[[], None] = lambda: None,
     ) -> Validation:
-        """Decodes the share of this process; all processes return the same."""
+        """Decodes the share of this process; all processes return the same.
+
+        Args:
+            poll: called often while this process decodes; a `Stopped` that it raises in one of
+                them ends the validation of all.
+        """
         model = checkpoint.model
         was_training = model.training
         model.eval()
@@ -146,8 +155,9 @@ class StreamValidation:
             # Sessions run without autocast; so does their measurement.
             with torch.autocast(model.device.type, enabled=False):
                 system = Model(
-                    engine_of(checkpoint), UNCALIBRATED_THRESHOLD, self._sampling, self._at_once
-                )
+                    engine_of(checkpoint), UNCALIBRATED_THRESHOLD, self._sampling, self._at_once,
+                    poll=poll,
+                )  # fmt: skip
                 return self._measured(system, part, gather)
         finally:
             model.train(was_training)
@@ -186,14 +196,16 @@ class StreamValidation:
 
         Raises:
             UserError: in all processes, if one of them cannot read a stream.
+            Stopped: in all processes, if one of them was asked to stop.
         """
+        found: dict[str, list[Stored]] | UserError | Stopped
         try:
-            found: dict[str, list[Stored]] | UserError = self._share(system, part)
-        except UserError as error:
+            found = self._share(system, part)
+        except (UserError, Stopped) as error:
             found = error
         decoded: dict[str, list[Stored]] = {}
         for one in gather(found):
-            if isinstance(one, UserError):
+            if isinstance(one, UserError | Stopped):
                 raise one
             decoded |= one
         return decoded

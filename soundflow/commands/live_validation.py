@@ -9,7 +9,7 @@ from inference.evaluate.store import Part
 from inference.evaluate.validate import StreamValidation
 from soundflow.model.weights import Checkpoint
 from soundflow.shards.reader import ShardSet
-from soundflow.train.held_out import LiveFigures, LiveValidate
+from soundflow.train.held_out import LiveFigures, LiveValidate, Poll
 from soundflow.train.ranks import gathered, place
 from soundflow.train.recipe import TrainRecipe
 
@@ -29,9 +29,9 @@ def live_validation(recipe: TrainRecipe) -> LiveValidate | None:
     if not len(validation):
         return None
 
-    def validate(checkpoint: Checkpoint) -> LiveFigures:
+    def validate(checkpoint: Checkpoint, poll: Poll) -> LiveFigures:
         rank, world = place()
-        found = validation(checkpoint, Part(rank, world), gathered)
+        found = validation(checkpoint, Part(rank, world), gathered, poll)
         if found.failures and rank == 0:
             log.warning(
                 "%d of %d held-out streams failed and count as misses; the first: %s",

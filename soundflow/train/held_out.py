@@ -40,8 +40,10 @@ class LiveFigures:
     transcripts: Sequence[Mapping[str, Any]] = ()
 
 
+# Called often during long work of one rank; what it raises ends the work on all of them.
+Poll = Callable[[], None]
 # Called on every rank, which shares out the streams; all ranks get the same.
-LiveValidate = Callable[[Checkpoint], LiveFigures]
+LiveValidate = Callable[[Checkpoint, Poll], LiveFigures]
 
 
 @torch.no_grad()

@@ -3,15 +3,16 @@
 ::
 
     start ─▶ the state to go on from agreed on ─▶ features cached, where asked for
-          ─▶ number format and threads chosen ─▶ state loaded
-    update ─▶ a state named that was being written ─▶ state saved, when due or asked to stop
-          ─▶ stop ─▶ held-out streams measured and the page written, when due
-          ─▶ after the last update: state saved
+          ─▶ number format and threads chosen ─▶ state loaded ─▶ measured, where that is missing
+    update ─▶ a state named that was being written
+          ─▶ state saved, when due, asked to stop or at the end ─▶ stop
+          ─▶ held-out streams measured and the page written, when due or at the end
 
 A state is saved before the measurement that falls on the same update, because measuring can take
-long. A run that resumes from such a state measures first. The last state comes after the last
-measurement: with it a run is complete. A run that stops or ends waits for its state, also where
-others are written in the background.
+long: a run that is asked to stop meanwhile gives the measurement up, and one that resumes from such
+a state measures first. The figures enter the metrics last: with them a measurement is complete, and
+after the last update the run is. A run that stops or ends waits for its state, also where others
+are written in the background.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from soundflow.data.datamodule import StreamData
-from soundflow.errors import UserError
+from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR
 from soundflow.model.precision import precision_name
 from soundflow.train.best import Best, Timing
@@ -53,13 +54,15 @@ class AtIntervals(Callback):
         measured_at: the last update whose measurement is in the metrics.
         continued: whether the run was started before.
         report: writes the page of the run in an output folder; None: no page.
+
+    Attributes:
+        metrics: where the figures of the run go; a resumed run drops those past its state.
+        progress: tells a person how far the run is.
     """
 
     def __init__(
         self,
         recipe: TrainRecipe,
-        progress: Progress,
-        metrics: JsonlLogger,
         flag: StopFlag,
         measured_at: int,
         continued: bool,
@@ -71,8 +74,8 @@ class AtIntervals(Callback):
         self._state: State | None = None
         self._saved_at = 0
         self._writing: Unfinished | None = None
-        self._progress = progress
-        self._metrics = metrics
+        self.progress = Progress(recipe.intervals.log_every, recipe.optim.updates)
+        self.metrics = JsonlLogger(recipe.output)
         self._flag = flag
         self._measured_at = measured_at
         self._continued = continued
@@ -86,7 +89,7 @@ class AtIntervals(Callback):
         self._state = agreed_state(self._recipe.output)
         module.updates = self._saved_at = self._state.update if self._state else 0
         data.start = module.updates
-        self._metrics.keep_until(module.updates)
+        self.metrics.keep_until(module.updates)
         if trainer.is_global_zero and self._continued:
             _say_where(module.updates, self._recipe.optim.updates)
         compute = self._recipe.compute
@@ -108,12 +111,8 @@ class AtIntervals(Callback):
         module.engine.attach(trainer, module.model)
         if self._state is not None:
             module.engine.load(self._state.folder, self._state.update)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._flag.wait_for_updates()
-        module, _ = _parts(trainer, pl_module)
-        at = module.updates
-        if at and at % self._recipe.intervals.validate_every == 0 and at != self._measured_at:
+        if module.updates and self._due(module.updates) and module.updates != self._measured_at:
             self._measure(trainer, module)
 
     def on_train_batch_end(
@@ -125,15 +124,12 @@ class AtIntervals(Callback):
         stop = None if last else module.stop_signal  # a run that is complete ends by itself
         if self._writing is not None and all(gathered(self._writing.files.done())):
             self._finish_writing()
-        if stop is not None or (at % intervals.save_every == 0 and not last):
-            self._save(module, wait=stop is not None)
+        if last or stop is not None or at % intervals.save_every == 0:
+            self._save(module, wait=last or stop is not None)
         if stop is not None:
             self._flag.leave_together(stop)
-        if last or at % intervals.validate_every == 0:
+        if self._due(at):
             self._measure(trainer, module)
-            self._show(trainer)
-        if last:
-            self._save(module, wait=True)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -142,17 +138,28 @@ class AtIntervals(Callback):
         if isinstance(exception, NotFinite | UserError):
             self._finish_writing()
 
+    def _due(self, at: int) -> bool:
+        """Whether the held-out streams are measured after update ``at``."""
+        return at == self._recipe.optim.updates or at % self._recipe.intervals.validate_every == 0
+
     def _measure(self, trainer: Trainer, module: StreamingModule) -> None:
         _, data = _parts(trainer, module)
         held_out = data.held_out(trainer.global_rank, trainer.world_size)
-        if held_out is None:
-            return
-        live = module.measure_held_out(held_out, data.held_out_tasks())
-        if live is not None and trainer.is_global_zero:
-            self._write(live, module)
-        self._progress.held_out(trainer, module)
-        if BEST_BY not in module.last_metrics:
-            return
+        if held_out is not None:
+            try:
+                live = module.measure_held_out(held_out, data.held_out_tasks())
+            except Stopped:
+                self._save(module, wait=True)
+                raise
+            if live is not None and trainer.is_global_zero:
+                self._write(live, module)
+            if BEST_BY in module.last_metrics:
+                self._keep_best(trainer, module)
+            module.write_held_out()
+            self.progress.held_out(trainer, module)
+        together(self._show, here=trainer.is_global_zero)
+
+    def _keep_best(self, trainer: Trainer, module: StreamingModule) -> None:
         best = from_first(self._best_with(module))
         if best.update == module.updates:
             self._save(module)
@@ -160,10 +167,12 @@ class AtIntervals(Callback):
             # A kill while its state is written: the run resumes before it, and measures it again.
             self._states.keep_best(best)
 
-    def _show(self, trainer: Trainer) -> None:
+    def _show(self) -> None:
+        """Writes what shows the metrics to a person."""
+        if self._recipe.logging.csv:
+            write_csv(self._recipe.output)
         if self._report is not None:
-            report, output = self._report, self._recipe.output
-            together(lambda: report(output), here=trainer.is_global_zero)
+            self._report(self._recipe.output)
 
     def _best_with(self, module: StreamingModule) -> Best:
         found, at = module.last_metrics, module.updates
@@ -178,8 +187,6 @@ class AtIntervals(Callback):
         log_transcripts(module.loggers, rows)
         if live.calibration is not None:
             append_lines(output / CALIBRATIONS, [{**at, **live.calibration}])
-        if self._recipe.logging.csv:
-            write_csv(output)
 
     def _save(self, module: StreamingModule, *, wait: bool = False) -> None:
         """Saves the state, unless that was done; the one before it is finished first.

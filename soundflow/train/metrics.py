@@ -50,12 +50,16 @@ class JsonlLogger(Logger):
 
     @rank_zero_only
     def keep_until(self, update: int) -> None:
-        """Drops the lines of all files past ``update``; all of them where it is 0."""
+        """Drops the lines of all files past ``update``; all of them where it is 0.
+
+        What a validation said and chose is dropped too if it ended before its figures were written.
+        """
         keep_until(self.path, update)
+        measured_at, _ = newest_measurement(self.path)
         for name in (TRANSCRIPTS, CALIBRATIONS):
             path = self.path.with_name(name)
             if path.exists():
-                keep_until(path, update)
+                keep_until(path, measured_at)
 
 
 def append_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -150,13 +150,18 @@ class StreamingModule(LightningModule):
     def measure_held_out(
         self, batches: Iterable[Batch], tasks: Sequence[str]
     ) -> LiveFigures | None:
-        """Figures of this rank's batches and the others' go to the metrics; all ranks take part.
+        """Measures this rank's batches and the others'; all ranks take part.
+
+        The figures are `last_metrics`, and in the metrics once `write_held_out` is called.
 
         Args:
             tasks: of all held-out streams.
 
         Returns:
             What live decoding found.
+
+        Raises:
+            Stopped: on all ranks, if one of them was asked to stop meanwhile.
         """
         self.eval()
         live = None
@@ -172,13 +177,17 @@ class StreamingModule(LightningModule):
                 found |= {f"{LIVE}{name}": value for name, value in live.figures.items()}
         self.train()
         self.last_metrics = from_first(found)
-        self._write({f"{VALID}{k}": v for k, v in found.items()})
         return live
+
+    def write_held_out(self) -> None:
+        """Adds the newest held-out figures to the metrics."""
+        self._write({f"{VALID}{k}": v for k, v in self.last_metrics.items()})
 
     def _counts(self, batches: Iterable[Batch], tasks: Sequence[str]) -> Tensor:
         """Of this rank, see `held_out_counts`."""
         counts = torch.zeros(len(tasks), len(COUNTS), dtype=torch.float64)
         for batch in batches:
+            self._flag.poll()
             counts += held_out_counts(self.model, batch.to(self.device), tasks)
         return counts
 

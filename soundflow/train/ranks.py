@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import torch.distributed as dist
 
-from soundflow.errors import UserError
+from soundflow.errors import Stopped, UserError
 
 T = TypeVar("T")
 
@@ -48,11 +48,13 @@ def together(work: Callable[[], T], *, here: bool = True) -> T | None:
 
     Raises:
         UserError: on every rank, what went wrong on the first rank that failed.
+        Stopped: likewise.
     """
-    result, error = None, None
+    result: T | None = None
+    error: UserError | Stopped | None = None
     try:
         result = work() if here else None
-    except UserError as failed:
+    except (UserError, Stopped) as failed:
         error = failed
     failed_first = next((e for e in gathered(error) if e is not None), None)
     if failed_first is not None:

@@ -46,9 +46,8 @@ from soundflow.train.intervals import AtIntervals, WriteReport
 from soundflow.train.loggers import build_loggers, require_loggers, write_csv
 from soundflow.train.machine import held_by, require_machine
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
-from soundflow.train.metrics import JsonlLogger, newest_calibration, newest_measurement
+from soundflow.train.metrics import newest_calibration, newest_measurement
 from soundflow.train.module import NotFinite, StreamingModule
-from soundflow.train.progress import Progress
 from soundflow.train.provenance import PROVENANCE_FILE, provenance
 from soundflow.train.recipe import MODEL_FOLDER, TrainRecipe
 from soundflow.train.stages import apply_stage, merge_stage
@@ -136,8 +135,11 @@ def _run(
     at = state.update if state else 0
     if at == recipe.optim.updates and folder.exists():
         return _finished(recipe, parameters, started)
+    metrics_file = recipe.output / METRICS_FILE
+    measured_at, _ = newest_measurement(metrics_file)
+    measured = not data.valid_splits or measured_at == at
     module: StreamingModule | None = None
-    if at != recipe.optim.updates:
+    if at != recipe.optim.updates or not measured:
         record(recipe.output / RECIPE_FILE, recipe)
         begun = _begin(recipe, origin, data, tokenizer)
         prepare(begun.model, recipe.compute)
@@ -145,7 +147,8 @@ def _run(
 
         def decode(trained: AudioInteractionModel) -> LiveFigures:
             assert live_validate is not None
-            return live_validate(Checkpoint(trained, tokenizer, data.spec, _facts(data)))
+            checkpoint = Checkpoint(trained, tokenizer, data.spec, _facts(data))
+            return live_validate(checkpoint, flag.poll)
 
         module = StreamingModule(
             begun.model,
@@ -160,9 +163,9 @@ def _run(
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             write_text(recipe.output / PROVENANCE_FILE, json.dumps(about, indent=1))
         loggers = build_loggers(recipe, at, {**to_plain(recipe), **about})
-        _fit(_trainer(recipe, module, flag, loggers, continued, report), module, data, recipe)
+        around = AtIntervals(recipe, flag, measured_at, continued, report)
+        _fit(_trainer(recipe, module, loggers, around), module, data, recipe)
         flag.stop_at_once()
-    metrics_file = recipe.output / METRICS_FILE
     _, metrics = newest_measurement(metrics_file)
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         best = States(recipe.output, recipe.intervals.keep_last).best()
@@ -272,7 +275,7 @@ def _how_to_go_on(recipe: TrainRecipe) -> str:
         return "no state was saved: the same command starts at update 1"
     at = state.update
     if at == recipe.optim.updates:
-        return "all updates are saved: the same command writes the model"
+        return "all updates are saved: the same command finishes the run"
     return (
         f"the state after update {at} of {recipe.optim.updates} is saved: "
         f"the same command resumes at update {at + 1}"
@@ -282,15 +285,10 @@ def _how_to_go_on(recipe: TrainRecipe) -> str:
 def _trainer(
     recipe: TrainRecipe,
     module: StreamingModule,
-    flag: StopFlag,
     loggers: Sequence[Logger],
-    continued: bool,
-    report: WriteReport | None,
+    around: AtIntervals,
 ) -> Trainer:
     compute = recipe.compute
-    progress = Progress(recipe.intervals.log_every, recipe.optim.updates)
-    metrics = JsonlLogger(recipe.output)
-    measured_at, _ = newest_measurement(metrics.path)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     trainer = Trainer(
@@ -301,11 +299,8 @@ def _trainer(
         max_epochs=1,
         log_every_n_steps=1,
         limit_val_batches=0,
-        logger=[metrics, *loggers],
-        callbacks=[
-            AtIntervals(recipe, progress, metrics, flag, measured_at, continued, report),
-            progress,
-        ],
+        logger=[around.metrics, *loggers],
+        callbacks=[around, around.progress],
         plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [],
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -2,7 +2,9 @@
 
 A handler must neither save nor talk to other processes: it may interrupt either in the middle. All
 processes of a run take the flag of any of them into account at the same update
-(`soundflow.train.module`), so all of them save and leave together.
+(`soundflow.train.module`), so all of them save and leave together. A validation takes as long as
+many updates, and processes do not have the same share of it: there each of them asks, while it
+works alone, whether any was asked to stop, and all give it up where their results would meet.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,6 +21,7 @@ from typing import NoReturn
 
 import torch.distributed as dist
 from lightning import Trainer
+from torch.distributed.distributed_c10d import _get_default_store
 
 from soundflow.errors import Stopped
 from soundflow.logs import ERR
@@ -25,6 +29,8 @@ from soundflow.logs import ERR
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 WAIT_S = 20.0  # for the other processes to leave once all have agreed to
 REQUEUE_S = 20.0  # for SLURM's controller to answer
+POLL_S = 0.5  # between two questions to the other processes
+_KEY = "soundflow/asked to stop by"
 
 
 class StopFlag:
@@ -44,6 +50,7 @@ class StopFlag:
         self._first_process = first_process
         self._at_once = first_process
         self._owner = os.getpid()
+        self._polled_s = 0.0
 
     def wait_for_updates(self) -> None:
         """From here on the training loop reads the flag."""
@@ -53,6 +60,27 @@ class StopFlag:
     def leave_together(self, number: int) -> NoReturn:
         """Raises `Stopped`, as every other process of the run does now."""
         raise Stopped(number, together=True)
+
+    def poll(self) -> None:
+        """Asks often in long work that one process does alone; see `soundflow.train.ranks`.
+
+        The others learn of it from the store that they found each other by, so none has to ask as
+        often as another.
+
+        Raises:
+            Stopped: if any process of the run was asked to stop; the caller sees to it that all
+                processes leave.
+        """
+        several = dist.is_available() and dist.is_initialized()
+        number = self.asked
+        if several and number is not None:
+            _get_default_store().set(_KEY, str(number))
+        elif several and time.monotonic() >= self._polled_s + POLL_S:
+            self._polled_s = time.monotonic()
+            store = _get_default_store()
+            number = int(store.get(_KEY)) if store.check([_KEY]) else None
+        if number is not None:
+            self.leave_together(number)
 
     def stop_at_once(self) -> None:
         """From here on the flag is no longer read.

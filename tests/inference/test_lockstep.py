@@ -125,7 +125,7 @@ def test_streams_that_outgrow_the_memory_are_trimmed_as_a_session_is(packet_chun
 def test_a_stream_that_takes_too_long_ends_alone():
     ticks = iter(range(10_000))
     batch = [OfflineStream(_slots(noise(s)), SessionConfig(sampling=SHORT)) for s in (6.0, 0.5)]
-    (_, short), (_, long) = decode_streams(ENGINE, batch, 2, 12.0, lambda: next(ticks))
+    (_, short), (_, long) = decode_streams(ENGINE, batch, 2, 12.0, clock=lambda: next(ticks))
     assert isinstance(long.error, TimedOutError)
     assert long.events, "what came before counts"
     assert short.error is None

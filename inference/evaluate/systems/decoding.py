@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -58,10 +58,11 @@ def decode_together(
     threshold: float,
     sampling: SamplingConfig,
     timeout_s: float = inf,
+    poll: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, DecodedStream]]:
     """The place of every recording and what it gave, as its own session would, when it ends."""
     streams = [
         OfflineStream(r.slots, SessionConfig(r.system, threshold, None, sampling))
         for r in recordings
     ]
-    return decode_streams(engine, streams, at_once, timeout_s)
+    return decode_streams(engine, streams, at_once, timeout_s, poll)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time as clock
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from inference.engine import Engine
@@ -54,6 +54,8 @@ class Model:
         timeout_s: seconds of computation that one item may take; side by side, its share of it.
         notes: filled with what did not go as planned but cost no item, such as a batch that did
             not fit into memory.
+        poll: called between the passes of what is decoded side by side; what it raises, such as
+            `Stopped`, ends the decoding.
     """
 
     engine: Engine
@@ -62,6 +64,7 @@ class Model:
     at_once: int = 32
     timeout_s: float = 600.0
     notes: list[str] = field(default_factory=list, repr=False)
+    poll: Callable[[], None] = lambda: None
     _encoded: dict[str, EncodedRecording] = field(default_factory=dict, repr=False)
 
     @property
@@ -119,7 +122,7 @@ class Model:
         readable = [item for item in items if item.id not in unreadable]
         for place, stream in decode_together(
             self.engine, [self._encoded[item.id] for item in readable], rows, self.threshold,
-            self.sampling, self.timeout_s,
+            self.sampling, self.timeout_s, self.poll,
         ):  # fmt: skip
             outcome = outcome_of(stream.events, self.engine.spec.time)
             if stream.error is not None:
@@ -146,6 +149,7 @@ class Model:
         missing = [item for item in items if item.id not in self._encoded]
         unreadable, ids, systems, mels = {}, [], [], []
         for item in missing:
+            self.poll()
             try:
                 recording = item.open()
                 mels.append(log_mel_of(self.engine, recording))

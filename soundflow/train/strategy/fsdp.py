@@ -79,6 +79,9 @@ class Fsdp(Strategy):
     @contextmanager
     def whole(self) -> Iterator[None]:
         layers = [m for m in self.wrapped.modules() if isinstance(m, FSDPModule)]
+        # A run that measures before its first update calls a layer before the module around it,
+        # which would otherwise be set up by its own first call, too late.
+        self.wrapped._get_fsdp_state()._lazy_init()
         for layer in layers:
             layer.unshard()
             # Ranks measure unequal numbers of batches: a layer that is gathered once more would

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from inference.evaluate.store import Part
 from inference.evaluate.validate import StreamValidation, T, Validation
+from soundflow.errors import Stopped
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import Checkpoint
 from soundflow.shards.reader import ShardSet
@@ -28,8 +30,10 @@ class Ranks:
         self._turn = threading.Lock()
         self.world = world
 
-    def run(self, validate: StreamValidation) -> list[Validation]:
-        found: dict[int, Validation] = {}
+    def run(
+        self, validate: StreamValidation, poll: Callable[[int], None] = lambda rank: None
+    ) -> list[Validation | Stopped]:
+        found: dict[int, Validation | Stopped] = {}
 
         def work(rank: int) -> None:
             def gather(value: T) -> list[T]:
@@ -42,7 +46,11 @@ class Ranks:
                 return everything  # type: ignore[return-value]
 
             with self._turn:
-                found[rank] = validate(CHECKPOINT, Part(rank, self.world), gather)
+                part = Part(rank, self.world)
+                try:
+                    found[rank] = validate(CHECKPOINT, part, gather, lambda: poll(rank))
+                except Stopped as stopped:
+                    found[rank] = stopped
 
         threads = [threading.Thread(target=work, args=(k,)) for k in range(self.world)]
         for thread in threads:
@@ -90,6 +98,22 @@ def test_figures_do_not_depend_on_the_number_of_processes(
     """Of five processes one has no stream to measure, two none to calibrate on."""
     found = Ranks(world).run(StreamValidation(splits, 7, 6))
     assert all(one == whole for one in found)
+
+
+def test_a_process_that_is_asked_to_stop_while_it_decodes_ends_the_validation_of_all(
+    splits: list[ShardSet],
+) -> None:
+    passes = [0, 0]
+
+    def poll(rank: int) -> None:
+        passes[rank] += 1
+        if rank == 1 and passes[rank] == 10:
+            raise Stopped(15, together=True)
+
+    found = Ranks(2).run(StreamValidation(splits, 7, 6), poll)
+    assert [type(one) for one in found] == [Stopped, Stopped]
+    assert passes[1] == 10, "in the middle of a stream"
+    assert passes[0] > 10
 
 
 def test_the_choice_of_streams_is_fixed_and_the_model_stays_in_training(

@@ -28,7 +28,7 @@ Recipes = Callable[..., TrainRecipe]
 SAID = [{"stream": "a", "verdict": "hit", "at_s": 1.2, "wanted": "high", "said": "high"}]
 
 
-def live(checkpoint: object) -> LiveFigures:
+def live(checkpoint: object, poll: object) -> LiveFigures:
     return LiveFigures({"f1": 0.5}, {"threshold": 0.4}, SAID)
 
 

@@ -22,7 +22,7 @@ from soundflow.model.precision import DTYPES
 from soundflow.model.weights import Checkpoint, load_checkpoint
 from soundflow.shards.writer import write_index, write_shard
 from soundflow.train.checkpoints import agreed_state, newest_state
-from soundflow.train.held_out import LiveFigures
+from soundflow.train.held_out import LiveFigures, Poll
 from soundflow.train.metrics import newest_measurement, read_metrics
 from soundflow.train.recipe import OptimConfig, TrainerIntervals, TrainRecipe
 from soundflow.train.run import run
@@ -148,7 +148,7 @@ def test_a_state_with_other_bytes_is_passed_over(
 def test_the_engine_is_called_with_a_whole_checkpoint(recipe: Recipes) -> None:
     seen: list[Checkpoint] = []
 
-    def listen(checkpoint: Checkpoint) -> LiveFigures:
+    def listen(checkpoint: Checkpoint, poll: Poll) -> LiveFigures:
         seen.append(checkpoint)
         torch.manual_seed(0)  # what a callable draws must not leak into training
         said = [{"stream": "a", "verdict": "hit", "said": "höher"}]

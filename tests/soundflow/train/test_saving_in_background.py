@@ -94,7 +94,7 @@ def test_old_states_go_when_the_new_one_is_there(
 
 
 def test_a_signal_waits_for_the_writer(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:
-    base, reached = in_background(recipe()), Event()
+    base, reached = in_background(recipe(), validate_every=100), Event()
 
     def stop(_: StreamingModule) -> None:
         os.kill(os.getpid(), signal.SIGTERM)  # read with the losses of update 4

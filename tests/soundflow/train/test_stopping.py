@@ -62,17 +62,17 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     unbroken = run(replace(base, intervals=rare))
     broken = replace(base, output=base.output.with_name("broken"), intervals=rare)
     before = signal.getsignal(number)
-    stop = signalled_in(3, number, broken, monkeypatch)
+    stop = signalled_in(4, number, broken, monkeypatch)
     assert signal.getsignal(number) == before
     assert stop.number == number
-    assert "after update 4 of 6 is saved" in stop.message
-    assert "resumes at update 5" in stop.message
+    assert "after update 5 of 6 is saved" in stop.message
+    assert "resumes at update 6" in stop.message
     state = newest_state(broken.output)
     assert state is not None
-    assert state.update == 4
+    assert state.update == 5
     capfd.readouterr()
     resumed = run(broken)
-    assert "resuming at update 5 of 6" in capfd.readouterr().err
+    assert "resuming at update 6 of 6" in capfd.readouterr().err
     want, got = weights(unbroken.model_folder), weights(resumed.model_folder)
     assert all(torch.equal(want[name], got[name]) for name in want)
     assert reproducible(resumed.metrics_file) == reproducible(unbroken.metrics_file)
