@@ -80,6 +80,10 @@ class Engine:
         text = self.system if system is None else system
         return layout.online_prefix(self.spec.tokens, self.tokenizer.encode(text)).ids
 
+    def limit_of(self, asked: int | None) -> int:
+        """How many positions the memory of a session may use, of those that it asks for."""
+        return min(asked or self.limit_positions, self.limit_positions)
+
     @property
     def precision(self) -> str:
         """The name of the dtype of the weights."""

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 EndReason = Literal["end", "limit", "repetition", "stopped"]
+FailReason = Literal["not_finite", "out_of_memory", "caller"]
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,17 @@ class Overloaded:
 
 @dataclass(frozen=True)
 class SessionFailed:
-    """The session cannot go on; `SessionEnded` follows. Others are not affected."""
+    """The session cannot go on; `SessionEnded` follows. Others are not affected.
+
+    Attributes:
+        reason: the model computed NaN or infinity; the memory of the machine was not enough; or
+            what the caller gave or left undone.
+        error: the same for people, with what can be done about it.
+    """
 
     chunk: int
     time_s: float
+    reason: FailReason
     error: str
     remedy: str
     wall_s: float = field(default=0.0, compare=False)

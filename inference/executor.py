@@ -22,24 +22,27 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from inference.audio_frontend import open_frontend
-from inference.chunk_queue import ChunkQueue
-from inference.dialogue_decoder import DialogueDecoder, Drain, InTurn, Order, Step
+from inference.dialogue_decoder import Drain, InTurn, Order, Step
 from inference.engine import Engine
 from inference.events import SessionEvent
-from inference.limits import Limits, NonFiniteLogitsError, OverloadedError, memory_needed
+from inference.limits import (
+    Limits,
+    NonFiniteLogitsError,
+    OutOfMemoryError,
+    OverloadedError,
+    in_batches_that_fit,
+    memory_needed,
+)
 from inference.memory import SessionMemory, require_room
 from inference.model_runner import ModelRunner, Request
-from inference.policy import ModelPolicy, Policy
+from inference.policy import Policy
 from inference.scheduler import Decode, Encode, PassLimits, Reanchor, Work, next_work
 from inference.session import SessionConfig
-from inference.session_state import SessionState
+from inference.session_state import ArrivedChunk, SessionState, begin_session, model_policy
 from soundflow.audio.frontend import log_mels
 from soundflow.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
-
-AT_ONCE_S = 30.0  # of audio that waits for its decisions; beyond that the oldest is dropped
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,7 @@ class Executor:
         self._now = now
         config, engine = config or SessionConfig(), self._engine
         prefix = engine.prefix_ids(config.system)
-        limit = min(config.limit_positions or engine.limit_positions, engine.limit_positions)
-        require_room(engine, len(prefix), limit)
+        require_room(engine, len(prefix), engine.limit_of(config.limit_positions))
         if not self.runner.pool.free_rows:
             raise OverloadedError(
                 f"{self.sessions} sessions are open, no more are taken",
@@ -119,35 +121,11 @@ class Executor:
 
         with memory_needed("for another session"):
             row = self.runner.prefill(prefix)
-        time = engine.spec.time
-        # What a client may send at once; of chunks to be drained, no more than the memory holds.
-        waiting = max(time.chunks_in(time.samples(AT_ONCE_S)), limit // time.slots_per_chunk)
         self._opened += 1
-        self._sessions[self._opened] = SessionState(
-            self._opened,
-            row,
-            opened_s,
-            clock,
-            engine.spec.time,
-            open_frontend(engine.spec, engine.profile),
-            DialogueDecoder(
-                engine.spec,
-                engine.tokenizer,
-                policy or self._policy_of(config),
-                config.sampling,
-                self._order,
-                clock,
-            ),
-            SessionMemory(engine, prefix, limit, config.past_turns),
-            ChunkQueue(None if self._in_turn else waiting),
-            config.sampling,
-            np.random.Generator(np.random.PCG64(config.sampling.seed)),
+        self._sessions[self._opened] = begin_session(
+            engine, self._opened, row, config, self._order, policy, clock, opened_s
         )
         return self._opened
-
-    def _policy_of(self, config: SessionConfig) -> Policy:
-        threshold = self._engine.threshold if config.threshold is None else config.threshold
-        return ModelPolicy(threshold, config.proactive)
 
     def push(
         self,
@@ -186,8 +164,7 @@ class Executor:
         self._emit(state, cut.events)
         if over is not None and heard_tokens is not None and heard_tokens < over[1]:
             span = state.memory.cut_reply(over[0], over[1] - heard_tokens)
-            if span is not None:
-                self.runner.pool.evict(state.row, [span])
+            if span is not None and self._give_up(state, [span]):
                 self._emit(state, [state.decoder.shorten(heard_tokens)])
 
     def respond(self, session: int, now: float = 0.0) -> None:
@@ -206,7 +183,8 @@ class Executor:
         state.decoder.answer(chunk)
 
     def configure(self, session: int, config: SessionConfig, now: float = 0.0) -> None:
-        """Goes on with another instruction, threshold and sampling; what was heard stays.
+        """Goes on with another instruction, threshold and sampling; what was heard stays, and so
+        does a policy that the session was opened with.
 
         Another instruction is read in place of the old one, and all that is remembered after it:
         one pass over the whole memory, which others have to wait for.
@@ -222,7 +200,8 @@ class Executor:
         if prefix != state.memory.prefix:
             self._instruct(state, prefix)
         state.sampling = config.sampling
-        state.decoder.configure(self._policy_of(config), config.sampling)
+        policy = state.given_policy or model_policy(self._engine, config)
+        state.decoder.configure(policy, config.sampling)
 
     def _instruct(self, state: SessionState, prefix: tuple[int, ...]) -> None:
         require_room(self._engine, len(prefix), state.memory.limit_positions)
@@ -298,13 +277,20 @@ class Executor:
 
     def _encode(self, states: Sequence[SessionState]) -> None:
         taken = [state.audio.popleft() for state in states]
+        found = in_batches_that_fit(self._slots, taken)
+        for state, slots, chunk in zip(states, found, taken, strict=True):
+            if slots is not None:
+                # A copy: a memory that keeps one chunk for long must not keep its batch.
+                slots = slots.clone()
+                self._emit(state, state.enqueue(slots, chunk.arrived_s, chunk.during_reply))
+            elif self.is_open(state.id):  # its earlier chunk may have ended it
+                self._fail(state, OutOfMemoryError("to encode a chunk"))
+
+    def _slots(self, chunks: Sequence[ArrivedChunk]) -> Sequence[Tensor]:
+        """(slots, d) of each."""
         spec = self._engine.spec
-        mels = log_mels([chunk.audio for chunk in taken], spec.time, spec.front_end)
-        slots = self.runner.encode(mels)
-        for state, one, chunk in zip(states, slots, taken, strict=True):
-            # A copy: a memory that keeps one chunk for long must not keep the batch it came in.
-            enqueued = state.enqueue(one.clone(), chunk.arrived_s, chunk.during_reply)
-            self._emit(state, enqueued)
+        mels = log_mels([chunk.audio for chunk in chunks], spec.time, spec.front_end)
+        return self.runner.encode(mels).unbind()
 
     def _decode(self, work: Decode) -> None:
         steps: list[tuple[SessionState, Step]] = []
@@ -312,21 +298,34 @@ class Executor:
         listen.sort(key=lambda one: one[0].row)  # neighbouring rows share a call of attention
         speak = sorted((self._sessions[i] for i in work.speak), key=lambda state: state.row)
         for state, at_most in (*listen, *((state, 1) for state in speak)):
-            if self._in_turn and not state.speaking:
-                at_most = min(at_most, self._trim_in_turn(state))
-            step = state.decoder.next_step(state.queue, min(at_most, state.memory.blocks_per_step))
-            assert step is not None
-            if state.memory.length + len(step.ids) > state.memory.limit_positions:
-                self._evict(state, len(step.ids))
-            state.memory.append(step)
-            steps.append((state, step))
-        found = self.runner.run(
-            [Request(s.row, step, None if step.chunks else s.next_draw()) for s, step in steps]
-        )
-        at = 0
-        for state, step in steps:
-            self._take(state, step, found[at : at + len(step.read)])
-            at += len(step.read)
+            step = self._next_step(state, at_most)
+            if step is not None:
+                steps.append((state, step))
+        requests = [
+            Request(s.row, step, None if step.chunks else s.next_draw()) for s, step in steps
+        ]
+        results = in_batches_that_fit(self.runner.run, requests) if requests else []
+        for (state, step), found in zip(steps, results, strict=True):
+            if found is None:
+                self._fail(state, OutOfMemoryError("for a pass"))
+            else:
+                self._take(state, step, found)
+
+    def _next_step(self, state: SessionState, at_most: int) -> Step | None:
+        """What a session computes next, with room for it; None where making room ended it."""
+        if self._in_turn and not state.speaking:
+            if state.memory.crowded and not self._evict(state):
+                return None
+            # Where every chunk is decided on, memories are trimmed at the same chunk however many
+            # are computed at once and in whatever packets they came.
+            at_most = min(at_most, state.memory.blocks_until_crowded)
+        step = state.decoder.next_step(state.queue, min(at_most, state.memory.blocks_per_step))
+        assert step is not None
+        too_long = state.memory.length + len(step.ids) > state.memory.limit_positions
+        if too_long and not self._evict(state, len(step.ids)):
+            return None
+        state.memory.append(step)
+        return step
 
     def _take(self, state: SessionState, step: Step, found: Sequence[float]) -> None:
         """What a step has found becomes events."""
@@ -348,22 +347,27 @@ class Executor:
         state.memory.forget(n)
         self.runner.pool.rollback(state.row, state.memory.length)
 
-    def _trim_in_turn(self, state: SessionState) -> int:
-        """Where every chunk is decided on, memories are trimmed at the same chunk however many are
-        computed at once and in whatever packets they came.
-
-        Returns:
-            How many blocks may be computed at once until then.
-        """
-        if state.memory.crowded:
-            self._evict(state)
-        return state.memory.blocks_until_crowded
-
-    def _evict(self, state: SessionState, room: int = 0) -> None:
+    def _evict(self, state: SessionState, room: int = 0) -> bool:
+        """Makes room in a memory; whether the session goes on."""
         evicted = state.memory.evict(room)
-        if evicted is not None:
-            self.runner.pool.evict(state.row, evicted.spans)
-            self._emit(state, [state.trimmed(evicted.blocks)])
+        if evicted is None:
+            return True
+        if not self._give_up(state, evicted.spans):
+            return False
+        self._emit(state, [state.trimmed(evicted.blocks)])
+        return True
+
+    def _give_up(self, state: SessionState, spans: Sequence[tuple[int, int]]) -> bool:
+        """Takes spans of positions out of a row; whether the session goes on. Where it does not,
+        the machine's memory was not enough, and some layers may hold the spans still.
+        """
+        try:
+            with memory_needed("to trim what the session remembers"):
+                self.runner.pool.evict(state.row, spans)
+        except OutOfMemoryError as error:
+            self._fail(state, error)
+            return False
+        return True
 
     def _fail(self, state: SessionState, error: UserError) -> None:
         self._emit(state, [state.failed(error)])

@@ -39,6 +39,7 @@ MAX_UNREAD_EVENTS = 20_000  # more than an hour of them
 LOAD_SPAN_S = 10.0  # over which the load is averaged
 
 Clock = Callable[[], float]
+Command = Callable[[Executor, int], None]  # to a session, by its id
 
 
 class Session:
@@ -76,23 +77,21 @@ class Session:
         samples = as_float32(packet)
         time_base = self._live.engine.spec.time
         waiting = self._sent_samples - self._heard_samples
-        waiting_s = time_base.seconds(
-            waiting + self._unencoded_chunks * time_base.chunk_samples + len(samples)
-        )
-        if waiting_s > MAX_WAITING_S + time_base.seconds(len(samples)):
+        waiting += self._unencoded_chunks * time_base.chunk_samples
+        waiting_s = time_base.seconds(waiting)
+        if waiting_s > MAX_WAITING_S:
             raise OverloadedError(
                 f"{waiting_s:.0f} s of audio wait to be heard", "send audio as it is recorded"
             )
         self._sent_samples += len(samples)
-        now = self._live.clock()
+        now = self._now()
 
-        def hand_over(executor: Executor) -> None:
+        def hand_over(executor: Executor, session: int) -> None:
             self._heard_samples += len(samples)
-            if executor.is_open(self._id):
-                executor.push(self._id, samples, now)
-                self._unencoded_chunks = executor.unencoded_chunks(self._id)
+            executor.push(session, samples, now)
+            self._unencoded_chunks = executor.unencoded_chunks(session)
 
-        self._live.ask(hand_over)
+        self._ask(hand_over)
 
     def interrupt(self, heard_tokens: int | None = None) -> None:
         """Ends the reply in progress, and withdraws one that was asked for and has not begun. What
@@ -101,60 +100,47 @@ class Session:
         Args:
             heard_tokens: text tokens that were heard; None for all that were said.
         """
-
-        def stop(executor: Executor) -> None:
-            if executor.is_open(self._id):
-                executor.interrupt(self._id, heard_tokens, self._live.clock())
-
-        self._live.ask(stop)
+        self._ask(lambda executor, session: executor.interrupt(session, heard_tokens, self._now()))
 
     def respond(self) -> None:
         """Has all that was pushed so far answered, whatever the model would decide."""
-
-        def answer(executor: Executor) -> None:
-            if executor.is_open(self._id):
-                executor.respond(self._id, self._live.clock())
-
-        self._live.ask(answer)
+        self._ask(lambda executor, session: executor.respond(session, self._now()))
 
     def configure(self, config: SessionConfig) -> None:
-        """Goes on with another instruction, threshold and sampling; what was heard stays.
+        """Goes on with another instruction, threshold and sampling; what was heard stays. Where the
+        session was opened with a policy, that policy still decides, whatever the threshold.
 
         An instruction that does not fit into the memory of the session
         (`inference.memory.require_room`) or of the machine ends the session (`SessionFailed`).
         """
-
-        def change(executor: Executor) -> None:
-            if not executor.is_open(self._id):
-                return
-            try:
-                executor.configure(self._id, config, self._live.clock())
-            except UserError as error:
-                executor.abort(self._id, error, self._live.clock())
-
-        self._live.ask(change)
+        self._ask(lambda executor, session: executor.configure(session, config, self._now()))
 
     def abort(self) -> None:
         """Ends the session at once: what was not decided on is dropped, `SessionEnded` follows."""
         self._closed = True
-
-        def drop(executor: Executor) -> None:
-            if executor.is_open(self._id):
-                executor.abort(self._id, now=self._live.clock())
-
-        self._live.ask(drop)
+        self._ask(lambda executor, session: executor.abort(session, now=self._now()))
 
     def close(self) -> None:
         """Ends the stream. What was pushed is still decided on; `SessionEnded` comes last."""
         if self._closed:
             return
         self._closed = True
+        self._ask(lambda executor, session: executor.close(session, self._now()))
 
-        def end(executor: Executor) -> None:
-            if executor.is_open(self._id):
-                executor.close(self._id, self._live.clock())
+    def _now(self) -> float:
+        return self._live.clock()
 
-        self._live.ask(end)
+    def _ask(self, command: Command) -> None:
+        """Has the worker run a command on this session, if it is still open by then."""
+        self._live.ask(lambda executor: self._obey(executor, command))
+
+    def _obey(self, executor: Executor, command: Command) -> None:
+        if not executor.is_open(self._id):
+            return
+        try:
+            command(executor, self._id)
+        except UserError as error:
+            executor.abort(self._id, error, self._now())
 
     def events(self, timeout_s: float | None = None) -> Iterator[SessionEvent]:
         """The events as they come; ends after `SessionEnded`, or after ``timeout_s`` without any.

@@ -17,7 +17,7 @@ from inference.dialogue_decoder import InTurn
 from inference.engine import Engine
 from inference.events import SessionEvent, SessionFailed
 from inference.executor import Executor
-from inference.limits import Limits, NonFiniteLogitsError
+from inference.limits import Limits, error_of
 from inference.packets import as_float32
 from inference.policy import ForcedPolicy, Policy
 from inference.session import SessionConfig
@@ -62,7 +62,8 @@ class Lockstep:
         Raises:
             RuntimeError: after `close`.
             UserError: if the packet has another type or shape, holds NaN or infinity, or lies
-                outside [-1, 1]; or if the model computes NaN (`NonFiniteLogitsError`).
+                outside [-1, 1]; if the model computes NaN (`NonFiniteLogitsError`), or the memory
+                of the machine is not enough (`OutOfMemoryError`).
         """
         self._require_open()
         self.executor.push(self._id, as_float32(packet), self._clock())
@@ -92,7 +93,7 @@ class Lockstep:
             for _, event in tick.events:
                 if isinstance(event, SessionFailed):
                     self._closed = True
-                    raise NonFiniteLogitsError(event.chunk)
+                    raise error_of(event)
                 events.append(event)
             if tick.work is None:
                 return events

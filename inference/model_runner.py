@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -114,16 +115,27 @@ class ModelRunner:
         self._prefixes[prefix] = self.pool.save(row)
 
     @torch.inference_mode()
-    def run(self, requests: Sequence[Request]) -> list[float]:
+    def run(self, requests: Sequence[Request]) -> list[list[float]]:
         """One forward pass and one transfer from the device.
 
         Args:
-            requests: those of listening sessions first. The rows are extended by their steps.
+            requests: those of listening sessions first. The rows are extended by their steps; where
+                the pass fails, they are as long as before.
 
         Returns:
-            For every request in order and each of its ``step.read``: p(response), or the next
+            For every request in order, for each of its ``step.read``: p(response), or the next
             token; NaN where the logits hold NaN or infinity.
         """
+        before = [self.pool.length(r.row) for r in requests]
+        try:
+            values = iter(self._run(requests))
+        except BaseException:
+            for request, length in zip(requests, before, strict=True):
+                self.pool.rollback(request.row, length)
+            raise
+        return [list(islice(values, len(r.step.read))) for r in requests]
+
+    def _run(self, requests: Sequence[Request]) -> list[float]:
         segments = [self.pool.extend(r.row, len(r.step.ids)) for r in requests]
         embeds = self._embed([r.step for r in requests])
         read, start = [], 0

@@ -22,7 +22,7 @@ from inference.dialogue_decoder import InTurn
 from inference.engine import Engine
 from inference.events import SessionEnded, SessionEvent, SessionFailed
 from inference.executor import Executor
-from inference.limits import Limits, NonFiniteLogitsError, TimedOutError
+from inference.limits import Limits, TimedOutError, error_of
 from inference.policy import Policy
 from inference.scheduler import Decode
 from inference.session import SessionConfig
@@ -65,8 +65,9 @@ def decode_streams(
 
     Yields:
         The place of each stream among ``streams`` and what it gave, as soon as it ends; with
-        `NonFiniteLogitsError` where the model computed NaN, and `TimedOutError` where it took too
-        long. They are opened in order, so those in progress are the first that are missing.
+        `NonFiniteLogitsError` where the model computed NaN, `OutOfMemoryError` where a stream does
+        not fit alone, and `TimedOutError` where it took too long. They are opened in order, so
+        those in progress are the first that are missing.
 
     Raises:
         UserError: if an instruction and one answered chunk do not fit into the memory.
@@ -101,7 +102,7 @@ def decode_streams(
                     yield ended.place, DecodedStream(ended.events, ended.error)
                 case SessionFailed():
                     one = decoding[session]
-                    one.error = one.error or NonFiniteLogitsError(event.chunk)
+                    one.error = one.error or error_of(event)
                 case _:
                     decoding[session].events.append(event)
 

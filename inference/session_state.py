@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from inference.audio_frontend import AudioFrontend
+from inference.audio_frontend import AudioFrontend, open_frontend
 from inference.chunk_queue import ChunkQueue, EncodedChunk
-from inference.dialogue_decoder import DialogueDecoder
+from inference.dialogue_decoder import DialogueDecoder, InTurn, Order
+from inference.engine import Engine
 from inference.events import (
     ChunkDropped,
     Decided,
@@ -22,10 +23,13 @@ from inference.events import (
     SessionEvent,
     SessionFailed,
 )
+from inference.limits import reason_of
 from inference.memory import SessionMemory
+from inference.policy import ModelPolicy, Policy
 from inference.sampler import Draw
 from inference.sampling import SamplingConfig
 from inference.scheduler import Waiting
+from inference.session import SessionConfig
 from soundflow.audio.frontend import AudioChunk
 from soundflow.errors import UserError
 from soundflow.protocol.dialogue_state import Speaking
@@ -34,6 +38,7 @@ from soundflow.protocol.timebase import TimeBase
 # Audio further ahead of the clock than this was not recorded while a reply was spoken, whenever it
 # arrived: packets are shorter. The clock of a sound card is less wrong than ``DRIFT``.
 AHEAD_S, DRIFT = 2.0, 1.02
+AT_ONCE_S = 30.0  # of audio that waits for its decisions; beyond that the oldest is dropped
 
 
 class ArrivedChunk(NamedTuple):
@@ -51,6 +56,7 @@ class SessionState:
     Attributes:
         row: of the pool of keys and values.
         opened_s: on the clock of the executor; ``clock`` counts from there.
+        given_policy: what decides in place of the model's own, if the caller brought it.
         audio: chunks that wait for the encoder.
         spoke_until_s: when its last reply token was drawn.
         ahead_s: how much more audio arrived of late than a microphone would have sent by
@@ -68,6 +74,7 @@ class SessionState:
     queue: ChunkQueue
     sampling: SamplingConfig
     rng: np.random.Generator
+    given_policy: Policy | None
     audio: deque[ArrivedChunk] = field(default_factory=deque)
     chunks: int = 0
     dropped: int = 0
@@ -162,9 +169,9 @@ class SessionState:
         return MemoryTrimmed(newest, self.time.end_s(newest), blocks, remembered_s, self.clock())
 
     def failed(self, error: UserError) -> SessionFailed:
-        newest = self._newest
+        newest, reason = self._newest, reason_of(error)
         return SessionFailed(
-            newest, self.time.end_s(newest), error.message, error.hint, self.clock()
+            newest, self.time.end_s(newest), reason, error.message, error.hint, self.clock()
         )
 
     def ended(self) -> SessionEnded:
@@ -178,3 +185,46 @@ class SessionState:
             late_chunks=self.late,
             wall_s=self.clock(),
         )
+
+
+def begin_session(
+    engine: Engine,
+    id: int,
+    row: int,
+    config: SessionConfig,
+    order: Order,
+    policy: Policy | None,
+    clock: Callable[[], float],
+    opened_s: float,
+) -> SessionState:
+    """The state of a session of which only the instruction is in the memory.
+
+    Args:
+        row: holds the keys and values of the instruction.
+        policy: who decides; None for the model.
+        clock: seconds since the session was opened, at ``opened_s``.
+    """
+    time, limit = engine.spec.time, engine.limit_of(config.limit_positions)
+    # What a client may send at once; of chunks to be drained, no more than the memory holds.
+    waiting = max(time.chunks_in(time.samples(AT_ONCE_S)), limit // time.slots_per_chunk)
+    deciding = policy or model_policy(engine, config)
+    return SessionState(
+        id,
+        row,
+        opened_s,
+        clock,
+        time,
+        open_frontend(engine.spec, engine.profile),
+        DialogueDecoder(engine.spec, engine.tokenizer, deciding, config.sampling, order, clock),
+        SessionMemory(engine, engine.prefix_ids(config.system), limit, config.past_turns),
+        ChunkQueue(None if isinstance(order, InTurn) else waiting),
+        config.sampling,
+        np.random.Generator(np.random.PCG64(config.sampling.seed)),
+        policy,
+    )
+
+
+def model_policy(engine: Engine, config: SessionConfig) -> ModelPolicy:
+    """The model decides, at the threshold of the session."""
+    threshold = engine.threshold if config.threshold is None else config.threshold
+    return ModelPolicy(threshold, config.proactive)

@@ -154,11 +154,10 @@ class Service:
             raise Fault("too_many_sessions", f"all {most} sessions are taken", kind="server_error")
 
     def _require_fits(self, config: SessionConfig) -> None:
-        limit = min(
-            config.limit_positions or self._engine.limit_positions, self._engine.limit_positions
-        )
+        engine = self._engine
+        prefix, limit = engine.prefix_ids(config.system), engine.limit_of(config.limit_positions)
         try:
-            require_room(self._engine, len(self._engine.prefix_ids(config.system)), limit)
+            require_room(engine, len(prefix), limit)
         except UserError as error:
             raise Fault("invalid_value", error.message, param="instructions") from None
 

@@ -20,7 +20,7 @@ from typing import assert_never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from inference.events import ChunkDropped, Decided
+from inference.events import ChunkDropped, Decided, SessionFailed
 from inference.limits import OverloadedError
 from inference.live import LiveEngine, Session
 from inference.serve.allowance import Allowance
@@ -34,7 +34,7 @@ from inference.serve.dialect import (
     Push,
     Respond,
 )
-from inference.serve.ending import GONE, Ending, ending_of
+from inference.serve.ending import GONE, Ending, ending_of, ending_with
 from inference.serve.faults import GOING_AWAY, NORMAL, POLICY, TRY_LATER, Fault
 from inference.serve.metrics import Metrics
 from inference.serve.recipe import ServeLimits
@@ -197,6 +197,8 @@ class Connection:
         async for event in self._session.async_events():
             if isinstance(event, Decided | ChunkDropped):
                 self._answered_chunks += 1
+            if isinstance(event, SessionFailed):
+                self._ending = ending_with(event)
             count(event)
             for message in self._dialect.told(event, self._session.remembered_s):
                 self._put(message)

@@ -9,7 +9,8 @@ from typing import Any
 
 from starlette.websockets import WebSocketDisconnect
 
-from inference.serve.faults import INTERNAL, Fault
+from inference.events import SessionFailed
+from inference.serve.faults import INTERNAL, TRY_LATER, Fault
 from soundflow.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,14 @@ class Ending:
 
 
 GONE = Ending("client", None)
+
+
+def ending_with(failed: SessionFailed) -> Ending:
+    """The ending of a session that cannot go on."""
+    full = failed.reason == "out_of_memory"
+    code, close = ("overloaded", TRY_LATER) if full else ("internal_error", INTERNAL)
+    log.error("a session failed: %s", failed.error)
+    return Ending(code, close, Fault(code, failed.error, kind="server_error", close=close))
 
 
 async def ending_of(part: Coroutine[Any, Any, Ending]) -> Ending:

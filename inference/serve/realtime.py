@@ -29,7 +29,6 @@ from inference.events import (
     ReplyText,
     ReplyWithdrawn,
     SessionEvent,
-    SessionFailed,
 )
 from inference.serve.dialect import Action, Configure, Interrupt, Message, Push, Reaction, Respond
 from inference.serve.encodings import AudioInput, Encoding
@@ -128,10 +127,8 @@ class RealtimeDialect:
                 return [self._trouble("overloaded", f"audio at {event.time_s:.1f} s was dropped")]
             case Overloaded():
                 return [self._trouble("overloaded", f"decisions are {event.late_s:.1f} s late")]
-            case SessionFailed():
-                return [self._trouble("internal_error", "the session failed")]
             case _:
-                return []  # the protocol has no words for it
+                return []  # the protocol has no words for it, or the connection ends with it
 
     def fault(self, fault: Fault) -> Message:
         return self._event("error", error=fault.to_json())

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from inference.engine import Engine, load_engine, use_threads
-from inference.limits import Limits, memory_needed
+from inference.limits import Limits
 from inference.live import LiveEngine
 from inference.lockstep import warm_up
 from inference.profiles import Profile, profile_of
@@ -33,7 +33,6 @@ def serve(recipe: ServeRecipe, console: Console, open_engine: OpenEngine = load_
 
     Raises:
         UserError: if the address, the token, the certificate or the checkpoint cannot be used.
-        OverloadedError: if the machine's memory was not enough for a pass.
         Stopped: by the signal.
     """
     token, tls = read_token(recipe), tls_context(recipe)
@@ -55,8 +54,7 @@ def serve(recipe: ServeRecipe, console: Console, open_engine: OpenEngine = load_
         finally:
             live.close()
     if live.error is not None:
-        with memory_needed("for all sessions at once"):
-            raise live.error
+        raise live.error
     if server.stopped_by is not None:
         name = signal.Signals(server.stopped_by).name
         raise Stopped(server.stopped_by, f"stopped by {name}: every session was ended")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from inference.events import Decided, ReplyEnded, ReplyText, SessionEnded, Sessi
 from inference.limits import Limits, OverloadedError
 from inference.live import LiveEngine
 from inference.policy import ForcedPolicy
+from inference.profiles import PUBLISHED
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from soundflow.errors import UserError
@@ -175,6 +177,18 @@ def test_closing_the_engine_right_after_a_session_was_dropped():
     closing.join(WAIT_S)
     for session in (dropped, other):
         assert isinstance(list(session.events(WAIT_S))[-1], SessionEnded)
+
+
+def test_what_a_session_cannot_take_ends_that_session_only():
+    """Under a maximum of the whole recording, a packet has to be one."""
+    with LiveEngine(replace(ENGINE, profile=PUBLISHED), Limits(max_sessions=2)) as live:
+        wrong, other = live.open(SILENT), live.open(SILENT)
+        wrong.push(noise(0.3))
+        failed, _ = wrong.events(WAIT_S)
+        assert isinstance(failed, SessionFailed)
+        assert failed.reason == "caller"
+        other.push(noise(0.4))
+        assert next(other.events(WAIT_S)).chunk == 0
 
 
 def test_an_error_of_the_worker_reaches_every_reader(monkeypatch):

@@ -34,7 +34,7 @@ EVENTS = [
     ev.MemoryTrimmed(6, 2.8, 3, 14.4, 3.6),
     ev.ReplyTruncated(4, 2.0, "n", 3.7),
     ev.Overloaded(6, 2.8, 2.25, 3.8),
-    ev.SessionFailed(6, 2.8, "NaN", "try fp32", 3.9),
+    ev.SessionFailed(6, 2.8, "not_finite", "NaN", "try fp32", 3.9),
     ev.SessionEnded(7, 1.9375, 31_000, 1, 3, 2, 4.0),
 ]
 

@@ -17,7 +17,7 @@ from inference.sampling import SamplingConfig
 from inference.scheduler import Encode
 from inference.session import SessionConfig
 from soundflow.errors import UserError
-from tests.inference.executor.simulation import ENGINE, noise
+from tests.inference.executor.simulation import ENGINE, GREEDY, noise
 
 
 def test_sessions_of_a_batch_decide_and_reply_as_alone():
@@ -71,6 +71,88 @@ def test_a_damaged_session_ends_alone():
     executor.push(again, noise(2))
     while (tick := executor.tick(0.0)).work is not None:
         assert not any(isinstance(e, SessionFailed) for _, e in tick.events)
+
+
+def test_a_pass_that_does_not_fit_is_computed_in_parts(monkeypatch):
+    """Memory is enough for two sessions at once, not for five."""
+
+    def run(most: int) -> list[list]:
+        executor = Executor(ENGINE)
+        encode, forward = executor.runner.encode, executor.runner._forward
+
+        def encode_at_most(mels):
+            if len(mels) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return encode(mels)
+
+        def forward_at_most(embeds, segments, read):
+            if len(segments) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return forward(embeds, segments, read)
+
+        monkeypatch.setattr(executor.runner, "encode", encode_at_most)
+        monkeypatch.setattr(executor.runner, "_forward", forward_at_most)
+        ids = [executor.open(SessionConfig(sampling=GREEDY)) for _ in range(5)]
+        for session in ids:
+            executor.push(session, noise(4, session))
+            executor.close(session)
+        events = {session: [] for session in ids}
+        while (tick := executor.tick(0.0)).work is not None:
+            for session, event in tick.events:
+                events[session].append(_plain(event))
+        return list(events.values())
+
+    assert run(2) == run(64)
+
+
+def test_a_session_that_does_not_fit_alone_is_the_only_one_that_ends(monkeypatch):
+    """Others go on, and get the decisions that they get without it."""
+
+    def run(*sizes: int) -> tuple[list[list], Executor]:
+        executor = Executor(ENGINE, Limits(max_sessions=3))
+        forward = executor.runner._forward
+
+        def forward_few(embeds, segments, read):
+            if any(segment.end - segment.start > 45 for segment in segments):
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return forward(embeds, segments, read)
+
+        monkeypatch.setattr(executor.runner, "_forward", forward_few)
+        ids = [executor.open(SessionConfig(threshold=1.0)) for _ in sizes]
+        for session, size in zip(ids, sizes, strict=True):
+            executor.push(session, noise(size, size))
+        events = {session: [] for session in ids}
+        while (tick := executor.tick(0.0)).work is not None:
+            for session, event in tick.events:
+                events[session].append(_plain(event))
+        return list(events.values()), executor
+
+    (first, large, second), executor = run(2, 9, 3)
+    assert [type(e) for e in large] == [SessionFailed, SessionEnded]
+    assert (large[0].reason, large[0].error) == (
+        "out_of_memory", "there is not enough memory for a pass",
+    )  # fmt: skip
+    assert [first, second] == run(2, 3)[0]
+    assert executor.runner.pool.free_rows == 1
+
+
+def test_what_cannot_be_encoded_or_trimmed_for_want_of_memory_ends_its_session(monkeypatch):
+    def fail(*args: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    for part in ("ModelRunner.encode", "KvPool.evict"):
+        executor = Executor(ENGINE)
+        failing, other = [executor.open(SessionConfig(threshold=1.0)) for _ in range(2)]
+        with monkeypatch.context() as patch:
+            patch.setattr(f"inference.model_runner.{part}", fail)
+            executor.push(failing, noise(30))
+            events = []
+            while (tick := executor.tick(0.0)).work is not None:
+                events += tick.events
+        assert [type(e) for s, e in events if s == failing][-2:] == [SessionFailed, SessionEnded]
+        executor.push(other, noise(2))
+        assert executor.tick(0.0).work == Encode((other,))
+        assert {type(e) for _, e in executor.tick(0.0).events} == {Decided}
 
 
 def test_rows_are_given_out_until_there_are_none():

@@ -102,6 +102,15 @@ def test_a_reply_that_was_not_asked_for_does_not_pass_for_the_one_that_was():
     assert [(e.chunk, e.asked) for e in began] == [(0, False), (2, True)]
 
 
+def test_a_policy_of_the_caller_stays_when_the_session_is_configured():
+    said = (TABLE.normal, *[300] * 2, TABLE.text_end)
+    executor = Executor(ENGINE)
+    session = executor.open(SessionConfig(), 0.0, ForcedPolicy({1: said}))
+    executor.configure(session, SessionConfig("Be brief.", 0.0))
+    executor.push(session, noise(4))
+    assert [e.chunk for e in finished(executor) if isinstance(e, ReplyStarted)] == [1]
+
+
 @pytest.mark.parametrize("fails_at", [1, 2])
 def test_a_new_instruction_that_runs_out_of_memory_changes_nothing(monkeypatch, fails_at):
     """In the pass over the instruction, or in the one over what was heard, during a reply."""

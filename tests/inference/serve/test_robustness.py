@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -26,7 +27,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from inference.executor import Executor
-from inference.limits import OverloadedError
+from inference.model_runner import ModelRunner
 from inference.serve.recipe import ServeLimits, ServeRecipe
 from inference.serve.run import serve
 from tests.inference.serve.audio import noise, packets
@@ -258,7 +259,7 @@ def test_an_engine_that_fails_ends_its_sessions_and_the_server(
     """Whatever watches over the server then starts it again."""
 
     def fail(*args: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise ArithmeticError("a defect")
 
     said: SimpleQueue[str] = SimpleQueue()
     console = SimpleNamespace(print=lambda line, soft_wrap: said.put(line))
@@ -276,8 +277,30 @@ def test_an_engine_that_fails_ends_its_sessions_and_the_server(
             assert (found[-1]["code"], code) == ("internal_error", 1011)
 
         asyncio.run(run())
-        with pytest.raises(OverloadedError, match="not enough memory for all sessions at once"):
+        with pytest.raises(ArithmeticError, match="a defect"):
             served.result(60)
+
+
+def test_a_session_that_runs_out_of_memory_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    encode = ModelRunner.encode
+
+    def fail_once(*args: Any) -> Any:
+        monkeypatch.setattr(ModelRunner, "encode", encode)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    async def run(running: Running) -> None:
+        other = await open_stream(running)
+        client = await open_stream(running)
+        monkeypatch.setattr(ModelRunner, "encode", fail_once)
+        await client.send(noise(0.5))
+        found, code, reason = await closed_with(client)
+        assert [e["event"] for e in found] == ["session_failed", "session_ended", "error"]
+        assert (found[-1]["code"], code, reason) == ("overloaded", 1013, "overloaded")
+        await other.send(noise(0.5))
+        await events_until(other, "decided")
+
+    with serving() as running:
+        asyncio.run(run(running))
 
 
 @pytest.mark.slow
