@@ -154,8 +154,9 @@ def require_material(recipe: BuildRecipe, collected: Collected) -> None:
     """
     drops = list(collected.drops)
     if collected.problems:
-        raise UserError("; ".join(collected.problems), _most_often(recipe, drops))
-    streams = sum(expected_streams(recipe, split) for split in recipe.splits)
+        raise UserError("\n".join(collected.problems), _most_often(recipe, drops))
+    lengths_s = collected.lengths_s
+    streams = sum(expected_streams(recipe, split, lengths_s) for split in recipe.splits)
     require_few_losses(recipe, collected, drops, streams)
 
 

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -23,6 +23,7 @@ from data_build.collect.kept_texts import WRITTEN
 from data_build.collect.material import Seen, TextStore, material
 from data_build.collect.transcripts import Progress, check_texts
 from data_build.drops import Drop
+from data_build.expected_length import Kind
 from data_build.pools.pools import CueEntry, PoolsIndex, TableEntry
 from data_build.pools.table import Table, TableWriter
 from data_build.randomness import digest
@@ -56,6 +57,7 @@ class Collected:
         missing: "split/cue" of the cues without a clip in a split.
         problems: why the tasks of the recipe cannot be built from this.
         notes: what a user of the data should know.
+        lengths_s: the mean length of its items, by kind.
     """
 
     clips: int
@@ -63,6 +65,7 @@ class Collected:
     missing: tuple[str, ...]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    lengths_s: dict[Kind, float] = field(default_factory=dict)
 
 
 def collect(recipe: BuildRecipe, folder: Path, progress: Progress = _nobody) -> Collected:
@@ -169,7 +172,7 @@ def _collected(
         missing += [f"{split}/{cue.name}" for cue in recipe.cues if cue.name not in present]
         problems += split_problems(recipe, split, index, seen)
     notes = (*notes, *word_time_notes(recipe))
-    return Collected(clips, tuple(drops), tuple(missing), tuple(problems), notes)
+    return Collected(clips, tuple(drops), tuple(missing), tuple(problems), notes, seen.lengths_s)
 
 
 def _index(recipe: BuildRecipe, split: str, entries: Mapping[Place, TableEntry]) -> PoolsIndex:

@@ -22,6 +22,7 @@ from data_build.collect.kept_texts import kept_texts
 from data_build.collect.text_rules import SUFFIX
 from data_build.collect.traits import IN_A_PLACE, in_a_place, traits_of
 from data_build.drops import Drop
+from data_build.expected_length import Kind, item_seconds, kind_of
 from data_build.labelling.judging import judged
 from data_build.labelling.policy import Policy
 from data_build.labelling.sounds import alike, sound_class
@@ -64,6 +65,7 @@ class Seen:
             nor an aligner.
         speakers, kinds: split -> two speakers, or two kinds of sound none of which is the other.
         directions: split -> the pairs of languages of its translations.
+        seconds, timed: kind of item -> the sum of the lengths that are known, and of how many.
     """
 
     labels: Counter[str] = field(default_factory=Counter)
@@ -73,10 +75,16 @@ class Seen:
     speakers: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     kinds: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     directions: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    seconds: dict[Kind, float] = field(default_factory=lambda: defaultdict(float))
+    timed: Counter[Kind] = field(default_factory=Counter)
 
     def note(self, row: Assigned) -> None:
-        """Counts what tasks need two of."""
+        """Counts what tasks need two of, and how long items are."""
         clip = row.item
+        kind, length_s = kind_of(row.table, row.is_cue), item_seconds(clip, row.is_cue)
+        if kind is not None and length_s is not None:
+            self.seconds[kind] += length_s
+            self.timed[kind] += 1
         if row.is_cue or not isinstance(clip, Clip):
             return
         if row.table == "speech" and len(self.speakers[row.split]) < 2:
@@ -86,9 +94,14 @@ class Seen:
         elif row.table == "translated":
             self.directions[row.split].add((clip.language, clip.translation_language))
         elif row.table == "sounds":
-            kind, known = sound_class(clip), self.kinds[row.split]
-            if len(known) < 2 and not any(alike(kind, other) for other in known):
-                known.append(kind)
+            name, known = sound_class(clip), self.kinds[row.split]
+            if len(known) < 2 and not any(alike(name, other) for other in known):
+                known.append(name)
+
+    @property
+    def lengths_s(self) -> dict[Kind, float]:
+        """The mean length of the items of each kind of which any is known."""
+        return {kind: self.seconds[kind] / n for kind, n in self.timed.items()}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from soundflow.output import Output, examine
 from soundflow.shards.address import Url, is_missing
 
 if TYPE_CHECKING:
+    from data_build.collect.collect import Collected
+    from data_build.expected_length import Kind
     from data_build.recipe import BuildRecipe
     from data_build.scenes.config import ScenesConfig
 
@@ -84,22 +86,28 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     if recipe.scenes.tagger or recipe.scenes.sentence_encoder:
         plan["scenes"] = _scene_models(recipe.scenes)
     if all(Path(name).exists() for name in (*(s.root for s in recipe.sources), *recipe.texts)):
-        plan |= _material(recipe)
-    plan |= _sizes(recipe)
+        found = _survey(recipe)
+        plan |= _material(found) | _sizes(recipe, found.lengths_s)
+    else:
+        plan |= _sizes(recipe, {})
     workers, cores = n_workers(recipe.workers), n_workers(0)
     beyond = f": more than the {cores} cores here, which makes it slower" if workers > cores else ""
     plan["workers"] = f"{workers}{beyond}"
     return recipe, plan
 
 
-def _sizes(recipe: BuildRecipe) -> Plan:
-    """What each split will hold: stated, or estimated from the settings and marked so."""
+def _sizes(recipe: BuildRecipe, lengths_s: Mapping[Kind, float]) -> Plan:
+    """What each split will hold: stated, or estimated from the settings and marked so.
+
+    Args:
+        lengths_s: mean length of the items of the material, by kind, where it is known.
+    """
     from data_build.expected_length import BYTES_PER_HOUR, expected_stream_s, expected_streams
 
     plan = {}
     for name, split in recipe.splits.items():
-        stream_s = expected_stream_s(recipe, name)
-        streams = expected_streams(recipe, name)
+        stream_s = expected_stream_s(recipe, name, lengths_s)
+        streams = expected_streams(recipe, name, lengths_s)
         shards = -(-streams // recipe.streams_per_shard)
         hours = split.hours or streams * stream_s / 3600
         disk = f"about {decimal(round(hours * BYTES_PER_HOUR))} of disk"
@@ -112,7 +120,7 @@ def _sizes(recipe: BuildRecipe) -> Plan:
     return plan
 
 
-def _material(recipe: BuildRecipe) -> Plan:
+def _survey(recipe: BuildRecipe) -> Collected:
     """What the sources and texts give, read and dealt to splits as the build will do it.
 
     Raises:
@@ -121,18 +129,26 @@ def _material(recipe: BuildRecipe) -> Plan:
     from data_build.collect.collect import survey
     from data_build.collect.feasible import REMEDY
     from data_build.context import MATERIAL
-    from data_build.drops import count_drops
 
     found = survey(recipe, Path(recipe.output) / MATERIAL)
-    drops = count_drops(found.drops)
-    most = f", most often {next(iter(drops))}" if drops else ""
-    dropped = f"{len(found.drops):,} dropped{most}"
     if found.problems:
-        raise UserError("; ".join(found.problems), f"rows: {dropped}" if drops else REMEDY)
-    plan = {"material": f"{found.clips:,} rows; {dropped}"}
+        hint = f"rows: {_dropped(found)}" if found.drops else REMEDY
+        raise UserError("\n".join(found.problems), hint)
+    return found
+
+
+def _material(found: Collected) -> Plan:
+    plan = {"material": f"{found.clips:,} rows; {_dropped(found)}"}
     if found.missing:
         plan["no recording for"] = ", ".join(found.missing)
     return plan | {f"note {n}": note for n, note in enumerate(found.notes, 1)}
+
+
+def _dropped(found: Collected) -> str:
+    from data_build.drops import count_drops
+
+    most = next(iter(count_drops(found.drops)), "")
+    return f"{len(found.drops):,} dropped" + (f", most often {most}" if most else "")
 
 
 def _train(tree: dict[str, Any], where: str, probe: bool) -> tuple[Any, Plan]:
