@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_build.audit.contradictions import AlarmsAnswered, Contradictions
-from data_build.audit.evidence import EarlyReplies, InaudibleEvents, NameableNoise
+from data_build.audit.evidence import EarlyReplies, InaudibleEvents, MaskedEvents, NameableNoise
 from data_build.audit.leaks import Leaks
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedSplit, AuditedStream, Figure, Measures
@@ -54,6 +54,7 @@ def build_measures(
             Contradictions(limits),
             AlarmsAnswered(limits, policy),
             EarlyReplies(limits),
+            MaskedEvents(limits),
             NameableNoise(limits),
             Leaks(limits),
             Shapes(),

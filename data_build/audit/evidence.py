@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
+
+import numpy as np
 
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedStream, Figure, Limit
+from data_build.compose.masking import HEARD_DB
 from data_build.labelling.sounds import nameless
 from data_build.records import Clip, Origin, Unspoken
 from soundflow.audio.level import is_silent
@@ -64,6 +68,33 @@ class InaudibleEvents:
         share = len(self._inaudible) / self._events if self._events else 0.0
         examples = tuple(self._inaudible[:_SHOWN])
         yield Figure("inaudible events", share, "", self._limit, f"{self._events} events", examples)
+
+
+class MaskedEvents:
+    """Items of streams that can nowhere be heard through what sounds beside them: nowhere as loud
+    as all of it (`data_build.compose.masking`), as the builder has measured it in the mix."""
+
+    def __init__(self, limits: AuditLimits) -> None:
+        self._limit = Limit("at_most", limits.masked_events)
+        self._above_db, self._masked = array("d"), list[str]()
+
+    def add(self, stream: AuditedStream) -> None:
+        for item in stream.record.items:
+            if item.above_rest_db is None:
+                continue
+            self._above_db.append(item.above_rest_db)
+            if item.above_rest_db < HEARD_DB:
+                at_s = stream.spec.time.seconds(item.on_samples)
+                level = f"{item.above_rest_db:.1f} dB above the rest"
+                self._masked.append(f"{stream.name}: {item.what} at {at_s:.1f} s, {level}")
+
+    def figures(self) -> Iterator[Figure]:
+        n = len(self._above_db)
+        if n:
+            low, middle = np.percentile(self._above_db, (5, 50))
+            of = f"{n} sounds; above the rest, median {middle:.0f} dB, 5 % below {low:.0f} dB"
+            share, examples = len(self._masked) / n, tuple(self._masked[:_SHOWN])
+            yield Figure("masked events", share, "", self._limit, of, examples)
 
 
 class NameableNoise:

@@ -21,6 +21,7 @@ class AuditLimits:
         alarms_answered: sounds that the intervention policy answers and that are answered.
         early_replies: replies that begin before what they answer could be known.
         inaudible_events: events without a sound in the stream.
+        masked_events: sounds that are nowhere as loud as what sounds beside them.
         nameable_noise: streams with a question about sounds that lie over a noise with a name.
         leaks: streams, of all splits but the largest, that share a recording, near-duplicate,
             text or translation with another split.
@@ -36,6 +37,7 @@ class AuditLimits:
     alarms_answered: Fraction = 1.0
     early_replies: Fraction = 0.0
     inaudible_events: Fraction = 0.0
+    masked_events: Fraction = 0.0
     nameable_noise: Fraction = 0.0
     leaks: Fraction = 0.0
     shared_speakers: Fraction = 0.0

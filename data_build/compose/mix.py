@@ -9,6 +9,7 @@ import numpy as np
 
 from data_build.compose.beds import Bed
 from data_build.compose.config import ComposeConfig, NoiseConfig
+from data_build.compose.masking import above_rest_db
 from data_build.compose.snr import band_power, snr_db
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed, between
@@ -48,6 +49,7 @@ class Mix:
             made of.
         level_db: drawn level of the foreground.
         gains_db: of each placed item.
+        above_rest_db: of each, how far it stands above all else (`data_build.compose.masking`).
         limited: whether the peak limit was needed.
     """
 
@@ -58,6 +60,7 @@ class Mix:
     noise_tracks: tuple[NoiseTrack, ...]
     level_db: float
     gains_db: tuple[float, ...]
+    above_rest_db: tuple[float | None, ...]
     limited: bool
 
 
@@ -123,19 +126,30 @@ def mix(
     audio = foreground + beside
     for track in noise:
         audio += track
+    above_db = tuple(
+        _above_rest_db(item, gain, audio) for item, gain in zip(placed, gains, strict=True)
+    )
     peak = float(np.abs(audio).max(initial=0.0))
     limited = peak > config.peak
     if limited:
         audio *= np.float32(config.peak / peak)
     return Mix(
         audio, foreground, beside, tuple(noise), tuple(tracks), round(level_db, 3),
-        tuple(round(20 * float(np.log10(max(gain, 1e-6))), 3) for gain in gains), limited,
+        tuple(round(20 * float(np.log10(max(gain, 1e-6))), 3) for gain in gains),
+        above_db, limited,
     )  # fmt: skip
 
 
 def _add(item: Placed, gain: float, track: Float32) -> None:
     room = track[item.start_samples : item.start_samples + len(item.samples)]
     room += item.samples[: len(room)] * np.float32(gain)
+
+
+def _above_rest_db(item: Placed, gain: float, audio: Float32) -> float | None:
+    first = item.on_samples - item.start_samples
+    rest = audio[item.on_samples : item.end_samples]
+    sound = item.samples[first : first + len(rest)] * np.float32(gain)
+    return above_rest_db(sound, rest - sound)
 
 
 def _gain_below(

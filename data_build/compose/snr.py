@@ -26,6 +26,7 @@ import numpy as np
 from scipy import fft
 
 from soundflow.audio.level import Float32, Float64, db
+from soundflow.audio.stft import Complex64
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
 # Centre and importance of each band.
@@ -50,12 +51,31 @@ def band_power(samples: Float32) -> Float64:
     """
     if not len(samples):
         return np.zeros(len(_BANDS))
+    parts = _spectra(samples).view(np.float32)  # real, imaginary, real, ...
+    power = np.einsum("ij,ij->j", parts, parts).astype(np.float64).reshape(-1, 2).sum(axis=1)
+    return np.asarray(np.add.reduceat(power, _FIRST_BIN) / len(samples))
+
+
+def power_over_time(samples: Float32, windows: int) -> Float64:
+    """Power in each band of every ``windows`` windows, (n, 18), of any scale.
+
+    The windows overlap by half, so that a click counts the same wherever it falls.
+    """
+    halves = [_spectra(samples[at:]) for at in (0, _WINDOW // 2)]
+    power = np.zeros((2 * len(halves[0]), _WINDOW // 2 + 1))
+    for at, spectra in enumerate(halves):
+        power[at : at + 2 * len(spectra) : 2] = spectra.real**2 + spectra.imag**2
+    by_band = np.add.reduceat(power, _FIRST_BIN, axis=1)
+    starts = np.arange(0, len(power), windows)
+    return np.asarray(np.add.reduceat(by_band, starts, axis=0) if len(starts) else by_band)
+
+
+def _spectra(samples: Float32) -> Complex64:
+    """Of windows side by side, (n, bins); the last one is filled up with zeros."""
     n_windows = -(-len(samples) // _WINDOW)
     frames = np.zeros((n_windows, _WINDOW), np.float32)
     frames.reshape(-1)[: len(samples)] = samples
-    parts = fft.rfft(frames * _hann(), axis=1).view(np.float32)  # real, imaginary, real, ...
-    power = np.einsum("ij,ij->j", parts, parts).astype(np.float64).reshape(-1, 2).sum(axis=1)
-    return np.asarray(np.add.reduceat(power, _FIRST_BIN) / len(samples))
+    return np.asarray(fft.rfft(frames * _hann(), axis=1))
 
 
 def weighted_snr_db(signal: Float64, noise: Float64) -> float | None:

@@ -6,9 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from data_build.compose.config import ComposeConfig
+from data_build.compose.masking import HEARD_DB
 from data_build.compose.mix import Placed, mix, source_of
 from data_build.compose.responses import responses
-from data_build.compose.timeline import Timeline
+from data_build.compose.timeline import STEP, Timeline
+from data_build.drops import Drop, Dropped
 from data_build.plans import Item, LabelledPlan
 from data_build.randomness import StreamSeed
 from data_build.tokenize import Vocabulary, online_sample
@@ -29,11 +31,15 @@ def compose(
         provenance: what the caller records about the sample; what is drawn here is added.
 
     Raises:
-        Dropped: if a reply finds no free chunk before the end.
+        Dropped: if an item is masked by the rest, or a reply finds no free chunk before the end.
     """
     plan, placed, n_samples = labelled.plan, timeline.placed, timeline.n_samples
     time = vocabulary.spec.time
     mixed = mix(n_samples, placed, timeline.beds, config, seed)
+    for item, above_db in zip(plan.items, mixed.above_rest_db, strict=True):
+        if above_db is None or above_db < HEARD_DB:
+            reason = "cannot be heard through the rest of the stream"
+            raise Dropped(Drop(STEP, item.clip.id, reason, "choice"))
     reaction = time.samples(config.reaction_s)
     events, replies, answered = responses(labelled, placed, n_samples, time, reaction)
     record = StreamRecord(
@@ -46,9 +52,9 @@ def compose(
         replies=replies,
         events=events,
         items=tuple(
-            _mixed(item, where, gain, chunks)
-            for item, where, gain, chunks in zip(
-                plan.items, placed, mixed.gains_db, answered, strict=True
+            _mixed(item, where, gain, above_db, chunks)
+            for item, where, gain, above_db, chunks in zip(
+                plan.items, placed, mixed.gains_db, mixed.above_rest_db, answered, strict=True
             )
         ),
         noise=mixed.noise_tracks,
@@ -70,7 +76,13 @@ def compose(
     return online_sample(record, quantise(mixed.audio), vocabulary)
 
 
-def _mixed(item: Item, placed: Placed, gain_db: float, reply_chunks: tuple[int, ...]) -> MixedItem:
+def _mixed(
+    item: Item,
+    placed: Placed,
+    gain_db: float,
+    above_rest_db: float | None,
+    reply_chunks: tuple[int, ...],
+) -> MixedItem:
     report = placed.clip.report
     return MixedItem(
         clip=source_of(item.clip),
@@ -85,5 +97,6 @@ def _mixed(item: Item, placed: Placed, gain_db: float, reply_chunks: tuple[int, 
         text=item.clip.text,
         language=item.clip.language,
         reply_chunks=reply_chunks,
+        above_rest_db=above_rest_db,
         hit_limit=report.hit_limit if report else None,
     )

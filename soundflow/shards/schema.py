@@ -61,6 +61,8 @@ class MixedItem:
         on_samples, end_samples: where it can be heard, in the stream.
         speaker, text, language: of speech.
         reply_chunks: chunks of the replies that it deserves.
+        above_rest_db: how far it stands above everything else in the stream, where it does so most
+            (`data_build.compose.masking`); None: not mixed with anything.
         hit_limit: whether the preprocessing used all the passes it may; None: not preprocessed.
     """
 
@@ -76,6 +78,7 @@ class MixedItem:
     text: str = ""
     language: str = ""
     reply_chunks: tuple[int, ...] = ()
+    above_rest_db: float | None = None
     hit_limit: bool | None = None
 
 

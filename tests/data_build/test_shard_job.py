@@ -53,7 +53,8 @@ def made(tmp_path: Path, *words: str) -> list[StreamSample]:
 
 
 def without_noise(record: StreamRecord) -> StreamRecord:
-    return replace(record, noise=(), peak_limited=False)
+    items = tuple(replace(item, above_rest_db=None) for item in record.items)
+    return replace(record, noise=(), items=items, peak_limited=False)
 
 
 def same(before: list[StreamSample], after: list[StreamSample]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from data_build.audit.audit import audit, build_measures, built_split, finished_splits
 from data_build.audit.contradictions import AlarmsAnswered, Contradictions
-from data_build.audit.evidence import EarlyReplies, InaudibleEvents, NameableNoise
+from data_build.audit.evidence import EarlyReplies, InaudibleEvents, MaskedEvents, NameableNoise
 from data_build.audit.leaks import Leaks
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedStream, Measure
@@ -120,6 +120,19 @@ def test_an_event_is_audible() -> None:
     bark = item("Bark", 0, 3)
     assert value(InaudibleEvents(LIMITS), stream(bark, said={3: "A dog."})) == 0
     assert value(InaudibleEvents(LIMITS), stream(bark, said={3: "A dog."}, silent=True)) == 1
+
+
+def test_an_event_is_heard_through_what_sounds_beside_it() -> None:
+    clear, masked = (replace(item("Bark", 0, 3), above_rest_db=db) for db in (12.0, -2.5))
+    other = replace(item("Bark", 0, 3), above_rest_db=None)  # of a stream that was not mixed
+    assert value(MaskedEvents(LIMITS), stream(clear, said={3: "A dog."})) == 0
+    both = stream(clear, masked, other, said={3: "A dog."})
+    assert value(MaskedEvents(LIMITS), both) == 0.5
+    measure = MaskedEvents(LIMITS)
+    measure.add(both)
+    (figure,) = measure.figures()
+    assert figure.examples == ("train/s: Bark at 0.0 s, -2.5 dB above the rest",)
+    assert list(MaskedEvents(LIMITS).figures()) == []
 
 
 def test_what_may_be_asked_about_is_not_in_the_noise() -> None:
@@ -268,3 +281,5 @@ def test_words_are_written_in_the_chunk_in_which_they_end() -> None:
     words = WrittenWords(limits, {"en": Hears(ends_s=(0.3, 0.7, 0.9))})
     words.add(whole)  # a transcript of the whole utterance has no times of its words
     assert list(words.figures()) == []
+    words.add(one)
+    assert all(figure.of == "3 words of 1 utterances, by hears" for figure in words.figures())
