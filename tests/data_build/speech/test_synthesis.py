@@ -10,6 +10,7 @@ import pytest
 
 from data_build.drops import Dropped
 from data_build.records import Voice
+from data_build.speech.engines.pico import without_last_click
 from data_build.speech.setup import SpeechConfig, make_engine
 from data_build.speech.voices import MARGIN_SAMPLES, synthesise, trim_silence
 from soundflow.errors import UserError
@@ -135,6 +136,19 @@ def test_trimming_pads_where_the_take_is_too_short() -> None:
     assert len(trimmed) == 1600 + 2 * MARGIN_SAMPLES
     np.testing.assert_array_equal(trimmed[MARGIN_SAMPLES:-MARGIN_SAMPLES], tone)
     assert not trimmed[:MARGIN_SAMPLES].any()
+
+
+def test_the_click_behind_an_italian_sentence_is_cut() -> None:
+    _needs("pico")
+    samples = speech("Il treno parte alle otto.", Voice("pico", "it-IT", "it"))
+    assert len(samples) < 1.9 * 16_000  # 2.4 s with the click and the pause before it
+    tone = np.sin(np.arange(8_000) / 5).astype(np.float32)
+    silence = np.zeros(8_000, np.float32)
+    click = 0.02 * tone[:320]
+    assert len(without_last_click(np.concatenate([tone, silence, click]))) < 16_000
+    assert len(without_last_click(np.concatenate([tone, silence, tone]))) == 24_000  # a word
+    assert len(without_last_click(np.concatenate([tone, click]))) == 8_320
+    assert len(without_last_click(silence)) == 8_000
 
 
 @pytest.mark.parametrize("engine", ["pico", "hibari"])
