@@ -85,6 +85,7 @@ class WrittenWords:
         self._most = limits.recognised
         self._aligners = aligners
         self._utterances: Counter[str] = Counter()
+        self._by: set[str] = set()
         self._off: list[int] = []
         self._early: list[str] = []
 
@@ -107,6 +108,7 @@ class WrittenWords:
             if words is None:
                 continue
             self._utterances[record.task] += 1
+            self._by.add(aligner.id)
             time = stream.spec.time
             for (chunk, text), word in zip(written, words, strict=True):
                 end = min(item.on_samples + time.samples(word.end_s), item.end_samples)
@@ -119,7 +121,8 @@ class WrittenWords:
         if not self._off:
             return
         off, n = np.asarray(self._off), len(self._off)
-        of = f"{n} words of {self._utterances.total()} utterances, against a second aligner"
+        by = ", ".join(sorted(self._by))
+        of = f"{n} words of {self._utterances.total()} utterances, by {by}"
         yield Figure("words in their chunk", float((off == 0).mean()), "", None, of)
         early, shown = float((off < 0).mean()), tuple(self._early[:_SHOWN])
         yield Figure("words before their end", early, "", self._limit, of, shown)

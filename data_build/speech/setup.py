@@ -13,6 +13,7 @@ from data_build.records import Clip
 from data_build.speech.aligners.ctc import CtcAligner
 from data_build.speech.aligners.dtw import WhisperAligner
 from data_build.speech.aligners.hmm import HmmAligner
+from data_build.speech.aligners.phones import PhoneAligner
 from data_build.speech.asr import AsrDevice, AsrModel, HttpAsr, HttpAsrConfig, TransformersAsr
 from data_build.speech.engines.engine import SpeechEngine
 from data_build.speech.engines.hibari import Hibari
@@ -20,6 +21,7 @@ from data_build.speech.engines.http_tts import HttpVoices, HttpVoicesConfig
 from data_build.speech.engines.kokoro import Kokoro
 from data_build.speech.engines.pico import Pico
 from data_build.speech.gate import GateConfig
+from data_build.speech.pronunciation import LANGUAGES
 from data_build.speech.render import Renderer
 from data_build.speech.rewriting.rewriter import Rewriter, RuleRewriter
 from data_build.speech.speech_source import SpeechSource
@@ -31,6 +33,7 @@ from soundflow.errors import UserError, nearest
 from soundflow.text.normalize import primary_language
 
 _TRANSFORMERS = "transformers:"
+_HAMA = "hama"
 EMBEDDED = ("pico", "hibari", "kokoro")
 
 
@@ -45,8 +48,8 @@ class SpeechConfig:
             or ``http``; languages that are not named are checked by length alone.
         device: where local ASR models run: "cpu", "cuda", or "auto", a GPU where there is one.
         aligners: language -> what finds the words of a text in its audio, where the corpus gives no
-            times: ``pocketsphinx`` (English), a Whisper as under ``asr_models``, or
-            ``transformers:FOLDER`` with a CTC model.
+            times: ``pocketsphinx`` (English), ``hama`` (also German, French, Spanish, Italian), a
+            Whisper as under ``asr_models``, or ``transformers:FOLDER`` with a CTC model.
         allow_even: whether words of other languages, and of those whose aligner is not installed,
             may be spread evenly over their audio.
         kokoro_voices: folder of Kokoro's voice files.
@@ -58,7 +61,9 @@ class SpeechConfig:
     gate: GateConfig = field(default_factory=GateConfig)
     asr_models: dict[str, str] = field(default_factory=lambda: {"en": "tiny.en"})
     device: AsrDevice = "auto"
-    aligners: dict[str, str] = field(default_factory=lambda: {"en": "pocketsphinx"})
+    aligners: dict[str, str] = field(
+        default_factory=lambda: dict.fromkeys(sorted(LANGUAGES), _HAMA) | {"en": "pocketsphinx"}
+    )
     allow_even: bool = False
     kokoro_voices: str = ""
     servers: dict[str, HttpVoicesConfig] = field(default_factory=dict)
@@ -187,19 +192,25 @@ def _aligner_or_fault(name: str) -> Aligner | UserError:
 
 
 def second_aligners(config: SpeechConfig) -> dict[str, Aligner]:
-    """Language code -> the Whisper that the recipe names for it, where it is not its aligner.
+    """Language code -> an aligner of another kind than the recipe's, to judge it by.
+
+    ``hama``, where it knows the language and is installed; else the Whisper of ``asr_models``.
 
     Raises:
         UserError: if a package or a folder that the recipe names is not there.
     """
     first = _aligner_names(config)
-    return {
+    others: dict[str, Aligner] = {
         primary_language(code): WhisperAligner(name)
         for code, name in config.asr_models.items()
         if name != "http"
         and not name.startswith(_TRANSFORMERS)
         and name != first.get(primary_language(code))
     }
+    heard = _aligner_or_fault(_HAMA)
+    if not isinstance(heard, UserError):
+        others |= {code: heard for code in LANGUAGES if first.get(code) != _HAMA}
+    return others
 
 
 def is_unaligned(clip: Clip, config: SpeechConfig) -> bool:
@@ -211,6 +222,8 @@ def is_unaligned(clip: Clip, config: SpeechConfig) -> bool:
 def _aligner(name: str) -> Aligner:
     if name == "pocketsphinx":
         return HmmAligner()
+    if name == _HAMA:
+        return PhoneAligner()
     if name.startswith(_TRANSFORMERS):
         return CtcAligner(name.removeprefix(_TRANSFORMERS))
     return WhisperAligner(name)

@@ -7,12 +7,15 @@ are built into streams three times, with those times, with none (so that they ar
 spread evenly, and the replies are compared word by word.
 
 Whole sentences have no truth: there other systems are the other opinion. The first is a phone
-recogniser of another kind (tests/benchmarks/phone_ctc.py, the extra `benchmarks`); that it has no
-bias of its own is measured on the digits first. Then a Whisper, `base` where it is installed. The
+recogniser of another kind (the aligner `hama`); that it has no bias of its own is measured on the
+digits first. Then a Whisper, `base` where it is installed. The
 constants of `data_build/speech` were chosen on the first half of the speakers, and on the digits;
 the figures of the second half were seen before they were fixed.
 
-About six minutes on one core, most of them for the Whispers; with `--without-whisper` two.
+German, French, Spanish and Italian: single words of several voices of `pico`, joined, whose ends
+are known too.
+
+About eight minutes on one core, most of them for the Whispers; with `--without-whisper` three.
 """
 
 from __future__ import annotations
@@ -31,17 +34,27 @@ import numpy as np
 import soundfile
 
 from data_build.recipe import BuildRecipe
+from data_build.records import Voice
 from data_build.run import build
 from data_build.speech.aligners.dtw import WhisperAligner
 from data_build.speech.aligners.hmm import HmmAligner
-from data_build.speech.word_times import MEASURED_LATER_S, Float32, evenly_spread
+from data_build.speech.aligners.phones import PhoneAligner
+from data_build.speech.setup import SpeechConfig, make_engine
+from data_build.speech.voices import MARGIN_SAMPLES, synthesise
+from data_build.speech.word_times import (
+    MEASURED_LATER_S,
+    Aligner,
+    Float32,
+    evenly_spread,
+    spoken_units,
+)
 from soundflow.audio.level import audible_span
 from soundflow.config.load import load
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ, to_seconds
 from soundflow.shards.reader import ShardSet
-from tests.benchmarks.phone_ctc import word_ends_of
 
+TRANSLATIONS = Path(__file__).resolve().parents[2] / "recipes/build/material/translations.jsonl"
 CHUNK_S = 0.4
 JOINED_PER_SPEAKER = 6
 # Pauses between joined digits, in seconds: none, as in fluent speech, or short ones.
@@ -131,7 +144,7 @@ def of_joined_digits(rows: list[dict[str, Any]], name: str) -> None:
         lost += (aligned := ends(aligner.align(samples, text, "en"))) is None
         others = {
             "pocketsphinx": aligned,
-            "phone recogniser": word_ends_of(samples, text),
+            "phone recogniser": ends(PhoneAligner().align(samples, text, "en")),
             "even": ends(evenly_spread(samples, text, "en")),
         }
         for who, theirs in others.items():
@@ -208,7 +221,9 @@ def of_sentences(rows: Sequence[dict[str, Any]], folder: Path, whispers: Sequenc
         f"-- sentences: {len(chosen)} recordings, {lost} not aligned; pocketsphinx is {speed:.0f} "
         "times real time"
     )
-    phones = [word_ends_of(x, r["text"]) for x, r in zip(clips, chosen, strict=True)]
+    phones = [
+        ends(PhoneAligner().align(x, r["text"], "en")) for x, r in zip(clips, chosen, strict=True)
+    ]
     told("against the phone recogniser", *_pairs(found, phones), MEASURED_LATER_S)
     first_half = ["Asterisk" in r["source"] for r in chosen]
     for name, half in (("chosen on", True), ("held out", False)):
@@ -230,6 +245,50 @@ def of_sentences(rows: Sequence[dict[str, Any]], folder: Path, whispers: Sequenc
         told(f"{model} against the phone recogniser", *_pairs(theirs, phones), MEASURED_LATER_S)
     even = [ends(evenly_spread(x, r["text"], "en")) for x, r in zip(clips, chosen, strict=True)]
     told("even against the phone recogniser", *_pairs(even, phones), 0.0)
+
+
+def of_other_languages(with_whisper: bool) -> None:
+    """Words of the sentences of `recipes/build/material`, said one by one, and joined."""
+    engine = make_engine("pico", SpeechConfig())
+    rows = [json.loads(line) for line in TRANSLATIONS.read_text().splitlines()]
+    aligners: dict[str, Aligner] = {"hama": PhoneAligner()}
+    if with_whisper:
+        aligners["base"] = WhisperAligner("base")
+    for language, name in {"de": "de-DE", "fr": "fr-FR", "es": "es-ES", "it": "it-IT"}.items():
+        texts = [row["text"] for row in rows if row["language"] == language]
+        for pauses in PAUSES:
+            rng = np.random.default_rng(0)
+            found: dict[str, Ends] = defaultdict(list)
+            true: dict[str, Ends] = defaultdict(list)
+            for warp, text in ((warp, text) for warp in (0.9, 1.0, 1.1) for text in texts):
+                voice = Voice("pico", name, language, warp, 1.0, 1.0)
+                units = spoken_units(text, language)
+                said = [synthesise(unit, voice, engine) for unit in units]
+                samples, known = _joined(said, PAUSES[pauses], rng)
+                heard = {who: ends(a.align(samples, text, language)) for who, a in aligners.items()}
+                heard["even"] = ends(evenly_spread(samples, text, language))
+                for who, theirs in heard.items():
+                    if theirs is not None:
+                        found[who] += theirs
+                        true[who] += known
+            print(f"-- {language}, words {pauses}: known ends")
+            for who, theirs in found.items():
+                told(who, theirs, true[who], 0.0 if who == "even" else MEASURED_LATER_S)
+
+
+def _joined(
+    parts: Sequence[Float32], gap_s: tuple[float, float], rng: np.random.Generator
+) -> tuple[Float32, Ends]:
+    """Renderings without their margins, with gaps, in a little noise; and where each ends."""
+    pieces, known, at = list[Float32](), Ends(), 0
+    for part in parts:
+        said = part[MARGIN_SAMPLES:-MARGIN_SAMPLES]
+        gap = np.zeros(int(rng.uniform(*gap_s) * SAMPLE_RATE_HZ), np.float32)
+        known.append(to_seconds(at + len(said)))
+        pieces += [said, gap]
+        at += len(said) + len(gap)
+    room = 1e-4 * rng.standard_normal(at)
+    return np.concatenate(pieces) + room.astype(np.float32), known
 
 
 def _pairs(one: Sequence[Ends | None], other: Sequence[Ends | None]) -> tuple[Ends, Ends]:
@@ -254,6 +313,7 @@ def main() -> None:
         of_joined_digits(joined, name)
         with tempfile.TemporaryDirectory() as place:
             in_streams(joined, Path(place), name)
+    of_other_languages(not args.without_whisper)
     of_sentences(rows, args.data, () if args.without_whisper else ("base", "tiny.en"))
 
 

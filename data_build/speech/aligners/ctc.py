@@ -59,29 +59,11 @@ class CtcAligner:
     def align(self, samples: Float32, text: str, language: str) -> tuple[Word, ...] | None:
         units = spoken_units(text, language)
         letters = [self._letters(unit, language) for unit in units]
-        if not units or not len(samples) or not all(letters):
+        if not units or not len(samples):
             return None
         scores, blank, between = self._scores(samples)
-        joint = [] if between is None else [between]
-        labels, owners = list[int](), list[int]()  # -1 owns what lies between two words
-        for number, ids in enumerate(letters):
-            if number and joint:
-                labels, owners = labels + joint, [*owners, -1]
-            labels, owners = labels + ids, owners + [number] * len(ids)
-        spans = best_path(scores, np.asarray(labels), blank)
-        if spans is None:
-            return None
         frame_s = to_seconds(len(samples)) / len(scores)
-        owner = np.asarray(owners)
-        spikes = [spans[owner == number] * frame_s for number in range(len(units))]
-        starts_s = [float(of_word[0, 0]) for of_word in spikes]
-        last_spikes_s = [float(of_word[-1, 1]) for of_word in spikes]
-        ends_s = word_ends(starts_s, last_spikes_s, audible_blocks(samples))
-        timed, at_s, length_s = list[Word](), 0.0, to_seconds(len(samples))
-        for unit, start_s, end_s in zip(units, starts_s, ends_s, strict=True):
-            start_s, at_s = max(start_s, at_s), min(end_s, length_s)
-            timed.append(Word(unit, round(start_s, 3), round(at_s, 3)))
-        return tuple(timed)
+        return timed_words(units, letters, scores, blank, between, frame_s, samples)
 
     def _letters(self, unit: str, language: str) -> list[int]:
         """Ids of a word as it is spoken, in the case that the vocabulary has; [] if it has none."""
@@ -124,6 +106,46 @@ class CtcAligner:
                 ) from error
             self._loaded = model, processor
         return self._loaded
+
+
+def timed_words(
+    units: Sequence[str],
+    labels: Sequence[Sequence[int]],
+    scores: Log,
+    blank: int,
+    between: int | None,
+    frame_s: float,
+    samples: Float32,
+) -> tuple[Word, ...] | None:
+    """The words of a text, by the best path through the scores of its labels.
+
+    Args:
+        labels: ids of each of the ``units``.
+        scores: (frames, vocabulary) log-probabilities.
+        between: the id of a boundary of words; None: the model has none.
+
+    Returns:
+        None if a unit has no label, or there are fewer frames than a path needs.
+    """
+    if not all(labels):
+        return None
+    path, owners = list[int](), list[int]()  # -1 owns what lies between two words
+    for number, ids in enumerate(labels):
+        if number and between is not None:
+            path, owners = [*path, between], [*owners, -1]
+        path, owners = [*path, *ids], owners + [number] * len(ids)
+    spans = best_path(scores, np.asarray(path), blank)
+    if spans is None:
+        return None
+    spikes = [spans[np.asarray(owners) == number] * frame_s for number in range(len(units))]
+    starts_s = [float(of_word[0, 0]) for of_word in spikes]
+    last_spikes_s = [float(of_word[-1, 1]) for of_word in spikes]
+    ends_s = word_ends(starts_s, last_spikes_s, audible_blocks(samples))
+    timed, at_s, length_s = list[Word](), 0.0, to_seconds(len(samples))
+    for unit, start_s, end_s in zip(units, starts_s, ends_s, strict=True):
+        start_s, at_s = max(start_s, at_s), min(end_s, length_s)
+        timed.append(Word(unit, round(start_s, 3), round(at_s, 3)))
+    return tuple(timed)
 
 
 def best_path(scores: Log, labels: Ids, blank: int) -> Ids | None:

@@ -11,28 +11,23 @@ times real time on one core, and the same times for the same samples whatever wa
 
 from __future__ import annotations
 
-import csv
 import re
-import unicodedata
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_build.records import Word
-from data_build.speech.rewriting.rewriter import RuleRewriter
+from data_build.speech.pronunciation import guessed_phones, spoken_words
 from data_build.speech.word_times import Float32, heard_part, spoken_units
 from soundflow.audio.level import audible_blocks
 from soundflow.errors import UserError, not_installed
 from soundflow.shards.schema import quantise
 from soundflow.text.normalize import primary_language
 
-LETTERS = Path(__file__).parent / "letters_en.tsv"
 _VERSION = 2  # raise when the same samples get other times
 _FRAME_S = 0.01
 _LEAST_PAUSE_S = 0.03
@@ -87,10 +82,13 @@ def _decoder(log_base: float) -> Any:
 
 def _path(decoder: Any, samples: Float32, units: list[str]) -> tuple[Word, ...] | None:
     """The times of all units; None if no path reaches the end."""
-    spoken = [_spoken(unit, decoder) for unit in units]
+    spoken = [spoken_words(unit, "en") for unit in units]
     words = [word for of_unit in spoken for word in of_unit]
     if not all(spoken):
         return None
+    for word in words:
+        if decoder.lookup_word(word) is None:
+            decoder.add_word(word, " ".join(guessed_phones(word)), True)
     decoder.set_align_text(" ".join(words))
     decoder.start_utt()
     decoder.process_raw(_audible_pcm(samples), no_search=False, full_utt=True)
@@ -135,57 +133,3 @@ def _audible_pcm(samples: Float32) -> bytes:
     limit = np.iinfo(np.int16).max
     pcm = np.clip(quantise(np.clip(samples, -1, 1)) + noise, -limit, limit).astype(np.int16)
     return bytes(pcm.data)
-
-
-def pronunciations(text: str) -> list[list[str]]:
-    """The phones (ARPABET) of each of the `spoken_units` of an English text."""
-    decoder = _decoder(_LOG_BASES[0])
-    words = [_spoken(unit, decoder) for unit in spoken_units(text, "en")]
-    return [[p for w in of_unit for p in decoder.lookup_word(w).split()] for of_unit in words]
-
-
-def _spoken(unit: str, decoder: Any) -> list[str]:
-    """The words of the dictionary that a written word is spoken as; what it lacks is added."""
-    plain = unicodedata.normalize("NFKD", unit.replace("’", "'")).encode("ascii", "ignore").decode()
-    if not re.fullmatch(r"[^\w']*[A-Za-z'-]+[^\w']*", plain):
-        rewritten = _rewriter().rewrite(plain, "en").text
-        # What is left out of texts to be spoken, as an address, somebody has said all the same.
-        left_out = not any(c.isalnum() for c in rewritten)
-        plain = re.sub(r"\.(?=\w)", " dot ", plain) if left_out else rewritten
-    words: list[str] = []
-    for word in re.findall(r"[a-z][a-z']*|'[a-z]+", plain.lower()):
-        if decoder.lookup_word(word) is None and word.strip("'"):
-            word = word.strip("'")
-        if decoder.lookup_word(word) is not None:
-            words.append(word)
-        elif not re.search("[aeiouy]", word):  # an abbreviation
-            words += [letter for letter in word if letter.isalpha()]
-        else:
-            decoder.add_word(word, " ".join(guessed_phones(word)), True)
-            words.append(word)
-    return words
-
-
-@lru_cache(maxsize=1)
-def _rewriter() -> RuleRewriter:
-    return RuleRewriter()
-
-
-def guessed_phones(word: str) -> list[str]:
-    """The phones (ARPABET) of a word that no dictionary has, by its letters."""
-    letters = re.sub("[^a-z]", "", word)
-    if re.search("[aeiouy].*[^aeiouy]e$", letters):
-        letters = letters[:-1]  # a final e is silent after a consonant
-    table = _letters()
-    phones, at = list[str](), 0
-    while at < len(letters):
-        size = next(n for n in (4, 3, 2, 1) if letters[at : at + n] in table)
-        phones += table[letters[at : at + size]]
-        at += size
-    return phones
-
-
-@lru_cache(maxsize=1)
-def _letters() -> Mapping[str, list[str]]:
-    lines = (line for line in LETTERS.read_text().splitlines() if not line.startswith("#"))
-    return {row["letters"]: row["phones"].split() for row in csv.DictReader(lines, delimiter="\t")}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_build.records import Voice
-from data_build.speech.aligners.hmm import HmmAligner, guessed_phones
+from data_build.speech.aligners.hmm import HmmAligner
 from soundflow.errors import UserError
 from tests.benchmarks.bench_alignment import joined_digits
 from tests.data_build.speech.aligners.joined import TEXT, joined_words
@@ -78,9 +78,3 @@ def test_a_voice_that_the_models_know_badly_is_aligned(shared: Path) -> None:
     aligner = HmmAligner()
     for made in joined_digits(folder, mine, "joined")[2:5]:
         assert aligner.align(made["samples"], made["text"], "en") is not None, made["path"]
-
-
-def test_letters_become_phones() -> None:
-    assert guessed_phones("shake") == ["SH", "AE", "K"]
-    assert guessed_phones("o'quight") == ["AA", "K", "W", "AY", "T"]
-    assert guessed_phones("qzx") == ["K", "Z", "K", "S"]
