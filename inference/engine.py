@@ -48,6 +48,8 @@ class Engine:
         threshold: p(response) from which it speaks: calibrated, or 0.5.
         limit_positions: how many positions a memory may use: as many as in training.
         profile: how recordings are padded and positions computed.
+        decides: whether the model was trained to decide when to speak; if not, it can only be asked
+            about finished recordings.
     """
 
     model: AudioInteractionModel
@@ -57,6 +59,7 @@ class Engine:
     threshold: float
     limit_positions: int
     profile: Profile = OURS
+    decides: bool = True
 
     @torch.inference_mode()
     def encode(self, mel: Float32) -> Tensor:
@@ -157,6 +160,7 @@ def engine_of(
         threshold=threshold,
         limit_positions=min(limit, loaded.facts.trained_positions),
         profile=profile,
+        decides=loaded.facts.decides,
     )
 
 

@@ -9,6 +9,8 @@
 The layout is the one that offline samples are built with (`soundflow.protocol.layout`). Nothing is
 decided: the whole of the audio is heard, then the answer is written, token by token. So there is no
 session to schedule, and no executor: several are answered side by side in a pool of their own.
+A model that was never trained on this layout (`Engine.decides`) is asked in its own,
+`inference.chat_template`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import torch
 from torch import Tensor
 
 from inference.audio_frontend import mel_chunks
+from inference.chat_template import TURN_END, chat_prompt, encode_in_windows
 from inference.dialogue_decoder import repeats
 from inference.engine import Engine
 from inference.events import EndReason
@@ -52,11 +55,13 @@ class Prompt:
     Attributes:
         ids: up to the begin of the answer's text.
         slots: (n_chunks, slots, d) encoder outputs for the AUDIO_PAD positions; None without audio.
+        end: the token that ends the answer.
     """
 
     task: OfflineTask
     ids: tuple[int, ...]
     slots: Tensor | None
+    end: int
 
 
 @dataclass(frozen=True)
@@ -98,17 +103,22 @@ def prompt_of(
         raise UserError("the recording holds no audio", "name another one")
     own = None if recording is None else recording.system
     text = next(t for t in (system, own, engine.system) if t is not None)
-    table, encode = engine.spec.tokens, engine.tokenizer.encode
-    piece = layout.offline_prompt(
-        table,
-        encode(text),
-        0 if slots is None else slots.shape[:2].numel(),
-        None if question is None else encode(question),
-    )
-    ids = (*piece.ids, *layout.offline_answer_begin(table).ids)
+    n_slots = 0 if slots is None else slots.shape[:2].numel()
+    if engine.decides:
+        ids, end = _laid_out(engine, text, n_slots, question), engine.spec.tokens.text_end
+    else:
+        ids = chat_prompt(engine, text, n_slots, question)
+        end = engine.tokenizer.added_id(TURN_END)
     if len(ids) >= engine.limit_positions:
         raise _too_long(engine, f"{len(ids)}")
-    return Prompt(offline_task(question, slots is not None), ids, slots)
+    return Prompt(offline_task(question, slots is not None), ids, slots, end)
+
+
+def _laid_out(engine: Engine, system: str, n_slots: int, question: str | None) -> tuple[int, ...]:
+    table, encode = engine.spec.tokens, engine.tokenizer.encode
+    asked = None if question is None else encode(question)
+    piece = layout.offline_prompt(table, encode(system), n_slots, asked)
+    return (*piece.ids, *layout.offline_answer_begin(table).ids)
 
 
 def answer(
@@ -194,7 +204,8 @@ class _Writer:
         self._prompt = prompt
         self._sampling = sampling
         self._most = min(sampling.max_reply_tokens, engine.limit_positions - len(prompt.ids))
-        self._text_end = engine.spec.tokens.text_end
+        # The text end of the published vocabulary is Qwen's end of text: it ends either layout.
+        self._ends = (prompt.end, engine.spec.tokens.text_end)
         self._rng = np.random.Generator(np.random.PCG64(sampling.seed))
         self._decoder = engine.tokenizer.stream_decoder()
         self._decode = engine.tokenizer.decode
@@ -211,7 +222,7 @@ class _Writer:
         if not isfinite(token):
             self.found = NonFiniteLogitsError(0)
             return ""
-        if token == self._text_end:
+        if token in self._ends:
             self._end("end")
             return ""
         self.said = (*self.said, int(token))
@@ -232,7 +243,10 @@ def _encode(engine: Engine, recording: Recording) -> Tensor:
     """(n_chunks, slots, d); padded to whole chunks, as offline samples are, and no silence."""
     recording = replace(recording, blocks=_while_it_fits(engine, recording.blocks), pause_s=0.0)
     whole = packets(recording, engine.profile, engine.spec.time)
-    return engine.encode(mel_chunks(engine.spec, engine.profile, whole))
+    mel = mel_chunks(engine.spec, engine.profile, whole)
+    if engine.decides or not len(mel):
+        return engine.encode(mel)
+    return encode_in_windows(engine, mel)
 
 
 def _while_it_fits(engine: Engine, blocks: Iterator[Float32]) -> Iterator[Float32]:

@@ -32,7 +32,7 @@ from inference.evaluate.store import Part, write_rows
 from inference.evaluate.suite import benchmark_tasks
 from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.realtime import RealtimeSystem
-from inference.evaluate.task import Item
+from inference.evaluate.task import Item, Task
 from inference.evaluate.task_run import Progress, Work, rows_path, run_task
 from inference.evaluate.timing import measure as timing
 from inference.evaluate.timing.curve import Choice
@@ -90,6 +90,8 @@ def evaluate(
     ]  # fmt: skip
     work = Work(recipe.output, decisive, part, tell)
     tasks = [(task, task.items()) for task in benchmark_tasks(recipe.benchmarks, time)]
+    if not engine.decides:
+        _require_exchanges(recipe, tasks)
     halves = None
     if recipe.timing is not None:
         halves = timing.open_halves(recipe.timing, model, work.of_model)
@@ -131,6 +133,26 @@ def evaluate(
     )  # fmt: skip
     _write(recipe, results, model, halves, origin)
     return results
+
+
+def _require_exchanges(
+    recipe: EvaluateRecipe, tasks: Sequence[tuple[Task[Any, Any], Sequence[Item[Any]]]]
+) -> None:
+    """Streams ask for decisions; a model that was never trained to take them has only noise there.
+
+    Raises:
+        UserError: naming what cannot be measured.
+    """
+    of_streams = [task.name for task, items in tasks if any(i.exchange is None for i in items)]
+    if recipe.timing is not None:
+        of_streams.insert(0, "timing")
+    if of_streams:
+        raise UserError(
+            f"{recipe.checkpoint}: was never trained to decide when to speak, so it cannot be "
+            f"measured in streams: {', '.join(of_streams)}",
+            "leave these out, ask about finished recordings (offline modes; "
+            "recipes/evaluate/qwen2_5_omni.yaml), or train it first",
+        )
 
 
 def _announce(others: Sequence[RealtimeSystem], items: Sequence[Item[Any]]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from inference.evaluate.compare import TaskComparison, compare
@@ -25,7 +27,6 @@ from inference.evaluate.run import evaluate, report_path
 from inference.evaluate.statistics.figures import Figure
 from inference.evaluate.store import Part
 from inference.evaluate.systems.model import MODEL
-from inference.evaluate.timing.oracles import ORACLE
 from inference.evaluate.timing.results import TimingResults
 from soundflow.commands.progress import stages
 from soundflow.config.load import load
@@ -100,19 +101,13 @@ def show(results: Results) -> None:
 
 
 def _show_timing(timing: TimingResults) -> None:
-    systems = timing.headline
-    table = Table(
-        title=f"{timing.n_streams} held-out streams, replies within "
-        f"{timing.headline_window_s:g} s of t_ready",
-        title_justify="left",
+    table = _table(
+        f"{timing.n_streams} held-out streams, replies within {timing.headline_window_s:g} s of "
+        "t_ready",
+        ["system", "F1 (95 %)", *COLUMNS.values()],
     )
-    table.add_column("system")
-    table.add_column("F1 (95 %)", justify="right")
-    for title in COLUMNS.values():
-        table.add_column(title, justify="right")
-    for name, metrics in systems.items():
-        if not name.startswith(ORACLE):  # they only prove the measure, and stand in the report
-            table.add_row(name, _interval(metrics["f1"]), *(_value(metrics[c]) for c in COLUMNS))
+    for name, metrics in timing.headline.items():
+        table.add_row(name, _interval(metrics["f1"]), *(_value(metrics[c]) for c in COLUMNS))
     OUT.print(table)
     for point in timing.points:
         said = point.refusal or (
@@ -139,13 +134,10 @@ def _show_timing(timing: TimingResults) -> None:
 
 
 def _show_task(task: TaskResults) -> None:
-    table = Table(title=f"{task.title}: {task.n_items} items", title_justify="left")
-    table.add_column("system")
-    columns = list(task.systems[MODEL].figures)
-    for column in columns:
-        table.add_column(column.replace("_", " "), justify="right")
-    for name, summary in task.systems.items():
-        table.add_row(name, *(_interval(summary.figures[c]) for c in columns))
+    table = _table(f"{task.title}: {task.n_items} items", ["figure", *task.systems])
+    for name in task.systems[MODEL].figures:
+        cells = (_interval(summary.figures[name]) for summary in task.systems.values())
+        table.add_row(name.replace("_", " "), *cells)
     OUT.print(table)
     if task.failures:
         failed = f"{len(task.failures)} items failed: {task.failures[0]}"
@@ -166,9 +158,8 @@ def _compare(args: argparse.Namespace) -> None:
 
 
 def _show_comparison(task: TaskComparison) -> None:
-    table = Table(title=f"{task.title}: {task.n_items} items", title_justify="left")
-    for column in ("figure", "A", "B", "B - A (95 %)", "p"):
-        table.add_column(column, justify="left" if column == "figure" else "right")
+    title = f"{task.title}: {task.n_items} items"
+    table = _table(title, ["figure", "A", "B", "B - A (95 %)", "p"])
     for d in task.differences:
         p = "–" if d.p is None else f"{d.p:.3g}"
         name = d.name.replace("_", " ")
@@ -180,6 +171,17 @@ def _show_comparison(task: TaskComparison) -> None:
             f"right in A only: {m.only_first}, in B only: {m.only_second}, of {m.n}; McNemar p "
             + ("–" if m.p is None else f"{m.p:.3g}")
         )
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    """A table of figures that fits into 80 columns; the first column names them."""
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    for k, column in enumerate(columns):
+        table.add_column(column, justify="right" if k else "left")
+    return table
 
 
 def _value(figure: Figure) -> str:

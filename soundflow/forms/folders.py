@@ -155,7 +155,7 @@ def _foreign_facts(form: Form, model: ModelConfig) -> TrainingFacts:
     positions = model.lm.max_positions
     if form == "release":
         return TrainingFacts(min(PUBLISHED_POSITIONS, positions), PUBLISHED_SYSTEM)
-    return TrainingFacts(positions)
+    return TrainingFacts(positions, decides=False)
 
 
 def _require_tokenizer(folder: Path, spec: StreamSpec, tokenizer: TextTokenizer) -> None:

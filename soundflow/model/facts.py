@@ -26,12 +26,14 @@ class TrainingFacts:
         system: the instruction prefix that most training streams had.
         updates: of the optimiser; 0 where the weights were not trained here.
         metrics: the last held-out figures.
+        decides: whether it was trained to decide when to speak; Qwen2.5-Omni as published was not.
     """
 
     trained_positions: PositiveInt
     system: str = ""
     updates: NonNegativeInt = 0
     metrics: dict[str, float] = field(default_factory=dict)
+    decides: bool = True
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

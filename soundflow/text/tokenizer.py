@@ -82,6 +82,19 @@ class TextTokenizer:
             ids.extend(self._spelt.get(i, (i,)))
         return ids
 
+    def added_id(self, surface: str) -> int:
+        """The id of an added token such as ``<|im_end|>``, which no text is encoded to.
+
+        Raises:
+            UserError: if the tokenizer has none of that name.
+        """
+        found = self._tokenizer.token_to_id(surface)
+        if found is None or not self._is_added(found):
+            raise UserError(
+                f"the tokenizer has no token {surface}", "fetch the tokenizer of the model again"
+            )
+        return int(found)
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ``ids``; control ids among them are left out."""
         plain = [int(i) for i in ids if i not in self.table.control_ids]

@@ -6,6 +6,9 @@ language; or as a stored data set with the columns ``audio``, ``translation``, `
     <data>/en/clips/common_voice_en_1.mp3
     <data>/en/covost_v2.en_zh-CN.test.tsv       path, sentence, translation, client_id
 
+*Streaming* asks for the translation while it is spoken, in a stream; *offline* hears the recording
+to its end and is then asked for it, in an offline exchange, which has no latency to measure.
+
 Scores are those of sacreBLEU, with its signature; the tokeniser is ``zh`` for Chinese, ``13a`` for
 everything else. Their intervals are bootstrapped over the statistics of the sentences.
 """
@@ -17,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydantic.dataclasses
@@ -30,12 +33,17 @@ from inference.evaluate.settings import BenchmarkConfig, Pause
 from inference.evaluate.statistics.figures import Array, Draws, Figure, ratio, with_interval
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
-from inference.evaluate.task import Item, Summary
+from inference.evaluate.task import Exchange, Item, Summary
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase, to_seconds
 from soundflow.text.normalize import primary_language, units
 
+Mode = Literal["streaming", "offline"]
+INSTRUCTIONS: dict[Mode, str] = {
+    "streaming": "Translate the {source} speech into {target} as it is spoken.",
+    "offline": "Translate the {source} speech into {target}.",
+}
 LANGUAGES = {"en": "English", "zh": "Chinese", "de": "German", "fr": "French", "ja": "Japanese"}
 
 
@@ -46,13 +54,14 @@ class CovostConfig(BenchmarkConfig):
     Attributes:
         data: the folder that holds a folder for each source language, or a stored data set.
         pairs: source and target as the files name them: ``en_zh-CN``, ``zh-CN_en``.
-        instruction: ``{source}`` and ``{target}`` are names of languages.
+        instructions: what each mode is asked; ``{source}`` and ``{target}`` are names of languages.
+            The modes that are named are measured.
         pause_s: silence after every recording, in which the rest can be translated.
     """
 
     pairs: tuple[str, ...] = ("en_zh-CN", "zh-CN_en")
     split: str = "test"
-    instruction: str = "Translate the {source} speech into {target} as it is spoken."
+    instructions: dict[Mode, str] = field(default_factory=lambda: dict(INSTRUCTIONS))
     pause_s: Pause = 4.0
 
     def __post_init__(self) -> None:
@@ -71,7 +80,7 @@ class Translated:
 
 @dataclass(frozen=True)
 class TranslationRow:
-    """Latencies are in seconds; None without a translation, or where it was not measured.
+    """Latencies are in seconds; None offline, without a translation, or where not measured.
 
     Attributes:
         laal_aware_s, atd_aware_s: with the computation.
@@ -92,6 +101,7 @@ class CovostTask:
 
     config: CovostConfig
     pair: str
+    mode: Mode
     time: TimeBase
     threshold: float | None = None
     lead: str = (
@@ -102,11 +112,11 @@ class CovostTask:
 
     @property
     def name(self) -> str:
-        return f"covost_{self.pair}".lower().replace("-", "_")
+        return f"covost_{self.pair}_{self.mode}".lower().replace("-", "_")
 
     @property
     def title(self) -> str:
-        return f"CoVoST 2 {self.source} to {self.target}"
+        return f"CoVoST 2 {self.source} to {self.target}, {self.mode}"
 
     @property
     def source(self) -> str:
@@ -117,15 +127,17 @@ class CovostTask:
         return self.pair.split("_")[1]
 
     def items(self) -> list[Item[Translated]]:
-        system = self.config.instruction.format(
+        asked = self.config.instructions[self.mode].format(
             source=_language(self.source), target=_language(self.target)
         )
+        offline = self.mode == "offline"
+        system, exchange = (None, Exchange(asked)) if offline else (asked, None)
         pause_s, found = self.config.pause_s, []
         for name, row in self._recordings()[: self.config.max_items]:
             item = audio_item(name, row.audio, None, pause_s=pause_s, system=system)
             source_s = max(0.0, to_seconds(item.n_samples) - pause_s)
             reference = Translated(str(row.fields["translation"]), source_s)
-            found.append(Item(name, item.n_samples, item.open, reference, system))
+            found.append(Item(name, item.n_samples, item.open, reference, system, exchange))
         return found
 
     def baselines(self) -> list[Baseline[Translated]]:
@@ -133,7 +145,7 @@ class CovostTask:
 
     def score(self, item: Item[Translated], outcome: Outcome) -> TranslationRow:
         reference = item.reference
-        words = emitted(outcome)
+        words = emitted(outcome) if self.mode == "streaming" else []
         heard = [w.at_s for w in words]
         late = aware(words)
         n_units = len(units(reference.translation, self.target))
@@ -153,8 +165,8 @@ class CovostTask:
         }
         lags["failed"] = ratio([row.failed for row in rows], np.ones(len(rows)), draws)
         signature = (
-            f"covost:1|{self.pair}|unit:word, Han character|source:length of the recording|"
-            f"chunk:{self.time.chunk_s:g}s"
+            f"covost:1|{self.pair}|{self.mode}|unit:word, Han character|"
+            f"source:length of the recording|chunk:{self.time.chunk_s:g}s"
         )
         scores = {
             "bleu": _score(_metric("BLEU", tokenize=_tokeniser(self.target)), rows, draws),
@@ -177,7 +189,11 @@ class CovostTask:
 
 
 def covost_tasks(config: CovostConfig, time: TimeBase) -> list[CovostTask]:
-    return [CovostTask(config, pair, time) for pair in config.pairs]
+    return [
+        CovostTask(config, pair, mode, time)
+        for pair in config.pairs
+        for mode in config.instructions
+    ]
 
 
 def _language(code: str) -> str:

@@ -9,7 +9,8 @@
     hlt-lab/voicebench  alpacaeval                              prompt, audio
                         sd-qa                                   prompt, reference, audio
 
-The question is heard, and all replies to it together are the answer. A judge says whether it is
+The question is heard, and all replies to it together are the answer; *offline*, it is heard to its
+end and then answered, in an offline exchange. A judge says whether it is
 right (1 to 5 for AlpacaEval, which has no references). Where there are references, ``contains``
 says without a judge whether one of them occurs in the answer, word by word. No reply, a failed item
 and an answer without a verdict are wrong (1 of 5), and counted as such beside the score.
@@ -35,12 +36,13 @@ from inference.evaluate.statistics.counts import wilson
 from inference.evaluate.statistics.figures import Draws, Figure, mean
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
-from inference.evaluate.task import Item, Summary, Table
+from inference.evaluate.task import Exchange, Item, Summary, Table
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 from soundflow.text.normalize import VERSION, units
 
+Mode = Literal["streaming", "offline"]
 OpenAudioBenchSet = Literal["llama_questions", "web_questions"]
 VoiceBenchSet = Literal["alpacaeval", "sd_qa"]
 SetName = OpenAudioBenchSet | VoiceBenchSet
@@ -70,10 +72,12 @@ class SpokenQuestionsConfig(BenchmarkConfig):
 
     Attributes:
         judge: who says whether an answer is right; without one, only ``contains`` is measured.
+        modes: whether questions are heard in a stream, or as finished recordings.
         system: the instruction; None takes the checkpoint's own.
     """
 
     judge: JudgeConfig | None = None
+    modes: tuple[Mode, ...] = ("streaming",)
     system: str | None = None
 
 
@@ -129,6 +133,7 @@ class SpokenQuestionsTask:
 
     config: OpenAudioBenchConfig | VoiceBenchConfig
     of: SetName
+    mode: Mode
     time: TimeBase
     judge: Judge | None = field(default=None, repr=False)
     threshold: float | None = None
@@ -140,11 +145,11 @@ class SpokenQuestionsTask:
 
     @property
     def name(self) -> str:
-        return self.of
+        return f"{self.of}_{self.mode}"
 
     @property
     def title(self) -> str:
-        return TITLES[self.of]
+        return f"{TITLES[self.of]}, {self.mode}"
 
     @property
     def graded(self) -> bool:
@@ -156,10 +161,11 @@ class SpokenQuestionsTask:
             found = _voicebench(self.config, self.of)
         else:
             found = _csv(self.config, self.of)
+        exchange = Exchange(None) if self.mode == "offline" else None
         return [
             audio_item(
                 f"{k:05d}", row.audio, question,
-                pause_s=self.config.pause_s, system=self.config.system,
+                pause_s=self.config.pause_s, system=self.config.system, exchange=exchange,
             )
             for k, (row, question) in enumerate(found[: self.config.max_items])
         ]  # fmt: skip
@@ -192,7 +198,7 @@ class SpokenQuestionsTask:
     def summarise(self, rows: Sequence[AnswerRow]) -> Summary:
         n = len(rows)
         figures: dict[str, Figure] = {}
-        base = f"{self.of}:1|no reply, failed, no verdict:lowest"
+        base = f"{self.of}:1|{self.mode}|no reply, failed, no verdict:lowest"
         if self.judge is not None:
             by = f"{base}|{self.judge.signature(judge_prompt(self._prompt))}"
             if self.graded:
@@ -227,9 +233,13 @@ class SpokenQuestionsTask:
 def spoken_question_tasks(
     config: OpenAudioBenchConfig | VoiceBenchConfig, time: TimeBase
 ) -> list[SpokenQuestionsTask]:
-    """One for each set; they share the judge."""
+    """One for each set and mode; they share the judge."""
     judge = None if config.judge is None else Judge(config.judge)
-    return [SpokenQuestionsTask(config, of, time, judge) for of in config.sets]
+    return [
+        SpokenQuestionsTask(config, of, mode, time, judge)
+        for of in config.sets
+        for mode in config.modes
+    ]
 
 
 def occurs(answers: Sequence[str], reply: str) -> bool:

@@ -20,6 +20,7 @@ from inference.evaluate.store import Part
 from inference.evaluate.systems.model import Model
 from inference.evaluate.timing.config import RecallAt, StabilityConfig, TimingConfig
 from inference.sampling import SamplingConfig
+from soundflow.commands.evaluate import show
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import save_checkpoint
@@ -54,9 +55,22 @@ def recipe_of(place, output: str, **timing) -> EvaluateRecipe:
 
 
 @pytest.fixture(scope="module")
-def done(place):
+def results(place):
     stability = StabilityConfig((1, 3), hours=0.01)
-    return evaluate(recipe_of(place, "out", stability=stability)).timing
+    return evaluate(recipe_of(place, "out", stability=stability))
+
+
+@pytest.fixture(scope="module")
+def done(results):
+    return results.timing
+
+
+def test_the_console_shows_every_system_beside_the_model(results, capsys):
+    show(results)
+    said = capsys.readouterr().out
+    for name in results.timing.headline:
+        assert name in " ".join(said.split())
+    assert {"model", "never", "always", "random", "oracle 3 s late"} <= set(results.timing.headline)
 
 
 def test_results_are_on_disk_and_whole(place, done):

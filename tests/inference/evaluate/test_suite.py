@@ -40,7 +40,10 @@ def place(tmp_path_factory):
 
 def recipe_of(place, output: str, **settings) -> EvaluateRecipe:
     sounds = ProactiveSoundConfig(data=str(place / "sounds"), tiers=("single",), pause_s=0.4)
-    covost = CovostConfig(data=str(place / "speech"), pairs=("zh-CN_en",), pause_s=0.4)
+    covost = CovostConfig(
+        data=str(place / "speech"), pairs=("zh-CN_en",), pause_s=0.4,
+        instructions={"streaming": "Say it in {target} as you hear it."},
+    )  # fmt: skip
     return EvaluateRecipe(
         checkpoint=place / "model", output=place / output, threshold=0.0,
         sampling=SamplingConfig(temperature=0.0, max_reply_tokens=4),
@@ -52,7 +55,7 @@ def test_a_recipe_ends_in_figures_rows_and_predictions(place):
     recipe = recipe_of(place, "out", streams_at_once=1)
     results = evaluate(recipe)
     sounds, covost = results.tasks
-    assert (sounds.name, covost.name) == ("proactive_sound_single", "covost_zh_cn_en")
+    assert (sounds.name, covost.name) == ("proactive_sound_single", "covost_zh_cn_en_streaming")
     assert set(sounds.systems) == {"model", "never", "always"}
     figures = sounds.systems["model"].figures
     # It always replies; the unreadable clip is wrong, and left out of the official figure alone.
@@ -65,7 +68,8 @@ def test_a_recipe_ends_in_figures_rows_and_predictions(place):
     assert measured["bleu"].n == 1
     assert measured["laal_aware_s"].value > measured["laal_s"].value, "computation takes time"
     stored = json.loads((recipe.output / "results.json").read_text())
-    assert stored["tasks"]["covost_zh_cn_en"]["systems"]["model"]["figures"]["bleu"]["signature"]
+    of_covost = stored["tasks"]["covost_zh_cn_en_streaming"]["systems"]["model"]["figures"]
+    assert of_covost["bleu"]["signature"]
 
 
 def test_another_instruction_is_another_outcome(place):
@@ -75,7 +79,7 @@ def test_another_instruction_is_another_outcome(place):
     covost = CovostConfig(
         data=str(place / "speech"),
         pairs=("zh-CN_en",),
-        instruction="Say it in {target}.",
+        instructions={"streaming": "Say it in {target}."},
         pause_s=0.4,
     )
     other = EvaluateRecipe(

@@ -96,3 +96,15 @@ def test_never_and_failures_keep_the_denominator(data):
     assert found["failed"].value == 1.0
     assert found["laal_s"].value is None
     assert all(f.value is None for f in task.summarise([]).figures.values())
+
+
+def test_offline_asks_about_the_finished_recording_and_has_no_latency(data):
+    _, task = covost_tasks(CovostConfig(data=str(data), pairs=("en_zh-CN",)), TIME)
+    assert task.name == "covost_en_zh_cn_offline"
+    item = task.items()[0]
+    assert item.exchange.question == "Translate the English speech into Chinese."
+    assert (item.system, item.open().system) == (None, None)
+    found = task.summarise(rows_of(task, [said(h) for h in HYPOTHESES])).figures
+    assert found["bleu"].value > 0
+    assert found["laal_s"].value is None
+    assert found["atd_s"].value is None

@@ -15,6 +15,7 @@ from inference.evaluate.benchmarks.spoken_questions import (
     spoken_question_tasks,
 )
 from inference.evaluate.outcome import Failure, Outcome, TimedReply
+from inference.evaluate.task import Exchange
 from soundflow.endpoints.http_calls import Endpoint
 from soundflow.protocol.timebase import TimeBase
 from tests.inference.evaluate.benchmarks.published_data import flac, saved
@@ -161,3 +162,13 @@ def test_an_answer_occurs_as_whole_words():
     assert not occurs(("York",), "Yorkshire")
     assert not occurs(("New York",), "York is new")
     assert not occurs(("",), "anything")
+
+
+def test_offline_the_question_is_a_finished_recording(data):
+    config = OpenAudioBenchConfig(
+        data=str(data / "eval_datas"), sets=("llama_questions",), modes=("streaming", "offline")
+    )
+    streaming, offline = spoken_question_tasks(config, TIME)
+    assert offline.name == "llama_questions_offline"
+    assert [i.exchange for i in streaming.items()] == [None, None]
+    assert [i.exchange for i in offline.items()] == [Exchange(None), Exchange(None)]
