@@ -18,6 +18,7 @@ from inference.policy import UNCALIBRATED_THRESHOLD
 from inference.profiles import OURS, Profile
 from soundflow.config.settings import Precision
 from soundflow.errors import UserError
+from soundflow.model.encoder import ENCODED_TOGETHER
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import choose_dtype, chunk_seconds, precision_name, require_device
 from soundflow.model.threads import cores, use_fastest_threads
@@ -35,7 +36,6 @@ from soundflow.text.tokenizer import TextTokenizer
 
 log = logging.getLogger(__name__)
 
-ENCODE_CHUNKS = 64
 SESSIONS_A_PASS = 8  # measured at most: more of them take longer, and choose the same
 
 
@@ -71,7 +71,7 @@ class Engine:
         Returns:
             (n, slots, d), on the model's device.
         """
-        batches = torch.from_numpy(mel).split(ENCODE_CHUNKS)  # type: ignore[no-untyped-call]
+        batches = torch.from_numpy(mel).split(ENCODED_TOGETHER)  # type: ignore[no-untyped-call]
         return torch.cat([self.model.encode(batch.to(self.model.device)) for batch in batches])
 
     def prefix_ids(self, system: str | None = None) -> tuple[int, ...]:

@@ -37,7 +37,6 @@ from soundflow.protocol.spec import StreamSpec
 from soundflow.shards.reader import ShardSet
 
 _REMEDY = "remove that file and run the command again: it is computed anew"
-_BATCH_CHUNKS = 256
 Encode = Callable[[Tensor], Tensor]  # (n, n_mels, frames) float32 -> (n, slots, width)
 
 
@@ -131,9 +130,9 @@ class EncodedStreams:
 
     def _states(self, mel: Tensor, encode: Encode) -> Tensor:
         slots = self.splits[0].spec.time.slots_per_chunk
-        parts = [encode(mel[at : at + _BATCH_CHUNKS]) for at in range(0, len(mel), _BATCH_CHUNKS)]
-        none = torch.zeros(0, slots, self.width, dtype=torch.bfloat16)
-        return torch.cat([none, *(part.to("cpu", torch.bfloat16) for part in parts)])
+        if not len(mel):
+            return torch.zeros(0, slots, self.width, dtype=torch.bfloat16)
+        return encode(mel).to("cpu", torch.bfloat16)
 
     def _file(self, split: int, shard: int) -> Path:
         return self.folder / f"{self.splits[split].shard_hashes[shard][:32]}.safetensors"

@@ -58,6 +58,9 @@ def position_table(config: AudioEncoderConfig) -> SinusoidsPositionEmbedding:
     return SinusoidsPositionEmbedding(config.max_positions, config.width)
 
 
+# Chunks of finished recordings that go through a tower together; each is still encoded alone.
+ENCODED_TOGETHER = 64
+
 Block = Callable[[Qwen2_5OmniAudioEncoderLayer, Tensor], Tensor]
 
 

@@ -48,9 +48,9 @@ from soundflow.train.compute import computing
 from soundflow.train.loss import loss_sums
 from soundflow.train.recipe import StageConfig, StrategyName
 from soundflow.train.stages import apply_stage, trained_parameters
+from soundflow.train.strategy.interface import REDUCED_TOGETHER
 
 FP32_BYTES = 4
-_REDUCED_AT_ONCE = 2 * 500_000_000  # DeepSpeed's reduce_bucket_size, twice as they overlap
 _GATHERED_AT_ONCE = 1_000_000_000  # DeepSpeed's stage3_max_live_parameters
 KEPT = {"cpu": 1.5, "cuda": 1.1}
 _MAPPED_BYTES = {"cpu": 32 << 20, "cuda": None}  # glibc's DEFAULT_MMAP_THRESHOLD_MAX
@@ -236,7 +236,8 @@ def _buffers(
     On a CPU the buffers of ZeRO 1 and 2 are reserved and take no memory before they are filled.
     """
     if strategy in ("zero1", "zero2"):
-        return _REDUCED_AT_ONCE * dtype.itemsize if device == "cuda" else 0
+        bucket = min(REDUCED_TOGETHER, trained_parameters(model)) * dtype.itemsize
+        return 2 * bucket if device == "cuda" else 0  # one is reduced while the other is filled
     parameters = model.parameter_count()
     if strategy == "zero3":
         return min(_GATHERED_AT_ONCE, parameters) * dtype.itemsize

@@ -31,7 +31,7 @@ from soundflow.errors import Stopped, UserError
 from soundflow.forms.folders import Opened
 from soundflow.logs import ERR
 from soundflow.model.facts import TrainingFacts
-from soundflow.model.interaction import AudioInteractionModel, empty_model
+from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import precision_name
 from soundflow.model.weights import (
     Checkpoint,
@@ -70,6 +70,7 @@ class TrainResult:
     """What a run came to.
 
     Attributes:
+        parameters: trained and frozen, with those that the stage adds.
         precision: "fp32" or "bf16"; None, like ``threads``, where nothing was left to compute.
         resumed_at: updates that were taken before; all of them if the run was finished.
         metrics: the last held-out figures (without "valid/").
@@ -127,14 +128,14 @@ def _run(
     _require_vocabulary(tokenizer.fingerprint, data)
     origin = open_origin(recipe)
     sizes = model_config(recipe, origin)
-    require_machine(recipe, held_by(recipe, sizes, data.spec.tokens))
-    parameters = empty_model(sizes, data.spec.tokens).parameter_count()
+    memory = held_by(recipe, sizes, data.spec.tokens)
+    require_machine(recipe, memory)
     continued = claim(recipe, data.content_hash())
     folder = recipe.output / MODEL_FOLDER
     state = newest_state(recipe.output)
     at = state.update if state else 0
     if at == recipe.optim.updates and folder.exists():
-        return _finished(recipe, parameters, started)
+        return _finished(recipe, memory.parameters, started)
     metrics_file = recipe.output / METRICS_FILE
     measured_at, _ = newest_measurement(metrics_file)
     measured = not data.valid_splits or measured_at == at
@@ -180,7 +181,7 @@ def _run(
         model_folder=folder,
         metrics_file=metrics_file,
         updates=recipe.optim.updates,
-        parameters=parameters,
+        parameters=memory.parameters,
         precision=precision_name(module.compute.dtype) if module else None,
         threads=module.compute.threads if module else None,
         seconds=time.perf_counter() - started,

@@ -27,6 +27,9 @@ from torch.optim import AdamW
 from soundflow.data.batch import Batch
 from soundflow.train.fragments import MOMENTS, WEIGHT, Fragment, read_fragments, write_fragments
 
+# Parameters whose gradients ZeRO reduces together, DeepSpeed's default: it reserves that many.
+REDUCED_TOGETHER = 500_000_000
+
 
 class Strategy(ABC):
     """How gradients, weights and the state of the optimiser are spread over ranks.

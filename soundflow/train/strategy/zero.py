@@ -28,7 +28,8 @@ from torch.optim import AdamW
 
 from soundflow.data.batch import Batch
 from soundflow.train.fragments import MOMENTS, WEIGHT, Fragment
-from soundflow.train.strategy.interface import Strategy, set_lr
+from soundflow.train.stages import trained_parameters
+from soundflow.train.strategy.interface import REDUCED_TOGETHER, Strategy, set_lr
 
 
 class Zero(Strategy):
@@ -46,6 +47,9 @@ class Zero(Strategy):
     def use(self, dtype: torch.dtype) -> None:
         if dtype == torch.bfloat16:
             self._lightning.compute_in_bf16(self._stage)
+
+    def shard(self, module: nn.Module, model: nn.Module) -> None:
+        self._lightning.reduce_together(min(trained_parameters(model), REDUCED_TOGETHER))
 
     def attach(self, trainer: Trainer, model: nn.Module) -> None:
         super().attach(trainer, model)
@@ -192,6 +196,10 @@ class _DeepSpeed(DeepSpeedStrategy):
         self.config["bf16"] = {"enabled": True}
         if stage > 1:  # stage 1 would change to another optimiser of DeepSpeed's for this
             self.config["data_types"] = {"grad_accum_dtype": "fp32"}
+
+    def reduce_together(self, parameters: int) -> None:
+        assert isinstance(self.config, dict)
+        self.config["zero_optimization"]["reduce_bucket_size"] = parameters
 
     @property
     def root_device(self) -> torch.device:
