@@ -38,7 +38,7 @@ from inference.evaluate.timing.triggers import match
 from inference.evaluate.timing.truth import Truth
 from inference.policy import UNCALIBRATED_THRESHOLD
 from inference.sampling import SamplingConfig
-from soundflow.errors import Stopped, UserError
+from soundflow.errors import Stopped
 from soundflow.model.weights import Checkpoint
 from soundflow.shards.reader import ShardSet
 from soundflow.text.wer import ErrorCount, count_errors
@@ -195,17 +195,16 @@ class StreamValidation:
         """Of every item the outcomes that cover all thresholds; each process decodes its share.
 
         Raises:
-            UserError: in all processes, if one of them cannot read a stream.
             Stopped: in all processes, if one of them was asked to stop.
         """
-        found: dict[str, list[Stored]] | UserError | Stopped
+        found: dict[str, list[Stored]] | Stopped
         try:
             found = self._share(system, part)
-        except (UserError, Stopped) as error:
+        except Stopped as error:
             found = error
         decoded: dict[str, list[Stored]] = {}
         for one in gather(found):
-            if isinstance(one, UserError | Stopped):
+            if isinstance(one, Stopped):
                 raise one
             decoded |= one
         return decoded

@@ -35,7 +35,7 @@ from inference.evaluate.timing.metrics import figures, score, signature_of
 from inference.evaluate.timing.reliability import reliability
 from inference.evaluate.timing.results import Agreement, TimingResults
 from inference.evaluate.timing.rows import TimingRow, rows_of, windows_of
-from inference.evaluate.timing.stability import Length, joined, length
+from inference.evaluate.timing.stability import Length, Places, by_length, by_number, joined, length
 from inference.evaluate.timing.task import (
     NEGATIVE_PREFIX,
     TimingTask,
@@ -239,17 +239,16 @@ def _stability(
     # Negatives come last.
     n = sum(not item.id.startswith(NEGATIVE_PREFIX) for item in test.items)
     items, rows = test.items[:n], rows[:n]
-    wanted: list[tuple[str, Callable[[Sequence[Item[Truth]]], bool]]] = [
-        (f"{k} segment{'s' if k > 1 else ''}", lambda parts, k=k: len(parts) == k)  # type: ignore[misc]
-        for k in config.stability.segments
+    wanted = [
+        (f"{k} segment{'s' if k > 1 else ''}", by_number(n, k)) for k in config.stability.segments
     ]
     if config.stability.hours is not None:
+        lengths = [item.n_samples for item in items]
         n_samples = time.samples(3600.0 * config.stability.hours)
-        wanted.append(
-            (f"{config.stability.hours:g} h",
-             lambda parts: sum(p.n_samples for p in parts) >= n_samples)
-        )  # fmt: skip
-    return tuple(_one_length(model, test, items, rows, label, size, tell) for label, size in wanted)
+        wanted.append((f"{config.stability.hours:g} h", by_length(lengths, n_samples)))
+    return tuple(
+        _one_length(model, test, items, rows, label, groups, tell) for label, groups in wanted
+    )
 
 
 def _one_length(
@@ -258,20 +257,22 @@ def _one_length(
     items: Sequence[Item[Truth]],
     rows: Sequence[TimingRow],
     label: str,
-    size: Callable[[Sequence[Item[Truth]]], bool],
+    groups: Sequence[Places],
     tell: Progress,
 ) -> Length:
     time, window_s = model.engine.spec.time, test.task.window_s
-    groups = joined(items, size, label.replace(" ", "-"))
-    long = [item for item, _ in groups]
+    name = label.replace(" ", "-")
+    long = [
+        joined(f"{name}:{k:04d}", [items[place] for place in places])
+        for k, places in enumerate(groups)
+    ]
     stage = f"decode {label}"
     tell(stage, 0, len(long))
     decode_at(model, long, [model.threshold], test.store, lambda k: tell(stage, k, len(long)))
     outcomes = [outcome_at(test.store, i.id, model.threshold, time) for i in long]
     known = [o for o in outcomes if o is not None]
     found = rows_of([i.reference for i in long], known, time, window_s)
-    parts = [places for _, places in groups]
-    return length(label, rows, found, parts, signature_of(time, window_s))
+    return length(label, rows, found, groups, signature_of(time, window_s))
 
 
 def _count_offline(shards: Sequence[ShardSet]) -> int:

@@ -1,18 +1,21 @@
 """Whether a model holds up when streams get longer: the same streams, joined.
 
 The published model keeps 91 % of its accuracy over 1 to 5 joined segments. Every length uses the
-same streams, so that lengths are compared on the same events::
+same streams, so that lengths are compared on the same events; an hour, where there is less, takes
+them again and again::
 
     1:   a | b | c | d | e | f
     2:   a b | c d | e f
     3:   a b c | d e f
+    1 h: a b c d e f a b c d ...
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,8 @@ from inference.sources.recordings import Recording
 from soundflow.protocol.turns import Event
 
 Float32 = npt.NDArray[np.float32]
+# Which of the single streams a joined one is made of.
+Places = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -53,33 +58,43 @@ class Length:
         }
 
 
-def joined(
-    items: Sequence[Item[Truth]], size: Callable[[Sequence[Item[Truth]]], bool], label: str
-) -> list[tuple[Item[Truth], tuple[int, ...]]]:
-    """Items in order, joined until ``size`` says that a group is complete; the last may be shorter.
+def by_number(n_items: int, size: int) -> list[Places]:
+    """Items in order, ``size`` at a time; the last group may be smaller."""
+    return [tuple(range(n_items))[at : at + size] for at in range(0, n_items, size)]
 
-    Returns:
-        Each joined item, with the places of its parts.
+
+def by_length(lengths: Sequence[int], at_least: int) -> list[Places]:
+    """Items in order until they are as long as asked, as often as all of them allow.
+
+    Where they are not long enough together, one group takes them again and again.
     """
-    found: list[tuple[Item[Truth], tuple[int, ...]]] = []
+    if not sum(lengths):
+        return []
+    groups: list[Places] = []
     group: list[int] = []
-    for place in range(len(items)):
+    so_far = 0
+    for place in cycle(range(len(lengths))):
+        if groups and place == 0:
+            break
         group.append(place)
-        parts = [items[k] for k in group]
-        if size(parts) or place == len(items) - 1:
-            name = f"{label}:{len(found):04d}"
-            truth = _joined_truth(name, [p.reference for p in parts])
-            item = Item(name, truth.n_samples, partial(_open, name, parts), truth)
-            found.append((item, tuple(group)))
-            group = []
-    return found
+        so_far += lengths[place]
+        if so_far >= at_least:
+            groups.append(tuple(group))
+            group, so_far = [], 0
+    return groups
+
+
+def joined(name: str, parts: Sequence[Item[Truth]]) -> Item[Truth]:
+    """One stream of several, one after another."""
+    truth = _joined_truth(name, [p.reference for p in parts])
+    return Item(name, truth.n_samples, partial(_open, name, parts), truth)
 
 
 def length(
     label: str,
     single: Sequence[TimingRow],
     long: Sequence[TimingRow],
-    parts: Sequence[tuple[int, ...]],
+    parts: Sequence[Places],
     signature: str,
 ) -> Length:
     """Compares the rows of joined streams with those of their parts."""
