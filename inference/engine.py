@@ -18,7 +18,7 @@ from inference.policy import UNCALIBRATED_THRESHOLD
 from inference.profiles import OURS, Profile
 from soundflow.config.settings import Precision
 from soundflow.errors import UserError
-from soundflow.model.encoder import ENCODED_TOGETHER
+from soundflow.model.encoder import in_batches
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import choose_dtype, chunk_seconds, precision_name, require_device
 from soundflow.model.threads import cores, use_fastest_threads
@@ -63,7 +63,7 @@ class Engine:
 
     @torch.inference_mode()
     def encode(self, mel: Float32) -> Tensor:
-        """Chunks of finished recordings in large batches; each is still encoded alone.
+        """Chunks of any streams in batches; each is still encoded alone.
 
         Args:
             mel: (n, n_mels, frames) float32.
@@ -71,8 +71,7 @@ class Engine:
         Returns:
             (n, slots, d), on the model's device.
         """
-        batches = torch.from_numpy(mel).split(ENCODED_TOGETHER)  # type: ignore[no-untyped-call]
-        return torch.cat([self.model.encode(batch.to(self.model.device)) for batch in batches])
+        return in_batches(self.model.encode, torch.from_numpy(mel), self.model.device)
 
     def prefix_ids(self, system: str | None = None) -> tuple[int, ...]:
         """The online prefix of a session, encoded as the builder encodes it.

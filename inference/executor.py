@@ -53,6 +53,19 @@ class Tick:
     events: tuple[tuple[int, SessionEvent], ...]
 
 
+class _Clock:
+    """The caller's clock, or the time of the last call without one. Sessions hold it instead of the
+    executor: in a cycle, the pool of one that was dropped would wait for the garbage collector.
+    """
+
+    def __init__(self, given: Callable[[], float] | None) -> None:
+        self._given = given
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now if self._given is None else self._given()
+
+
 class Executor:
     """Sessions by their id.
 
@@ -75,8 +88,7 @@ class Executor:
         self._in_turn = isinstance(self._order, InTurn)
         # Whoever decides on every chunk in turn waits for it, and is never late.
         self._overload_s = inf if self._in_turn else self._limits.overload_s
-        self._now = 0.0
-        self._given_clock = clock
+        self._clock = _Clock(clock)
         self.runner = ModelRunner(engine, self._limits.max_sessions)
         self._sessions: dict[int, SessionState] = {}
         # Those that may have something to do: most wait for audio, and need not be asked.
@@ -88,10 +100,6 @@ class Executor:
     @property
     def sessions(self) -> int:
         return len(self._sessions)
-
-    def _clock(self) -> float:
-        # Not a lambda over self: in a cycle the pool would outlive the executor until collected.
-        return self._now if self._given_clock is None else self._given_clock()
 
     def open(
         self, config: SessionConfig | None = None, now: float = 0.0, policy: Policy | None = None
@@ -105,7 +113,7 @@ class Executor:
             OverloadedError: if every row is in use, or the machine's memory.
             UserError: if the instruction and one answered chunk do not fit into the memory.
         """
-        self._now = now
+        self._clock.now = now
         config, engine = config or SessionConfig(), self._engine
         prefix = engine.prefix_ids(config.system)
         require_room(engine, len(prefix), engine.limit_of(config.limit_positions))
@@ -114,10 +122,10 @@ class Executor:
                 f"{self.sessions} sessions are open, no more are taken",
                 "close one, or raise max_sessions",
             )
-        opened_s = self._clock()
+        shared, opened_s = self._clock, self._clock()
 
         def clock() -> float:
-            return self._clock() - opened_s
+            return shared() - opened_s
 
         with memory_needed("for another session"):
             row = self.runner.prefill(prefix)
@@ -155,7 +163,7 @@ class Executor:
         """Ends the reply in progress, or shortens the last one, to what was heard of it; a reply
         that was asked for and has not begun is withdrawn.
         """
-        self._now = now
+        self._clock.now = now
         state = self._wake(session)
         over = state.decoder.last_reply
         cut = state.decoder.interrupt(heard_tokens)
@@ -194,7 +202,7 @@ class Executor:
             UserError: if the instruction and one answered chunk do not fit into the memory. The
                 session is as it was, here and above.
         """
-        self._now = now
+        self._clock.now = now
         state = self._wake(session)
         prefix = self._engine.prefix_ids(config.system)
         if prefix != state.memory.prefix:
@@ -227,7 +235,7 @@ class Executor:
             error: is told (`SessionFailed`) before `SessionEnded`. Without one a reply in progress
                 ends as if it had been interrupted.
         """
-        self._now = now
+        self._clock.now = now
         state = self._wake(session)
         if error is not None:
             self._fail(state, error)
@@ -256,7 +264,7 @@ class Executor:
         Args:
             now: monotonic seconds.
         """
-        self._now = now
+        self._clock.now = now
         waiting = [s.waiting(in_turn=self._in_turn) for s in self._awake.values()]
         work = next_work(waiting, self._passes, self._last)
         match work:

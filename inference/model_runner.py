@@ -51,7 +51,7 @@ class ModelRunner:
     """
 
     def __init__(self, engine: Engine, rows: int) -> None:
-        self._model = engine.model
+        self._engine, self._model = engine, engine.model
         self._tokens = engine.spec.tokens
         on_cuda = engine.model.device.type == "cuda"
         # The two steps that nearly all passes take: a silence and a listen block, and a token.
@@ -70,11 +70,9 @@ class ModelRunner:
         self._pair = torch.tensor(pair, device=engine.model.device)
         self._prefixes: dict[tuple[int, ...], Saved] = {}
 
-    @torch.inference_mode()
     def encode(self, mels: npt.NDArray[np.float32]) -> Tensor:
         """Chunks (n, n_mels, frames) of any sessions -> (n, slots, d)."""
-        batch = torch.from_numpy(mels).to(self._model.device, non_blocking=True)
-        return self._model.encode(batch)
+        return self._engine.encode(mels)
 
     @torch.inference_mode()
     def prefill(self, prefix: tuple[int, ...]) -> int:

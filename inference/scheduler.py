@@ -113,13 +113,11 @@ def _decode(sessions: Sequence[Waiting], limits: PassLimits) -> Decode | None:
     """A token of every reply; blocks by their deadline, which is the order of arrival."""
     speak = tuple(s.session for s in sessions if s.speaking)
     ready = [s for s in sessions if s.chunks and not s.speaking]
-    ready.sort(key=lambda s: s.oldest_chunk_s)
-    # A session with a long queue does not take the places of those behind it.
-    places = min(len(ready), limits.listen_chunks)
-    spare = limits.listen_chunks - places
-    listen: list[tuple[int, int]] = []
-    for session in ready[:places]:
-        more = min(session.chunks - 1, spare)
-        spare -= more
-        listen.append((session.session, 1 + more))
-    return Decode(tuple(listen), speak) if listen or speak else None
+    ready = sorted(ready, key=lambda s: s.oldest_chunk_s)[: limits.listen_chunks]
+    # Equal shares; what a short queue leaves of its share goes to the longer ones.
+    spare, granted = limits.listen_chunks, dict[int, int]()
+    for at, session in enumerate(sorted(ready, key=lambda s: s.chunks)):
+        granted[session.session] = min(session.chunks, spare // (len(ready) - at))
+        spare -= granted[session.session]
+    listen = tuple((s.session, granted[s.session]) for s in ready)
+    return Decode(listen, speak) if listen or speak else None

@@ -10,7 +10,7 @@ from soundflow.data.datamodule import StreamData
 from soundflow.data.encoded import EncodedStreams, fingerprint
 from soundflow.errors import UserError
 from soundflow.logs import ERR
-from soundflow.model.encoder import ENCODED_TOGETHER
+from soundflow.model.encoder import in_batches
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.train.ranks import from_first, place, together
 
@@ -81,8 +81,7 @@ def _write(
     model.eval()
 
     def encode(mel: Tensor) -> Tensor:
-        parts = mel.split(ENCODED_TOGETHER)  # type: ignore[no-untyped-call]
-        return torch.cat([model.encode_states(part.to(model.device)) for part in parts])
+        return in_batches(model.encode_states, mel, model.device)
 
     for number, (split, shard) in enumerate(places, 1):
         encoded.write(split, shard, encode)

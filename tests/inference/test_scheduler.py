@@ -42,6 +42,11 @@ def test_a_long_queue_does_not_take_the_places_of_others():
     assert next_work(sessions, LIMITS, None) == Decode(((1, 2), (2, 1), (3, 1)), ())
 
 
+def test_long_queues_share_a_pass_equally():
+    sessions = [Waiting(i, chunks=30) for i in (1, 2)]
+    assert next_work(sessions, LIMITS, None) == Decode(((1, 2), (2, 2)), ())
+
+
 def test_room_is_made_when_there_is_time():
     crowded = Waiting(1, crowded=True)
     assert next_work([crowded, Waiting(2, chunks=1)], LIMITS, None) == Decode(((2, 1),), ())

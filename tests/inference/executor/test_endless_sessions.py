@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 from functools import partial
 
@@ -48,6 +50,20 @@ def test_an_idle_engine_makes_room_before_it_is_needed():
     assert Reanchor(session) in works
     memory = executor.memory(session)
     assert memory.remembered_s == pytest.approx(0.4 * len(memory.blocks))
+
+
+def test_an_engine_that_is_dropped_with_open_sessions_takes_its_memory_along():
+    executor = Executor(ENGINE)
+    executor.push(executor.open(), noise(2))
+    while executor.tick(0.0).work is not None:
+        pass
+    pool = weakref.ref(executor.runner.pool)
+    gc.disable()
+    try:
+        del executor
+        assert pool() is None, "it waits for the garbage collector"
+    finally:
+        gc.enable()
 
 
 class EveryEleventhChunk:
