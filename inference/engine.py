@@ -19,11 +19,11 @@ from inference.profiles import OURS, Profile
 from soundflow.config.settings import Precision
 from soundflow.errors import UserError
 from soundflow.model.encoder import in_batches
+from soundflow.model.facts import CALIBRATION_FILE
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import choose_dtype, chunk_seconds, precision_name, require_device
 from soundflow.model.threads import cores, use_fastest_threads
 from soundflow.model.weights import (
-    CALIBRATION_FILE,
     Checkpoint,
     cast_parameters,
     load_checkpoint,

@@ -11,8 +11,6 @@ one before it is still being processed::
 
 from __future__ import annotations
 
-import os
-import platform
 import resource
 import sys
 from collections.abc import Iterable, Sequence
@@ -20,15 +18,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEvent
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.timebase import TimeBase
 
 SPEECH_TOKENS_A_SECOND = 4.0
-
-Device = str | torch.device
 
 
 @dataclass(frozen=True)
@@ -107,10 +102,8 @@ def chunk_costs(events: Iterable[SessionEvent]) -> list[ChunkCost]:
     return meter.costs
 
 
-def measure(
-    sessions: Sequence[Sequence[ChunkCost]], spec: StreamSpec, device: Device = "cpu"
-) -> Latency:
-    """Replays the costs of every session, computed on ``device``, against the clock."""
+def measure(sessions: Sequence[Sequence[ChunkCost]], spec: StreamSpec, hardware: str) -> Latency:
+    """Replays the costs of every session, computed on ``hardware``, against the clock."""
     time = spec.time
     look_ahead_s = time.seconds(spec.look_ahead_samples)
     first: list[float] = []
@@ -124,13 +117,13 @@ def measure(
             if index == 0:
                 first.append(waits[-1])
             free_s = begins_s + cost.total_s
-    return _summary(first, waits, [c for costs in sessions for c in costs], time, device)
+    return _summary(first, waits, [c for costs in sessions for c in costs], time, hardware)
 
 
-def measure_live(costs: Sequence[ChunkCost], time: TimeBase, device: Device = "cpu") -> Latency:
+def measure_live(costs: Sequence[ChunkCost], time: TimeBase, hardware: str) -> Latency:
     """The figures of a session in real time, as they happened."""
     waits = [cost.latency_s for cost in costs]
-    return _summary(waits[:1], waits, costs, time, device)
+    return _summary(waits[:1], waits, costs, time, hardware)
 
 
 def _summary(
@@ -138,7 +131,7 @@ def _summary(
     waits: Sequence[float],
     costs: Sequence[ChunkCost],
     time: TimeBase,
-    device: Device,
+    hardware: str,
 ) -> Latency:
     token_s = [s for cost in costs for s in cost.token_s]
     stalled = sum(max(0.0, s - 1.0 / SPEECH_TOKENS_A_SECOND) for s in token_s)
@@ -153,27 +146,8 @@ def _summary(
         real_time_factor=work_s / audio_s if audio_s else None,
         stall=stalled / spoken if spoken else None,
         peak_memory_mb=_peak_memory_mb(),
-        hardware=hardware(device),
+        hardware=hardware,
     )
-
-
-def hardware(device: Device = "cpu") -> str:
-    """What computes on ``device``, cores, threads used, and torch's version, in one line."""
-    on_gpu = torch.device(device).type == "cuda"
-    name = torch.cuda.get_device_name(device) if on_gpu else _processor()
-    return (
-        f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), "
-        f"torch {torch.__version__}"
-    )
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:  # noqa: PTH123 - not a regular file
-            names = [line.split(":", 1)[1].strip() for line in file if "model name" in line]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _peak_memory_mb() -> float:

@@ -10,10 +10,8 @@ import importlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 
-from soundflow.arguments import parser
 from soundflow.errors import EXIT_OK, EXIT_OURS, EXIT_SIGNALLED, EXIT_USER, Stopped, UserError
 from soundflow.signals import Interrupted, raised_signals
 
@@ -37,30 +35,41 @@ _WHAT_IS_KEPT = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        with raised_signals():
+            return _run(words)
+    except Stopped as stop:
+        number, line = stop.number, stop.message
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
+        kept = [f": {text}" for command, text in _WHAT_IS_KEPT.items() if command in words]
+        line = f"stopped by {signal.Signals(number).name}{''.join(kept)}"
+    from soundflow.logs import ERR
+
+    ERR.print(line, soft_wrap=True)
+    return EXIT_SIGNALLED + number
+
+
+def _run(words: Sequence[str]) -> int:
+    from soundflow.arguments import parser
+
+    args = parser().parse_args(words)
     # Read by the thread pool when torch is imported: waiting threads sleep instead of spinning,
     # which on a machine that others use is several times faster.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from soundflow.logs import ERR, configure
+    from soundflow.logs import configure
 
     configure(args.verbose)
     try:
-        with raised_signals():
-            module = importlib.import_module(f"soundflow.commands.{args.command.replace('-', '_')}")
-            code = module.run(args)
-            sys.stdout.flush()
+        module = importlib.import_module(f"soundflow.commands.{args.command.replace('-', '_')}")
+        code = module.run(args)
+        sys.stdout.flush()
     except UserError as error:
         _tell(error)
         return EXIT_USER
-    except Stopped as stop:
-        ERR.print(stop.message, soft_wrap=True)
-        return EXIT_SIGNALLED + stop.number
-    except KeyboardInterrupt as stop:
-        number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
-        kept = _WHAT_IS_KEPT.get(args.command)
-        tail = f": {kept}" if kept else ""
-        ERR.print(f"stopped by {signal.Signals(number).name}{tail}", soft_wrap=True)
-        return EXIT_SIGNALLED + number
+    except Stopped:
+        raise
     except BrokenPipeError:
         # The reader of our output went away (`| head`). Nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,6 +99,8 @@ def _tell(error: UserError) -> None:
 
 
 def _defect() -> int:
+    import traceback
+
     from soundflow.logs import ERR
 
     traceback.print_exc()

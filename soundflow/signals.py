@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from soundflow.errors import Stopped
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -26,26 +28,33 @@ class Interrupted(KeyboardInterrupt):
 def raised_signals() -> Iterator[None]:
     """Within, the first signal raises `Interrupted`; later ones do not interrupt the clean-up.
 
+    After a stop this process is ending, and further signals stay ignored.
+
     A signal that was ignored when this process started (`nohup`) stays ignored.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
         if handler not in (signal.SIG_IGN, None):
             signal.signal(number, _raise)
-    interrupted = False
+    stopped = False
     try:
         yield
-    except Interrupted:
-        interrupted = True  # and further signals stay ignored, for this process is ending
+    except (KeyboardInterrupt, Stopped):
+        stopped = True
+        _ignore()
         raise
     finally:
-        if not interrupted:
+        if not stopped:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
     # `timeout` sends its signal twice, and a terminal that closes sends more than one.
-    for other in SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
+    _ignore()
     raise Interrupted(number)
+
+
+def _ignore() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import butter, sosfilt
 
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
@@ -43,6 +42,9 @@ def coloured(rng: np.random.Generator, seconds: float, slope_db_per_octave: floa
 
 def band(signal: Float64, low_hz: float, high_hz: float, order: int = 2) -> Float64:
     """Butterworth band-pass; the upper edge is kept under the Nyquist frequency."""
+    # Here: it takes as long to import as all else that a recipe needs to be checked.
+    from scipy.signal import butter, sosfilt
+
     edges = [max(low_hz, 10.0), min(high_hz, SAMPLE_RATE_HZ * 0.49)]
     sos = butter(order, edges, "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
     return np.asarray(sosfilt(sos, signal))

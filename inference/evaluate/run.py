@@ -37,14 +37,15 @@ from inference.evaluate.task_run import Progress, Work, rows_path, run_task
 from inference.evaluate.timing import measure as timing
 from inference.evaluate.timing.curve import Choice
 from inference.evaluate.timing.results import TimingResults
-from inference.latency import hardware
+from inference.hardware import hardware
 from inference.lockstep import warm_up
 from inference.profiles import Profile, profile_of
 from soundflow.atomic import write_text
 from soundflow.config.record import record, to_plain
 from soundflow.config.settings import Precision
 from soundflow.errors import UserError
-from soundflow.model.weights import CALIBRATION_FILE, weights_fingerprint
+from soundflow.model.facts import CALIBRATION_FILE
+from soundflow.model.weights import weights_fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -165,10 +166,6 @@ def _announce(others: Sequence[RealtimeSystem], items: Sequence[Item[Any]]) -> N
         )  # fmt: skip
 
 
-def report_path(recipe: EvaluateRecipe) -> Path:
-    return recipe.output / REPORT_FILE
-
-
 def _at_threshold(recipe: EvaluateRecipe, model: Model, chosen: Choice | None) -> tuple[Model, str]:
     """The model at the threshold of everything but the curve, and where that comes from."""
     if recipe.threshold is not None:
@@ -202,7 +199,7 @@ def _write(
         if recipe.write_calibration:
             write_calibration(recipe.checkpoint, calibration)
     drawn = [] if halves is None else instructive(halves.test, model, recipe.report.streams)
-    write_report(report_path(recipe), results, model.engine.spec, drawn, origin)
+    write_report(recipe.output / REPORT_FILE, results, model.engine.spec, drawn, origin)
 
 
 def write_calibration(checkpoint: Path, calibration: str) -> None:

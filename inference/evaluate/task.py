@@ -23,6 +23,8 @@ from inference.evaluate.outcome import Outcome
 from inference.evaluate.statistics.figures import Figure
 from inference.sources.recordings import Recording
 
+MODEL = "model"  # the name of our checkpoint among the systems
+
 ReferenceT = TypeVar("ReferenceT")
 ReferenceT_co = TypeVar("ReferenceT_co", covariant=True)
 ReferenceT_contra = TypeVar("ReferenceT_contra", contravariant=True)

@@ -28,10 +28,10 @@ from inference.evaluate.results import (
 )
 from inference.evaluate.store import OutcomeStore, Part, write_rows
 from inference.evaluate.systems.answers import answers
-from inference.evaluate.systems.model import MODEL, Model
+from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.realtime import RealtimeSystem
 from inference.evaluate.systems.thresholds import decode_at, outcome_at
-from inference.evaluate.task import Item, Submits, Summary, Task
+from inference.evaluate.task import MODEL, Item, Submits, Summary, Task
 from soundflow.atomic import write_text
 
 SCORED_AT_ONCE = 16

@@ -27,8 +27,8 @@ import soundfile
 from inference.engine import Engine
 from inference.events import ReplyEnded, ReplyText, SessionEnded, SessionEvent, from_json, to_json
 from inference.feed import SessionOutput
+from inference.hardware import hardware
 from inference.infer.recipe import InferRecipe
-from inference.latency import hardware
 from inference.session import SessionConfig
 from soundflow.atomic import write_text
 from soundflow.audio.files import AudioBlocks, AudioError

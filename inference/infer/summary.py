@@ -5,6 +5,7 @@ from __future__ import annotations
 from inference.engine import Engine
 from inference.events import ReplyStarted
 from inference.feed import SessionOutput
+from inference.hardware import hardware
 from inference.latency import CostMeter, Latency, measure, measure_live
 
 
@@ -33,9 +34,10 @@ class LatencyMeter:
     def latency(self) -> Latency:
         """The figures so far."""
         costs, engine = self._costs.costs, self._engine
+        here = hardware(engine.model.device)
         if self.real_time:
-            return measure_live(costs, engine.spec.time, engine.model.device)
-        return measure([costs], engine.spec, engine.model.device)
+            return measure_live(costs, engine.spec.time, here)
+        return measure([costs], engine.spec, here)
 
 
 def summary_line(found: Latency, meter: LatencyMeter) -> str:

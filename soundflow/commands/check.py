@@ -153,15 +153,16 @@ def _dropped(found: Collected) -> str:
 
 def _train(tree: dict[str, Any], where: str, probe: bool) -> tuple[Any, Plan]:
     """The plan of a run, or of each stage of a chain of them."""
-    from soundflow.commands.training_plan import training_plan
     from soundflow.train.chain import is_chain, stage_recipes
     from soundflow.train.recipe import TrainRecipe
+
+    chain = is_chain(tree)
+    recipes = stage_recipes(tree, Path(where)) if chain else [build(TrainRecipe, tree, where)]
+    from soundflow.commands.training_plan import training_plan
     from soundflow.train.start import model_config, open_origin
 
-    if not is_chain(tree):
-        recipe = build(TrainRecipe, tree, where)
-        return recipe, training_plan(recipe, probe)
-    recipes = stage_recipes(tree, Path(where))
+    if not chain:
+        return recipes[0], training_plan(recipes[0], probe)
     first, sizes = recipes[0], None
     if first.start_from is None or first.start_from.is_dir():
         sizes = model_config(first, open_origin(first))  # all stages train one model

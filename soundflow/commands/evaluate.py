@@ -23,18 +23,16 @@ from inference.evaluate.results import (
     Results,
     TaskResults,
 )
-from inference.evaluate.run import evaluate, report_path
 from inference.evaluate.statistics.figures import Figure
 from inference.evaluate.store import Part
-from inference.evaluate.systems.model import MODEL
+from inference.evaluate.task import MODEL
 from inference.evaluate.timing.results import TimingResults
 from soundflow.commands.progress import stages
 from soundflow.config.load import load
 from soundflow.config.record import to_plain
-from soundflow.convert.engine import open_engine
 from soundflow.errors import UserError
 from soundflow.logs import OUT
-from soundflow.model.weights import CALIBRATION_FILE
+from soundflow.model.facts import CALIBRATION_FILE
 from soundflow.output import Output, claim
 
 COLUMNS = {
@@ -57,6 +55,9 @@ def run(args: argparse.Namespace) -> None:
     recipe = load(args.recipe, EvaluateRecipe, args.overrides, command="evaluate")
     part = _part(args.part)
     claim(recipe.output, output_of(recipe), replace=args.replace)
+    from inference.evaluate.run import evaluate
+    from soundflow.convert.engine import open_engine
+
     with stages() as tell:
         results = evaluate(recipe, open_engine=open_engine, part=part, progress=tell)
     if results is None:
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps(results.to_json(), indent=1))
         return
     show(results)
-    OUT.print(f"report: {report_path(recipe)}", soft_wrap=True)
+    OUT.print(f"report: {recipe.output / REPORT_FILE}", soft_wrap=True)
 
 
 def output_of(recipe: EvaluateRecipe) -> Output:

@@ -7,51 +7,54 @@ import json
 from pathlib import Path
 from typing import Any
 
-from inference.infer.ask import ask
 from inference.infer.recipe import InferRecipe
-from inference.infer.replay import comparison_lines
-from inference.infer.run import Devices, infer, replay_session
 from inference.sources.names import MICROPHONE
 from soundflow.config.load import build, read_tree, require_command, tree_of
-from soundflow.convert.engine import open_engine
 from soundflow.errors import EXIT_OK, UserError
 from soundflow.logs import OUT
 
 EXIT_DIFFERENT = 1
-COMMAND = "soundflow infer"
+COMMAND = "soundflow infer"  # in place of a file in messages
 
 
 def run(args: argparse.Namespace) -> int:
-    devices = Devices(open_engine)
+    """0; 1 where a replay differs and two sessions were not to be compared."""
+    recipe = recipe_of(args)
     if args.replay is not None:
-        return _replay(args, devices)
+        if recipe.audio or args.record or args.report or args.realtime:
+            raise UserError("--replay takes audio and speed from the recording", "name no audio")
+        return _replay(args, recipe)
     if args.compare:
         raise UserError("--compare goes with --replay", "name a recorded session")
-    recipe = recipe_of(args)
-    if recipe.mode == "offline":
-        if args.record or args.report:
-            raise UserError("--record and --report are of live sessions", "drop them, or --ask")
-        ask(recipe, as_json=args.json, devices=devices)
-        return EXIT_OK
-    if not recipe.audio:
+    if recipe.mode == "offline" and (args.record or args.report):
+        raise UserError("--record and --report are of live sessions", "drop them, or --ask")
+    if recipe.mode != "offline" and not recipe.audio:
         raise UserError(
             f"{args.source}: no audio was named", "name recordings, or '-' for standard input"
         )
-    infer(recipe, as_json=args.json, record=args.record, report=args.report, devices=devices)
+    from inference.infer.ask import ask
+    from inference.infer.run import Devices, infer
+    from soundflow.convert.engine import open_engine
+
+    devices = Devices(open_engine)
+    if recipe.mode == "offline":
+        ask(recipe, as_json=args.json, devices=devices)
+    else:
+        infer(recipe, as_json=args.json, record=args.record, report=args.report, devices=devices)
     return EXIT_OK
 
 
-def _replay(args: argparse.Namespace, devices: Devices) -> int:
-    """0 where the events are the same, or where two sessions were to be compared."""
-    recipe = recipe_of(args)
-    if recipe.audio or args.record or args.report or args.realtime:
-        raise UserError("--replay takes audio and speed from the recording", "name no audio")
+def _replay(args: argparse.Namespace, recipe: InferRecipe) -> int:
+    from inference.infer.replay import comparison_lines
+    from inference.infer.run import Devices, replay_session
+    from soundflow.convert.engine import open_engine
+
     found = replay_session(
         args.replay,
         recipe.checkpoint,
         settings=[word for word in args.rest if "=" in word],
         to_compare=args.compare,
-        devices=devices,
+        devices=Devices(open_engine),
     )
     if args.json:
         print(json.dumps(found.to_json(), indent=1))
@@ -86,7 +89,5 @@ def recipe_of(args: argparse.Namespace) -> InferRecipe:
         require_command(tree, "infer", file)
         named = {"audio": audio} if audio else {}
         return build(InferRecipe, {**tree, **named, **asked}, args.source)
-    tree = {**tree_of(overrides, "soundflow infer"), **asked}
-    return build(
-        InferRecipe, {"checkpoint": args.source, "audio": audio, **tree}, "soundflow infer"
-    )
+    tree = {**tree_of(overrides, COMMAND), **asked}
+    return build(InferRecipe, {"checkpoint": args.source, "audio": audio, **tree}, COMMAND)

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from inference.sampling import SamplingConfig
 from soundflow.atomic import write_text
 from soundflow.forms.folders import Form, Opened, read_json
-from soundflow.model.weights import CALIBRATION_FILE
+from soundflow.model.facts import CALIBRATION_FILE
 from soundflow.protocol.spec import StreamSpec
 
 CARD_FILE = "README.md"

@@ -14,6 +14,7 @@ from soundflow.errors import UserError
 from soundflow.protocol import layout
 from soundflow.protocol.spec import StreamSpec
 
+CALIBRATION_FILE = "calibration.json"  # beside the weights; written by `soundflow evaluate`
 _REMEDY = "restore the file, or copy the checkpoint again"
 
 

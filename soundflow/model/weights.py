@@ -32,7 +32,7 @@ from transformers.initialization import no_init_weights
 from soundflow.atomic import disk_error, unfinished, write_text
 from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
-from soundflow.model.facts import TrainingFacts
+from soundflow.model.facts import CALIBRATION_FILE, TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weight_files import INDEX, WEIGHTS, write_shards
 from soundflow.protocol.spec import StreamSpec
@@ -43,7 +43,6 @@ FORMAT_VERSION = 2
 SHARD_BYTES = 5 * 10**9
 CONFIG = "config.json"
 SPEC = "spec.json"
-CALIBRATION_FILE = "calibration.json"
 TIED_KEY = "lm.lm_head.weight"
 FINGERPRINT_ELEMENTS = 64  # of each parameter
 

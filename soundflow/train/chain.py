@@ -74,5 +74,6 @@ def stage_recipes(tree: dict[str, Any], file: Path) -> list[TrainRecipe]:
         if recipes:
             start = recipes[-1].output / MODEL_FOLDER
             follows |= {"start_from": str(start), "model": None}
-        recipes.append(build(TrainRecipe, {**laid, **follows}, str(where)))
+        laid_over = f" with the settings of {file}" if chain.settings else ""
+        recipes.append(build(TrainRecipe, {**laid, **follows}, f"{where}{laid_over}"))
     return recipes

@@ -23,7 +23,7 @@ import torch
 from inference.engine import engine_of
 from inference.evaluate.systems.model import Model
 from inference.evaluate.task import Item
-from inference.latency import hardware
+from inference.hardware import hardware
 from inference.sampling import SamplingConfig
 from inference.sources.recordings import Recording
 from soundflow.model.facts import TrainingFacts

@@ -26,7 +26,7 @@ from collections.abc import Callable
 
 import torch
 
-from inference.latency import hardware
+from inference.hardware import hardware
 from tests.benchmarks.live.chunks import chunk_costs
 from tests.benchmarks.live.fifo import fifo
 from tests.benchmarks.live.host import host

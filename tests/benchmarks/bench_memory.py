@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from inference.latency import hardware
+from inference.hardware import hardware
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.tiny import tiny_config

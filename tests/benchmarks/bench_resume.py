@@ -24,7 +24,7 @@ from pathlib import Path
 
 import yaml
 
-from inference.latency import hardware
+from inference.hardware import hardware
 from soundflow.shards.writer import write_index, write_shard
 from soundflow.text.presets import stream_spec
 from soundflow.text.tiny import tiny_tokenizer

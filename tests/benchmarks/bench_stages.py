@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from inference.latency import hardware
+from inference.hardware import hardware
 from soundflow.config.load import read_tree
 from soundflow.train.chain import stage_recipes
 from soundflow.train.metrics import FILE_NAME, newest_measurement

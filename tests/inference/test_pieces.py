@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference import events as ev
+from inference.hardware import hardware
 from inference.infer.transcript import bar
 from inference.latency import ChunkCost, chunk_costs, measure
 from inference.packets import PacketResampler, as_float32, cut
@@ -167,7 +168,7 @@ def test_packets_cover_everything_once():
 def test_a_slow_chunk_makes_the_next_ones_wait():
     """Decisions of 0.1 s, but one of 1.0 s: the chunk behind it is late, then all is well."""
     costs = [ChunkCost(0.1), ChunkCost(1.0), ChunkCost(0.1), ChunkCost(0.1), ChunkCost(0.1)]
-    found = measure([costs], StreamSpec("x"))
+    found = measure([costs], StreamSpec("x"), hardware())
     look_ahead = 40 / 16_000
     assert found.first_chunk_s == pytest.approx(0.1 + look_ahead)
     # Waits: .1025, 1.0025, 1.8025 + .1 - 1.2, 1.9025 + .1 - 1.6, .1025: two pass 0.4 s by much.
@@ -177,7 +178,7 @@ def test_a_slow_chunk_makes_the_next_ones_wait():
 
 
 def test_latency_of_nothing_is_null():
-    found = measure([], StreamSpec("x"))
+    found = measure([], StreamSpec("x"), "here")
     assert found.first_chunk_s is None
     assert found.missed_deadlines is None
     assert found.real_time_factor is None
@@ -194,7 +195,7 @@ def test_waiting_for_audio_is_not_work():
 def test_stall_counts_tokens_slower_than_speech():
     costs = chunk_costs(_turn(0, 0.0))
     # Gaps of 0.3 s and 0.6 s against 0.25 s a token.
-    assert measure([costs], StreamSpec("x")).stall == pytest.approx(0.4 / 0.9)
+    assert measure([costs], StreamSpec("x"), "here").stall == pytest.approx(0.4 / 0.9)
 
 
 def _turn(chunk: int, at: float) -> list[ev.SessionEvent]:

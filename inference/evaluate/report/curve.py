@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from inference.evaluate.systems.model import MODEL
+from inference.evaluate.task import MODEL
 from inference.evaluate.timing.metrics import Metrics
 from inference.evaluate.timing.results import TimingResults
 from inference.evaluate.timing.task import TIMER

@@ -21,7 +21,7 @@ from inference.evaluate.report.stream_figure import stream_figure
 from inference.evaluate.report.streams import Drawn
 from inference.evaluate.results import Results, TaskResults
 from inference.evaluate.systems.agreement import TIE
-from inference.evaluate.systems.model import MODEL
+from inference.evaluate.task import MODEL
 from inference.evaluate.timing.metrics import Metrics
 from inference.evaluate.timing.results import TimingResults
 from inference.evaluate.timing.rows import EARLY_S

@@ -16,7 +16,7 @@ from inference.evaluate.systems.decoding import (
     log_mel_of,
 )
 from inference.evaluate.systems.offline import answer_together
-from inference.evaluate.task import Item
+from inference.evaluate.task import MODEL, Item
 from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
 from inference.exchange import TooLongError
 from inference.feed import feed
@@ -30,7 +30,6 @@ from soundflow.protocol.timebase import TimeBase
 
 log = logging.getLogger(__name__)
 
-MODEL = "model"
 # Encoder outputs of so many chunks are held at once (14 minutes of audio at 0.4 s).
 GROUP_CHUNKS = 2048
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from inference.evaluate.outcome import Outcome, failures
 from inference.evaluate.store import OutcomeStore
 from inference.evaluate.systems.agreement import first_flip, same
-from inference.evaluate.systems.model import MODEL, Model
+from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.thresholds import decode_at, outcome_at
-from inference.evaluate.task import Item
+from inference.evaluate.task import MODEL, Item
 from inference.evaluate.timing.breakdown import by_kind, by_task
 from inference.evaluate.timing.conditions import by_condition
 from inference.evaluate.timing.config import TimingConfig
@@ -44,6 +44,7 @@ from inference.evaluate.timing.task import (
 )
 from inference.evaluate.timing.timer import best_timer
 from inference.evaluate.timing.truth import Truth
+from inference.hardware import hardware
 from inference.latency import Latency, measure
 from soundflow.errors import UserError
 from soundflow.shards.reader import ShardSet
@@ -303,7 +304,7 @@ def _time_sessions(
         agree += same(alone.outcome, outcomes[index])
         flip = first_flip(alone.outcome, outcomes[index], model.threshold)
         flips += [] if flip is None else [flip]
-    latency = measure(costs, model.engine.spec, model.engine.model.device)
+    latency = measure(costs, model.engine.spec, hardware(model.engine.model.device))
     return latency, Agreement(len(timed), agree, len(flips), max(flips, default=None))
 
 

@@ -58,7 +58,7 @@ def in_one_process(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         assert command[:3] == [sys.executable, "-m", "soundflow.cli"]
         stage(*command[4:])
 
-    monkeypatch.setattr("soundflow.commands.train.os.execve", becomes)
+    monkeypatch.setattr("soundflow.commands.training.os.execve", becomes)
     return stage
 
 

@@ -22,7 +22,7 @@ from soundflow.config.record import record
 from soundflow.train.recipe import TrainRecipe
 
 Program = Callable[[Path], int]
-_LOADED = ["soundflow.commands.train", "soundflow.train.strategy.zero"]
+_LOADED = ["soundflow.commands.training", "soundflow.train.strategy.zero"]
 
 
 def train_command(recipe: Path) -> int:
