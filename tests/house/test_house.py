@@ -103,7 +103,7 @@ def test_settings_refuse_what_they_do_not_know(path: Path) -> None:
 
 def test_help_does_not_wait_for_torch() -> None:
     code = (
-        "import sys; from soundflow.cli import parser; parser().format_help();"
+        "import sys; from soundflow.arguments import parser; parser().format_help();"
         "print([m for m in ('torch', 'transformers', 'numpy', 'librosa') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from data_build.recipe import BuildRecipe
-from soundflow.cli import main, parser
+from soundflow.arguments import parser
+from soundflow.cli import main
 from soundflow.config.load import load
 from soundflow.train.recipe import TrainRecipe
 
