@@ -225,9 +225,14 @@ class DialogueTurn:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A conversation in text, to be spoken by one voice."""
+    """A conversation in text, to be spoken by one voice.
+
+    Attributes:
+        places: settings of scenes in which it makes sense; empty: anywhere.
+    """
 
     id: str
     turns: tuple[DialogueTurn, ...]
     origin: Origin
     language: str = "en"
+    places: tuple[str, ...] = ()

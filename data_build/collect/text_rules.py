@@ -31,6 +31,7 @@ from annotated_types import MinLen
 
 from data_build.randomness import digest
 from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Unspoken
+from data_build.scenes.ontology import place_fault
 from data_build.wording.check import check_line, check_rules
 from data_build.wording.files import Language, parsed, rules_of
 from data_build.wording.grammar import Words
@@ -60,9 +61,14 @@ class TurnRule:
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class ItemRule:
-    """A dialogue, or a sentence with its translation."""
+    """A dialogue, or a sentence with its translation.
+
+    Attributes:
+        places: settings of scenes in which the dialogue makes sense; empty: anywhere.
+    """
 
     turns: tuple[TurnRule, ...] = ()
+    places: tuple[str, ...] = ()
     text: str = ""
     translation: str = ""
     translation_language: str = "en"
@@ -70,6 +76,9 @@ class ItemRule:
     def __post_init__(self) -> None:
         if bool(self.turns) == bool(self.text):
             raise ValueError("an item has either turns or a text")
+        for place in self.places:
+            if fault := place_fault(place):
+                raise ValueError(f"places: {fault}")
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
@@ -159,7 +168,7 @@ def _made(
             DialogueTurn(text, words.text(turn.assistant, n, **slots), turn.emotion)
             for n, (text, turn) in enumerate(zip(texts, item.turns, strict=True))
         )
-        return Dialogue(name, turns, origin, file.language)
+        return Dialogue(name, turns, origin, file.language, item.places)
     return None
 
 

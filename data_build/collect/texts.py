@@ -6,7 +6,8 @@
     {"turns": [{"user": "I lost my keys.", "assistant": "Where?", "emotion": "sad"}, ...]}
 
 ``language`` ("en") and ``translation_language`` ("en") may be left out; ``id`` may be given. The
-terms of the texts are those of the repository unless a line says ``licence`` and ``corpus``.
+terms of the texts are those of the repository unless a line says ``licence`` and ``corpus``. A
+dialogue that does not make sense anywhere lists ``places``, settings of scenes (docs/scenes.md).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Unspoken
+from data_build.scenes.ontology import place_fault
 from data_build.sources.json_stream import json_lines
 from data_build.sources.rows import Row, usable
 from data_build.sources.source import BadRow, Report
@@ -39,7 +41,7 @@ def read_texts(path: Path, report: Report) -> Iterator[Clip | Dialogue]:
             turns = tuple(_turn(child) for child in row.children("turns"))
             if not turns:
                 raise BadRow("turns is empty")
-            return Dialogue(name, turns, origin, language)
+            return Dialogue(name, turns, origin, language, _places(row))
         return Clip(
             id=name,
             kind="speech",
@@ -52,6 +54,16 @@ def read_texts(path: Path, report: Report) -> Iterator[Clip | Dialogue]:
         )
 
     yield from usable(json_lines(path, report), make, report)
+
+
+def _places(row: Row) -> tuple[str, ...]:
+    places = row.data.get("places") or []
+    if not isinstance(places, list):
+        raise BadRow("places is not a list")
+    for place in places:
+        if fault := place_fault(place):
+            raise BadRow(f"places: {fault}")
+    return tuple(places)
 
 
 def _turn(row: Row) -> DialogueTurn:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from data_build.records import TrackRole
+from soundflow.errors import nearest
 
 Place = Literal["in", "out", "any"]
 TIMES_OF_DAY = ("early morning", "morning", "noon", "afternoon", "evening", "night")
@@ -214,6 +215,16 @@ def spoken_name(name: str) -> str:
     if name in _SPOKEN:
         return _SPOKEN[name]
     return re.sub(r"\s*\(.*\)", "", name).split(",")[0].strip().lower()
+
+
+def place_fault(name: object) -> str | None:
+    """What is wrong with the name of a setting, None if there is such one."""
+    known = [setting.name for setting in ontology().settings]
+    if name in known:
+        return None
+    close = nearest(name, known) if isinstance(name, str) else None
+    tail = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
+    return f"there is no setting {name!r}; {tail}"
 
 
 def _plain(label: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from data_build.drops import Dropped
 from data_build.labelling.history import Probe, insert, model_probe, rule_probe
 from data_build.records import Dialogue
-from data_build.tasks.context import Planned, PlannerContext, behind
+from data_build.tasks.context import Place, Planned, PlannerContext, behind
 from data_build.tasks.in_scene import in_scene, least_of
 
 _TURNS = 2
@@ -63,15 +63,15 @@ def plan_over_background(ctx: PlannerContext) -> Planned:
 
 def anywhere(ctx: PlannerContext, dialogue: Dialogue) -> Planned:
     """A conversation in no place, or in one."""
-    place = ctx.place_by_chance()
-    planned = with_mixins(ctx, dialogue, sounds=place is None)
+    place = ctx.place_by_chance(talk=[dialogue])
+    planned = with_mixins(ctx, dialogue, place)
     return planned if place is None else in_scene(ctx, planned, place)
 
 
-def with_mixins(ctx: PlannerContext, dialogue: Dialogue, *, sounds: bool = True) -> Planned:
+def with_mixins(ctx: PlannerContext, dialogue: Dialogue, place: Place | None = None) -> Planned:
     """The dialogue as items, with history probe, silent and proactive sounds by chance.
 
-    Without ``sounds`` where a scene brings its own: any others would not belong there.
+    Without sounds in a ``place``, which brings its own: any others would not belong there.
 
     What a dialogue or a split does not give (no fact to ask for, no harmless sound) is left out;
     the notes say what went in.
@@ -80,7 +80,7 @@ def with_mixins(ctx: PlannerContext, dialogue: Dialogue, *, sounds: bool = True)
         Dropped: if the dialogue cannot be spoken well enough.
     """
     chances, mixed_in = ctx.config.mixins, list[str]()
-    taken = ctx.session(dialogue)
+    taken = ctx.session(dialogue, place)
     notes: dict[str, Any] = {"dialogue": taken.id, "mixed_in": mixed_in}
     point = min(len(taken.turns), _TURNS)  # so many turns make a conversation
     if ctx.chance(chances.history):
@@ -94,12 +94,12 @@ def with_mixins(ctx: PlannerContext, dialogue: Dialogue, *, sounds: bool = True)
             mixed_in.append("history")
             notes["probe"] = vars(probe)
     items = list(ctx.turns(taken))
-    if sounds and ctx.chance(chances.silent) and len(ctx.pools.benign):
+    if place is None and ctx.chance(chances.silent) and len(ctx.pools.benign):
         sound = ctx.sound(ctx.pools.benign, "harmless sound")
         # Before the last item, so that a probe stays the end of its stream.
         items.insert(int(ctx.rng.integers(len(items))), sound)
         mixed_in.append("silent")
-    if sounds and ctx.chance(chances.proactive) and len(ctx.pools.alarms):
+    if place is None and ctx.chance(chances.proactive) and len(ctx.pools.alarms):
         alarm = ctx.sound(ctx.pools.alarms, "sound that calls for help")
         items.insert(int(ctx.rng.integers(len(items))), alarm)
         mixed_in.append("proactive")

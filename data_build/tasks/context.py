@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +30,7 @@ T = TypeVar("T")
 STEP = "plan"
 TURN = "user turn"  # name of what the user says to the assistant
 _TRIES, _SCANNED = 32, 2_000
+_ABOUT_THE_PLACE = 0.5  # of the conversations in a scene, where there are such dialogues
 _OTHER_VOICES = 16  # draws to find a voice that no other role has
 USER = "user"  # the role of whoever speaks to the assistant
 
@@ -63,6 +65,10 @@ class Place:
     def setting(self) -> str:
         """The setting of the ontology that the scene was planned for; empty: a model planned."""
         return str(self.scene.scene.made_by.get("setting", ""))
+
+    def suits(self, dialogue: Dialogue) -> bool:
+        """Whether a dialogue makes sense in it."""
+        return not dialogue.places or self.setting in dialogue.places
 
 
 @dataclass(frozen=True)
@@ -172,14 +178,16 @@ class PlannerContext:
             raise Dropped(Drop(STEP, what, f"there is no {what} in this split", "choice"))
         return found
 
-    def _found(self, pool: Sequence[T], fits: Callable[[T], bool]) -> T | None:
+    def _found(
+        self, pool: Sequence[T], fits: Callable[[T], bool], scanned: int = _SCANNED
+    ) -> T | None:
         if len(pool):
             for _ in range(_TRIES):
                 item = pool[int(self.rng.integers(len(pool)))]
                 if fits(item):
                     return item
             start = int(self.rng.integers(len(pool)))
-            for step in range(min(len(pool), _SCANNED)):
+            for step in range(min(len(pool), scanned)):
                 item = pool[(start + step) % len(pool)]
                 if fits(item):
                     return item
@@ -296,22 +304,43 @@ class PlannerContext:
             for t in self.resources.speech.converse(dialogue, voice)
         )
 
-    def session(self, first: Dialogue) -> Dialogue:
-        """As many turns as a stream is to have: of ``first``, then of others of its language."""
+    def dialogue_in(self, place: Place) -> Dialogue:
+        """A dialogue that makes sense in a place; often one that makes sense in few others.
+
+        Raises:
+            Dropped: if there is none.
+        """
+        dialogues = self.pools.dialogues
+        if self.chance(_ABOUT_THE_PLACE):
+            about = self._found(dialogues, lambda d: place.setting in d.places, scanned=0)
+            if about is not None:
+                return about
+        return self.pick(dialogues, place.suits, "dialogue that makes sense in the place")
+
+    def session(self, first: Dialogue, place: Place | None = None) -> Dialogue:
+        """As many turns as a stream is to have: of ``first``, then of others of its language that
+        make sense in the same places, and in ``place``."""
         wanted = self.how_many(self.config.dialogue.turns)
-        turns, ids = list(first.turns), [first.id]
+        turns, ids, places = list(first.turns), [first.id], first.places
+
+        def fits(other: Dialogue, ids: Sequence[str], places: Collection[str]) -> bool:
+            apart = places and other.places and set(places).isdisjoint(other.places)
+            return (
+                other.language == first.language
+                and other.id not in ids
+                and not apart
+                and (place is None or place.suits(other))
+            )
+
         while len(turns) < wanted:
-            try:
-                more = self.pick(
-                    self.pools.dialogues,
-                    lambda d: d.language == first.language and d.id not in ids,
-                    "other dialogue",
-                )
-            except Dropped:
+            more = self._found(self.pools.dialogues, partial(fits, ids=ids, places=places))
+            if more is None:
                 break  # the split has no more
             turns += more.turns
             ids.append(more.id)
-        return replace(first, id="+".join(ids), turns=tuple(turns[:wanted]))
+            both = tuple(name for name in places if name in more.places)
+            places = both or places or more.places
+        return replace(first, id="+".join(ids), turns=tuple(turns[:wanted]), places=places)
 
     def others(self) -> list[Item]:
         """Additional sounds, for a stream about something else."""
@@ -338,14 +367,21 @@ class PlannerContext:
             scene,
         )
 
-    def place_by_chance(self, holding: Clip | None = None) -> Place | None:
-        """A scene in a share of the streams; None in the others, and where there is no such one."""
+    def place_by_chance(
+        self, holding: Clip | None = None, talk: Sequence[Dialogue] = ()
+    ) -> Place | None:
+        """A scene in a share of the streams; None in the others, and where there is no such one.
+
+        Args:
+            talk: dialogues that make sense there.
+        """
         if self.resources.scenes is None or not self.chance(self.config.places.share):
             return None
         try:
-            return self.place(holding)
+            place = self.place(holding)
         except Dropped:
             return None  # no place has this sound
+        return place if all(map(place.suits, talk)) else None
 
     def scattered(self, items: Sequence[Item], among: Sequence[Item]) -> tuple[Item, ...]:
         """``items`` in their order, ``among`` anywhere between them in theirs."""

@@ -21,8 +21,7 @@ def plan_chat(ctx: PlannerContext) -> Planned:
     """
     alarms, wanted = ctx.pools.alarms, ctx.chance(ctx.config.mixins.proactive)
     place = ctx.place(ctx.any_of(alarms, "alarm") if wanted and len(alarms) else None)
-    talk = with_mixins(ctx, ctx.any_of(ctx.pools.dialogues, "dialogue"), sounds=False)
-    return in_scene(ctx, talk, place)
+    return in_scene(ctx, with_mixins(ctx, ctx.dialogue_in(place), place), place)
 
 
 def plan_question(ctx: PlannerContext) -> Planned:
@@ -45,7 +44,7 @@ def plan_warning(ctx: PlannerContext) -> Planned:
     turns = ctx.turns(dialogue)
     alarm = ctx.any_of(ctx.pools.alarms, "sound that calls for help")
     notes = {"dialogue": dialogue.id, "category": category_of(alarm)}
-    place = ctx.place_by_chance(alarm)
+    place = ctx.place_by_chance(alarm, [dialogue])
     if place is None:
         extra = [sound_item(alarm), ctx.sound(ctx.pools.benign, "harmless sound")]
         order: Sequence[Item] = [extra[int(i)] for i in ctx.rng.permutation(2)]
@@ -69,7 +68,7 @@ def plan_recall(ctx: PlannerContext) -> Planned:
     turns = ctx.turns(ended_by(dialogue, probe))
     notes = {"dialogue": dialogue.id, "probe": vars(probe)}
     talk = Planned(turns, notes, language=dialogue.language)
-    place = ctx.place_by_chance()
+    place = ctx.place_by_chance(talk=[dialogue])
     if place is not None:
         return in_scene(ctx, talk, place)
     return replace(talk, items=(*turns, *behind([ctx.sound(ctx.pools.sounds, "sound")])))

@@ -70,7 +70,7 @@ def plan_hold(ctx: PlannerContext) -> Planned:
     items = (quiet, unanswered, *meanwhile, ctx.request("go_on", Chat()), answered)
     notes = {"dialogues": [first.id, second.id], "everybody": everybody}
     planned = Planned(items, notes, language=first.language)
-    place = ctx.place_by_chance()
+    place = ctx.place_by_chance(talk=[first, second, third])
     return planned if place is None else in_scene(ctx, planned, place, asked=False)
 
 
@@ -87,5 +87,5 @@ def plan_carry_out(ctx: PlannerContext) -> Planned:
     items = (first, *ctx.scattered(more, talk))
     notes = {"dialogue": dialogue.id}
     planned = Planned(items, notes, least=1, language=dialogue.language)
-    place = ctx.place_by_chance()
+    place = ctx.place_by_chance(talk=[dialogue])
     return planned if place is None else in_scene(ctx, planned, place)

@@ -64,6 +64,7 @@ def test_each_split_has_texts_of_its_own(tmp_path: Path) -> None:
         (("<go>", "<go> <go"), "'<' at character"),
         (("emotion: happy", "emotion: odd"), "odd"),
         (("copies: 40", "copys: 40"), "copys"),
+        (("- turns:", "- places: [kitchn]\n    turns:"), "did you mean 'kitchen'"),
         (("[Leeds, Oslo, Rome, Lima]", "[]"), "lists.city"),
         (("capital: Lima", "town: Lima"), "item 1.*country.capital"),
         (("they (moved", "<go> (moved"), "circle: go -> go"),

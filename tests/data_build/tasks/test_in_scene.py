@@ -7,8 +7,11 @@ from typing import Any, cast
 
 import pytest
 
+from data_build.drops import Dropped
 from data_build.plans import AskLatest, AskPlace, Item, Turn
+from data_build.pools.pools import Pools
 from data_build.randomness import StreamSeed
+from data_build.records import Dialogue, DialogueTurn
 from data_build.scenes.scene import Scene
 from data_build.scenes.source import CuratedScene
 from data_build.tasks.config import PlacesConfig
@@ -16,6 +19,7 @@ from data_build.tasks.context import Place, Planned, PlannerContext, PlannerReso
 from data_build.tasks.in_scene import in_scene
 from tests.data_build.tasks.test_planners import (
     CONFIG,
+    OWN,
     POOLS,
     Voices,
     prepare,
@@ -36,12 +40,19 @@ def talk(language: str = "en", least: int | None = 2) -> Planned:
     return Planned(turns, {"dialogue": "d"}, least=least, language=language)
 
 
-def in_kitchen(number: int, planned: Planned, share: float = 1.0, *, asked: bool = True) -> Planned:
+def context(number: int, share: float = 1.0, pools: Pools = POOLS) -> PlannerContext:
     resources = PlannerResources(cast(Any, Voices()), prepare, timed)
     config = replace(CONFIG, places=PlacesConfig(asked_share=share))
     seed, words = StreamSeed(1, "train", number), stream_words(number)
-    ctx = PlannerContext.of(POOLS, resources, config, 20.0, seed, words, [].append)
-    return in_scene(ctx, planned, PLACE, asked=asked)
+    return PlannerContext.of(pools, resources, config, 20.0, seed, words, [].append)
+
+
+def in_kitchen(number: int, planned: Planned, share: float = 1.0, *, asked: bool = True) -> Planned:
+    return in_scene(context(number, share), planned, PLACE, asked=asked)
+
+
+def dialogue(name: str, *places: str) -> Dialogue:
+    return Dialogue(name, (DialogueTurn(f"{name} user", "yes"),) * 2, OWN, "en", places)
 
 
 def test_the_user_asks_about_a_sound_right_after_it_or_about_the_place_late() -> None:
@@ -85,3 +96,27 @@ def test_nobody_asks_where_that_is_not_wanted_or_cannot_be_said() -> None:
             assert all(isinstance(i.address, Turn | None) for i in planned.items)
             assert "asked" not in planned.notes
     assert in_kitchen(0, talk(least=None)).least is None
+
+
+def test_talk_makes_sense_where_it_is() -> None:
+    anywhere, cooking, farming = dialogue("a"), dialogue("b", "kitchen"), dialogue("c", "farm")
+    pools = replace(POOLS, dialogues=[anywhere, cooking, farming])
+    drawn = [context(n, pools=pools).dialogue_in(PLACE).id for n in range(60)]
+    assert set(drawn) == {"a", "b"}
+    assert drawn.count("b") > 30  # what is about the place is drawn more often
+    with pytest.raises(Dropped, match="makes sense in the place"):
+        context(0, pools=replace(POOLS, dialogues=[farming])).dialogue_in(PLACE)
+
+
+def test_conversations_that_are_joined_make_sense_in_the_same_places() -> None:
+    both = dialogue("d", "farm", "kitchen", "office")
+    others = [dialogue("a"), dialogue("b", "kitchen"), dialogue("c", "farm"), both]
+    for number in range(40):
+        ctx = context(number, pools=replace(POOLS, dialogues=others))
+        apart = ctx.session(both)
+        names = set(apart.id.split("+"))
+        assert not {"b", "c"} <= names
+        assert apart.places == next(
+            (o.places for o in others[1:3] if o.id in names), ("farm", "kitchen", "office")
+        )
+        assert "c" not in ctx.session(others[0], PLACE).id.split("+")
