@@ -14,8 +14,9 @@ from typing import Any
 from data_build.drops import Dropped
 from data_build.labelling.history import Probe, insert, model_probe, rule_probe
 from data_build.records import Dialogue
-from data_build.tasks.context import Place, Planned, PlannerContext, behind
+from data_build.tasks.context import Planned, PlannerContext, behind
 from data_build.tasks.in_scene import in_scene, least_of
+from data_build.tasks.session import Place
 
 _TURNS = 2
 

@@ -15,12 +15,13 @@ from data_build.plans import Address, Chat, Instruction, Item, Request, Turn
 from data_build.pools.pools import Cue, Pools
 from data_build.pools.prepare import PreparedClip
 from data_build.randomness import StreamSeed
-from data_build.records import Clip, Dialogue, Origin, Unspoken, Voice
-from data_build.scenes.source import CuratedScene, SceneSource
+from data_build.records import Clip, Dialogue, Origin, Unspoken
+from data_build.scenes.source import SceneSource
 from data_build.speech.speech_source import OWN_PHRASES, SpeechSource
 from data_build.tasks.config import TasksConfig
 from data_build.tasks.fitted import fitted
 from data_build.tasks.reply_length import shortened
+from data_build.tasks.session import Place, SessionVoices
 from data_build.wording.grammar import Words
 from data_build.wording.wording import StreamWords
 from soundflow.endpoints.chat import ChatClient
@@ -31,7 +32,6 @@ STEP = "plan"
 TURN = "user turn"  # name of what the user says to the assistant
 _TRIES, _SCANNED = 32, 2_000
 _ABOUT_THE_PLACE = 0.5  # of the conversations in a scene, where there are such dialogues
-_OTHER_VOICES = 16  # draws to find a voice that no other role has
 USER = "user"  # the role of whoever speaks to the assistant
 
 
@@ -54,24 +54,6 @@ class PlannerResources:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A planned scene as items: those that happen one after another, and those around them."""
-
-    front: tuple[Item, ...]
-    around: tuple[Item, ...]
-    scene: CuratedScene
-
-    @property
-    def setting(self) -> str:
-        """The setting of the ontology that the scene was planned for; empty: a model planned."""
-        return str(self.scene.scene.made_by.get("setting", ""))
-
-    def suits(self, dialogue: Dialogue) -> bool:
-        """Whether a dialogue makes sense in it."""
-        return not dialogue.places or self.setting in dialogue.places
-
-
-@dataclass(frozen=True)
 class Planned:
     """What happens in a stream.
 
@@ -91,27 +73,6 @@ class Planned:
     least: int | None = None
     place: Place | None = None
     language: str = ""
-
-
-class SessionVoices:
-    """The voices of one session: one for each role, and no two roles share one if avoidable."""
-
-    def __init__(self, speech: SpeechSource, rng: np.random.Generator) -> None:
-        self._speech = speech
-        self._rng = rng
-        self._drawn: dict[tuple[str, str], Voice] = {}
-
-    def of(self, role: str, language: str) -> Voice:
-        """The voice of ``role`` in a language, drawn when it first speaks."""
-        code = primary_language(language)
-        if (role, code) not in self._drawn:
-            voice = self._speech.voice(code, self._rng)
-            for _ in range(_OTHER_VOICES):
-                if voice not in self._drawn.values():
-                    break
-                voice = self._speech.voice(code, self._rng)
-            self._drawn[role, code] = voice
-        return self._drawn[role, code]
 
 
 @dataclass(frozen=True)

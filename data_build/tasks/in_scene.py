@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from data_build.plans import AskLatest, AskPlace, Item
-from data_build.tasks.context import Place, Planned, PlannerContext
+from data_build.tasks.context import Planned, PlannerContext
+from data_build.tasks.session import Place
 
 _WHERE_SHARE = 0.3  # of the questions; the others are about a sound
 

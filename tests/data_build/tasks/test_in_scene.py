@@ -15,8 +15,9 @@ from data_build.records import Dialogue, DialogueTurn
 from data_build.scenes.scene import Scene
 from data_build.scenes.source import CuratedScene
 from data_build.tasks.config import PlacesConfig
-from data_build.tasks.context import Place, Planned, PlannerContext, PlannerResources, sound_item
+from data_build.tasks.context import Planned, PlannerContext, PlannerResources, sound_item
 from data_build.tasks.in_scene import in_scene
+from data_build.tasks.session import Place
 from tests.data_build.tasks.test_planners import (
     CONFIG,
     OWN,
