@@ -34,8 +34,9 @@ from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.realtime import RealtimeSystem
 from inference.evaluate.task import Item, Task
 from inference.evaluate.task_run import Progress, Work, rows_path, run_task
-from inference.evaluate.timing import measure as timing
 from inference.evaluate.timing.curve import Choice
+from inference.evaluate.timing.halves import Halves, decode, is_complete, open_halves
+from inference.evaluate.timing.measure import choose, measure_timing
 from inference.evaluate.timing.results import TimingResults
 from inference.hardware import hardware
 from inference.lockstep import warm_up
@@ -95,7 +96,7 @@ def evaluate(
         _require_exchanges(recipe, tasks)
     halves = None
     if recipe.timing is not None:
-        halves = timing.open_halves(recipe.timing, model, work.of_model)
+        halves = open_halves(recipe.timing, model, work.of_model)
     listed = [item for _, items in tasks for item in items]
     _announce(others, [*(halves.test.items if halves else ()), *listed])
 
@@ -105,13 +106,13 @@ def evaluate(
     if recipe.timing is not None and halves is not None:
         thresholds = sorted({*recipe.timing.thresholds, model.threshold})
         for half in halves.all:
-            timing.decode(half, model, thresholds, part.share(len(half.items)), tell)
+            decode(half, model, thresholds, part.share(len(half.items)), tell)
         test = halves.test
         for other in others:
             answered[other.name] = work.ask(other, test.task.name, test.content_hash, test.items)
-        if not all(timing.is_complete(half, thresholds) for half in halves.all):
+        if not all(is_complete(half, thresholds) for half in halves.all):
             return None
-        chosen = timing.choose(recipe.timing, halves)
+        chosen = choose(recipe.timing, halves)
     model, threshold_from = _at_threshold(recipe, model, chosen)
     found = [run_task(task, items, model, others, work) for task, items in tasks]
     measured = [results for results in found if results is not None]
@@ -120,7 +121,7 @@ def evaluate(
         return None
     timed: TimingResults | None = None
     if recipe.timing is not None and halves is not None:
-        timed = timing.measure_timing(recipe.timing, model, halves, chosen, tell, known)
+        timed = measure_timing(recipe.timing, model, halves, chosen, tell, known)
         test = halves.test
         names = [item.id for item in test.items]
         write_rows(rows_path(recipe.output, test.task), names, test.rows(model.threshold))
@@ -179,7 +180,7 @@ def _write(
     recipe: EvaluateRecipe,
     results: Results,
     model: Model,
-    halves: timing.Halves | None,
+    halves: Halves | None,
     origin: Origin,
 ) -> None:
     text = json.dumps(results.to_json(), indent=1, allow_nan=False)

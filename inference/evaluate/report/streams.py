@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.systems.model import Model
-from inference.evaluate.timing.measure import Half, one_of_each_task
+from inference.evaluate.timing.halves import Half
+from inference.evaluate.timing.measure import one_of_each_task
 from soundflow.shards.schema import StreamSample
 
 Drawn = tuple[StreamSample, Outcome]

@@ -22,8 +22,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from inference.evaluate.outcome import Failure, Outcome, Piece, TimedReply
-from inference.evaluate.task import Exchange, Item
+from inference.evaluate.outcome import Failure, Outcome
+from inference.evaluate.systems.realtime_messages import (
+    Received,
+    ServerError,
+    error_text,
+    parsed,
+    session_update,
+)
+from inference.evaluate.task import Item
 from inference.packets import PCM16_SCALE, resampled
 from inference.sources.recordings import Recording
 from soundflow.errors import UserError
@@ -34,8 +41,6 @@ if TYPE_CHECKING:
 
 PINGS = 5
 POLL_S = 0.02
-# Text of a reply; the second is what a server with a voice says aloud.
-_DELTAS = ("response.output_text.delta", "response.output_audio_transcript.delta")
 
 Float32 = npt.NDArray[np.float32]
 
@@ -58,56 +63,6 @@ class Call:
     settle_s: float
     timeout_s: float
     stopped: threading.Event = field(default_factory=threading.Event, repr=False)
-
-
-class ServerError(Exception):
-    """The server reported an error, or said something that is not of the protocol."""
-
-
-@dataclass
-class Received:
-    """What a server has said so far, event by event.
-
-    Attributes:
-        round_trip_s: of the network; None before it was measured.
-        in_progress: ids of responses that have begun and not ended.
-        ended: how many have.
-    """
-
-    round_trip_s: float | None = None
-    in_progress: set[str] = field(default_factory=set)
-    ended: int = 0
-    _pieces: dict[str, list[Piece]] = field(default_factory=dict)
-
-    def take(self, event: Mapping[str, Any], at_samples: int) -> None:
-        """An event that came when so much audio had been sent, the network apart.
-
-        Raises:
-            ServerError: if it reports one.
-        """
-        kind = event.get("type")
-        if kind == "error":
-            raise ServerError(_said(event.get("error")))
-        if kind == "response.created":
-            self.in_progress.add(str(event["response"]["id"]))
-        elif kind in _DELTAS and event["delta"]:
-            piece = Piece(str(event["delta"]), at_samples)
-            self._pieces.setdefault(str(event["response_id"]), []).append(piece)
-        elif kind == "response.done":
-            response = event["response"]
-            self.in_progress.discard(str(response["id"]))
-            self.ended += 1
-            if response.get("status") == "failed":
-                raise ServerError(_said((response.get("status_details") or {}).get("error")))
-
-    def outcome(self, failure: Failure | None = None) -> Outcome:
-        """A reply begins with its first text; a response without any said nothing."""
-        replies = [
-            TimedReply(pieces[0].at_samples, "".join(p.text for p in pieces), "", tuple(pieces))
-            for pieces in self._pieces.values()
-        ]
-        replies.sort(key=lambda reply: reply.at_samples)
-        return Outcome(tuple(replies), failure, round_trip_s=self.round_trip_s)
 
 
 def reach(call: Call) -> str | None:
@@ -138,7 +93,9 @@ def converse(call: Call, item: Item[Any]) -> Outcome:
                 socket = await stack.enter_async_context(_connected(call))
                 await _await_event(socket, "session.created")
                 system = item.system if recording.system is None else recording.system
-                await socket.send(json.dumps(_settings(call, system, item.exchange)))
+                await socket.send(
+                    json.dumps(session_update(call.session, call.rate_hz, system, item.exchange))
+                )
                 await _await_event(socket, "session.updated")
                 received.round_trip_s = await _round_trip_s(socket)
             packets = _packets(call, recording, n_samples)
@@ -185,25 +142,6 @@ def _connected(call: Call) -> connect:
     )  # fmt: skip
 
 
-def _settings(call: Call, system: str | None, exchange: Exchange | None) -> dict[str, Any]:
-    """`session.update`. A question in text is part of the instructions, which every server reads;
-    not every one takes items of text.
-    """
-    session = dict(call.session)
-    audio = dict(session.pop("audio", {}))
-    given = dict(audio.pop("input", {}))
-    given["format"] = {"type": "audio/pcm", "rate": call.rate_hz}
-    if exchange is not None:  # it speaks when it is asked to, and not before
-        given["turn_detection"] = None
-    fixed: dict[str, Any] = {"type": "realtime", "output_modalities": ["text"]}
-    question = None if exchange is None else exchange.question
-    instructions = [text for text in (system, question) if text]
-    if instructions:
-        fixed["instructions"] = "\n\n".join(instructions)
-    whole = {**session, **fixed, "audio": {**audio, "input": given}}
-    return {"type": "session.update", "session": whole}
-
-
 async def _round_trip_s(socket: ClientConnection) -> float:
     """The median of a few pings: the network, and no model."""
     return median([await (await socket.ping()) for _ in range(PINGS)])
@@ -224,7 +162,7 @@ async def _talk(
 
     async def listen() -> None:
         while True:
-            event = _parsed(await socket.recv())
+            event = parsed(await socket.recv())
             sent_s = (clock.monotonic() - began - apart_s) * call.pace
             try:
                 received.take(event, max(0, call.time.samples(sent_s)))
@@ -326,26 +264,8 @@ def _packets(call: Call, recording: Recording, n_samples: int) -> Iterator[Float
 
 async def _await_event(socket: ClientConnection, kind: str) -> None:
     while True:
-        event = _parsed(await socket.recv())
+        event = parsed(await socket.recv())
         if event.get("type") == "error":
-            raise ServerError(_said(event.get("error")))
+            raise ServerError(error_text(event.get("error")))
         if event.get("type") == kind:
             return
-
-
-def _parsed(message: str | bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(message)
-    except ValueError as error:
-        raise ServerError("a message is not JSON") from error
-    if not isinstance(event, dict):
-        raise ServerError("a message is not a JSON object")
-    return event
-
-
-def _said(error: Any) -> str:
-    """The code and message of an error of the protocol, in one line."""
-    if not isinstance(error, dict):
-        return "an error without words"
-    parts = [str(error[name]) for name in ("code", "message") if error.get(name)]
-    return " ".join(": ".join(parts).split())[:200] or "an error without words"

@@ -1,4 +1,4 @@
-"""Measures the timing of a model: decodes held-out streams, chooses a threshold, counts.
+"""Measures the timing of a model: chooses a threshold on one half, counts on the other.
 
 ::
 
@@ -11,11 +11,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from inference.evaluate.outcome import Outcome, failures
-from inference.evaluate.store import OutcomeStore
 from inference.evaluate.systems.agreement import first_flip, same
 from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.thresholds import decode_at, outcome_at
@@ -31,115 +30,19 @@ from inference.evaluate.timing.curve import (
     choose_recall_at,
     operating_point,
 )
+from inference.evaluate.timing.halves import Half, Halves, Progress
 from inference.evaluate.timing.metrics import figures, score, signature_of
 from inference.evaluate.timing.reliability import reliability
 from inference.evaluate.timing.results import Agreement, TimingResults
 from inference.evaluate.timing.rows import TimingRow, rows_of, windows_of
 from inference.evaluate.timing.stability import Length, Places, by_length, by_number, joined, length
-from inference.evaluate.timing.task import (
-    NEGATIVE_PREFIX,
-    TimingTask,
-    online_positions,
-    reply_rate,
-)
+from inference.evaluate.timing.task import NEGATIVE_PREFIX, reply_rate
 from inference.evaluate.timing.timer import best_timer
 from inference.evaluate.timing.truth import Truth
 from inference.hardware import hardware
 from inference.latency import Latency, measure
 from soundflow.errors import UserError
 from soundflow.shards.reader import ShardSet
-from soundflow.shards.schema import StreamSample
-
-Progress = Callable[[str, int, int], None]
-OpenStore = Callable[[str, str], OutcomeStore]
-
-
-@dataclass(frozen=True)
-class Half:
-    """A split (with the negatives of the same name) and the model's outcomes on it."""
-
-    name: str
-    shards: tuple[ShardSet, ...]
-    task: TimingTask
-    items: list[Item[Truth]]
-    store: OutcomeStore
-
-    @property
-    def truths(self) -> list[Truth]:
-        return [item.reference for item in self.items]
-
-    @property
-    def content_hash(self) -> str:
-        return "-".join(s.content_hash for s in self.shards)
-
-    def read(self, index: int) -> StreamSample:
-        """The stream of an item.
-
-        Raises:
-            UserError: if it is damaged.
-        """
-        shards, position = self.task.streams[index]
-        return shards.read(position)
-
-    def outcomes(self, threshold: float) -> list[Outcome] | None:
-        """None while items are missing."""
-        time = self.task.time
-        found = [outcome_at(self.store, item.id, threshold, time) for item in self.items]
-        return [o for o in found if o is not None] if None not in found else None
-
-    def rows(self, threshold: float) -> list[TimingRow]:
-        outcomes = self.outcomes(threshold)
-        assert outcomes is not None, "measured before all items were decoded"
-        return rows_of(self.truths, outcomes, self.task.time, self.task.window_s)
-
-
-@dataclass(frozen=True)
-class Halves:
-    """What is measured, and what the threshold is chosen on."""
-
-    test: Half
-    calibration: Half | None
-
-    @property
-    def all(self) -> tuple[Half, ...]:
-        return (self.calibration, self.test) if self.calibration else (self.test,)
-
-
-def open_halves(config: TimingConfig, model: Model, open_store: OpenStore) -> Halves:
-    """Reads the records of both splits and what was decoded of them before.
-
-    Args:
-        open_store: (name, content hash) -> the outcomes of this model on that data.
-
-    Raises:
-        UserError: if a split is missing, holds no stream, or follows another spec than the model.
-    """
-    names = [config.split, *([config.calibrate_on] if config.calibrate_on else [])]
-    found = [_open_half(config, model, name, open_store) for name in names]
-    return Halves(found[0], found[1] if config.calibrate_on else None)
-
-
-def _open_half(config: TimingConfig, model: Model, name: str, open_store: OpenStore) -> Half:
-    shards = [ShardSet(config.data / name, require_whole=False)]
-    if config.negatives is not None:
-        shards.append(ShardSet(config.negatives / name, require_whole=False))
-    for one in shards:
-        model.engine.spec.require_same(one.spec, "the checkpoint", str(one.folder))
-    time = model.engine.spec.time
-    streams = [(s, i) for s in shards for i in online_positions(s, config.max_streams)]
-    negatives = shards[1] if len(shards) > 1 else None
-    task = TimingTask(streams, time, config.windows_s[0], negatives, seed=model.sampling.seed)
-    content = "-".join(s.content_hash for s in shards)
-    return Half(name, tuple(shards), task, task.items(), open_store(name, content))
-
-
-def decode(half: Half, model: Model, thresholds: Sequence[float], part: Sequence[int],
-           tell: Progress) -> None:  # fmt: skip
-    """Brings the store to hold these items of a half at every threshold."""
-    items = [half.items[k] for k in part]
-    stage = f"decode {half.name}"
-    tell(stage, 0, len(items))
-    decode_at(model, items, thresholds, half.store, lambda n: tell(stage, n, len(items)))
 
 
 def choose(config: TimingConfig, halves: Halves) -> Choice | None:
@@ -306,7 +209,3 @@ def _time_sessions(
         flips += [] if flip is None else [flip]
     latency = measure(costs, model.engine.spec, hardware(model.engine.model.device))
     return latency, Agreement(len(timed), agree, len(flips), max(flips, default=None))
-
-
-def is_complete(half: Half, thresholds: Sequence[float]) -> bool:
-    return all(half.outcomes(t) is not None for t in thresholds)
