@@ -28,7 +28,7 @@ from soundflow.train.optim import build_optimizer
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage
 from soundflow.train.start import model_config, open_origin, start
-from soundflow.train.strategy.choose import on_cuda, prepare, resolved
+from soundflow.train.strategy.choose import compiles, on_cuda, prepare, resolved
 
 Plan = dict[str, str]
 
@@ -148,11 +148,13 @@ def _data(recipe: TrainRecipe, data: StreamData, planned: Planned) -> Plan:
 def _memory(
     recipe: TrainRecipe, config: ModelConfig, data: StreamData, planned: Planned, ranks: int
 ) -> Memory:
-    """Of the number format of the run; where that is measured first, of the one that takes more."""
+    """Of the number format of the run; where a CPU chooses it, of the one that takes more."""
     compute, precision = recipe.compute, recipe.compute.precision
     # Several nodes are not this machine: `auto` means the GPUs that they have.
     on_gpu = on_cuda(compute) or (compute.nodes > 1 and compute.accelerator != "cpu")
     possible = DTYPES.values() if precision == "auto" else [DTYPES[precision]]
+    if on_gpu and precision == "auto":
+        possible = [torch.bfloat16]
     found = [
         predict(
             config,
@@ -166,6 +168,7 @@ def _memory(
             update_chunks=planned.rank_chunks,
             cached=recipe.data.features == "cached",
             device="cuda" if on_gpu else "cpu",
+            compiled=on_gpu and compiles(compute),
         )
         for dtype in possible
     ]

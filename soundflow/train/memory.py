@@ -17,7 +17,8 @@
 
 ``pass`` is not a formula: the training code itself runs, with tensors that have shapes and no
 numbers (torch's FakeTensorMode), and every storage it makes is counted until it is freed. Packing,
-frozen parts, adapters, the pieces of the head and the attention kernel are in it as they are.
+frozen parts, adapters and the pieces of the head are in it as they are. A torch without CUDA has
+fake tensors of a CPU only, so for a GPU its kernels stand in for those that keep as much.
 
 An allocator keeps some of what was freed in pieces too small to use again. `KEPT` is how much more
 than their bytes tensors take for that: on a CPU as `tests/benchmarks/bench_memory.py` measures it,
@@ -29,7 +30,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -37,6 +39,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.checkpoint import checkpoint
 
 from soundflow.data.batch import Batch
 from soundflow.data.plan import Row
@@ -155,6 +158,7 @@ def predict(
     update_chunks: int = 0,
     cached: bool = False,
     device: Literal["cpu", "cuda"] = "cpu",
+    compiled: bool = False,
 ) -> Memory:
     """The memory of a rank that trains ``stage`` of a model on rows like ``row``.
 
@@ -163,8 +167,14 @@ def predict(
         recompute_share: see `ComputeConfig`.
         update_chunks: chunks of one rank's rows of an update.
         cached: whether the rows come with what the tower made of them.
-        device: whose allocator it is; the pass itself is counted with the kernels of a CPU.
+        device: whose kernels and allocator it is.
+        compiled: whether the layers of the language model are.
     """
+    computed = dtype
+    if device == "cuda":
+        row = replace(row, lengths=(sum(row.lengths),))  # one kernel takes all streams of the row
+        if dtype == torch.bfloat16:  # a CPU keeps scores in it; in float16 it does as CUDA does
+            computed = torch.float16
     with torch.device("meta"):
         model = AudioInteractionModel(config, spec.tokens).train()
     model.recompute_activations(recompute_share)
@@ -174,7 +184,9 @@ def predict(
         between = held(model, dtype=dtype, strategy=strategy, world=world)
         buffers = _buffers(model, dtype, strategy, device)
         if _in_bf16(dtype, strategy):
-            cast_parameters(model, dtype)
+            cast_parameters(model, computed)
+        if compiled:
+            _keep_as_if_compiled(model, computed)
         gradients = []
         for parameter in model.parameters():
             if parameter.requires_grad:
@@ -184,7 +196,7 @@ def predict(
         batch = row_batch(row, spec, width if cached else None)
         there = [*model.parameters(), *model.buffers(), *gradients, *vars(batch).values()]
         with _Peak(there, device) as peak:
-            with computing(dtype, torch.device("cpu")):
+            with computing(computed, torch.device("cpu")):
                 sums = loss_sums(model, batch)
                 loss = sums.stream + sums.reply
             torch.autograd.backward(loss)
@@ -223,6 +235,29 @@ def _without_numbers(model: nn.Module) -> None:
         for name, buffer in list(module._buffers.items()):
             if buffer is not None:
                 module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
+
+
+def _keep_as_if_compiled(model: AudioInteractionModel, dtype: torch.dtype) -> None:
+    """Has layers keep for the backward pass what compiled ones do: what enters matrix products.
+
+    What lies between two of them is computed again from what entered it, weights are cast again.
+    """
+
+    def kept_alone(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return partial(checkpoint, compute, use_reentrant=False)
+
+    for layer in model.lm.model.layers:
+        cast_parameters(layer, dtype)
+        for norm in (layer.input_layernorm, layer.post_attention_layernorm):
+            norm.forward = kept_alone(norm.forward)
+        layer.mlp.forward = partial(_mlp, layer.mlp, kept_alone)
+
+
+def _mlp(mlp: Any, kept_alone: Callable[..., Callable[..., Tensor]], x: Tensor) -> Tensor:
+    """Qwen2MLP."""
+    product = kept_alone(lambda gate, up: mlp.act_fn(gate) * up)
+    out: Tensor = mlp.down_proj(product(mlp.gate_proj(x), mlp.up_proj(x)))
+    return out
 
 
 def _buffers(

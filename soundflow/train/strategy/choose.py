@@ -29,9 +29,13 @@ def on_cuda(compute: ComputeConfig) -> bool:
 def prepare(model: AudioInteractionModel, compute: ComputeConfig) -> None:
     """Has the layers of ``model`` recomputed and compiled as ``compute`` asks."""
     model.recompute_activations(compute.recompute_share)
-    # A kernel needs weights that stay where they are.
-    if compute.compile and on_cuda(compute) and resolved(compute) not in ("zero3", "fsdp"):
+    if on_cuda(compute) and compiles(compute):
         model.compile_layers()
+
+
+def compiles(compute: ComputeConfig) -> bool:
+    """Whether layers are compiled on CUDA: a kernel needs weights that stay where they are."""
+    return compute.compile and resolved(compute) not in ("zero3", "fsdp")
 
 
 def build_strategy(compute: ComputeConfig, grad_norm: float) -> Strategy:

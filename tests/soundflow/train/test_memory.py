@@ -122,6 +122,23 @@ def test_weights_in_bfloat16_need_no_copies_of_themselves(
     assert of("zero2").forward_backward < of("ddp").forward_backward
 
 
+def test_a_gpu_keeps_no_scores_and_compiled_layers_keep_less(
+    small_model: ModelConfig, spec: StreamSpec
+) -> None:
+    """On an H100 the 3B shape took 61.8 GiB with its layers recomputed, 58.0 compiled as well, and
+    67.6 with 40 % of them kept: predicted are 61.8, 56.3 and 66.5."""
+    deep = replace(small_model, lm=replace(small_model.lm, layers=6, heads=12))
+
+    def of(lengths: tuple[int, ...], device: Literal["cpu", "cuda"], compiled: bool = False) -> int:
+        row = RowShape(lengths, 12, 40)
+        return predict(deep, spec, StageConfig(), row, dtype=torch.bfloat16, device=device,
+                       compiled=compiled).forward_backward  # fmt: skip
+
+    long, short = (240,), (60,) * 4
+    assert of(long, "cuda") == of(short, "cuda") < of(short, "cpu") < of(long, "cpu")
+    assert of(long, "cuda", compiled=True) < 0.8 * of(long, "cuda")
+
+
 def test_the_pass_counts_what_autograd_really_keeps(
     small_model: ModelConfig, spec: StreamSpec
 ) -> None:
