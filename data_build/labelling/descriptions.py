@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from data_build.labelling.recognition import once_recognised
@@ -19,6 +20,7 @@ from data_build.wording.wording import StreamWords
 from soundflow.protocol.timebase import to_samples
 
 _WHERE: dict[TrackRole, str] = {"foreground": "near", "background": "far", "ambient": "around"}
+_HAN = re.compile(r"[\u3400-\u9fff]")
 _PATTERNS = {1: "once", 2: "twice"}
 _OFTEN = 3  # times; a sound that occurs as often is there again and again
 _BRIEF_SAMPLES, _LONG_SAMPLES = to_samples(0.6), to_samples(4.0)
@@ -32,7 +34,7 @@ def description(sound: AudibleItem, words: StreamWords) -> PlannedReply:
     recording stands in place of the name of the class.
     """
     clip, about = sound.item.clip, sound.on_samples
-    if has_caption(clip):
+    if has_caption(clip, words.language):
         given = as_sentence(clip.caption)
         reply = words.reply("<describe.caption>", about, caption=given, **_facts(sound))
     else:
@@ -42,7 +44,7 @@ def description(sound: AudibleItem, words: StreamWords) -> PlannedReply:
 
 def identified(clip: Clip, words: StreamWords, about: object) -> PlannedReply:
     """What a sound was, when somebody asks; its bare name and caption are as right."""
-    if has_caption(clip):
+    if has_caption(clip, words.language):
         reply = words.reply("<answer.caption>", about, caption=as_sentence(clip.caption))
     else:
         reply = words.reply("<answer.sound>", about, s=noun(clip, words))
@@ -54,9 +56,13 @@ def noun(clip: Clip, words: StreamWords) -> Words:
     return words.sound(sound_class(clip), sound_name(clip))
 
 
-def has_caption(clip: Clip) -> bool:
-    """Whether a clip has a caption of its own; one of a synthesised sound is that of its kind."""
-    return bool(clip.caption) and isinstance(clip.audio, Recorded)
+def has_caption(clip: Clip, language: str) -> bool:
+    """Whether a clip has a caption of its own, in the script of a language.
+
+    One of a synthesised sound is that of its kind.
+    """
+    same_script = bool(_HAN.search(clip.caption)) == (language == "zh")
+    return bool(clip.caption) and same_script and isinstance(clip.audio, Recorded)
 
 
 def _facts(sound: AudibleItem) -> dict[str, str]:

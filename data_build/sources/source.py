@@ -28,7 +28,16 @@ STEP = "sources"
 
 # What a row of a generic corpus may say, and the names that it is looked for under.
 FIELDS: dict[str, tuple[str, ...]] = {
-    "path": ("path", "audio", "audio_path", "audio_filepath", "file", "filename", "wav"),
+    "path": (
+        "path",
+        "audio",
+        "audio_path",
+        "audio_filepath",
+        "file",
+        "file_name",
+        "filename",
+        "wav",
+    ),
     "id": ("id", "utt_id", "key"),
     "text": ("text", "transcript", "transcription", "sentence", "normalized_text"),
     "label": ("label", "labels", "category", "class"),

@@ -14,7 +14,14 @@ from data_build.sources.audio_refs import files_below
 from data_build.sources.json_stream import parse_json
 from data_build.sources.manifest import clip_of, span_of
 from data_build.sources.rows import Row, encodable, usable
-from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig
+from data_build.sources.source import (
+    AS_STATED,
+    BadRow,
+    Corpus,
+    Report,
+    SourceConfig,
+    ignore,
+)
 from soundflow.audio.files import AUDIO_SUFFIXES
 from soundflow.errors import UserError
 
@@ -23,6 +30,8 @@ WEBDATASET_TREE = "*.tar with members <key>.{wav,flac,mp3,ogg} and <key>.{json,t
 # A description of a clip; what is larger is no description.
 _MAX_TEXT_BYTES = 1 << 20
 _TEXT_SUFFIXES = {".txt": "text", ".lab": "text", ".cls": "label", ".caption": "caption"}
+_COMPRESSED = frozenset((".gz", ".tgz", ".xz", ".zst", ".bz2"))
+_UNPACK = "unpack it to a plain .tar"
 _USED_SUFFIXES = AUDIO_SUFFIXES | {".json", *_TEXT_SUFFIXES}
 # What is between key and suffix if a sample has several files of a kind (utt.en.txt).
 _PART_NAME = re.compile(r"[A-Za-z][\w-]*")
@@ -81,23 +90,27 @@ def webdataset(config: SourceConfig, report: Report) -> Iterator[Clip]:
 def _tars(config: SourceConfig, report: Report) -> list[Path]:
     root = Path(config.root).expanduser()
     if root.is_file():
+        if root.suffix.lower() in _COMPRESSED:
+            raise UserError(f"webdataset: {root} is compressed", _UNPACK)
         return [root]
     if not root.is_dir():
         raise UserError(
             f"webdataset: {root}: no such file or folder", f"expected {WEBDATASET_TREE}"
         )
-    found = [
-        path
-        for path in files_below(root, report, frozenset((".tar",)))
-        if config.split is None or config.split in path.name
-    ]
+    found: list[Path] = []
+    for path in files_below(root, report, _COMPRESSED | {".tar"}):
+        if config.split is not None and config.split not in path.name:
+            continue
+        if path.suffix.lower() == ".tar":
+            found.append(path)
+        else:
+            report(BadRow(f"is compressed; {_UNPACK}").drop(str(path)))
     if found:
         return found
-    packed = next(
-        files_below(root, report, frozenset((".gz", ".tgz", ".xz", ".zst", ".bz2"))), None
-    )
-    hint = f"unpack {packed.name} to a plain .tar" if packed else f"expected {WEBDATASET_TREE}"
-    raise UserError(f"webdataset: {root} has no .tar file", hint)
+    packed = next(files_below(root, ignore, _COMPRESSED), None)
+    if packed:
+        raise UserError(f"webdataset: {packed} is compressed", _UNPACK)
+    raise UserError(f"webdataset: {root} has no .tar file", f"expected {WEBDATASET_TREE}")
 
 
 def _samples(path: Path, report: Report) -> Iterator[_Sample]:

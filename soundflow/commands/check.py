@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from data_build.scenes.config import ScenesConfig
 
 Plan = dict[str, str]
+_REASONS = 3  # shown, of those for which rows are dropped
 
 
 def run(args: argparse.Namespace) -> None:
@@ -147,8 +148,10 @@ def _material(found: Collected) -> Plan:
 def _dropped(found: Collected) -> str:
     from data_build.drops import count_drops
 
-    most = next(iter(count_drops(found.drops)), "")
-    return f"{len(found.drops):,} dropped" + (f", most often {most}" if most else "")
+    counts = list(count_drops(found.drops).items())
+    most = "; ".join(f"{reason} ({n:,})" for reason, n in counts[:_REASONS])
+    more = f"; {len(counts) - _REASONS} other reasons" if len(counts) > _REASONS else ""
+    return f"{len(found.drops):,} dropped" + (f": {most}{more}" if most else "")
 
 
 def _train(tree: dict[str, Any], where: str, probe: bool) -> tuple[Any, Plan]:

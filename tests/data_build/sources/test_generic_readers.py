@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_build.drops import Dropped
+from data_build.drops import Drop, Dropped
 from data_build.pools.prepare import PrepareConfig, Preparer
 from data_build.records import Clip, Dialogue, Question, Recorded, Word
 from data_build.sources.audio_refs import read_member
@@ -151,9 +151,34 @@ def test_a_cut_tar_gives_what_is_whole(corpora: Corpora, tmp_path: Path, read_al
 
 
 def test_compressed_tars_are_refused(tmp_path: Path, read_all: ReadAll) -> None:
-    (tmp_path / "a.tar.gz").write_bytes(b"\x1f\x8b")
-    with pytest.raises(UserError, match=r"unpack a\.tar\.gz"):
-        read_all(SourceConfig("webdataset", str(tmp_path)))
+    packed = tmp_path / "a.tar.gz"
+    packed.write_bytes(b"\x1f\x8b")
+    for root in (tmp_path, packed):
+        with pytest.raises(UserError, match=r"a\.tar\.gz is compressed"):
+            read_all(SourceConfig("webdataset", str(root)))
+
+
+def test_a_compressed_tar_beside_others_is_reported(corpora: Corpora, read_all: ReadAll) -> None:
+    config = corpora["webdataset"]
+    items, drops = read_all(config)
+    packed = Path(config.root) / "more.tgz"
+    packed.write_bytes(b"\x1f\x8b")
+    try:
+        again, told = read_all(config)
+    finally:
+        packed.unlink()
+    assert again == items
+    assert [d for d in told if d not in drops] == [
+        Drop("sources", str(packed), "is compressed; unpack it to a plain .tar")
+    ]
+
+
+def test_metadata_of_a_hugging_face_folder_is_a_manifest(tmp_path: Path, read_all: ReadAll) -> None:
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    (tmp_path / "metadata.csv").write_text("file_name,transcription\na.wav,hello there\n")
+    (clip,), drops = read_all(SourceConfig("manifest", str(tmp_path)))
+    assert isinstance(clip, Clip)
+    assert (clip.text, drops) == ("hello there", [])
 
 
 def test_huggingface_columns_classes_and_cache(corpora: Corpora, read_all: ReadAll) -> None:
