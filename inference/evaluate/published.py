@@ -54,20 +54,27 @@ def read_rows(
         audio: the column with the audio; folders of files name theirs ``file_name``.
 
     Raises:
-        UserError: if there is no such data set, or it has other columns.
+        UserError: if there is no such data set, it has other columns, or no row.
     """
     folder = Path(data)
     if (folder / LISTED).is_file():
         listed = read_json_lines(folder / LISTED)
-        require_columns(data, listed[0] if listed else {}, [*columns, "file_name"])
+        _require_rows(data, len(listed))
+        require_columns(data, listed[0], [*columns, "file_name"])
         return [Row(line, partial(Path, folder / line["file_name"])) for line in listed]
     stored = _stored(data, split, subset)
+    _require_rows(data, len(stored))
     require_columns(data, stored.column_names, [*columns, audio])
     import datasets
 
     stored = stored.cast_column(audio, datasets.Audio(decode=False))
     fields = stored.remove_columns([audio])
     return [Row(f, partial(_stored_audio, stored, k, audio)) for k, f in enumerate(fields)]
+
+
+def _require_rows(data: str, n: int) -> None:
+    if not n:
+        raise UserError(f"{data}: holds no row", "download it again, or name another split")
 
 
 def require_columns(

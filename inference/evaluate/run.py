@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,8 @@ def evaluate(
     ]  # fmt: skip
     work = Work(recipe.output, decisive, part, tell)
     tasks = [(task, task.items()) for task in benchmark_tasks(recipe.benchmarks, time)]
+    for task, items in tasks:
+        _require_unique_ids(task, items)
     if not engine.decides:
         _require_exchanges(recipe, tasks)
     halves = None
@@ -135,6 +138,20 @@ def evaluate(
     )  # fmt: skip
     _write(recipe, results, model, halves, origin)
     return results
+
+
+def _require_unique_ids(task: Task[Any, Any], items: Sequence[Item[Any]]) -> None:
+    """Outcomes are kept by id: of two items with one, the second would get that of the first.
+
+    Raises:
+        UserError: naming an id that comes twice.
+    """
+    for name, n in Counter(item.id for item in items).most_common(1):
+        if n > 1:
+            raise UserError(
+                f"{task.name}: {n} items of its data have the id {name!r}",
+                "give each an id of its own",
+            )
 
 
 def _require_exchanges(

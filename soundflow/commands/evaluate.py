@@ -122,7 +122,7 @@ def _show_timing(timing: TimingResults) -> None:
             soft_wrap=True,
         )
     if timing.failures:
-        failed = f"{len(timing.failures)} streams failed: {timing.failures[0]}"
+        failed = f"failed streams: {len(timing.failures)}, the first: {timing.failures[0]}"
         OUT.print(failed, style="red", soft_wrap=True)
     if timing.n_offline:
         OUT.print(f"{timing.n_offline} offline samples are for benchmarks.offline_samples")
@@ -141,7 +141,7 @@ def _show_task(task: TaskResults) -> None:
         table.add_row(name.replace("_", " "), *cells)
     OUT.print(table)
     if task.failures:
-        failed = f"{len(task.failures)} items failed: {task.failures[0]}"
+        failed = f"failed items: {len(task.failures)}, the first: {task.failures[0]}"
         OUT.print(failed, style="red", soft_wrap=True)
 
 

@@ -35,8 +35,10 @@ from inference.evaluate.systems.baselines import Baseline
 from inference.evaluate.systems.voice_activity import SilenceOdds, is_installed
 from inference.evaluate.task import Item, Summary, Table
 from soundflow.config.settings import SETTINGS
+from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 
+VERDICTS = {"true": True, "1": True, "false": False, "0": False}
 LATENCIES_S = (0.3, 0.6)
 CUT_OFFS = 0.05
 N_THRESHOLDS = 64
@@ -103,11 +105,19 @@ class EndOfTurnTask:
             name = str(row.fields.get("id") or number)
             item = audio_item(name, row.audio, None, pause_s=self.config.pause_s)
             end_s = self.time.seconds(item.n_samples) - self.config.pause_s
-            clip = Clip(
-                bool(row.fields["endpoint_bool"]), end_s, str(row.fields.get("language") or "")
-            )
+            complete = self._is_complete(name, row.fields["endpoint_bool"])
+            clip = Clip(complete, end_s, str(row.fields.get("language") or ""))
             found.append(Item(name, item.n_samples, item.open, clip))
         return found
+
+    def _is_complete(self, name: str, value: object) -> bool:
+        said = str(value).lower()  # bool, 0 or 1, or text, by the tool that wrote the data set
+        if said not in VERDICTS:
+            raise UserError(
+                f"{self.config.data}: clip {name}: endpoint_bool is {value!r}",
+                "it says whether the turn ends there: true or false",
+            )
+        return VERDICTS[said]
 
     def baselines(self) -> list[Baseline[Clip]]:
         found: list[Baseline[Clip]] = [baselines.never(), baselines.always(self.time)]

@@ -12,6 +12,7 @@ from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.run import evaluate
 from inference.evaluate.suite import BenchmarksConfig
 from inference.sampling import SamplingConfig
+from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import save_checkpoint
 from tests.inference.engines import make_engine
@@ -88,3 +89,15 @@ def test_another_instruction_is_another_outcome(place):
     )  # fmt: skip
     evaluate(other)
     assert len({p.name for p in (recipe.output / "outcomes").iterdir()} - before) == 1
+
+
+def test_two_items_with_one_id_are_refused(place, tmp_path):
+    same = {"label": "RESPOND", "domain": "home", "sub_category": "door", "id": "x", "seconds": 0.4}
+    listed(tmp_path / "sounds", [same, same])
+    sounds = ProactiveSoundConfig(data=str(tmp_path / "sounds"), tiers=("single",))
+    recipe = EvaluateRecipe(
+        checkpoint=place / "model", output=tmp_path / "out",
+        benchmarks=BenchmarksConfig(proactive_sound=sounds),
+    )  # fmt: skip
+    with pytest.raises(UserError, match="2 items of its data have the id 'x'"):
+        evaluate(recipe)

@@ -13,6 +13,7 @@ from inference.evaluate.outcome import Failure, Outcome, TimedReply
 from inference.evaluate.turn_taking.end_of_turn import EndOfTurnConfig, EndOfTurnTask
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
+from tests.inference.evaluate.benchmarks.published_data import listed
 
 TIME = TimeBase()
 ENDS_S = (1.0, 1.3, 2.0, 0.8)
@@ -150,3 +151,20 @@ def test_other_columns_are_named(tmp_path):
         EndOfTurnTask(EndOfTurnConfig(data=str(tmp_path / "x")), TIME).items()
     with pytest.raises(UserError, match="cannot be opened"):
         EndOfTurnTask(EndOfTurnConfig(data=str(tmp_path / "none")), TIME).items()
+
+
+@pytest.mark.parametrize(("written", "complete"), [("false", False), ("True", True), (1, True)])
+def test_verdicts_may_be_text_or_numbers(tmp_path, written, complete):
+    listed(tmp_path, [{"endpoint_bool": written, "seconds": 0.4}])
+    (item,) = EndOfTurnTask(EndOfTurnConfig(data=str(tmp_path)), TIME).items()
+    assert item.reference.complete is complete
+
+
+def test_other_verdicts_and_no_rows_are_refused(tmp_path):
+    listed(tmp_path, [{"endpoint_bool": "no", "seconds": 0.4}])
+    task = EndOfTurnTask(EndOfTurnConfig(data=str(tmp_path)), TIME)
+    with pytest.raises(UserError, match="clip 0: endpoint_bool is 'no'"):
+        task.items()
+    (tmp_path / "metadata.jsonl").write_text("")
+    with pytest.raises(UserError, match="holds no row"):
+        task.items()
