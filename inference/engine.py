@@ -163,20 +163,21 @@ def engine_of(
     )
 
 
-def use_threads(engine: Engine, sessions: int = 1) -> None:
+def use_threads(engine: Engine, sessions: int = 1, engines: int = 1) -> None:
     """Sets the number of threads that computes fastest here, and says it in the log.
 
     On a CPU, by measuring; what OMP_NUM_THREADS sets stays.
 
     Args:
         sessions: how many the model usually computes for at once.
+        engines: how many share the cores.
     """
     if engine.model.device.type != "cpu":
         return
     if "OMP_NUM_THREADS" in os.environ:
         log.info("threads: %d, as OMP_NUM_THREADS says", torch.get_num_threads())
         return
-    most, at_once = cores(), min(sessions, SESSIONS_A_PASS)
+    most, at_once = max(1, cores() // engines), min(sessions, SESSIONS_A_PASS)
     chosen = use_fastest_threads(most, lambda: chunk_seconds(engine.model, engine.spec, at_once))
     log.info("threads: %d for %d core(s), the fastest here (OMP_NUM_THREADS sets it)", chosen, most)
 

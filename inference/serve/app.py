@@ -74,9 +74,7 @@ class Service:
         self._gate = Gate(recipe, token)
         self._connections: set[Connection] = set()
         self._draining = False
-        self._metrics = Metrics(
-            engine.spec.time.chunk_s, lambda: sum(c.waiting_chunks for c in self._connections)
-        )
+        self._metrics = Metrics(engine.spec.time.chunk_s)
         self.app = Starlette(
             routes=[
                 Route("/", self._page("index.html")),
@@ -92,6 +90,15 @@ class Service:
     def failed(self) -> bool:
         """Whether the engine has stopped by an error."""
         return self._live.error is not None
+
+    @property
+    def sessions(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    def measure(self) -> None:
+        """Brings the figures up to date that nobody counts; called again and again."""
+        self._metrics.waiting_chunks.set(sum(c.waiting_chunks for c in self._connections))
 
     async def drain(self) -> None:
         """Refuses new clients and ends the present ones: replies, sessions, connections."""
@@ -149,9 +156,8 @@ class Service:
     def _require_room(self) -> None:
         if self._draining:
             raise Fault("server_shutdown", "the server is shutting down", kind="server_error")
-        most = self._recipe.limits.sessions
-        if len(self._connections) >= most:
-            raise Fault("too_many_sessions", f"all {most} sessions are taken", kind="server_error")
+        if len(self._connections) >= self._recipe.limits.sessions:
+            raise Fault("too_many_sessions", "all sessions are taken", kind="server_error")
 
     def _require_fits(self, config: SessionConfig) -> None:
         engine = self._engine

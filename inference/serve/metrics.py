@@ -1,11 +1,19 @@
-"""What a server counts, in the exposition format of Prometheus."""
+"""What a server counts, in the exposition format of Prometheus.
+
+The processes of one server count in files of a folder (`counted_together`), as prometheus_client
+does: whichever of them is asked, it answers for all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from inference.events import (
     ChunkDropped,
@@ -16,7 +24,22 @@ from inference.events import (
 )
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
 _BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+
+
+@contextmanager
+def counted_together() -> Iterator[None]:
+    """The processes that are started inside the block count together."""
+    before = os.environ.get(_FOLDER)
+    with tempfile.TemporaryDirectory(prefix="soundflow-metrics-") as folder:
+        os.environ[_FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[_FOLDER]
+            if before is not None:
+                os.environ[_FOLDER] = before
 
 
 class Metrics:
@@ -24,13 +47,14 @@ class Metrics:
 
     Args:
         chunk_s: a decision that takes longer misses its deadline.
-        waiting_chunks: chunks of all sessions that arrived and are not decided on.
     """
 
-    def __init__(self, chunk_s: float, waiting_chunks: Callable[[], float]) -> None:
+    def __init__(self, chunk_s: float) -> None:
         self._chunk_s = chunk_s
         registry = self._registry = CollectorRegistry()
-        self.sessions = Gauge("soundflow_sessions", "Open sessions.", registry=registry)
+        self.sessions = Gauge(
+            "soundflow_sessions", "Open sessions.", registry=registry, multiprocess_mode="livesum"
+        )
         self.ended = Counter(
             "soundflow_sessions_ended", "Sessions by how they ended.", ["how"], registry=registry
         )
@@ -38,10 +62,10 @@ class Metrics:
             "soundflow_refused", "Connections and messages refused, by code.", ["code"],
             registry=registry,
         )  # fmt: skip
-        queue = Gauge(
-            "soundflow_waiting_chunks", "Chunks that wait for a decision.", registry=registry
-        )
-        queue.set_function(waiting_chunks)
+        self.waiting_chunks = Gauge(
+            "soundflow_waiting_chunks", "Chunks that wait for a decision.", registry=registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self._audio_s = Counter("soundflow_audio_seconds", "Audio received.", registry=registry)
         self._chunks = Counter(
             "soundflow_chunks", "Chunks by decision.", ["decision"], registry=registry
@@ -97,4 +121,8 @@ class Metrics:
         return count
 
     def page(self) -> bytes:
-        return generate_latest(self._registry)
+        registry = self._registry
+        if _FOLDER in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -55,6 +55,9 @@ class ServeRecipe:
         origins: web pages of other origins that may connect, as ``https://example.org``.
         tls_cert: certificate chain in PEM; browsers give the microphone to secure pages only.
         tls_key: its private key.
+        engines: processes that compute, each with the model and its share of the sessions: one for
+            each core that a model keeps busy, or for each GPU (``device: cuda`` gives each its
+            own).
         session: what sessions begin with; clients may change instruction, threshold and length of
             replies.
         profile: how positions are computed.
@@ -69,6 +72,7 @@ class ServeRecipe:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     limits: ServeLimits = field(default_factory=ServeLimits)
+    engines: Few = 1
     session: SessionConfig = field(default_factory=SessionConfig)
     profile: ProfileName | Profile = "ours"
     device: str = "cpu"
@@ -77,6 +81,10 @@ class ServeRecipe:
     def __post_init__(self) -> None:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together: give both or none")
+        if self.engines > self.limits.sessions:
+            raise ValueError(
+                f"engines: {self.engines} are more than limits.sessions={self.limits.sessions}"
+            )
 
     @property
     def is_local(self) -> bool:

@@ -16,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from inference.serve.app import ABORT_EXTENSION, Service
+from inference.serve.intake import Intake
 from inference.serve.recipe import ServeRecipe
 from soundflow.errors import UserError
 from soundflow.signals import SIGNALS
@@ -64,6 +65,7 @@ class Server(uvicorn.Server):
             )
         )
         self._service = service
+        self._intake: Intake | None = None
         self.stopped_by: int | None = None
 
     def serve_on(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
@@ -72,8 +74,39 @@ class Server(uvicorn.Server):
         self.config.ssl = tls
         self.run(sockets=[listener])
 
+    def serve_from(self, intake: Intake, tls: ssl.SSLContext | None) -> None:
+        """As `serve_on`, for connections that another process accepts."""
+        self.config.load()
+        self.config.ssl = tls
+        self._intake = intake
+        self.run(sockets=[])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._intake is not None:
+            self._intake.begin(self._connect, self._stop)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        def protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                protocol, connection, ssl=self.config.ssl
+            )
+        except OSError:  # gone, or no TLS
+            connection.close()
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop: also where the engine has, for it does not come back."""
+        self._service.measure()
+        if self._intake is not None:
+            self._intake.tell(self._service.sessions)
         return self._service.failed or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -253,6 +253,39 @@ def test_a_signal_ends_replies_then_sessions_then_the_server(checkpoint: Path) -
         assert running.process.wait(30) == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
+def test_several_engines_are_one_server(checkpoint: Path) -> None:
+    """The limit and the metrics are those of all processes, and a signal ends all of them."""
+    with server(checkpoint, "engines=2", "limits.sessions=4") as running:
+
+        async def run() -> None:
+            clients = [await open_stream(running) for _ in range(4)]
+            with pytest.raises(InvalidStatus) as refused:
+                await open_stream(running)
+            assert refused.value.response.status_code == 503
+            for client in clients:
+                await client.send(noise(1.0))
+                await events_until(client, "decided")
+            page = httpx.get(f"{running.url}/metrics").text
+            assert "\nsoundflow_sessions 4.0\n" in page
+            assert "\nsoundflow_audio_seconds_total 4.0\n" in page
+            await clients[0].close()
+            while sessions(running) > 3:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)  # the process that accepts is told ten times a second
+            clients[0] = await open_stream(running)
+            assert running.process is not None
+            running.process.send_signal(signal.SIGTERM)
+            for client in clients:
+                found, code, reason = await closed_with(client)
+                assert (code, reason) == (1001, "server_shutdown")
+                assert [e["event"] for e in found][-2:] == ["session_ended", "error"]
+
+        asyncio.run(run())
+        assert running.process is not None
+        assert running.process.wait(30) == 128 + signal.SIGTERM
+
+
 def test_an_engine_that_fails_ends_its_sessions_and_the_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,0 +1,81 @@
+"""The connections of one process of a server, accepted by another one (`inference.serve.engines`).
+
+::
+
+    listener ─accept─▶ the server's process ─ socket ─▶ Intake ─▶ uvicorn
+                               ◀─ Load: sessions, connections taken ─
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a process has.
+
+    Attributes:
+        sessions: that are open.
+        taken: connections so far of which it knows by now whether they are sessions.
+    """
+
+    sessions: int
+    taken: int
+
+
+class Intake:
+    """Takes connections from one process into another.
+
+    Args:
+        channel: a stream of sockets from the process that accepts.
+        reports: to that process.
+    """
+
+    def __init__(self, channel: socket.socket, reports: Connection) -> None:
+        self._channel = channel
+        self._reports = reports
+        self._taken = 0
+        self._taken_before = 0
+        self._told = Load(0, 0)
+        self._connecting: set[asyncio.Future[None]] = set()
+
+    def begin(
+        self, connect: Callable[[socket.socket], Awaitable[None]], end: Callable[[], None]
+    ) -> None:
+        """From now on each connection is passed to ``connect``; ``end`` is called when the other
+        process is gone. Belongs to the running loop.
+        """
+        loop = asyncio.get_running_loop()
+        self._channel.setblocking(False)
+
+        def take() -> None:
+            data, files, _, _ = socket.recv_fds(self._channel, 1, 1)
+            if not data:
+                loop.remove_reader(self._channel)
+                end()
+            for file in files:
+                self._taken += 1
+                connection = socket.socket(fileno=file)
+                connection.setblocking(False)
+                task = asyncio.ensure_future(connect(connection))
+                self._connecting.add(task)
+                task.add_done_callback(self._connecting.discard)
+
+        loop.add_reader(self._channel, take)
+
+    def tell(self, sessions: int) -> None:
+        """Reports how many sessions there are, and that the connections of the last time are among
+        them or are none.
+        """
+        load = Load(sessions, self._taken_before)
+        self._taken_before = self._taken
+        if load != self._told:
+            self._told = load
+            with contextlib.suppress(OSError):  # the other process is gone: the end is near
+                self._reports.send(load)
