@@ -62,7 +62,14 @@ class OutcomeStore:
         self.folder = folder
         self._path = folder / f"part-{part.index:04d}-of-{part.of:04d}.jsonl"
         self._known: dict[str, list[Stored]] = {}
-        for path in sorted(folder.glob("part-*.jsonl")):
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Reads again what all processes have found out: whether nothing is left to do is asked
+        after a process has added its own, so that the last one to finish sees all.
+        """
+        self._known.clear()
+        for path in sorted(self.folder.glob("part-*.jsonl")):
             for stored in _read(path):
                 self._known.setdefault(stored.item, []).append(stored)
 

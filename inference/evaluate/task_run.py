@@ -128,6 +128,7 @@ def _answers(
     share = [items[k] for k in work.part.share(len(items))]
     work.tell(task.name, 0, len(share))
     decode_at(model, share, [model.threshold], store, lambda n: work.tell(task.name, n, len(share)))
+    store.refresh()
     time = model.engine.spec.time
     decoded = [outcome_at(store, item.id, model.threshold, time) for item in items]
     known = [o for o in decoded if o is not None]

@@ -40,6 +40,7 @@ def answers(
                 appender.add(Stored(item, None, outcome))
                 done += 1
                 tell(done, len(share))
+    store.refresh()
     found = [stored[-1].outcome for item in items if (stored := store.of(item.id))]
     return found if len(found) == len(items) else None
 

@@ -116,4 +116,6 @@ def decode(half: Half, model: Model, thresholds: Sequence[float], part: Sequence
 
 
 def is_complete(half: Half, thresholds: Sequence[float]) -> bool:
+    """Whether all processes together have decoded it."""
+    half.store.refresh()
     return all(half.outcomes(t) is not None for t in thresholds)
