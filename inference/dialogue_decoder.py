@@ -51,8 +51,9 @@ class Drain:
     """What arrived during a reply is taken as a whole at its end: the newest chunk is decided on,
     the others are answered by silence.
 
-    Of chunks that are decided on, ``ahead`` are computed at once, as if all stayed silent; those
-    after one that is answered are taken again.
+    Of chunks that are decided on, up to ``ahead`` are computed at once, as if all stayed silent;
+    those after one that is answered are taken again. A stream that was silent for n chunks is
+    expected to stay so for n + 1: soon after a reply, little is computed in vain.
     """
 
     ahead: int = 8
@@ -150,6 +151,7 @@ class DialogueDecoder:
         self._pending: tuple[int, ...] = ()  # chosen, but not in the memory yet
         self._in_flight: tuple[Step, ChunkQueue, frozenset[int]] | None = None  # stale chunks
         self._asked: int | None = None  # the chunk that has to be answered
+        self._silent = 0  # chunks answered by silence since the last reply
 
     def configure(self, policy: Policy, sampling: SamplingConfig) -> None:
         """Another policy and other limits of a reply, from the next decision and token on."""
@@ -198,11 +200,12 @@ class DialogueDecoder:
         return isinstance(self._order, Drain) and chunk.during_reply
 
     def _take(self, queue: ChunkQueue, at_most: int) -> list[EncodedChunk]:
-        """The oldest chunks that wait, not more of them to be decided on than ``ahead``."""
+        """The oldest chunks that wait, not too many of them to be decided on: see `Drain`."""
         chunks, decided = queue.take(at_most), 0
+        ahead = min(self._order.ahead, self._silent + 1)
         for at, chunk in enumerate(chunks):
             decided += not self._waited(chunk)
-            if decided > self._order.ahead:
+            if decided > ahead:
                 queue.put_back(chunks[at:])
                 return chunks[:at]
         return chunks
@@ -240,8 +243,10 @@ class DialogueDecoder:
             events.append(self._decided(chunk, p, speak=speak, stale=late))
             if speak:
                 queue.put_back(step.chunks[at + 1 :])
+                self._silent = 0
                 self._begin(chunk.index)
                 return Taken(tuple(events), step.read[at] + 1)
+        self._silent += len(events)
         self._pending = layout.silence(self._table).ids
         return Taken(tuple(events), len(step.ids))
 

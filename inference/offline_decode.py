@@ -1,7 +1,8 @@
 """Decodes many finished streams at once, for evaluation and validation.
 
 The same executor as live, with every chunk there from the start and every one decided on. The next
-few blocks are computed as if all were answered by silence; what follows a reply is rolled back::
+few blocks are computed as if all were answered by silence, the more of them the longer it has been
+silent; what follows a reply is rolled back::
 
     taken               block 3   block 4   block 5   block 6
     computed together   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓   ▓▓▓▓▓▓▓
@@ -28,7 +29,7 @@ from inference.scheduler import Decode
 from inference.session import SessionConfig
 from soundflow.errors import UserError
 
-AHEAD_CHUNKS = 4
+AHEAD_CHUNKS = 8
 
 
 @dataclass(frozen=True)

@@ -71,32 +71,49 @@ def test_of_a_queue_that_does_not_fit_the_oldest_are_all_stale():
     assert decoder.take_decisions([0.9]).events[0].speak
 
 
+def silent(decoder: DialogueDecoder, queue: ChunkQueue) -> list[int]:
+    """Takes a step that is answered by silence; the chunks in it."""
+    step = decoder.next_step(queue)
+    decoder.take_decisions([0.1] * len(step.read))
+    return [chunk.index for chunk in step.chunks]
+
+
+def test_a_stream_is_computed_as_far_ahead_as_it_was_silent():
+    decoder, queue = make_decoder(limit=1, order=InTurn(ahead=5)), waiting(*range(20))
+    assert [len(silent(decoder, queue)) for _ in range(5)] == [1, 2, 4, 5, 5]
+    speak(decoder, TABLE.normal, 300)
+    assert [len(silent(decoder, queue)) for _ in range(2)] == [1, 2]
+
+
 def test_what_arrived_before_a_reply_is_decided_on_after_it():
-    """A burst of four chunks, then two more during the reply to the second."""
-    decoder, queue = make_decoder(limit=1, order=Drain(ahead=3)), waiting(0, 1, 2, 3)
+    """A burst of chunks, then two more during the reply to the second."""
+    decoder, queue = make_decoder(limit=1, order=Drain(ahead=3)), waiting(2, 3, 4, 5)
+    assert silent(decoder, waiting(0)) + silent(decoder, waiting(1)) == [0, 1]
     assert len(decoder.next_step(queue).chunks) == 3
     taken = decoder.take_decisions([0.1, 0.9, 0.9])
     assert [(e.chunk, e.speak, e.stale) for e in taken.events] == [
-        (0, False, False), (1, True, False),
+        (2, False, False), (3, True, False),
     ]  # fmt: skip
     for token in (TABLE.normal, 300):
         decoder.next_step(queue)
         decoder.take_token(token)
-    for chunk in (4, 5):
+    for chunk in (6, 7):
         queue.put(EncodedChunk(chunk, torch.zeros(10, 32), during_reply=True))
-    assert [c.index for c in decoder.next_step(queue).chunks] == [2, 3, 4, 5]
-    taken = decoder.take_decisions([0.1, 0.1, 0.9, 0.1])
-    assert [e.stale for e in taken.events] == [False, False, True, False]
+    assert silent(decoder, queue) == [4]
+    assert [c.index for c in decoder.next_step(queue).chunks] == [5, 6, 7]
+    taken = decoder.take_decisions([0.1, 0.9, 0.1])
+    assert [e.stale for e in taken.events] == [False, True, False]
     assert not any(e.speak for e in taken.events)
 
 
 def test_in_turn_what_was_computed_behind_a_reply_is_taken_again():
-    decoder, queue = make_decoder(order=InTurn(ahead=4)), waiting(0, 1, 2, 3, 4)
+    decoder, queue = make_decoder(order=InTurn(ahead=4)), waiting(*range(3, 8))
+    assert silent(decoder, waiting(0)) + silent(decoder, waiting(1, 2)) == [0, 1, 2]
     step = decoder.next_step(queue)
-    assert [c.index for c in step.chunks] == [0, 1, 2, 3]
+    assert [c.index for c in step.chunks] == [3, 4, 5, 6]
     taken = decoder.take_decisions([0.1, 0.8, 0.9, 0.1])
-    assert [(e.chunk, e.speak) for e in taken.events] == [(0, False), (1, True)]
-    assert step.ids[: taken.kept] == BLOCK + QUIET + BLOCK
+    assert [(e.chunk, e.speak) for e in taken.events] == [(3, False), (4, True)]
+    assert step.ids[: taken.kept] == QUIET + BLOCK + QUIET + BLOCK
     assert len(queue) == 3
     assert decoder.next_step(queue).ids == (TABLE.text_begin,)
 
