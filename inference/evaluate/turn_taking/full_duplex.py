@@ -13,9 +13,12 @@
 
 The bench counts a turn as taken (TOR) unless the output lasts under 1 s with at most 3 words,
 wherever it lies, and clips negative latencies to 0: a system that always talks is perfect at taking
-turns. Beside its figures stand ours: a reply in time (within 2 s of when it is due), replies that
-nobody waited for, and the signed latency. Talk from before an interruption or overlap is not
-judged: there it answers the context.
+turns. For backchannels each stretch of speech counts for itself, with at most 2 words. v1.5 has a
+chat model name what the system did, and no TOR; the rule of v1 is applied to it.
+
+Beside its figures stand ours: a reply in time (within 2 s of when it is due), replies that nobody
+waited for, and the signed latency. Talk from before an interruption or overlap is not judged: there
+it answers the context.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 
 SHORT_S, FEW_WORDS = 1.0, 3
+BACKCHANNEL, FEW_BACKCHANNEL_WORDS = "backchannel", 2
 # Text has no duration of its own; the bench's words are spoken at about this rate.
 WORDS_A_SECOND = 2.5
 
@@ -161,7 +165,7 @@ class FullDuplexTask:
             (s for s in judged if ready is not None and 0 <= s - ready <= self.config.pause_s),
             None,
         )
-        took_turn = _takes_turn(outcome.replies, self.time)
+        took_turn = _takes_turn(scenario.task, outcome.replies, self.time)
         return FullDuplexRow(
             task=scenario.task,
             due=ready is not None,
@@ -229,13 +233,17 @@ def _bench_tor(rows: Sequence[FullDuplexRow]) -> Figure:
     return wilson(sum(r.took_turn for r in rows), len(rows))
 
 
-def _takes_turn(replies: Sequence[TimedReply], time: TimeBase) -> bool:
-    """The rule of the bench: more than 3 words, or 1 s and more from first word to last."""
+def _takes_turn(task: str, replies: Sequence[TimedReply], time: TimeBase) -> bool:
+    """The rule of the bench: more than 3 words, or 1 s and more from first word to last; of
+    backchannels, any reply of more than 2 words.
+    """
     if not replies:
         return False
     if any(r.text is None for r in replies):  # a system without words: its replies are turns
         return True
     words = [len((r.text or "").split()) for r in replies]
+    if task.endswith(BACKCHANNEL):
+        return max(words) > FEW_BACKCHANNEL_WORDS
     last_s = time.seconds(replies[-1].at_samples) + words[-1] / WORDS_A_SECOND
     lasts_s = last_s - time.seconds(replies[0].at_samples)
     return sum(words) > 0 and (sum(words) > FEW_WORDS or lasts_s >= SHORT_S)

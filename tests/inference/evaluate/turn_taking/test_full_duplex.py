@@ -108,7 +108,12 @@ def test_a_word_or_two_is_no_turn_for_the_bench(task):
     rows = scored(task, lambda i: outcome(3.2, text="Uh huh."))
     assert not rows["icc_backchannel"].took_turn
     assert rows["icc_backchannel"].uncalled == 1
-    assert scored(task, lambda i: outcome(1.2, 3.6, text="Yes."))["icc_backchannel"].took_turn
+    # Of backchannels each counts for itself; elsewhere all the output is one.
+    rows = scored(task, lambda i: outcome(1.2, 3.6, text="Yes."))
+    assert not rows["icc_backchannel"].took_turn
+    assert rows["synthetic_pause_handling"].took_turn
+    rows = scored(task, lambda i: outcome(1.2, text="I see that."))
+    assert rows["icc_backchannel"].took_turn
 
 
 def test_talk_before_the_overlap_answers_the_context(task):
