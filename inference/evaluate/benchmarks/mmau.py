@@ -199,14 +199,14 @@ def mmau_tasks(config: MmauConfig, time: TimeBase) -> list[MmauTask]:
 
 def in_text(asked: Choices) -> str:
     """The question as an instruction."""
-    lines = [f"({LETTERS[k]}) {choice}" for k, choice in enumerate(asked.choices)]
+    lines = [f"({LETTERS[k]}) {_unlettered(choice)}" for k, choice in enumerate(asked.choices)]
     return "\n".join([asked.question, "Answer with one of these choices:", *lines])
 
 
 def chosen(reply: str, choices: Sequence[str]) -> str | None:
     """The one choice that a reply names; None if it names none, or several."""
     said = f" {' '.join(units(reply))} "
-    spelt = {choice: f" {' '.join(units(choice))} " for choice in choices}
+    spelt = {choice: f" {' '.join(units(_unlettered(choice)))} " for choice in choices}
     named = [choice for choice in choices if spelt[choice].strip() and spelt[choice] in said]
     # "car" is not named by "race car" where that is a choice too.
     named = [
@@ -217,6 +217,11 @@ def chosen(reply: str, choices: Sequence[str]) -> str | None:
     letter = re.match(r"\s*(?:\(([A-H])\)|([A-H])(?:[.):]|\s*$))", reply)
     at = LETTERS.index(letter[1] or letter[2]) if letter else len(choices)
     return choices[at] if at < len(choices) else None
+
+
+def _unlettered(choice: str) -> str:
+    """Some versions of the file letter their choices: "(A) man"."""
+    return re.sub(r"^\s*\([A-H]\)\s*", "", choice)
 
 
 def official_match(reply: str, answer: str, choices: Sequence[str]) -> bool:

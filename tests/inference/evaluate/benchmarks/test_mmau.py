@@ -6,7 +6,14 @@ import json
 
 import pytest
 
-from inference.evaluate.benchmarks.mmau import MmauConfig, chosen, mmau_tasks, official_match
+from inference.evaluate.benchmarks.mmau import (
+    Choices,
+    MmauConfig,
+    chosen,
+    in_text,
+    mmau_tasks,
+    official_match,
+)
 from inference.evaluate.outcome import Failure, Outcome, TimedReply
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
@@ -98,6 +105,14 @@ def test_a_choice_is_read_and_never_drawn(reply, choice):
 def test_a_longer_choice_does_not_name_a_shorter_one():
     assert chosen("a race car", ["car", "race car"]) == "race car"
     assert chosen("a car", ["car", "race car"]) == "car"
+
+
+def test_choices_that_carry_their_letter_are_read_and_asked_without_it():
+    lettered = ("(A) man", "(B) woman")
+    assert chosen("A woman.", lettered) == "(B) woman"
+    assert chosen("(A)", lettered) == "(A) man"
+    asked = in_text(Choices("Who speaks?", lettered, "(A) man", "", ""))
+    assert asked.splitlines()[2:] == ["(A) man", "(B) woman"]
 
 
 def test_the_official_rule():
