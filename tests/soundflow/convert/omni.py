@@ -36,6 +36,22 @@ VISION = {
 }  # fmt: skip
 
 
+# The parts that speak.
+TALKER = {
+    "vocab_size": 64, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "embedding_size": 48,
+    "max_position_embeddings": 64,
+}  # fmt: skip
+TOKEN2WAV = {
+    "dit_config": {
+        "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8,
+        "ff_mult": 1, "emb_dim": 8, "enc_emb_dim": 8, "enc_dim": 8, "mel_dim": 8,
+        "enc_channels": [8, 8, 8, 8, 24], "enc_attention_channels": 8,
+    },
+    "bigvgan_config": {"mel_dim": 8, "upsample_initial_channel": 32},
+}  # fmt: skip
+
+
 def thinker_config(
     tied: bool = False, vocab_size: int = TEXT["vocab_size"]
 ) -> Qwen2_5OmniThinkerConfig:
@@ -56,11 +72,20 @@ def save_thinker(
 def save_omni(
     folder: Path, dtype: torch.dtype = torch.bfloat16, vocab_size: int = TEXT["vocab_size"]
 ) -> Path:
-    """The whole model, its talker left out as `enable_audio_output=False` does."""
+    """The whole model with all its parts, its config nested and named as it was published."""
     torch.manual_seed(0)
     thinker = thinker_config(vocab_size=vocab_size).to_dict()
-    config = Qwen2_5OmniConfig(thinker_config=thinker, enable_audio_output=False)
-    return _save(folder, Qwen2_5OmniForConditionalGeneration(config), dtype)
+    config = Qwen2_5OmniConfig(
+        thinker_config=thinker, talker_config=TALKER, token2wav_config=TOKEN2WAV
+    )
+    _save(folder, Qwen2_5OmniForConditionalGeneration(config), dtype)
+    saved = json.loads((folder / "config.json").read_text())
+    text = saved["thinker_config"]["text_config"]
+    rope = text.pop("rope_parameters")  # of transformers 5
+    text["rope_theta"] = rope.pop("rope_theta")
+    text["rope_scaling"] = {**rope, "type": rope["rope_type"]}
+    (folder / "config.json").write_text(json.dumps(saved))
+    return folder
 
 
 def _save(folder: Path, model: torch.nn.Module, dtype: torch.dtype) -> Path:

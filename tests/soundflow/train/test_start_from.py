@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
+from soundflow.convert.run import ConvertOptions, convert
 from soundflow.data.datamodule import StreamData
 from soundflow.errors import UserError
 from soundflow.forms.load_any import load_any
@@ -73,10 +75,32 @@ def test_qwen_omni_starts_a_run_as_it_lies_there(
     done = run(recipe(model=None, start_from=folder, stage=stage))
     said = capfd.readouterr().err
     assert said.count("left out, the model has no place for them:") == 1
-    assert ("thinker.visual.*" if form == "omni" else "visual.*") in said
+    left_out = ("thinker.visual.*", "talker.*", "token2wav.*") if form == "omni" else ("visual.*",)
+    assert all(prefix in said for prefix in left_out)
     trained = load_checkpoint(done.model_folder).model.state_dict()
     for name, weight in load_any(folder).model.state_dict().items():
         assert torch.equal(trained[name], weight) == ("encoder.proj." not in name), name
+
+
+@torch.no_grad()
+def test_transformers_alone_reads_what_was_trained_from_qwen_omni(
+    tmp_path: Path, recipe: Callable[..., TrainRecipe], spec: StreamSpec
+) -> None:
+    folder, thinker = save_omni(tmp_path / "qwen"), tmp_path / "thinker"
+    done = run(recipe(model=None, start_from=folder, optim=OptimConfig(updates=2, lr=1e-3)))
+    convert(done.model_folder, thinker, ConvertOptions(to="thinker", base=folder))
+    theirs, found = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(
+        thinker, dtype=torch.float32, output_loading_info=True
+    )
+    assert not any(found.values())  # missing, unexpected or of another shape
+    ours, t = load_checkpoint(done.model_folder).model, spec.tokens
+    mel = torch.randn(1, spec.front_end.n_mels, spec.time.frames_per_chunk)
+    heard = [t.audio_pad] * spec.time.slots_per_chunk
+    ids = torch.tensor([[t.user, t.audio_begin, *heard, t.audio_end, t.assistant, 99]])
+    there = torch.ones(1, mel.shape[-1], dtype=torch.long)
+    wanted = theirs.eval()(ids, mel, feature_attention_mask=there).logits
+    logits = ours.logits(ours.hidden(ours.embed(ids, ours.encode(mel))))
+    torch.testing.assert_close(logits, wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_a_llama_with_a_whisper_starts_a_run(
