@@ -177,7 +177,7 @@ def _show_comparison(task: TaskComparison) -> None:
 def _table(title: str, columns: Sequence[str]) -> Table:
     """A table of figures that fits into 80 columns; the first column names them."""
     table = Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False,
+        title=f"\n{title}", title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False,
         padding=(0, 1, 0, 0),
     )  # fmt: skip
     for k, column in enumerate(columns):

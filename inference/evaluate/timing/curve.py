@@ -76,7 +76,7 @@ class OperatingPoint:
         if self.hours_negative < self.hours_needed:
             return (
                 f"needs {self.hours_needed:.1f} h of silence-only audio, "
-                f"these are {self.hours_negative:.2f} h"
+                f"these are {self.hours_negative:.2f} h; timing.negatives adds some"
             )
         if self.chosen is None:
             return "no threshold of the curve keeps to it on the calibration split"
