@@ -15,6 +15,7 @@ import resource
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,8 @@ class Latency:
     Attributes:
         first_chunk_s: end of the first chunk in the audio to its decision.
         decision_p50_s, decision_p95_s: the same over all chunks.
+        yield_p50_s, yield_p95_s: the same over the first chunk decided after each reply: how long
+            what was said while it spoke had to wait.
         missed_deadlines: share of chunks decided more than a chunk after they arrived.
         real_time_factor: compute time over audio duration; below 1 is faster than real time.
         stall: share of speaking time with nothing to emit, at 4 tokens a second of speech.
@@ -59,6 +62,8 @@ class Latency:
     first_chunk_s: float | None
     decision_p50_s: float | None
     decision_p95_s: float | None
+    yield_p50_s: float | None
+    yield_p95_s: float | None
     missed_deadlines: float | None
     real_time_factor: float | None
     stall: float | None
@@ -108,27 +113,33 @@ def measure(sessions: Sequence[Sequence[ChunkCost]], spec: StreamSpec, hardware:
     look_ahead_s = time.seconds(spec.look_ahead_samples)
     first: list[float] = []
     waits: list[float] = []
-    for costs in sessions:
+    yields: list[float] = []
+    for session in sessions:
         free_s = 0.0
-        for index, cost in enumerate(costs):
+        for index, cost in enumerate(session):
             arrives_s = (index + 1) * time.chunk_s
             begins_s = max(arrives_s + look_ahead_s, free_s)
             waits.append(begins_s + cost.decide_s - arrives_s)
             if index == 0:
                 first.append(waits[-1])
+            elif session[index - 1].token_s:
+                yields.append(waits[-1])
             free_s = begins_s + cost.total_s
-    return _summary(first, waits, [c for costs in sessions for c in costs], time, hardware)
+    costs = [c for session in sessions for c in session]
+    return _summary(first, waits, yields, costs, time, hardware)
 
 
 def measure_live(costs: Sequence[ChunkCost], time: TimeBase, hardware: str) -> Latency:
     """The figures of a session in real time, as they happened."""
     waits = [cost.latency_s for cost in costs]
-    return _summary(waits[:1], waits, costs, time, hardware)
+    yields = [cost.latency_s for before, cost in pairwise(costs) if before.token_s]
+    return _summary(waits[:1], waits, yields, costs, time, hardware)
 
 
 def _summary(
     first: Sequence[float],
     waits: Sequence[float],
+    yields: Sequence[float],
     costs: Sequence[ChunkCost],
     time: TimeBase,
     hardware: str,
@@ -142,6 +153,8 @@ def _summary(
         first_chunk_s=float(np.median(first)) if first else None,
         decision_p50_s=float(np.quantile(waits, 0.50)) if waits else None,
         decision_p95_s=float(np.quantile(waits, 0.95)) if waits else None,
+        yield_p50_s=float(np.quantile(yields, 0.50)) if yields else None,
+        yield_p95_s=float(np.quantile(yields, 0.95)) if yields else None,
         missed_deadlines=float(np.mean(np.array(waits) > time.chunk_s)) if waits else None,
         real_time_factor=work_s / audio_s if audio_s else None,
         stall=stalled / spoken if spoken else None,

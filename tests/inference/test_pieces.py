@@ -177,9 +177,17 @@ def test_a_slow_chunk_makes_the_next_ones_wait():
     assert "torch" in found.hardware
 
 
+def test_what_is_said_during_a_reply_waits_for_its_end():
+    """A reply of 0.9 s begins at 0.5 s: the chunk of 0.8 s is decided at 1.5 s."""
+    costs = [ChunkCost(0.1, (0.9,)), ChunkCost(0.1), ChunkCost(0.1), ChunkCost(0.1)]
+    found = measure([costs, costs[1:]], StreamSpec("x"), "here")
+    assert found.yield_p50_s == found.yield_p95_s == pytest.approx(0.7 + 40 / 16_000)
+
+
 def test_latency_of_nothing_is_null():
     found = measure([], StreamSpec("x"), "here")
     assert found.first_chunk_s is None
+    assert found.yield_p50_s is None
     assert found.missed_deadlines is None
     assert found.real_time_factor is None
     assert found.stall is None

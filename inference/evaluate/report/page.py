@@ -178,6 +178,8 @@ def _real_time(results: TimingResults, spec: StreamSpec) -> Section:
         ["first chunk: end of its audio to its decision", _ms(found.first_chunk_s)],
         ["decision, median", _ms(found.decision_p50_s)],
         ["decision, 95th percentile", _ms(found.decision_p95_s)],
+        ["first decision after a reply, median", _ms(found.yield_p50_s)],
+        ["first decision after a reply, 95th percentile", _ms(found.yield_p95_s)],
         [f"missed {spec.time.chunk_s:g} s deadlines", percent(found.missed_deadlines, 1)],
         ["real-time factor", number(found.real_time_factor, 3)],
         ["stall (speaking, next token not ready)", percent(found.stall, 1)],
