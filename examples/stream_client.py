@@ -43,9 +43,13 @@ async def talk(socket, recording: str) -> None:
 
 if len(sys.argv) != 3:
     sys.exit("usage: stream_client.py RECORDING.wav ws://HOST:PORT/v1/stream")
-with wave.open(sys.argv[1]) as audio:  # the protocol knows no other layout
-    if (audio.getnchannels(), audio.getsampwidth()) != (1, 2):
-        sys.exit(f"{sys.argv[1]}: is not 16-bit mono; convert it first, e.g. with ffmpeg -ac 1")
+try:
+    with wave.open(sys.argv[1]) as audio:
+        layout = (audio.getnchannels(), audio.getsampwidth())
+except (OSError, wave.Error, EOFError) as error:
+    sys.exit(f"{sys.argv[1]}: cannot be read as WAV ({error})")
+if layout != (1, 2):  # the protocol knows no other
+    sys.exit(f"{sys.argv[1]}: is not 16-bit mono; convert it first, e.g. with ffmpeg -ac 1")
 try:
     asyncio.run(main(*sys.argv[1:]))
 except ConnectionError as error:

@@ -16,7 +16,7 @@ from torch import Tensor
 from inference.packets import Float32
 from inference.policy import UNCALIBRATED_THRESHOLD
 from inference.profiles import OURS, Profile
-from soundflow.config.settings import Precision
+from soundflow.config.settings import NumberFormat, Precision
 from soundflow.errors import UserError
 from soundflow.model.encoder import in_batches
 from soundflow.model.facts import CALIBRATION_FILE
@@ -87,7 +87,7 @@ class Engine:
         return min(asked or self.limit_positions, self.limit_positions)
 
     @property
-    def precision(self) -> str:
+    def precision(self) -> NumberFormat:
         """The name of the dtype of the weights."""
         return precision_name(next(self.model.parameters()).dtype)
 

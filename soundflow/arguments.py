@@ -24,7 +24,7 @@ the one in the recipe. Options and values may be given in any order.
 
 EXIT_CODES = """\
 Exit codes: 0 done; 1 a bug in SoundFlow, or a replay that differs; 2 invalid input, named in one
-line; 130, 143, 129 stopped by Ctrl-C, SIGTERM, SIGHUP.
+line; 130, 143, 129, 138 stopped by Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 (SLURM, before a time limit).
 """
 
 

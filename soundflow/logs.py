@@ -8,7 +8,7 @@ import sys
 import warnings
 
 from rich.console import Console
-from rich.logging import RichHandler
+from rich.text import Text
 
 
 class _Console(Console):
@@ -19,6 +19,22 @@ class _Console(Console):
 # Texts hold names of files and reasons: what looks like markup or an emoji there is neither.
 ERR = _Console(stderr=True, highlight=False, markup=False, emoji=False)
 OUT = _Console(highlight=False, markup=False, emoji=False)
+
+_STYLES = {logging.DEBUG: "dim", logging.WARNING: "yellow", logging.ERROR: "bold red"}
+
+
+class _Lines(logging.Handler):
+    """Log records as lines like those that commands print, behind their level unless it is INFO."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = record.levelname.lower()
+        named = "" if record.levelno == logging.INFO else f"{level}: "
+        try:
+            style = _STYLES.get(record.levelno, "")
+            ERR.print(Text.assemble((named, style), self.format(record)), soft_wrap=True)
+        except Exception:
+            self.handleError(record)
+
 
 # Said by libraries about their own affairs; a person can do nothing with them.
 _NOT_FOR_PEOPLE = (
@@ -33,8 +49,7 @@ def configure(verbose: bool = False) -> None:
     """Log lines to stderr; ``verbose`` shows debug lines of our own packages."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names need not be UTF-8
         sys.stdout.reconfigure(errors="backslashreplace")
-    handler = RichHandler(console=ERR, show_path=False, rich_tracebacks=False)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[_Lines()], format="%(message)s")
     for message in _NOT_FOR_PEOPLE:
         warnings.filterwarnings("ignore", message)
     for package in ("soundflow", "data_build", "inference"):

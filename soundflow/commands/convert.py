@@ -40,10 +40,15 @@ def run(args: argparse.Namespace) -> None:
 @contextmanager
 def _bar() -> Iterator[OnTotal]:
     columns = (TextColumn("converting"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=ERR) as bars:
+    bars = Progress(*columns, console=ERR)
 
-        def begin(total_bytes: int) -> OnBytes:
-            task = bars.add_task("", total=total_bytes)
-            return lambda n_bytes: bars.advance(task, n_bytes)
+    def begin(total_bytes: int) -> OnBytes:
+        task = bars.add_task("", total=total_bytes)
+        bars.start()
+        return lambda n_bytes: bars.advance(task, n_bytes)
 
+    try:
         yield begin
+    finally:
+        if bars.tasks:  # otherwise it would leave an empty line
+            bars.stop()

@@ -19,12 +19,17 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=ERR) as bars:
-        known = {}
+    bars = Progress(*columns, console=ERR)
+    known = {}
 
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in known:
-                known[stage] = bars.add_task(stage, total=total)
-            bars.update(known[stage], completed=done, total=total)
+    def show(stage: str, done: int, total: int) -> None:
+        if stage not in known:
+            known[stage] = bars.add_task(stage, total=total)
+            bars.start()
+        bars.update(known[stage], completed=done, total=total)
 
+    try:
         yield show
+    finally:
+        if known:  # otherwise it would leave an empty line
+            bars.stop()

@@ -298,7 +298,7 @@ class ShardSet:
 
 
 def _without_index(folder: Path) -> UserError:
-    build = "run `soundflow build-data` with its recipe"
+    build = f"run `soundflow build-data` with the recipe whose output is {folder.parent}"
     inside = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
     if inside:
         return UserError(

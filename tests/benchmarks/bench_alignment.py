@@ -1,6 +1,6 @@
 """How right measured word times are: as ends of words, and as the chunks of a built stream.
 
-    python tests/benchmarks/bench_alignment.py [../shared/data]
+    python -m tests.benchmarks.bench_alignment [../shared/data]
 
 Spoken digits of one speaker, cut to their audible part and joined, have ends that are known; they
 are built into streams three times, with those times, with none (so that they are aligned), and

@@ -1,6 +1,6 @@
 """How fast the build is: against the published builder's work, and against the floor.
 
-    python tests/benchmarks/bench_build.py FOLDER_WITH_MANIFEST [--streams 400] [--profile]
+    python -m tests.benchmarks.bench_build FOLDER_WITH_MANIFEST [--streams 400] [--profile]
 
 Figures are hours of stream an hour of one core's own time, TFJP included, without TTS, LLM, ASR.
 
@@ -59,7 +59,7 @@ from data_build.records import Clip, Recorded
 from data_build.run import build
 from data_build.sources.catalogue import read
 from data_build.sources.source import SourceConfig
-from soundflow.audio.files import read_audio
+from soundflow.audio.files import Float32, read_audio
 from soundflow.audio.frontend import log_mel
 from soundflow.audio.stft import istft, stft
 from soundflow.config.load import load
@@ -122,11 +122,12 @@ def baseline(clips: Sequence[Recorded], seconds: float, folder: Path) -> float:
     return made / 16_000
 
 
-def _converted(clip: Recorded, wav: Path) -> np.ndarray:
+def _converted(clip: Recorded, wav: Path) -> Float32:
     subprocess.run(["true"], check=True)
     samples = read_audio(clip.path, start_s=clip.start_s, end_s=clip.end_s)
     soundfile.write(wav, samples, 16_000, subtype="PCM_16")
-    return soundfile.read(wav, dtype="float32")[0]
+    converted: Float32 = soundfile.read(wav, dtype="float32")[0]
+    return converted
 
 
 def _until(clips: Sequence[Recorded], seconds: float) -> Iterator[Recorded]:
@@ -172,7 +173,8 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         recipe = recipe_of(asked.folder, Path(scratch) / "data", asked.streams)
-        clips = [c.audio for c in read(recipe.sources[0], _nobody) if isinstance(c, Clip)]
+        found = (c.audio for c in read(recipe.sources[0], _nobody) if isinstance(c, Clip))
+        clips = [audio for audio in found if isinstance(audio, Recorded)]
         with profiled(asked.profile):
             cold_s = cpu_seconds(lambda: build(recipe))
         made = build(recipe).splits["train"]  # finished shards are kept; this only counts

@@ -1,6 +1,6 @@
 """Whether memory stays flat: the peak of a build of 1 h beside that of a build of 10 h.
 
-    python tests/benchmarks/bench_build_memory.py FOLDER_WITH_MANIFEST [--hours 1 10]
+    python -m tests.benchmarks.bench_build_memory FOLDER_WITH_MANIFEST [--hours 1 10]
 
 Each build runs in a process of its own with one worker, from the recipe for a folder of
 recordings; what is printed is the largest resident set of that process, tables, report and
@@ -23,9 +23,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bench_build import recipe_of
-
 from data_build.run import build
+from tests.benchmarks.bench_build import recipe_of
 
 STREAMS_PER_HOUR = 330  # of that recipe, nearly
 MEMORY_MB = 32.0  # far less than the clips have, so that one hour fills it as ten do
@@ -35,7 +34,8 @@ def peak_mb(folder: Path, hours: float) -> tuple[float, float]:
     """Hours made and largest resident set, of a build in another process."""
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(
-            [sys.executable, __file__, str(folder), "--alone", scratch, "--hours", str(hours)],
+            [sys.executable, "-m", "tests.benchmarks.bench_build_memory", str(folder),
+             "--alone", scratch, "--hours", str(hours)],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
     made, peak = done.stdout.split()

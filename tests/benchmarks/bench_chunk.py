@@ -1,6 +1,6 @@
 """What the length of a chunk costs and buys: the shape of the paper's table, on a tiny model.
 
-    python tests/benchmarks/bench_chunk.py [SECONDS]
+    python -m tests.benchmarks.bench_chunk [SECONDS]
 
 Random weights of the quickstart's size hear noise and never speak. For an event that ends anywhere
 in a chunk, the first decision that can know of it comes

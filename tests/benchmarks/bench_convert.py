@@ -1,6 +1,6 @@
 """Memory and time of a conversion: does the peak follow the shard, or the model?
 
-    python tests/benchmarks/bench_convert.py [--mb 1500] [--shards-mb 64 256 1024]
+    python -m tests.benchmarks.bench_convert [--mb 1500] [--shards-mb 64 256 1024]
 
 Makes a random release-sized stand-in (a Thinker of ``--mb`` megabytes in shards of 256), converts
 it in a fresh process for each shard size, and prints the largest memory that was the process's own

@@ -1,6 +1,6 @@
 """How fast curation plans and retrieves, and what a large clip library costs.
 
-python tests/benchmarks/bench_curation.py [CLIPS]        a minute for 100 000 clips
+python -m tests.benchmarks.bench_curation [CLIPS]        a minute for 100 000 clips
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What decoding many streams at once gains, and whether memory grows with the hours.
 
-    python tests/benchmarks/bench_evaluate.py [HOURS]
+    python -m tests.benchmarks.bench_evaluate [HOURS]
 
 Random weights of the quickstart's size at a threshold that a few decisions reach, on streams of 5
 to 15 s. The baseline is one live session after another. Both have one thread, or both two; by the

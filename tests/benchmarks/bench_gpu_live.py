@@ -1,7 +1,7 @@
 """Milliseconds a token and sessions in real time of the 3B shape in bfloat16.
 
-    python tests/benchmarks/bench_gpu_live.py          # needs a CUDA device with 80 GB
-    python tests/benchmarks/bench_gpu_live.py tiny     # the same code on whatever is here
+    python -m tests.benchmarks.bench_gpu_live          # needs a CUDA device with 80 GB
+    python -m tests.benchmarks.bench_gpu_live tiny     # the same code on whatever is here
 
 Random weights. The clock is simulated and moves by what each piece of work took: sessions of noise
 in real time, their chunks evenly spread, 4 % of them answered by 10 to 40 tokens.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -104,7 +104,7 @@ def in_real_time(engine: Engine, n: int) -> tuple[float, dict[str, float]]:
     executor = Executor(engine, Limits(n))
     sessions, chunk_s = open_sessions(executor, engine, n), engine.spec.time.chunk_s
     audio = chunks_of_noise(engine, CHUNKS)
-    shares = Counter[str]()
+    shares: dict[str, float] = defaultdict(float)
     clock = measured(time.perf_counter)
 
     def timed(work: Callable[[], Tick]) -> tuple[Tick, float]:

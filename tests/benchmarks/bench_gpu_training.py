@@ -1,7 +1,7 @@
 """Tokens a second, MFU and peak memory of stage 3 at the 3B shape, in rows of 8192 tokens.
 
-    python tests/benchmarks/bench_gpu_training.py          # needs a CUDA device with 80 GB
-    python tests/benchmarks/bench_gpu_training.py tiny     # the same code on whatever is here
+    python -m tests.benchmarks.bench_gpu_training          # needs a CUDA device with 80 GB
+    python -m tests.benchmarks.bench_gpu_training tiny     # the same code on whatever is here
 
 Whole updates of eight rows: forward, backward, clipping, AdamW. The adapter and the language model
 train, the rest of the tower is frozen. MFU counts the arithmetic of the model, not what is
@@ -43,7 +43,8 @@ RECOMPUTED = (1.0, 0.6)  # shares of the layers; with less, 80 GB are too small
 def make_row(row_tokens: int) -> Batch:
     """Streams of up to 60 chunks with a reply after every tenth."""
     spec, rng = stream_spec(load_vocabulary("tiny")[0]), np.random.default_rng(0)
-    streams, tokens = [], 0
+    streams: list[StreamFeatures] = []
+    tokens = 0
     while True:
         chunks = int(rng.integers(20, 61))
         replies = {at: ([100] * 12, "normal") for at in range(9, chunks, 10)}
@@ -62,7 +63,8 @@ def row_flops(model: AudioInteractionModel, row: Batch) -> float:
     head = model.tokens.vocab_size * lm.width
     attention = 12 * lm.layers * lm.width * sum(n * n / 2 for n in row.lengths)
     heard = 2 * sum(p.numel() for p in tower.parameters()) * 20 * len(row.mel)
-    return 6 * ((weights - head) * len(row.ids) + head * len(row.at)) + attention + heard
+    flops = 6 * ((weights - head) * len(row.ids) + head * len(row.at)) + attention + heard
+    return float(flops)
 
 
 def main() -> None:
@@ -90,7 +92,7 @@ def main() -> None:
             with computing(torch.bfloat16, device):
                 sums = loss_sums(model, batch)
                 loss = sums.combined(ROWS * row.decisions, ROWS * row.reply_tokens, LossConfig())
-            loss.backward()
+            torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

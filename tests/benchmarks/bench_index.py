@@ -1,6 +1,6 @@
 """What it costs to open a split of millions of streams and to plan updates over it.
 
-    python tests/benchmarks/bench_index.py [N_STREAMS]
+    python -m tests.benchmarks.bench_index [N_STREAMS]
 
 Made-up lengths, no shards. Prints the time to open the tables, to plan the first update, and to
 plan update 100 000 in a table that was just opened, as a resumed run does.

@@ -1,6 +1,6 @@
 """The live engine against its bars: one table, every row with what it is compared to.
 
-    python tests/benchmarks/bench_live.py [PART ...] [--hours 8]
+    python -m tests.benchmarks.bench_live [PART ...] [--hours 8]
 
 Random weights, of the quickstart's size where no other is named, on one core. Costs are CPU time of
 the worker's thread, so that other work on the machine does not count; schedules are simulated with

@@ -1,6 +1,6 @@
 """Predicted and measured peak memory of a training process on a CPU.
 
-    python tests/benchmarks/bench_memory.py          # about two minutes on one core
+    python -m tests.benchmarks.bench_memory          # about two minutes on one core
 
 Each measurement is six updates of two packed rows in a process of its own, every row of other
 streams, against what that process held after an update of a very small model (libraries and their
@@ -115,7 +115,7 @@ def train(case: Case, sizes: ModelConfig) -> None:
             with computing(getattr(torch, case.dtype), torch.device("cpu")):
                 sums = loss_sums(model, batch)
                 loss = sums.stream + sums.reply
-            loss.backward()
+            torch.autograd.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
 

@@ -1,6 +1,6 @@
 """Whether embedded speech is understood in the mix: its WER alone, and under the default noise.
 
-    python tests/benchmarks/bench_mix.py [--utterances 224] [--asr base]
+    python -m tests.benchmarks.bench_mix [--utterances 224] [--asr base]
 
 Sentences of `recipes/build/material` are spoken by the default pool of voices, each is put in a
 stream of its own with both noise tracks of `recipes/build/all_abilities.yaml` at the default

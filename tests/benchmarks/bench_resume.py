@@ -1,6 +1,6 @@
 """Time from `soundflow train` to the first new update: a new run against one at update 100 000.
 
-    PYTHONPATH=. python tests/benchmarks/bench_resume.py [N_STREAMS]      # about two minutes
+    python -m tests.benchmarks.bench_resume [N_STREAMS]      # about two minutes
 
 The split has a million streams: ten thousand shards with all their files, hard links to one of a
 hundred streams, and a table of a million rows. The state is that of a small model, beside the

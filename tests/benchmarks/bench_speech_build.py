@@ -1,6 +1,6 @@
 """How fast a build with synthesised speech is, gate and alignment on, and where its time goes.
 
-    python tests/benchmarks/bench_speech_build.py [--streams 120]
+    python -m tests.benchmarks.bench_speech_build [--streams 120]
 
 Builds `recipes/build/all_abilities.yaml` (all 28 tasks) in one process with an empty cache, so that
 every rendering and alignment is made: English is checked by Whisper tiny.en and aligned by
@@ -23,7 +23,9 @@ import os
 import pstats
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -82,6 +84,10 @@ def shares(recipe: BuildRecipe) -> list[tuple[str, float]]:
     return sorted(((n, s / total) for n, s in seconds.items()), key=lambda item: -item[1])
 
 
+def _hear(whisper: Whisper, clips: Sequence[Float32], into: list[str]) -> None:
+    into.extend(whisper.transcribe_all(clips, "en"))
+
+
 def windows(utterances: int) -> list[str]:
     """Seconds of one core for each clip, and WER: alone, in batches, joined in one window."""
     config = SpeechConfig()
@@ -109,11 +115,7 @@ def windows(utterances: int) -> list[str]:
     ):
         setattr(Whisper, "batch_size", batch)  # noqa: B010
         heard: list[str] = []
-        seconds = cpu_seconds(
-            lambda said=pairs, into=heard: into.extend(
-                whisper.transcribe_all([clip for _, clip in said], "en")
-            )
-        )
+        seconds = cpu_seconds(partial(_hear, whisper, [clip for _, clip in pairs], heard))
         counted = ErrorCount()
         for (text, _), transcript in zip(pairs, heard, strict=True):
             counted += errors(text, transcript)

@@ -1,7 +1,7 @@
 """What each of the four stages of the quickstart adds, on the same held-out streams.
 
     soundflow build-data recipes/quickstart/build.yaml
-    python tests/benchmarks/bench_stages.py [SETTING=VALUE ...]
+    python -m tests.benchmarks.bench_stages [SETTING=VALUE ...]
 
 Runs `soundflow train recipes/quickstart/stages/all_stages.yaml` with the settings given, or goes on
 with it, and prints the last validation of each stage: decisions and replies decoded live, the loss

@@ -1,6 +1,6 @@
 """Peak memory of reading a Qwen2.5-Omni Thinker for training, against the size of its weights.
 
-    python tests/benchmarks/bench_start.py [LAYERS]
+    python -m tests.benchmarks.bench_start [LAYERS]
 
 A made-up folder of random bfloat16 shards is read by `soundflow.forms.load_any.read_model` in a
 process of its own, once in its own dtype and once as float32, what training holds.

@@ -1,6 +1,6 @@
 """How fast TFJP is: against the floor of one STFT pair, and against a transform per operator.
 
-    python tests/benchmarks/bench_tfjp.py [folder with a manifest.jsonl]
+    python -m tests.benchmarks.bench_tfjp [folder with a manifest.jsonl]
 
 The naive variant does the same arithmetic, but every operator takes samples and gives samples, as
 pipelines of separate filters do. One thread; figures are hours of audio an hour of one core's

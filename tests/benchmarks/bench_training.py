@@ -1,7 +1,7 @@
 """What packing and a head at the targets gain in training, over the streams of a build.
 
     soundflow build-data recipes/build/all_abilities.yaml
-    python tests/benchmarks/bench_training.py [SPLIT] [WIDTH LAYERS]
+    python -m tests.benchmarks.bench_training [SPLIT] [WIDTH LAYERS]
 
 Three ways of training on the same streams with the same language model (vocabulary 151 936): rows
 padded to 4096 with the logits of all positions, as in the published code; our code with every
@@ -117,16 +117,17 @@ class Ways:
         ids = torch.from_numpy(whole.ids).long()[None]
         target = torch.from_numpy(labels(whole.ids, whole.roles)).long()[None]
         mask = torch.arange(PUBLISHED)[None] < len(self.typical.ids)
-        self.model.lm(input_ids=ids, labels=target, attention_mask=mask).loss.backward()
+        loss = self.model.lm(input_ids=ids, labels=target, attention_mask=mask).loss
+        torch.autograd.backward(loss)
         return len(self.typical.ids)
 
     def fair(self) -> int:
         for row in self.fair_rows:
-            self.model.target_loss(row).backward()
+            torch.autograd.backward(self.model.target_loss(row))
         return sum(self.packed_row.lengths)
 
     def packed(self) -> int:
-        self.model.target_loss(self.packed_row).backward()
+        torch.autograd.backward(self.model.target_loss(self.packed_row))
         return sum(self.packed_row.lengths)
 
 
@@ -151,15 +152,20 @@ def parts_of(ways: Ways, row: Batch) -> Parts:
     lm, width = ways.model.config.lm, ways.model.config.lm.width
     states = torch.randn(len(row.at), width, requires_grad=True)
     shapes = (lm.heads, lm.kv_heads, lm.kv_heads)
-    qkv = [torch.randn(len(row.ids), n, width // lm.heads, requires_grad=True) for n in shapes]
+    query, key, value = (
+        torch.randn(len(row.ids), n, width // lm.heads, requires_grad=True) for n in shapes
+    )
     segments = Segments(row.starts, row.lengths)
 
     def head_alone() -> None:
-        target_nats(ways.model, states, row.targets).mean().backward()
+        torch.autograd.backward(target_nats(ways.model, states, row.targets).mean())
 
-    whole = least_s(lambda: ways.model.target_loss(row).backward())
+    def attention_alone() -> None:
+        torch.autograd.backward(attend(query, key, value, segments).sum())
+
+    whole = least_s(lambda: torch.autograd.backward(ways.model.target_loss(row)))
     head = least_s(head_alone)
-    attention = lm.layers * least_s(lambda: attend(*qkv, segments).sum().backward())
+    attention = lm.layers * least_s(attention_alone)
     return Parts(head, attention, whole - head - attention)
 
 

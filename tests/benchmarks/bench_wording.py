@@ -1,6 +1,6 @@
 """How many forms of each task are said or written, without a language model: prints a table.
 
-    python tests/benchmarks/bench_wording.py        about a minute
+    python -m tests.benchmarks.bench_wording        about a minute
 
 A form is a distinct text of a stream of the task, in English: the instruction (written or spoken),
 the questions, the assistant's own replies; for conversations the turns of the texts that come with

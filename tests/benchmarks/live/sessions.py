@@ -11,7 +11,9 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
+from multiprocessing.pool import Pool
 
 import numpy as np
 import torch
@@ -113,14 +115,24 @@ def waits_s(events: list[SessionEvent]) -> Iterator[float]:
             spoke_until_s = event.wall_s
 
 
-def most(keeps_up: Callable[[int], bool], first: int) -> int:
+def keeps_up(engine: Engine, clock: Callable[[], float], batched: bool, n: int) -> bool:
+    return missed(engine, n, clock, batched=batched) <= MAY_MISS
+
+
+def each_keeps_up(pool: Pool, batched: bool, n: int) -> bool:
+    """An equal part of ``n`` sessions in each process of the pool."""
+    parts = [(-(-n // CORES), batched)] * CORES
+    return bool(max(pool.starmap(_missed_of_part, parts, 1)) <= MAY_MISS)
+
+
+def most(enough: Callable[[int], bool], first: int) -> int:
     """The most sessions that keep up, within a twelfth."""
     low, high = 0, first
-    while keeps_up(high):
+    while enough(high):
         low, high = high, 2 * high
     while high - low > max(1, low // 12):
         middle = (low + high) // 2
-        low, high = (middle, high) if keeps_up(middle) else (low, middle)
+        low, high = (middle, high) if enough(middle) else (low, middle)
     return low
 
 
@@ -129,12 +141,7 @@ def on_one_core() -> None:
     for size in SIZES:
         engine = opened(size)
         together, alone = (
-            most(
-                lambda n, e=engine, b=batched: (
-                    missed(e, n, time.thread_time, batched=b) <= MAY_MISS
-                ),
-                size.first,
-            )
+            most(partial(keeps_up, engine, time.thread_time, batched), size.first)
             for batched in (True, False)
         )
         report(f"{size.name} {engine.precision}, one core", f"{together}", together, alone)
@@ -147,21 +154,12 @@ def on_two_cores() -> None:
     for size in SIZES:
         engine = opened(size)
         torch.set_num_threads(CORES)
-        shared = most(
-            lambda n, e=engine: missed(e, n, time.perf_counter, batched=True) <= MAY_MISS,
-            size.first,
-        )
+        shared = most(partial(keeps_up, engine, time.perf_counter, True), size.first)
         torch.set_num_threads(1)
         context = multiprocessing.get_context("spawn")
         with context.Pool(CORES, _on_its_core, (size.make, DTYPES[engine.precision])) as pool:
             each, alone = (
-                most(
-                    lambda n, p=pool, b=batched: (
-                        max(p.starmap(_missed_of_part, [(-(-n // CORES), b)] * CORES, 1))
-                        <= MAY_MISS
-                    ),
-                    CORES * size.first,
-                )
+                most(partial(each_keeps_up, pool, batched), CORES * size.first)
                 for batched in (True, False)
             )
         found = f"{shared} (one process), {each} (two)"
