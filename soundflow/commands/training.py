@@ -45,11 +45,15 @@ def train_all(
     for number, recipe in enumerate(recipes, 1):
         if len(recipes) > 1 and _first():
             ERR.print(f"stage {number} of {len(recipes)}: {recipe.output}", soft_wrap=True)
-        result = _train(recipe, as_json)
+        result = _train(recipe)
+        if result is not None and result.precision is None and number < len(recipes):
+            if _first():
+                ERR.print(f"finished: {result.model_folder}", soft_wrap=True)
+            continue  # it was before: no process was started
         if result is None:
             return
-        if result.precision is None:
-            continue  # it was finished before: no process was started
+        if _first():
+            _tell(recipe, result, as_json)
         if number < len(recipes) and not _was_launched(environment):
             _wait_for(recipe.output / MODEL_FOLDER)
             # The next stage begins in a new process: no memory, no device, no group of processes
@@ -60,24 +64,25 @@ def train_all(
         return
 
 
-def _train(recipe: TrainRecipe, as_json: bool) -> TrainResult | None:
-    """Trains; the first process shows the result. None in another one that was stopped."""
+def _train(recipe: TrainRecipe) -> TrainResult | None:
+    """Trains. None in a process that was stopped and is not the first."""
     try:
-        result = train(recipe, live_validation(recipe), write_training_report)
+        return train(recipe, live_validation(recipe), write_training_report)
     except Stopped:
         if not _first():
             return None  # the first process of a run speaks for all of them
         if (recipe.output / METRICS_FILE).exists():
             write_training_report(recipe.output)
         raise
-    if _first():
-        if result.precision is not None or not (recipe.output / REPORT_FILE).exists():
-            write_training_report(recipe.output)
-        if as_json:
-            print(json.dumps(to_plain(asdict(result)), indent=1))
-        else:
-            show(result)
-    return result
+
+
+def _tell(recipe: TrainRecipe, result: TrainResult, as_json: bool) -> None:
+    if result.precision is not None or not (recipe.output / REPORT_FILE).exists():
+        write_training_report(recipe.output)
+    if as_json:
+        print(json.dumps(to_plain(asdict(result)), indent=1))
+    else:
+        show(result)
 
 
 def _first() -> bool:
