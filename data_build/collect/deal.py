@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from data_build.collect.candidates import Candidate, candidates
 from data_build.collect.split_assignment import SET_ASIDE, Rule, SplitAssignment
-from data_build.collect.traits import ALARM, BENIGN, TRAITS, UNDECIDED, traits_of, verdict_of
+from data_build.collect.traits import ALARM, BENIGN, UNDECIDED, WANTED, traits_of, verdict_of
 from data_build.collect.transcripts import CheckedTexts
 from data_build.labelling.policy import Policy
 from data_build.pools.fingerprint import SameAudio, same_audio
@@ -26,7 +26,7 @@ from data_build.processes import n_workers
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, Recorded, Unspoken
 from data_build.sources.source import ignore
-from data_build.tasks.table import needs_of, uses_judged_sounds
+from data_build.tasks.table import needs_of, traits_needed, uses_judged_sounds
 from soundflow.errors import UserError
 
 FINGERPRINTS = "fingerprints.npy"
@@ -184,9 +184,7 @@ def _needs(recipe: BuildRecipe) -> dict[str, set[str]]:
             strata |= {f"verdict {ALARM}", f"verdict {BENIGN}"}
         if "cues" in needs_of(config.tasks, config.offline):
             strata |= {f"cue {cue.name}" for cue in recipe.cues}
-        for name, trait in TRAITS.items():
-            if any(config.tasks.get(task, 0) > 0 for task in trait.tasks):
-                strata.add(name)
+        strata |= {t for t in traits_needed(config.tasks) if WANTED[t].table == "dialogues"}
         for stratum in strata:
             needs.setdefault(stratum, set()).add(split)
     return needs

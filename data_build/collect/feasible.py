@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from data_build.collect.material import Seen
-from data_build.collect.traits import IN_A_PLACE, TRAITS
+from data_build.collect.traits import WANTED
 from data_build.pools.pools import PoolsIndex
 from data_build.recipe import BuildRecipe
 from data_build.speech.setup import make_aligners, missing_aligners
-from data_build.tasks.table import TASKS, Need, needs_of, needs_word_times
+from data_build.tasks.table import TASKS, Need, needs_of, needs_word_times, traits_needed
 from data_build.tasks.word_timer import REMEDY as WORD_TIMES_REMEDY
 from soundflow.errors import nearest
 
@@ -94,21 +94,12 @@ def split_problems(recipe: BuildRecipe, split: str, index: PoolsIndex, seen: See
         for table in tables
         if table not in index.tables
     ]
-    if "dialogues" in index.tables:
-        problems += [
-            f"split {split!r} needs {trait.words} for {task}: "
-            f"{_elsewhere(sum(n for (_, has), n in seen.traits.items() if has == name))}"
-            for name, trait in TRAITS.items()
-            for task in trait.tasks
-            if config.tasks.get(task, 0) > 0 and not seen.traits[split, name]
-        ]
-    scenes = [t for t in ("chat_in_scene", "ask_about_scene") if config.tasks.get(t, 0) > 0]
-    if scenes and "sounds" in index.tables and not seen.traits[split, IN_A_PLACE]:
-        problems.append(
-            f"split {split!r} needs sounds that belong in a place for {', '.join(scenes)}: none of "
-            "its labels is in data_build/scenes/settings.tsv"
-        )
-    problems += _pair_problems(recipe, split, index, seen)
+    for trait, tasks in traits_needed(config.tasks).items():
+        wanted = WANTED[trait]
+        if wanted.table in index.tables and not seen.traits[split, trait]:
+            elsewhere = sum(n for (_, has), n in seen.traits.items() if has == trait)
+            why = wanted.why or _elsewhere(elsewhere)
+            problems.append(f"split {split!r} needs {wanted.words} for {', '.join(tasks)}: {why}")
     if "cues" in needs and not index.cues:
         problems.append(f"split {split!r} needs cues: it has no clip of any cue")
     silent = any(cue.reply is None for cue in index.cues) or "benign" in index.tables
@@ -120,29 +111,6 @@ def split_problems(recipe: BuildRecipe, split: str, index: PoolsIndex, seen: See
     if config.tasks.get("count_sounds", 0) > 0 and counted not in {c.name for c in index.cues}:
         problems.append(f"split {split!r} counts {counted!r}: it has no clip of that cue")
     return problems
-
-
-def _pair_problems(recipe: BuildRecipe, split: str, index: PoolsIndex, seen: Seen) -> Iterator[str]:
-    """Tasks that need two of what a split has only one of."""
-    tables = index.tables
-    directions = seen.directions[split]
-    lacking: dict[str, tuple[bool, tuple[str, ...]]] = {
-        "two speakers": (
-            "speech" in tables and len(seen.speakers[split]) < 2, ("transcribe_speakers",),
-        ),
-        "translations in both directions of two languages": (
-            "translated" in tables and not any((b, a) in directions for a, b in directions),
-            ("interpret_conversation",),
-        ),
-        "two kinds of sound": (
-            "sounds" in tables and len(seen.kinds[split]) < 2,
-            ("choose_sound", "count_events", "alert_on_sound"),
-        ),
-    }  # fmt: skip
-    for what, (lacks, tasks) in lacking.items():
-        using = [task for task in tasks if recipe.splits[split].tasks.get(task, 0) > 0]
-        if lacks and using:
-            yield f"split {split!r} needs {what} for {', '.join(using)}"
 
 
 def _why(table: str, rows: Mapping[str, int]) -> str:

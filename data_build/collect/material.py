@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from data_build.collect.candidates import candidates, tables_of
 from data_build.collect.deal import Deal
 from data_build.collect.kept_texts import kept_texts
 from data_build.collect.text_rules import SUFFIX
-from data_build.collect.traits import IN_A_PLACE, in_a_place, traits_of
+from data_build.collect.traits import in_a_place, traits_of
 from data_build.drops import Drop
 from data_build.expected_length import Kind, item_seconds, kind_of
 from data_build.labelling.judging import judged
@@ -33,7 +34,7 @@ from data_build.speech.setup import is_unaligned
 from data_build.speech.speech_source import CUE_PHRASES
 from data_build.synth.kinds import sound_kind, synthesised_clip
 from data_build.tasks.config import CueConfig
-from data_build.tasks.table import needs_of, uses_judged_sounds
+from data_build.tasks.table import Trait, needs_of, uses_judged_sounds
 from data_build.wording.wording import SplitWording
 from soundflow.endpoints.chat import ChatClient
 
@@ -60,20 +61,20 @@ class Seen:
     Attributes:
         labels: how many clips have each label.
         rows: how many items each table has, over all splits.
-        traits: (split, trait) -> how many of its items have it.
+        traits: (split, trait) -> how many of its items have it; or that there are two of what a
+            task needs two of.
         unaligned: (split, table, language, corpus) -> how much of its speech has neither word times
             nor an aligner.
-        speakers, kinds: split -> two speakers, or two kinds of sound none of which is the other.
+        different: (split, trait) -> up to two speakers, or kinds of sound.
         directions: split -> the pairs of languages of its translations.
         seconds, timed: kind of item -> the sum of the lengths that are known, and of how many.
     """
 
     labels: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
-    traits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    traits: Counter[tuple[str, Trait]] = field(default_factory=Counter)
     unaligned: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-    speakers: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    kinds: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    different: dict[tuple[str, Trait], list[str]] = field(default_factory=lambda: defaultdict(list))
     directions: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     seconds: dict[Kind, float] = field(default_factory=lambda: defaultdict(float))
     timed: Counter[Kind] = field(default_factory=Counter)
@@ -87,16 +88,25 @@ class Seen:
             self.timed[kind] += 1
         if row.is_cue or not isinstance(clip, Clip):
             return
-        if row.table == "speech" and len(self.speakers[row.split]) < 2:
-            unspoken = isinstance(clip.audio, Unspoken)
-            who = {"one voice", "another voice"} if unspoken else {clip.speaker or clip.id}
-            self.speakers[row.split] |= who
+        if row.table == "speech":
+            unspoken = isinstance(clip.audio, Unspoken)  # any two voices may say it
+            for who in ("one voice", "another") if unspoken else (clip.speaker or clip.id,):
+                self._note_another(row.split, "two_speakers", who, operator.eq)
         elif row.table == "translated":
-            self.directions[row.split].add((clip.language, clip.translation_language))
+            there, back = clip.language, clip.translation_language
+            self.directions[row.split].add((there, back))
+            self.traits[row.split, "both_directions"] += (back, there) in self.directions[row.split]
         elif row.table == "sounds":
-            name, known = sound_class(clip), self.kinds[row.split]
-            if len(known) < 2 and not any(alike(name, other) for other in known):
-                known.append(name)
+            self._note_another(row.split, "two_kinds", sound_class(clip), alike)
+
+    def _note_another(
+        self, split: str, trait: Trait, name: str, same: Callable[[str, str], bool]
+    ) -> None:
+        """Counts a split that has two of something, none of which is the other."""
+        known = self.different[split, trait]
+        if len(known) < 2 and not any(same(name, other) for other in known):
+            known.append(name)
+            self.traits[split, trait] += len(known) == 2
 
     @property
     def lengths_s(self) -> dict[Kind, float]:
@@ -271,7 +281,7 @@ def _judged(
         clips = [clip for home, clip in sounds if home == split]
         for clip in judged(clips, rules, client, report, languages):
             yield Assigned(split, "sounds", clip)
-            seen.traits[split, IN_A_PLACE] += in_a_place(clip)
+            seen.traits[split, "placed_sound"] += in_a_place(clip)
             judgement = clip.judgement
             if judgement is None or "alarms" not in needed[split]:
                 continue

@@ -9,40 +9,49 @@ from data_build.labelling.history import ROUNDS_BETWEEN
 from data_build.labelling.policy import Policy
 from data_build.records import Clip, Dialogue
 from data_build.scenes.ontology import ontology
+from data_build.tasks.table import Trait
 
-IN_A_PLACE = "in_a_place"  # of sounds that are judged
 ALARM, BENIGN, UNDECIDED = "alarm", "benign", "undecided"
 
 
 @dataclass(frozen=True)
-class Trait:
-    """A trait of items.
+class Wanted:
+    """What a message says of a trait that nothing in a split has.
 
     Attributes:
-        words: what a message calls items that have it.
-        tasks: those that are impossible without one.
+        words: what it calls items that have it.
+        table: what these are in.
+        why: why there is none; empty: how many other splits have says it.
     """
 
     words: str
-    tasks: tuple[str, ...]
+    table: str
+    why: str = ""
 
 
-TRAITS = {
-    "several_turns": Trait("dialogues of several turns", ("chat_multi_turn",)),
-    "one_turn": Trait("questions with one answer", ("answer_facts",)),
-    "emotions": Trait("dialogues with emotions", ("chat_with_emotion",)),
-    "long_dialogue": Trait(
-        f"dialogues of {ROUNDS_BETWEEN} turns or more", ("recall_conversation",)
+WANTED: dict[Trait, Wanted] = {
+    "several_turns": Wanted("dialogues of several turns", "dialogues"),
+    "one_turn": Wanted("questions with one answer", "dialogues"),
+    "emotions": Wanted("dialogues with emotions", "dialogues"),
+    "long_dialogue": Wanted(f"dialogues of {ROUNDS_BETWEEN} turns or more", "dialogues"),
+    "placed_sound": Wanted(
+        "sounds that belong in a place", "sounds",
+        "none of its labels is in data_build/scenes/settings.tsv",
     ),
-}
+    "two_speakers": Wanted("two speakers", "speech", "it has one"),
+    "both_directions": Wanted(
+        "translations in both directions of two languages", "translated", "it has no such pair",
+    ),
+    "two_kinds": Wanted("two kinds of sound", "sounds", "it has one"),
+}  # fmt: skip
 
 
-def traits_of(item: Clip | Dialogue) -> list[str]:
-    """The traits of an item."""
+def traits_of(item: Clip | Dialogue) -> list[Trait]:
+    """The traits of an item by itself: of a dialogue."""
     if isinstance(item, Clip):
         return []
     turns = len(item.turns)
-    has = {
+    has: dict[Trait, bool] = {
         "several_turns": turns > 1,
         "one_turn": turns == 1,
         "emotions": any(turn.emotion != "normal" for turn in item.turns),

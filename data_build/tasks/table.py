@@ -28,6 +28,11 @@ from data_build.tasks.reply_length import shortened
 # dialogues, named sounds, sounds that the intervention policy has sorted, sounds or cues that
 # deserve no reply, planned scenes (some or all of its streams happen inside one).
 Need = Literal["cues", "speech", "translated", "dialogues", "sounds", "judged", "silence", "scenes"]
+# What it needs of these, beyond one item: `data_build.collect.traits` says it in words.
+Trait = Literal[
+    "several_turns", "one_turn", "emotions", "long_dialogue", "placed_sound", "two_speakers",
+    "both_directions", "two_kinds",
+]  # fmt: skip
 Form = Literal["a_t_t", "a_t", "t_t"]
 Planner = Callable[[PlannerContext], Planned]
 
@@ -39,6 +44,7 @@ class Task:
     Attributes:
         plan: makes the plan of a stream.
         needs: what it draws from.
+        traits: what it is impossible without among these.
         replies: what the assistant says, and when, in one line.
         interleaved: conversation into which the stage-4 mix-ins go.
         word_times: whether its speech needs the time of every word.
@@ -53,6 +59,7 @@ class Task:
     interleaved: bool = False
     word_times: bool = False
     says: tuple[str, ...] = ()
+    traits: tuple[Trait, ...] = ()
 
 
 def _instructed(kind: str, *others: str) -> tuple[str, ...]:
@@ -81,7 +88,7 @@ _TABLE = (
          says=_instructed("transcribe_word")),
     Task("transcribe_speakers", "real_time_asr", transcription.plan_speakers, ("speech",),
          "each utterance when it ends, with the number of its speaker",
-         says=_instructed("transcribe_speaker", "speaker")),
+         says=_instructed("transcribe_speaker", "speaker"), traits=("two_speakers",)),
     # streaming translation
     Task("translate_segments", "streaming_translation", translation.plan_segments, ("translated",),
          "the translation, when the segment ends",
@@ -94,27 +101,27 @@ _TABLE = (
          says=("translate.spoken", "translate.reply")),
     Task("interpret_conversation", "streaming_translation", translation.plan_conversation,
          ("translated",), "each utterance of two languages, translated into the other",
-         says=_instructed("interpret")),
+         says=_instructed("interpret"), traits=("both_directions",)),
     # audio understanding
     Task("answer_about_sound", "audio_understanding", understanding.plan_open, ("sounds", "scenes"),
          "the answer to an open question about a sound",
          says=_LATEST),
     Task("choose_sound", "audio_understanding", understanding.plan_choice, ("sounds", "scenes"),
          "the right one of the sounds that a question names",
-         says=("ask.choice", "alternatives", *_NAMED)),
+         says=("ask.choice", "alternatives", *_NAMED), traits=("two_kinds",)),
     Task("describe_sound", "audio_understanding", understanding.plan_description,
          ("sounds", "scenes"), "a description after every sound, once requested",
          says=_instructed("describe", "describe.sound", "describe.caption", "unnamed_sound")),
     Task("count_events", "audio_understanding", understanding.plan_count, ("sounds", "scenes"),
          "how often a sound occurred, when the question ends",
-         says=("ask.count", "answer.count", "unnamed_sound")),
+         says=("ask.count", "answer.count", "unnamed_sound"), traits=("two_kinds",)),
     # voice chat
     Task("chat_multi_turn", "voice_chat", chat.plan_multi_turn, ("dialogues",),
-         "a reply after each turn of the user", True),
+         "a reply after each turn of the user", True, traits=("several_turns",)),
     Task("answer_facts", "voice_chat", chat.plan_facts, ("dialogues",),
-         "a short answer after each question"),
+         "a short answer after each question", traits=("one_turn",)),
     Task("chat_with_emotion", "voice_chat", chat.plan_emotion, ("dialogues",),
-         "replies with the emotion that fits the turn", True),
+         "replies with the emotion that fits the turn", True, traits=("emotions",)),
     Task("chat_over_background", "voice_chat", chat.plan_over_background,
          ("dialogues", "sounds", "scenes"),
          "replies after the turns, none to the background sounds", True),
@@ -124,7 +131,7 @@ _TABLE = (
          says=("count.more", "unnamed_sound")),
     Task("alert_on_sound", "instruction_following", instructions.plan_alert, ("sounds", "scenes"),
          "an alert at the requested sound, at no other",
-         says=_instructed("watch", "watch.found", "unnamed_sound")),
+         says=_instructed("watch", "watch.found", "unnamed_sound"), traits=("two_kinds",)),
     Task("hold_replies", "instruction_following", instructions.plan_hold, ("dialogues",),
          "no answers between 'be quiet' and 'go on'",
          says=_HELD),
@@ -143,14 +150,16 @@ _TABLE = (
     Task("chat_in_scene", "environment_agent", environment.plan_chat,
          ("dialogues", "sounds", "scenes"),
          "replies to the turns inside a planned scene, a warning where a sound calls for one",
-         True),
+         True, traits=("placed_sound",)),
     Task("ask_about_scene", "environment_agent", environment.plan_question, ("sounds", "scenes"),
          "the answer to a late question about the surrounding scene",
-         says=("ask.first", "ask.last", "ask.where", "answer.first", "answer.place", *_NAMED)),
+         says=("ask.first", "ask.last", "ask.where", "answer.first", "answer.place", *_NAMED),
+         traits=("placed_sound",)),
     Task("warn_in_conversation", "environment_agent", environment.plan_warning,
          ("dialogues", "sounds", "judged", "scenes"), "a warning that breaks into a conversation"),
     Task("recall_conversation", "environment_agent", environment.plan_recall,
-         ("dialogues", "sounds", "scenes"), "an answer from at least three rounds before"),
+         ("dialogues", "sounds", "scenes"), "an answer from at least three rounds before",
+         traits=("long_dialogue",)),
 )  # fmt: skip
 
 TASKS: dict[str, Task] = {task.name: task for task in _TABLE}
@@ -228,6 +237,15 @@ def needs_of(tasks: Mapping[str, float], offline: Mapping[str, float]) -> frozen
 def needs_word_times(tasks: Mapping[str, float]) -> tuple[str, ...]:
     """The tasks with a positive weight whose speech needs the time of every word."""
     return tuple(name for name, weight in tasks.items() if weight > 0 and TASKS[name].word_times)
+
+
+def traits_needed(tasks: Mapping[str, float]) -> dict[Trait, list[str]]:
+    """The traits that tasks with a positive weight are impossible without -> these tasks."""
+    needed: dict[Trait, list[str]] = {}
+    for name, weight in tasks.items():
+        for trait in TASKS[name].traits if weight > 0 else ():
+            needed.setdefault(trait, []).append(name)
+    return needed
 
 
 def rules_of(tasks: Mapping[str, float], offline: Mapping[str, float]) -> dict[str, str]:

@@ -173,9 +173,18 @@ def test_a_misspelt_label_is_refused_with_the_nearest_one(tmp_path: Path) -> Non
         ([{"path": "a.wav", "kind": "event", "label": "rain"}],
          "splits: {train: {streams: 1, tasks: {stay_silent: 1}}}\n"
          "cues: [{name: r, label: rain, reply: Rain.}]\n", "deserves no reply"),
-        ([{"path": "a.wav", "kind": "speech", "text": "Ja.", "language": "de"}],
+        ([{"path": "a.wav", "kind": "speech", "text": "Tak.", "language": "pl"}],
          "splits: {train: {streams: 1, tasks: {transcribe_words: 1, transcribe_utterances: 1}}}\n",
-         "(de) has neither word times nor an aligner"),
+         "(pl) has neither word times nor an aligner"),
+        ([{"path": "a.wav", "kind": "speech", "text": "x", "speaker": "s"}],
+         "splits: {train: {streams: 1, tasks: {transcribe_speakers: 1}}}\n",
+         "'train' needs two speakers for transcribe_speakers: it has one"),
+        ([{"path": "a.wav", "kind": "event", "label": "rain"}],
+         "splits: {train: {streams: 1, tasks: {choose_sound: 1, alert_on_sound: 1}}}\n",
+         "'train' needs two kinds of sound for choose_sound, alert_on_sound: it has one"),
+        ([{"path": "a.wav", "kind": "speech", "text": "Ja.", "language": "de", "translation": "Y"}],
+         "splits: {train: {streams: 1, tasks: {interpret_conversation: 1}}}\n",
+         "'train' needs translations in both directions of two languages for interpret_conv"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_built_is_said_before_any_shard_is_made(
