@@ -229,6 +229,7 @@ class Dialogue:
 
     Attributes:
         places: settings of scenes in which it makes sense; empty: anywhere.
+        theme: two of one theme do not follow each other in a stream; empty: it has none.
     """
 
     id: str
@@ -236,3 +237,4 @@ class Dialogue:
     origin: Origin
     language: str = "en"
     places: tuple[str, ...] = ()
+    theme: str = ""

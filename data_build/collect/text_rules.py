@@ -168,7 +168,8 @@ def _made(
             DialogueTurn(text, words.text(turn.assistant, n, **slots), turn.emotion)
             for n, (text, turn) in enumerate(zip(texts, item.turns, strict=True))
         )
-        return Dialogue(name, turns, origin, file.language, item.places)
+        theme = name.rpartition("-")[0]  # all copies of an item say nearly the same
+        return Dialogue(name, turns, origin, file.language, item.places, theme)
     return None
 
 

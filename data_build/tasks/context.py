@@ -282,26 +282,23 @@ class PlannerContext:
         """As many turns as a stream is to have: of ``first``, then of others of its language that
         make sense in the same places, and in ``place``."""
         wanted = self.how_many(self.config.dialogue.turns)
-        turns, ids, places = list(first.turns), [first.id], first.places
+        parts, places = [first], first.places
 
-        def fits(other: Dialogue, ids: Sequence[str], places: Collection[str]) -> bool:
+        def fits(other: Dialogue, places: Collection[str]) -> bool:
             apart = places and other.places and set(places).isdisjoint(other.places)
-            return (
-                other.language == first.language
-                and other.id not in ids
-                and not apart
-                and (place is None or place.suits(other))
-            )
+            said = any(other.id == d.id or other.theme == d.theme != "" for d in parts)
+            here = place is None or place.suits(other)
+            return other.language == first.language and here and not apart and not said
 
-        while len(turns) < wanted:
-            more = self._found(self.pools.dialogues, partial(fits, ids=ids, places=places))
+        while sum(len(d.turns) for d in parts) < wanted:
+            more = self._found(self.pools.dialogues, partial(fits, places=places))
             if more is None:
                 break  # the split has no more
-            turns += more.turns
-            ids.append(more.id)
+            parts.append(more)
             both = tuple(name for name in places if name in more.places)
             places = both or places or more.places
-        return replace(first, id="+".join(ids), turns=tuple(turns[:wanted]), places=places)
+        turns = tuple(turn for d in parts for turn in d.turns)[:wanted]
+        return replace(first, id="+".join(d.id for d in parts), turns=turns, places=places)
 
     def others(self) -> list[Item]:
         """Additional sounds, for a stream about something else."""

@@ -121,3 +121,12 @@ def test_conversations_that_are_joined_make_sense_in_the_same_places() -> None:
             (o.places for o in others[1:3] if o.id in names), ("farm", "kitchen", "office")
         )
         assert "c" not in ctx.session(others[0], PLACE).id.split("+")
+
+
+def test_conversations_of_one_theme_do_not_follow_each_other() -> None:
+    alike = [replace(dialogue(name), theme="t") for name in "abc"]
+    pools = replace(POOLS, dialogues=[*alike, dialogue("d"), dialogue("e")])
+    for number in range(30):
+        joined = context(number, pools=pools).session(alike[0]).id.split("+")
+        assert set(joined) <= {"a", "d", "e"}
+        assert len(set(joined)) == len(joined)
