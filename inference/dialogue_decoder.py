@@ -21,29 +21,19 @@ All others are decided on, however many of them wait.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from inference.chunk_queue import ChunkQueue, EncodedChunk
-from inference.events import (
-    Decided,
-    EndReason,
-    ReplyEnded,
-    ReplyStarted,
-    ReplyText,
-    ReplyTruncated,
-    ReplyWithdrawn,
-    SessionEvent,
-)
+from inference.events import Decided, ReplyTruncated, ReplyWithdrawn, SessionEvent
 from inference.policy import Policy
 from inference.sampling import SamplingConfig
+from inference.turn import Cut, Turn
 from soundflow.protocol import layout
 from soundflow.protocol.dialogue_state import Listening, Speaking, State, advance
 from soundflow.protocol.spec import StreamSpec
-from soundflow.text.tokenizer import StreamDecoder, TextTokenizer
-
-LONGEST_CYCLE_TOKENS = 16
+from soundflow.text.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True)
@@ -97,32 +87,6 @@ class Taken:
     kept: int
 
 
-@dataclass(frozen=True)
-class Cut:
-    """Events of an interruption, and how many of the newest positions the memory has to forget."""
-
-    events: tuple[SessionEvent, ...]
-    forget: int = 0
-
-
-@dataclass
-class _Turn:
-    """A reply.
-
-    ``asked``: whether the caller asked for it; ``said``: its emotion and text; ``fed``: how many of
-    these are in the memory; ``closed``: so is its TEXT_END.
-    """
-
-    chunk: int
-    began_s: float
-    decoder: StreamDecoder
-    asked: bool
-    said: tuple[int, ...] = ()
-    fed: int = 0
-    ended: bool = False
-    closed: bool = False
-
-
 class DialogueDecoder:
     """The decisions and replies of one stream.
 
@@ -147,7 +111,7 @@ class DialogueDecoder:
         self._order = order
         self._clock = clock
         self._state: State = Listening()
-        self._turn: _Turn | None = None  # the newest reply, also after its end
+        self._turn: Turn | None = None  # the newest reply, also after its end
         self._pending: tuple[int, ...] = ()  # chosen, but not in the memory yet
         self._in_flight: tuple[Step, ChunkQueue, frozenset[int]] | None = None  # stale chunks
         self._asked: int | None = None  # the chunk that has to be answered
@@ -189,8 +153,7 @@ class DialogueDecoder:
             newest = chunks[-1].index if not len(queue) else None
             stale = frozenset(c.index for c in chunks if self._waited(c)) - {newest}
         if self._turn is not None:
-            self._turn.fed = len(self._turn.said)
-            self._turn.closed = self._turn.ended
+            self._turn.feed()
         self._pending = ()
         self._in_flight = (step, queue, stale)
         return step
@@ -257,7 +220,7 @@ class DialogueDecoder:
         token = self._table.text_begin
         self._state = advance(self._state, token, self._table)
         self._pending = (token,)
-        self._turn = _Turn(chunk, self._clock(), self._tokenizer.stream_decoder(), asked)
+        self._turn = Turn(self._spec, self._tokenizer, self._clock, chunk, asked)
 
     def _decided(self, chunk: EncodedChunk, p: float, *, speak: bool, stale: bool) -> Decided:
         time_s = self._spec.time.end_s(chunk.index)
@@ -280,28 +243,14 @@ class DialogueDecoder:
         self._state = advance(self._state, token, self._table)
         self._pending = (token,)
         if isinstance(self._state, Listening):
-            return [self._ended(turn, "end")]
-        turn.said = (*turn.said, token)
-        if len(turn.said) == 1:
-            return [self._started(turn)]
-        time_s = self._spec.time.end_s(turn.chunk)
-        text = turn.decoder.push(token)
-        events: list[SessionEvent] = [ReplyText(turn.chunk, time_s, token, text, self._clock())]
-        reason = self._must_end(turn)
-        if reason is not None:
-            events.append(self._close(turn, reason))
+            return [turn.end("end")]
+        events: list[SessionEvent] = [turn.say(token)]
+        reason = turn.must_end(self._sampling)
+        if reason is not None:  # the model did not end it; its memory must still see TEXT_END
+            self._pending = (token, self._table.text_end)
+            self._state = Listening()
+            events.append(turn.end(reason))
         return events
-
-    def _must_end(self, turn: _Turn) -> EndReason | None:
-        config = self._sampling
-        spoken_s = self._clock() - turn.began_s
-        if len(turn.said) - 1 >= config.max_reply_tokens:
-            return "limit"
-        if config.max_reply_s is not None and spoken_s >= config.max_reply_s:
-            return "limit"
-        if config.max_repeats is not None and repeats(turn.said[1:], config.max_repeats):
-            return "repetition"
-        return None
 
     def interrupt(self, heard_tokens: int | None = None) -> Cut:
         """Ends the reply in progress, or shortens the last one, to what was heard of it. A reply
@@ -312,15 +261,19 @@ class DialogueDecoder:
 
         Returns:
             No events where there is nothing to shorten, or where the memory has gone on since: see
-            `shorten`.
+            `shorten`. What is pending is part of the next step.
 
         Raises:
             RuntimeError: if the output of the last step was not taken.
         """
         if self._in_flight is not None:
             raise RuntimeError("take the output of the last step before interrupting")
-        cut, withdrawn = self._cut(heard_tokens), self._withdraw()
-        return Cut((*cut.events, *withdrawn), cut.forget)
+        cut = None if self._turn is None else self._turn.cut(heard_tokens)
+        if cut is not None:
+            self._pending = cut.pending
+            self._state = Listening()
+        cut = cut or Cut()
+        return replace(cut, events=(*cut.events, *self._withdraw()))
 
     def _withdraw(self) -> list[SessionEvent]:
         asked, self._asked = self._asked, None
@@ -328,70 +281,13 @@ class DialogueDecoder:
             return []
         return [ReplyWithdrawn(asked, self._spec.time.end_s(asked), self._clock())]
 
-    def _cut(self, heard_tokens: int | None) -> Cut:
-        turn = self._turn
-        if turn is None or turn.closed or (turn.ended and heard_tokens is None):
-            return Cut(())
-        text = turn.said[1:] if heard_tokens is None else turn.said[1 : 1 + heard_tokens]
-        if turn.ended and len(text) == len(turn.said) - 1:
-            return Cut(())
-        events: list[SessionEvent] = []
-        begin: tuple[int, ...] = ()
-        if not turn.said:  # stopped before its emotion: a legal turn has one
-            begin = (self._table.text_begin,)
-            turn.said = (self._table.emotion_ids["normal"],)
-            events.append(self._started(turn))
-        kept = (turn.said[0], *text)
-        forget = max(0, turn.fed - len(kept))
-        turn.fed -= forget
-        turn.said = kept
-        self._pending = (*begin, *kept[turn.fed :])
-        if turn.ended:
-            self._pending = (*self._pending, self._table.text_end)
-            events.append(self._truncated(turn))
-        else:
-            events.append(self._close(turn, "stopped"))
-        return Cut(tuple(events), forget)
-
     @property
     def last_reply(self) -> tuple[int, int] | None:
         """The chunk of a reply that is in the memory to its end, and its number of text tokens."""
         turn = self._turn
-        return (turn.chunk, len(turn.said) - 1) if turn is not None and turn.closed else None
+        return (turn.chunk, turn.text_tokens) if turn is not None and turn.closed else None
 
     def shorten(self, heard_tokens: int) -> ReplyTruncated:
         """Reports that the memory holds only the first tokens of the last reply, which is over."""
         assert self._turn is not None
-        self._turn.said = self._turn.said[: 1 + heard_tokens]
-        return self._truncated(self._turn)
-
-    def _started(self, turn: _Turn) -> ReplyStarted:
-        time_s = self._spec.time.end_s(turn.chunk)
-        return ReplyStarted(turn.chunk, time_s, self._emotion(turn), turn.asked, self._clock())
-
-    def _close(self, turn: _Turn, reason: EndReason) -> ReplyEnded:
-        """Ends a turn that the model did not end; its memory must still see TEXT_END."""
-        self._pending = (*self._pending, self._table.text_end)
-        self._state = Listening()
-        return self._ended(turn, reason)
-
-    def _ended(self, turn: _Turn, reason: EndReason) -> ReplyEnded:
-        turn.ended = True
-        time_s, text = self._spec.time.end_s(turn.chunk), self._tokenizer.decode(turn.said)
-        return ReplyEnded(turn.chunk, time_s, self._emotion(turn), text, reason, self._clock())
-
-    def _truncated(self, turn: _Turn) -> ReplyTruncated:
-        time_s, text = self._spec.time.end_s(turn.chunk), self._tokenizer.decode(turn.said)
-        return ReplyTruncated(turn.chunk, time_s, text, self._clock())
-
-    def _emotion(self, turn: _Turn) -> str:
-        return (self._table.emotion_name(turn.said[0]) if turn.said else None) or ""
-
-
-def repeats(text: Sequence[int], times: int) -> bool:
-    """Whether ``text`` ends in the same tokens ``times`` times in a row, at most 16 of them."""
-    for cycle in range(1, min(LONGEST_CYCLE_TOKENS, len(text) // times) + 1):
-        tail = text[-cycle * times :]
-        if all(tail[at] == tail[at - cycle] for at in range(cycle, len(tail))):
-            return True
-    return False
+        return self._turn.shorten(heard_tokens)

@@ -27,7 +27,6 @@ from torch import Tensor
 
 from inference.audio_frontend import mel_chunks
 from inference.chat_template import TURN_END, chat_prompt, encode_in_windows
-from inference.dialogue_decoder import repeats
 from inference.engine import Engine
 from inference.events import EndReason
 from inference.feed import packets
@@ -37,6 +36,7 @@ from inference.ragged_forward import ragged_forward
 from inference.sampler import Draw, Sampler
 from inference.sampling import SamplingConfig
 from inference.sources.recordings import Recording
+from inference.turn import repeats
 from soundflow.errors import UserError
 from soundflow.interop.conversations import OfflineTask, offline_task
 from soundflow.protocol import layout

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from inference.engine import Engine
 from inference.events import SessionEvent, SessionFailed
-from inference.live import Session
+from inference.live_session import Session
 from inference.lockstep import Lockstep
 from inference.profiles import Profile
 from inference.sources.recordings import Recording

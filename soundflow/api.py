@@ -55,7 +55,8 @@ from inference.events import (
 from inference.exchange import Answer, answer, prompt_of
 from inference.feed import feed
 from inference.limits import Limits
-from inference.live import LiveEngine, Session
+from inference.live import LiveEngine
+from inference.live_session import Session
 from inference.lockstep import Lockstep
 from inference.profiles import Profile, ProfileName, profile_of
 from inference.sampling import SamplingConfig

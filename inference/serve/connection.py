@@ -22,7 +22,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from inference.events import ChunkDropped, Decided, SessionFailed
 from inference.limits import OverloadedError
-from inference.live import LiveEngine, Session
+from inference.live import LiveEngine
+from inference.live_session import Session
 from inference.serve.allowance import Allowance
 from inference.serve.dialect import (
     Action,

@@ -218,12 +218,12 @@ class RealtimeDialect:
     def _config_of(self, session: RealtimeSession) -> SessionConfig:
         detection, limit = session.audio.input.turn_detection, session.max_output_tokens
         most = self._default.sampling.max_reply_tokens
-        threshold = self._default.threshold
+        threshold = detection.threshold if isinstance(detection, AtThreshold) else None
         proactive = self._default.proactive
         return replace(
             self._default,
             system=session.instructions,
-            threshold=detection.threshold if isinstance(detection, AtThreshold) else threshold,
+            threshold=self._default.threshold if threshold is None else threshold,
             proactive=proactive and detection is not None and detection.create_response,
             sampling=replace(
                 self._default.sampling,

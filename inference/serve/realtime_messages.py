@@ -62,10 +62,12 @@ class ModelDecides:
 
 @dataclass(frozen=True, config=SETTINGS)
 class AtThreshold:
-    """The model decides after every chunk; it speaks from this p(response) on."""
+    """The model decides after every chunk; it speaks from this p(response) on, or from its own
+    threshold where none is given.
+    """
 
-    threshold: Fraction
     type: Literal["server_vad"] = "server_vad"
+    threshold: Fraction | None = None
     create_response: bool = True
     interrupt_response: Literal[False] = False
 
@@ -99,7 +101,7 @@ class RealtimeSession:
     output_modalities: Annotated[tuple[Literal["text"], ...], Len(1, 1)] = ("text",)
     max_output_tokens: Annotated[int, Interval(ge=1, le=4096)] | Literal["inf"] = "inf"
     audio: AudioSettings = Field(default_factory=AudioSettings)
-    tools: Annotated[tuple[str, ...], MaxLen(0)] = ()
+    tools: Annotated[tuple[Any, ...], MaxLen(0)] = ()
     tool_choice: Literal["auto", "none"] = "auto"
     truncation: Literal["auto"] = "auto"
     tracing: None = None
@@ -304,6 +306,8 @@ def _fault(error: ErrorDetails, where: str, event_id: str | None) -> Fault:
             code, message = "invalid_value", f"{path}: this type is not supported"
         case "none_required":
             code, message = "invalid_value", f"{path} is not supported: leave it out, or null"
+        case "too_long" if error["ctx"]["max_length"] == 0:
+            code, message = "invalid_value", f"{path} is not supported: leave it out, or empty"
         case _:
             said = error["msg"]
             code, message = "invalid_value", f"{path}: {said[0].lower()}{said[1:]}"

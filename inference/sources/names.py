@@ -7,7 +7,8 @@
     session.txt               a sequence file: one name on each line
     session.jsonl             the same as JSON: {"audio": "talk.wav", "pause_s": 2.5}
     data/test#3               a stream of built data, by position or id
-    -                         standard input (so are FIFOs and process substitutions)
+    -                         standard input (FIFOs and process substitutions go by their name)
+    take.pcm, take.raw        raw mono 16-bit samples, as from a pipe
     microphone:USB            an input device, by number or part of its name
 """
 
@@ -31,6 +32,7 @@ STANDARD_INPUT = "-"
 MICROPHONE = "microphone"
 _INDEX = "index.json"  # of a split of built data
 _LINES, _JSON_LINES = ".txt", ".jsonl"
+_RAW_SUFFIXES = (".pcm", ".raw")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class AudioFile:
 
 @dataclass(frozen=True)
 class Pipe:
-    """A FIFO or process substitution, or standard input where ``path`` is None."""
+    """A FIFO, process substitution or file of raw samples; standard input without a path."""
 
     path: Path | None
     pause_s: float | None = None
@@ -130,7 +132,7 @@ def _one(name: str) -> Source:
     if mark and Path(folder).is_dir():
         return BuiltStream(Path(folder), _position(Path(folder), stream))
     path = Path(name)
-    if is_pipe(path):
+    if is_pipe(path) or (path.suffix.lower() in _RAW_SUFFIXES and path.is_file()):
         return Pipe(path)
     require_recording(path)
     return AudioFile(path)

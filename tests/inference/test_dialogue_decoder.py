@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.chunk_queue import ChunkQueue, EncodedChunk
-from inference.dialogue_decoder import DialogueDecoder, Drain, InTurn, repeats
+from inference.dialogue_decoder import DialogueDecoder, Drain, InTurn
 from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, ReplyTruncated
 from inference.policy import ModelPolicy
 from inference.sampling import SamplingConfig
+from inference.turn import repeats
 from soundflow.protocol import layout
 from soundflow.protocol.dialogue_state import Listening, Speaking
 from tests.inference.engines import make_engine

@@ -247,6 +247,13 @@ def test_a_fifo_is_a_recording(tmp_path, data):
     assert np.array_equal(found, PCM.astype(np.float32) / 32768)
 
 
+def test_a_file_of_raw_samples_goes_by_its_suffix(tmp_path):
+    raw = tmp_path / "talk.pcm"
+    raw.write_bytes(PCM.tobytes())
+    (one,) = opened([str(raw)])
+    assert np.array_equal(np.concatenate(list(one.blocks)), PCM.astype(np.float32) / 32768)
+
+
 def test_files_and_pipes_on_the_command_line(tmp_path, capsys, monkeypatch):
     """What bash makes of ``<(cat talk.wav)`` is ``/dev/fd/N``, a pipe."""
     model = str(tmp_path / "model")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference import live as live_module
+from inference import live_session
 from inference.events import Decided, ReplyEnded, ReplyText, SessionEnded, SessionFailed
 from inference.limits import Limits, OverloadedError
 from inference.live import LiveEngine
@@ -51,7 +51,7 @@ def test_sessions_side_by_side_each_to_its_end(live):
         assert [e.chunk for e in events if isinstance(e, Decided)] == list(range(8))
         assert events[-1] == SessionEnded(8, 3.0, 48_000)
         assert list(session.events(WAIT_S)) == []
-    assert live.load().sessions == 0
+    assert live.sessions == 0
 
 
 def test_events_end_for_now_after_the_timeout(live):
@@ -133,11 +133,11 @@ def test_an_interruption_ends_a_reply_that_would_go_on(live):
 
 
 def test_a_client_that_never_reads_is_ended(live, monkeypatch):
-    monkeypatch.setattr(live_module, "MAX_UNREAD_EVENTS", 5)
+    monkeypatch.setattr(live_session, "MAX_UNREAD_EVENTS", 5)
     session = live.open(SILENT)
     session.push(noise(5.0))
     deadline = time.monotonic() + WAIT_S
-    while live.load().sessions and time.monotonic() < deadline:
+    while live.sessions and time.monotonic() < deadline:
         time.sleep(0.01)
     assert any(isinstance(e, SessionFailed) for e in session.events(WAIT_S))
 
@@ -221,8 +221,8 @@ def test_a_thousand_sessions_leak_neither_rows_nor_threads(live):
                 session.push(noise(0.1))
         assert isinstance(next(session.events(WAIT_S)), SessionEnded | Decided)
     deadline = time.monotonic() + WAIT_S
-    while live.load().sessions and time.monotonic() < deadline:
+    while live.sessions and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert live.load().sessions == 0
+    assert live.sessions == 0
     assert live._executor.runner.pool.free_rows == 4
     assert threading.active_count() == before

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,11 +64,28 @@ plans = st.lists(
 )  # fmt: skip
 
 
+def of_few(compute, fit, items):
+    """``compute``, for which the memory is enough only up to ``fit`` items."""
+
+    def computed(*args):
+        if len(items(*args)) > fit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return compute(*args)
+
+    return computed
+
+
 @settings(max_examples=25, deadline=None)
-@given(plans, st.floats(0.001, 0.6), st.floats(0.001, 0.6), st.booleans())
-def test_whatever_the_schedule(plans, encode_s, decode_s, in_turn):
+@given(
+    plans, st.floats(0.001, 0.6), st.floats(0.001, 0.6), st.booleans(), st.sampled_from([1, 2, 99])
+)
+def test_whatever_the_schedule(plans, encode_s, decode_s, in_turn, fit):
+    """``fit``: of chunks to encode and of sessions in a pass, how many the memory is enough for."""
     order = InTurn(3) if in_turn else Drain()
     executor = Executor(ENGINE, Limits(max_sessions=4, listen_chunks=6), order)
+    runner = executor.runner
+    runner.encode = of_few(runner.encode, fit, lambda mels: mels)
+    runner._forward = of_few(runner._forward, fit, lambda embeds, segments, read: segments)
     simulation = Simulation(executor, encode_s, decode_s)
     told: dict[int, dict] = {}
     asked: set[int] = set()

@@ -48,11 +48,14 @@ def test_nobody_gets_more_than_the_allowance(asked: list[tuple[float, float]]) -
 def test_an_update_changes_what_it_names() -> None:
     changes = {"audio": {"input": {"turn_detection": {"type": "server_vad", "threshold": 0.9}}}}
     found = updated(SESSION, changes, None)
-    assert found.audio.input.turn_detection == AtThreshold(0.9)
+    assert found.audio.input.turn_detection == AtThreshold(threshold=0.9)
     assert found.instructions == "Listen."
     assert updated(found, {"instructions": ""}, None).audio == found.audio
     again = updated(found, {"audio": {"input": {"format": {"type": "audio/pcmu"}}}}, None)
-    assert again.audio.input.turn_detection == AtThreshold(0.9)
+    assert again.audio.input.turn_detection == AtThreshold(threshold=0.9)
+    plain = updated(found, {"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}}, None)
+    bare = updated(plain, {"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}, None)
+    assert bare.audio.input.turn_detection == AtThreshold()
     with pytest.raises(Fault, match=r"session\.id cannot be set"):
         updated(SESSION, {"id": "x"}, None)
 

@@ -286,6 +286,11 @@ def test_instructions_change_in_mid_session_and_what_was_heard_stays(running: Ru
             "session.audio.input.turn_detection.silence_duration_ms",
         ),
         (
+            {"type": "session.update", "session": {"tools": [{"type": "function", "name": "x"}]}},
+            "invalid_value",
+            "session.tools",
+        ),
+        (
             {"type": "session.update", "session": {"instructions": "word " * 9000}},
             "invalid_value",
             "instructions",
