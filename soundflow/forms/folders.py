@@ -25,6 +25,7 @@ from soundflow.forms import model_configs as sizes
 from soundflow.forms import tensor_names as names
 from soundflow.forms.joined_parts import (
     NOT_OF_A_TOWER,
+    TOWER_KINDS,
     new_projection,
     tower_tensors,
     zero_biases,
@@ -107,7 +108,7 @@ def recognise(folder: Path) -> Form:
         raise UserError(
             f"{folder}: not a checkpoint that can be read (model_type {kind!r})",
             f"expected: {MODEL_CONFIG} (published release), {SPEC} (SoundFlow), or a "
-            f"config.json of " + ", ".join(map(str, known)),
+            f"config.json of {', '.join(map(str, known))}: what computes as a Qwen2 does",
         )
     return known[kind]
 
@@ -249,6 +250,11 @@ def _plain(folder: Path) -> tuple[sizes.Sizes, StoredTensors, dict[str, StoredTe
     lm, vocab_size = sizes.lm_from(file, data, tied=bool(data.get("tie_word_embeddings")))
     audio_file = audio_folder / CONFIG
     audio = read_json(audio_file)
+    if audio.get("model_type") not in TOWER_KINDS:
+        raise UserError(
+            f"{audio_file}: model_type {audio.get('model_type')!r} is no audio tower of this model",
+            f"expected: {' or '.join(TOWER_KINDS)}",
+        )
     model = ModelConfig(sizes.tower_from(audio_file, audio, None), lm)
     made = zero_biases(lm, file) if data["model_type"] == "llama" else {}
     if audio.get("output_dim") != lm.width:

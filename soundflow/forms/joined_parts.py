@@ -23,6 +23,7 @@ from soundflow.forms.stored_tensors import StoredTensor, StoredTensors
 from soundflow.forms.tensor_names import TOWER
 from soundflow.model.config import LmConfig, ModelConfig
 
+TOWER_KINDS = ("qwen2_5_omni_audio_encoder", "whisper")  # as their config.json names them
 # What of a Whisper has no place in the tower; its positions are the sinusoids that ours computes.
 NOT_OF_A_TOWER = tuple(
     f"{TOWER}{part}."

@@ -103,3 +103,15 @@ def test_what_a_qwen2_cannot_compute_is_refused(
     folder = joined(tmp_path / "joined", llama(**change), "omni")
     with pytest.raises(UserError, match=said):
         open_folder(folder)
+
+
+def test_another_kind_of_tower_or_language_model_is_named(tmp_path: Path) -> None:
+    folder = joined(tmp_path / "joined", llama(), "omni")
+    for part, kind, said in (
+        ("audio_tower", "wav2vec2", "'wav2vec2' is no audio tower"),
+        (".", "qwen3", r"can be read \(model_type 'qwen3'\)"),
+    ):
+        config = folder / part / "config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": kind}))
+        with pytest.raises(UserError, match=said):
+            open_folder(folder)
