@@ -142,6 +142,16 @@ class _SoundfileSource:
         self._file.seek(0)
         return soundfile.SoundFile(_Tolerant(self._file))
 
+    def _by_ffmpeg(self, declared: int = 0) -> _FfmpegSource:
+        """The same file, read on by FFmpeg, which believes its frames rather than its header."""
+        other = _FfmpegSource(self._file, Ending(), declared)
+        if (other.rate_hz, other.channels) != (self.rate_hz, self.channels):
+            raise DecodeError(
+                f"is damaged: its header says {self.channels} channels at {self.rate_hz} Hz, its "
+                f"frames have {other.channels} at {other.rate_hz} Hz"
+            )
+        return other
+
     def _goes_on(self) -> bool:
         """Whether frames of FLAC follow the last sample that the header counts."""
         rest = self._file.read()
@@ -162,12 +172,12 @@ class _SoundfileSource:
                     if len(block) < count:
                         raise CutShort(_breaks_off(at, self.rate_hz))
             if self._flac and (stop is None or stop > last) and self._goes_on():
-                yield from _FfmpegSource(self._file, Ending()).blocks(at, stop)
+                yield from self._by_ffmpeg().blocks(at, stop)
         except (soundfile.LibsndfileError, CutShort) as error:
             if not self._flac:
                 raise error if isinstance(error, CutShort) else DecodeError(_line(error)) from error
             # FFmpeg finds the last sample that can be had, and says what is wrong.
-            yield from _FfmpegSource(self._file, Ending(), self._frames).blocks(at, stop)
+            yield from self._by_ffmpeg(self._frames).blocks(at, stop)
         if self._cut and (stop is None or stop > self._frames):
             raise CutShort(_breaks_off(self._frames, self.rate_hz))
 

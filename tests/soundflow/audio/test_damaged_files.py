@@ -125,6 +125,20 @@ def test_a_flac_that_understates_its_length_is_read_to_its_end(tmp_path: Path, s
     assert np.abs(found - samples).max() < 1e-4
 
 
+@pytest.mark.parametrize(("channels", "stated"), [(1, 2), (2, 8), (8, 1)])
+def test_a_flac_whose_frames_have_other_channels_than_its_header_is_named(
+    tmp_path: Path, channels: int, stated: int
+) -> None:
+    path = tmp_path / "x.flac"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).normal(size=(20_000, channels)), 16_000)
+    content = bytearray(path.read_bytes())
+    content[20] = content[20] & 0b1111_0001 | (stated - 1) << 1  # of STREAMINFO
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match="cannot be decoded") as refused:
+        read_recording(path)
+    assert "\n" not in refused.value.message
+
+
 def test_a_damaged_page_of_ogg_is_not_passed_over(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.ogg", np.random.default_rng(0).normal(0, 0.1, 96_000), 16_000)
     data = bytearray((tmp_path / "a.ogg").read_bytes())
