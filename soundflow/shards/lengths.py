@@ -16,6 +16,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -206,7 +207,10 @@ def open_lengths(local: Callable[[str], Path], n_streams: int, about: dict[str, 
 
 def _map(path: Path, dtype: np.dtype[np.void], n: int) -> npt.NDArray[np.void]:
     # A file without rows cannot be mapped.
-    rows = np.load(path, mmap_mode="r" if n else None, allow_pickle=False)
+    try:
+        rows = np.load(path, mmap_mode="r" if n else None, allow_pickle=False)
+    except (EOFError, SyntaxError, TokenError) as error:  # numpy reads a header as Python
+        raise ValueError(f"{path.name}: its header cannot be read") from error
     if rows.dtype != dtype or rows.shape != (n,):
         raise ValueError(f"{path.name}: {rows.shape} of {rows.dtype}, the index says {n} rows")
     found: npt.NDArray[np.void] = rows.view(np.ndarray)

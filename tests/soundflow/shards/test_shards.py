@@ -226,6 +226,17 @@ def test_one_flipped_bit_of_the_index_is_seen(tmp_path: Path, file: str) -> None
     ShardSet(folder).verify()
 
 
+@pytest.mark.parametrize("file", ["streams.npy", "turns.npy"])
+def test_a_damaged_header_of_a_table_is_named(tmp_path: Path, file: str) -> None:
+    table = write(tmp_path / "data") / file
+    whole = table.read_bytes()
+    damaged = [whole[:at] + b"\0" + whole[at:] for at in range(0, 120, 3)]
+    for content in (b"", whole[:-1], *damaged):
+        table.write_bytes(content)
+        with pytest.raises(UserError, match="damaged index"):
+            len(ShardSet(table.parent).lengths)
+
+
 def test_a_damaged_shard_is_set_aside(tmp_path: Path) -> None:
     folder = write(tmp_path / "data")
     flip(folder / "000001.tar", 1000)
