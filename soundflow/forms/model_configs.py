@@ -132,7 +132,9 @@ def lm_from(file: Path, data: Mapping[str, Any], tied: bool) -> tuple[LmConfig, 
     fields.require(_LM_FIXED)
     # transformers 5 nests the rotary base; older files keep it beside the sizes.
     rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
-    theta = rope.get("rope_theta", data.get("rope_theta", 1_000_000.0))
+    if not isinstance(rope, dict):
+        raise UserError(f"{file}: rope_parameters must be a mapping", "fetch it again")
+    theta = _Fields(file, {**data, **rope}).number("rope_theta", 1_000_000.0)
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", "mrope"):
         raise UserError(f"{file}: rope_type {kind!r} is not supported", "use plain RoPE")
@@ -146,7 +148,7 @@ def lm_from(file: Path, data: Mapping[str, Any], tied: bool) -> tuple[LmConfig, 
         kv_heads=fields.integer("num_key_value_heads"),
         ffn_width=fields.integer("intermediate_size"),
         max_positions=fields.integer("max_position_embeddings"),
-        rope_theta=float(theta),
+        rope_theta=theta,
         norm_eps=fields.number("rms_norm_eps", 1e-6),
         init_std=fields.number("initializer_range", 0.02),
         tied=tied,

@@ -19,8 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from soundflow.errors import UserError
-from soundflow.model.weight_files import INDEX, WEIGHTS
-from soundflow.stored_json import parsed
+from soundflow.model.weight_files import INDEX, WEIGHTS, read_index
 
 _DTYPES = {
     "F64": torch.float64,
@@ -55,7 +54,7 @@ def from_safetensors(folder: Path) -> dict[str, StoredTensor]:
     """
     index = folder / INDEX
     if index.is_file():
-        placed = _read_index(index)
+        placed = read_index(index)
         found: dict[str, StoredTensor] = {}
         for name in sorted(set(placed.values())):
             for key, tensor in _open_safetensors(folder / name).items():
@@ -144,14 +143,6 @@ def _read(file: Path, name: str) -> Tensor:
     with safe_open(file, framework="pt", device="cpu") as shard:
         tensor: Tensor = shard.get_tensor(name)
         return tensor
-
-
-def _read_index(path: Path) -> dict[str, str]:
-    try:
-        placed: dict[str, str] = parsed(path.read_bytes())["weight_map"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})", "fetch it again") from error
-    return placed
 
 
 def _first_line(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from soundflow.atomic import write_text
 from soundflow.errors import UserError
+from soundflow.stored_json import read_object
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -62,6 +63,19 @@ def write_shards(
     if numbered:
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": placed}
         write_text(folder / INDEX, json.dumps(index, indent=1, sort_keys=True))
+
+
+def read_index(path: Path) -> dict[str, str]:
+    """The name of the file that each tensor is in, by the name of the tensor.
+
+    Raises:
+        UserError: if the index is damaged.
+    """
+    wrong = "fetch the checkpoint again"
+    placed = read_object(path, absent=wrong, damaged=wrong).get("weight_map")
+    if not isinstance(placed, dict) or not all(isinstance(n, str) for n in placed.values()):
+        raise UserError(f"{path}: weight_map is damaged", wrong)
+    return placed
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -34,7 +34,7 @@ from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import CALIBRATION_FILE, TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.weight_files import INDEX, WEIGHTS, write_shards
+from soundflow.model.weight_files import INDEX, WEIGHTS, read_index, write_shards
 from soundflow.protocol.spec import StreamSpec
 from soundflow.stored_json import read_object
 from soundflow.text.tokenizer import TextTokenizer
@@ -252,10 +252,7 @@ def _fill(wanted: Mapping[str, Tensor], name: str, value: Tensor, file: Path) ->
 
 def _weight_files(folder: Path) -> Iterator[Path]:
     if (folder / INDEX).is_file():
-        placed = _read_json(folder / INDEX).get("weight_map")
-        if not isinstance(placed, dict) or not all(isinstance(n, str) for n in placed.values()):
-            raise UserError(f"{folder / INDEX}: weight_map is damaged", "copy the checkpoint again")
-        yield from (folder / name for name in sorted(set(placed.values())))
+        yield from (folder / name for name in sorted(set(read_index(folder / INDEX).values())))
     elif (folder / WEIGHTS).is_file():
         yield folder / WEIGHTS
     else:

@@ -115,3 +115,20 @@ def test_another_kind_of_tower_or_language_model_is_named(tmp_path: Path) -> Non
         config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": kind}))
         with pytest.raises(UserError, match=said):
             open_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("config.json", "rope_parameters", "default"),
+        ("config.json", "rope_parameters", {"rope_theta": "large"}),
+        ("model.safetensors.index.json", "weight_map", {"model.norm.weight": []}),
+        ("model.safetensors.index.json", "weight_map", []),
+    ],
+)
+def test_damaged_json_is_named(tmp_path: Path, file: str, key: str, value: object) -> None:
+    path = joined(tmp_path / "joined", llama(), "omni") / file
+    whole = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**whole, key: value}))
+    with pytest.raises(UserError, match=file):
+        open_folder(path.parent)
