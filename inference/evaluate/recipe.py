@@ -71,8 +71,8 @@ class EvaluateRecipe:
             code; a name, or each setting.
         streams_at_once: how many items are decoded side by side; 1 also measures the computation of
             every token.
-        timeout_s: computation that one item may take, or as long as it lasts, where that is longer;
-            beyond it, it is counted as failed.
+        timeout_s: computation that one item may take, for a joined stream each of its parts; one
+            that takes longer is counted as failed.
     """
 
     checkpoint: Path

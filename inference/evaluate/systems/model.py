@@ -50,8 +50,7 @@ class Model:
         at_once: how many items are decoded side by side; where a stream ends, the next one begins.
             1 gives each a live session of its own, in which the computation of every token is
             measured.
-        timeout_s: seconds of computation that one item may take, or as long as it lasts, where that
-            is longer; side by side, its share of it.
+        timeout_s: seconds of computation that one item may take; side by side, its share of it.
         notes: filled with what did not go as planned but cost no item, such as a batch that did
             not fit into memory.
         poll: called between the passes of what is decoded side by side; what it raises, such as
@@ -122,7 +121,7 @@ class Model:
         readable = [item for item in items if item.id not in unreadable]
         for place, stream in decode_together(
             self.engine, [self._encoded[item.id] for item in readable], rows, self.threshold,
-            self.sampling, self._allowed_s(readable), self.poll,
+            self.sampling, self.timeout_s, self.poll,
         ):  # fmt: skip
             outcome = outcome_of(stream.events, self.engine.spec.time)
             if stream.error is not None:
@@ -179,26 +178,20 @@ class Model:
         """The same, with what each chunk cost."""
         events: list[SessionEvent] = []
         time = self.engine.spec.time
-        allowed_s = self._allowed_s([item])
-        deadline_s = clock.monotonic() + allowed_s
+        deadline_s = clock.monotonic() + self.timeout_s
         try:
             recording = item.open()
             config = SessionConfig(recording.system, self.threshold, None, self.sampling)
             for output in feed(self.engine, Lockstep(self.engine, config), [recording]):
                 events += output.events
                 if clock.monotonic() > deadline_s:
-                    raise TimedOutError(allowed_s)
+                    raise TimedOutError(self.timeout_s)
         except Exception as error:
             log.warning("%s: %s", item.id, reason(error))
             log.debug("%s", item.id, exc_info=True)
             outcome = replace(outcome_of(events, time), failure=failure_of(error))
             return TimedSession(outcome, chunk_costs(events))
         return TimedSession(outcome_of(events, time, timed=True), chunk_costs(events))
-
-    def _allowed_s(self, items: Sequence[Item[object]]) -> float:
-        """Computation for each of these; what keeps up with its audio never takes too long."""
-        longest = max((item.n_samples for item in items), default=0)
-        return max(self.timeout_s, self.engine.spec.time.seconds(longest))
 
     def _note(self, text: str) -> None:
         log.warning("%s", text)

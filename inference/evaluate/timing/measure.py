@@ -172,7 +172,8 @@ def _one_length(
     ]
     stage = f"decode {label}"
     tell(stage, 0, len(long))
-    decode_at(model, long, [model.threshold], test.store, lambda k: tell(stage, k, len(long)))
+    patient = replace(model, timeout_s=model.timeout_s * max(map(len, groups), default=1))
+    decode_at(patient, long, [model.threshold], test.store, lambda k: tell(stage, k, len(long)))
     outcomes = [outcome_at(test.store, i.id, model.threshold, time) for i in long]
     known = [o for o in outcomes if o is not None]
     found = rows_of([i.reference for i in long], known, time, window_s)
