@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,15 +31,21 @@ class ChatUse:
     decisions: tuple[Decision, ...] = _USUAL
 
 
-def chat_client(use: ChatUse | None, cache: Path) -> ChatClient | None:
-    """The client of a recipe, its answers kept under ``cache`` unless the recipe says where."""
-    if use is None:
-        return None
-    return ChatClient(use.chat if use.chat.cache_dir else replace(use.chat, cache_dir=str(cache)))
+@dataclass(frozen=True)
+class Deciders:
+    """Who makes each decision of a build; by default the rules make all."""
 
+    client: ChatClient | None = None
+    decisions: tuple[Decision, ...] = ()
 
-def asked_for(
-    decision: Decision, use: ChatUse | None, client: ChatClient | None
-) -> ChatClient | None:
-    """The client if the model makes ``decision``, else None."""
-    return client if use is not None and decision in use.decisions else None
+    @staticmethod
+    def of(use: ChatUse | None, cache: Path) -> Deciders:
+        """Those of a recipe, a model's answers kept under ``cache`` unless it says where."""
+        if use is None:
+            return Deciders()
+        chat = use.chat if use.chat.cache_dir else replace(use.chat, cache_dir=str(cache))
+        return Deciders(ChatClient(chat), use.decisions)
+
+    def model(self, decision: Decision) -> ChatClient | None:
+        """The model that makes ``decision``; None: the rules do."""
+        return self.client if decision in self.decisions else None

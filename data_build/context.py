@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_build.chat_use import asked_for, chat_client
+from data_build.chat_use import Deciders
 from data_build.collect.collect import CHAT_CACHE, scene_library
 from data_build.labelling.policy import Policy
 from data_build.labelling.tagger_timer import TaggerTimer
@@ -14,7 +14,7 @@ from data_build.pools.pools import Pools, PoolsIndex, open_pools
 from data_build.pools.prepare import Preparer
 from data_build.recipe import BuildRecipe
 from data_build.scenes.onnx_models import open_tagger
-from data_build.scenes.source import SceneChat, SceneSource, scene_source
+from data_build.scenes.source import SceneSource, scene_source
 from data_build.speech.rewriting.rewriter import ChatRewriter
 from data_build.speech.setup import make_aligners, speech_sources
 from data_build.speech.word_times import Aligner
@@ -25,7 +25,6 @@ from data_build.tfjp.spectrum import TfjpConfig
 from data_build.tokenize import Vocabulary, read_vocabulary
 from data_build.wording.paraphrase import read_paraphrases, with_paraphrases
 from data_build.wording.wording import SplitWording
-from soundflow.endpoints.chat import ChatClient
 
 MATERIAL, CACHE = "material", "cache"  # folders beside the splits
 WORDS = "words"  # word times, in the cache
@@ -61,8 +60,8 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
     timer = WordTimer(
         preparer.unprocessed, aligners, output / CACHE / WORDS, recipe.speech.allow_even
     )
-    client = chat_client(recipe.llm, output / MATERIAL / CHAT_CACHE)
-    rewriter = asked_for("rewrite", recipe.llm, client)
+    deciders = Deciders.of(recipe.llm, output / MATERIAL / CHAT_CACHE)
+    rewriter = deciders.model("rewrite")
     speech = speech_sources(
         recipe.speech,
         {name: split.voices for name, split in recipe.splits.items()},
@@ -72,7 +71,7 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
     )
     policy = recipe.intervention_policy()
     wording = recipe.read_wording()
-    if asked_for("paraphrase", recipe.llm, client):
+    if deciders.model("paraphrase"):
         wording = with_paraphrases(wording, read_paraphrases(output / MATERIAL))
     wordings = recipe.split_wordings(wording)
     splits: dict[str, SplitContext] = {}
@@ -82,8 +81,8 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
             speech=speech[name],
             prepare=preparer.prepare,
             timed=timer.timed,
-            scenes=_scenes(recipe, name, pools, preparer, policy, client),
-            probes=asked_for("probe", recipe.llm, client),
+            scenes=_scenes(recipe, name, pools, preparer, policy, deciders),
+            probes=deciders.model("probe"),
         )
         splits[name] = SplitContext(pools, resources, wordings[name])
     vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
@@ -108,7 +107,7 @@ def _scenes(
     pools: Pools,
     preparer: Preparer,
     policy: Policy,
-    client: ChatClient | None,
+    deciders: Deciders,
 ) -> SceneSource | None:
     """The scene source of a split, if a task needs scenes."""
     config = recipe.splits[split]
@@ -122,10 +121,6 @@ def _scenes(
         folder / SCENE_CLIPS,
         lambda clip: preparer.prepare(clip).samples,
         recipe.prepare.tfjp or TfjpConfig(),
-        SceneChat(
-            asked_for("plan", recipe.llm, client),
-            asked_for("refine", recipe.llm, client),
-            asked_for("verify", recipe.llm, client),
-        ),
+        deciders,
         lambda sound: policy.verdict(sound) != "borderline",
     )

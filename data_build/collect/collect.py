@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from data_build.chat_use import Decision, asked_for, chat_client
+from data_build.chat_use import Deciders
 from data_build.collect.deal import FINGERPRINTS, deal
 from data_build.collect.feasible import (
     label_problems,
@@ -44,7 +44,6 @@ def _nobody(stage: str, done: int, total: int) -> None:
 Place = tuple[str, str, bool]  # split, table, and whether that is one of a cue
 _COLLECTED = "collected.json"
 CHAT_CACHE = "chat"
-_DECIDED_HERE: tuple[Decision, Decision] = ("silence", "paraphrase")
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,8 @@ def collect(recipe: BuildRecipe, folder: Path, progress: Progress = _nobody) -> 
     Raises:
         UserError: if a source is missing or the tables cannot be written.
     """
-    chat = chat_client(recipe.llm, folder / CHAT_CACHE)
-    client, writer = (asked_for(decision, recipe.llm, chat) for decision in _DECIDED_HERE)
+    deciders = Deciders.of(recipe.llm, folder / CHAT_CACHE)
+    client, writer = deciders.model("silence"), deciders.model("paraphrase")
     checked = check_texts(recipe, folder, hear=True, progress=progress)
     dealt = deal(recipe, checked, folder / FINGERPRINTS, keep=True)
     drops, seen = list[Drop](), Seen()

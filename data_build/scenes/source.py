@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from data_build.chat_use import Deciders
 from data_build.clip_cache import ClipStore
 from data_build.drops import Drop, Dropped
 from data_build.randomness import generator as rng_of
@@ -34,7 +35,6 @@ from data_build.scenes.verify import RuleVerifier
 from data_build.synth.kinds import KINDS
 from data_build.tfjp.loop import tfjp
 from data_build.tfjp.spectrum import TfjpConfig
-from soundflow.endpoints.chat import ChatClient
 
 BAG = 10  # clips that a scene is planned from
 
@@ -160,15 +160,6 @@ def _with_events(scene: Scene, grounded: Sequence[Grounded], seed: str) -> Scene
     return replace(scene, events=events, sentence=words)
 
 
-@dataclass(frozen=True)
-class SceneChat:
-    """The chat models that decide instead of the rules; None: the rules do."""
-
-    planner: ChatClient | None = None
-    refiner: ChatClient | None = None
-    verifier: ChatClient | None = None
-
-
 def open_models(config: ScenesConfig) -> tuple[Tagger | None, Reranker | None]:
     """The tagger and the sentence encoder that a recipe names.
 
@@ -188,7 +179,7 @@ def scene_source(
     store: Path,
     prepare: Callable[[Clip], Float32],
     tfjp_config: TfjpConfig,
-    chat: SceneChat,
+    deciders: Deciders,
     decided: Callable[[SoundClass], bool] = lambda sound: True,
 ) -> SceneSource:
     """The source of a split's scenes, as the recipe chooses.
@@ -198,6 +189,7 @@ def scene_source(
         library: folder that `retrieval.write_clip_library` wrote.
         store: folder for clips that are generated or reprocessed.
         prepare: the samples of a clip as a stream uses them; raises `Dropped`.
+        deciders: who plans, refines and verifies.
         decided: whether it is known what a sound of a class deserves.
 
     Raises:
@@ -215,16 +207,16 @@ def scene_source(
         # A caption can ask for any class.
         had = {name: had.get(name) for name, sound in world.classes.items() if sound.id}
     available = {name: s for name, s in had.items() if decided(world.classes[name])}
+    planner, refiner = deciders.model("plan"), deciders.model("refine")
+    verifier = deciders.model("verify")
     return SceneSource(
         planner=(
-            ChatPlanner(chat.planner, config.plan)
-            if chat.planner
-            else RulePlanner(config.plan, available)
+            ChatPlanner(planner, config.plan) if planner else RulePlanner(config.plan, available)
         ),
-        refiner=ChatRefiner(chat.refiner) if chat.refiner else RuleRefiner(),
+        refiner=ChatRefiner(refiner) if refiner else RuleRefiner(),
         grounder=Grounder(
             library=clips,
-            verifier=ChatVerifier(chat.verifier) if chat.verifier else RuleVerifier(config.verify),
+            verifier=ChatVerifier(verifier) if verifier else RuleVerifier(config.verify),
             prepare=prepare,
             reprocess=lambda samples: tfjp(samples, tfjp_config).samples,
             store=clip_store,

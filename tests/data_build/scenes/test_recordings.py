@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_build.chat_use import Deciders
 from data_build.pools.prepare import PrepareConfig, Preparer
 from data_build.randomness import generator
 from data_build.records import Clip, Origin, Recorded
@@ -19,7 +20,7 @@ from data_build.scenes.ontology import ontology
 from data_build.scenes.refine import Refined, RuleRefiner
 from data_build.scenes.retrieval import ClipLibrary, write_clip_library
 from data_build.scenes.scene import SubEvent, check
-from data_build.scenes.source import SceneChat, scene_source
+from data_build.scenes.source import scene_source
 from data_build.scenes.verify import Candidate, RuleVerifier
 from data_build.tfjp.spectrum import TfjpConfig
 
@@ -119,7 +120,7 @@ def test_bags_of_recordings_become_scenes_with_audio(tagger, recordings, prepare
         store=tmp_path / "kept",
         prepare=lambda clip: preparer.prepare(clip).samples,
         tfjp_config=TfjpConfig(),
-        chat=SceneChat(),
+        deciders=Deciders(),
     )
     planned = survived = 0
     ways: set[str] = set()
