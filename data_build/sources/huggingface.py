@@ -99,8 +99,8 @@ def _rows(dataset: Any, label: str, report: Report) -> Iterator[Row]:
             except ImportError as error:
                 raise UserError(
                     f"huggingface: {label}: {error}",
-                    "or read a folder of audio with metadata.csv or metadata.jsonl by corpus: "
-                    "manifest",
+                    "install it, or read a folder of audio with metadata.csv or metadata.jsonl by "
+                    "corpus: manifest",
                 ) from error
             except Exception as error:  # damaged files raise whatever their decoder raises
                 where = f"{label} {shard}-{index + 1}"

@@ -231,7 +231,8 @@ def _output(folder: Path, output: Output) -> str:
     try:
         found = examine(folder, output)
     except UserError as error:
-        return f"{error.message}; {error.hint}"
+        between = "\n  " if "\n" in error.message else "; "
+        return f"{error.message}{between}{error.hint}"
     return str(folder) if found is None else f"{folder}: the existing output is resumed"
 
 
