@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=_AnyOrder
     )
-    for add in (
-        _build_data,
-        _audit,
-        _train,
-        _infer,
-        _serve,
-        _evaluate,
-        _convert,
-        _export,
-        _check,
-        _doctor,
-    ):
+    for add in COMMANDS.values():
         add(commands)
     return top
 
@@ -345,3 +335,17 @@ def _replace(command: argparse.ArgumentParser, what: str) -> None:
 
 def _json(command: Any, what: str) -> None:
     command.add_argument("--json", action="store_true", help=what)
+
+
+COMMANDS: dict[str, Callable[[_Commands], None]] = {
+    "build-data": _build_data,
+    "audit": _audit,
+    "train": _train,
+    "infer": _infer,
+    "serve": _serve,
+    "evaluate": _evaluate,
+    "convert": _convert,
+    "export": _export,
+    "check": _check,
+    "doctor": _doctor,
+}

@@ -12,7 +12,15 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from soundflow.errors import EXIT_OK, EXIT_OURS, EXIT_SIGNALLED, EXIT_USER, Stopped, UserError
+from soundflow.errors import (
+    EXIT_OK,
+    EXIT_OURS,
+    EXIT_SIGNALLED,
+    EXIT_USER,
+    Stopped,
+    UserError,
+    nearest,
+)
 from soundflow.signals import Interrupted, raised_signals
 
 # What a person can put right: a file that is missing or not theirs, a full disk, a long name.
@@ -52,8 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    from soundflow.arguments import parser
+    from soundflow.arguments import COMMANDS, parser
 
+    name = next((word for word in words if not word.startswith("-")), None)
+    if name is not None and name not in COMMANDS:
+        close = nearest(name, COMMANDS)
+        tail = f"did you mean {close!r}?" if close else f"known: {', '.join(COMMANDS)}"
+        _tell(UserError(f"{name!r} is no command; {tail}", "`soundflow --help` explains them"))
+        return EXIT_USER
     args = parser().parse_args(words)
     # Read by the thread pool when torch is imported: waiting threads sleep instead of spinning,
     # which on a machine that others use is several times faster.

@@ -54,6 +54,11 @@ def _resolve(path: Path, tree: dict[str, Any], probe: bool) -> tuple[Any, Plan]:
         "evaluate": _evaluate,
     }
     command = tree.pop("command", None)
+    if command is None:
+        raise UserError(
+            f"{path}: command: is missing; known: {', '.join(planners)}",
+            "name the command at the top of the recipe, for example `command: train`",
+        )
     if not isinstance(command, str) or command not in planners:
         close = nearest(str(command), planners)
         tail = f"did you mean {close!r}?" if close else f"known: {', '.join(planners)}"

@@ -157,6 +157,8 @@ def _reason(error: BaseException) -> str:
         return "is nested too deeply, or refers to itself"
     if isinstance(error, UnicodeError):
         return "is not UTF-8 text"
-    # OmegaConf adds lines about its own objects.
+    # OmegaConf adds lines about its own objects, and the name of Python's error.
     lines = str(error).split("full_key:")[0]
-    return " ".join(lines.split())
+    lines = lines.rpartition("raised while resolving interpolation: ")[2].strip().strip('"')
+    key = getattr(error, "full_key", None)
+    return " ".join(f"{key}: {lines}".split() if key else lines.split())

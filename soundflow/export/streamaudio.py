@@ -11,6 +11,7 @@ WAV::
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,9 +58,11 @@ def _items(shards: ShardSet, folder: Path) -> Iterator[CorpusItem]:
         turns = []
         for number, (span, turn) in enumerate(turns_of(sample, shards.spec.time)):
             path = Path("audio") / f"{position:06}" / f"{number}.wav"
+            wav = io.BytesIO()  # libsndfile does not say when a disk is full
+            rate_hz = shards.spec.time.sample_rate_hz
+            soundfile.write(wav, sample.pcm[span], rate_hz, "PCM_16", format="WAV")
             with atomic_write(folder / path) as file:
-                rate_hz = shards.spec.time.sample_rate_hz
-                soundfile.write(file, sample.pcm[span], rate_hz, "PCM_16", format="WAV")
+                file.write(wav.getbuffer())
             turns.append(
                 CorpusTurn(turn.user, turn.assistant, turn.emotion, turn.scene_type, str(path))
             )

@@ -47,6 +47,17 @@ def test_a_wrong_word_is_a_mistake(words: str) -> None:
     assert caught.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("trian R", "did you mean 'train'"), ("--verbose zzz", "known: build-data,")],
+)
+def test_a_misspelt_command_is_told_the_nearest(
+    words: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    assert said in capfd.readouterr().err
+
+
 def examples() -> list[str]:
     commands = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
     texts = [c.epilog for c in commands.choices.values()]
@@ -112,11 +123,31 @@ def test_a_signal_has_its_exit_code_and_one_line(
     assert capfd.readouterr().err == f"stopped by {number.name}\n"
 
 
+@pytest.mark.parametrize(("imported", "times"), [("rich.console", 1), ("torch.nn", 3)])
+def test_ctrl_c_during_imports_is_one_line(imported: str, times: int) -> None:
+    """Of a real process, at its first imports and at the heavy ones."""
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "soundflow.cli", "check",
+         "recipes/quickstart/train.yaml"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        # A suite started in the background inherits an ignored SIGINT; a person's shell has not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert process.stderr is not None
+    while imported not in process.stderr.readline():
+        assert process.poll() is None
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+    lines = process.stderr.read().splitlines()
+    said = [line for line in lines if not line.startswith("import time:")]
+    assert (process.wait(), said) == (130, ["stopped by SIGINT"])
+
+
 def test_a_closed_pipe_is_no_mistake() -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, "-m", "soundflow.cli", "check", "recipes/quickstart/build.yaml", "--all"],
+        [sys.executable, "-m", "soundflow.cli", "check", "recipes/quickstart/infer.yaml", "--all"],
         stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     os.close(write)

@@ -95,7 +95,9 @@ def test_interpolation(tmp_path: Path) -> None:
         ("updates: 3", r"data: is missing"),
         ("- 1", "mapping"),
         ("data: [", "recipe.yaml"),
-        ("data: ${nowhere}", "nowhere"),
+        ("data: ${nowhere}", "data: Interpolation key 'nowhere' not found"),
+        ("data: ${oc.env:NOWHERE}", r"data: Environment variable 'NOWHERE' not found$"),
+        ("data: x\nweights: {a: ???}", r"weights\.a: Missing mandatory value"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
