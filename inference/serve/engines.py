@@ -121,7 +121,7 @@ def _hand_on(listener: socket.socket, parts: Sequence[_Part]) -> None:
 
 def _listen_to(part: _Part) -> None:
     try:
-        part.load = part.reports.recv()
+        said: Load | UserError = part.reports.recv()
     except EOFError:
         part.process.join()
         raise UserError(
@@ -129,6 +129,9 @@ def _listen_to(part: _Part) -> None:
             "the lines above say why; if there are none, the machine's memory may be too small "
             "for so many engines",
         ) from None
+    if isinstance(said, UserError):
+        raise said
+    part.load = said
 
 
 def _how(process: BaseProcess) -> str:
