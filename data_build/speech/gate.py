@@ -32,7 +32,6 @@ from soundflow.text.normalize import (
 )
 from soundflow.text.wer import count_unit_errors
 
-_UNBRACKETED = str.maketrans("()[]", "    ")
 _LEAST_WORDS, _LEAST_CHARACTERS = 3, 6  # that tell a text from others
 Float32 = npt.NDArray[np.float32]
 
@@ -121,8 +120,7 @@ def misheard(text: str, transcript: str, language: str, config: GateConfig) -> f
     where words and sounds both differ in more than ``tau_source``, and not in the few words of
     which no context helps to tell them.
     """
-    # What a text puts in brackets, its reader says; as in transcripts, `units` would leave it out.
-    said, heard = _compared(text.translate(_UNBRACKETED), transcript, language)
+    said, heard = _compared(text, transcript, language)
     by_character = primary_language(language) in BY_CHARACTER
     if len(said) < (_LEAST_CHARACTERS if by_character else _LEAST_WORDS):
         return None

@@ -2,7 +2,8 @@
 
 English follows Whisper's normaliser (Radford et al. 2022, appendix C), in the implementation that
 transformers ships: case, punctuation, fillers and contractions levelled, numerals written as
-digits. Chinese and Japanese are compared by character (CER), everything else by word; where a text
+digits. Words in brackets count in all languages: a reader says them (that normaliser alone leaves
+them out). Chinese and Japanese are compared by character (CER), everything else by word; where a text
 mixes scripts, Han is compared by character and Latin by word, whatever its language.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 from soundflow.text.mandarin_numbers import NUMERAL, read_number, say_digits
 
-VERSION = 2  # printed beside every score: another version is another ruler
+VERSION = 3  # printed beside every score: another version is another ruler
 BY_CHARACTER = frozenset({"zh", "ja", "yue"})
 
 
@@ -24,6 +25,7 @@ def primary_language(tag: str) -> str:
     return tag.split("-")[0].lower()
 
 
+_UNBRACKETED = str.maketrans("()[]<>", "      ")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _BETWEEN_LATIN = re.compile(r"(?<=[a-z])(?:(?!')[\W_])+(?=[a-z])")
 _ENGLISH = re.compile(r"[a-z]+(?:[ '-]+[a-z]+)+")  # several words: numerals among them
@@ -64,7 +66,8 @@ def units(text: str, language: str = "en") -> list[str]:
     """What is counted in an error rate: words, or characters in `BY_CHARACTER` languages."""
     code = primary_language(language)
     if code == "en":
-        levelled = str(_whisper_english()(unicodedata.normalize("NFKC", text)))
+        spoken = unicodedata.normalize("NFKC", text).translate(_UNBRACKETED)
+        levelled = str(_whisper_english()(spoken))
         for pattern, replacement in _SPELLING:
             levelled = pattern.sub(replacement, levelled)
         return _han_apart(levelled)

@@ -26,6 +26,12 @@ def test_han_by_character_and_latin_by_word(language: str) -> None:
     assert units("我们 love 音乐", language) == ["我", "们", "love", "音", "乐"]
 
 
+@pytest.mark.parametrize("language", ["en", "de", "zh"])
+def test_words_in_brackets_are_said(language: str) -> None:
+    said = ["press", "or", "say", "it", "now", "if", "a", "b"]
+    assert units("press (or say) it [now] if a < b", language) == said
+
+
 def test_numerals_in_words_are_numerals() -> None:
     assert units("thirty six", "en") == units("36", "en") == ["36"]
 
