@@ -101,7 +101,7 @@ class Contradictions:
         examples = tuple(labels.told() for labels in wrong[:_SHOWN])
         share = f", one in {self._one_in} of all" if self._one_in > 1 else ""
         of = f"{len(wrong)} of {n} contexts{share}, {self._uses} events"
-        yield Figure("contradictions", len(wrong) / n if n else 0.0, "", self._limit, of, examples)
+        yield Figure("contradictions", len(wrong) / n if n else 0.0, n, self._limit, of, examples)
 
 
 class AlarmsAnswered:
@@ -133,7 +133,7 @@ class AlarmsAnswered:
         few = sorted(self._seen, key=lambda n: min(self._seen[n][True], self._seen[n][False]))
         examples = [text for name in reversed(few) for text in self._silent[name]]
         share = answered / total if total else 1.0
-        yield Figure("alarms answered", share, "", self._limit, of, tuple(examples[:_SHOWN]))
+        yield Figure("alarms answered", share, total, self._limit, of, tuple(examples[:_SHOWN]))
 
     def _alarm(self, item: MixedItem) -> str | None:
         return None if item.text else self._class(item.clip.labels)

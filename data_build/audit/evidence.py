@@ -42,7 +42,9 @@ class EarlyReplies:
     def figures(self) -> Iterator[Figure]:
         share = len(self._early) / self._replies if self._replies else 0.0
         of = f"{self._replies} replies"
-        yield Figure("early replies", share, "", self._limit, of, tuple(self._early[:_SHOWN]))
+        yield Figure(
+            "early replies", share, self._replies, self._limit, of, tuple(self._early[:_SHOWN])
+        )
 
 
 class InaudibleEvents:
@@ -67,7 +69,9 @@ class InaudibleEvents:
     def figures(self) -> Iterator[Figure]:
         share = len(self._inaudible) / self._events if self._events else 0.0
         examples = tuple(self._inaudible[:_SHOWN])
-        yield Figure("inaudible events", share, "", self._limit, f"{self._events} events", examples)
+        yield Figure(
+            "inaudible events", share, self._events, self._limit, f"{self._events} events", examples
+        )
 
 
 class MaskedEvents:
@@ -94,7 +98,7 @@ class MaskedEvents:
             low, middle = np.percentile(self._above_db, (5, 50))
             of = f"{n} sounds; above the rest, median {middle:.0f} dB, 5 % below {low:.0f} dB"
             share, examples = len(self._masked) / n, tuple(self._masked[:_SHOWN])
-            yield Figure("masked events", share, "", self._limit, of, examples)
+            yield Figure("masked events", share, n, self._limit, of, examples)
 
 
 class NameableNoise:
@@ -118,7 +122,9 @@ class NameableNoise:
     def figures(self) -> Iterator[Figure]:
         share = len(self._named) / self._streams if self._streams else 0.0
         of = f"{self._streams} streams in scenes or with questions about any sound"
-        yield Figure("nameable noise", share, "", self._limit, of, tuple(self._named[:_SHOWN]))
+        yield Figure(
+            "nameable noise", share, self._streams, self._limit, of, tuple(self._named[:_SHOWN])
+        )
 
 
 def _clip(source: SourceClip) -> Clip:

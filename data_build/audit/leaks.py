@@ -104,7 +104,7 @@ class Leaks:
                 for stream in touched[:_SHOWN].tolist()
             )
             share = len(touched) / held_out
-            yield Figure(f"leaks by {key}", share, "", self._limits[key], of, examples)
+            yield Figure(f"leaks by {key}", share, held_out, self._limits[key], of, examples)
 
 
 def _partner(stream: int, keys: UInt64, streams: UInt64, split_of: UInt64) -> int:

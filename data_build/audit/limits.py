@@ -42,5 +42,5 @@ class AuditLimits:
     leaks: Fraction = 0.0
     shared_speakers: Fraction = 0.0
     round_trip_faults: Fraction = 0.0
-    mix_wer: Fraction = 1.0
-    early_words: Fraction = 1.0
+    mix_wer: Fraction = 0.2
+    early_words: Fraction = 0.05

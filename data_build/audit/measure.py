@@ -17,14 +17,14 @@ from soundflow.shards.schema import MixedItem, StreamRecord, StreamSample
 
 @dataclass(frozen=True)
 class Limit:
-    """What a figure may be: at most, or at least, ``value``."""
+    """What a share may be: at most, or at least, ``value``."""
 
     kind: Literal["at_most", "at_least"]
     value: float
 
     @property
     def words(self) -> str:
-        return f"{self.kind.replace('_', ' ')} {self.value:g}"
+        return f"{self.kind.replace('_', ' ')} {100 * self.value:g} %"
 
     def holds(self, figure: float) -> bool:
         return figure <= self.value if self.kind == "at_most" else figure >= self.value
@@ -35,23 +35,32 @@ class Figure:
     """A figure of the scorecard.
 
     Attributes:
+        n: how many things it is the share or the mean of.
         limit: None: it is for information.
-        of: what it is a count or share of, in words.
+        of: these things in words, with their number.
+        unit: "share" is of 1; it is shown as per cent.
         examples: a few of the streams behind it.
     """
 
     name: str
     value: float
-    unit: str = ""
+    n: int
     limit: Limit | None = None
     of: str = ""
     examples: tuple[str, ...] = ()
+    unit: str = "share"
 
     @property
     def shown(self) -> str:
         """The value with its unit."""
-        whole = self.value == int(self.value)
-        return f"{f'{self.value:g}' if whole else f'{self.value:.3f}'} {self.unit}".strip()
+        if self.unit == "share":
+            return f"{100 * self.value:.1f} %"
+        return f"{self.value:.1f} {self.unit}"
+
+    @property
+    def verdict(self) -> str:
+        """Whether it keeps its limit, in a word; "" without one."""
+        return "" if self.limit is None else "kept" if self.passed else "missed"
 
     @property
     def passed(self) -> bool:

@@ -69,12 +69,15 @@ class MixWer:
     def figures(self) -> Iterator[Figure]:
         if not self._recognised:
             return
-        of, shown = f"{self._recognised} utterances", tuple(self._wrong[:_SHOWN])
-        yield Figure("WER in the mix", self._all.rate or 0.0, "", self._limit, of, shown)
+        n, shown = self._all.reference_units, tuple(self._wrong[:_SHOWN])
+        of = f"{n} words of {self._recognised} utterances"
+        yield Figure("WER in the mix", self._all.rate or 0.0, n, self._limit, of, shown)
         for group in sorted(self._errors):
-            of = f"{self._counts[group]} utterances"
-            rate = self._errors[group].rate or 0.0
-            yield Figure(f"WER in the mix, {group}", rate, "", None, of)
+            found, heard = self._errors[group], self._counts[group]
+            of = f"{found.reference_units} words of {heard} utterances"
+            yield Figure(
+                f"WER in the mix, {group}", found.rate or 0.0, found.reference_units, of=of
+            )
 
 
 class WrittenWords:
@@ -123,11 +126,11 @@ class WrittenWords:
         off, n = np.asarray(self._off), len(self._off)
         by = ", ".join(sorted(self._by))
         of = f"{n} words of {self._utterances.total()} utterances, by {by}"
-        yield Figure("words in their chunk", float((off == 0).mean()), "", None, of)
+        yield Figure("words in their chunk", float((off == 0).mean()), n, of=of)
         early, shown = float((off < 0).mean()), tuple(self._early[:_SHOWN])
-        yield Figure("words before their end", early, "", self._limit, of, shown)
+        yield Figure("words before their end", early, n, self._limit, of, shown)
         late = float((off >= _LATE_CHUNKS).mean())
-        yield Figure("words two chunks late or more", late, "", None, of)
+        yield Figure("words two chunks late or more", late, n, of=of)
 
 
 def _spoken(record: StreamRecord) -> Iterator[MixedItem]:

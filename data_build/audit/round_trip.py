@@ -40,4 +40,6 @@ class RoundTrip:
     def figures(self) -> Iterator[Figure]:
         share = len(self._wrong) / self._streams if self._streams else 0.0
         of = f"{self._streams} streams"
-        yield Figure("round trip faults", share, "", self._limit, of, tuple(self._wrong[:_SHOWN]))
+        yield Figure(
+            "round trip faults", share, self._streams, self._limit, of, tuple(self._wrong[:_SHOWN])
+        )

@@ -66,7 +66,7 @@ class DistinctTexts:
                 found = by_task[task]
                 share = len(found.grams) / found.n_grams if found.n_grams else 0.0
                 of = f"{len(found.texts)} different of {found.n_texts} texts"
-                yield Figure(f"distinct-{_GRAM}, {side}, {task}", share, "", None, of)
+                yield Figure(f"distinct-{_GRAM}, {side}, {task}", share, found.n_grams, of=of)
 
 
 class Shapes:
@@ -89,12 +89,13 @@ class Shapes:
         if not self._seconds:
             return
         n = len(self._seconds)
-        yield Figure("mean length", float(np.mean(self._seconds)), "s", None, f"{n} streams")
+        streams = f"{n} streams"
+        yield Figure("mean length", float(np.mean(self._seconds)), n, of=streams, unit="s")
         several = sum(3 <= turns <= 15 for turns in self._turns)
-        yield Figure("streams of 3 to 15 replies", several / n, "", None, f"{n} streams")
+        yield Figure("streams of 3 to 15 replies", several / n, n, of=streams)
         none = sum(turns == 0 for turns in self._turns)
-        yield Figure("streams without a reply", none / n, "", None, f"{n} streams")
-        yield Figure("streams with a written instruction", self._system / n, "", None, "")
+        yield Figure("streams without a reply", none / n, n, of=streams)
+        yield Figure("streams with a written instruction", self._system / n, n, of=streams)
 
 
 class Levels:
@@ -111,7 +112,7 @@ class Levels:
         if self._levels_db:
             low, middle, high = np.percentile(self._levels_db, (5, 50, 95))
             of = f"{len(self._levels_db)} streams; 5 %: {low:.1f}, 95 %: {high:.1f}"
-            yield Figure("median level", float(middle), "dBFS", None, of)
+            yield Figure("median level", float(middle), len(self._levels_db), of=of, unit="dBFS")
 
 
 class Emotions:
@@ -126,4 +127,4 @@ class Emotions:
     def figures(self) -> Iterator[Figure]:
         n = self._emotions.total()
         for emotion, count in self._emotions.most_common():
-            yield Figure(f"emotion {emotion}", count / n, "", None, f"{count} of {n} replies")
+            yield Figure(f"emotion {emotion}", count / n, n, of=f"{count} of {n} replies")

@@ -34,7 +34,9 @@ def audit_section(card: Scorecard) -> Section:
 
 
 def _row(figure: Figure) -> list[str | Markup]:
-    examples = tag("span", "; ".join(figure.examples), class_="note")
-    verdict = Markup("") if figure.passed else join((tag("b", "missed "), examples))
+    verdict = Markup(figure.verdict)
+    if not figure.passed:
+        examples = tag("span", "; ".join(figure.examples), class_="note")
+        verdict = join((tag("b", f"{figure.verdict} "), examples))
     of = tag("span", figure.of, style="white-space:normal")
     return [figure.name, figure.shown, figure.limit.words if figure.limit else "", of, verdict]

@@ -1,8 +1,8 @@
 """How words sound, in the phones of English (ARPABET).
 
 English words by the dictionary inside `pocketsphinx` (CMUdict, 134 000 words). What it lacks, and
-German, French, Spanish and Italian, by a table of letters: each stands for the nearest phone of
-English, which is enough to find a known word in its sound.
+German, French, Spanish and Italian, by a table of letters, and Mandarin by one of pinyin: each
+stands for the nearest phones of English, which is enough to find a known word in its sound.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from data_build.speech.rewriting.rewriter import RuleRewriter
+from soundflow.errors import not_installed
 
 DICTIONARY = "model/en-us/cmudict-en-us.dict"
 LETTERS = Path(__file__).parent / "letters"
@@ -46,8 +47,10 @@ def phones_of(unit: str, language: str) -> list[str]:
 def spoken_words(unit: str, language: str) -> list[str]:
     """The words that a written one is spoken as: "$5" is "five dollars", "PBX" "p b x".
 
-    English ones are spelt as in the dictionary, if it has them.
+    Mandarin ones as pinyin. English ones are spelt as in the dictionary, if it has them.
     """
+    if language == "zh":
+        return _pinyin(_rewriter().rewrite(unit, language).text)
     if language != "en":
         return re.findall(r"[^\W\d_]+", _rewriter().rewrite(unit, language).text.lower())
     plain = unicodedata.normalize("NFKD", unit.replace("’", "'")).encode("ascii", "ignore").decode()
@@ -66,6 +69,19 @@ def spoken_words(unit: str, language: str) -> list[str]:
         else:  # an abbreviation
             words += [letter for letter in word if letter.isalpha()]
     return words
+
+
+def _pinyin(text: str) -> list[str]:
+    """Its syllables without tones.
+
+    Raises:
+        UserError: if `pypinyin` is not installed.
+    """
+    try:
+        from pypinyin import lazy_pinyin
+    except ImportError as error:
+        raise not_installed(f"the package pypinyin ({error})", "asr") from error
+    return [syllable for syllable in lazy_pinyin(text) if any(c.isalpha() for c in syllable)]
 
 
 def guessed_phones(word: str, language: str = "en") -> list[str]:

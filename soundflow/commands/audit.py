@@ -104,16 +104,21 @@ def _recognisers(speech: SpeechConfig) -> Recognisers:
 
 
 def show(card: Scorecard) -> None:
-    """The scorecard as a table, and the streams behind what failed."""
+    """The scorecard as tables, what has a limit first, and the streams behind what failed."""
     counts = ", ".join(f"{split} {n:,}" for split, n in card.streams.items())
-    table = Table(title=f"audit of {card.data} ({counts})", title_justify="left")
-    for column in ("figure", "value", "limit", "of"):
-        table.add_column(column, justify="right" if column == "value" else "left")
+    told = Table("figure", "value", "of", title="for information", title_justify="left")
+    limited = Table(
+        "figure", "value", "limit", "", "of",
+        title=f"audit of {card.data} ({counts})", title_justify="left",
+    )  # fmt: skip
     for figure in card.figures:
-        style = "" if figure.passed else "bold red"
-        limit = figure.limit.words if figure.limit else ""
-        table.add_row(figure.name, Text(figure.shown, style), limit, figure.of)
-    OUT.print(table)
+        if figure.limit is None:
+            told.add_row(figure.name, figure.shown, figure.of)
+            continue
+        value = Text(figure.shown, "" if figure.passed else "bold red")
+        limited.add_row(figure.name, value, figure.limit.words, figure.verdict, figure.of)
+    OUT.print(limited)
+    OUT.print(told)
     for figure in card.figures:
         for example in figure.examples:
             OUT.print(f"  {figure.name}: {example}", soft_wrap=True, markup=False)

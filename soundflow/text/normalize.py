@@ -3,8 +3,8 @@
 English follows Whisper's normaliser (Radford et al. 2022, appendix C), in the implementation that
 transformers ships: case, punctuation, fillers and contractions levelled, numerals written as
 digits. Words in brackets count in all languages: a reader says them (that normaliser alone leaves
-them out). Chinese and Japanese are compared by character (CER), everything else by word; where a text
-mixes scripts, Han is compared by character and Latin by word, whatever its language.
+them out). Chinese and Japanese are compared by character (CER), everything else by word; where a
+text mixes scripts, Han is compared by character and Latin by word, whatever its language.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A conformer of 4.7 MB with a CTC output (Apache 2.0, its engine in the wheel), trained by others and
 of another kind than the rest here: the second opinion on English, and the aligner of German,
-French, Spanish and Italian, whose sounds it hears as the nearest of English. On a CPU, 20 ms steps,
-about as fast as `pocketsphinx`. Nothing is fitted.
+French, Spanish, Italian and Mandarin, whose sounds it hears as the nearest of English. On a CPU,
+20 ms steps, about as fast as `pocketsphinx`. Nothing is fitted.
 """
 
 from __future__ import annotations

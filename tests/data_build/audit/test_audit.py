@@ -131,6 +131,7 @@ def test_an_event_is_heard_through_what_sounds_beside_it() -> None:
     measure = MaskedEvents(LIMITS)
     measure.add(both)
     (figure,) = measure.figures()
+    assert (figure.n, figure.shown, figure.verdict) == (2, "50.0 %", "missed")
     assert figure.examples == ("train/s: Bark at 0.0 s, -2.5 dB above the rest",)
     assert list(MaskedEvents(LIMITS).figures()) == []
 

@@ -29,6 +29,7 @@ def test_letters_become_phones() -> None:
         ("es", "niño", "N IY N Y OW"),
         ("it", "giardino", "JH AA R D IY N OW"),
         ("it", "scienza", "SH IY EH N T S AA"),
+        ("zh", "xian", "SH Y EH N"),
     ],
 )
 def test_words_of_other_languages_become_the_nearest_phones(
@@ -41,7 +42,8 @@ def test_words_of_other_languages_become_the_nearest_phones(
 def test_every_letter_of_a_language_has_a_phone_that_is_known(language: str) -> None:
     table = _letters(language)
     assert {phone for phones in table.values() for phone in phones} <= set(_PHONES)
-    for letter in "abcdefgijklmnopqrstuvwxyz":
+    letters = "abcdefgijklmnopqrstuvwxyz" if language != "zh" else "aeo"
+    for letter in letters:
         assert guessed_phones(letter, language), letter
 
 
@@ -55,3 +57,4 @@ def test_a_written_word_is_said_in_its_language() -> None:
     assert phones_of("l'eau,", "fr") == ["L", "OW"]
     assert phones_of("bowl", "en") == ["B", "OW", "L"]
     assert phones_of("...", "it") == []
+    assert phones_of("是", "zh") == ["SH", "ER"]

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import soundfile
 
 from data_build.records import Voice
 from data_build.speech.aligners.phones import PhoneAligner
@@ -52,13 +56,29 @@ def test_words_of_other_languages_are_found_by_the_nearest_phones(
     assert max(off_s) <= 0.2
 
 
+def test_mandarin_words_are_found(shared: Path) -> None:
+    pytest.importorskip("pypinyin")
+    folder = shared / "data"
+    rows = map(json.loads, (folder / "manifest.jsonl").read_text().splitlines())
+    mine = [row for row in rows if row.get("language") == "zh"][:8]
+    parts = [soundfile.read(folder / row["path"], dtype="float32")[0] for row in mine]
+    ends_s = np.cumsum([to_seconds(len(part)) for part in parts])
+    text = "，".join(row["text"] for row in mine) + "。"
+    words = PhoneAligner().align(np.concatenate(parts), text, "zh-CN")
+    assert words is not None
+    assert "".join(w.text for w in words) == text.replace("，", "").replace("。", "")
+    last = np.cumsum([len(row["text"]) for row in mine]) - 1
+    off_s = [abs(words[at].end_s - end_s) for at, end_s in zip(last, ends_s, strict=True)]
+    assert np.median(off_s) <= 0.12
+
+
 def test_what_it_cannot_align_is_said() -> None:
     aligner = PhoneAligner()
     second = np.ones(16_000, np.float32)
     assert aligner.align(second, "Many more words than anybody could say " * 9, "en") is None
     assert aligner.align(second, "...", "en") is None
     assert aligner.align(second[:0], "Yes.", "en") is None
-    with pytest.raises(UserError, match="hama aligns de, en, es, fr, it"):
+    with pytest.raises(UserError, match="hama aligns de, en, es, fr, it, zh"):
         aligner.align(second, "Да.", "ru")
 
 
@@ -66,4 +86,4 @@ def test_a_second_aligner_is_of_another_kind() -> None:
     second = second_aligners(SpeechConfig(asr_models={}))
     assert {code: a.id.split("-")[0] for code, a in second.items()} == {"en": "hama"}
     swapped = SpeechConfig(asr_models={}, aligners={"en": "hama"})
-    assert sorted(second_aligners(swapped)) == ["de", "es", "fr", "it"]
+    assert sorted(second_aligners(swapped)) == ["de", "es", "fr", "it", "zh"]
