@@ -49,7 +49,7 @@ class SpeechConfig:
         device: where local ASR models run: "cpu", "cuda", or "auto", a GPU where there is one.
         aligners: language -> what finds the words of a text in its audio, where the corpus gives no
             times: ``pocketsphinx`` (English), ``hama`` (also German, French, Spanish, Italian,
-            Mandarin), a Whisper as under ``asr_models``, or ``transformers:FOLDER`` with a CTC model.
+            Mandarin), a Whisper as under ``asr_models``, or ``transformers:FOLDER``, a CTC model.
         allow_even: whether words of other languages, and of those whose aligner is not installed,
             may be spread evenly over their audio.
         kokoro_voices: folder of Kokoro's voice files.

@@ -321,7 +321,6 @@ def test_a_folder_of_real_recordings_goes_through_the_same_chain(
     words = [
         f"output={tmp_path / 'data'}", "workers=1", "splits.train.streams=12",
         "splits.test.streams=4", f"sources=[{{corpus: manifest, root: {shared / 'data'}}}]",
-        "speech.allow_even=true",  # some of the speech is Mandarin, which pocketsphinx cannot align
     ]  # fmt: skip
     summary = build(load(ROOT / "recipes/build/from_folder.yaml", BuildRecipe, words))
     assert summary.missing == ()
