@@ -11,6 +11,7 @@ from data_build.records import Voice
 from data_build.speech.aligners.phones import PhoneAligner
 from data_build.speech.setup import SpeechConfig, second_aligners
 from data_build.speech.voices import MARGIN_SAMPLES
+from soundflow.audio.level import audible_span
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import to_seconds
 from tests.data_build.speech.aligners.joined import TEXT, joined_words
@@ -61,7 +62,8 @@ def test_mandarin_words_are_found(shared: Path) -> None:
     folder = shared / "data"
     rows = map(json.loads, (folder / "manifest.jsonl").read_text().splitlines())
     mine = [row for row in rows if row.get("language") == "zh"][:8]
-    parts = [soundfile.read(folder / row["path"], dtype="float32")[0] for row in mine]
+    whole = [soundfile.read(folder / row["path"], dtype="float32")[0] for row in mine]
+    parts = [samples[slice(*audible_span(samples))] for samples in whole]
     ends_s = np.cumsum([to_seconds(len(part)) for part in parts])
     text = "，".join(row["text"] for row in mine) + "。"
     words = PhoneAligner().align(np.concatenate(parts), text, "zh-CN")
