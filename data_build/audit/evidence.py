@@ -9,7 +9,7 @@ import numpy as np
 
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedStream, Figure, Limit
-from data_build.compose.masking import HEARD_DB
+from data_build.compose.masking import HEARD_DB, HEARD_RISE_DB, rises
 from data_build.labelling.sounds import nameless
 from data_build.records import Clip, Origin, Unspoken
 from soundflow.audio.level import is_silent
@@ -48,7 +48,9 @@ class EarlyReplies:
 
 
 class InaudibleEvents:
-    """Events whose span in the stream is silent, or in which nothing was mixed."""
+    """Events where nothing was mixed, or nothing can be heard in the samples: their span is silent,
+    or, if nothing else happens in it, no louder anywhere than what goes on all the time.
+    """
 
     def __init__(self, limits: AuditLimits) -> None:
         self._limit = Limit("at_most", limits.inaudible_events)
@@ -56,13 +58,21 @@ class InaudibleEvents:
 
     def add(self, stream: AuditedStream) -> None:
         audio, record = stream.sample.audio(), stream.record
+        happening = [item for item in record.items if item.track != "ambient"]
+        spans = [(item.on_samples, item.end_samples) for item in happening]
+        unheard = {
+            item.end_samples
+            for item, rise_db in zip(happening, rises(audio, spans), strict=True)
+            if rise_db is not None and rise_db < HEARD_RISE_DB
+        }
         for event in record.events:
             self._events += 1
             mixed = any(
                 item.start_samples <= event.on_samples < item.start_samples + item.n_samples
                 for item in record.items
             )
-            if not mixed or is_silent(audio[event.on_samples : event.end_samples]):
+            silent = is_silent(audio[event.on_samples : event.end_samples])
+            if not mixed or silent or event.end_samples in unheard:
                 at_s = stream.spec.time.seconds(event.on_samples)
                 self._inaudible.append(f"{stream.name}: {event.kind} at {at_s:.1f} s")
 

@@ -13,16 +13,20 @@ steady noises, the best of many short cells lies above the mean of all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from data_build.compose.snr import power_over_time
+from data_build.compose.snr import HALF_WINDOW, power_over_time
 from soundflow.audio.level import Float32, db
 
 HEARD_DB = 0.0  # the least level above the rest of a sound that is heard
+HEARD_RISE_DB = 3.0  # by so much it raises the level, at the same place
 # A cell of the sound counts within this of its loudest one: what makes it what it is, not a trace.
 _OF_THE_SOUND_DB = -20.0
 _HIGHEST_DB = 60.0  # in silence
-_CELL_WINDOWS = 12  # 0.2 s
+_CELL_WINDOWS, _CELL_SAMPLES = 12, 12 * HALF_WINDOW  # 0.2 s
+_LEAST_OUTSIDE = 10  # cells
 
 
 def above_rest_db(sound: Float32, rest: Float32) -> float | None:
@@ -43,3 +47,31 @@ def above_rest_db(sound: Float32, rest: Float32) -> float | None:
     least = own * 10 ** (-_HIGHEST_DB / 10)
     ratio = own[counts] / np.maximum(other, least)[counts]
     return round(db(float(ratio.max())), 2)
+
+
+def rises(audio: Float32, spans: Sequence[tuple[int, int]]) -> list[float | None]:
+    """How far what happens in a recording rises above what goes on without it, in dB: the most that
+    a cell within each span rises above 95 % of the cells, of the same band, outside all spans.
+
+    It knows the mix alone, not its parts.
+
+    Args:
+        spans: first and one past the last sample of everything that happens.
+
+    Returns:
+        For each span; None where another one overlaps it, or hardly anything lies outside all.
+    """
+    cells = power_over_time(audio, _CELL_WINDOWS)
+    # The half windows of a cell reach a little into the next one.
+    within = [(first // _CELL_SAMPLES, -(-end // _CELL_SAMPLES)) for first, end in spans]
+    busy = np.zeros(len(cells), np.int64)
+    for first, end in within:
+        busy[first:end] += 1
+    outside = cells[busy == 0]
+    if len(outside) < _LEAST_OUTSIDE:
+        return [None] * len(spans)
+    usual = np.maximum(np.percentile(outside, 95, axis=0), np.finfo(np.float64).tiny)
+    return [
+        None if (busy[first:end] > 1).any() else db(float((cells[first:end] / usual).max()))
+        for first, end in within
+    ]

@@ -38,6 +38,7 @@ _BANDS = (
 IMPORTANCE = np.array([importance for _, importance in _BANDS])
 INAUDIBLE_DB = -40.0  # below the loudest band
 _WINDOW = 512  # 32 ms: bins of 31 Hz, narrower than the lowest band
+HALF_WINDOW = _WINDOW // 2
 # A band begins a sixth of an octave below its centre; the highest ends at 8 kHz.
 _FIRST_BIN = np.ceil(
     np.array([centre for centre, _ in _BANDS]) * 2 ** (-1 / 6) * _WINDOW / SAMPLE_RATE_HZ
@@ -61,8 +62,8 @@ def power_over_time(samples: Float32, windows: int) -> Float64:
 
     The windows overlap by half, so that a click counts the same wherever it falls.
     """
-    halves = [_spectra(samples[at:]) for at in (0, _WINDOW // 2)]
-    power = np.zeros((2 * len(halves[0]), _WINDOW // 2 + 1))
+    halves = [_spectra(samples[at:]) for at in (0, HALF_WINDOW)]
+    power = np.zeros((2 * len(halves[0]), HALF_WINDOW + 1))
     for at, spectra in enumerate(halves):
         power[at : at + 2 * len(spectra) : 2] = spectra.real**2 + spectra.imag**2
     by_band = np.add.reduceat(power, _FIRST_BIN, axis=1)

@@ -45,6 +45,7 @@ def item(what: str, at: int, chunk: int | None = None, text: str = "") -> MixedI
 def stream(
     *items: MixedItem, said: dict[int, str] | None = None, system: str = "", task: str = "t",
     ability: str = "a", noise: tuple[str, ...] = (), silent: bool = False, any_sound: bool = False,
+    buried: bool = False,
 ) -> AuditedStream:  # fmt: skip
     said = said or {}
     n = 20 * 6_400
@@ -59,8 +60,10 @@ def stream(
         tuple(Reply(chunk, text) for chunk, text in sorted(said.items())),
         tuple(events), None, items, (NoiseTrack(beds, 10.0),) if beds else (), any_sound=any_sound,
     )  # fmt: skip
-    pcm = np.full(n, 0, np.int16) if silent else np.arange(n).astype(np.int16)
-    return audited(record, pcm)
+    pcm = np.arange(n).astype(np.int16) // 8  # what goes on all the time
+    for i in items:
+        pcm[i.on_samples : i.end_samples] *= 8 * (not buried) or 1
+    return audited(record, pcm * (not silent))
 
 
 def audited(record: StreamRecord, pcm: np.ndarray) -> AuditedStream:
@@ -120,6 +123,7 @@ def test_an_event_is_audible() -> None:
     bark = item("Bark", 0, 3)
     assert value(InaudibleEvents(LIMITS), stream(bark, said={3: "A dog."})) == 0
     assert value(InaudibleEvents(LIMITS), stream(bark, said={3: "A dog."}, silent=True)) == 1
+    assert value(InaudibleEvents(LIMITS), stream(bark, said={3: "A dog."}, buried=True)) == 1
 
 
 def test_an_event_is_heard_through_what_sounds_beside_it() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_build.collect.collect import collect
-from data_build.compose.masking import HEARD_DB, above_rest_db
+from data_build.compose.masking import HEARD_DB, HEARD_RISE_DB, above_rest_db, rises
 from data_build.context import MATERIAL, build_context
 from data_build.recipe import BuildRecipe
 from data_build.run import require_material
@@ -87,3 +87,18 @@ def test_no_stream_is_made_of_sounds_that_cannot_be_heard(
         assert all((item.above_rest_db or -1) >= HEARD_DB for item in sample.record.items)
     else:
         assert {drop.reason for drop in drops[:-1]} == {reason}
+
+
+def test_what_happens_rises_above_what_goes_on_all_the_time() -> None:
+    bed = np.concatenate([noise(150, 7_000, n) for n in range(3)])
+    whistle = np.zeros(len(bed), np.float32)
+    whistle[2 * RATE : 3 * RATE] = noise(3_100, 3_200)[:RATE]
+    heard, quiet = (2 * RATE, 3 * RATE), (4 * RATE, 5 * RATE)
+    rise, none = rises(bed + whistle, [heard, quiet])
+    assert rise is not None
+    assert none is not None
+    assert rise > 10
+    assert none < HEARD_RISE_DB
+    assert rises(bed + whistle, [heard, (RATE, 5 * RATE)]) == [None, None]  # one in the other
+    assert rises(bed, [(0, len(bed) - RATE)]) == [None]  # nothing to compare with
+    assert rises(bed[:0], []) == []
