@@ -35,6 +35,12 @@ def phones(words: Sequence[str]) -> list[str] | None:
     return [phone for word in words for phone in known[word].split()]
 
 
+def rare_words(words: Sequence[str]) -> list[str]:
+    """Those of English ``words`` that the dictionary lacks; none if it is not installed."""
+    known = _dictionary()
+    return [word for word in words if known and word not in known]
+
+
 def phones_of(unit: str, language: str) -> list[str]:
     """The phones of a written word of one of `LANGUAGES`; none of what nobody can say."""
     return [

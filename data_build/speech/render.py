@@ -21,10 +21,11 @@ from data_build.records import VOICE_LIMITS, Voice
 from data_build.speech.asr import AsrModel
 from data_build.speech.engines.engine import STEP, SpeechEngine, unspeakable
 from data_build.speech.gate import GateConfig, check
+from data_build.speech.pronunciation import rare_words
 from data_build.speech.rewriting.rewriter import Rewriter, Rewritten
 from data_build.speech.voices import fitted, synthesise
 from soundflow.endpoints.http_calls import CallFailure
-from soundflow.text.normalize import units
+from soundflow.text.normalize import primary_language, units
 
 VERSION = 2  # raise when a rendering of the same text and voice changes
 # The same speaker at another pace and pitch: enough for an engine without randomness to say it
@@ -116,17 +117,26 @@ class Renderer:
             if result.passed:
                 return self._cache.put(key, samples, {"take": take, "wer": result.wer})
             reasons.append(result.reason)
-        reason = f"no rendering of a text of {_size(text, voice.language)} passed the check"
+        reason = f"no rendering of a text of {text_class(text, voice.language)} passed the check"
         dropped = unspeakable(text, reason, "; ".join(reasons))
         self._refused[key] = dropped.drop
         raise dropped
 
 
-def _size(text: str, language: str) -> str:
-    """The class of a text: refusals are counted by it, so that none disappears unseen."""
-    n_units = len(units(text, language))
+def text_class(text: str, language: str) -> str:
+    """The class of a text: refusals are counted by it, so that none disappears unseen.
+
+    By its length, and by what an ASR model may spell otherwise or not know: numbers, and in English
+    the names and rare words that no dictionary has.
+    """
+    spoken = units(text, language)
     sizes = ((3, "1 to 3 words"), (9, "4 to 9 words"), (25, "10 to 25 words"))
-    return next((name for most, name in sizes if n_units <= most), "more than 25 words")
+    size = next((name for most, name in sizes if len(spoken) <= most), "more than 25 words")
+    if any(c.isdigit() for unit in spoken for c in unit):
+        return f"{size} with numbers"
+    if primary_language(language) == "en" and rare_words(spoken):
+        return f"{size} with names or rare words"
+    return size
 
 
 def _take(voice: Voice, take: int, engine: SpeechEngine) -> Voice:

@@ -10,7 +10,7 @@ from data_build.clip_cache import ClipCache
 from data_build.drops import Dropped
 from data_build.records import Voice
 from data_build.speech.gate import GateConfig
-from data_build.speech.render import Renderer
+from data_build.speech.render import Renderer, text_class
 from data_build.speech.rewriting.rewriter import RuleRewriter
 from data_build.speech.setup import SpeechConfig, make_renderer
 from data_build.speech.voices import VoicePool
@@ -130,3 +130,19 @@ def test_the_recipe_form_is_strict(tmp_path: Path) -> None:
         load(recipe, SpeechConfig, ["asr_models.en=http"])
     with pytest.raises(UserError, match="embedded engine"):
         load(recipe, SpeechConfig, ["servers.pico.voices.anna=zh"])
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "name"),
+    [
+        ("Yes.", "en", "1 to 3 words"),
+        ("It is 7:30.", "en", "4 to 9 words with numbers"),
+        ("Seven thirty.", "en", "1 to 3 words with numbers"),
+        ("Ask Flibbertywock about it.", "en", "4 to 9 words with names or rare words"),
+        ("Frag Flibbertywock danach.", "de", "1 to 3 words"),  # no dictionary of German
+        ("He (and she) " * 9, "en", "more than 25 words"),
+    ],
+)
+def test_refusals_are_counted_by_the_class_of_the_text(text: str, language: str, name: str) -> None:
+    pytest.importorskip("pocketsphinx")
+    assert text_class(text, language) == name
