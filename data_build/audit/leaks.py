@@ -103,8 +103,9 @@ class Leaks:
                 f"{name(stream)} and {name(_partner(stream, keys, streams, split_of))}"
                 for stream in touched[:_SHOWN].tolist()
             )
+            n = held_out if n_keys else 0  # a corpus need not know its speakers or groups
             share = len(touched) / held_out
-            yield Figure(f"leaks by {key}", share, held_out, self._limits[key], of, examples)
+            yield Figure(f"leaks by {key}", share, n, self._limits[key], of, examples)
 
 
 def _partner(stream: int, keys: UInt64, streams: UInt64, split_of: UInt64) -> int:

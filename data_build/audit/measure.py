@@ -59,12 +59,17 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """Whether it keeps its limit, in a word; "" without one."""
-        return "" if self.limit is None else "kept" if self.passed else "missed"
+        """Whether it keeps its limit, in words; "" without one."""
+        if self.limit is None:
+            return ""
+        if not self.n:
+            return "nothing to judge"
+        return "kept" if self.passed else "missed"
 
     @property
     def passed(self) -> bool:
-        return self.limit is None or self.limit.holds(self.value)
+        """Whether it misses no limit; of nothing, none is missed."""
+        return not self.n or self.limit is None or self.limit.holds(self.value)
 
 
 @dataclass(frozen=True)

@@ -55,16 +55,15 @@ def _of(file: Path, name: str, spec: StreamSpec) -> Iterator[AuditedStream]:
 def _record(item: CorpusItem, folder: Path, spec: StreamSpec) -> StreamRecord:
     time = spec.time
     items, events, replies, at = list[MixedItem](), list[Event](), list[Reply](), 0
-    for number, turn in enumerate(item.turns):
+    for turn in item.turns:
         end = at + _length(folder / turn.audio_path)
         chunk = time.reply_chunk(end)
         answers = () if turn.silent else (turn.assistant,)
         events.append(Event(turn.scene_type or "turn", at, end, end, bool(answers), answers))
         if answers and not any(reply.chunk == chunk for reply in replies):
             replies.append(Reply(chunk, turn.assistant, turn.emotion))
-        clip = SourceClip(
-            f"{item.id}/{number}", CORPUS, "", recording=str(folder / turn.audio_path)
-        )
+        recording = str(folder / turn.audio_path)
+        clip = SourceClip(recording, CORPUS, "", recording=recording)
         items.append(_item(clip, turn, at, end, (chunk,) if answers else ()))
         at = end
     return StreamRecord(
