@@ -57,7 +57,6 @@ def test_conversations_are_measured(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["audit", str(tmp_path)]) == 2
     told = capsys.readouterr().out
     assert "nothing to judge" in told  # nothing is known of speakers
-    assert main(["audit", str(tmp_path)]) == 2
 
 
 def test_settings_are_those_of_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
