@@ -164,11 +164,8 @@ def print_word_errors(rows: list[Row]) -> None:
         for (text, _), samples in zip(chosen, made, strict=True):
             for after, audio in enumerate((samples, tfjp(samples, CONFIG).samples)):
                 counts[after] += count_errors(text, whisper.transcribe(audio, "en"))
-        before, after = ((count.rate or 0.0) for count in counts)
-        n = counts[0].reference_units
-        print(
-            f"WER of {len(chosen)} sentences ({n} words), {name}: {before:.1%}, after {after:.1%}"
-        )
+        rates = " before, ".join(f"{count.rate or 0.0:.1%}" for count in counts)
+        print(f"WER of {len(chosen)} sentences, {name}: {rates} after TFJP")
 
 
 def main() -> None:
