@@ -12,6 +12,7 @@ by any process on the machine, is taken from the cache.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
@@ -27,6 +28,7 @@ from data_build.speech.voices import fitted, synthesise
 from soundflow.endpoints.http_calls import CallFailure
 from soundflow.text.normalize import primary_language, units
 
+_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]")
 VERSION = 2  # raise when a rendering of the same text and voice changes
 # The same speaker at another pace and pitch: enough for an engine without randomness to say it
 # otherwise.
@@ -127,14 +129,14 @@ def text_class(text: str, language: str) -> str:
     """The class of a text: refusals are counted by it, so that none disappears unseen.
 
     By its length, and by what an ASR model may spell otherwise or not know: numbers, and in English
-    the names and rare words that no dictionary has.
+    names (a capital inside a sentence) and rare words, which the dictionary lacks.
     """
     spoken = units(text, language)
     sizes = ((3, "1 to 3 words"), (9, "4 to 9 words"), (25, "10 to 25 words"))
     size = next((name for most, name in sizes if len(spoken) <= most), "more than 25 words")
     if any(c.isdigit() for unit in spoken for c in unit):
         return f"{size} with numbers"
-    if primary_language(language) == "en" and rare_words(spoken):
+    if primary_language(language) == "en" and (_NAME.search(text) or rare_words(spoken)):
         return f"{size} with names or rare words"
     return size
 

@@ -139,6 +139,8 @@ def test_the_recipe_form_is_strict(tmp_path: Path) -> None:
         ("It is 7:30.", "en", "4 to 9 words with numbers"),
         ("Seven thirty.", "en", "1 to 3 words with numbers"),
         ("Ask Flibbertywock about it.", "en", "4 to 9 words with names or rare words"),
+        ("I spoke to John. So did I.", "en", "4 to 9 words with names or rare words"),
+        ("Do it. Then I go.", "en", "4 to 9 words"),
         ("Frag Flibbertywock danach.", "de", "1 to 3 words"),  # no dictionary of German
         ("He (and she) " * 9, "en", "more than 25 words"),
     ],
