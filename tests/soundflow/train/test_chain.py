@@ -116,7 +116,9 @@ def test_a_chain_is_checked_before_its_first_stage(
     two = tmp_path / "two.yaml"
     two.write_text(two.read_text().replace("lr: 0.001", "lr: fast"))
     assert main(["train", str(chain)]) == 2
-    assert "two.yaml: optim.lr: expected a number, got 'fast'" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "two.yaml" in said
+    assert "optim.lr: expected a number, got 'fast'" in said
     assert not (tmp_path / "out").exists()
 
 
