@@ -4,7 +4,11 @@ state."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import errno
+import fcntl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from soundflow import output as outputs
@@ -21,10 +25,11 @@ from soundflow.train.recipe import MODEL_FOLDER, TrainRecipe
 
 RECIPE_FILE, BEST_FOLDER = "train.yaml", "best"
 REPORT_FILE = "report.html"  # written by `soundflow train`
+LOCK_FILE = "train.lock"
 # Everything that a run writes at the top of its output.
 NAMES = (
     RECIPE_FILE, METRICS_FILE, CSV_FILE, TRANSCRIPTS, CALIBRATIONS, STATES, MODEL_FOLDER,
-    BEST_FOLDER, "wandb", TENSORBOARD, "lightning_logs", REPORT_FILE, PROVENANCE_FILE,
+    BEST_FOLDER, "wandb", TENSORBOARD, "lightning_logs", REPORT_FILE, PROVENANCE_FILE, LOCK_FILE,
 )  # fmt: skip
 
 CONTENT = "content of the data"
@@ -52,6 +57,28 @@ def claim(recipe: TrainRecipe, content_hash: str) -> bool:
             raise _another_run(recipe, changed)
         settings = dict(there.settings)
     return outputs.claim(recipe.output, Output("train", settings, NAMES))
+
+
+@contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """Keeps other commands from training in ``output`` inside the block; for the first process.
+
+    The lock goes with the process, however it ends, and is not passed on to data workers. It holds
+    over the nodes of a shared file system; where that has no locks, nothing is kept.
+
+    Raises:
+        UserError: if another command trains there now.
+    """
+    with (output / LOCK_FILE).open("a") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise UserError(
+                    f"{output}: another command trains there now",
+                    "wait until it has ended, or name another output",
+                ) from error
+        yield
 
 
 def _as_read_today(recorded: Mapping[str, Any], recipe: TrainRecipe) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,7 +41,7 @@ from soundflow.model.weights import (
 from soundflow.text.presets import load_vocabulary
 from soundflow.text.tokenizer import TextTokenizer
 from soundflow.train.checkpoints import State, States, load_weights, newest_state
-from soundflow.train.claim import BEST_FOLDER, RECIPE_FILE, claim
+from soundflow.train.claim import BEST_FOLDER, RECIPE_FILE, alone, claim
 from soundflow.train.held_out import LiveFigures, LiveValidate
 from soundflow.train.intervals import AtIntervals, WriteReport
 from soundflow.train.loggers import build_loggers, require_loggers, write_csv
@@ -106,11 +107,12 @@ def run(
         UserError: if data, vocabulary and model do not fit, or ``output`` holds another run.
         Stopped: if a signal ended it; the message says how to go on.
     """
-    with stop_flag(first_process=rank_zero_only.rank == 0) as flag:  # type: ignore[attr-defined]
+    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+    with stop_flag(first_process=first) as flag, ExitStack() as held:
         try:
-            return _run(recipe, live_validate, report, flag)
+            return _run(recipe, live_validate, report, flag, held)
         except Stopped as stop:
-            if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            if first:
                 requeue(stop.number)
             raise Stopped(stop.number, f"stopped; {_how_to_go_on(recipe)}") from None
 
@@ -120,6 +122,7 @@ def _run(
     live_validate: LiveValidate | None,
     report: WriteReport | None,
     flag: StopFlag,
+    held: ExitStack,
 ) -> TrainResult:
     started = time.perf_counter()
     require_loggers(recipe)
@@ -131,6 +134,8 @@ def _run(
     memory = held_by(recipe, sizes, data.spec.tokens)
     require_machine(recipe, memory)
     continued = claim(recipe, data.content_hash())
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        held.enter_context(alone(recipe.output))
     folder = recipe.output / MODEL_FOLDER
     state = newest_state(recipe.output)
     at = state.update if state else 0

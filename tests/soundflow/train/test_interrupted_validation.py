@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -78,17 +79,26 @@ def test_a_signal_ends_a_validation_and_it_happens_on_resume(
 
 
 def killed_while_it_decodes(recipe: Path) -> int:
-    """In the second validation; its state, written before, is whole."""
+    """In the second validation; its state, written before, is whole. Meanwhile the same command is
+    refused.
+    """
     share, begun = StreamValidation._share, [0]
 
     def dying(self: StreamValidation, system: Model, part: object) -> dict[str, list[Stored]]:
         begun[0] += 1
         if begun[0] == 2:
+            second = multiprocessing.get_context("fork").Process(target=_again, args=(recipe,))
+            second.start()
+            second.join()
             os.kill(os.getpid(), signal.SIGKILL)
         return share(self, system, part)  # type: ignore[arg-type]
 
     StreamValidation._share = dying  # type: ignore[method-assign,assignment]
     return train_command(recipe)
+
+
+def _again(recipe: Path) -> None:
+    os._exit(train_command(recipe))
 
 
 def killed_before_the_figures_are_written(recipe: Path) -> int:
@@ -111,6 +121,8 @@ def test_kill_9_in_the_middle_of_a_validation(
     base = replace(recipe(), intervals=replace(recipe().intervals, save_every=3))
     with started(base, tmp_path, program) as ranks:
         assert ranks.wait() == [-signal.SIGKILL], ranks.log.read_text()
+    if program is killed_while_it_decodes:
+        assert "another command trains there now" in ranks.log.read_text()
     resumed = run(base, live_validation(base))
     assert resumed.resumed_at == at
     assert_same(resumed, whole)
