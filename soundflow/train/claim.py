@@ -13,7 +13,7 @@ from typing import Any
 
 from soundflow import output as outputs
 from soundflow.config.load import build
-from soundflow.config.record import to_plain
+from soundflow.config.record import recipe_hash, to_plain
 from soundflow.errors import UserError
 from soundflow.output import Output, differences, listed, read_output
 from soundflow.train.checkpoints import FOLDER as STATES
@@ -57,6 +57,13 @@ def claim(recipe: TrainRecipe, content_hash: str) -> bool:
             raise _another_run(recipe, changed)
         settings = dict(there.settings)
     return outputs.claim(recipe.output, Output("train", settings, NAMES))
+
+
+def run_id(output: Path) -> str:
+    """16 hex digits, the same for every command that goes on with the run in ``output``."""
+    there = read_output(output)
+    assert there is not None, "claimed before"
+    return recipe_hash({"output": str(output), "settings": dict(there.settings)})
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from soundflow.atomic import write_text
-from soundflow.config.record import recipe_hash
 from soundflow.errors import UserError
 from soundflow.train.metrics import FILE_NAME, read_metrics
 from soundflow.train.recipe import TrainRecipe, WandbConfig
@@ -45,12 +44,15 @@ def require_loggers(recipe: TrainRecipe) -> None:
         )
 
 
-def build_loggers(recipe: TrainRecipe, at: int, about: Mapping[str, Any]) -> list[Logger]:
+def build_loggers(
+    recipe: TrainRecipe, at: int, about: Mapping[str, Any], run_id: str
+) -> list[Logger]:
     """The loggers that the recipe asks for, opened in the first process.
 
     Args:
         at: updates that were taken before; TensorBoard hides what was written about later ones.
         about: hyper-parameters of the run.
+        run_id: under which Weights & Biases goes on with it.
 
     Raises:
         UserError: if the service refuses the run.
@@ -63,7 +65,7 @@ def build_loggers(recipe: TrainRecipe, at: int, about: Mapping[str, Any]) -> lis
         board.log_hyperparams(dict(about))
         loggers.append(board)
     if recipe.logging.wandb is not None and _mode(recipe.logging.wandb) != "disabled":
-        loggers.append(_wandb_logger(recipe, recipe.logging.wandb, about))
+        loggers.append(_wandb_logger(recipe, recipe.logging.wandb, about, run_id))
     return loggers
 
 
@@ -103,11 +105,13 @@ def _mode(asked: WandbConfig) -> str:
     return "offline" if set_here == "dryrun" else set_here
 
 
-def _wandb_logger(recipe: TrainRecipe, asked: WandbConfig, about: Mapping[str, Any]) -> WandbLogger:
+def _wandb_logger(
+    recipe: TrainRecipe, asked: WandbConfig, about: Mapping[str, Any], run_id: str
+) -> WandbLogger:
     offline = _mode(asked) == "offline"
     logger = WandbLogger(
         project=asked.project,
-        id=recipe_hash(recipe),
+        id=run_id,
         save_dir=recipe.output,
         offline=offline,
         resume=None if offline else "allow",

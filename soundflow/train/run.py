@@ -41,7 +41,7 @@ from soundflow.model.weights import (
 from soundflow.text.presets import load_vocabulary
 from soundflow.text.tokenizer import TextTokenizer
 from soundflow.train.checkpoints import State, States, load_weights, newest_state
-from soundflow.train.claim import BEST_FOLDER, RECIPE_FILE, alone, claim
+from soundflow.train.claim import BEST_FOLDER, RECIPE_FILE, alone, claim, run_id
 from soundflow.train.held_out import LiveFigures, LiveValidate
 from soundflow.train.intervals import AtIntervals, WriteReport
 from soundflow.train.loggers import build_loggers, require_loggers, write_csv
@@ -168,7 +168,7 @@ def _run(
         about = provenance(data.content_hash(), data.spec.fingerprint)
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             write_text(recipe.output / PROVENANCE_FILE, json.dumps(about, indent=1))
-        loggers = build_loggers(recipe, at, {**to_plain(recipe), **about})
+        loggers = build_loggers(recipe, at, {**to_plain(recipe), **about}, run_id(recipe.output))
         around = AtIntervals(recipe, flag, measured_at, continued, report)
         _fit(_trainer(recipe, module, loggers, around), module, data, recipe)
         flag.stop_at_once()

@@ -22,6 +22,7 @@ from soundflow.model.precision import DTYPES
 from soundflow.model.weights import Checkpoint, load_checkpoint
 from soundflow.shards.writer import write_index, write_shard
 from soundflow.train.checkpoints import agreed_state, newest_state
+from soundflow.train.claim import run_id
 from soundflow.train.held_out import LiveFigures, Poll
 from soundflow.train.metrics import newest_measurement, read_metrics
 from soundflow.train.recipe import OptimConfig, TrainerIntervals, TrainRecipe
@@ -241,7 +242,9 @@ def test_data_may_move_and_rows_change(
     shutil.copytree(tone_data, moved)
     base = recipe()
     data = replace(base.data, sources=(DataSource(moved),), row_tokens=150)
+    before = run_id(base.output)
     assert run(replace(base, data=data)).resumed_at == 4
+    assert run_id(base.output) == before, "Weights & Biases goes on with the same run"
 
 
 def test_data_in_a_store_trains_alike(
