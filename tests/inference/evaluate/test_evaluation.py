@@ -31,6 +31,7 @@ from tests.inference.engines import make_engine, make_stream, write_split
 ENGINE = make_engine()
 GREEDY = SamplingConfig(temperature=0.0, max_reply_tokens=6)
 THRESHOLDS = (0.1, 0.4, 0.5, 0.6, 0.9)
+FULL = {"thresholds": THRESHOLDS, "windows_s": (2.0, 1.0, 5.0), "latency_streams": 2}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def place(tmp_path_factory):
 
 
 def recipe_of(place, output: str, **timing) -> EvaluateRecipe:
-    settings = {"thresholds": THRESHOLDS, "latency_streams": 2, **timing}
+    settings = {"thresholds": (0.4, 0.6), "latency_streams": 1, "windows_s": (2.0,), **timing}
     return EvaluateRecipe(
         checkpoint=place / "model", output=place / output, streams_at_once=4, sampling=GREEDY,
         report=ReportConfig(streams=2), timing=TimingConfig(data=place / "data", **settings),
@@ -57,7 +58,7 @@ def recipe_of(place, output: str, **timing) -> EvaluateRecipe:
 @pytest.fixture(scope="module")
 def results(place):
     stability = StabilityConfig((1, 3), hours=0.01)
-    return evaluate(recipe_of(place, "out", stability=stability))
+    return evaluate(recipe_of(place, "out", stability=stability, **FULL))
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,7 @@ def test_live_sessions_did_as_the_batch(done):
 
 
 def test_parts_and_batches_of_another_size_give_the_same_figures(place, done):
-    again = replace(recipe_of(place, "again"), streams_at_once=3)
+    again = replace(recipe_of(place, "again", **FULL), streams_at_once=3)
     others = iter([Part(0, 3), Part(2, 3)])
 
     def meanwhile(stage: str, done: int, total: int) -> None:
@@ -143,7 +144,7 @@ def test_a_resumed_evaluation_decodes_nothing_twice(place, done, monkeypatch):
         return stock(self, items)
 
     monkeypatch.setattr(Model, "run", counting)
-    first = recipe_of(place, "resumed")
+    first = recipe_of(place, "resumed", **FULL)
     evaluate(first, part=Part(0, 2))
     half = {item.id for item in asked}
     asked.clear()
@@ -209,7 +210,7 @@ def test_calibrating_for_a_budget(place):
 
 
 def test_a_comparison_with_itself_shows_nothing(place, done, tmp_path):
-    evaluate(recipe_of(place, "again2"))
+    evaluate(recipe_of(place, "again2", **FULL))
     (found,) = compare(place / "out", place / "again2")
     assert found.n_items == 6
     assert all(d.difference.value in (0.0, None) for d in found.differences)
