@@ -25,12 +25,17 @@ REPLY_TOKENS = 20
 def host(smallest: Engine) -> None:
     """All sessions hear a chunk at the same time; then all of them speak."""
     for n in (64, 256):
-        listening_s, _ = _rounds(smallest, n, 0.0)
-        say(f"a chunk, everything included, {n} sessions", f"{1e3 * listening_s / n:.3f} ms",
+        chunk_s, token_s = costs(smallest, n)
+        say(f"a chunk, everything included, {n} sessions", f"{1e3 * chunk_s:.3f} ms",
             "well below 1.5 ms")  # fmt: skip
-        speaking_s, tokens = _rounds(smallest, n, 1.0)
-        spent_s = (speaking_s - listening_s) / max(1.0, tokens)
-        say(f"a reply token, {n} sessions that speak", f"{1e3 * spent_s:.3f} ms", "")
+        say(f"a reply token, {n} sessions that speak", f"{1e3 * token_s:.3f} ms", "")
+
+
+def costs(engine: Engine, n: int) -> tuple[float, float]:
+    """CPU seconds of a chunk and of a reply token, where ``n`` sessions do the same at once."""
+    listening_s, _ = _rounds(engine, n, 0.0)
+    speaking_s, tokens = _rounds(engine, n, 1.0)
+    return listening_s / n, (speaking_s - listening_s) / max(1.0, tokens)
 
 
 def _rounds(engine: Engine, n: int, odds: float) -> tuple[float, float]:

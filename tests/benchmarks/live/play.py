@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from inference.events import SessionEvent
+from inference.events import Decided, SessionEvent
 from inference.executor import Executor, Tick
+from inference.lockstep import Lockstep
 from inference.scheduler import Encode
 
 
@@ -78,18 +80,13 @@ def play(
         The events of every session, with the simulated clock in ``wall_s``.
     """
     events: dict[int, list[SessionEvent]] = {s: [] for s in sessions}
-    phases = np.random.default_rng(len(sessions)).permutation(len(sessions)) / len(sessions)
-    arrivals = deque(
-        sorted((chunk_s * (i + 1 + phase), s, i)
-               for phase, s in zip(phases.tolist(), sessions, strict=True)
-               for i in range(len(audio)))
-    )  # fmt: skip
+    waiting = deque(_arrivals(len(sessions), len(audio), chunk_s))
     now = 0.0
 
     def work() -> Tick:
-        while arrivals and arrivals[0][0] <= now:
-            at, session, i = arrivals.popleft()
-            executor.push(session, audio[i], at)
+        while waiting and waiting[0][0] <= now:
+            at, session, i = waiting.popleft()
+            executor.push(sessions[session], audio[i], at)
         return executor.tick(now)
 
     while True:
@@ -99,6 +96,56 @@ def play(
             # The end of the work, not its beginning.
             events[session].append(replace(event, wall_s=now))
         if tick.work is None:
-            if not arrivals:
+            if not waiting:
                 return events
-            now = max(now, arrivals[0][0])
+            now = max(now, waiting[0][0])
+
+
+class SimulatedClock:
+    """Stands still except while something is timed.
+
+    Args:
+        real: what that takes is read from it.
+    """
+
+    def __init__(self, real: Callable[[], float]) -> None:
+        self.now = 0.0
+        self._real = real
+        self._began: float | None = None
+
+    def __call__(self) -> float:
+        return self.now if self._began is None else self.now + self._real() - self._began
+
+    @contextmanager
+    def timing(self) -> Iterator[None]:
+        self._began = self._real()
+        yield
+        self.now, self._began = self(), None
+
+
+def play_loops(
+    loops: Sequence[Lockstep], audio: list[np.ndarray], clock: SimulatedClock, chunk_s: float = 0.4
+) -> dict[int, list[SessionEvent]]:
+    """The same for sessions on ``clock`` that compute by themselves whatever they are pushed, one
+    after the other.
+    """
+    events: dict[int, list[SessionEvent]] = {i: [] for i in range(len(loops))}
+    for at, session, i in _arrivals(len(loops), len(audio), chunk_s):
+        clock.now = max(clock.now, at)
+        with clock.timing():
+            happened = loops[session].push(audio[i])
+        for event in happened:
+            if isinstance(event, Decided):  # the loop itself knows when it took the chunk
+                event = replace(event, arrived_wall_s=at)
+            events[session].append(event)
+    return events
+
+
+def _arrivals(sessions: int, chunks: int, chunk_s: float) -> list[tuple[float, int, int]]:
+    """When which chunk of which session is complete, in order."""
+    phases = np.random.default_rng(sessions).permutation(sessions) / sessions
+    return sorted(
+        (chunk_s * (i + 1 + phase), session, i)
+        for session, phase in enumerate(phases.tolist())
+        for i in range(chunks)
+    )
