@@ -99,7 +99,10 @@ def _table(config: SourceConfig) -> Path:
     if root.is_file():
         return root
     if not root.is_dir():
-        raise UserError(f"manifest: {root}: no such file or folder", f"expected {MANIFEST_TREE}")
+        seen = "" if root.is_absolute() else f", seen from {Path.cwd()}"
+        raise UserError(
+            f"manifest: {root}: no such file or folder{seen}", f"expected {MANIFEST_TREE}"
+        )
     found = [root / name for name in _USUAL if (root / name).is_file()]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)

@@ -96,8 +96,8 @@ def test_interpolation(tmp_path: Path) -> None:
         ("- 1", "mapping"),
         ("data: [", "recipe.yaml"),
         ("data: ${nowhere}", "data: Interpolation key 'nowhere' not found"),
-        ("data: ${oc.env:NOWHERE}", r"data: Environment variable 'NOWHERE' not found$"),
-        ("data: x\nweights: {a: ???}", r"weights\.a: Missing mandatory value"),
+        ("data: ${oc.env:NOWHERE}", "data: Environment variable 'NOWHERE' not found\\n"),
+        ("data: x\nweights:\n  a: ???", r"weights\.a: Missing mandatory value"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
