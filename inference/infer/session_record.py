@@ -16,6 +16,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ class SessionRecorder:
             "recipe": to_plain(recipe),
         }
         write_text(folder / HEADER, json.dumps(header, indent=1, ensure_ascii=False) + "\n")
-        rate_hz = engine.spec.time.sample_rate_hz
+        self._folder, rate_hz = folder, engine.spec.time.sample_rate_hz
         self._audio = soundfile.SoundFile(folder / AUDIO, "w", rate_hz, 1, "PCM_24", format="FLAC")
         self._lines = (folder / EVENTS).open("w", encoding="utf-8", buffering=1)
         self._time = engine.spec.time
@@ -120,15 +121,27 @@ class SessionRecorder:
             self._line(event="recording_started", name=output.begins.name, time_s=at_s)
         if len(output.packet):
             steps = (output.packet * _FULL_SCALE).astype(np.int32)
-            self._audio.write(steps << 8)
+            with self._writable():
+                self._audio.write(steps << 8)
             arrived_s = round(self._clock() - self._began, 6)
             self._line(packet=len(output.packet), arrived_s=arrived_s)
         for event in output.events:
             self._line(**to_json(event))
 
     def close(self) -> None:
-        self._audio.close()
+        with self._writable():
+            self._audio.close()
         self._lines.close()
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Says of which file libsndfile complains; it does not say why."""
+        try:
+            yield
+        except soundfile.LibsndfileError as error:
+            raise UserError(
+                f"{self._folder / AUDIO}: cannot be written ({error})", "is the disk full?"
+            ) from error
 
     def _line(self, **fields: object) -> None:
         self._lines.write(json.dumps(fields, ensure_ascii=False) + "\n")
