@@ -48,7 +48,11 @@ TOKEN2WAV = {
         "ff_mult": 1, "emb_dim": 8, "enc_emb_dim": 8, "enc_dim": 8, "mel_dim": 8,
         "enc_channels": [8, 8, 8, 8, 24], "enc_attention_channels": 8,
     },
-    "bigvgan_config": {"mel_dim": 8, "upsample_initial_channel": 32},
+    "bigvgan_config": {
+        "mel_dim": 8, "upsample_initial_channel": 8, "upsample_rates": [2],
+        "upsample_kernel_sizes": [4], "resblock_kernel_sizes": [3],
+        "resblock_dilation_sizes": [[1, 3, 5]],
+    },
 }  # fmt: skip
 
 
