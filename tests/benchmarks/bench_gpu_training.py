@@ -25,11 +25,14 @@ from soundflow.data.features import StreamFeatures
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol.layout import online_stream
+from soundflow.protocol.spec import StreamSpec
 from soundflow.text.presets import load_vocabulary, stream_spec
 from soundflow.train.compute import computing
 from soundflow.train.loss import loss_sums
+from soundflow.train.memory import RowShape, predict
 from soundflow.train.optim import build_optimizer
 from soundflow.train.recipe import LossConfig, OptimConfig
+from soundflow.train.stages import StageConfig, apply_stage
 from soundflow.train.throughput import peak_flops
 
 TINY = ModelConfig(
@@ -37,7 +40,8 @@ TINY = ModelConfig(
     LmConfig(width=64, layers=2, heads=4, kv_heads=2, ffn_width=128),
 )
 ROWS, UPDATES, WARM_UP = 8, 3, 1
-RECOMPUTED = (1.0, 0.6)  # shares of the layers; with less, 80 GB are too small
+STAGE = StageConfig(train=("encoder.proj.*", "lm.*"))
+RECOMPUTED = (1.0, 0.6, 0.3)  # shares of the layers; with less, 80 GB are too small
 
 
 def make_row(row_tokens: int) -> Batch:
@@ -73,13 +77,12 @@ def main() -> None:
         print("skipped: needs a CUDA device; `tiny` runs the same code here")
         return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    table = stream_spec(load_vocabulary("tiny")[0]).tokens
+    spec = stream_spec(load_vocabulary("tiny")[0])
     if not tiny:
-        table = replace(table, vocab_size=151_936)
+        spec = replace(spec, tokens=replace(spec.tokens, vocab_size=151_936))
     with device:
-        model = AudioInteractionModel(TINY if tiny else ModelConfig(), table).train()
-    model.encoder.requires_grad_(False)
-    model.encoder.proj.requires_grad_(True)
+        model = AudioInteractionModel(TINY if tiny else ModelConfig(), spec.tokens).train()
+    apply_stage(model, STAGE)
     torch.set_float32_matmul_precision("high")
     optimizer = build_optimizer(model, OptimConfig(updates=100))
     row = make_row(2000 if tiny else 8192)
@@ -104,12 +107,29 @@ def main() -> None:
           f"streams and {len(row.ids)} tokens")  # fmt: skip
     done = (ROWS * len(row.ids), ROWS * row_flops(model, row))
     model.recompute_activations()
-    print(f"layers as they are, all recomputed: {measured(update, device, *done)}", flush=True)
+    said = measured(update, device, *done)
+    print(f"layers as they are, all recomputed: {said}, {predicted(model, spec, row)}", flush=True)
     model.compile_layers()
     for share in RECOMPUTED:
         model.recompute_activations(share)
-        said = measured(update, device, *done)
+        said = f"{measured(update, device, *done)}, {predicted(model, spec, row, share, True)}"
         print(f"compiled, {share:.0%} of the layers recomputed: {said}", flush=True)
+
+
+def predicted(
+    model: AudioInteractionModel,
+    spec: StreamSpec,
+    row: Batch,
+    share: float = 1.0,
+    compiled: bool = False,
+) -> str:
+    """The peak that `soundflow check` tells."""
+    shape = RowShape(row.lengths, len(row.mel), len(row.at))
+    found = predict(
+        model.config, spec, STAGE, shape, dtype=torch.bfloat16, recompute_share=share,
+        device="cuda", compiled=compiled,
+    )  # fmt: skip
+    return f"predicted {found.peak / 2**30:.1f} GiB"
 
 
 def measured(update: Callable[[], None], device: torch.device, tokens: int, flops: float) -> str:
