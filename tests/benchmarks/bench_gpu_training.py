@@ -31,8 +31,8 @@ from soundflow.train.compute import computing
 from soundflow.train.loss import loss_sums
 from soundflow.train.memory import RowShape, predict
 from soundflow.train.optim import build_optimizer
-from soundflow.train.recipe import LossConfig, OptimConfig
-from soundflow.train.stages import StageConfig, apply_stage
+from soundflow.train.recipe import LossConfig, OptimConfig, StageConfig
+from soundflow.train.stages import apply_stage
 from soundflow.train.throughput import peak_flops
 
 TINY = ModelConfig(
