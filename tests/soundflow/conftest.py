@@ -6,10 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
-from soundflow.protocol.layout import offline_answer, offline_prefix, offline_user, online_stream
+from soundflow.protocol.layout import (
+    Piece,
+    offline_answer,
+    offline_prefix,
+    offline_user,
+    online_stream,
+)
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.turns import Event, Reply
 from soundflow.shards.schema import StreamRecord, StreamSample, quantise
@@ -57,7 +64,7 @@ def text_stream(seed: int) -> StreamSample:
     return _sample(record, np.zeros(0, np.int16), piece)
 
 
-def _sample(record: StreamRecord, pcm, piece) -> StreamSample:
+def _sample(record: StreamRecord, pcm: npt.NDArray[np.int16], piece: Piece) -> StreamSample:
     return StreamSample(record, pcm, np.array(piece.ids, np.int32), np.array(piece.roles, np.int8))
 
 

@@ -24,7 +24,8 @@ from inference.serve.app import Service
 from inference.serve.recipe import ServeRecipe
 from inference.serve.server import Server, listen, tls_context
 from inference.session import SessionConfig
-from soundflow.model.weights import TrainingFacts, save_checkpoint
+from soundflow.model.facts import TrainingFacts
+from soundflow.model.weights import save_checkpoint
 from tests.inference.engines import make_engine
 
 ROOT = Path(__file__).resolve().parents[3]
