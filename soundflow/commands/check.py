@@ -54,16 +54,12 @@ def _resolve(path: Path, tree: dict[str, Any], probe: bool) -> tuple[Any, Plan]:
         "evaluate": _evaluate,
     }
     command = tree.pop("command", None)
-    if command is None:
-        raise UserError(
-            f"{path}: command: is missing; known: {', '.join(planners)}",
-            "name the command at the top of the recipe, for example `command: train`",
-        )
     if not isinstance(command, str) or command not in planners:
         close = nearest(str(command), planners)
         tail = f"did you mean {close!r}?" if close else f"known: {', '.join(planners)}"
+        fault = "is missing" if command is None else f"{command!r} is not a command"
         raise UserError(
-            f"{path}: command: {command!r} is not a command; {tail}",
+            f"{path}: command: {fault}; {tail}",
             "name the command at the top of the recipe, for example `command: train`",
         )
     if probe and command != "train":

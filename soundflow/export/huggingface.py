@@ -88,6 +88,7 @@ def features(sample_rate_hz: int) -> Features:
                     "text": Value("string"),
                     "language": Value("string"),
                     "reply_chunks": List(Value("int32")),
+                    "above_rest_db": Value("float64"),
                     "hit_limit": Value("bool"),
                 }
             ),

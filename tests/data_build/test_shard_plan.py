@@ -91,7 +91,7 @@ def test_a_split_has_streams_or_hours(tmp_path: Path, split: str, words: str) ->
 
 def test_hours_of_nothing_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data_build.shard_job._stream", _never)
-    with pytest.raises(UserError, match="none of the first 3 streams could be made"):
+    with pytest.raises(UserError, match=r"none of the first \d+ streams could be made"):
         build(recipe_of(tmp_path, "max_dropped_share=1.0", "splits.test.streams=1"))
 
 

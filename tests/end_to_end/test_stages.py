@@ -81,7 +81,9 @@ def base(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The random weights that the first stage starts from."""
     folder = tmp_path_factory.mktemp("base") / "model"
     tokenizer, table = load_vocabulary(str(vocabulary))
-    model = AudioInteractionModel(SIZES, table)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = AudioInteractionModel(SIZES, table)
     save_checkpoint(folder, model, tokenizer, stream_spec(tokenizer), TrainingFacts(2048))
     return folder
 

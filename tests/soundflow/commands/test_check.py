@@ -82,13 +82,21 @@ def test_more_workers_than_cores_are_said(recipe: Path, capsys: pytest.CaptureFi
     assert "4000: more than the" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["[train]", "trian", "null", "{a: 1}"])
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("command: [train]", "['train'] is not a command"),
+        ("command: trian", "'trian' is not a command; did you mean 'train'?"),
+        ("command: null", "is missing; known: build-data, train"),
+        ("output: runs/x", "is missing; known: build-data, train"),
+    ],
+)
 def test_a_recipe_says_what_it_is_for(
-    tmp_path: Path, command: str, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, line: str, fault: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "r.yaml").write_text(f"command: {command}")
+    (tmp_path / "r.yaml").write_text(line)
     assert main(["check", str(tmp_path / "r.yaml")]) == 2
-    assert "is not a command" in capfd.readouterr().err
+    assert f"command: {fault}" in capfd.readouterr().err
 
 
 def test_the_plan_of_a_training_run(
