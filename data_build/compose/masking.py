@@ -70,7 +70,9 @@ def rises(audio: Float32, spans: Sequence[tuple[int, int]]) -> list[float | None
     outside = cells[busy == 0]
     if len(outside) < _LEAST_OUTSIDE:
         return [None] * len(spans)
-    usual = np.maximum(np.percentile(outside, 95, axis=0), np.finfo(np.float64).tiny)
+    # Digital silence is as loud as what lies that far below the loudest cell.
+    least = max(cells.max() * 10 ** (-_HIGHEST_DB / 10), np.finfo(np.float32).tiny)
+    usual = np.maximum(np.percentile(outside, 95, axis=0), least)
     return [
         None if (busy[first:end] > 1).any() else db(float((cells[first:end] / usual).max()))
         for first, end in within

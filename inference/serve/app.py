@@ -97,7 +97,8 @@ class Service:
         return len(self._connections)
 
     def measure(self) -> None:
-        """Brings the figures up to date that nobody counts; called again and again."""
+        """Brings the figures up to date that nobody counts: often, since another process may be the
+        one that is asked, and when this one is."""
         self._metrics.waiting_chunks.set(sum(c.waiting_chunks for c in self._connections))
 
     async def drain(self) -> None:
@@ -187,6 +188,7 @@ class Service:
             self._gate.check_token(request)
         except Fault as fault:
             return _refusal(fault)
+        self.measure()
         return Response(self._metrics.page(), media_type=CONTENT_TYPE)
 
 
