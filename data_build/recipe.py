@@ -29,7 +29,7 @@ from data_build.wording.grammar import parse, references
 from data_build.wording.wording import SplitWording, Wording, WordingConfig
 from soundflow.config.record import to_plain
 from soundflow.config.settings import SETTINGS, Count, Fraction, Hours, Seed, SplitName, Workers
-from soundflow.errors import UserError, nearest
+from soundflow.errors import UserError, did_you_mean
 from soundflow.protocol.stream_config import StreamConfig
 from soundflow.protocol.timebase import SLOT_SAMPLES, to_seconds
 
@@ -63,8 +63,7 @@ class SplitConfig:
         for field_name, known in (("tasks", tuple(TASKS)), ("offline", tuple(FORMS))):
             for name in getattr(self, field_name):
                 if name not in known:
-                    close = nearest(name, known)
-                    tail = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
+                    tail = did_you_mean(name, known)
                     raise ValueError(f"{field_name}.{name} is unknown; {tail}")
         if sum(self.weights.values()) <= 0:
             raise ValueError(f"tasks: one weight must be positive, got {self.weights}")

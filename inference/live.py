@@ -17,7 +17,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from types import TracebackType
 
 from inference.dialogue_decoder import Order
 from inference.engine import Engine
@@ -116,12 +115,7 @@ class LiveEngine:
     def __enter__(self) -> LiveEngine:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def ask(self, command: Callable[[Executor], None]) -> None:

@@ -19,7 +19,7 @@ from soundflow.errors import (
     EXIT_USER,
     Stopped,
     UserError,
-    nearest,
+    did_you_mean,
 )
 from soundflow.signals import Interrupted, raised_signals
 
@@ -51,22 +51,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         number, line = stop.number, stop.message
     except KeyboardInterrupt as stop:
         number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
-        kept = [f": {text}" for command, text in _WHAT_IS_KEPT.items() if command in words]
-        line = f"stopped by {signal.Signals(number).name}{''.join(kept)}"
+        kept = _WHAT_IS_KEPT.get(_command_of(words) or "")
+        line = f"stopped by {signal.Signals(number).name}" + (f": {kept}" if kept else "")
     from soundflow.logs import ERR
 
     ERR.print(line, soft_wrap=True)
     return EXIT_SIGNALLED + number
 
 
+def _command_of(words: Sequence[str]) -> str | None:
+    return next((word for word in words if not word.startswith("-")), None)
+
+
 def _run(words: Sequence[str]) -> int:
     from soundflow.arguments import COMMANDS, parser
 
-    name = next((word for word in words if not word.startswith("-")), None)
+    name = _command_of(words)
     if name is not None and name not in COMMANDS:
-        close = nearest(name, COMMANDS)
-        tail = f"did you mean {close!r}?" if close else f"known: {', '.join(COMMANDS)}"
-        _tell(UserError(f"{name!r} is no command; {tail}", "`soundflow --help` explains them"))
+        fault = f"{name!r} is no command; {did_you_mean(name, COMMANDS)}"
+        _tell(UserError(fault, "`soundflow --help` explains them"))
         return EXIT_USER
     args = parser().parse_args(words)
     # Read by the thread pool when torch is imported: waiting threads sleep instead of spinning,
@@ -82,8 +85,6 @@ def _run(words: Sequence[str]) -> int:
     except UserError as error:
         _tell(error)
         return EXIT_USER
-    except Stopped:
-        raise
     except BrokenPipeError:
         # The reader of our output went away (`| head`). Nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,7 @@ Any other exception is a bug: it keeps its traceback and exits with 1.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 
 EXIT_OK = 0
@@ -67,3 +67,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to a misspelt one, or None when nothing is close."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return matches[0] if matches else None
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """The nearest of the known names, as a question; all of them where nothing is close."""
+    close = nearest(name, known)
+    return f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"

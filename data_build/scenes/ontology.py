@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from data_build.records import TrackRole
-from soundflow.errors import nearest
+from soundflow.errors import did_you_mean
 
 Place = Literal["in", "out", "any"]
 TIMES_OF_DAY = ("early morning", "morning", "noon", "afternoon", "evening", "night")
@@ -222,8 +222,7 @@ def place_fault(name: object) -> str | None:
     known = [setting.name for setting in ontology().settings]
     if name in known:
         return None
-    close = nearest(name, known) if isinstance(name, str) else None
-    tail = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
+    tail = did_you_mean(name if isinstance(name, str) else "", known)
     return f"there is no setting {name!r}; {tail}"
 
 

@@ -29,7 +29,7 @@ from data_build.sources.source import (
     SourceConfig,
     shortened,
 )
-from soundflow.errors import UserError, nearest
+from soundflow.errors import UserError, did_you_mean
 
 _FAMILIES = (
     speech, common_voice, audioset, sounds, dialogue, manifest, webdataset_tars, huggingface, kaldi,
@@ -101,6 +101,5 @@ def corpus_named(name: str) -> Corpus:
     """
     if name in CORPORA:
         return CORPORA[name]
-    close = nearest(name, CORPORA)
-    tail = f"did you mean {close!r}?" if close else f"known: {', '.join(CORPORA)}"
+    tail = did_you_mean(name, CORPORA)
     raise UserError(f"corpus {name!r} is unknown; {tail}", "see docs/sources.md")

@@ -20,7 +20,7 @@ from pydantic import PositiveInt
 from data_build.drops import Drop
 from data_build.records import Clip, ClipKind, Dialogue
 from soundflow.config.settings import SETTINGS
-from soundflow.errors import UserError, nearest
+from soundflow.errors import UserError, did_you_mean
 
 T = TypeVar("T")
 
@@ -103,8 +103,7 @@ class SourceConfig:
     def __post_init__(self) -> None:
         for name in self.columns:
             if name not in FIELDS:
-                close = nearest(name, FIELDS)
-                tail = f"did you mean {close!r}?" if close else f"known: {', '.join(FIELDS)}"
+                tail = did_you_mean(name, FIELDS)
                 raise ValueError(f"columns.{name} is not a field of a clip; {tail}")
 
 

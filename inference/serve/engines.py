@@ -25,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from inference.serve.intake import Intake, Load
 from inference.serve.metrics import counted_together
@@ -120,18 +121,24 @@ def _hand_on(listener: socket.socket, parts: Sequence[_Part]) -> None:
 
 
 def _listen_to(part: _Part) -> None:
+    part.load = _said(
+        part,
+        "an engine ended",
+        "the lines above say why; if there are none, the machine's memory may be too small for so "
+        "many engines",
+    )
+
+
+def _said(part: _Part, ended: str, remedy: str) -> Any:
+    """What a process reports; its error is raised, and that it has ended is one."""
     try:
-        said: Load | UserError = part.reports.recv()
+        said = part.reports.recv()
     except EOFError:
         part.process.join()
-        raise UserError(
-            f"an engine ended ({_how(part.process)})",
-            "the lines above say why; if there are none, the machine's memory may be too small "
-            "for so many engines",
-        ) from None
+        raise UserError(f"{ended} ({_how(part.process)})", remedy) from None
     if isinstance(said, UserError):
         raise said
-    part.load = said
+    return said
 
 
 def _how(process: BaseProcess) -> str:
@@ -183,17 +190,12 @@ def _end(parts: Sequence[_Part]) -> None:
 
 def _ready(part: _Part) -> Precision:
     """Waits until a process serves, and returns the precision that it computes in."""
-    try:
-        said: Precision | UserError = part.reports.recv()
-    except EOFError:
-        part.process.join()
-        raise UserError(
-            f"an engine ended before it was ready ({_how(part.process)})",
-            "try engines=1; if that works, the machine's memory is too small for so many",
-        ) from None
-    if isinstance(said, UserError):
-        raise said
-    return said
+    precision: Precision = _said(
+        part,
+        "an engine ended before it was ready",
+        "try engines=1; if that works, the machine's memory is too small for so many",
+    )
+    return precision
 
 
 def _run(

@@ -14,7 +14,7 @@ from rich.filesize import decimal
 
 from soundflow.config.load import build, read_tree
 from soundflow.config.record import to_plain
-from soundflow.errors import UserError, nearest
+from soundflow.errors import UserError, did_you_mean
 from soundflow.logs import OUT
 from soundflow.output import Output, examine
 from soundflow.shards.address import Url, is_missing
@@ -55,11 +55,9 @@ def _resolve(path: Path, tree: dict[str, Any], probe: bool) -> tuple[Any, Plan]:
     }
     command = tree.pop("command", None)
     if not isinstance(command, str) or command not in planners:
-        close = nearest(str(command), planners)
-        tail = f"did you mean {close!r}?" if close else f"known: {', '.join(planners)}"
         fault = "is missing" if command is None else f"{command!r} is not a command"
         raise UserError(
-            f"{path}: command: {fault}; {tail}",
+            f"{path}: command: {fault}; {did_you_mean(str(command), planners)}",
             "name the command at the top of the recipe, for example `command: train`",
         )
     if probe and command != "train":

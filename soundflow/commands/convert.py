@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 
+from soundflow.commands.progress import bars_of
 from soundflow.convert.run import Progress as OnTotal
 from soundflow.convert.run import convert, parse_options
 from soundflow.convert.write_shards import OnBytes
 from soundflow.errors import UserError
 from soundflow.forms.load_any import locate
-from soundflow.logs import ERR, OUT
+from soundflow.logs import OUT
 from soundflow.shards.writer import INDEX_NAME
 
 
@@ -40,15 +41,11 @@ def run(args: argparse.Namespace) -> None:
 @contextmanager
 def _bar() -> Iterator[OnTotal]:
     columns = (TextColumn("converting"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    bars = Progress(*columns, console=ERR)
+    with bars_of(*columns) as bars:
 
-    def begin(total_bytes: int) -> OnBytes:
-        task = bars.add_task("", total=total_bytes)
-        bars.start()
-        return lambda n_bytes: bars.advance(task, n_bytes)
+        def begin(total_bytes: int) -> OnBytes:
+            task = bars.add_task("", total=total_bytes)
+            bars.start()
+            return lambda n_bytes: bars.advance(task, n_bytes)
 
-    try:
         yield begin
-    finally:
-        if bars.tasks:  # otherwise it would leave an empty line
-            bars.stop()

@@ -1,13 +1,31 @@
-"""One progress bar for every long command, on stderr."""
+"""Progress bars of long commands, on stderr."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from soundflow.logs import ERR
+
+
+@contextmanager
+def bars_of(*columns: ProgressColumn) -> Iterator[Progress]:
+    """Bars that the caller starts with the first of them: without any, no empty line is left."""
+    bars = Progress(*columns, console=ERR)
+    try:
+        yield bars
+    finally:
+        if bars.tasks:
+            bars.stop()
 
 
 @contextmanager
@@ -19,17 +37,13 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    bars = Progress(*columns, console=ERR)
     known = {}
+    with bars_of(*columns) as bars:
 
-    def show(stage: str, done: int, total: int) -> None:
-        if stage not in known:
-            known[stage] = bars.add_task(stage, total=total)
-            bars.start()
-        bars.update(known[stage], completed=done, total=total)
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in known:
+                known[stage] = bars.add_task(stage, total=total)
+                bars.start()
+            bars.update(known[stage], completed=done, total=total)
 
-    try:
         yield show
-    finally:
-        if known:  # otherwise it would leave an empty line
-            bars.stop()
