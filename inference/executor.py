@@ -116,7 +116,8 @@ class Executor:
         self._clock.now = now
         config, engine = config or SessionConfig(), self._engine
         prefix = engine.prefix_ids(config.system)
-        require_room(engine, len(prefix), engine.limit_of(config.limit_positions))
+        limit = engine.limit_of(config.limit_positions)
+        require_room(engine, len(prefix), limit)
         if not self.runner.pool.free_rows:
             raise OverloadedError(
                 f"{self.sessions} sessions are open, no more are taken",
@@ -131,7 +132,15 @@ class Executor:
             row = self.runner.prefill(prefix)
         self._opened += 1
         self._sessions[self._opened] = begin_session(
-            engine, self._opened, row, config, self._order, policy, clock, opened_s
+            engine,
+            self._opened,
+            row,
+            SessionMemory(engine, prefix, limit, config.past_turns),
+            config,
+            self._order,
+            policy,
+            clock,
+            opened_s,
         )
         return self._opened
 

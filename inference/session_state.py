@@ -191,6 +191,7 @@ def begin_session(
     engine: Engine,
     id: int,
     row: int,
+    memory: SessionMemory,
     config: SessionConfig,
     order: Order,
     policy: Policy | None,
@@ -200,13 +201,15 @@ def begin_session(
     """The state of a session of which only the instruction is in the memory.
 
     Args:
-        row: holds the keys and values of the instruction.
+        row: holds the keys and values of the instruction, as ``memory`` says.
         policy: who decides; None for the model.
         clock: seconds since the session was opened, at ``opened_s``.
     """
-    time, limit = engine.spec.time, engine.limit_of(config.limit_positions)
+    time = engine.spec.time
     # What a client may send at once; of chunks to be drained, no more than the memory holds.
-    waiting = max(time.chunks_in(time.samples(AT_ONCE_S)), limit // time.slots_per_chunk)
+    waiting = max(
+        time.chunks_in(time.samples(AT_ONCE_S)), memory.limit_positions // time.slots_per_chunk
+    )
     deciding = policy or model_policy(engine, config)
     return SessionState(
         id,
@@ -216,7 +219,7 @@ def begin_session(
         time,
         open_frontend(engine.spec, engine.profile),
         DialogueDecoder(engine.spec, engine.tokenizer, deciding, config.sampling, order, clock),
-        SessionMemory(engine, engine.prefix_ids(config.system), limit, config.past_turns),
+        memory,
         ChunkQueue(None if isinstance(order, InTurn) else waiting),
         config.sampling,
         np.random.Generator(np.random.PCG64(config.sampling.seed)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic.dataclasses
 from annotated_types import Interval
@@ -10,6 +10,8 @@ from pydantic import PositiveInt
 
 from soundflow.config.settings import SETTINGS
 
+# How speech is heard: in a stream, or as a finished recording.
+Mode = Literal["streaming", "offline"]
 Pause = Annotated[float, Interval(gt=0, le=30)]
 
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pydantic.dataclasses
@@ -29,7 +29,7 @@ from inference.evaluate.audio_items import audio_item
 from inference.evaluate.benchmarks.emission import atd, aware, emitted, laal
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows, require_columns
-from inference.evaluate.settings import BenchmarkConfig, Pause
+from inference.evaluate.settings import BenchmarkConfig, Mode, Pause
 from inference.evaluate.statistics.figures import Array, Draws, Figure, ratio, with_interval
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
@@ -39,7 +39,6 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase, to_seconds
 from soundflow.text.normalize import primary_language, units
 
-Mode = Literal["streaming", "offline"]
 INSTRUCTIONS: dict[Mode, str] = {
     "streaming": "Translate the {source} speech into {target} as it is spoken.",
     "offline": "Translate the {source} speech into {target}.",

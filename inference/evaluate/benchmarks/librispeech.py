@@ -31,7 +31,7 @@ from inference.evaluate.audio_items import audio_item
 from inference.evaluate.benchmarks.emission import emitted
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows
-from inference.evaluate.settings import BenchmarkConfig
+from inference.evaluate.settings import BenchmarkConfig, Mode
 from inference.evaluate.statistics.figures import Draws, quantile, ratio
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
@@ -43,7 +43,6 @@ from soundflow.text.normalize import VERSION, units
 from soundflow.text.wer import count_errors
 
 Split = Literal["test-clean", "test-other", "dev-clean", "dev-other"]
-Mode = Literal["streaming", "offline"]
 INSTRUCTIONS: dict[Mode, str] = {
     "streaming": "Transcribe the speech as it is spoken.",
     "offline": "Transcribe the speech.",

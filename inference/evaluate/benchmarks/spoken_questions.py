@@ -31,7 +31,7 @@ from inference.evaluate.audio_items import audio_item
 from inference.evaluate.benchmarks.judge import Judge, JudgeConfig, NoVerdict, judge_prompt
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows, require_columns
-from inference.evaluate.settings import BenchmarkConfig
+from inference.evaluate.settings import BenchmarkConfig, Mode
 from inference.evaluate.statistics.counts import wilson
 from inference.evaluate.statistics.figures import Draws, Figure, mean
 from inference.evaluate.systems import baselines
@@ -42,7 +42,6 @@ from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 from soundflow.text.normalize import VERSION, units
 
-Mode = Literal["streaming", "offline"]
 OpenAudioBenchSet = Literal["llama_questions", "web_questions"]
 VoiceBenchSet = Literal["alpacaeval", "sd_qa"]
 SetName = OpenAudioBenchSet | VoiceBenchSet
