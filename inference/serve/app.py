@@ -57,14 +57,24 @@ _HEADERS = {
 
 
 class Service:
-    """The engine and its clients."""
+    """An engine and its clients.
+
+    Args:
+        engines: how many the server has, of which this is one.
+    """
 
     def __init__(
-        self, engine: Engine, live: LiveEngine, recipe: ServeRecipe, token: str | None
+        self,
+        engine: Engine,
+        live: LiveEngine,
+        recipe: ServeRecipe,
+        token: str | None,
+        engines: int = 1,
     ) -> None:
         self._engine = engine
         self._live = live
         self._recipe = recipe
+        self._engines = engines
         config = recipe.session
         self._config = replace(
             config,
@@ -179,8 +189,11 @@ class Service:
         return show
 
     async def _health(self, request: Request) -> Response:
-        status = "failed" if self.failed else "stopping" if self._draining else "ok"
-        return JSONResponse({"status": status}, 200 if status == "ok" else 503)
+        if self.failed or self._draining:
+            return JSONResponse({"status": "failed" if self.failed else "stopping"}, 503)
+        serving = self._metrics.engines
+        status = "ok" if serving == self._engines else "degraded"
+        return JSONResponse({"status": status, "engines": serving})
 
     async def _show_metrics(self, request: Request) -> Response:
         try:

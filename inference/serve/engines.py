@@ -7,60 +7,96 @@
                                   └─ sockets ─▶ process 1: another
 
 This process only accepts: a connection goes to whichever has the most places left, so the limit on
-sessions is exact. Metrics are counted together. A signal ends all of them, each legally; where one
-fails, the others end as at a signal.
+sessions is exact. Metrics are counted together. A signal ends all of them, each legally. One that
+ends by itself takes its own sessions with it, and is started again.
 """
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import selectors
-import signal
 import socket
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from typing import Any
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
 
-from inference.serve.intake import Intake, Load
-from inference.serve.metrics import counted_together
+from inference.serve.engine_process import ENDING_S, EngineEnded, EngineProcess, ServePart
+from inference.serve.intake import Ready
+from inference.serve.metrics import counted_together, forget_process
 from inference.serve.recipe import ServeRecipe
-from inference.serve.server import DRAIN_S
-from soundflow.config.settings import Precision
-from soundflow.errors import EXIT_SIGNALLED, EXIT_USER, Stopped, UserError
-from soundflow.logs import configure
+from soundflow.errors import UserError
 
 log = logging.getLogger(__name__)
 
-ENDING_S = DRAIN_S + 5.0  # that a process may take to end
-# What one process does: serves what comes in, after it has said in which precision it computes.
-ServePart = Callable[[ServeRecipe, Intake, Callable[[str], None]], None]
+RETRIES = 5  # of an engine that ends again and again; then the server ends too
+RETRY_S = 0.5  # before the first; each later one waits twice as long
+STEADY_S = 60.0  # whoever has served so long may end as often anew
 
 
 @dataclass
-class _Part:
-    """A process with its share of the sessions, as this one sees it."""
+class Share:
+    """A share of the sessions, and the process that serves it.
 
-    process: BaseProcess
-    channel: socket.socket
-    reports: Connection
-    places: int
-    handed: int = 0
-    load: Load = field(default=Load(0, 0))
+    Attributes:
+        recipe: as for a server of one engine.
+        process: None until it is started again, at ``due_s``.
+        retries: so many since it last served for long.
+        since_s: when the process began to serve.
+    """
 
-    @property
-    def free(self) -> int:
-        """Places that are left; a connection counts as a session until it is known to be none."""
-        return self.places - self.load.sessions - (self.handed - self.load.taken)
+    recipe: ServeRecipe
+    serve_part: ServePart
+    process: EngineProcess | None = None
+    retries: int = 0
+    since_s: float = 0.0
+    due_s: float = 0.0
+
+    def start(self, *, quiet: bool = True) -> None:
+        self.process = EngineProcess(self.recipe, self.serve_part, quiet=quiet)
+
+    def follow(self, process: EngineProcess) -> None:
+        """Takes a report of its process; one that has ended is started again later.
+
+        Raises:
+            UserError: if it has ended too often.
+        """
+        before = process.ready
+        try:
+            process.listen()
+        except EngineEnded as ended:
+            self._lost(process, str(ended))
+        except UserError as error:
+            self._lost(process, error.message)
+        else:
+            if process.ready is not before:
+                self.since_s = time.monotonic()
+                log.info("an engine serves again")
+
+    def _lost(self, process: EngineProcess, how: str) -> None:
+        self.process = None
+        process.end()
+        forget_process(process.pid)
+        now = time.monotonic()
+        if process.ready is not None and now - self.since_s > STEADY_S:
+            self.retries = 0
+        if self.retries == RETRIES:
+            raise UserError(
+                f"an engine ended {RETRIES + 1} times ({how})",
+                "the lines above say why; if there are none, the machine's memory may be too small "
+                "for so many engines",
+            )
+        wait_s = RETRY_S * 2**self.retries
+        self.retries += 1
+        self.due_s = now + wait_s
+        log.warning(
+            "an engine ended (%s), and %d session(s) with it; it is started again in %g s",
+            how, process.sessions, wait_s,
+        )  # fmt: skip
 
 
 @contextmanager
-def serving_parts(recipe: ServeRecipe, serve_part: ServePart) -> Iterator[list[_Part]]:
+def serving_parts(recipe: ServeRecipe, serve_part: ServePart) -> Iterator[list[Share]]:
     """As many processes as the recipe has engines, ready to serve; ended with the block.
 
     The first is awaited before the others are started: what is wrong with a checkpoint is said
@@ -72,148 +108,94 @@ def serving_parts(recipe: ServeRecipe, serve_part: ServePart) -> Iterator[list[_
     Raises:
         UserError: as the first of them raises it.
     """
-    parts: list[_Part] = []
     with ExitStack() as stack:
         stack.enter_context(counted_together())
-        stack.callback(_end, parts)
-        precision: Precision = recipe.precision
-        for at in range(recipe.engines):
-            parts.append(_start(_part_of(recipe, at, precision), serve_part, quiet=at > 0))
-            if at == 0:
-                precision = _ready(parts[0])
-        for part in parts[1:]:
-            _ready(part)
-        yield parts
+        shares = [Share(_part_of(recipe, at), serve_part) for at in range(recipe.engines)]
+        stack.callback(_end, shares)
+        first, *others = shares
+        first.start(quiet=False)
+        ready = _started(first)
+        for share in shares:
+            share.recipe = replace(share.recipe, precision=ready.precision)
+        for share in others:
+            share.start()
+        for share in others:
+            _started(share)
+        yield shares
 
 
-def hand_out(listener: socket.socket, parts: Sequence[_Part]) -> None:
-    """Passes every connection on to the process with the most places left, until one of them ends.
+def hand_out(listener: socket.socket, shares: Sequence[Share]) -> None:
+    """Passes every connection on to the process with the most places left. Where there is none,
+    connections wait.
 
     Raises:
-        UserError: when that happens.
+        UserError: when one of them has ended too often.
     """
     listener.setblocking(False)
-    with selectors.DefaultSelector() as selector:
-        selector.register(listener, selectors.EVENT_READ)
-        for part in parts:
-            selector.register(part.reports, selectors.EVENT_READ, part)
-        while True:
-            ready = selector.select()
-            for part in (key.data for key, _ in ready if key.data is not None):
-                _listen_to(part)
-            if any(key.data is None for key, _ in ready):
-                _hand_on(listener, parts)
+    while True:
+        running = [(share, p) for share in shares if (p := share.process) is not None]
+        serving = [process for _, process in running if process.ready is not None]
+        sources: list[Connection | socket.socket] = [process.reports for _, process in running]
+        sources += [listener] if serving else []
+        readable = wait(sources, _until_due_s(shares))
+        for share, process in running:
+            if process.reports in readable:
+                share.follow(process)
+        if listener in readable:
+            _hand_on(listener, serving)
+        for share in shares:
+            if share.process is None and time.monotonic() >= share.due_s:
+                share.start()
 
 
-def _hand_on(listener: socket.socket, parts: Sequence[_Part]) -> None:
+def _until_due_s(shares: Sequence[Share]) -> float | None:
+    """How long until a process is to be started; None if none is."""
+    due_s = min((share.due_s for share in shares if share.process is None), default=None)
+    return None if due_s is None else max(0.0, due_s - time.monotonic())
+
+
+def _hand_on(listener: socket.socket, serving: Sequence[EngineProcess]) -> None:
     try:
         connection, _ = listener.accept()
     except OSError:  # gone again
         return
     with connection:
-        part = max(parts, key=lambda one: one.free)
-        try:
-            socket.send_fds(part.channel, [b"."], [connection.fileno()])
-        except OSError as error:  # it ended, or takes nothing in
-            log.warning("a connection could not be handed on (%s)", error.strerror)
-        else:
-            part.handed += 1
+        for process in sorted(serving, key=lambda one: one.free, reverse=True):
+            if process.hand(connection):
+                return
+    log.warning("a connection could not be handed on")
 
 
-def _listen_to(part: _Part) -> None:
-    part.load = _said(
-        part,
-        "an engine ended",
-        "the lines above say why; if there are none, the machine's memory may be too small for so "
-        "many engines",
-    )
-
-
-def _said(part: _Part, ended: str, remedy: str) -> Any:
-    """What a process reports; its error is raised, and that it has ended is one."""
+def _started(share: Share) -> Ready:
+    """Waits until a process serves."""
+    process = share.process
+    assert process is not None
     try:
-        said = part.reports.recv()
-    except EOFError:
-        part.process.join()
-        raise UserError(f"{ended} ({_how(part.process)})", remedy) from None
-    if isinstance(said, UserError):
-        raise said
-    return said
+        while process.ready is None:
+            process.listen()
+    except EngineEnded as ended:
+        raise UserError(
+            f"an engine ended before it was ready ({ended})",
+            "try engines=1; if that works, the machine's memory is too small for so many",
+        ) from None
+    share.since_s = time.monotonic()
+    return process.ready
 
 
-def _how(process: BaseProcess) -> str:
-    code = process.exitcode or 0
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
-
-
-def _part_of(recipe: ServeRecipe, at: int, precision: Precision) -> ServeRecipe:
+def _part_of(recipe: ServeRecipe, at: int) -> ServeRecipe:
     """What one process serves."""
     most, engines = recipe.limits.sessions, recipe.engines
     places = most // engines + (at < most % engines)
     device = f"cuda:{at}" if recipe.device == "cuda" else recipe.device
     limits = replace(recipe.limits, sessions=places)
-    return replace(recipe, engines=1, limits=limits, device=device, precision=precision)
+    return replace(recipe, engines=1, limits=limits, device=device)
 
 
-def _start(recipe: ServeRecipe, serve_part: ServePart, *, quiet: bool) -> _Part:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = socket.socketpair()
-    reports, reporting = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_run, args=(recipe, serve_part, theirs, reporting, quiet), daemon=True
-    )
-    # A terminal sends these to every process; it is the first one that ends the others. A mask is
-    # inherited, and loses nothing that comes meanwhile.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    theirs.close()
-    reporting.close()
-    ours.setblocking(False)
-    return _Part(process, ours, reports, recipe.limits.sessions)
-
-
-def _end(parts: Sequence[_Part]) -> None:
+def _end(shares: Sequence[Share]) -> None:
     """Ends the processes legally, or after a while in any case."""
-    for part in parts:
-        part.process.terminate()
-    until = time.monotonic() + ENDING_S
-    for part in parts:
-        part.process.join(max(0.0, until - time.monotonic()))
-        part.process.kill()
-        part.process.join()
-        part.channel.close()
-        part.reports.close()
-
-
-def _ready(part: _Part) -> Precision:
-    """Waits until a process serves, and returns the precision that it computes in."""
-    precision: Precision = _said(
-        part,
-        "an engine ended before it was ready",
-        "try engines=1; if that works, the machine's memory is too small for so many",
-    )
-    return precision
-
-
-def _run(
-    recipe: ServeRecipe,
-    serve_part: ServePart,
-    channel: socket.socket,
-    reports: Connection,
-    quiet: bool,
-) -> None:
-    """A process from its beginning to its end."""
-    configure()
-    if quiet:  # the first has said it
-        for package in ("soundflow", "inference"):
-            logging.getLogger(package).setLevel(logging.WARNING)
-    try:
-        serve_part(recipe, Intake(channel, reports), reports.send)
-    except UserError as error:
-        reports.send(error)
-        sys.exit(EXIT_USER)
-    except Stopped as stop:
-        sys.exit(EXIT_SIGNALLED + stop.number)
+    processes = [share.process for share in shares if share.process is not None]
+    for process in processes:
+        process.stop()
+    until_s = time.monotonic() + ENDING_S
+    for process in processes:
+        process.end(until_s - time.monotonic())

@@ -3,7 +3,7 @@
 ::
 
     listener ─accept─▶ the server's process ─ socket ─▶ Intake ─▶ uvicorn
-                               ◀─ Load: sessions, connections taken ─
+                               ◀─ Ready, then Load: sessions, connections taken ─
 """
 
 from __future__ import annotations
@@ -14,6 +14,15 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+
+from soundflow.config.settings import Precision
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A process serves, and computes in ``precision``."""
+
+    precision: Precision
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,10 @@ class Intake:
                 task.add_done_callback(self._connecting.discard)
 
         loop.add_reader(self._channel, take)
+
+    def ready(self, precision: Precision) -> None:
+        """Reports that what comes will be served."""
+        self._reports.send(Ready(precision))
 
     def tell(self, sessions: int) -> None:
         """Reports how many sessions there are, and that the connections of the last time are among

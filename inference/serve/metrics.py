@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from inference.events import (
     ChunkDropped,
@@ -42,6 +42,11 @@ def counted_together() -> Iterator[None]:
                 os.environ[_FOLDER] = before
 
 
+def forget_process(pid: int) -> None:
+    """Takes one that has ended out of what is open now; what it counted stays."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
 class Metrics:
     """One registry a server.
 
@@ -52,6 +57,16 @@ class Metrics:
     def __init__(self, chunk_s: float) -> None:
         self._chunk_s = chunk_s
         registry = self._registry = CollectorRegistry()
+        engines = Gauge(
+            "soundflow_engines", "Engines that serve.", registry=registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
+        engines.set(1)
+        starts = Counter(
+            "soundflow_engine_starts", "Engines started: each once, and again when it had ended.",
+            registry=registry,
+        )  # fmt: skip
+        starts.inc()
         self.sessions = Gauge(
             "soundflow_sessions", "Open sessions.", registry=registry, multiprocess_mode="livesum"
         )
@@ -120,9 +135,18 @@ class Metrics:
 
         return count
 
+    @property
+    def engines(self) -> int:
+        """How many serve, of all processes."""
+        return int(self._of_all.get_sample_value("soundflow_engines") or 0)
+
     def page(self) -> bytes:
-        registry = self._registry
-        if _FOLDER in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return generate_latest(self._of_all)
+
+    @property
+    def _of_all(self) -> CollectorRegistry:
+        if _FOLDER not in os.environ:
+            return self._registry
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return registry

@@ -29,7 +29,8 @@ OpenEngine = Callable[[Path, str, Precision, Profile], Engine]
 
 
 def serve(recipe: ServeRecipe, console: Console, open_engine: OpenEngine = load_engine) -> None:
-    """Serves until a signal comes or an engine fails, then ends every session.
+    """Serves until a signal comes or the engine fails, then ends every session. Of several engines,
+    one that fails is started again.
 
     Args:
         console: is told the address once clients can connect.
@@ -38,7 +39,7 @@ def serve(recipe: ServeRecipe, console: Console, open_engine: OpenEngine = load_
 
     Raises:
         UserError: if the address, the token, the certificate or the checkpoint cannot be used, or
-            one of several engines ended.
+            one of several engines ended again and again.
         Stopped: by the signal.
     """
     token, tls = read_token(recipe), tls_context(recipe)
@@ -84,7 +85,7 @@ def _one_server(
     warm_up(engine)
     live = LiveEngine(engine, Limits(max_sessions=recipe.limits.sessions))
     try:
-        server = Server(Service(engine, live, recipe, token), recipe)
+        server = Server(Service(engine, live, recipe, token, engines), recipe)
         yield server, engine
     finally:
         live.close()
@@ -97,7 +98,6 @@ def _one_server(
 def _serve_part(
     recipe: ServeRecipe,
     intake: Intake,
-    ready: Callable[[str], None],
     *,
     token: str | None,
     open_engine: OpenEngine,
@@ -106,7 +106,7 @@ def _serve_part(
     """One of several engines, in a process of its own."""
     tls = tls_context(recipe)
     with _one_server(recipe, token, open_engine, engines) as (server, engine):
-        ready(engine.precision)
+        intake.ready(engine.precision)
         server.serve_from(intake, tls)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from inference.engine import Engine
 from inference.limits import Limits
@@ -115,3 +116,13 @@ async def events_until(client: ClientConnection, name: str) -> list[dict[str, ob
         if found[-1]["event"] == name:
             return found
     raise AssertionError(f"closed before {name}: {found[-3:]}")
+
+
+async def closed_with(client: ClientConnection) -> tuple[list[dict], int | None, str | None]:
+    """What it still reads, and how its connection ends."""
+    found = []
+    try:
+        while True:
+            found.append(json.loads(await client.recv()))
+    except ConnectionClosed:
+        return found, client.close_code, client.close_reason

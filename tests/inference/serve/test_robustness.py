@@ -23,8 +23,7 @@ from typing import Any
 import httpx
 import pytest
 import torch
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
 from inference.executor import Executor
 from inference.model_runner import ModelRunner
@@ -35,6 +34,7 @@ from tests.inference.serve.servers import (
     ENGINE,
     ROOT,
     Running,
+    closed_with,
     events_until,
     open_stream,
     server,
@@ -96,15 +96,6 @@ async def answered(running: Running) -> None:
     await client.send(noise(0.5))
     await asyncio.wait_for(events_until(client, "decided"), 10)
     await client.close()
-
-
-async def closed_with(client: ClientConnection) -> tuple[list[dict], int, str]:
-    found = []
-    try:
-        while True:
-            found.append(json.loads(await client.recv()))
-    except ConnectionClosed:
-        return found, client.close_code, client.close_reason
 
 
 def test_each_limit_has_its_error(strict: Running) -> None:
@@ -250,39 +241,6 @@ def test_a_signal_ends_replies_then_sessions_then_the_server(checkpoint: Path) -
             assert names.count("reply_ended") == names.count("reply_started") + 1
 
         asyncio.run(run())
-        assert running.process.wait(30) == 128 + signal.SIGTERM
-
-
-@pytest.mark.slow
-def test_several_engines_are_one_server(checkpoint: Path) -> None:
-    """The limit and the metrics are those of all processes, and a signal ends all of them."""
-    with server(checkpoint, "engines=2", "limits.sessions=4") as running:
-
-        async def run() -> None:
-            clients = [await open_stream(running) for _ in range(4)]
-            with pytest.raises(InvalidStatus) as refused:
-                await open_stream(running)
-            assert refused.value.response.status_code == 503
-            for client in clients:
-                await client.send(noise(1.0))
-                await events_until(client, "decided")
-            page = httpx.get(f"{running.url}/metrics").text
-            assert "\nsoundflow_sessions 4.0\n" in page
-            assert "\nsoundflow_audio_seconds_total 4.0\n" in page
-            await clients[0].close()
-            while sessions(running) > 3:
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(0.5)  # the process that accepts is told ten times a second
-            clients[0] = await open_stream(running)
-            assert running.process is not None
-            running.process.send_signal(signal.SIGTERM)
-            for client in clients:
-                found, code, reason = await closed_with(client)
-                assert (code, reason) == (1001, "server_shutdown")
-                assert [e["event"] for e in found][-2:] == ["session_ended", "error"]
-
-        asyncio.run(run())
-        assert running.process is not None
         assert running.process.wait(30) == 128 + signal.SIGTERM
 
 

@@ -1,0 +1,118 @@
+"""Several engines behind one address: shared limits and metrics, one that is killed, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from inference.serve import engines
+from inference.serve.engines import hand_out, serving_parts
+from inference.serve.intake import Intake
+from inference.serve.recipe import ServeRecipe
+from soundflow.errors import UserError
+from tests.inference.serve.audio import noise
+from tests.inference.serve.servers import Running, closed_with, events_until, open_stream, server
+
+
+def metric(running: Running, name: str) -> float:
+    lines = httpx.get(f"{running.url}/metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
+
+
+def engine_processes(running: Running) -> list[int]:
+    assert running.process is not None
+    parent = running.process.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+
+
+async def is_cut(client: ClientConnection) -> bool:
+    """Whether the next message is none, because the other side is gone."""
+    try:
+        await asyncio.wait_for(client.recv(), 1)
+    except TimeoutError:
+        return False
+    except ConnectionClosed:
+        assert client.close_code == 1006
+        return True
+    raise AssertionError("nothing was sent")
+
+
+@pytest.mark.slow
+def test_several_engines_are_one_server(checkpoint: Path) -> None:
+    """The limit and the metrics are those of all processes. One that is killed ends the sessions
+    that it has, and is started again; a signal ends all of them."""
+
+    async def run(running: Running) -> None:
+        clients = [await open_stream(running) for _ in range(4)]
+        with pytest.raises(InvalidStatus) as refused:
+            await open_stream(running)
+        assert refused.value.response.status_code == 503
+        for client in clients:
+            await client.send(noise(1.0))
+            for _ in range(2):
+                await events_until(client, "decided")
+        assert metric(running, "soundflow_sessions") == 4
+        assert metric(running, "soundflow_audio_seconds_total") == 4
+        await clients[0].close()
+        while metric(running, "soundflow_sessions") > 3:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)  # the process that accepts is told ten times a second
+        clients[0] = await open_stream(running)
+
+        os.kill(engine_processes(running)[0], signal.SIGKILL)
+        cut = await asyncio.gather(*(is_cut(client) for client in clients))
+        assert cut.count(True) == 2
+        assert httpx.get(f"{running.url}/healthz").json() == {"status": "degraded", "engines": 1}
+        assert metric(running, "soundflow_sessions") == 2
+        clients = [client for client, gone in zip(clients, cut, strict=True) if not gone]
+        for client in clients:
+            await client.send(noise(1.0))
+            await events_until(client, "decided")
+        while httpx.get(f"{running.url}/healthz").json()["status"] == "degraded":
+            await asyncio.sleep(0.1)
+        assert metric(running, "soundflow_engine_starts_total") == 3
+        await asyncio.sleep(0.5)
+        clients += [await open_stream(running) for _ in range(2)]
+        for client in clients:
+            await client.send(noise(1.0))
+            await events_until(client, "decided")
+
+        assert running.process is not None
+        running.process.send_signal(signal.SIGTERM)
+        for client in clients:
+            found, code, reason = await closed_with(client)
+            assert (code, reason) == (1001, "server_shutdown")
+            assert [e["event"] for e in found][-2:] == ["session_ended", "error"]
+
+    with server(checkpoint, "engines=2", "limits.sessions=4") as running:
+        asyncio.run(run(running))
+        assert running.process is not None
+        assert running.process.wait(30) == 128 + signal.SIGTERM
+
+
+def end_at_once(recipe: ServeRecipe, intake: Intake) -> None:
+    intake.ready("fp32")
+    os._exit(3)
+
+
+def test_an_engine_that_ends_again_and_again_ends_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engines, "RETRIES", 1)
+    monkeypatch.setattr(engines, "RETRY_S", 0.01)
+    recipe = ServeRecipe(Path("served"))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(UserError, match=r"an engine ended 2 times \(exit code 3\)"),
+        serving_parts(recipe, end_at_once) as shares,
+    ):
+        hand_out(listener, shares)
