@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import wandb
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from soundflow.atomic import write_text
-from soundflow.errors import UserError
+from soundflow.errors import Stopped, UserError
 from soundflow.train.metrics import FILE_NAME, read_metrics
 from soundflow.train.recipe import TrainRecipe, WandbConfig
 
@@ -36,6 +35,8 @@ def require_loggers(recipe: TrainRecipe) -> None:
         )
     if asked.wandb is None or _mode(asked.wandb) != "online":
         return
+    import wandb  # takes half a second
+
     if wandb.api.api_key is None:
         raise UserError(
             f"logging.wandb.project={asked.wandb.project}: not logged in to Weights & Biases",
@@ -84,6 +85,18 @@ def log_transcripts(loggers: Sequence[object], rows: Sequence[Mapping[str, Any]]
             logger.experiment.add_text("valid/transcripts", text, rows[0]["update"])
 
 
+def finish_loggers(loggers: Sequence[Logger], error: BaseException | None) -> None:
+    """Sends what is left, and says how the run ended; those of the trainer are closed by it."""
+    if not any(isinstance(logger, WandbLogger) for logger in loggers):
+        return
+    import wandb
+
+    if wandb.run is not None:  # of the first process
+        if isinstance(error, Stopped):
+            wandb.run.mark_preempting()
+        wandb.finish(exit_code=0 if error is None else 1)
+
+
 def _cell(value: object) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
@@ -108,6 +121,8 @@ def _mode(asked: WandbConfig) -> str:
 def _wandb_logger(
     recipe: TrainRecipe, asked: WandbConfig, about: Mapping[str, Any], run_id: str
 ) -> WandbLogger:
+    import wandb
+
     offline = _mode(asked) == "offline"
     logger = WandbLogger(
         project=asked.project,

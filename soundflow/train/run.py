@@ -44,7 +44,7 @@ from soundflow.train.checkpoints import State, States, load_weights, newest_stat
 from soundflow.train.claim import BEST_FOLDER, RECIPE_FILE, alone, claim, run_id
 from soundflow.train.held_out import LiveFigures, LiveValidate
 from soundflow.train.intervals import AtIntervals, WriteReport
-from soundflow.train.loggers import build_loggers, require_loggers, write_csv
+from soundflow.train.loggers import build_loggers, finish_loggers, require_loggers, write_csv
 from soundflow.train.machine import held_by, require_machine
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import newest_calibration, newest_measurement
@@ -169,6 +169,7 @@ def _run(
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             write_text(recipe.output / PROVENANCE_FILE, json.dumps(about, indent=1))
         loggers = build_loggers(recipe, at, {**to_plain(recipe), **about}, run_id(recipe.output))
+        held.push(lambda _, error, __: finish_loggers(loggers, error))
         around = AtIntervals(recipe, flag, measured_at, continued, report)
         _fit(_trainer(recipe, module, loggers, around), module, data, recipe)
         flag.stop_at_once()

@@ -4,7 +4,9 @@ A handler must neither save nor talk to other processes: it may interrupt either
 processes of a run take the flag of any of them into account at the same update
 (`soundflow.train.module`), so all of them save and leave together. A validation takes as long as
 many updates, and processes do not have the same share of it: there each of them asks, while it
-works alone, whether any was asked to stop, and all give it up where their results would meet.
+works alone, whether any was asked to stop, and all give it up where their results would meet. A
+process that is asked while it waits there for the others runs no handler before they arrive: a
+thread tells them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -31,6 +33,7 @@ WAIT_S = 20.0  # for the other processes to leave once all have agreed to
 REQUEUE_S = 20.0  # for SLURM's controller to answer
 POLL_S = 0.5  # between two questions to the other processes
 _KEY = "soundflow/asked to stop by"
+_NO_MORE = 0  # no signal has this number
 
 
 class StopFlag:
@@ -51,6 +54,8 @@ class StopFlag:
         self._at_once = first_process
         self._owner = os.getpid()
         self._polled_s = 0.0
+        # What was ignored when the command started stays ignored: `nohup`, jobs of a shell script.
+        self._taken = [n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN]
 
     def wait_for_updates(self) -> None:
         """From here on the training loop reads the flag."""
@@ -71,10 +76,10 @@ class StopFlag:
             Stopped: if any process of the run was asked to stop; the caller sees to it that all
                 processes leave.
         """
-        several = dist.is_available() and dist.is_initialized()
+        several = _several()
         number = self.asked
-        if several and number is not None:
-            _get_default_store().set(_KEY, str(number))
+        if number is not None:
+            _tell_others(number)
         elif several and time.monotonic() >= self._polled_s + POLL_S:
             self._polled_s = time.monotonic()
             store = _get_default_store()
@@ -95,7 +100,7 @@ class StopFlag:
     def install(self) -> None:
         """Takes the signals, also from a library that took them in the meantime."""
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
+            for number in self._taken:
                 signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -116,11 +121,53 @@ def stop_flag(*, first_process: bool) -> Iterator[StopFlag]:
     flag = StopFlag(first_process=first_process)
     flag.install()
     try:
-        yield flag
+        with _heard_while_waiting():
+            yield flag
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def _heard_while_waiting() -> Iterator[None]:
+    """Inside, the other processes learn of a signal even while this one waits for them.
+
+    Python calls a handler between two of its own instructions, so not before a collective returns;
+    the number of the signal is in the pipe at once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers, end = os.pipe()
+    os.set_blocking(end, False)
+    before = signal.set_wakeup_fd(end, warn_on_full_buffer=False)
+    listener = threading.Thread(target=_listen, args=(numbers,), name="signals", daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.write(end, bytes([_NO_MORE]))
+        listener.join()
+        os.close(numbers)
+        os.close(end)
+
+
+def _listen(numbers: int) -> None:
+    while (number := os.read(numbers, 1)[0]) != _NO_MORE:
+        if number in SIGNALS:
+            with suppress(RuntimeError):  # the first process, which has the store, is gone
+                _tell_others(number)
+
+
+def _tell_others(number: int) -> None:
+    if _several():
+        _get_default_store().set(_KEY, str(number))
+
+
+def _several() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 def keep_our_signals(trainer: Trainer) -> None:

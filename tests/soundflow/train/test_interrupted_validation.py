@@ -8,9 +8,11 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from inference.evaluate.store import Stored
 from inference.evaluate.systems.model import Model
@@ -136,6 +138,25 @@ def the_second_is_asked(recipe: Path) -> int:
     return _asked_while_all_decode(1, recipe)
 
 
+def the_second_is_asked_while_it_waits(recipe: Path) -> int:
+    """It has nothing to decode, and is asked once it waits for the first in a collective."""
+    gather = dist.all_gather_object
+
+    def waiting(found: list[object], mine: object) -> None:
+        if mine == {}:
+            Timer(1.0, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        gather(found, mine)
+
+    def share(self: StreamValidation, system: Model, part: object) -> dict[str, list[Stored]]:
+        while place()[0] == 0:
+            system.poll()
+        return {}
+
+    dist.all_gather_object = waiting
+    StreamValidation._share = share  # type: ignore[method-assign,assignment]
+    return train_command(recipe)
+
+
 def _asked_while_all_decode(rank: int, recipe: Path) -> int:
     """`soundflow train`; no rank gets to the end of its share of the first validation."""
 
@@ -150,13 +171,19 @@ def _asked_while_all_decode(rank: int, recipe: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["ddp", "zero3", "fsdp"])
+@pytest.mark.parametrize(
+    ("strategy", "asked"),
+    [
+        ("ddp", the_second_is_asked_while_it_waits),
+        ("zero3", the_second_is_asked),
+        ("fsdp", the_first_is_asked),
+    ],
+)
 def test_two_processes_give_a_validation_up_together(
-    recipe: Recipes, tmp_path: Path, strategy: str
+    recipe: Recipes, tmp_path: Path, strategy: str, asked: Callable[[Path], int]
 ) -> None:
     base = rarely_saved(recipe("two"))
     base = replace(base, compute=replace(base.compute, devices=2, strategy=strategy))
-    asked = the_second_is_asked if strategy != "fsdp" else the_first_is_asked
     with started(base, tmp_path, asked) as ranks:
         assert ranks.wait() == [128 + signal.SIGUSR1, 0], "the first speaks for all"
     said = ranks.log.read_text()

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import wandb
 from lightning.pytorch.loggers import WandbLogger
 
 from soundflow.config.record import record as record_recipe
@@ -75,6 +76,7 @@ def test_wandb_offline_calls_nobody(
     (folder,) = (base.output / "wandb").glob("offline-run-*")
     assert list(folder.glob("run-*.wandb"))
     assert list(folder.rglob("*transcripts*.json")), "the table of transcripts"
+    assert wandb.run is None, "finished before the command says how the run ended"
     assert sent[0]["optim"]["lr"] == 1e-3  # type: ignore[index]
     assert {"git", "data_fingerprint", "spec"} <= set(sent[0])
     assert service == []

@@ -124,6 +124,17 @@ def test_a_signal_that_follows_does_not_interrupt_the_save() -> None:
         assert flag.asked == signal.SIGTERM
 
 
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_flag(first_process=True) as flag:
+            flag.wait_for_updates()
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert flag.asked is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_another_process_than_the_first_never_leaves_alone() -> None:
     with stop_flag(first_process=False) as flag:
         for _ in range(2):
