@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.results import RECIPE_FILE, RESULTS_FILE, ROWS_FOLDER
 from inference.evaluate.statistics.figures import Figure, with_interval
 from inference.evaluate.store import read_rows
 from inference.evaluate.suite import benchmark_tasks
-from inference.evaluate.task import Task
+from inference.evaluate.task import MODEL, Task
 from inference.evaluate.timing.task import TimingTask
 from soundflow.config.load import load
 from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
-from soundflow.stored_json import parsed
+from soundflow.stored_json import read_object
 
 
 @dataclass(frozen=True)
@@ -84,41 +83,61 @@ def compare(first: Path, second: Path) -> tuple[TaskComparison, ...]:
         first, second: outputs of `soundflow evaluate`.
 
     Raises:
-        UserError: if one is no evaluation, they share no task, or a task has other items.
+        UserError: if one is no evaluation, they share no task, or a task has other items or rules.
     """
     found = []
-    one, other = rows_in(first), rows_in(second)
-    for task in tasks_in(second):
-        if task.name in one and task.name in other:
-            rows = (read_rows(rows[task.name], task.row_type) for rows in (one, other))
-            found.append(compare_rows(task, *rows))
+    results = _results_in(first), _results_in(second)
+    for task in _tasks_in(second, results[1]):
+        paths = [folder / ROWS_FOLDER / f"{task.name}.jsonl" for folder in (first, second)]
+        if not all(path.is_file() for path in paths):
+            continue
+        _require_same_rules(task.name, *results)
+        found.append(compare_rows(task, *(read_rows(path, task.row_type) for path in paths)))
     if not found:
         raise UserError(f"{first} and {second} have no task in common", "evaluate the same data")
     return tuple(found)
 
 
-def rows_in(folder: Path) -> dict[str, Path]:
-    """Task -> the file with its rows.
-
-    Raises:
-        UserError: if the folder is no finished evaluation.
-    """
-    if not (folder / RESULTS_FILE).is_file():
-        raise UserError(f"{folder}: is no finished evaluation", "run `soundflow evaluate` first")
-    return {path.stem: path for path in (folder / ROWS_FOLDER).glob("*.jsonl")}
+def _results_in(folder: Path) -> dict[str, Any]:
+    return read_object(
+        folder / RESULTS_FILE, absent="run `soundflow evaluate` first", damaged="evaluate again"
+    )
 
 
-def tasks_in(folder: Path) -> list[Task[Any, Any]]:
+def _tasks_in(folder: Path, results: Mapping[str, Any]) -> list[Task[Any, Any]]:
     """The tasks of an evaluation, without their data: enough to read and to sum up rows."""
     recipe = load(folder / RECIPE_FILE, EvaluateRecipe)
     try:
-        spec = StreamSpec.from_json(parsed((folder / RESULTS_FILE).read_bytes())["spec"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        time = StreamSpec.from_json(results["spec"]).time
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / RESULTS_FILE}: cannot be read", "evaluate again") from error
-    tasks = benchmark_tasks(recipe.benchmarks, spec.time)
+    tasks = benchmark_tasks(recipe.benchmarks, time)
     if recipe.timing is not None:
-        tasks.insert(0, TimingTask((), spec.time, recipe.timing.windows_s[0]))
+        tasks.insert(0, TimingTask((), time, recipe.timing.windows_s[0]))
     return tasks
+
+
+def _require_same_rules(task: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    """Raises:
+    UserError: if the rows of a task come from other data, or other rules, in each.
+    """
+    one, other = _rules(task, first), _rules(task, second)
+    if one != other:
+        raise UserError(
+            f"{task}: the evaluations differ in data or rules: A has {' and '.join(one - other)}; "
+            f"B has {' and '.join(other - one)}",
+            "evaluate both with the same recipe",
+        )
+
+
+def _rules(task: str, results: Mapping[str, Any]) -> set[str]:
+    """What decides about the rows of the model: the signatures of its figures."""
+    if task == TimingTask.name:
+        timing = results["timing"]
+        figures = timing["systems"][str(timing["headline_window_s"])][MODEL]
+        return {f"data {timing['data_fingerprint']}", figures["f1"]["signature"]}
+    figures = results["tasks"][task]["systems"][MODEL]["figures"]
+    return {figure["signature"] for figure in figures.values()}
 
 
 def compare_rows(
@@ -160,6 +179,8 @@ def difference(name: str, first: Figure, second: Figure) -> Difference:
 
 
 def _mcnemar(task: Task[Any, Any], first: Sequence[Any], second: Sequence[Any]) -> McNemar | None:
+    from scipy.special import bdtr  # the binomial distribution
+
     pairs = [
         pair
         for one, other in zip(first, second, strict=True)
@@ -170,5 +191,5 @@ def _mcnemar(task: Task[Any, Any], first: Sequence[Any], second: Sequence[Any]) 
     only_first = sum(a and not b for a, b in pairs)
     only_second = sum(b and not a for a, b in pairs)
     n = only_first + only_second
-    p = float(binomtest(only_first, n, 0.5).pvalue) if n else None
+    p = min(1.0, 2.0 * float(bdtr(min(only_first, only_second), n, 0.5))) if n else None
     return McNemar(len(pairs), only_first, only_second, p)

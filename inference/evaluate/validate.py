@@ -278,10 +278,11 @@ class StreamValidation:
 
 
 def _standard_error(figure: Figure) -> float | None:
-    """From its 95 % interval."""
-    if figure.low is None or figure.high is None:
+    """Of the bootstrap; None where too few resamples have the figure."""
+    if figure.resampled is None:
         return None
-    return (figure.high - figure.low) / (2 * 1.96)
+    there = figure.resampled[np.isfinite(figure.resampled)]
+    return float(there.std(ddof=1)) if there.size > 1 else None
 
 
 def _chosen(splits: Sequence[ShardSet], at_most: int, seed: int) -> list[tuple[ShardSet, int]]:

@@ -32,7 +32,8 @@ from inference.evaluate.benchmarks.emission import emitted
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows
 from inference.evaluate.settings import BenchmarkConfig, Mode
-from inference.evaluate.statistics.figures import Draws, quantile, ratio
+from inference.evaluate.statistics.counts import share
+from inference.evaluate.statistics.figures import Draws, quantiles, ratio
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
 from inference.evaluate.task import Exchange, Item, Summary
@@ -150,14 +151,15 @@ class LibriSpeechTask:
         }
         delays = np.array([d for r in rows for d in r.delays_s], np.float64)
         of = np.array([k for k, r in enumerate(rows) for _ in r.delays_s], np.int64)
-        lags = {f"word_delay_p{100 * q:.0f}_s": quantile(delays, of, q, draws) for q in QUANTILES}
+        names = [f"word_delay_p{100 * q:.0f}_s" for q in QUANTILES]
+        lags = dict(zip(names, quantiles(delays, of, QUANTILES, draws), strict=True))
         lags["word_delay_mean_s"] = ratio(
             [sum(r.delays_s) for r in rows], [len(r.delays_s) for r in rows], draws
         )
-        failed = ratio([r.failed for r in rows], np.ones(len(rows)), draws)
+        failed = share([r.failed for r in rows], np.ones(len(rows)), draws)
         signature = (
             f"librispeech:1|{self.split}|{self.mode}|norm:soundflow.v{VERSION}.en(whisper)|"
-            f"jiwer:{_version()}|failed:its words count as deleted|chunk:{self.time.chunk_s:g}s"
+            f"jiwer:{_version()}|failed:what came before counts|chunk:{self.time.chunk_s:g}s"
         )
         figures = {**rates, **lags, "failed": failed}
         return Summary({name: f.signed(signature) for name, f in figures.items()})

@@ -31,8 +31,8 @@ from inference.evaluate.audio_items import AudioSource, length_samples
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import read_rows
 from inference.evaluate.settings import BenchmarkConfig, Pause
-from inference.evaluate.statistics.counts import wilson
-from inference.evaluate.statistics.figures import Draws, Figure, ratio, statistic
+from inference.evaluate.statistics.counts import share
+from inference.evaluate.statistics.figures import Draws, Figure, statistic
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
 from inference.evaluate.task import Item, Summary, Table
@@ -260,12 +260,9 @@ def _count(rows: Sequence[ProactiveSoundRow], which: Which) -> list[int]:
 
 
 def _share(rows: Sequence[ProactiveSoundRow], of: Which, among: Which) -> Figure:
-    """Wilson where clips are alone; clips of one stream depend on each other: bootstrap."""
+    """Clips of one stream depend on each other, so streams are resampled."""
     right = _count(rows, lambda v: among(v) and of(v))
-    n = _count(rows, among)
-    if all(len(row.clips) == 1 for row in rows):
-        return wilson(sum(right), sum(n))
-    return ratio(right, n, Draws.of(len(rows)))
+    return share(right, _count(rows, among), Draws.of(len(rows)))
 
 
 def _balanced(rows: Sequence[ProactiveSoundRow]) -> Figure:

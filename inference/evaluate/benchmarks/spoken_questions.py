@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pydantic.dataclasses
 
 from inference.evaluate.audio_items import audio_item
@@ -32,7 +33,7 @@ from inference.evaluate.benchmarks.judge import Judge, JudgeConfig, NoVerdict, j
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows, require_columns
 from inference.evaluate.settings import BenchmarkConfig, Mode
-from inference.evaluate.statistics.counts import wilson
+from inference.evaluate.statistics.counts import share
 from inference.evaluate.statistics.figures import Draws, Figure, mean
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
@@ -195,24 +196,26 @@ class SpokenQuestionsTask:
         return AnswerRow(question.text, reply, grade, contains)
 
     def summarise(self, rows: Sequence[AnswerRow]) -> Summary:
-        n = len(rows)
+        n, draws = len(rows), Draws.of(len(rows))
         figures: dict[str, Figure] = {}
         base = f"{self.of}:1|{self.mode}|no reply, failed, no verdict:lowest"
         if self.judge is not None:
             by = f"{base}|{self.judge.signature(judge_prompt(self._prompt))}"
             if self.graded:
-                score = mean([r.score for r in rows], Draws.of(n))
+                score = mean([r.score for r in rows], draws)
                 figures["score_1_to_5"] = score.signed(by)
             else:
-                figures["accuracy"] = wilson(sum(r.score for r in rows), n).signed(by)
-        known = [r.contains for r in rows if r.contains is not None]
+                figures["accuracy"] = share([r.score for r in rows], np.ones(n), draws).signed(by)
         if not self.graded:
             words = f"{base}|norm:soundflow.v{VERSION}.en|consecutive words of any answer"
-            figures["contains"] = wilson(sum(known), len(known)).signed(words)
+            known = [r.contains is not None for r in rows]
+            figures["contains"] = share([bool(r.contains) for r in rows], known, draws).signed(
+                words
+            )
         missing = [r.missing for r in rows]
         for name, wanted in (("no_reply", "no reply"), ("no_verdict", "judge:")):
-            counted = sum(reason.startswith(wanted) for reason in missing)
-            figures[name] = wilson(counted, n).signed(base)
+            counted = [reason.startswith(wanted) for reason in missing]
+            figures[name] = share(counted, np.ones(n), draws).signed(base)
         reasons = sorted({reason for reason in missing if reason})
         table = Table(
             "Answers without a verdict",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class Draws:
     counts: Array
 
     @staticmethod
+    @lru_cache(maxsize=4)  # all systems, thresholds and windows draw from the same items
     def of(n_items: int, seed: int = 0, n_resamples: int = RESAMPLES) -> Draws:
         if n_items == 0:
             return Draws(np.zeros((n_resamples, 0)))
@@ -89,22 +91,28 @@ def mean(values: npt.ArrayLike, draws: Draws) -> Figure:
     return ratio(values, np.ones(np.shape(values)), draws)
 
 
-def quantile(values: Array, item_of: npt.NDArray[np.int64], q: float, draws: Draws) -> Figure:
-    """A quantile of values that belong to items: resampling an item takes all of its values.
+def quantiles(
+    values: Array, item_of: npt.NDArray[np.int64], shares: Sequence[float], draws: Draws
+) -> list[Figure]:
+    """Quantiles of values that belong to items: resampling an item takes all of its values.
 
     Args:
         values: (n,); ``item_of`` (n,) gives the item of each.
+        shares: which quantiles, each in (0, 1).
     """
     if values.size == 0:
-        return Figure(None)
+        return [Figure(None) for _ in shares]
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     mass = np.cumsum(draws.counts[:, item_of[order]], axis=1)
-    # Inverse of the empirical distribution: the first value that reaches the share q.
-    reached = mass >= np.ceil(q * mass[:, -1:]).clip(min=1.0)
-    resampled = np.where(mass[:, -1] > 0, ordered[reached.argmax(axis=1)], np.nan)
-    at = int(np.ceil(q * len(ordered)).clip(min=1.0)) - 1
-    return with_interval(float(ordered[at]), float(len(ordered)), resampled)
+    # Inverse of the empirical distribution: the first value that reaches the share.
+    found = []
+    for q in shares:
+        reached = mass >= np.ceil(q * mass[:, -1:]).clip(min=1.0)
+        resampled = np.where(mass[:, -1] > 0, ordered[reached.argmax(axis=1)], np.nan)
+        at = int(np.ceil(q * len(ordered)).clip(min=1.0)) - 1
+        found.append(with_interval(float(ordered[at]), float(len(ordered)), resampled))
+    return found
 
 
 def count(column: npt.ArrayLike) -> Figure:

@@ -65,6 +65,8 @@ class TimingConfig:
     stability: StabilityConfig | None = None
 
     def __post_init__(self) -> None:
+        if self.calibrate != "f1" and self.calibrate_on is None:
+            raise ValueError("calibrate: a budget needs a split to choose on; name calibrate_on")
         if self.calibrate_on == self.split:
             raise ValueError(
                 f"calibrate_on={self.split}: a threshold chosen on the streams that are measured "

@@ -79,7 +79,7 @@ class OperatingPoint:
                 f"these are {self.hours_negative:.2f} h; timing.negatives adds some"
             )
         if self.chosen is None:
-            return "no threshold of the curve keeps to it on the calibration split"
+            return "on the calibration split no threshold of the curve keeps to it"
         return None
 
     def to_json(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class _Sums:
         negative = column("negative")
         return _Sums(
             np.array(ordered), column("hits"), column("wanted"), column("said"),
-            column("false") * negative, column("hours") * negative,
+            column("false") * negative, column("heard_hours") * negative,
         )  # fmt: skip
 
 
@@ -153,8 +153,8 @@ def operating_point(
 ) -> OperatingPoint:
     """Chosen on ``calibration``, measured on ``test``; both hold the same thresholds."""
     chosen = choose_recall_at(calibration, budget)
-    rows = next(iter(test.values()))
-    hours = sum(r.hours for r in rows if r.negative)
+    rows = next(iter(test.values())) if chosen is None else test[chosen.threshold]
+    hours = sum(r.heard_hours for r in rows if r.negative)
     if chosen is None:
         nothing = Figure(None, signature=signature)
         return OperatingPoint(budget, None, nothing, nothing, nothing, hours)

@@ -16,10 +16,11 @@ from inference.evaluate.store import OutcomeStore
 from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.thresholds import decode_at, outcome_at
 from inference.evaluate.task import Item
-from inference.evaluate.timing.config import TimingConfig
+from inference.evaluate.timing.config import RecallAt, TimingConfig
 from inference.evaluate.timing.rows import TimingRow, rows_of
 from inference.evaluate.timing.task import TimingTask, online_positions
 from inference.evaluate.timing.truth import Truth
+from soundflow.errors import UserError
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.schema import StreamSample
 
@@ -40,6 +41,10 @@ class Half:
     @property
     def truths(self) -> list[Truth]:
         return [item.reference for item in self.items]
+
+    @property
+    def has_negatives(self) -> bool:
+        return any(truth.is_negative for truth in self.truths)
 
     @property
     def content_hash(self) -> str:
@@ -85,11 +90,20 @@ def open_halves(config: TimingConfig, model: Model, open_store: OpenStore) -> Ha
         open_store: (name, content hash) -> the outcomes of this model on that data.
 
     Raises:
-        UserError: if a split is missing, holds no stream, or follows another spec than the model.
+        UserError: if a split is missing, holds no stream, or follows another spec than the model;
+            if a budget of false triggers is asked for without audio in which to hear them.
     """
     names = [config.split, *([config.calibrate_on] if config.calibrate_on else [])]
     found = [_open_half(config, model, name, open_store) for name in names]
-    return Halves(found[0], found[1] if config.calibrate_on else None)
+    halves = Halves(found[0], found[1] if config.calibrate_on else None)
+    learn = halves.calibration
+    if learn and isinstance(config.calibrate, RecallAt) and not learn.has_negatives:
+        raise UserError(
+            f"timing.calibrate: {config.data}/{learn.name} holds no silence-only stream, in which "
+            "false triggers would be counted",
+            "name a build of them in timing.negatives, or use calibrate: f1",
+        )
+    return halves
 
 
 def _open_half(config: TimingConfig, model: Model, name: str, open_store: OpenStore) -> Half:

@@ -35,7 +35,15 @@ from inference.evaluate.timing.metrics import figures, score, signature_of
 from inference.evaluate.timing.reliability import reliability
 from inference.evaluate.timing.results import Agreement, TimingResults
 from inference.evaluate.timing.rows import TimingRow, rows_of, windows_of
-from inference.evaluate.timing.stability import Length, Places, by_length, by_number, joined, length
+from inference.evaluate.timing.stability import (
+    Length,
+    Places,
+    by_length,
+    by_number,
+    joined,
+    length,
+    of_one_instruction,
+)
 from inference.evaluate.timing.task import NEGATIVE_PREFIX, reply_rate
 from inference.evaluate.timing.timer import best_timer
 from inference.evaluate.timing.truth import Truth
@@ -85,7 +93,7 @@ def measure_timing(
     outcomes = test.outcomes(threshold)
     assert outcomes is not None
     learn = halves.calibration or test
-    timer = best_timer(learn.items, time) if halves.calibration else None
+    timer = best_timer(learn.items, time, headline_s) if halves.calibration else None
     task = replace(test.task, timer=timer, reply_rate=reply_rate(learn.truths, time))
     systems: dict[str, Sequence[Outcome]] = {MODEL: outcomes, **others}
     for baseline in task.baselines():
@@ -100,6 +108,7 @@ def measure_timing(
     latency, agreement = _time_sessions(config, model, test, outcomes)
     return TimingResults(
         split=test.name,
+        data_fingerprint=test.content_hash,
         calibrate_on=halves.calibration.name if halves.calibration else None,
         n_streams=len(truths),
         n_offline=_count_offline(test.shards),
@@ -140,11 +149,12 @@ def _stability(
     if config.stability is None:
         return ()
     time = model.engine.spec.time
-    # Negatives come last.
-    n = sum(not item.id.startswith(NEGATIVE_PREFIX) for item in test.items)
-    items, rows = test.items[:n], rows[:n]
+    own = [k for k, item in enumerate(test.items) if not item.id.startswith(NEGATIVE_PREFIX)]
+    own = [own[k] for k in of_one_instruction([test.items[k].reference for k in own])]
+    items, rows = [test.items[k] for k in own], [rows[k] for k in own]
     wanted = [
-        (f"{k} segment{'s' if k > 1 else ''}", by_number(n, k)) for k in config.stability.segments
+        (f"{k} segment{'s' if k > 1 else ''}", by_number(len(items), k))
+        for k in config.stability.segments
     ]
     if config.stability.hours is not None:
         lengths = [item.n_samples for item in items]

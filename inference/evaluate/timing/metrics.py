@@ -2,7 +2,7 @@
 
 ============================  =====================================================================
 recall, precision, f1         hits over events to answer, over replies, and their harmonic mean
-false_per_hour                early + repeats + strays an hour of audio, over all streams
+false_per_hour                early + repeats + strays an hour of audio that was heard
 false_per_hour_negative       the same over the streams in which nothing deserves a reply
 latency_p50_s / p90 / p95     signed: onset - ready of every hit, and of the early reply to an event
                               that got no hit (negative)
@@ -13,20 +13,20 @@ reply_exact_of_hits           the same over the hits alone
 content                       1 - word error rate (at least 0) to the nearest answer, over the hits
 ============================  =====================================================================
 
-Rates an hour carry the exact Poisson interval of their count or the bootstrap's, whichever is
-wider: none seen does not mean none, and errors may come in clusters within a stream.
+Rates an hour and shares carry the bootstrap's interval or that of their count (Poisson, Wilson),
+whichever is wider (`statistics.counts`). The hours of a rate are those that were heard: a stream
+that failed has its events in every denominator, but nobody listened to its silence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from inference.evaluate.outcome import Outcome
-from inference.evaluate.statistics.counts import poisson_rate
+from inference.evaluate.statistics.counts import rate, share
 from inference.evaluate.statistics.figures import (
     COVERAGE,
     RESAMPLES,
@@ -34,7 +34,7 @@ from inference.evaluate.statistics.figures import (
     Draws,
     Figure,
     count,
-    quantile,
+    quantiles,
     ratio,
 )
 from inference.evaluate.timing.rows import EARLY_S, TimingRow, rows_of
@@ -76,42 +76,33 @@ def figures(rows: Sequence[TimingRow], signature: str = "", seed: int = 0) -> Me
     def c(name: str) -> Array:
         return np.array([float(getattr(row, name)) for row in rows], np.float64)
 
-    hours, negative = c("hours"), c("negative")
+    hours, heard, negative = c("hours"), c("heard_hours"), c("negative")
     hits, said, wanted, false = c("hits"), c("said"), c("wanted"), c("false")
     # A system without words (the timer, the random one) has no reply accuracy, not a bad one.
     speaks_words = c("written").sum() > 0 or said.sum() == 0
     exact_of = wanted if speaks_words else np.zeros(len(rows))
     latency_s, row_of = _ragged([row.latency_s for row in rows])
     found: Metrics = {
-        "recall": ratio(hits, wanted, draws),
-        "precision": ratio(hits, said, draws),
-        "f1": ratio(2.0 * hits, wanted + said, draws),
-        "false_per_hour": _rate(false, hours, draws),
-        "false_per_hour_negative": _rate(false * negative, hours * negative, draws),
+        "recall": share(hits, wanted, draws),
+        "precision": share(hits, said, draws),
+        "f1": share(hits, (wanted + said) / 2.0, draws),
+        "false_per_hour": rate(false, heard, draws),
+        "false_per_hour_negative": rate(false * negative, heard * negative, draws),
     }
-    for q in QUANTILES:
-        found[f"latency_p{round(q * 100)}_s"] = quantile(latency_s, row_of, q, draws)
+    for q, found_q in zip(QUANTILES, quantiles(latency_s, row_of, QUANTILES, draws), strict=True):
+        found[f"latency_p{round(q * 100)}_s"] = found_q
     found |= {
-        "early_share": ratio(c("early_events"), wanted, draws),
-        "reply_exact": ratio(c("exact"), exact_of, draws),
-        "reply_exact_of_hits": ratio(c("exact"), c("written"), draws),
+        "early_share": share(c("early_events"), wanted, draws),
+        "reply_exact": share(c("exact"), exact_of, draws),
+        "reply_exact_of_hits": share(c("exact"), c("written"), draws),
         "content": ratio(c("content"), c("written"), draws),
     }
     for name in ("wanted", "said", "hits", "false", "repeats", "misses"):
         found[name] = count(c(name))
     found["failures"] = count(c("failed"))
     found["hours"] = count(hours)
-    found["hours_negative"] = count(hours * negative)
+    found["hours_negative"] = count(heard * negative)
     return {name: figure.signed(signature) for name, figure in found.items()}
-
-
-def _rate(false: Array, hours: Array, draws: Draws) -> Figure:
-    resampled = ratio(false, hours, draws)
-    exact = poisson_rate(float(false.sum()), float(hours.sum()))
-    if resampled.low is None or resampled.high is None or exact.low is None or exact.high is None:
-        return replace(exact, resampled=resampled.resampled)
-    low, high = min(resampled.low, exact.low), max(resampled.high, exact.high)
-    return replace(resampled, low=low, high=high)
 
 
 def _ragged(lists: Sequence[Sequence[float]]) -> tuple[Array, npt.NDArray[np.int64]]:

@@ -40,6 +40,7 @@ class TimingResults:
     """Everything about when a model speaks.
 
     Attributes:
+        data_fingerprint: of the content that was measured.
         n_streams: online streams that were decoded.
         n_offline: samples of the split that are no streams (offline exchanges); not measured here.
         chosen: the threshold, and what it was chosen for; None where the checkpoint's own is kept.
@@ -52,6 +53,7 @@ class TimingResults:
     """
 
     split: str
+    data_fingerprint: str
     calibrate_on: str | None
     n_streams: int
     n_offline: int
@@ -82,6 +84,7 @@ class TimingResults:
     def to_json(self) -> dict[str, Any]:
         return {
             "split": self.split,
+            "data_fingerprint": self.data_fingerprint,
             "calibrate_on": self.calibrate_on,
             "n_streams": self.n_streams,
             "n_offline": self.n_offline,

@@ -47,6 +47,11 @@ class TimingRow:
     content: float
     failed: bool
 
+    @property
+    def heard_hours(self) -> float:
+        """How long a false trigger would have shown; nobody knows how far a failure got."""
+        return 0.0 if self.failed else self.hours
+
 
 def windows_of(time: TimeBase, late_s: float) -> Windows:
     """How late a reply may come, with the protocol's bound on how early."""

@@ -20,6 +20,7 @@ class Truth:
 
     Attributes:
         snr_db: level of the foreground over all noise tracks together; None without noise.
+        system: the instruction in text that is in force.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Truth:
     ability: str = ""
     task: str = ""
     snr_db: float | None = None
+    system: str = ""
 
     @property
     def is_negative(self) -> bool:
@@ -51,7 +53,10 @@ def truth_of(record: StreamRecord) -> Truth:
     """The truth that a built stream carries."""
     noise = [track.snr_db for track in record.noise]
     snr_db = -10.0 * math.log10(sum(10.0 ** (-s / 10.0) for s in noise)) if noise else None
-    return Truth(record.id, record.n_samples, record.events, record.ability, record.task, snr_db)
+    return Truth(
+        record.id, record.n_samples, record.events, record.ability, record.task, snr_db,
+        record.system,
+    )  # fmt: skip
 
 
 def truth_at(shards: ShardSet, position: int, time: TimeBase) -> Truth:

@@ -28,8 +28,8 @@ from inference.evaluate.audio_items import audio_item
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import read_rows
 from inference.evaluate.settings import BenchmarkConfig, Pause
-from inference.evaluate.statistics.counts import wilson
-from inference.evaluate.statistics.figures import Array, Draws, Figure, quantile, ratio
+from inference.evaluate.statistics.counts import share
+from inference.evaluate.statistics.figures import Array, Draws, Figure, quantiles
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
 from inference.evaluate.systems.voice_activity import SilenceOdds, is_installed
@@ -199,7 +199,7 @@ class _TradeOff:
             return Figure(None, float(self.cut.shape[1]))
         best = allowed[self.cut[allowed].mean(axis=1).argmin()]
         n = self.cut.shape[1]
-        return ratio(self.cut[best], np.ones(n), Draws.of(n))
+        return share(self.cut[best], np.ones(n), Draws.of(n))
 
     def latency_at(self, cut_offs: float) -> Figure:
         """The lowest median latency of a threshold with at most so many cut-offs."""
@@ -211,7 +211,7 @@ class _TradeOff:
             return Figure(None, float(self.latency_s.shape[1]))
         best = self.latency_s[allowed[medians[allowed].argmin()]]
         n = len(best)
-        found = quantile(best, np.arange(n), 0.5, Draws.of(n))
+        (found,) = quantiles(best, np.arange(n), (0.5,), Draws.of(n))
         return found if found.value is not None and np.isfinite(found.value) else Figure(None, n)
 
     def _medians(self) -> Array:
@@ -237,4 +237,5 @@ def _is_right(row: EndOfTurnRow, time: TimeBase) -> bool:
 
 
 def _accuracy(rows: Sequence[EndOfTurnRow], time: TimeBase) -> Figure:
-    return wilson(sum(_is_right(row, time) for row in rows), len(rows))
+    right = [_is_right(row, time) for row in rows]
+    return share(right, np.ones(len(rows)), Draws.of(len(rows)))

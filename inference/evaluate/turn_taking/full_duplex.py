@@ -36,8 +36,8 @@ from pydantic import TypeAdapter, ValidationError
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.outcome import Outcome, TimedReply
 from inference.evaluate.settings import BenchmarkConfig, Pause
-from inference.evaluate.statistics.counts import wilson
-from inference.evaluate.statistics.figures import Draws, Figure, mean, quantile, ratio
+from inference.evaluate.statistics.counts import share, wilson
+from inference.evaluate.statistics.figures import Draws, Figure, mean, quantiles
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
 from inference.evaluate.systems.voice_activity import VoiceActivity, is_installed
@@ -184,13 +184,14 @@ class FullDuplexTask:
         due = np.array([r.due for r in rows], float)
         quiet = np.array([not r.due and not r.uncalled and not r.failed for r in rows], float)
         in_time = np.array([r.in_time for r in rows], float)
+        took_turn = np.array([r.took_turn for r in rows], float)
         signature = f"full-duplex:1|window:{self.config.pause_s:g}s|chunk:{self.time.chunk_s:g}s"
         figures = {
-            "replies_in_time": ratio(in_time, due, draws),
-            "quiet_where_none_is_due": ratio(quiet, 1.0 - due, draws),
+            "replies_in_time": share(in_time, due, draws),
+            "quiet_where_none_is_due": share(quiet, 1.0 - due, draws),
             "uncalled_replies": mean([r.uncalled for r in rows], draws),
-            "bench_TOR_due": _bench_tor([r for r in rows if r.due]),
-            "bench_TOR_not_due": _bench_tor([r for r in rows if not r.due]),
+            "bench_TOR_due": share(took_turn * due, due, draws),
+            "bench_TOR_not_due": share(took_turn * (1.0 - due), 1.0 - due, draws),
         }
         table = Table(
             "By task",
@@ -220,17 +221,13 @@ def _line(task: str, rows: Sequence[FullDuplexRow]) -> tuple[str | Figure, ...]:
     return (
         task,
         str(len(rows)),
-        _bench_tor(rows),
+        wilson(sum(r.took_turn for r in rows), len(rows)),
         Figure(float(np.mean(clipped)) if clipped else None, len(clipped)),
         wilson(sum(r.in_time for r in due), len(due)),
         wilson(sum(not r.uncalled and not r.failed for r in others), len(others)),
         Figure(sum(r.uncalled for r in rows) / len(rows), len(rows)),
-        quantile(latency, np.arange(n), 0.5, Draws.of(n)),
+        *quantiles(latency, np.arange(n), (0.5,), Draws.of(n)),
     )
-
-
-def _bench_tor(rows: Sequence[FullDuplexRow]) -> Figure:
-    return wilson(sum(r.took_turn for r in rows), len(rows))
 
 
 def _takes_turn(task: str, replies: Sequence[TimedReply], time: TimeBase) -> bool:

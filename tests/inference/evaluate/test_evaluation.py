@@ -207,6 +207,15 @@ def test_calibrating_for_a_budget(place):
     )
     with pytest.raises(UserError, match=r"no threshold has at most 0\.001 false triggers an hour"):
         evaluate(recipe_of(place, "budget0", calibrate=RecallAt(0.001), thresholds=(0.01,)))
+    shutil.copytree(place / "data" / "test", place / "answered" / "test")
+    write_split(ENGINE, place / "answered" / "valid", 1)
+    nowhere = recipe_of(place, "budget1", calibrate=RecallAt(2.0))
+    nowhere = replace(nowhere, timing=replace(nowhere.timing, data=place / "answered"))
+    with pytest.raises(UserError, match=r"answered/valid holds no silence-only stream"):
+        evaluate(nowhere)
+    assert not (place / "budget1" / "outcomes").exists(), "before any work"
+    with pytest.raises(ValueError, match="name calibrate_on"):
+        TimingConfig(data=place / "data", calibrate=RecallAt(2.0), calibrate_on=None)
 
 
 def test_a_comparison_with_itself_shows_nothing(place, done, tmp_path):
@@ -217,7 +226,7 @@ def test_a_comparison_with_itself_shows_nothing(place, done, tmp_path):
     assert (found.mcnemar.n, found.mcnemar.only_first, found.mcnemar.p) == (6, 0, None)
     write_comparison(tmp_path / "c.html", ("a", "b"), [found])
     assert "https://" not in (tmp_path / "c.html").read_text()
-    with pytest.raises(UserError, match="is no finished evaluation"):
+    with pytest.raises(UserError, match="no such file"):
         compare(place / "out", tmp_path)
 
 

@@ -135,6 +135,22 @@ def test_a_crash_stays_in_the_denominator(truths):
     assert m["hours"].value == pytest.approx(12 / 60)
 
 
+def test_silence_of_a_stream_that_failed_was_not_heard(truths):
+    failed = Outcome((), Failure("unreadable audio", "gone"))
+    outcomes = [failed if t.is_negative else Outcome() for t in truths]
+    m = score(truths, outcomes, TIME)
+    assert m["false_per_hour_negative"].value is None, "not 0 in 4 minutes"
+    assert m["hours_negative"].value == 0.0
+    assert (m["false_per_hour"].value, m["false_per_hour"].n) == (0.0, pytest.approx(8 / 60))
+    assert score(truths, [failed] * 12, TIME)["false_per_hour"].value is None
+
+
+def test_all_of_a_few_is_not_always(truths):
+    m = score(truths, run(ORACLE, truths), TIME)
+    for name in ("recall", "precision", "f1", "reply_exact"):
+        assert (m[name].low, m[name].high) == (pytest.approx(0.862, abs=1e-3), 1.0), name
+
+
 def test_nothing_to_measure_is_null():
     m = score([], [], TIME)
     assert all(estimate.value is None for estimate in m.values())

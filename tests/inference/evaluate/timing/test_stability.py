@@ -5,7 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.evaluate.timing.stability import by_length, by_number
+from inference.evaluate.timing.stability import by_length, by_number, of_one_instruction
+from inference.evaluate.timing.truth import Truth
+
+
+def test_streams_under_another_instruction_are_not_joined() -> None:
+    truths = [Truth(name, 10, (), system=said) for name, said in zip("abcd", "xyyx", strict=True)]
+    assert of_one_instruction(truths) == [0, 3]
+    assert of_one_instruction(truths[:3]) == [1, 2]
+    assert of_one_instruction([]) == []
 
 
 def test_by_number_takes_all_in_order() -> None:
