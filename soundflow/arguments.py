@@ -11,10 +11,10 @@ DESCRIPTION = """\
 SoundFlow makes audio models that listen continuously and decide, after every chunk of 0.4 s,
 whether to stay silent or to speak. Four commands cover the whole workflow:
 
-  soundflow build-data recipes/quickstart/build.yaml     corpora -> streams with decisions
-  soundflow train      recipes/quickstart/train.yaml     streams -> checkpoint
-  soundflow infer      runs/quickstart/model talk.wav    checkpoint + audio -> live transcript
-  soundflow evaluate   recipes/quickstart/evaluate.yaml  checkpoint + held-out streams -> report
+  soundflow build-data recipes/quickstart/build.yaml     # corpora -> streams with decisions
+  soundflow train      recipes/quickstart/train.yaml     # streams -> checkpoint
+  soundflow infer      runs/quickstart/model talk.wav    # checkpoint + audio -> transcript
+  soundflow evaluate   recipes/quickstart/evaluate.yaml  # checkpoint + held-out streams -> report
 """
 
 SETTINGS = """\

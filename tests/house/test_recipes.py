@@ -13,8 +13,8 @@ from soundflow.arguments import parser
 from soundflow.cli import main
 from soundflow.config.load import load
 from soundflow.train.recipe import TrainRecipe
+from tests.house.documented_commands import PAGES, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 
 
@@ -80,23 +80,12 @@ def test_an_unknown_command_and_a_bare_call_are_mistakes() -> None:
         assert caught.value.code == 2
 
 
-def readme_commands() -> list[str]:
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"```(?:bash|sh)\n(.*?)```", text, re.S)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line]
-
-
-@pytest.mark.parametrize("line", readme_commands())
-def test_a_command_of_the_readme_exists(line: str) -> None:
-    program, *words = line.replace(".venv/bin/", "").split()
-    if program == "make":
-        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
-        assert words[0] in targets
-    elif program == "soundflow":
-        parser().parse_args(words)
-        recipes = [w for w in words if w.startswith("recipes/")]
-        assert all((ROOT / r).is_file() for r in recipes)
+def test_a_target_of_make_that_a_page_names_exists() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+    pages = [file.read_text() for pattern in PAGES for file in ROOT.glob(pattern)]
+    named = {t for text in pages for t in re.findall(r"(?:^|`)make ([a-z]+)(?:`|   )", text, re.M)}
+    assert named
+    assert named <= set(targets)
 
 
 def test_the_readme_names_files_that_exist() -> None:
