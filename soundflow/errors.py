@@ -21,7 +21,12 @@ class UserError(Exception):
     Args:
         message: one line that names the file or key and the value.
         hint: one line that says what to do about it.
+
+    Attributes:
+        together: every process of the work raises it, so one of them may speak for all.
     """
+
+    together: bool = False
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

@@ -13,19 +13,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from lightning.pytorch.utilities import rank_zero_only
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from soundflow.commands.live_validation import live_validation
 from soundflow.commands.training_report import write_training_report
 from soundflow.config.record import to_plain
-from soundflow.errors import Stopped, UserError
+from soundflow.errors import EXIT_USER, Stopped, UserError
 from soundflow.logs import ERR, OUT
 from soundflow.train.claim import REPORT_FILE
 from soundflow.train.held_out import TASK
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import read_metrics
+from soundflow.train.ranks import is_first
 from soundflow.train.recipe import MODEL_FOLDER, TrainRecipe
 from soundflow.train.run import TrainResult
 from soundflow.train.run import run as train
@@ -43,16 +43,16 @@ def train_all(
         environment: of this command, before a launcher of processes adds to it.
     """
     for number, recipe in enumerate(recipes, 1):
-        if len(recipes) > 1 and _first():
+        if len(recipes) > 1 and is_first():
             ERR.print(f"stage {number} of {len(recipes)}: {recipe.output}", soft_wrap=True)
         result = _train(recipe)
         if result is not None and result.precision is None and number < len(recipes):
-            if _first():
+            if is_first():
                 ERR.print(f"finished: {result.model_folder}", soft_wrap=True)
             continue  # it was before: no process was started
         if result is None:
             return
-        if _first():
+        if is_first():
             _tell(recipe, result, as_json)
         if number < len(recipes) and not _was_launched(environment):
             _wait_for(recipe.output / MODEL_FOLDER)
@@ -68,9 +68,13 @@ def _train(recipe: TrainRecipe) -> TrainResult | None:
     """Trains. None in a process that was stopped and is not the first."""
     try:
         return train(recipe, live_validation(recipe), write_training_report)
+    except UserError as error:
+        if error.together and not is_first():
+            sys.exit(EXIT_USER)  # the first process of a run speaks for all of them
+        raise
     except Stopped:
-        if not _first():
-            return None  # the first process of a run speaks for all of them
+        if not is_first():
+            return None
         if (recipe.output / METRICS_FILE).exists():
             write_training_report(recipe.output)
         raise
@@ -83,10 +87,6 @@ def _tell(recipe: TrainRecipe, result: TrainResult, as_json: bool) -> None:
         print(json.dumps(to_plain(asdict(result)), indent=1))
     else:
         show(result)
-
-
-def _first() -> bool:
-    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
 def _was_launched(environment: Mapping[str, str]) -> bool:

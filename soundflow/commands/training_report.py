@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from inference.evaluate.report.origin import training_section
+from soundflow.output import read_output
 from soundflow.report.markup import MISSING, join, number, percent, table, tag, tiles
 from soundflow.report.page import Section, write_page
+from soundflow.report.training import training_section
 from soundflow.train.claim import RECIPE_FILE, REPORT_FILE
+from soundflow.train.held_out import TASK
 from soundflow.train.metrics import (
     FILE_NAME,
+    SPEED,
     TRANSCRIPTS,
     newest_measurement,
     read_metrics,
@@ -33,8 +37,10 @@ def write_training_report(output: Path) -> Path:
     update, found = newest_measurement(output / FILE_NAME)
     sections = [
         *_headline(update, found),
+        *_progress(output),
         *training_section(output / FILE_NAME),
         *_decisions(update, found),
+        *_tasks(update, found),
         *_transcripts(update, read_metrics(output / TRANSCRIPTS)),
         _origin(output),
     ]
@@ -51,10 +57,47 @@ def _headline(update: int, found: Mapping[str, float]) -> list[Section]:
         ("false triggers", number(found.get("event_false_per_hour"), 1), "an hour"),
         ("latency", number(found.get("event_latency_p50_s")), "s, median"),
         ("replies exact", percent(found.get("event_reply_exact")), "of the events"),
-        ("held-out loss", number(found.get("loss")), "nats"),
+        ("held-out loss", number(found.get("loss"), 3), "nats"),
+        ("threshold", number(found.get("event_threshold")), "speaks from this probability"),
     ]
     lead = f"The validation after update {update:,}."
     return [Section("headline", "Last validation", lead, tiles(items))]
+
+
+def _progress(output: Path) -> list[Section]:
+    """How far the run is and how fast, by the newest line that says it."""
+    rows = [row for row in read_metrics(output / FILE_NAME) if f"{SPEED}tokens_per_s" in row]
+    if not rows:
+        return []
+    now = {k.removeprefix(SPEED): v for k, v in rows[-1].items() if k.startswith(SPEED)}
+    of = _updates(output)
+    items = [
+        ("updates", number(rows[-1]["update"], 0), "" if of is None else f"of {of:,}"),
+        ("time left", str(timedelta(seconds=round(now["left_s"]))), "without validations"),
+        ("useful tokens", number(now["tokens_per_s"], 0), "a second, all devices"),
+        ("waiting for data", percent(now["data_wait"]), "of the time"),
+        ("peak memory", number(now["peak_memory_gb"], 1), "GB, first process"),
+    ]
+    if "mfu" in now:
+        items.insert(3, ("MFU", percent(now["mfu"]), "of the peak in bf16"))
+    return [Section("progress", "Progress", "At the newest line of the metrics.", tiles(items))]
+
+
+def _updates(output: Path) -> int | None:
+    """Of the whole run; None where its settings are not noted."""
+    noted = read_output(output)
+    return None if noted is None else int(noted.settings["optim"]["updates"])
+
+
+def _tasks(update: int, found: Mapping[str, float]) -> list[Section]:
+    parts = ("loss", "loss_stream", "loss_reply")
+    tasks = sorted({k.removeprefix(TASK).rsplit("/", 1)[0] for k in found if k.startswith(TASK)})
+    if not tasks:
+        return []
+    rows = [[task, *(number(found.get(f"{TASK}{task}/{p}"), 3) for p in parts)] for task in tasks]
+    lead = f"Teacher-forced, in nats, after update {update:,}."
+    head = ["task", "loss", "decisions", "replies"]
+    return [Section("tasks", "Held-out loss by task", lead, table(head, rows))]
 
 
 def _decisions(update: int, found: Mapping[str, float]) -> list[Section]:

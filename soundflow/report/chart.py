@@ -59,8 +59,13 @@ class Scale:
     def ticks(self, about: int = 5) -> list[float]:
         if not self.log:
             return ticks(self.low, self.high, about)
-        first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
-        return [10.0**k for k in range(first, last + 1)]
+        low, high = math.log10(self.low), math.log10(self.high)
+        decades = range(math.floor(low), math.floor(high) + 1)
+        within = (1.0,) if high - low > about / 2 else (1.0, 2.0, 5.0)
+        found = [
+            m * 10.0**k for k in decades for m in within if self.low <= m * 10.0**k <= self.high
+        ]
+        return found if len(found) > 1 else ticks(self.low, self.high, about)
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -90,6 +95,7 @@ def line_chart(
     y_range: tuple[float, float] | None = None,
     x_range: tuple[float, float] | None = None,
     log_x: bool = False,
+    log_y: bool = False,
     x_mark: float | None = None,
     title: str = "",
 ) -> Markup:
@@ -97,16 +103,21 @@ def line_chart(
 
     Args:
         log_x: an x axis by decades; it needs ``x_range``, and draws what is below it at its start.
+        log_y: a y axis by decades, for values above 0.
         x_mark: position of a dashed vertical line.
     """
     width, height = LINE_SIZE
-    kept = [(s, [p for p in s.points if all(map(math.isfinite, p))]) for s in series]
+    kept = [
+        (s, [p for p in s.points if all(map(math.isfinite, p)) and (p[1] > 0 or not log_y)])
+        for s in series
+    ]
     points = [p for _, finite in kept for p in finite]
     if not points:
         return tag("p", "nothing to draw", class_="empty")
     x_limits = x_range or _limits([p[0] for p in points])
     x = Scale(*x_limits, LEFT, width - RIGHT, log_x)
-    y = Scale(*(y_range or _limits([p[1] for p in points])), height - BOTTOM, TOP)
+    y_limits = y_range or _limits([p[1] for p in points], log_y)
+    y = Scale(*y_limits, height - BOTTOM, TOP, log_y)
     drawn = [_axes(x, y, x_name, y_name, height)]
     if x_mark is not None:
         at = x(x_mark)
@@ -119,7 +130,7 @@ def line_chart(
     keys = [
         tag("span", join((tag("i", "", class_=f"key c{s.colour % N_COLOURS}"), s.name)))
         for s, finite in kept
-        if finite
+        if finite and len(kept) > 1
     ]
     head = [tag("h3", title)] if title else []
     return tag("figure", join((*head, svg, tag("figcaption", join(keys)))), class_="figure")
@@ -171,8 +182,10 @@ def cell_bar(fraction: float, colour: int = 0) -> Markup:
     )  # fmt: skip
 
 
-def _limits(values: Sequence[float]) -> tuple[float, float]:
+def _limits(values: Sequence[float], log: bool = False) -> tuple[float, float]:
     low, high = min(values), max(values)
+    if log:
+        return low / 1.2, high * 1.2
     if low == high:
         return low - 0.5, high + 0.5
     margin = 0.04 * (high - low)

@@ -37,7 +37,7 @@ from soundflow.errors import UserError
 from soundflow.stored_json import parsed
 from soundflow.train.best import Best
 from soundflow.train.fragments import WEIGHT, Fragment, read_fragments, write_fragments
-from soundflow.train.ranks import from_first, gathered, place, together
+from soundflow.train.ranks import from_first, gathered, is_first, place, together
 from soundflow.train.strategy.interface import Strategy
 
 FOLDER, NOTE, BEST = "resume", "state.json", "best.json"
@@ -167,7 +167,7 @@ class States:
         Raises:
             UserError: on all ranks, if any of them found the disk full; see `save`.
         """
-        first = place()[0] == 0
+        first = is_first()
         try:
             of_ranks = gathered(together(begun.files.result))
             files = {name: note for one in of_ranks for name, note in (one or {}).items()}
@@ -183,7 +183,7 @@ class States:
         folder = self._folder / _name(update)
         state = State(folder, update, precision, strategy.trained_shapes(), {})
         begun = Unfinished(state, Future())
-        together(lambda: _new_folder(begun.partial), here=strategy.rank == 0)
+        together(lambda: _new_folder(begun.partial), here=is_first())
         return begun
 
     def keep_best(self, best: Best) -> None:

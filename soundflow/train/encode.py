@@ -12,7 +12,7 @@ from soundflow.errors import UserError
 from soundflow.logs import ERR
 from soundflow.model.encoder import in_batches
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.train.ranks import from_first, place, together
+from soundflow.train.ranks import from_first, is_first, place, together
 
 _TOLD_EVERY = 50  # shards
 _PROJECTION = "proj."  # comes after what is kept, and may train
@@ -38,10 +38,10 @@ def encode_streams(data: StreamData, model: AudioInteractionModel) -> None:
             "are those of a frozen tower",
             "set data.features=live, or leave the tower out of stage.train (all but encoder.proj)",
         )
-    key = from_first(fingerprint(tower, data.spec) if place()[0] == 0 else "")
+    key = from_first(fingerprint(tower, data.spec) if is_first() else "")
     width = int(model.encoder.ln_post.normalized_shape[0])
     encoded = EncodedStreams(config.features_folder / key, tuple(data.train_splits), width)
-    if place()[0] == 0:
+    if is_first():
         remove_abandoned(encoded.folder)  # a shard that a killed run had not finished is large
     missing = from_first(encoded.missing())
     _require_allowed(encoded, encoded.n_bytes(missing), config.features_max_gb)
@@ -64,7 +64,7 @@ def _require_allowed(encoded: EncodedStreams, n_bytes: int, max_gb: float) -> No
             f"allow it by data.features_max_gb={n_bytes / 1e9 + 0.001:.3f}, or set "
             "data.features=live",
         )
-    if place()[0] == 0:
+    if is_first():
         what = f"writing {size} of features to" if n_bytes else "all features are in"
         ERR.print(f"{what} {encoded.folder}", soft_wrap=True)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 from soundflow.atomic import write_text
 from soundflow.errors import Stopped, UserError
 from soundflow.train.metrics import FILE_NAME, read_metrics
+from soundflow.train.ranks import is_first
 from soundflow.train.recipe import TrainRecipe, WandbConfig
 
 CSV_FILE, TENSORBOARD = "metrics.csv", "tensorboard"
@@ -132,7 +132,7 @@ def _wandb_logger(
         resume=None if offline else "allow",
     )
     try:
-        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        if is_first():
             recipe.output.mkdir(parents=True, exist_ok=True)
             logger.log_hyperparams(dict(about))
     except (wandb.Error, OSError) as error:

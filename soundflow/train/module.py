@@ -123,7 +123,9 @@ class StreamingModule(LightningModule):
         norm = self.engine.step(share)
         totals = self._totals_and_stop(torch.stack(parts).double(), update)
         if self._unread:
-            raise next(error for error in gathered(update.error) if error is not None)
+            error = next(error for error in gathered(update.error) if error is not None)
+            error.together = True
+            raise error
         counts = torch.tensor([update.decisions, update.reply_tokens]).clamp(min=1)
         self.last_update = self._figures(totals / counts, norm, share * self._optim.lr)
         if not all(map(math.isfinite, self.last_update.values())):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch.distributed as dist
+from lightning.pytorch.utilities import rank_zero_only
 
 from soundflow.errors import Stopped, UserError
 
@@ -28,6 +29,11 @@ def from_first(value: T) -> T:
     values: list[T] = [value]
     dist.broadcast_object_list(values, src=0)
     return values[0]
+
+
+def is_first() -> bool:
+    """Whether this is the first process of a run; known before the processes know each other."""
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
 def place() -> tuple[int, int]:
@@ -58,5 +64,6 @@ def together(work: Callable[[], T], *, here: bool = True) -> T | None:
         error = failed
     failed_first = next((e for e in gathered(error) if e is not None), None)
     if failed_first is not None:
+        failed_first.together = True
         raise failed_first from error
     return result

@@ -23,7 +23,6 @@ from pathlib import Path
 from lightning import Trainer
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_only
 
 from soundflow.atomic import write_text
 from soundflow.config.record import record, to_plain
@@ -34,14 +33,12 @@ from soundflow.logs import ERR
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import precision_name
-from soundflow.model.weights import (
-    Checkpoint,
-    save_checkpoint,
-)
+from soundflow.model.weights import Checkpoint, save_checkpoint
 from soundflow.text.presets import load_vocabulary
 from soundflow.text.tokenizer import TextTokenizer
 from soundflow.train.checkpoints import State, States, load_weights, newest_state
 from soundflow.train.claim import BEST_FOLDER, RECIPE_FILE, alone, claim, run_id
+from soundflow.train.compute import Compute
 from soundflow.train.held_out import LiveFigures, LiveValidate
 from soundflow.train.intervals import AtIntervals, WriteReport
 from soundflow.train.loggers import build_loggers, finish_loggers, require_loggers, write_csv
@@ -50,6 +47,7 @@ from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import newest_calibration, newest_measurement
 from soundflow.train.module import NotFinite, StreamingModule
 from soundflow.train.provenance import PROVENANCE_FILE, provenance
+from soundflow.train.ranks import is_first
 from soundflow.train.recipe import MODEL_FOLDER, TrainRecipe
 from soundflow.train.stages import apply_stage, merge_stage
 from soundflow.train.start import Start, model_config, open_origin, start
@@ -107,7 +105,7 @@ def run(
         UserError: if data, vocabulary and model do not fit, or ``output`` holds another run.
         Stopped: if a signal ended it; the message says how to go on.
     """
-    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+    first = is_first()
     with stop_flag(first_process=first) as flag, ExitStack() as held:
         try:
             return _run(recipe, live_validate, report, flag, held)
@@ -134,13 +132,13 @@ def _run(
     memory = held_by(recipe, sizes, data.spec.tokens)
     require_machine(recipe, memory)
     continued = claim(recipe, data.content_hash())
-    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+    if is_first():
         held.enter_context(alone(recipe.output))
     folder = recipe.output / MODEL_FOLDER
     state = newest_state(recipe.output)
     at = state.update if state else 0
     if at == recipe.optim.updates and folder.exists():
-        return _finished(recipe, memory.parameters, started)
+        return _result(recipe, memory.parameters, started, at)
     metrics_file = recipe.output / METRICS_FILE
     measured_at, _ = newest_measurement(metrics_file)
     measured = not data.valid_splits or measured_at == at
@@ -166,15 +164,14 @@ def _run(
             recipe.intervals.log_every,
         )
         about = provenance(data.content_hash(), data.spec.fingerprint)
-        if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        if is_first():
             write_text(recipe.output / PROVENANCE_FILE, json.dumps(about, indent=1))
         loggers = build_loggers(recipe, at, {**to_plain(recipe), **about}, run_id(recipe.output))
         held.push(lambda _, error, __: finish_loggers(loggers, error))
         around = AtIntervals(recipe, flag, measured_at, continued, report)
         _fit(_trainer(recipe, module, loggers, around), module, data, recipe)
         flag.stop_at_once()
-    _, metrics = newest_measurement(metrics_file)
-    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+    if is_first():
         best = States(recipe.output, recipe.intervals.keep_last).best()
         if best is not None and best.update != recipe.optim.updates:
             _write_model(recipe.output / BEST_FOLDER, best, recipe, origin, data, tokenizer)
@@ -183,31 +180,26 @@ def _run(
         _write_model(folder, last, recipe, origin, data, tokenizer)
         if recipe.logging.csv:
             write_csv(recipe.output)
-    return TrainResult(
-        model_folder=folder,
-        metrics_file=metrics_file,
-        updates=recipe.optim.updates,
-        parameters=memory.parameters,
-        precision=precision_name(module.compute.dtype) if module else None,
-        threads=module.compute.threads if module else None,
-        seconds=time.perf_counter() - started,
-        resumed_at=at,
-        metrics=metrics,
-    )
+    return _result(recipe, memory.parameters, started, at, module.compute if module else None)
 
 
-def _finished(recipe: TrainRecipe, parameters: int, started: float) -> TrainResult:
-    """The result of a run that has nothing left to do: no weight is read."""
+def _result(
+    recipe: TrainRecipe,
+    parameters: int,
+    started: float,
+    resumed_at: int,
+    compute: Compute | None = None,
+) -> TrainResult:
     metrics_file = recipe.output / METRICS_FILE
     return TrainResult(
         model_folder=recipe.output / MODEL_FOLDER,
         metrics_file=metrics_file,
         updates=recipe.optim.updates,
         parameters=parameters,
-        precision=None,
-        threads=None,
+        precision=precision_name(compute.dtype) if compute else None,
+        threads=compute.threads if compute else None,
         seconds=time.perf_counter() - started,
-        resumed_at=recipe.optim.updates,
+        resumed_at=resumed_at,
         metrics=newest_measurement(metrics_file)[1],
     )
 
@@ -246,7 +238,9 @@ def _fit(trainer: Trainer, module: StreamingModule, data: StreamData, recipe: Tr
         agreed = stop.together
         raise
     except NotFinite as error:
-        raise _not_finite(error, trainer.world_size) from error
+        told = _not_finite(error, trainer.world_size)
+        told.together = True
+        raise told from error
     except UserError:  # every rank raises it
         raise
     except BaseException as error:
@@ -260,7 +254,7 @@ def _fit(trainer: Trainer, module: StreamingModule, data: StreamData, recipe: Tr
 
 
 def _say(*lines: str) -> None:
-    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+    if is_first():
         for line in lines:
             ERR.print(line, soft_wrap=True)
 
@@ -307,7 +301,7 @@ def _trainer(
         log_every_n_steps=1,
         limit_val_batches=0,
         logger=[around.metrics, *loggers],
-        callbacks=[around, around.progress],
+        callbacks=[around.progress, around],
         plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [],
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -11,12 +11,9 @@ from inference.evaluate.timing.task import TIMER
 from soundflow.report.chart import Series, line_chart
 from soundflow.report.markup import join, number, tag
 from soundflow.report.page import Section
+from soundflow.report.training import COLOURS as OF_QUANTITIES
 
-# One colour for one quantity, in every chart of the page.
-COLOURS = {
-    MODEL: 0, TIMER: 1, "recall": 2, "precision": 3, "f1": 4, "random": 5,
-    "reply_exact": 6, "early_share": 7,
-}  # fmt: skip
+COLOURS = {MODEL: 0, TIMER: 1, "random": 5, **OF_QUANTITIES}
 
 
 def curve_section(results: TimingResults) -> Section:

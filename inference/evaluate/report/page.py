@@ -10,7 +10,7 @@ from markupsafe import Markup
 from inference.evaluate.report.breakdown import kinds_section, tasks_section
 from inference.evaluate.report.cells import cell, figure_table, interval
 from inference.evaluate.report.curve import curve_section
-from inference.evaluate.report.origin import Origin, data_section, training_section
+from inference.evaluate.report.origin import Origin, data_section
 from inference.evaluate.report.quality import (
     conditions_section,
     points_section,
@@ -29,6 +29,7 @@ from inference.evaluate.timing.task import TIMER
 from soundflow.protocol.spec import StreamSpec
 from soundflow.report.markup import MISSING, join, number, percent, table, tag, tiles
 from soundflow.report.page import Section, write_page
+from soundflow.report.training import training_section
 
 
 def write_report(

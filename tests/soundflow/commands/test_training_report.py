@@ -12,15 +12,17 @@ def test_the_page_holds_curves_decisions_transcripts_and_origin(tmp_path: Path) 
     counts = {"valid/decision_tp": 41, "valid/decision_fp": 42, "valid/decision_fn": 43,
               "valid/decision_tn": 44}  # fmt: skip
     metrics = [
-        {"update": 1, "train/loss": 3.0, "train/grad_norm": 1.0, "speed/peak_memory_gb": 0.5},
+        {"update": 1, "train/loss": 3.0, "train/grad_norm": 1.0, "speed/peak_memory_gb": 0.5,
+         "speed/tokens_per_s": 1234.0, "speed/data_wait": 0.02, "speed/left_s": 3661.0},
         {
             "update": 2,
             "valid/loss": 2.0,
             "valid/event_f1": 0.75,
             "valid/event_f1_se": 0.05,
+            "valid/task/count_sounds/loss_stream": 0.123,
             **counts,
         },
-    ]
+    ]  # fmt: skip
     said = [
         {
             "update": 2,
@@ -46,9 +48,11 @@ def test_the_page_holds_curves_decisions_transcripts_and_origin(tmp_path: Path) 
     (tmp_path / "train.yaml").write_text("seed: 7\n")
     page = write_training_report(tmp_path).read_text()
     for part in ("0.75", "± 0.05", "Gradient norm", "Peak memory", "should be silent", "c0ffee",
-                 "seed: 7", "A cat.", "&lt;b&gt;A dog."):  # fmt: skip
+                 "seed: 7", "A cat.", "&lt;b&gt;A dog.", "1,234", "1:01:01", "count_sounds",
+                 "0.123"):  # fmt: skip
         assert part in page, part
     assert all(f">{n}<" in page for n in range(41, 45))
+    assert ">1.8<" not in page, "a single validation has the range of the run"
     assert "old" not in page.split("Transcripts")[-1].split("Origin")[0]
     assert page.index("A cat.") < page.index("A dog.&lt;"), "mistakes first"
     assert "http://" not in page.replace("http://www.w3.org", ""), "nothing from elsewhere"

@@ -142,3 +142,10 @@ def test_a_log_axis_has_decades_and_a_place_for_zero():
     at = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', chart)]
     left, right = 52.0, 506.0  # zero stands where the axis begins
     assert at == pytest.approx([left, left + (right - left) / 4, right], abs=0.1)
+
+
+def test_a_log_axis_of_losses_leaves_out_zero_and_is_labelled_within_a_decade():
+    series = [Series("a", [(0.0, 0.4), (1.0, 0.0), (2.0, 0.9)])]
+    chart = str(line_chart(series, "x", "y", log_y=True))
+    assert "0.5" in re.findall(r'class="tick end">([^<]*)<', chart)
+    assert chart.count("<circle") == 2

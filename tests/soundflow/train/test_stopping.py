@@ -230,6 +230,7 @@ def test_one_rank_with_a_loss_that_is_not_finite_stops_all(recipe: Recipes, tmp_
     told = "update 3: its loss or gradient is not finite on rank 1 of 2"
     assert told in said.replace("\n", " ")
     assert "streams: " in said
+    assert said.count("error: ") == 1, "the first speaks for all"
     assert "Traceback" not in said
     state = newest_state(base.output)
     assert state is not None
