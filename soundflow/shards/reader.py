@@ -109,12 +109,11 @@ class ShardSet:
 
     def entry(self, position: int) -> SampleEntry:
         """Id and lengths of a sample, without touching its audio."""
-        shard, offset = self.place(position)
-        return self._sidecar(shard).samples[offset]
+        return self._entry(*self.place(position))
 
     def record(self, position: int) -> StreamRecord:
         shard, offset = self.place(position)
-        entry = self._sidecar(shard).samples[offset]
+        entry = self._entry(shard, offset)
         # From a store all of it comes in one request, and its audio is often wanted next.
         names = ("json",) if isinstance(self.folder, Path) else tuple(entry.members)
         return self._record(shard, entry, self._members(shard, entry, names))
@@ -129,7 +128,7 @@ class ShardSet:
             return
         places = [self.place(position) for position in positions]
         self._store.fetch([self._sidecar_part(shard) for shard in sorted({s for s, _ in places})])
-        entries = [(shard, self._sidecar(shard).samples[offset]) for shard, offset in places]
+        entries = [(shard, self._entry(shard, offset)) for shard, offset in places]
         self._store.fetch(
             [self._part(shard, entry, tuple(entry.members)) for shard, entry in entries]
         )
@@ -142,7 +141,7 @@ class ShardSet:
             UserError: naming the shard, if a byte of the stream is not what was written.
         """
         shard, offset = self.place(position)
-        entry = self._sidecar(shard).samples[offset]
+        entry = self._entry(shard, offset)
         members = self._members(shard, entry, tuple(entry.members))
         tokens = self._parsed(shard, entry, "tokens", _tokens, members["tokens.npy"])
         pcm = np.zeros(0, np.int16)
@@ -207,9 +206,9 @@ class ShardSet:
         part = FileRange(name, sha256, lambda data: hashlib.sha256(data).hexdigest() == sha256)
         return self._store.file(part)
 
-    def _sidecar(self, shard: int) -> ShardInfo:
+    def _entry(self, shard: int, offset: int) -> SampleEntry:
         try:
-            return _load_sidecar(self._store, self._sidecar_part(shard))
+            return _load_sidecar(self._store, self._sidecar_part(shard)).samples[offset]
         except (OSError, ValueError) as error:
             raise self._damaged(shard, f"its sidecar cannot be used ({error})") from error
 
@@ -283,7 +282,7 @@ class ShardSet:
     def _read_index(self) -> dict[str, Any]:
         path = self.folder / INDEX_NAME
         try:
-            index = unsealed(self._store.read(INDEX_NAME))
+            index = json.loads(unsealed(self._store.read(INDEX_NAME)))
         except FileNotFoundError as error:
             raise _without_index(Path(self.folder)) from error
         except (OSError, ValueError) as error:

@@ -1,18 +1,21 @@
 """The sidecar of a shard: what made it, its checksum, and the position of every sample in it.
 
-A sidecar carries a checksum of itself, so that a damaged one is detected.
+JSON in lines: a checksum of all bytes after the first line, so that a damaged one is detected; what
+is said of the shard; then one line for each sample, of which a reader parses the one it needs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from soundflow.shards.lengths import StreamLengths, Turn
-from soundflow.stored_json import parsed
+
+_SAMPLES = ', "samples": ['
 
 
 class Member(NamedTuple):
@@ -43,11 +46,13 @@ class ShardInfo:
     sha256: str
     n_bytes: int
     fingerprint: str
-    samples: tuple[SampleEntry, ...]
+    samples: Sequence[SampleEntry]
     extra: dict[str, Any]
 
     def to_text(self) -> str:
-        return sealed(asdict(self))
+        about = _json({k: v for k, v in vars(self).items() if k != "samples"})
+        entries = (f"{',' if n else ''}{_json(asdict(s))}" for n, s in enumerate(self.samples))
+        return sealed("\n".join((about[:-1] + _SAMPLES, *entries, "]}")))
 
     @staticmethod
     def read(path: Path) -> ShardInfo:
@@ -61,50 +66,53 @@ class ShardInfo:
 
     @staticmethod
     def parsed(text: bytes) -> ShardInfo:
-        """The content of a sidecar; ValueError if it is damaged."""
-        data = unsealed(text)
+        """The content of a sidecar, whose samples are parsed when they are asked for.
+
+        Raises:
+            ValueError: if it is damaged.
+        """
+        about, *lines, _ = unsealed(text).splitlines()
+        data = json.loads(about.removesuffix(_SAMPLES.encode()) + b"}")
         try:
-            entries = [
-                SampleEntry(
-                    **{
-                        **sample,
-                        "lengths": _lengths(sample["lengths"]),
-                        "members": {k: Member(*m) for k, m in sample["members"].items()},
-                    }
-                )
-                for sample in data["samples"]
-            ]
-            return ShardInfo(**{**data, "samples": tuple(entries)})
-        except (KeyError, TypeError) as error:
+            return ShardInfo(**data, samples=_Entries(lines))
+        except TypeError as error:
             raise ValueError(f"not a sidecar of this version: {error}") from error
 
 
-def _lengths(data: dict[str, Any]) -> StreamLengths:
-    return StreamLengths(**{**data, "turns": tuple(Turn(*turn) for turn in data["turns"])})
+class _Entries(Sequence[SampleEntry]):
+    """The lines of the samples of a sidecar."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __getitem__(self, at: Any) -> Any:
+        data = json.loads(self._lines[at].removeprefix(b","))
+        lengths = data["lengths"]
+        turns = tuple(Turn(*turn) for turn in lengths["turns"])
+        data["lengths"] = StreamLengths(**{**lengths, "turns": turns})
+        data["members"] = {name: Member(*member) for name, member in data["members"].items()}
+        return SampleEntry(**data)
 
 
-def sealed(data: dict[str, Any], indent: int | None = None) -> str:
-    """JSON of ``data`` with a checksum of its own."""
-    data = json.loads(json.dumps(data))  # keys that are numbers become text, in another order
-    whole = {"checksum": _checksum(data), "content": data}
-    return json.dumps(whole, sort_keys=True, indent=indent)
+def sealed(content: str) -> str:
+    """A JSON document of ``content``, which is JSON too, with its checksum in the first line."""
+    rest = f"{content}}}\n"
+    return f"{_first_line(rest.encode())}\n{rest}"
 
 
-def unsealed(text: bytes) -> dict[str, Any]:
+def unsealed(text: bytes) -> bytes:
     """The inverse of `sealed`.
 
     Raises:
         ValueError: if a byte differs from what was written.
     """
-    whole = parsed(text)
-    try:
-        data: dict[str, Any] = whole["content"]
-        same = whole["checksum"] == _checksum(data)
-    except (KeyError, TypeError) as error:
-        raise ValueError("it has no checksum") from error
-    if not same:
+    first, _, rest = text.partition(b"\n")
+    if first != _first_line(rest).encode():
         raise ValueError("its checksum differs from its content")
-    return data
+    return rest.removesuffix(b"}\n")
 
 
 def file_checksum(path: Path) -> str | None:
@@ -116,5 +124,10 @@ def file_checksum(path: Path) -> str | None:
         return None
 
 
-def _checksum(data: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+def _first_line(rest: bytes) -> str:
+    return f'{{"checksum": "{hashlib.sha256(rest).hexdigest()}", "content":'
+
+
+def _json(data: dict[str, Any]) -> str:
+    plain = json.loads(json.dumps(data))  # keys that are numbers become text, in another order
+    return json.dumps(plain, sort_keys=True)

@@ -153,7 +153,7 @@ def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> 
     for name, table in tables.items():
         with atomic_write(folder / name) as file:
             file.write(table)
-    write_text(folder / INDEX_NAME, sealed(index, indent=1))
+    write_text(folder / INDEX_NAME, sealed(json.dumps(index, sort_keys=True, indent=1)))
 
 
 def _add_sample(tar: tarfile.TarFile, sample: StreamSample, spec: StreamSpec) -> SampleEntry:

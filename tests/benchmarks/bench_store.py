@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.bench_store [N_SHARDS]
 
+First, what reading a stream of a folder costs with the sidecar of its shard, and after it. Then:
 Streams of 10 s of noise, 25 a shard, behind HTTP on this machine that answers 20 ms late. An update
 draws 64 streams at random, as training does. Baseline: every shard that the update draws from is
 fetched whole, all of them at once. Takes about a minute.
@@ -14,11 +15,13 @@ import platform
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
 import numpy as np
 
+from soundflow.shards import reader
 from soundflow.shards.reader import ShardSet
 from soundflow.shards.schema import StreamSample
 from soundflow.shards.writer import write_index, write_shard
@@ -27,6 +30,7 @@ from soundflow.text.tiny import tiny_tokenizer
 from tests.soundflow.conftest import tone_stream
 from tests.soundflow.shards.http_store import HttpStore, http_store
 
+SIDECARS, TRIES = (100, 1000), 5
 A_SHARD, CHUNKS, AN_UPDATE, LATE_S = 25, 25, 64, 0.02
 
 
@@ -35,9 +39,28 @@ def main(n_shards: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SOUNDFLOW_CACHE"] = f"{folder}/cache"
         write(Path(folder) / "train", n_shards)
+        for n in SIDECARS:
+            sidecar(Path(folder) / f"of{n}", n)
         with http_store(Path(folder)) as store:
             store.delay_s = LATE_S
             measure(store)
+
+
+def sidecar(folder: Path, n_streams: int) -> None:
+    spec, stream = stream_spec(tiny_tokenizer()), tone_stream(0, 2)
+    records = [replace(stream.record, id=f"stream{n:06d}") for n in range(n_streams)]
+    streams = [replace(stream, record=record) for record in records]
+    write_index(folder, spec, [write_shard(folder, 0, "key", streams, spec)])
+    first, later = [], []
+    for _ in range(TRIES):
+        split = ShardSet(folder)
+        for times in (first, later):
+            begun = time.process_time()
+            split.read(n_streams // 2)
+            times.append(time.process_time() - begun)
+        reader._load_sidecar.cache_clear()
+    print(f"{n_streams} streams a shard: {1e3 * min(first):.2f} ms the first, "
+          f"{1e3 * min(later):.2f} ms each after it")  # fmt: skip
 
 
 def write(folder: Path, n_shards: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -249,8 +250,8 @@ def test_a_damaged_shard_is_set_aside(tmp_path: Path) -> None:
 
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "data")
-    index = unsealed((folder / "index.json").read_bytes())
-    (folder / "index.json").write_text(sealed({**index, "schema": 99}))
+    index = json.loads(unsealed((folder / "index.json").read_bytes()))
+    (folder / "index.json").write_text(sealed(json.dumps({**index, "schema": 99})))
     with pytest.raises(UserError, match="schema version 99"):
         ShardSet(folder)
 
