@@ -169,6 +169,7 @@ def _memory(
             cached=recipe.data.features == "cached",
             device="cuda" if on_gpu else "cpu",
             compiled=on_gpu and compiles(compute),
+            offload_moments=on_gpu and compute.offload_moments,
         )
         for dtype in possible
     ]
@@ -201,6 +202,7 @@ def memory_line(found: Memory) -> str:
         f"{_gib(found.weights)}, gradients {_gib(found.gradients)}, optimiser "
         f"{_gib(found.moments + found.masters)}, communication {_gib(found.buffers)}, "
         f"activations {_gib(found.forward_backward)}, features {_gib(found.features)}"
+        + (f"; in host memory: moments {_gib(found.host)}" if found.host else "")
     )
 
 
@@ -221,7 +223,7 @@ def _probe(
     if recipe.data.features == "cached":
         update = _encoded(update, model)
     compute = choose_compute(recipe.compute, model, update, recipe.compute.devices)
-    optimizer = build_optimizer(model, recipe.optim)
+    optimizer = build_optimizer(model, recipe.optim, recipe.compute.offload_moments)
     took: list[float] = []
     for _ in range(2):
         begun = time.perf_counter()

@@ -35,6 +35,7 @@ def held_by(recipe: TrainRecipe, config: ModelConfig, tokens: TokenTable) -> Hel
         dtype=torch.bfloat16 if bf16 else torch.float32,
         strategy=resolved(compute),
         world=compute.devices * compute.nodes,
+        offload_moments=compute.offload_moments and _on_gpu(recipe),
     )
 
 
@@ -88,6 +89,12 @@ def unmet(recipe: TrainRecipe, memory: Held) -> list[str]:
             f"model: {memory.parameters / 1e6:,.0f} M parameters, {memory.trained / 1e6:,.2f} M of "
             f"them trained, take {needed / 2**30:,.1f} GiB in {sharing} process(es); there are "
             f"{there / 2**30:,.1f} GiB here, and compute.strategy={resolved(compute)}"
+        )
+    pinned, host = memory.host * compute.devices, _memory_bytes(on_gpu=False)
+    if pinned > host:
+        lines.append(
+            f"compute.offload_moments: the moments take {pinned / 2**30:,.1f} GiB of host memory "
+            f"for {compute.devices} device(s); there are {host / 2**30:,.1f} GiB here"
         )
     return lines
 

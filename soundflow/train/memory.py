@@ -8,6 +8,7 @@
     gradients   4 bytes a trained parameter; 2 under zero1 in    / ranks with zero2, zero3, fsdp
                 bfloat16, which adds them up in it
     moments     8 bytes a trained parameter (AdamW)              / ranks with all but single, ddp
+                in ``host`` memory where `compute.offload_moments` says so
     masters     4 bytes a trained parameter: what ZeRO steps     / ranks
     buffers     what the strategy holds to communicate: gathered weights under zero3 and fsdp,
                 gradients on their way under zero1 and zero2 on CUDA
@@ -48,6 +49,7 @@ from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import cast_parameters
 from soundflow.protocol.spec import StreamSpec
 from soundflow.train.compute import computing
+from soundflow.train.host_moments import STAGED_BYTES
 from soundflow.train.loss import loss_sums
 from soundflow.train.recipe import StageConfig, StrategyName
 from soundflow.train.stages import apply_stage, trained_parameters
@@ -86,7 +88,11 @@ class RowShape:
 
 @dataclass(frozen=True)
 class Held:
-    """Bytes that a rank holds whatever it computes; see the module."""
+    """Bytes that a rank holds whatever it computes; see the module.
+
+    Attributes:
+        host: beside its device, not in the peak.
+    """
 
     trained: int
     parameters: int
@@ -94,6 +100,7 @@ class Held:
     gradients: int
     moments: int
     masters: int
+    host: int
 
     @property
     def peak(self) -> int:
@@ -120,12 +127,14 @@ def held(
     dtype: torch.dtype = torch.float32,
     strategy: StrategyName = "single",
     world: int = 1,
+    offload_moments: bool = False,
 ) -> Held:
     """What a rank holds of a model that a stage was applied to; it may be on the meta device.
 
     Args:
         dtype: bfloat16 is autocast over float32 weights, except under ZeRO.
         strategy: as `compute.strategy` resolves to.
+        offload_moments: to the memory of the host of a device that has its own.
     """
     parameters, trained = model.parameter_count(), trained_parameters(model)
     bf16 = _in_bf16(dtype, strategy)
@@ -135,13 +144,15 @@ def held(
     def of_rank(n_bytes: int, divided: bool) -> int:
         return n_bytes // world if divided else n_bytes
 
+    moments = of_rank(2 * FP32_BYTES * trained, strategy in _DIVIDES_MOMENTS)
     return Held(
         trained=trained,
         parameters=parameters,
         weights=of_rank(weight_bytes * parameters, strategy in _DIVIDES_WEIGHTS),
         gradients=of_rank(gradient_bytes * trained, strategy in _DIVIDES_GRADIENTS),
-        moments=of_rank(2 * FP32_BYTES * trained, strategy in _DIVIDES_MOMENTS),
+        moments=0 if offload_moments else moments,
         masters=FP32_BYTES * trained // world if strategy.startswith("zero") else 0,
+        host=moments if offload_moments else 0,
     )
 
 
@@ -159,11 +170,12 @@ def predict(
     cached: bool = False,
     device: Literal["cpu", "cuda"] = "cpu",
     compiled: bool = False,
+    offload_moments: bool = False,
 ) -> Memory:
     """The memory of a rank that trains ``stage`` of a model on rows like ``row``.
 
     Args:
-        dtype, strategy: see `held`.
+        dtype, strategy, offload_moments: see `held`.
         recompute_share: see `ComputeConfig`.
         update_chunks: chunks of one rank's rows of an update.
         cached: whether the rows come with what the tower made of them.
@@ -181,8 +193,11 @@ def predict(
     apply_stage(model, stage)  # peft moves its layers, which fake tensors do not allow
     with FakeTensorMode():
         _without_numbers(model)
-        between = held(model, dtype=dtype, strategy=strategy, world=world)
+        between = held(
+            model, dtype=dtype, strategy=strategy, world=world, offload_moments=offload_moments
+        )
         buffers = _buffers(model, dtype, strategy, device)
+        buffers += STAGED_BYTES if offload_moments else 0
         if _in_bf16(dtype, strategy):
             cast_parameters(model, computed)
         if compiled:

@@ -73,6 +73,7 @@ class StreamingModule(LightningModule):
         flag: StopFlag,
         decode_held_out: DecodeHeldOut | None = None,
         log_every: int = 1,
+        offload_moments: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -86,6 +87,7 @@ class StreamingModule(LightningModule):
         self._flag = flag
         self._decode_held_out = decode_held_out
         self._log_every = log_every
+        self._offload_moments = offload_moments
         self._meter = Meter(model)
         self._unread = 0.0  # ranks that could not read their streams of the newest update
         self.last_update: dict[str, float] = {}
@@ -198,7 +200,7 @@ class StreamingModule(LightningModule):
         self.engine.shard(self, self.model)
 
     def configure_optimizers(self) -> AdamW:
-        return build_optimizer(self.model, self._optim)
+        return build_optimizer(self.model, self._optim, self._offload_moments)
 
     def _totals_and_stop(self, parts: Tensor, update: Update) -> Tensor:
         """(2,) both loss sums over all ranks.

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from soundflow.train.host_moments import HostMomentsAdamW
 from soundflow.train.recipe import OptimConfig
 
 
@@ -21,8 +22,12 @@ def lr_share(update: int, config: OptimConfig) -> float:
     return config.final_share + (1.0 - config.final_share) * cosine
 
 
-def build_optimizer(model: nn.Module, config: OptimConfig) -> AdamW:
-    """Decay on matrices and filters; none on biases and norms, whose scale is their meaning."""
+def build_optimizer(model: nn.Module, config: OptimConfig, offload_moments: bool = False) -> AdamW:
+    """Decay on matrices and filters; none on biases and norms, whose scale is their meaning.
+
+    Args:
+        offload_moments: see `ComputeConfig`.
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
@@ -30,7 +35,8 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> AdamW:
     ]
     held = [group for group in groups if group["params"]]
     betas = (config.beta_1, config.beta_2)
-    return AdamW(held, lr=config.lr, betas=betas, eps=config.eps, fused=can_fuse(trained))
+    kind = HostMomentsAdamW if offload_moments else AdamW
+    return kind(held, lr=config.lr, betas=betas, eps=config.eps, fused=can_fuse(trained))
 
 
 def can_fuse(parameters: Iterable[Tensor]) -> bool:

@@ -94,7 +94,8 @@ class ComputeConfig:
     ``compile`` makes one kernel of what lies between two matrix products, on CUDA, in half a minute
     at the start; ZeRO-3 and FSDP do without, whose weights come and go.
     ``strategy`` says how the state is divided over ``devices`` x ``nodes``
-    (`soundflow.train.strategy`).
+    (`soundflow.train.strategy`). ``offload_moments`` keeps the two moments of AdamW, half of that
+    state, in host memory: they cross the bus in both directions once an update.
     """
 
     precision: Precision = "auto"
@@ -105,6 +106,7 @@ class ComputeConfig:
     devices: PositiveInt = 1
     nodes: PositiveInt = 1
     strategy: StrategyName = "auto"
+    offload_moments: bool = False
 
     def __post_init__(self) -> None:
         if self.strategy == "single" and self.devices * self.nodes > 1:

@@ -162,6 +162,7 @@ def _run(
             flag,
             decode if live_validate is not None else None,
             recipe.intervals.log_every,
+            recipe.compute.offload_moments,
         )
         about = provenance(data.content_hash(), data.spec.fingerprint)
         if is_first():

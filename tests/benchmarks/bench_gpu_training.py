@@ -1,9 +1,12 @@
 """Tokens a second, MFU and peak memory of stage 3 at the 3B shape, in rows of 8192 tokens.
 
     python -m tests.benchmarks.bench_gpu_training          # needs a CUDA device with 80 GB
+    python -m tests.benchmarks.bench_gpu_training 7b       # only with moments in host memory
     python -m tests.benchmarks.bench_gpu_training tiny     # the same code on whatever is here
 
-Whole updates of eight rows: forward, backward, clipping, AdamW. The adapter and the language model
+Whole updates: forward and backward of every row, clipping, AdamW. An update of 1024 streams, as
+published, has 64 rows or more on one device; with fewer, what moments in host memory cost counts
+for more. The adapter and the language model
 train, the rest of the tower is frozen. MFU counts the arithmetic of the model, not what is
 computed again: 6 for each weight of the language model and token, 2 for each weight of the tower
 and position, and attention inside each stream (PaLM, appendix B). On several devices ZeRO-2 divides
@@ -14,8 +17,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,9 +41,36 @@ TINY = ModelConfig(
     AudioEncoderConfig(width=32, layers=1, heads=2, ffn_width=64, max_positions=64),
     LmConfig(width=64, layers=2, heads=4, kv_heads=2, ffn_width=128),
 )
+B7 = replace(
+    ModelConfig(),
+    lm=LmConfig(width=3584, layers=28, heads=28, kv_heads=4, ffn_width=18_944),
+)
 ROWS, UPDATES, WARM_UP = 8, 3, 1
 STAGE = StageConfig(train=("encoder.proj.*", "lm.*"))
-RECOMPUTED = (1.0, 0.6, 0.3)  # shares of the layers; with less, 80 GB are too small
+PUBLISHED_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Case:
+    """How layers that are compiled train.
+
+    Attributes:
+        recomputed: share of the layers.
+        rows: of an update.
+    """
+
+    recomputed: float
+    offload_moments: bool = False
+    rows: int = ROWS
+
+
+OFFLOADED = (Case(0.0, True), Case(0.0, True, PUBLISHED_ROWS))
+# With less recomputed, or with moments of 7B on the device, 80 GB are too small.
+CASES = {
+    "3b": (Case(1.0), Case(0.6), Case(0.3), *OFFLOADED),
+    "7b": (Case(1.0, True), Case(1.0, True, PUBLISHED_ROWS)),
+    "tiny": (Case(1.0), *OFFLOADED),
+}
 
 
 def make_row(row_tokens: int) -> Batch:
@@ -71,85 +100,102 @@ def row_flops(model: AudioInteractionModel, row: Batch) -> float:
     return float(flops)
 
 
-def main() -> None:
-    tiny = "tiny" in sys.argv[1:]
-    if not (tiny or torch.cuda.is_available()):
+class Training:
+    """A model on the device with its optimiser.
+
+    Args:
+        row: every row of every update.
+    """
+
+    def __init__(self, model: AudioInteractionModel, row: Batch, case: Case) -> None:
+        self.model, self.row, self.rows, self.device = model, row, case.rows, model.device
+        model.recompute_activations(case.recomputed)
+        config = OptimConfig(updates=100)
+        self.optimizer = build_optimizer(model, config, case.offload_moments)
+
+    def update(self) -> None:
+        for _ in range(self.rows):
+            batch = self.row.to(self.device)
+            with computing(torch.bfloat16, self.device):
+                counts = self.rows * batch.decisions, self.rows * batch.reply_tokens
+                loss = loss_sums(self.model, batch).combined(*counts, LossConfig())
+            torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def measured(self) -> str:
+        """What updates reach."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        times = []
+        for _ in range(WARM_UP + (UPDATES if self.rows == ROWS else 1)):
+            started = time.perf_counter()
+            self.update()
+            times.append(time.perf_counter() - started)
+        seconds = min(times[WARM_UP:]) / self.rows
+        flops = row_flops(self.model, self.row) / seconds
+        said = f"{len(self.row.ids) / seconds:.0f} tokens/s, {flops / 1e12:.1f} TFLOP/s"
+        peak = peak_flops(self.device, torch.bfloat16)
+        if peak is not None:
+            said += f", MFU {flops / peak:.1%}"
+        if self.device.type == "cuda":
+            said += f", peak {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+        return said
+
+
+def main(size: str) -> None:
+    if not (size == "tiny" or torch.cuda.is_available()):
         print("skipped: needs a CUDA device; `tiny` runs the same code here")
         return
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     spec = stream_spec(load_vocabulary("tiny")[0])
-    if not tiny:
+    if size != "tiny":
         spec = replace(spec, tokens=replace(spec.tokens, vocab_size=151_936))
     with device:
-        model = AudioInteractionModel(TINY if tiny else ModelConfig(), spec.tokens).train()
+        config = {"3b": ModelConfig(), "7b": B7, "tiny": TINY}[size]
+        model = AudioInteractionModel(config, spec.tokens).train()
     apply_stage(model, STAGE)
     torch.set_float32_matmul_precision("high")
-    optimizer = build_optimizer(model, OptimConfig(updates=100))
-    row = make_row(2000 if tiny else 8192)
+    row = make_row(2000 if size == "tiny" else 8192)
     if device.type == "cuda":
         row = row.pin_memory()
-
-    def update() -> None:
-        for _ in range(ROWS):
-            batch = row.to(device)
-            with computing(torch.bfloat16, device):
-                sums = loss_sums(model, batch)
-                loss = sums.combined(ROWS * row.decisions, ROWS * row.reply_tokens, LossConfig())
-            torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     print(f"{name}, {model.parameter_count() / 1e9:.2f} G parameters, rows of {len(row.lengths)} "
           f"streams and {len(row.ids)} tokens")  # fmt: skip
-    done = (ROWS * len(row.ids), ROWS * row_flops(model, row))
-    model.recompute_activations()
-    said = measured(update, device, *done)
-    print(f"layers as they are, all recomputed: {said}, {predicted(model, spec, row)}", flush=True)
+
+    def say(case: Case, compiled: bool) -> None:
+        reached = Training(model, row, case).measured()
+        layers = "compiled" if compiled else "layers as they are"
+        print(f"{layers}, {described(case)}: {reached}, "
+              f"{predicted(model, spec, row, case, compiled)}", flush=True)  # fmt: skip
+
+    cases = CASES[size]
+    say(cases[0], compiled=False)
     model.compile_layers()
-    for share in RECOMPUTED:
-        model.recompute_activations(share)
-        said = f"{measured(update, device, *done)}, {predicted(model, spec, row, share, True)}"
-        print(f"compiled, {share:.0%} of the layers recomputed: {said}", flush=True)
+    for case in cases:
+        say(case, compiled=True)
+
+
+def described(case: Case) -> str:
+    where = ", moments in host memory" if case.offload_moments else ""
+    return f"{case.recomputed:.0%} of the layers recomputed{where}, {case.rows} rows an update"
 
 
 def predicted(
-    model: AudioInteractionModel,
-    spec: StreamSpec,
-    row: Batch,
-    share: float = 1.0,
-    compiled: bool = False,
+    model: AudioInteractionModel, spec: StreamSpec, row: Batch, case: Case, compiled: bool
 ) -> str:
     """The peak that `soundflow check` tells."""
     shape = RowShape(row.lengths, len(row.mel), len(row.at))
     found = predict(
-        model.config, spec, STAGE, shape, dtype=torch.bfloat16, recompute_share=share,
-        device="cuda", compiled=compiled,
+        model.config, spec, STAGE, shape, dtype=torch.bfloat16, recompute_share=case.recomputed,
+        device="cuda", compiled=compiled, offload_moments=case.offload_moments,
     )  # fmt: skip
-    return f"predicted {found.peak / 2**30:.1f} GiB"
-
-
-def measured(update: Callable[[], None], device: torch.device, tokens: int, flops: float) -> str:
-    """What an update of so many tokens and operations reaches."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    times = []
-    for _ in range(WARM_UP + UPDATES):
-        started = time.perf_counter()
-        update()
-        times.append(time.perf_counter() - started)
-    seconds = min(times[WARM_UP:])
-    said = f"{tokens / seconds:.0f} tokens/s, {flops / seconds / 1e12:.1f} TFLOP/s"
-    peak = peak_flops(device, torch.bfloat16)
-    if peak is not None:
-        said += f", MFU {flops / seconds / peak:.1%}"
-    if device.type == "cuda":
-        said += f", peak {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
-    return said
+    host = f" and {found.host / 2**30:.1f} GiB of the host" if found.host else ""
+    return f"predicted {found.peak / 2**30:.1f} GiB{host}"
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1] if len(sys.argv) > 1 else "3b")

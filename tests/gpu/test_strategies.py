@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from soundflow.config.record import record
-from soundflow.train.recipe import ComputeConfig, StrategyName
+from soundflow.train import host_moments
+from soundflow.train.fragments import MOMENTS
+from soundflow.train.optim import build_optimizer
+from soundflow.train.recipe import ComputeConfig, OptimConfig, StrategyName
 from soundflow.train.run import run
 from soundflow.train.strategy.replicated import Replicated
 from tests.soundflow.small_run import small_run, update_rows
@@ -29,24 +33,26 @@ def devices(n: int) -> pytest.MarkDecorator:
     return pytest.mark.skipif(torch.cuda.device_count() < n, reason=reason)
 
 
-def on_cuda(n: int, strategy: StrategyName) -> ComputeConfig:
+def on_cuda(n: int, strategy: StrategyName, offload_moments: bool = False) -> ComputeConfig:
     return ComputeConfig(
-        precision="fp32", accelerator="cuda", devices=n, strategy=strategy, compile=False
-    )
+        precision="fp32", accelerator="cuda", devices=n, strategy=strategy, compile=False,
+        offload_moments=offload_moments,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("n", "strategy"),
+    ("n", "strategy", "offload"),
     [
-        pytest.param(n, strategy, marks=devices(n))
+        pytest.param(n, strategy, offload, marks=devices(n))
         for n in (1, 2)
         for strategy in ("ddp", "zero2", "zero3", "fsdp")
+        for offload in (False, True)
     ],
 )
 def test_every_strategy_takes_the_updates_of_one_device(
-    tmp_path: Path, n: int, strategy: StrategyName
+    tmp_path: Path, n: int, strategy: StrategyName, offload: bool
 ) -> None:
-    recipe = small_run(tmp_path, strategy, on_cuda(n, strategy), UPDATES)
+    recipe = small_run(tmp_path, strategy, on_cuda(n, strategy, offload), UPDATES)
     record(tmp_path / "run.yaml", recipe)
     subprocess.run(
         [sys.executable, "-m", "soundflow.cli", "train", str(tmp_path / "run.yaml")],
@@ -57,6 +63,31 @@ def test_every_strategy_takes_the_updates_of_one_device(
         update_rows(alone.metrics_file), update_rows(recipe.output / "metrics.jsonl"), strict=True
     ):
         assert b == pytest.approx(a, rel=TOLERANCE, abs=TOLERANCE), a["update"]
+
+
+@devices(1)
+@pytest.mark.parametrize("piece", [1 << 10, 1 << 23])
+def test_moments_in_host_memory_give_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr(host_moments, "_PIECE", piece)
+    config = OptimConfig(updates=9, weight_decay=0.1)
+    models = [nn.Linear(999, 777, device="cuda") for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    here, there = (build_optimizer(m, config, n == 1) for n, m in enumerate(models))
+    for _ in range(4):
+        for parameters in zip(*(m.parameters() for m in models), strict=True):
+            gradient = torch.randn_like(parameters[0])
+            for parameter in parameters:
+                parameter.grad = gradient.clone()
+        here.step()
+        there.step()
+    for p, q in zip(*(m.parameters() for m in models), strict=True):
+        assert torch.equal(p, q)
+        for kind in MOMENTS:
+            held = there.state[q][kind]
+            assert held.is_pinned()
+            assert torch.equal(here.state[p][kind].view(-1).cpu(), held)
 
 
 @devices(1)

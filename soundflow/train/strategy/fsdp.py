@@ -20,6 +20,7 @@ from torch.distributed.tensor._utils import compute_local_shape_and_global_offse
 from soundflow.data.batch import Batch
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.train.fragments import MOMENTS, WEIGHT, Fragment
+from soundflow.train.host_moments import local
 from soundflow.train.strategy.interface import Strategy, set_lr
 
 
@@ -69,12 +70,12 @@ class Fsdp(Strategy):
                 continue
             state = self.optimizer.state[parameter]
             tensors = {WEIGHT: parameter, **{kind: state[kind] for kind in MOMENTS}}
-            local = {kind: t.detach().to_local().view(-1) for kind, t in tensors.items()}
+            flat = {kind: local(t).view(-1) for kind, t in tensors.items()}
             shape, place = compute_local_shape_and_global_offset(
                 parameter.shape, parameter.device_mesh, parameter.placements
             )
             if math.prod(shape):
-                yield Fragment(name, place[0] * math.prod(shape[1:]), local)
+                yield Fragment(name, place[0] * math.prod(shape[1:]), flat)
 
     @contextmanager
     def whole(self) -> Iterator[None]:

@@ -26,6 +26,7 @@ from torch.optim import AdamW
 
 from soundflow.data.batch import Batch
 from soundflow.train.fragments import MOMENTS, WEIGHT, Fragment, read_fragments, write_fragments
+from soundflow.train.host_moments import HostMomentsAdamW
 
 # Parameters whose gradients ZeRO reduces together, DeepSpeed's default: it reserves that many.
 REDUCED_TOGETHER = 500_000_000
@@ -148,6 +149,9 @@ def set_lr(optimizer: AdamW, share: float) -> None:
 
 def start_moments(adamw: AdamW, parameters: Iterable[Tensor], updates: int) -> None:
     """Moments of zero for every parameter, as if ``updates`` updates had been taken."""
+    if isinstance(adamw, HostMomentsAdamW):
+        adamw.start(parameters, updates)
+        return
     on_device = adamw.defaults["fused"] or adamw.defaults["capturable"]
     for parameter in parameters:
         steps = torch.tensor(float(updates), device=parameter.device if on_device else "cpu")

@@ -168,6 +168,7 @@ def _config(stage: int, grad_norm: float) -> dict[str, Any]:
     return {
         "train_micro_batch_size_per_gpu": 1,  # for its own throughput figures only
         "gradient_clipping": grad_norm,
+        "zero_allow_untested_optimizer": True,  # any subclass of AdamW
         "zero_optimization": {
             "stage": stage,
             "overlap_comm": torch.cuda.is_available(),

@@ -29,7 +29,7 @@ def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def held_of(parameters: int) -> Held:
     """What one process holds that trains all of them in float32."""
-    return Held(parameters, parameters, *(n * parameters for n in (4, 4, 8, 0)))
+    return Held(parameters, parameters, *(n * parameters for n in (4, 4, 8, 0, 0)))
 
 
 def test_every_key_that_asks_for_too_much_is_named(recipe: Recipes) -> None:
@@ -41,6 +41,12 @@ def test_every_key_that_asks_for_too_much_is_named(recipe: Recipes) -> None:
     with pytest.raises(UserError, match=r"compute\.threads=4000"):
         require_machine(greedy, held_of(1))
     assert unmet(recipe(), held_of(1_000_000)) == []
+
+
+def test_moments_need_memory_of_the_host(recipe: Recipes) -> None:
+    memory = replace(held_of(1), moments=0, host=10**15)
+    (said,) = unmet(recipe(compute=ComputeConfig(offload_moments=True)), memory)
+    assert said.startswith("compute.offload_moments: the moments take 931,322.6 GiB")
 
 
 def test_several_nodes_need_a_launcher(recipe: Recipes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,18 @@ def test_ranks_divide_what_their_strategy_divides(
     assert zero2.masters == zero2.gradients
 
 
+def test_moments_of_the_host_are_not_in_the_peak(
+    small_model: ModelConfig, spec: StreamSpec
+) -> None:
+    here, there = (
+        predict(small_model, spec, StageConfig(), ROW, device="cuda", offload_moments=offload)
+        for offload in (False, True)
+    )
+    assert there.host == here.moments == 8 * here.trained
+    assert here.host == there.moments == 0
+    assert there.peak - there.buffers == here.peak - here.moments
+
+
 def test_gathered_weights_and_gradients_on_their_way_are_counted(
     small_model: ModelConfig, spec: StreamSpec
 ) -> None:

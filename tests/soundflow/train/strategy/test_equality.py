@@ -19,24 +19,30 @@ Recipes = Callable[..., TrainRecipe]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["ddp", "zero1", "zero2", "zero3", "fsdp"])
-def test_two_ranks_train_as_one(recipe: Recipes, tmp_path: Path, strategy: str) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "offload"),
+    [("ddp", False), ("zero1", True), ("zero2", False), ("zero3", True), ("fsdp", False)],
+)
+def test_two_ranks_train_as_one(
+    recipe: Recipes, tmp_path: Path, strategy: str, offload: bool
+) -> None:
     """1 -> 2 -> 1 processes, with several micro-batches a rank and a text stream on one rank only.
 
-    One process takes all updates; two go on from its second state, and one from their fourth,
-    which is written in the background.
+    One process takes all updates; two go on from its second state, and one with moments in host
+    memory from their fourth, which is written in the background.
     """
     alone = run(recipe("alone"))
     two = recipe("two")
     two = replace(
         two,
         data=replace(two.data, row_tokens=200),
-        compute=replace(two.compute, devices=2, strategy=strategy),
+        compute=replace(two.compute, devices=2, strategy=strategy, offload_moments=offload),
         intervals=replace(two.intervals, save_in_background=True),
     )
     hand_over(alone.metrics_file.parent, two.output, at=2)
     train(two, tmp_path)
     then = recipe("then")
+    then = replace(then, compute=replace(then.compute, offload_moments=True))
     hand_over(two.output, then.output, at=4)
     assert run(then).resumed_at == 4
     for name in ("two", "then"):
