@@ -282,7 +282,7 @@ class ShardSet:
     def _read_index(self) -> dict[str, Any]:
         path = self.folder / INDEX_NAME
         try:
-            index = json.loads(unsealed(self._store.read(INDEX_NAME)))
+            index: dict[str, Any] = json.loads(unsealed(self._store.read(INDEX_NAME)))
         except FileNotFoundError as error:
             raise _without_index(Path(self.folder)) from error
         except (OSError, ValueError) as error:

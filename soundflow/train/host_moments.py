@@ -51,7 +51,7 @@ class HostMomentsAdamW(AdamW):
         sizes = [local(p).numel() for p in parameters for _ in MOMENTS]
         if not sizes:
             return
-        moments = iter(self._zeros(sum(sizes), parameters[0].device).split(sizes))
+        moments = iter(torch.split(self._zeros(sum(sizes), parameters[0].device), sizes))
         for parameter in parameters:
             of_parameter = {kind: next(moments) for kind in MOMENTS}
             self.state[parameter] = {"step": torch.tensor(float(updates)), **of_parameter}
@@ -95,7 +95,8 @@ class HostMomentsAdamW(AdamW):
             pages = mmap.mmap(-1, n_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             numbers = torch.frombuffer(pages, dtype=torch.float32)
             if device.type == "cuda":
-                cudart, place = torch.cuda.cudart(), numbers.data_ptr()
+                place = numbers.data_ptr()
+                cudart = torch.cuda.cudart()  # type: ignore[no-untyped-call]
                 torch.cuda.check_error(cudart.cudaHostRegister(place, n_bytes, 0))
                 weakref.finalize(self, cudart.cudaHostUnregister, place).atexit = False
         except (OSError, RuntimeError) as error:
@@ -111,7 +112,9 @@ class _Stream:
     """What one piece after another is stepped on: a stream of the device, with room for moments."""
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._stream):  # None: nowhere else
             self._room = torch.empty(len(MOMENTS), _PIECE, device=device)
 
@@ -126,12 +129,12 @@ class _Stream:
     ) -> None:  # fmt: skip
         """Of a run of a parameter that has taken so many ``updates``."""
         with torch.cuda.stream(self._stream):
-            staged = [room[: len(weights)] for room in self._room]
+            averages, squares = staged = [room[: len(weights)] for room in self._room]
             for there, here in zip(staged, moments, strict=True):
                 there.copy_(here, non_blocking=True)
             beta_1, beta_2 = group["betas"]
             adamw(
-                [weights], [gradients], *([moment] for moment in staged), [],
+                [weights], [gradients], [averages], [squares], [],
                 [torch.full((), updates, device=weights.device)], foreach=False,
                 fused=group["fused"], amsgrad=False, beta1=beta_1, beta2=beta_2, lr=group["lr"],
                 weight_decay=group["weight_decay"], eps=group["eps"], maximize=False,

@@ -51,7 +51,8 @@ def sidecar(folder: Path, n_streams: int) -> None:
     records = [replace(stream.record, id=f"stream{n:06d}") for n in range(n_streams)]
     streams = [replace(stream, record=record) for record in records]
     write_index(folder, spec, [write_shard(folder, 0, "key", streams, spec)])
-    first, later = [], []
+    first: list[float] = []
+    later: list[float] = []
     for _ in range(TRIES):
         split = ShardSet(folder)
         for times in (first, later):
