@@ -81,7 +81,7 @@ class KvPool:
             1, device=weight.device
         )  # float32: turned once more in full precision
         cos, sin = lm.rotary_emb(example, places.unsqueeze(0))
-        self._cos, self._sin = cos[0], sin[0]  # (columns, d)
+        self._cos, self._sin = cos[0], _first_half_negative(sin[0])  # (columns, d), for `turned`
         self._lengths = [0] * rows
         self._touched = [0] * rows  # the highest length since the row was wiped
         self._free = list(range(rows))[::-1]
@@ -124,7 +124,7 @@ class KvPool:
         return Segment(row, start, start + n)
 
     def rotary(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Cosines and sines (n, d) of positions (n,)."""
+        """Cosines and sines (n, d) of positions (n,), for `turned`."""
         return self._cos[positions].to(dtype), self._sin[positions].to(dtype)
 
     def rollback(self, row: int, length: int) -> None:
@@ -151,7 +151,7 @@ class KvPool:
         cos, sin = self._turn(moved, torch.arange(first, end, device=device))
         for keys, values in zip(self.keys, self.values, strict=True):
             kept = keys[row].index_select(1, moved).float()
-            keys[row, :, first:end] = (kept * cos + _half_turned(kept) * sin).to(keys.dtype)
+            keys[row, :, first:end] = turned(kept, cos, sin).to(keys.dtype)
             values[row, :, first:end] = values[row].index_select(1, moved)
         self._lengths[row] = end
 
@@ -188,7 +188,15 @@ def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
     return torch.frombuffer(pages, dtype=like.dtype).view(shape)
 
 
-def _half_turned(x: Tensor) -> Tensor:
-    """(..., d) turned by a right angle in transformers' layout: halves, not pairs."""
+def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """(..., d) turned by angles, in transformers' layout: halves, not pairs.
+
+    Args:
+        cos, sin: broadcast over ``x``; the first half of the sines with the opposite sign.
+    """
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+
+
+def _first_half_negative(x: Tensor) -> Tensor:
     low, high = x.chunk(2, dim=-1)
-    return torch.cat((-high, low), dim=-1)
+    return torch.cat((-low, high), dim=-1)

@@ -54,21 +54,25 @@ class ModelRunner:
         self._engine, self._model = engine, engine.model
         self._tokens = engine.spec.tokens
         on_cuda = engine.model.device.type == "cuda"
-        # The two steps that nearly all passes take: a silence and a listen block, and a token.
-        block = len(layout.silence(self._tokens).ids) + len(
-            layout.listen(self._tokens, engine.spec.time.slots_per_chunk).ids
-        )
         self.pool = KvPool(
             engine.model, rows, engine.limit_positions, engine.profile.positions,
             spare=1 if on_cuda else 0,
         )  # fmt: skip
         self._forward: Forward = partial(ragged_forward, engine.model, self.pool)
         if on_cuda:
-            self._forward = StepGraphs(engine.model, self.pool, (block, 1))
+            self._forward = StepGraphs(engine.model, self.pool, self.longest_part)
         self._sampler = Sampler(self._tokens, engine.model.device)
         pair = [self._tokens.text_begin, self._tokens.keep_silence]
         self._pair = torch.tensor(pair, device=engine.model.device)
         self._prefixes: dict[tuple[int, ...], Saved] = {}
+
+    @property
+    def longest_part(self) -> int:
+        """Tokens between two decisions at most: what ends a reply that was stopped before its
+        first word (TEXT_BEGIN, emotion, TEXT_END), and a chunk.
+        """
+        slots = self._engine.spec.time.slots_per_chunk
+        return 3 + len(layout.listen(self._tokens, slots).ids)
 
     def encode(self, mels: npt.NDArray[np.float32]) -> Tensor:
         """Chunks (n, n_mels, frames) of any sessions -> (n, slots, d)."""

@@ -1,22 +1,28 @@
 """Forward passes as CUDA graphs: launched at once, not kernel by kernel.
 
-Nearly all passes append one of two shapes to a row: a listen block, or one token of a reply. For
-each of them, and for a few numbers of rows, a pass is recorded once it is used often::
+A graph has a fixed shape, and what sessions compute has not. So a pass is laid into the smallest
+shape that holds it, and the graph of that shape is recorded once it is used often. What is between
+two decisions, a block or a token, is a *part*; each has a place, which says what it looks at::
 
-    place 0   ─▶ row 7   [prefix][block][block ▸ + + + +
-    place 1   ─▶ row 2   [prefix][block ▸ + + + +
-    place 2   ─▶ the spare row of the pool, where nobody reads
+    line       [a a a a a a a][b][c c c c c c c|c c c c c c c] + + + +     padded
+    place 0    a ─▶ row 7   [prefix][block][block ▸ a a a a a a a
+    place 1    b ─▶ row 2   [prefix][block ▸ reply ▸ b
+    place 2    c ─▶ row 4   [prefix][block ▸ c c c c c c c                 two chunks after a reply:
+    place 3    c ─▶ row 4   [prefix][block ▸ c c c c c c c c c c c c c c   the first is seen by both
+    place 4    + ─▶ the spare row of the pool, where nobody reads
 
-What has another shape (the first block after a reply, several blocks at once) goes through
-`ragged_forward`, which gives the same.
+What has longer parts (an instruction, a memory that is read anew) goes through `ragged_forward`,
+which gives the same.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -24,69 +30,104 @@ from inference.kv_pool import KvPool, Segment
 from inference.ragged_forward import Group, Pass, causal_mask, ragged_forward, run_layers
 from soundflow.model.interaction import AudioInteractionModel
 
-# A pass with more places than are taken costs computation, a graph for each number memory.
-PLACES = (1, 4, 16, 32, 64, 128, 256)
-# It looks at this many columns, or four times as many, and so on until those of the pool.
+Int64 = npt.NDArray[np.int64]
+
+MOST_PARTS = 256  # of one pass
+# A pass looks at this many columns, or four times as many, and so on until those of the pool.
 LEAST_COLUMNS = 512
-RAGGED = 0  # in place of a shape
 RECORD_AFTER = 16  # uses: a short recording would pay for a graph and not get its time back
 WARM_UPS = 3  # passes before a recording, so that libraries choose their kernels
 
 
+@dataclass(frozen=True)
+class Shape:
+    """Tokens of the line; places, and queries of each; columns that they look at."""
+
+    tokens: int
+    places: int
+    queries: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a pass in order, each a row of the pool, its first position, and its tokens.
+
+    All (n,) int64.
+    """
+
+    rows: Int64
+    starts: Int64
+    sizes: Int64
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def some(self, which: slice) -> Parts:
+        return Parts(self.rows[which], self.starts[which], self.sizes[which])
+
+
 class StaticStep:
-    """A pass that appends ``n`` tokens each to up to ``places`` rows of a pool, and reads the last
-    of them.
+    """A pass of one shape, which appends its parts and reads the last token of each.
 
     Its inputs stay where they are, so that it can be recorded.
 
     Args:
         pool: with a spare row.
-        end: columns that it looks at: the rows must not be longer.
     """
 
-    def __init__(
-        self, model: AudioInteractionModel, pool: KvPool, places: int, n: int, end: int
-    ) -> None:
+    def __init__(self, model: AudioInteractionModel, pool: KvPool, shape: Shape) -> None:
         weight = model.lm.model.embed_tokens.weight
-        self._model, self._pool, self._n, self._end = model, pool, n, end
-        self.device = weight.device
-        self._embeds = weight.new_zeros(places, n, weight.shape[1])
-        # The row of each place and where it goes on.
-        self._where = torch.zeros(2, places, dtype=torch.int64, device=weight.device)
-        self._where[0] = pool.rows
-        self._offsets = torch.arange(n, device=weight.device)
-        self._chosen = torch.arange(n - 1, places * n, n, device=weight.device)
+        self.shape, self.device = shape, weight.device
+        self._model, self._pool = model, pool
+        self._embeds = weight.new_zeros(shape.tokens, weight.shape[1])
+        queries = shape.places * shape.queries
+        self._sizes = [shape.tokens] * 3 + [queries] + [shape.places] * 2
+        self._numbers = torch.zeros(sum(self._sizes), dtype=torch.int64, device=weight.device)
 
     def compute(self) -> Tensor:
         """(places, d) from what lies in its inputs."""
-        places, n = self._embeds.shape[:2]
-        rows, starts = self._where
-        positions = starts[:, None] + self._offsets
-        lm = self._model.config.lm
-        sharing = lm.heads // lm.kv_heads
-        mask = causal_mask(positions, self._end, self._embeds.dtype, sharing)
-        newest_mask = causal_mask(positions[:, -1:], self._end, self._embeds.dtype, sharing)
-        everyone = Group(rows, places, n, self._end, mask, places * n)
-        newest = Group(rows, places, 1, self._end, newest_mask, places)
-        of_tokens = rows.repeat_interleave(n, output_size=places * n)
-        what = Pass(of_tokens, positions.flatten(), [everyone], self._chosen, [newest])
-        return run_layers(self._model, self._pool, self._embeds.flatten(0, 1), what)
+        shape, lm = self.shape, self._model.config.lm
+        numbers: Sequence[Tensor] = self._numbers.split(self._sizes)  # type: ignore[no-untyped-call]
+        rows, positions, of_token, of_query, rows_of_places, newest = numbers
+        sharing, dtype = lm.heads // lm.kv_heads, self._embeds.dtype
+        seen = positions[of_query].view(shape.places, shape.queries)
+        mask = causal_mask(seen, shape.end, dtype, sharing)
+        padding = (of_query, of_token) if shape.queries > 1 else ()
+        everyone = Group(
+            rows_of_places, shape.places, shape.queries, shape.end, mask, shape.tokens, *padding
+        )
+        newest_mask = causal_mask(positions[newest][:, None], shape.end, dtype, sharing)
+        last = Group(rows_of_places, shape.places, 1, shape.end, newest_mask, shape.places)
+        what = Pass(rows, positions, [everyone], newest, [last])
+        return run_layers(self._model, self._pool, self._embeds, what)
 
-    def __call__(self, embeds: Tensor, segments: Sequence[Segment]) -> Tensor:
-        """(k * n, d), the segments one after another -> (k, d), of the last token of each."""
-        self.place(embeds, segments)
-        return self.compute()[: len(segments)]
+    def __call__(self, embeds: Tensor, parts: Parts) -> Tensor:
+        """(N, d), the parts one after another -> (parts, d), of the last token of each."""
+        self.place(embeds, parts)
+        return self.compute()[: len(parts)]
 
-    def place(self, embeds: Tensor, segments: Sequence[Segment]) -> None:
-        """Lays embeddings (k * n, d) into its inputs."""
-        k, spare = len(segments), self._pool.rows
-        where = torch.zeros(2, len(self._embeds), dtype=torch.int64)
-        where[0] = spare
-        where[:, :k] = torch.tensor([[s.row for s in segments], [s.start for s in segments]])
-        self._where.copy_(where, non_blocking=True)
-        self._embeds[:k] = embeds.view(k, self._n, -1)
+    def place(self, embeds: Tensor, parts: Parts) -> None:
+        """Lays a pass into its inputs."""
+        shape, spare, n = self.shape, self._pool.rows, len(parts)
+        ends = np.cumsum(parts.sizes)
+        n_tokens, firsts = int(ends[-1]), ends - parts.sizes
+        owners = np.repeat(np.arange(n), parts.sizes)
+        offsets = np.arange(n_tokens) - firsts[owners]
+        rows = np.full(shape.tokens, spare)
+        rows[:n_tokens] = parts.rows[owners]
+        positions, of_token = np.zeros((2, shape.tokens), np.int64)
+        positions[:n_tokens] = parts.starts[owners] + offsets
+        of_token[:n_tokens] = owners * shape.queries + offsets
+        of_query = np.zeros(shape.places * shape.queries, np.int64)
+        of_query[of_token[:n_tokens]] = np.arange(n_tokens)
+        rows_of_places, newest = np.full(shape.places, spare), np.zeros(shape.places, np.int64)
+        rows_of_places[:n], newest[:n] = parts.rows, ends - 1
+        numbers = (rows, positions, of_token, of_query, rows_of_places, newest)
+        self._numbers.copy_(torch.from_numpy(np.concatenate(numbers)), non_blocking=True)
+        self._embeds[:n_tokens] = embeds
         # NaN of a failed session must not stay in the spare row.
-        self._embeds[k:] = 0.0
+        self._embeds[n_tokens:] = 0.0
 
 
 class RecordedStep:
@@ -109,18 +150,21 @@ class RecordedStep:
             with torch.cuda.graph(self._graph, stream=side, capture_error_mode="thread_local"):
                 self._hidden = step.compute()
 
-    def __call__(self, embeds: Tensor, segments: Sequence[Segment]) -> Tensor:
+    def __call__(self, embeds: Tensor, parts: Parts) -> Tensor:
         """As `StaticStep`."""
-        self._step.place(embeds, segments)
+        self._step.place(embeds, parts)
         self._graph.replay()
-        return self._hidden[: len(segments)].clone()
+        return self._hidden[: len(parts)].clone()
+
+
+Record = Callable[[StaticStep], Callable[[Tensor, Parts], Tensor]]
 
 
 class StepGraphs:
     """`ragged_forward` for one pool, through graphs where they fit.
 
     Args:
-        sizes: tokens of the shapes to record.
+        longest: tokens of a part that fits.
         record: what is done to a step: nothing, where there is no CUDA to record it.
         record_after: uses of a step until then.
     """
@@ -129,14 +173,14 @@ class StepGraphs:
         self,
         model: AudioInteractionModel,
         pool: KvPool,
-        sizes: Sequence[int],
-        record: Callable[[StaticStep], StaticStep | RecordedStep] = RecordedStep,
+        longest: int,
+        record: Record = RecordedStep,
         record_after: int = RECORD_AFTER,
     ) -> None:
-        self._model, self._pool, self._sizes = model, pool, sizes
+        self._model, self._pool, self._longest = model, pool, longest
         self._record, self._record_after = record, record_after
-        self._used = Counter[tuple[int, int, int]]()
-        self._steps: dict[tuple[int, int, int], StaticStep | RecordedStep] = {}
+        self._used = Counter[Shape]()
+        self._steps: dict[Shape, Callable[[Tensor, Parts], Tensor]] = {}
 
     @property
     def recorded(self) -> int:
@@ -145,45 +189,54 @@ class StepGraphs:
 
     def __call__(self, embeds: Tensor, segments: Sequence[Segment], read: Sequence[int]) -> Tensor:
         """(N, d) -> (len(read), d)"""
-        device, wanted = embeds.device, np.array(read, np.int64)
-        sizes = np.array([s.end - s.start for s in segments])
-        ends = np.cumsum(sizes)
-        owners = np.searchsorted(ends, wanted, side="right")
-        reads = np.bincount(owners, minlength=len(segments))
-        fits = np.isin(sizes, self._sizes) & (reads == 1) & np.isin(ends - 1, wanted)
-        shapes = np.where(fits, sizes, RAGGED)
-        parts: list[Tensor] = []
-        order: list[int] = []
-        for shape in np.unique(shapes).tolist():
-            members = np.flatnonzero(shapes == shape).tolist()
-            lines = np.concatenate([np.arange(ends[i] - sizes[i], ends[i]) for i in members])
-            part = embeds[torch.from_numpy(lines).to(device, non_blocking=True)]
-            those = [segments[i] for i in members]
-            theirs = np.flatnonzero(np.isin(owners, members))
-            order += theirs.tolist()
-            step = None if shape == RAGGED else self._step(shape, those)
-            if step is None:
-                at = np.searchsorted(lines, wanted[theirs]).tolist()
-                parts.append(ragged_forward(self._model, self._pool, part, those, at))
-            else:
-                parts.append(step(part, those))
-        back = torch.from_numpy(np.argsort(order)).to(device, non_blocking=True)
-        return torch.cat(parts)[back]
+        parts = _parts(segments, read)
+        if parts is None or parts.sizes.max() > self._longest:
+            return ragged_forward(self._model, self._pool, embeds, segments, read)
+        found, at = [], 0
+        for first in range(0, len(parts), MOST_PARTS):
+            some = parts.some(slice(first, first + MOST_PARTS))
+            begin, at = at, at + int(some.sizes.sum())
+            found.append(self._step(some)(embeds[begin:at], some))
+        return found[0] if len(found) == 1 else torch.cat(found)
 
-    def _step(self, n: int, segments: Sequence[Segment]) -> StaticStep | RecordedStep | None:
-        """The step with the fewest places and columns that these segments fit into; None while it
-        is seldom used."""
-        places = next((k for k in PLACES if k >= len(segments)), None)
-        if places is None:
-            return None
-        end, longest = LEAST_COLUMNS, max(s.end for s in segments)
+    def _step(self, parts: Parts) -> Callable[[Tensor, Parts], Tensor]:
+        """The step of the smallest shape that holds these parts: made for them alone, or recorded
+        where it is used often.
+        """
+        queries = 1 if parts.sizes.max() == 1 else self._longest
+        end, longest = LEAST_COLUMNS, int((parts.starts + parts.sizes).max())
         while end < longest:
             end *= 4
-        shape = (n, places, min(end, self._pool.columns))
+        shape = Shape(
+            _rounded_up(int(parts.sizes.sum())),
+            _rounded_up(len(parts)),
+            queries,
+            min(end, self._pool.columns),
+        )
+        if shape in self._steps:
+            return self._steps[shape]
         self._used[shape] += 1
+        step = StaticStep(self._model, self._pool, shape)
         if self._used[shape] <= self._record_after:
-            return None
-        if shape not in self._steps:
-            step = StaticStep(self._model, self._pool, places, n, shape[2])
-            self._steps[shape] = self._record(step)
-        return self._steps[shape]
+            return step
+        return self._steps.setdefault(shape, self._record(step))
+
+
+def _rounded_up(n: int) -> int:
+    """To 1, 4, 16, 32, 64, ...: more tokens or places than are taken cost computation, and a graph
+    for each number costs memory.
+    """
+    return next((few for few in (1, 4, 16) if n <= few), 1 << (n - 1).bit_length())
+
+
+def _parts(segments: Sequence[Segment], read: Sequence[int]) -> Parts | None:
+    """The segments, cut behind every token that is read; None if one ends in any other."""
+    sizes = np.array([s.end - s.start for s in segments])
+    ends, cuts = np.cumsum(sizes), np.array(read, np.int64) + 1
+    owners = np.searchsorted(ends, cuts)
+    last_of_owner = np.flatnonzero(np.diff(owners, append=len(segments)))
+    if not np.array_equal(cuts[last_of_owner], ends):
+        return None
+    firsts = np.concatenate(([0], cuts[:-1]))
+    rows, starts = np.array([(s.row, s.start) for s in segments])[owners].T
+    return Parts(rows, starts + firsts - (ends - sizes)[owners], cuts - firsts)
