@@ -92,6 +92,9 @@ class DialogueDecoder:
 
     Args:
         clock: seconds since the session was opened, stamped on events.
+
+    Attributes:
+        sampling: how the next token is to be chosen.
     """
 
     def __init__(
@@ -107,7 +110,7 @@ class DialogueDecoder:
         self._table = spec.tokens
         self._tokenizer = tokenizer
         self._policy = policy
-        self._sampling = sampling
+        self.sampling = sampling
         self._order = order
         self._clock = clock
         self._state: State = Listening()
@@ -119,7 +122,7 @@ class DialogueDecoder:
 
     def configure(self, policy: Policy, sampling: SamplingConfig) -> None:
         """Another policy and other limits of a reply, from the next decision and token on."""
-        self._policy, self._sampling = policy, sampling
+        self._policy, self.sampling = policy, sampling
 
     def answer(self, chunk: int) -> None:
         """A reply to ``chunk``, or to the first one behind it that is decided on, whatever the
@@ -129,6 +132,11 @@ class DialogueDecoder:
     @property
     def state(self) -> State:
         return self._state
+
+    @property
+    def asked(self) -> bool:
+        """Whether a reply is in progress that the caller asked for."""
+        return isinstance(self._state, Speaking) and self._turn is not None and self._turn.asked
 
     def next_step(self, queue: ChunkQueue, at_most: int = 1 << 30) -> Step | None:
         """What to compute next; None while LISTENING with an empty queue.
@@ -245,7 +253,7 @@ class DialogueDecoder:
         if isinstance(self._state, Listening):
             return [turn.end("end")]
         events: list[SessionEvent] = [turn.say(token)]
-        reason = turn.must_end(self._sampling)
+        reason = turn.must_end(self.sampling)
         if reason is not None:  # the model did not end it; its memory must still see TEXT_END
             self._pending = (token, self._table.text_end)
             self._state = Listening()
@@ -274,6 +282,11 @@ class DialogueDecoder:
             self._state = Listening()
         cut = cut or Cut()
         return replace(cut, events=(*cut.events, *self._withdraw()))
+
+    def unsay(self) -> None:
+        """The last reply, which is over and which the memory has forgotten, becomes silence."""
+        self._pending = layout.silence(self._table).ids
+        self._turn = None
 
     def _withdraw(self) -> list[SessionEvent]:
         asked, self._asked = self._asked, None

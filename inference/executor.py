@@ -37,7 +37,7 @@ from inference.memory import SessionMemory, require_room
 from inference.model_runner import ModelRunner, Request
 from inference.policy import Policy
 from inference.scheduler import Decode, Encode, PassLimits, Reanchor, Work, next_work
-from inference.session import SessionConfig
+from inference.session import Respond, SessionConfig
 from inference.session_state import ArrivedChunk, SessionState, begin_session, model_policy
 from soundflow.audio.frontend import log_mels
 from soundflow.errors import UserError
@@ -179,20 +179,29 @@ class Executor:
         if cut.forget:
             self._forget(state, cut.forget)
         self._emit(state, cut.events)
+        if state.replying is not None and not state.speaking:
+            self._reply_over(state, state.replying)
         if over is not None and heard_tokens is not None and heard_tokens < over[1]:
             span = state.memory.cut_reply(over[0], over[1] - heard_tokens)
             if span is not None and self._give_up(state, [span]):
                 self._emit(state, [state.decoder.shorten(heard_tokens)])
 
-    def respond(self, session: int, now: float = 0.0) -> None:
+    def respond(self, session: int, now: float = 0.0, asked: Respond | None = None) -> None:
         """Has all that was heard so far answered, whatever the policy would decide.
 
         What is missing of the newest chunk is filled with silence. A reply in progress goes on, and
-        is followed by the one that was asked for.
+        is followed by the one that was asked for. One with an instruction of its own costs what two
+        calls of `configure` cost.
+
+        Raises:
+            UserError: if its instruction does not fit into the memory.
         """
         state, spec = self._wake(session), self._engine.spec
         if state.closing:
             return
+        state.asked = asked or Respond()
+        if state.asked.config is not None:
+            self._require_room(state, state.asked.config)
         chunk = state.chunks + len(state.audio)  # the first that is not complete
         complete_at = (chunk + 1) * spec.time.chunk_samples + spec.look_ahead_samples
         missing = complete_at - state.frontend.received_samples
@@ -213,15 +222,23 @@ class Executor:
         """
         self._clock.now = now
         state = self._wake(session)
+        self._require_room(state, config)
+        if state.replying is None or state.replying.config is None:
+            self._go_on_with(state, config)
+        state.config = config
+
+    def _go_on_with(self, state: SessionState, config: SessionConfig) -> None:
         prefix = self._engine.prefix_ids(config.system)
         if prefix != state.memory.prefix:
             self._instruct(state, prefix)
-        state.sampling = config.sampling
         policy = state.given_policy or model_policy(self._engine, config)
         state.decoder.configure(policy, config.sampling)
 
-    def _instruct(self, state: SessionState, prefix: tuple[int, ...]) -> None:
+    def _require_room(self, state: SessionState, config: SessionConfig) -> None:
+        prefix = self._engine.prefix_ids(config.system)
         require_room(self._engine, len(prefix), state.memory.limit_positions)
+
+    def _instruct(self, state: SessionState, prefix: tuple[int, ...]) -> None:
         memory = state.memory.instructed(prefix)
         evicted = memory.evict() if memory.length > memory.limit_positions else None
         with memory_needed("to read the new instruction"):
@@ -350,15 +367,40 @@ class Executor:
             bad = next(at for at, one in zip(step.read, found, strict=True) if not isfinite(one))
             self._forget(state, len(step.ids) - 1 - bad)
             self._fail(state, NonFiniteLogitsError(state.memory.blocks[-1].chunk))
-        elif step.chunks:
-            taken = state.decoder.take_decisions(found)
-            if taken.kept < len(step.ids):  # computed ahead of a reply
-                self._forget(state, len(step.ids) - taken.kept)
-            self._emit(state, state.account(taken.events, self._overload_s))
-            self._emit(state, taken.events)
-        else:
-            self._emit(state, state.decoder.take_token(int(found[0])))
-            state.spoke_until_s = state.clock()
+            return
+        try:
+            if step.chunks:
+                self._take_decisions(state, step, found)
+            else:
+                self._take_token(state, int(found[0]))
+        except OverloadedError as error:
+            self._fail(state, error)
+
+    def _take_decisions(self, state: SessionState, step: Step, p_response: Sequence[float]) -> None:
+        taken = state.decoder.take_decisions(p_response)
+        if taken.kept < len(step.ids):  # computed ahead of a reply
+            self._forget(state, len(step.ids) - taken.kept)
+        self._emit(state, state.account(taken.events, self._overload_s))
+        self._emit(state, taken.events)
+        if state.decoder.asked:
+            state.replying, state.asked = state.asked, Respond()
+            if state.replying.config is not None:
+                self._go_on_with(state, state.replying.config)
+
+    def _take_token(self, state: SessionState, token: int) -> None:
+        self._emit(state, state.decoder.take_token(token))
+        state.spoke_until_s = state.clock()
+        if state.replying is not None and not state.speaking:
+            self._reply_over(state, state.replying)
+
+    def _reply_over(self, state: SessionState, reply: Respond) -> None:
+        """What held for one reply alone is taken back."""
+        state.replying = None
+        if not reply.remembered:
+            self._forget(state, state.memory.answer_length)
+            state.decoder.unsay()
+        if reply.config is not None:
+            self._go_on_with(state, state.config)
 
     def _forget(self, state: SessionState, n: int) -> None:
         state.memory.forget(n)

@@ -21,7 +21,7 @@ from inference.executor import Executor
 from inference.limits import OverloadedError
 from inference.outbox import Outbox
 from inference.packets import as_float32
-from inference.session import SessionConfig
+from inference.session import Respond, SessionConfig
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 
@@ -102,9 +102,16 @@ class Session:
         """
         self._ask(lambda executor, session: executor.interrupt(session, heard_tokens, self._now()))
 
-    def respond(self) -> None:
-        """Has all that was pushed so far answered, whatever the model would decide."""
-        self._ask(lambda executor, session: executor.respond(session, self._now()))
+    def respond(self, config: SessionConfig | None = None, *, remembered: bool = True) -> None:
+        """Has all that was pushed so far answered, whatever the model would decide.
+
+        Args:
+            config: its instruction and sampling hold for this reply alone. An instruction that does
+                not fit ends the session, as with `configure`.
+            remembered: whether the memory keeps the reply; otherwise what follows never saw it.
+        """
+        asked = Respond(config, remembered)
+        self._ask(lambda executor, session: executor.respond(session, self._now(), asked))
 
     def configure(self, config: SessionConfig) -> None:
         """Goes on with another instruction, threshold and sampling; what was heard stays. Where the

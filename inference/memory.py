@@ -138,6 +138,11 @@ class SessionMemory:
             if not ids:
                 self.blocks.pop()
 
+    @property
+    def answer_length(self) -> int:
+        """How many positions the answer to the newest chunk takes by now."""
+        return len(self.blocks[-1].ids) - self._audio
+
     def evict(self, room: int = 0) -> Eviction | None:
         """Makes place for ``room`` positions, down to three quarters of the limit.
 

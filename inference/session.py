@@ -1,4 +1,4 @@
-"""What may differ between sessions of one engine."""
+"""What may differ between sessions of one engine, and for one reply of a session."""
 
 from __future__ import annotations
 
@@ -33,3 +33,16 @@ class SessionConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     past_turns: Annotated[float, Interval(ge=0, le=0.5)] = 0.0
     proactive: bool = True
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class Respond:
+    """A reply that the caller asks for.
+
+    Attributes:
+        config: its instruction and sampling hold for this reply alone; None takes the session's.
+        remembered: whether the memory keeps it. Otherwise what follows never saw it.
+    """
+
+    config: SessionConfig | None = None
+    remembered: bool = True

@@ -27,9 +27,8 @@ from inference.limits import reason_of
 from inference.memory import SessionMemory
 from inference.policy import ModelPolicy, Policy
 from inference.sampler import Draw
-from inference.sampling import SamplingConfig
 from inference.scheduler import Waiting
-from inference.session import SessionConfig
+from inference.session import Respond, SessionConfig
 from soundflow.audio.frontend import AudioChunk
 from soundflow.errors import UserError
 from soundflow.protocol.dialogue_state import Speaking
@@ -56,7 +55,10 @@ class SessionState:
     Attributes:
         row: of the pool of keys and values.
         opened_s: on the clock of the executor; ``clock`` counts from there.
+        config: of the session, whatever the reply in progress has of its own.
         given_policy: what decides in place of the model's own, if the caller brought it.
+        asked: what the caller asked for that has not begun.
+        replying: what the reply in progress was asked for with.
         audio: chunks that wait for the encoder.
         spoke_until_s: when its last reply token was drawn.
         ahead_s: how much more audio arrived of late than a microphone would have sent by
@@ -72,9 +74,11 @@ class SessionState:
     decoder: DialogueDecoder
     memory: SessionMemory
     queue: ChunkQueue
-    sampling: SamplingConfig
+    config: SessionConfig
     rng: np.random.Generator
     given_policy: Policy | None
+    asked: Respond = field(default_factory=Respond)
+    replying: Respond | None = None
     audio: deque[ArrivedChunk] = field(default_factory=deque)
     chunks: int = 0
     dropped: int = 0
@@ -117,7 +121,7 @@ class SessionState:
         """How the next token of its reply is drawn."""
         state = self.decoder.state
         first = isinstance(state, Speaking) and state.said == 0
-        return Draw(self.sampling, float(self.rng.random()), emotion=first)
+        return Draw(self.decoder.sampling, float(self.rng.random()), emotion=first)
 
     def arrived(
         self, chunks: Sequence[AudioChunk], now: float, during_reply: bool | None = None
@@ -221,7 +225,7 @@ def begin_session(
         DialogueDecoder(engine.spec, engine.tokenizer, deciding, config.sampling, order, clock),
         memory,
         ChunkQueue(None if isinstance(order, InTurn) else waiting),
-        config.sampling,
+        config,
         np.random.Generator(np.random.PCG64(config.sampling.seed)),
         policy,
     )

@@ -33,13 +33,12 @@ from inference.serve.dialect import (
     Interrupt,
     Message,
     Push,
-    Respond,
 )
 from inference.serve.ending import GONE, Ending, ending_of, ending_with
 from inference.serve.faults import GOING_AWAY, NORMAL, POLICY, TRY_LATER, Fault
 from inference.serve.metrics import Metrics
 from inference.serve.recipe import ServeLimits
-from inference.session import SessionConfig
+from inference.session import Respond, SessionConfig
 
 # Sound cards differ from the server's clock by far less.
 DRIFT = 1.02
@@ -184,7 +183,7 @@ class Connection:
             case Interrupt():
                 self._session.interrupt(action.heard_tokens)
             case Respond():
-                self._session.respond()
+                self._session.respond(action.config, remembered=action.remembered)
             case Configure():
                 self._session.configure(action.config)
             case Finish():

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from inference.events import SessionEvent
 from inference.serve.faults import Fault
-from inference.session import SessionConfig
+from inference.session import Respond, SessionConfig
 
 Message = dict[str, Any]
 
@@ -40,11 +40,6 @@ class Interrupt:
     """Ends the reply in progress; its memory keeps the first ``heard_tokens`` (None: all)."""
 
     heard_tokens: int | None = None
-
-
-@dataclass(frozen=True)
-class Respond:
-    """Has what was heard so far answered, whatever the model would decide."""
 
 
 @dataclass(frozen=True)

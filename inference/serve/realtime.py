@@ -30,7 +30,7 @@ from inference.events import (
     ReplyWithdrawn,
     SessionEvent,
 )
-from inference.serve.dialect import Action, Configure, Interrupt, Message, Push, Reaction, Respond
+from inference.serve.dialect import Action, Configure, Interrupt, Message, Push, Reaction
 from inference.serve.encodings import AudioInput, Encoding
 from inference.serve.faults import Fault
 from inference.serve.realtime_conversation import Conversation
@@ -45,13 +45,14 @@ from inference.serve.realtime_messages import (
     PcmFormat,
     RealtimeSession,
     ResponseCreate,
+    ResponseSettings,
     Retrieve,
     SessionUpdate,
     parse,
     to_json,
     updated,
 )
-from inference.session import SessionConfig
+from inference.session import Respond, SessionConfig
 
 
 class RealtimeDialect:
@@ -102,7 +103,7 @@ class RealtimeDialect:
                 case ItemCreate():
                     return self._add_item(event)
                 case ResponseCreate():
-                    return Reaction([Respond()], self._create(event))
+                    return self._create(event)
                 case Cancel():
                     return Reaction([self._cancel(event)])
                 case Retrieve():
@@ -178,15 +179,24 @@ class RealtimeDialect:
             raise Fault("input_audio_buffer_commit_empty", "nothing was appended since the last")
         return self._commit()
 
-    def _create(self, event: ResponseCreate) -> list[Message]:
+    def _create(self, event: ResponseCreate) -> Reaction:
         if self._conversation.responses:
             raise Fault(
                 "conversation_already_has_active_response", "a response is in progress already"
             )
+        asked = event.response or ResponseSettings()
+        session = self._session
+        if asked.instructions is not None:
+            session = replace(session, instructions=asked.instructions)
+        if asked.max_output_tokens is not None:
+            session = replace(session, max_output_tokens=asked.max_output_tokens)
+        config, remembered = self._config_of(session), asked.conversation == "auto"
+        self._require_fits(config)
         committed = self._commit() if self._uncommitted_s else []
-        metadata = event.response.metadata if event.response is not None else None
-        limit = self._session.max_output_tokens
-        return [*committed, self._conversation.create(limit, metadata or {})]
+        created = self._conversation.create(
+            session.max_output_tokens, asked.metadata or {}, kept=remembered
+        )
+        return Reaction([Respond(config, remembered)], [*committed, created])
 
     def _cancel(self, event: Cancel) -> Action:
         current = self._conversation.responses

@@ -34,11 +34,14 @@ _STATUS: dict[EndReason, tuple[str, str | None, str]] = {
 
 @dataclass
 class _Response:
-    """A response in progress. It has an item and input once it speaks."""
+    """A response in progress. It has an item and input once it speaks; ``kept``: whether that item
+    belongs to the conversation.
+    """
 
     id: str
     metadata: dict[str, str]
     max_output_tokens: int | str
+    kept: bool = True
     item_id: str = ""
     previous_item_id: str | None = None
     input_tokens: int = 0
@@ -103,14 +106,18 @@ class Conversation:
             self.event("conversation.item.done", item=item, **place),
         ]
 
-    def create(self, max_output_tokens: int | str, metadata: Mapping[str, str]) -> Message:
+    def create(
+        self, max_output_tokens: int | str, metadata: Mapping[str, str], *, kept: bool
+    ) -> Message:
         """A response that the client asks for.
 
         Args:
-            max_output_tokens: of the session.
             metadata: what the client gave with its request; ours are added when it speaks.
+            kept: whether the conversation holds it.
         """
-        response = self._asked = _Response(self._id("resp"), dict(metadata), max_output_tokens)
+        response = self._asked = _Response(
+            self._id("resp"), dict(metadata), max_output_tokens, kept
+        )
         return self._created(response)
 
     def begin(self, event: ReplyStarted, max_output_tokens: int | str) -> list[Message]:
@@ -120,9 +127,11 @@ class Conversation:
         else:
             response = _Response(self._id("resp"), {}, max_output_tokens)
         item = self._item("assistant", "in_progress", [])
-        response.item_id, response.previous_item_id = item["id"], self._add(item)
+        response.item_id = item["id"]
         heard_chunks = event.chunk + 1 - self._answered_chunks
-        self._answered_chunks = event.chunk + 1
+        if response.kept:
+            response.previous_item_id = self._add(item)
+            self._answered_chunks = event.chunk + 1
         response.input_tokens = heard_chunks * self._slots_per_chunk
         response.metadata |= {
             "emotion": event.emotion,
@@ -131,12 +140,11 @@ class Conversation:
         }
         self._response = response
         place = {"response_id": response.id, "output_index": 0}
-        previous = response.previous_item_id
         created = [] if event.asked else [self._created(response)]
         return [
             *created,
             self.event("response.output_item.added", item=item, **place),
-            self.event("conversation.item.added", item=item, previous_item_id=previous),
+            *self._of_conversation("conversation.item.added", response, item),
             self.event(
                 "response.content_part.added", item_id=item["id"], content_index=0,
                 part={"type": "text", "text": ""}, **place,
@@ -158,7 +166,8 @@ class Conversation:
             "assistant", item_status, [{"type": "output_text", "text": event.text}],
             response.item_id,
         )  # fmt: skip
-        self._items[item["id"]] = item
+        if response.kept:
+            self._items[item["id"]] = item
         details: Message = {"type": status}
         if reason is not None:
             details["reason"] = reason
@@ -168,12 +177,11 @@ class Conversation:
             "usage": _usage(response),
         }
         place = {"response_id": response.id, "output_index": 0}
-        previous = response.previous_item_id
         part = {"type": "text", "text": event.text}
         return [
             self.event("response.output_text.done", text=event.text, **response.place),
             self.event("response.content_part.done", part=part, **response.place),
-            self.event("conversation.item.done", item=item, previous_item_id=previous),
+            *self._of_conversation("conversation.item.done", response, item),
             self.event("response.output_item.done", item=item, **place),
             self.event("response.done", response=done),
         ]
@@ -186,6 +194,12 @@ class Conversation:
         details = {"type": "cancelled", "reason": "client_cancelled"}
         done = self._response_json(response, "cancelled") | {"status_details": details}
         return [self.event("response.done", response=done | {"usage": _usage(response)})]
+
+    def _of_conversation(self, type: str, response: _Response, item: Message) -> list[Message]:
+        """An event about the item of a response, if the conversation holds it."""
+        if not response.kept:
+            return []
+        return [self.event(type, item=item, previous_item_id=response.previous_item_id)]
 
     def _created(self, response: _Response) -> Message:
         return self.event("response.created", response=self._response_json(response, "in_progress"))
@@ -203,7 +217,7 @@ class Conversation:
             "status_details": None,
             "output": [],
             "output_modalities": ["text"],
-            "conversation_id": f"conv_{self._name}",
+            "conversation_id": f"conv_{self._name}" if response.kept else None,
             "max_output_tokens": response.max_output_tokens,
             "metadata": response.metadata,
             "usage": None,

@@ -1,8 +1,10 @@
 """What a client of the OpenAI Realtime protocol may send, and the session that it configures.
 
-Field for field the GA protocol as of ``openai.types.realtime``. What this server cannot honour
-(audio output, tools, another turn detection) is not in the types, so that asking for it is an error
-with the name of the field and not a silent difference.
+Field for field the GA protocol as of ``openai.types.realtime``. What a client could not do without
+(audio output, tools, text as an item) is not in the types, so that asking for it is an error with
+the name of the field and not a silent difference. Settings of parts that this model does not have
+(`WITHOUT_EFFECT`) are sent by most client libraries whether their user asks for them or not: they
+change nothing, and ``session.updated`` says what holds.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from soundflow.config.settings import SETTINGS, Fraction
 
 Name = Annotated[str, MaxLen(512)]
 EventId = Name | None
+MaxTokens = Annotated[int, Interval(ge=1, le=4096)] | Literal["inf"]
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -99,7 +102,7 @@ class RealtimeSession:
     type: Literal["realtime"] = "realtime"
     object: Literal["realtime.session"] = "realtime.session"
     output_modalities: Annotated[tuple[Literal["text"], ...], Len(1, 1)] = ("text",)
-    max_output_tokens: Annotated[int, Interval(ge=1, le=4096)] | Literal["inf"] = "inf"
+    max_output_tokens: MaxTokens = "inf"
     audio: AudioSettings = Field(default_factory=AudioSettings)
     tools: Annotated[tuple[Any, ...], MaxLen(0)] = ()
     tool_choice: Literal["auto", "none"] = "auto"
@@ -180,11 +183,20 @@ class Retrieve:
 
 @dataclass(frozen=True, config=SETTINGS)
 class ResponseSettings:
-    """What a client may say of the response that it asks for. ``metadata`` comes back with it."""
+    """What a client may say of the response that it asks for. ``metadata`` comes back with it;
+    ``audio``, ``reasoning`` and ``parallel_tool_calls`` change nothing in a reply of text.
+    """
 
-    metadata: dict[Annotated[str, MaxLen(64)], Name] | None = None
+    instructions: str | None = None
+    max_output_tokens: MaxTokens | None = None
+    conversation: Literal["auto", "none"] = "auto"
+    metadata: Annotated[dict[Annotated[str, MaxLen(64)], Name], MaxLen(16)] | None = None
     output_modalities: Annotated[tuple[Literal["text"], ...], Len(1, 1)] = ("text",)
-    conversation: Literal["auto"] = "auto"
+    tools: Annotated[tuple[Any, ...], MaxLen(0)] = ()
+    tool_choice: Literal["auto", "none"] = "auto"
+    audio: Any = None
+    reasoning: Any = None
+    parallel_tool_calls: Any = None
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -203,6 +215,21 @@ UNSUPPORTED = {
 
 # Of the items of the protocol.
 ITEMS = "only recordings of the user's can be added, at the end; text belongs into the instructions"
+
+# Settings of a voice, of the transcription beside the model, of a detector that waits for silence.
+WITHOUT_EFFECT = (
+    ("tracing",),
+    ("reasoning",),
+    ("parallel_tool_calls",),
+    ("audio", "output"),
+    ("audio", "input", "transcription"),
+    ("audio", "input", "noise_reduction"),
+    ("audio", "input", "turn_detection", "eagerness"),
+    ("audio", "input", "turn_detection", "interrupt_response"),
+    ("audio", "input", "turn_detection", "prefix_padding_ms"),
+    ("audio", "input", "turn_detection", "silence_duration_ms"),
+    ("audio", "input", "turn_detection", "idle_timeout_ms"),
+)
 
 ClientEvent = Annotated[
     SessionUpdate | Append | ItemCreate | Commit | Clear | ResponseCreate | Cancel | Retrieve,
@@ -268,7 +295,7 @@ def updated(
                 "unknown_parameter", f"session.{name} cannot be set", param=f"session.{name}",
                 event_id=event_id,
             )  # fmt: skip
-    merged = _merged(to_json(session), changes)
+    merged = _merged(to_json(session), _effective(changes))
     try:
         return _SESSION.validate_json(json.dumps(merged), strict=True)
     except ValidationError as error:
@@ -278,6 +305,15 @@ def updated(
 def to_json(session: RealtimeSession) -> dict[str, Any]:
     plain: dict[str, Any] = _SESSION.dump_python(session, mode="json")
     return plain
+
+
+def _effective(changes: Mapping[str, Any], at: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Without the settings that have no effect."""
+    return {
+        key: _effective(value, (*at, key)) if isinstance(value, Mapping) else value
+        for key, value in changes.items()
+        if (*at, key) not in WITHOUT_EFFECT
+    }
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

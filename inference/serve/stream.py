@@ -31,11 +31,10 @@ from inference.serve.dialect import (
     Message,
     Push,
     Reaction,
-    Respond,
 )
 from inference.serve.encodings import AudioInput, Encoding
 from inference.serve.faults import Fault
-from inference.session import SessionConfig
+from inference.session import Respond, SessionConfig
 from soundflow.config.settings import SETTINGS, Fraction
 
 PROTOCOL = 1
@@ -62,7 +61,12 @@ class InterruptCommand:
 
 @dataclass(frozen=True, config=SETTINGS)
 class RespondCommand:
+    """``system`` and ``max_reply_tokens`` hold for this reply alone."""
+
     command: Literal["respond"]
+    system: Annotated[str, MaxLen(100_000)] | None = None
+    max_reply_tokens: PositiveInt | None = None
+    remembered: bool = True
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -113,7 +117,9 @@ class StreamDialect:
             case InterruptCommand():
                 return Reaction([Interrupt(command.heard_tokens)])
             case RespondCommand():
-                return Reaction([Respond()])
+                config = self._changed(command)
+                self._require_fits(config)
+                return Reaction([Respond(config, command.remembered)])
             case FinishCommand():
                 return Reaction([Push(self._audio.finish(), 0.0), Finish()])
 
@@ -132,15 +138,10 @@ class StreamDialect:
         }
 
     def _configure(self, command: ConfigureCommand) -> list[Action]:
-        tokens = command.max_reply_tokens or self._config.sampling.max_reply_tokens
         config = replace(
-            self._config,
-            system=self._config.system if command.system is None else command.system,
+            self._changed(command),
             threshold=self._config.threshold if command.threshold is None else command.threshold,
             proactive=self._config.proactive if command.proactive is None else command.proactive,
-            sampling=replace(
-                self._config.sampling, max_reply_tokens=min(tokens, self._most_tokens)
-            ),
         )
         self._require_fits(config)
         actions: list[Action] = []
@@ -154,6 +155,16 @@ class StreamDialect:
             actions.append(Configure(config))
             self._config = config
         return actions
+
+    def _changed(self, command: ConfigureCommand | RespondCommand) -> SessionConfig:
+        """The configuration with the instruction and the longest reply that a command names."""
+        sampling = self._config.sampling
+        tokens = command.max_reply_tokens or sampling.max_reply_tokens
+        return replace(
+            self._config,
+            system=self._config.system if command.system is None else command.system,
+            sampling=replace(sampling, max_reply_tokens=min(tokens, self._most_tokens)),
+        )
 
     def _described(self, event: str) -> Message:
         return {

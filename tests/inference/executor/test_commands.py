@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
@@ -11,7 +12,9 @@ import torch
 
 from inference.events import (
     Decided,
+    ReplyEnded,
     ReplyStarted,
+    ReplyText,
     ReplyTruncated,
     ReplyWithdrawn,
     SessionEvent,
@@ -20,7 +23,7 @@ from inference.executor import Executor
 from inference.limits import Limits, OverloadedError
 from inference.policy import ForcedPolicy
 from inference.ragged_forward import ragged_forward
-from inference.session import SessionConfig
+from inference.session import Respond, SessionConfig
 from soundflow.protocol import layout
 from tests.inference.engines import remembered_ids
 from tests.inference.executor.simulation import CHUNK, ENGINE, GREEDY, LOOK_AHEAD, TABLE, noise
@@ -150,6 +153,76 @@ def test_a_new_instruction_that_runs_out_of_memory_changes_nothing(monkeypatch, 
     assert remembered_ids(executor.memory(session))[: len(prefix)] == prefix
     executor.abort(session)
     assert runner.pool.free_rows == 1
+
+
+def silent_session(system: str = "") -> tuple[Executor, int]:
+    """It speaks only when asked, and has heard two and a half chunks."""
+    executor = Executor(ENGINE)
+    session = executor.open(SessionConfig(system, sampling=GREEDY, proactive=False))
+    executor.push(session, noise(5)[: 2 * CHUNK + CHUNK // 2])
+    finished(executor)
+    return executor, session
+
+
+def odds_after(executor: Executor, session: int) -> float:
+    executor.push(session, noise(5)[3 * CHUNK + LOOK_AHEAD :])
+    return [e.p_response for e in finished(executor) if isinstance(e, Decided)][-1]
+
+
+def test_a_reply_has_an_instruction_and_a_limit_of_its_own():
+    """It is the reply of a session that began with them; afterwards the session's own hold."""
+    brief = SessionConfig("Be brief.", sampling=replace(GREEDY, max_reply_tokens=3))
+    began, session = silent_session("Be brief.")
+    began.respond(session)
+    expected = [e.token for e in finished(began) if isinstance(e, ReplyText)]
+
+    executor, session = silent_session()
+    executor.respond(session, asked=Respond(brief))
+    said = [e for e in finished(executor) if isinstance(e, ReplyStarted | ReplyText)]
+    assert [e.token for e in said[1:]] == expected[:3]
+    own = ENGINE.prefix_ids("")
+    assert remembered_ids(executor.memory(session))[: len(own)] == own
+
+    forced = Executor(ENGINE)
+    emotion = TABLE.emotion_ids[said[0].emotion]
+    reply = (emotion, *(e.token for e in said[1:]), TABLE.text_end)
+    other = forced.open(SessionConfig(""), 0.0, ForcedPolicy({2: reply}))
+    forced.push(other, noise(5)[: 2 * CHUNK + CHUNK // 2])
+    forced.respond(other)
+    finished(forced)
+    assert odds_after(executor, session) == pytest.approx(odds_after(forced, other), abs=1e-5)
+    executor.respond(session)
+    assert sum(isinstance(e, ReplyText) for e in finished(executor)) > 3
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_reply_that_is_not_remembered_leaves_no_trace(interrupted):
+    executor, session = silent_session()
+    executor.respond(session, asked=Respond(SessionConfig("Be brief.", sampling=GREEDY), False))
+    while interrupted and not executor._sessions[session].speaking:
+        executor.tick(0.0)
+    if interrupted:
+        executor.interrupt(session)
+    assert any(isinstance(e, ReplyEnded) for e in finished(executor))
+    executor.interrupt(session, heard_tokens=0)
+    assert finished(executor) == []
+    silent, other = silent_session()
+    silent.push(other, np.zeros(CHUNK // 2 + LOOK_AHEAD, np.float32))
+    finished(silent)
+    assert odds_after(executor, session) == pytest.approx(odds_after(silent, other), abs=1e-5)
+    assert remembered_ids(executor.memory(session)) == remembered_ids(silent.memory(other))
+
+
+def test_a_new_instruction_waits_for_a_reply_that_has_its_own():
+    executor, session = silent_session()
+    executor.respond(session, asked=Respond(SessionConfig("Be brief.", sampling=GREEDY)))
+    while not executor._sessions[session].speaking:
+        executor.tick(0.0)
+    executor.configure(session, SessionConfig("Say what you hear.", sampling=GREEDY))
+    for system, last in (("Be brief.", False), ("Say what you hear.", True)):
+        finished(executor) if last else None
+        prefix = ENGINE.prefix_ids(system)
+        assert remembered_ids(executor.memory(session))[: len(prefix)] == prefix
 
 
 def test_a_session_that_cannot_be_opened_for_want_of_memory_leaves_its_row(monkeypatch):

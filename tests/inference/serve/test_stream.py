@@ -138,7 +138,7 @@ def test_the_example_is_a_client(running: Running, tmp_path: Path) -> None:
 def test_health_metrics_and_page(running: Running) -> None:
     asyncio.run(heard(running, noise(1.2), 3200, threshold=0.0))
     with httpx.Client(base_url=running.url) as client:
-        assert client.get("/healthz").json() == {"status": "ok"}
+        assert client.get("/healthz").json() == {"status": "ok", "engines": 1}
         metrics = client.get("/metrics").text
         counted = {
             name: float(value)
