@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from inference.configuring import go_on_with, require_fits
 from inference.dialogue_decoder import Drain, InTurn, Order, Step
 from inference.engine import Engine
 from inference.events import SessionEvent
@@ -38,7 +39,7 @@ from inference.model_runner import ModelRunner, Request
 from inference.policy import Policy
 from inference.scheduler import Decode, Encode, PassLimits, Reanchor, Work, next_work
 from inference.session import Respond, SessionConfig
-from inference.session_state import ArrivedChunk, SessionState, begin_session, model_policy
+from inference.session_state import ArrivedChunk, SessionState, SharedClock, begin_session
 from soundflow.audio.frontend import log_mels
 from soundflow.errors import UserError
 
@@ -51,19 +52,6 @@ class Tick:
 
     work: Work | None
     events: tuple[tuple[int, SessionEvent], ...]
-
-
-class _Clock:
-    """The caller's clock, or the time of the last call without one. Sessions hold it instead of the
-    executor: in a cycle, the pool of one that was dropped would wait for the garbage collector.
-    """
-
-    def __init__(self, given: Callable[[], float] | None) -> None:
-        self._given = given
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now if self._given is None else self._given()
 
 
 class Executor:
@@ -88,7 +76,7 @@ class Executor:
         self._in_turn = isinstance(self._order, InTurn)
         # Whoever decides on every chunk in turn waits for it, and is never late.
         self._overload_s = inf if self._in_turn else self._limits.overload_s
-        self._clock = _Clock(clock)
+        self._clock = SharedClock(clock)
         self.runner = ModelRunner(engine, self._limits.max_sessions)
         self._sessions: dict[int, SessionState] = {}
         # Those that may have something to do: most wait for audio, and need not be asked.
@@ -131,26 +119,14 @@ class Executor:
         with memory_needed("for another session"):
             row = self.runner.prefill(prefix)
         self._opened += 1
+        memory = SessionMemory(engine, prefix, limit, config.past_turns)
         self._sessions[self._opened] = begin_session(
-            engine,
-            self._opened,
-            row,
-            SessionMemory(engine, prefix, limit, config.past_turns),
-            config,
-            self._order,
-            policy,
-            clock,
-            opened_s,
+            engine, self._opened, row, memory, config, self._order, policy, clock, opened_s
         )
         return self._opened
 
     def push(
-        self,
-        session: int,
-        samples: Float32,
-        now: float = 0.0,
-        *,
-        during_reply: bool | None = None,
+        self, session: int, samples: Float32, now: float = 0.0, *, during_reply: bool | None = None
     ) -> None:
         """Takes mono samples in [-1, 1] at the stream's rate, complete at ``now``.
 
@@ -190,8 +166,7 @@ class Executor:
         """Has all that was heard so far answered, whatever the policy would decide.
 
         What is missing of the newest chunk is filled with silence. A reply in progress goes on, and
-        is followed by the one that was asked for. One with an instruction of its own costs what two
-        calls of `configure` cost.
+        is followed by the one that was asked for.
 
         Raises:
             UserError: if its instruction does not fit into the memory.
@@ -201,7 +176,7 @@ class Executor:
             return
         state.asked = asked or Respond()
         if state.asked.config is not None:
-            self._require_room(state, state.asked.config)
+            require_fits(self._engine, state, state.asked.config)
         chunk = state.chunks + len(state.audio)  # the first that is not complete
         complete_at = (chunk + 1) * spec.time.chunk_samples + spec.look_ahead_samples
         missing = complete_at - state.frontend.received_samples
@@ -209,43 +184,19 @@ class Executor:
         state.decoder.answer(chunk)
 
     def configure(self, session: int, config: SessionConfig, now: float = 0.0) -> None:
-        """Goes on with another instruction, threshold and sampling; what was heard stays, and so
-        does a policy that the session was opened with.
-
-        Another instruction is read in place of the old one, and all that is remembered after it:
-        one pass over the whole memory, which others have to wait for.
+        """Goes on with another instruction, threshold and sampling (`inference.configuring`), if a
+        reply is in progress that has its own, after that.
 
         Raises:
-            OverloadedError: if the machine's memory is not enough for that pass.
-            UserError: if the instruction and one answered chunk do not fit into the memory. The
-                session is as it was, here and above.
+            UserError: if the instruction does not fit into the memory of the session, or
+                (`OverloadedError`) of the machine. The session is as it was.
         """
         self._clock.now = now
         state = self._wake(session)
-        self._require_room(state, config)
+        require_fits(self._engine, state, config)
         if state.replying is None or state.replying.config is None:
             self._go_on_with(state, config)
         state.config = config
-
-    def _go_on_with(self, state: SessionState, config: SessionConfig) -> None:
-        prefix = self._engine.prefix_ids(config.system)
-        if prefix != state.memory.prefix:
-            self._instruct(state, prefix)
-        policy = state.given_policy or model_policy(self._engine, config)
-        state.decoder.configure(policy, config.sampling)
-
-    def _require_room(self, state: SessionState, config: SessionConfig) -> None:
-        prefix = self._engine.prefix_ids(config.system)
-        require_room(self._engine, len(prefix), state.memory.limit_positions)
-
-    def _instruct(self, state: SessionState, prefix: tuple[int, ...]) -> None:
-        memory = state.memory.instructed(prefix)
-        evicted = memory.evict() if memory.length > memory.limit_positions else None
-        with memory_needed("to read the new instruction"):
-            self.runner.rewrite(state.row, prefix, memory.as_step())
-        state.memory = memory
-        if evicted is not None:
-            self._emit(state, [state.trimmed(evicted.blocks)])
 
     def close(self, session: int, now: float = 0.0) -> None:
         """Ends the stream: its last chunk is padded and decided on, then `SessionEnded` follows."""
@@ -383,9 +334,10 @@ class Executor:
         self._emit(state, state.account(taken.events, self._overload_s))
         self._emit(state, taken.events)
         if state.decoder.asked:
-            state.replying, state.asked = state.asked, Respond()
-            if state.replying.config is not None:
-                self._go_on_with(state, state.replying.config)
+            reply = state.replying = state.asked
+            state.asked = Respond()
+            if reply.config is not None:
+                self._go_on_with(state, reply.config)
 
     def _take_token(self, state: SessionState, token: int) -> None:
         self._emit(state, state.decoder.take_token(token))
@@ -437,6 +389,9 @@ class Executor:
         self.runner.pool.release(state.row)
         del self._sessions[state.id]
         self._awake.pop(state.id, None)
+
+    def _go_on_with(self, state: SessionState, config: SessionConfig) -> None:
+        self._emit(state, go_on_with(self._engine, self.runner, state, config))
 
     def _emit(self, state: SessionState, events: Sequence[SessionEvent]) -> None:
         self._outbox += [(state.id, event) for event in events]

@@ -40,6 +40,19 @@ AHEAD_S, DRIFT = 2.0, 1.02
 AT_ONCE_S = 30.0  # of audio that waits for its decisions; beyond that the oldest is dropped
 
 
+class SharedClock:
+    """The caller's clock, or the time of the last call without one. Sessions hold it instead of the
+    executor: in a cycle, the pool of one that was dropped would wait for the garbage collector.
+    """
+
+    def __init__(self, given: Callable[[], float] | None) -> None:
+        self._given = given
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now if self._given is None else self._given()
+
+
 class ArrivedChunk(NamedTuple):
     """Audio that is complete: since when, and whether it was recorded during a reply."""
 
