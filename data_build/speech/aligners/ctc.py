@@ -22,16 +22,20 @@ from data_build.records import Word
 from data_build.speech.model_folder import model_key, require_model_folder
 from data_build.speech.rewriting.rewriter import RuleRewriter
 from data_build.speech.word_times import Bools, Float32, spoken_units
-from soundflow.audio.level import audible_blocks
+from soundflow.audio.level import audible_blocks, block_power, db
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ, to_seconds
 
-_VERSION = 2  # raise when the same model gives other times
+_VERSION = 3  # raise when the same model gives other times
 Log = npt.NDArray[np.float64]
 _BLOCK_S = 0.01
 # Between the spikes of words further apart than this there may be a pause: a silence this long.
 _SPIKES_OF_A_PAUSE_S, _LEAST_PAUSE_S = 0.25, 0.08
 _LONGEST_ENDING_S = 0.5  # behind the last spike of a recording
+# A pause is as loud as the room: over 50 ms within 5 dB of the level that the quietest twentieth
+# keeps below, unless that is less than 15 dB below the loudest twentieth: then there is no pause.
+# (Chosen on English, German and Spanish words in room noise, tests/benchmarks/bench_alignment.py.)
+_ROOM_BLOCKS, _ROOM_DB, _LEAST_RANGE_DB = 5, 5.0, 15.0
 Ids = npt.NDArray[np.int64]
 
 
@@ -140,7 +144,7 @@ def timed_words(
     spikes = [spans[np.asarray(owners) == number] * frame_s for number in range(len(units))]
     starts_s = [float(of_word[0, 0]) for of_word in spikes]
     last_spikes_s = [float(of_word[-1, 1]) for of_word in spikes]
-    ends_s = word_ends(starts_s, last_spikes_s, audible_blocks(samples))
+    ends_s = word_ends(starts_s, last_spikes_s, spoken_blocks(samples))
     timed, at_s, length_s = list[Word](), 0.0, to_seconds(len(samples))
     for unit, start_s, end_s in zip(units, starts_s, ends_s, strict=True):
         start_s, at_s = max(start_s, at_s), min(end_s, length_s)
@@ -185,36 +189,46 @@ def best_path(scores: Log, labels: Ids, blank: int) -> Ids | None:
 
 
 def word_ends(
-    first_spikes_s: Sequence[float], last_spikes_s: Sequence[float], audible: Bools
+    first_spikes_s: Sequence[float], last_spikes_s: Sequence[float], spoken: Bools
 ) -> list[float]:
     """Where words end whose labels have spikes: a CTC model tells that a sound is there, not its
     length.
 
     Before another word half way between the last spike of the one and the first of the other (of
     spoken digits joined without a pause the median error is -1 ms, with nothing fitted:
-    tests/benchmarks/bench_alignment.py); before a pause where the word stops being audible.
+    tests/benchmarks/bench_alignment.py); before a pause where that begins.
 
     Args:
         first_spikes_s, last_spikes_s: of every word, the start and the end of those labels.
-        audible: of the recording, as `soundflow.audio.level.audible_blocks` gives it.
+        spoken: of the recording, as `spoken_blocks` gives it.
     """
     # Behind the recording there is silence.
     silent = np.zeros(round(_LEAST_PAUSE_S / _BLOCK_S), np.bool_)
-    audible = np.concatenate([audible, silent])
+    spoken = np.concatenate([spoken, silent])
     ends_s = list[float]()
     for spike_s, following_s in zip_longest(last_spikes_s, first_spikes_s[1:]):
         until_s = spike_s + _LONGEST_ENDING_S if following_s is None else following_s
-        begins_s, length_s = _longest_silence(audible, spike_s, until_s)
+        begins_s, length_s = _longest_pause(spoken, spike_s, until_s)
         if until_s - spike_s > _SPIKES_OF_A_PAUSE_S and length_s >= _LEAST_PAUSE_S:
             ends_s.append(begins_s)
         else:
-            ends_s.append(spike_s if following_s is None else (spike_s + following_s) / 2)
+            ends_s.append(until_s if following_s is None else (spike_s + following_s) / 2)
     return ends_s
 
 
-def _longest_silence(audible: Bools, from_s: float, to_s: float) -> tuple[float, float]:
-    """When the longest silence within a span begins, and how long it is, in seconds."""
+def spoken_blocks(samples: Float32) -> Bools:
+    """Whether each 10 ms of (n,) samples is more than silence and the noise of the room."""
+    power = block_power(samples)
+    near = np.pad(power, _ROOM_BLOCKS // 2, mode="edge")
+    level_db = db(np.convolve(near, np.full(_ROOM_BLOCKS, 1 / _ROOM_BLOCKS), "valid"))
+    room_db, loud_db = np.percentile(level_db, (5, 95))
+    pause_db = min(room_db + _ROOM_DB, loud_db - _LEAST_RANGE_DB)
+    return np.asarray(audible_blocks(samples) & (level_db > pause_db))
+
+
+def _longest_pause(spoken: Bools, from_s: float, to_s: float) -> tuple[float, float]:
+    """When the longest pause within a span begins, and how long it is, in seconds."""
     first = round(from_s / _BLOCK_S)
-    loud = np.flatnonzero(np.concatenate([[True], audible[first : round(to_s / _BLOCK_S)], [True]]))
+    loud = np.flatnonzero(np.concatenate([[True], spoken[first : round(to_s / _BLOCK_S)], [True]]))
     longest = int(np.diff(loud).argmax())
     return (first + int(loud[longest])) * _BLOCK_S, int(np.diff(loud)[longest] - 1) * _BLOCK_S

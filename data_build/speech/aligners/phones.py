@@ -21,7 +21,7 @@ from data_build.speech.word_times import Float32, spoken_units
 from soundflow.errors import UserError, not_installed
 from soundflow.text.normalize import primary_language
 
-_VERSION = 1  # raise when the same samples get other times
+_VERSION = 2  # raise when the same samples get other times
 _FRAME_S = 0.02
 # ARPABET -> the phones of the recogniser that it may hear instead.
 _PHONES = {

@@ -71,6 +71,14 @@ def test_an_offset_changes_no_level() -> None:
     assert np.abs(without_dc(np.full(100, 0.5, np.float32))).max() == 0.0
 
 
+def test_the_swings_of_a_short_sound_are_no_offset() -> None:
+    t = np.arange(3_200)
+    lopsided = 0.3 * np.square(np.sin(2 * np.pi * t / 133)).astype(np.float32)
+    clip = np.concatenate([lopsided, np.zeros(3_200, np.float32)])
+    assert audible_span(clip) == (0, 3_200)
+    np.testing.assert_allclose(without_dc(clip + np.float32(0.1)), clip, atol=1e-6)
+
+
 def test_the_audible_span_is_found_on_the_ten_ms_grid() -> None:
     samples = np.zeros(RATE_HZ, np.float32)
     samples[3_210:8_000] = tone(0.3, 0.2 * math.sqrt(2))[:4_790]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_build.speech.aligners.ctc import CtcAligner, best_path, word_ends
+from data_build.speech.aligners.ctc import CtcAligner, best_path, spoken_blocks, word_ends
 from soundflow.errors import UserError
 
 BLANK = 0
@@ -54,7 +54,18 @@ def test_words_end_between_their_spikes_or_where_they_fall_silent() -> None:
     assert word_ends(first, last, audible) == pytest.approx([0.5, 1.5, 2.3])
     # The recording ends with the word, or other sounds go on behind it.
     assert word_ends([0.1], [2.2], audible[:230]) == pytest.approx([2.3])
-    assert word_ends([0.1], [0.2], np.ones(300, np.bool_)) == pytest.approx([0.2])
+    assert word_ends([0.1], [0.2], np.ones(300, np.bool_)) == pytest.approx([0.7])
+
+
+def test_a_pause_is_found_in_the_noise_of_a_room() -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal(48_000).astype(np.float32)
+    samples[16_000:24_000] *= 0.05  # 26 dB below: nothing in it is inaudible
+    spoken = spoken_blocks(samples)
+    assert spoken[:100].all()
+    assert not spoken[104:146].any()
+    assert spoken[150:].all()
+    assert spoken_blocks(rng.standard_normal(16_000).astype(np.float32)).all()
 
 
 def tiny_model(folder: Path) -> str:
