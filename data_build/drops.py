@@ -12,11 +12,16 @@ that the exception carries.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple
 
+from data_build.randomness import hash64
+from soundflow.atomic import atomic_write
 from soundflow.endpoints.http_calls import CallFailure
 
 # A loss counts against the ceiling of a build: a row or clip that cannot be used, a stream that no
@@ -60,7 +65,56 @@ def unanswered(failure: CallFailure, step: str, item: str) -> Drop:
     return Drop(step, f"{item}: {failure.detail}", reason)
 
 
-def count_drops(drops: Iterable[Drop]) -> dict[str, int]:
+class Fault(NamedTuple):
+    """What drops are counted by."""
+
+    step: str
+    reason: str
+    kind: DropKind
+
+
+class DropsFile(AbstractContextManager["DropsFile"]):
+    """Writes every different drop once, in order; the file appears when the block ends well.
+
+    Attributes:
+        counts: how many different items each fault has.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.counts = Counter[Fault]()
+        self._written = set[int]()  # 64 bits of each line: there may be millions
+        self._stack = ExitStack()
+        self._path = path
+        self._file: BinaryIO
+
+    def __enter__(self) -> DropsFile:
+        self._file = self._stack.enter_context(atomic_write(self._path))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def add(self, drops: Iterable[Drop]) -> None:
+        for drop in drops:
+            line = json.dumps(asdict(drop), sort_keys=True) + "\n"
+            if (number := hash64(line)) not in self._written:
+                self._written.add(number)
+                self._file.write(line.encode())
+                self.counts[fault_of(drop)] += 1
+
+
+def fault_of(drop: Drop) -> Fault:
+    return Fault(drop.step, drop.reason, drop.kind)
+
+
+def by_reason(counts: Mapping[Fault, int]) -> dict[str, int]:
     """ "step: reason" -> how many items, most frequent first."""
-    counts = Counter(f"{drop.step}: {drop.reason}" for drop in drops)
-    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+    total = Counter[str]()
+    for fault, n in counts.items():
+        total[f"{fault.step}: {fault.reason}"] += n
+    return dict(sorted(total.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def count_drops(drops: Iterable[Drop]) -> dict[str, int]:
+    """As `by_reason`, of drops."""
+    return by_reason(Counter(map(fault_of, drops)))

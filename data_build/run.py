@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from data_build.audit.recognised import Recognisers
 from data_build.collect.collect import Collected, collect, collected_before
 from data_build.collect.feasible import REMEDY
 from data_build.context import MATERIAL, BuildContext, build_context
-from data_build.drops import Drop, count_drops
+from data_build.credits import Credits
+from data_build.drops import DropsFile, Fault, by_reason, fault_of
 from data_build.expected_length import expected_streams
 from data_build.processes import n_workers, spread
 from data_build.recipe import BuildRecipe
@@ -27,22 +29,23 @@ from data_build.report.documents import RECIPE_FILE, write_documents
 from data_build.report.summary import BuildSummary, SplitSummary, summarise
 from data_build.scenes.source import open_models
 from data_build.selfcheck import self_check
-from data_build.shard_job import build_shard, build_stream, counted, set_up
+from data_build.shard_job import Counted, build_shard, build_stream, set_up
 from data_build.shard_plan import (
     WHOLE,
+    FinishedShard,
     Part,
     ShardJob,
     Shards,
     finished_jobs,
     plan_jobs,
+    read_sidecar,
     stream_id,
 )
 from data_build.statistics import Statistics, merged
 from soundflow.atomic import write_text
 from soundflow.config.record import record
 from soundflow.errors import UserError
-from soundflow.shards.sidecar import ShardInfo
-from soundflow.shards.writer import INDEX_NAME, write_index, write_shard
+from soundflow.shards.writer import INDEX_NAME, IndexedShard, write_index, write_shard
 
 Progress = Callable[[str, int, int], None]
 DROPS_FILE, AUDIT_FILE = "drops.jsonl", "audit.json"
@@ -98,14 +101,15 @@ def build_part(recipe: BuildRecipe, part: Part, *, progress: Progress | None = N
 
     known = None if part == WHOLE else collected_before(recipe, output / MATERIAL)
     collected = known or collect(recipe, output / MATERIAL, progress or _nobody)
-    write_drops(output / DROPS_FILE, list(collected.drops))
+    with DropsFile(output / DROPS_FILE) as drops:
+        drops.add(collected.drops)
     require_material(recipe, collected)
     context = build_context(recipe)
     jobs, shards, made = make_shards(context, part, progress or _nobody)
     waiting = [job for job in jobs if job not in shards]
     summary = None
     if not waiting:
-        summary = finish(context, collected, shards, made, started)
+        summary = finish(context, collected, shards, made, started, progress or _nobody)
     kept = sum(part.takes(i) and job in shards and job not in made for i, job in enumerate(jobs))
     return PartDone(len(made), kept, len(waiting), summary)
 
@@ -133,8 +137,8 @@ def make_shards(
         todo = [job for job in unknown if job in mine]
         if not todo:
             break
-        for job, info in build_jobs(recipe, todo, progress, (len(shards), len(jobs))):
-            shards[job] = info
+        for job, shard in build_jobs(recipe, todo, progress, (len(shards), len(jobs))):
+            shards[job] = shard
             made.add(job)
     if all(job in shards for job in jobs):  # this part finishes the build: it reads all of it
         theirs = [job for job in jobs if job not in mine]
@@ -152,61 +156,69 @@ def require_material(recipe: BuildRecipe, collected: Collected) -> None:
         UserError: if a task has no material, or the sources alone have lost more
             items than the recipe allows.
     """
-    drops = list(collected.drops)
+    counts = Counter(map(fault_of, collected.drops))
     if collected.problems:
-        raise UserError("\n".join(collected.problems), _most_often(recipe, drops))
+        raise UserError("\n".join(collected.problems), _most_often(recipe, counts))
     lengths_s = collected.lengths_s
     streams = sum(expected_streams(recipe, split, lengths_s) for split in recipe.splits)
-    require_few_losses(recipe, collected, drops, streams)
+    require_few_losses(recipe, collected, counts, streams)
 
 
 def finish(
     context: BuildContext,
     collected: Collected,
-    shards: dict[ShardJob, ShardInfo],
+    shards: Shards,
     made: set[ShardJob],
     started: float,
+    progress: Progress,
 ) -> BuildSummary:
-    """The last step, once every shard is there: quarantine list, index, self-check, documents.
+    """The last step, once every shard is there: list of drops, index, self-check, documents.
+
+    Sidecars are read one by one: a corpus may have millions of streams.
 
     Raises:
         UserError: if more items were dropped than the recipe allows.
     """
     recipe, output = context.recipe, Path(context.recipe.output)
     spec = context.vocabulary.spec
-    drops, statistics = list(collected.drops), {split: Statistics() for split in recipe.splits}
-    for job, info in shards.items():
-        in_shard, lost = counted(info)
-        statistics[job.split].merge(in_shard)
-        drops += lost
-    drops = write_drops(output / DROPS_FILE, drops)
-    require_few_losses(recipe, collected, drops, sum(job.count for job in shards))
+    statistics = {split: Statistics() for split in recipe.splits}
+    with Credits() as credits:
+        with DropsFile(output / DROPS_FILE) as drops:
+            drops.add(collected.drops)
+            for job in shards:
+                counted = Counted.of(read_sidecar(output, job))
+                statistics[job.split].merge(counted.statistics)
+                credits.add(counted.clips)
+                drops.add(counted.drops)
+        require_few_losses(recipe, collected, drops.counts, sum(job.count for job in shards))
 
-    by_split = {
-        split: [info for job, info in shards.items() if job.split == split]
-        for split in recipe.splits
-    }
-    for split, infos in by_split.items():
-        write_index(output / split, spec, infos)
-        self_check(output / split, context.vocabulary)
+        indexed: dict[str, list[IndexedShard]] = {}
+        for split in recipe.splits:
+            infos = (read_sidecar(output, job) for job in shards if job.split == split)
+            indexed[split] = write_index(output / split, spec, infos)
+            self_check(output / split, context.vocabulary)
 
-    # Without recognisers: this takes seconds, not the time of another build.
-    taken = build_measures(recipe.audit, context.policy, context.vocabulary, Recognisers())
-    folders = [output / split for split in recipe.splits]
-    card = audit(str(output), map(built_split, folders), taken, recipe.audit.sampled)
+        # Without recognisers: this takes seconds, not the time of another build.
+        taken = build_measures(recipe.audit, context.policy, context.vocabulary, Recognisers())
+        splits = (built_split(output / split) for split in recipe.splits)
+        card = audit(
+            str(output), splits, taken, recipe.audit.sampled,
+            lambda split, done, total: progress(f"audit of {split}", done, total),
+        )  # fmt: skip
 
-    splits = {
-        split: SplitSummary.of(statistics[split], sum(i.n_bytes for i in infos), spec.time)
-        for split, infos in by_split.items()
-    }
-    summary = summarise(
-        splits, collected, drops, (len(made), len(shards) - len(made)),
-        spec.time.seconds(sum(e.n_samples for job in made for e in shards[job].samples)),
-        time.monotonic() - started, card.missed,
-    )  # fmt: skip
-    write_text(output / "summary.json", json.dumps(asdict(summary), indent=1))
-    write_text(output / AUDIT_FILE, json.dumps(card.to_json(), indent=1))
-    write_documents(recipe, summary, merged(statistics.values()), by_split, card, spec)
+        summary = summarise(
+            {
+                split: SplitSummary.of(statistics[split], sum(s.n_bytes for s in listed), spec.time)
+                for split, listed in indexed.items()
+            },
+            collected, by_reason(drops.counts), (len(made), len(shards) - len(made)),
+            spec.time.seconds(sum(shards[job].n_samples for job in made)),
+            time.monotonic() - started, card.missed,
+        )  # fmt: skip
+        write_text(output / "summary.json", json.dumps(asdict(summary), indent=1))
+        write_text(output / AUDIT_FILE, json.dumps(card.to_json(), indent=1))
+        total = merged(statistics.values())
+        write_documents(recipe, summary, total, credits, indexed, card, spec)
     return summary
 
 
@@ -243,7 +255,7 @@ def rebuild(recipe: BuildRecipe, name: str) -> Path:
 
 def build_jobs(
     recipe: BuildRecipe, jobs: list[ShardJob], progress: Progress, counted: tuple[int, int]
-) -> Iterator[tuple[ShardJob, ShardInfo]]:
+) -> Iterator[tuple[ShardJob, FinishedShard]]:
     """Makes shards; yields each as it is finished.
 
     Args:
@@ -253,44 +265,37 @@ def build_jobs(
     for split in {job.split for job in jobs}:  # until it is finished again, nothing calls it so
         (Path(recipe.output) / split / INDEX_NAME).unlink(missing_ok=True)
     progress("shards", done, planned)
-    for position, info in spread(build_shard, jobs, n_workers(recipe.workers), set_up, (recipe,)):
+    for position, shard in spread(build_shard, jobs, n_workers(recipe.workers), set_up, (recipe,)):
         done += 1
-        yield jobs[position], info
+        yield jobs[position], shard
         progress("shards", done, planned)
 
 
-def write_drops(path: Path, drops: list[Drop]) -> list[Drop]:
-    """Writes every dropped item once, in order, with its step and reason; returns these."""
-    unique = list(dict.fromkeys(drops))
-    write_text(path, "".join(json.dumps(asdict(d), sort_keys=True) + "\n" for d in unique))
-    return unique
-
-
 def require_few_losses(
-    recipe: BuildRecipe, collected: Collected, drops: list[Drop], streams: int
+    recipe: BuildRecipe, collected: Collected, counts: Mapping[Fault, int], streams: int
 ) -> None:
     """Checks the share of lost items, of all rows and ``streams``, against the recipe's limit.
 
     Raises:
         UserError: if it is above; what a policy sets aside is not counted.
     """
-    lost = [drop for drop in drops if drop.kind == "loss"]
+    lost = {fault: n for fault, n in counts.items() if fault.kind == "loss"}
     rows = collected.clips + sum(drop.kind == "loss" for drop in collected.drops)
-    items = rows + streams
-    if len(lost) > recipe.max_dropped_share * items:
+    items, n_lost = rows + streams, sum(lost.values())
+    if n_lost > recipe.max_dropped_share * items:
         raise UserError(
-            f"{len(lost)} of {items} rows and streams were dropped, more than max_dropped_share="
+            f"{n_lost} of {items} rows and streams were dropped, more than max_dropped_share="
             f"{recipe.max_dropped_share:g} allows",
             f"{_most_often(recipe, lost)}; fix the sources, or raise max_dropped_share",
         )
 
 
-def _most_often(recipe: BuildRecipe, drops: list[Drop]) -> str:
+def _most_often(recipe: BuildRecipe, counts: Mapping[Fault, int]) -> str:
     """The most frequent reasons, and the file with all of them."""
-    if not drops:
+    if not counts:
         return REMEDY
-    counts = list(count_drops(drops).items())[:_REASONS_SHOWN]
-    reasons = "; ".join(f"{reason[:_REASON_LETTERS]} ({n})" for reason, n in counts)
+    most = list(by_reason(counts).items())[:_REASONS_SHOWN]
+    reasons = "; ".join(f"{reason[:_REASON_LETTERS]} ({n})" for reason, n in most)
     return f"most often dropped: {reasons}; all of them stand in {recipe.output}/{DROPS_FILE}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ from data_build.compose.offline import compose_offline
 from data_build.compose.stream import compose
 from data_build.compose.timeline import lay_out
 from data_build.context import BuildContext, build_context
+from data_build.credits import Uses
 from data_build.drops import Drop, Dropped
 from data_build.labelling.label import fits_under, label
 from data_build.randomness import StreamSeed
 from data_build.recipe import BuildRecipe
-from data_build.shard_plan import COUNT, ShardJob, stream_id
+from data_build.shard_plan import COUNT, FinishedShard, ShardJob, stream_id
 from data_build.statistics import Statistics
 from data_build.tasks.context import PlannerContext
 from data_build.tasks.table import FORMS, plan_offline, plan_stream
@@ -36,7 +37,7 @@ def set_up(recipe: BuildRecipe) -> None:
     _context = build_context(recipe)
 
 
-def build_shard(job: ShardJob) -> ShardInfo:
+def build_shard(job: ShardJob) -> FinishedShard:
     """Builds one shard in the process that `set_up` prepared.
 
     Raises:
@@ -47,30 +48,44 @@ def build_shard(job: ShardJob) -> ShardInfo:
     extra: dict[str, Any] = {}
     folder = Path(_context.recipe.output) / job.split
     samples = _samples(_context, job, extra)
-    return write_shard(folder, job.number, job.shard_key, samples, _context.vocabulary.spec, extra)
+    spec = _context.vocabulary.spec
+    return FinishedShard.of(write_shard(folder, job.number, job.shard_key, samples, spec, extra))
 
 
 def _samples(context: BuildContext, job: ShardJob, extra: dict[str, Any]) -> Iterator[StreamSample]:
     """The streams of a job; counts and drops are in ``extra`` at the end."""
-    statistics, drops = Statistics(), list[Drop]()
+    statistics, uses, drops = Statistics(), Uses(), list[Drop]()
     for number in range(job.first, job.first + job.count):
         sample, bad = build_stream(context, job.split, number)
         drops += bad
         if sample is not None:
             statistics.add(sample, context.vocabulary.spec.time)
+            uses.add(sample.record)
             yield sample
     extra |= {
         COUNT: job.count,
         "statistics": asdict(statistics),
+        "clips": uses.to_json(),
         "drops": [asdict(drop) for drop in drops],
     }
 
 
-def counted(info: ShardInfo) -> tuple[Statistics, list[Drop]]:
-    """What the sidecar of a shard says of its streams, and of the items that failed."""
-    return Statistics.from_json(info.extra["statistics"]), [
-        Drop(**drop) for drop in info.extra["drops"]
-    ]
+@dataclass(frozen=True)
+class Counted:
+    """What the sidecar of a shard counts: its streams, the uses of clips, what was dropped."""
+
+    statistics: Statistics
+    clips: list[dict[str, Any]]
+    drops: list[Drop]
+
+    @staticmethod
+    def of(info: ShardInfo) -> Counted:
+        extra = info.extra
+        return Counted(
+            Statistics.from_json(extra["statistics"]),
+            extra["clips"],
+            [Drop(**drop) for drop in extra["drops"]],
+        )
 
 
 def build_stream(

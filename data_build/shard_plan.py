@@ -47,7 +47,19 @@ class ShardJob:
         return f"{self.key}-v{BUILD_VERSION}"
 
 
-Shards = dict[ShardJob, ShardInfo]
+@dataclass(frozen=True)
+class FinishedShard:
+    """What a plan needs to know of a shard that is there; its sidecar has the rest."""
+
+    n_streams: int
+    n_samples: int
+
+    @staticmethod
+    def of(info: ShardInfo) -> FinishedShard:
+        return FinishedShard(len(info.samples), sum(s.n_samples for s in info.samples))
+
+
+Shards = dict[ShardJob, FinishedShard]
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ class Part:
 WHOLE = Part()
 
 
-def plan_jobs(context: BuildContext, finished: Mapping[ShardJob, ShardInfo]) -> list[ShardJob]:
+def plan_jobs(context: BuildContext, finished: Mapping[ShardJob, FinishedShard]) -> list[ShardJob]:
     """The shards to make, as far as the ``finished`` ones tell; those that are right are in it.
 
     A job's key changes with anything that changes its content.
@@ -105,14 +117,32 @@ def finished_jobs(context: BuildContext, jobs: list[ShardJob], *, verify: bool =
         folder = Path(context.recipe.output) / job.split
         same = [job]
         if job.split in made:
-            count = _recorded_count(folder / f"{job.number:06d}.json")
+            count = _recorded_count(sidecar_path(folder.parent, job))
             if count is not None and count != job.count:
                 same.append(made[job.split](job.number, count))
         for one in same:
             info = finished_shard(folder, one.number, one.shard_key, verify=verify)
             if info is not None:
-                found[one] = info
+                found[one] = FinishedShard.of(info)
     return found
+
+
+def sidecar_path(output: Path, job: ShardJob) -> Path:
+    """Where the sidecar of a shard is, in the output of its build."""
+    return output / job.split / f"{job.number:06d}.json"
+
+
+def read_sidecar(output: Path, job: ShardJob) -> ShardInfo:
+    """The sidecar of a shard that is there.
+
+    Raises:
+        UserError: if something has removed or damaged it since.
+    """
+    path = sidecar_path(output, job)
+    try:
+        return ShardInfo.read(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {error}", "run the same command again") from error
 
 
 def stream_id(split: str, number: int) -> str:
@@ -126,34 +156,36 @@ def stream_number(name: str) -> int:
 
 
 def _for_hours(
-    context: BuildContext, split: str, finished: Mapping[ShardJob, ShardInfo]
+    context: BuildContext, split: str, finished: Mapping[ShardJob, FinishedShard]
 ) -> list[ShardJob]:
     """Shards of a split up to its hours: to the stream if that is known, else as expected."""
     config, size = context.recipe.splits[split], context.recipe.streams_per_shard
     time, make = context.vocabulary.spec.time, _jobs_of(context, split)
     assert config.hours is not None
     wanted = time.samples(config.hours * 3600)
-    known = {job.number: (job, info) for job, info in finished.items() if job.split == split}
+    known = {job.number: (job, shard) for job, shard in finished.items() if job.split == split}
     lasting, number = 0, 0
     jobs: list[ShardJob] = []
     while number in known:
-        job, info = known[number]
-        for sample in info.samples:
-            lasting += sample.n_samples
-            if lasting >= wanted:
-                count = stream_number(sample.id) + 1 - job.first
-                return [*jobs, job if job.count == count else make(number, count)]
+        job, shard = known[number]
+        if lasting + shard.n_samples >= wanted:
+            for sample in read_sidecar(Path(context.recipe.output), job).samples:
+                lasting += sample.n_samples
+                if lasting >= wanted:
+                    count = stream_number(sample.id) + 1 - job.first
+                    return [*jobs, job if job.count == count else make(number, count)]
+        lasting += shard.n_samples
         if job.count < size:  # it was the last one when fewer hours were asked for
             break
         jobs.append(job)
         number += 1
-    if known and not any(info.samples for _, info in known.values()):
+    if known and not any(shard.n_streams for _, shard in known.values()):
         raise UserError(
             f"split {split}: none of the first {size * len(known):,} streams could be made",
             "drops.jsonl in the output says why",
         )
-    made = [info for job, info in known.values() if job.count == size]
-    samples = sum(sample.n_samples for info in made for sample in info.samples)
+    made = [shard for job, shard in known.values() if job.count == size]
+    samples = sum(shard.n_samples for shard in made)
     per_shard = size * time.samples(expected_stream_s(context.recipe, split))
     if samples:
         per_shard = samples // len(made)

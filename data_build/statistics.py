@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from soundflow.protocol.layout import Role
 from soundflow.protocol.timebase import TimeBase
-from soundflow.shards.schema import SourceClip, StreamSample
+from soundflow.shards.schema import StreamSample
 
 Counts = dict[int, int]  # value, or lower edge of a bin -> how often
 
@@ -34,14 +34,6 @@ class TaskCount:
 
 
 @dataclass
-class ClipCount:
-    """A clip, and how many streams are made of it."""
-
-    clip: SourceClip
-    streams: int = 0
-
-
-@dataclass
 class Statistics:
     """Counts over streams.
 
@@ -55,7 +47,6 @@ class Statistics:
         snr: drawn foreground-to-noise ratio of a noise track, in bins of 1 dB.
         reply_tokens: text tokens of a reply.
         emotions: emotion -> replies.
-        clips: id -> the clip and its streams.
         limited: streams whose peak was limited.
         preprocessed: clips in streams that TFJP saw; ``hit_limit`` those that hit the limit of K
             passes.
@@ -70,7 +61,6 @@ class Statistics:
     snr: Counts = field(default_factory=dict)
     reply_tokens: Counts = field(default_factory=dict)
     emotions: dict[str, int] = field(default_factory=dict)
-    clips: dict[str, ClipCount] = field(default_factory=dict)
     limited: int = 0
     preprocessed: int = 0
     hit_limit: int = 0
@@ -109,8 +99,6 @@ class Statistics:
             _count(self.reply_tokens, n_tokens)
         for reply in record.replies:
             _count(self.emotions, reply.emotion)
-        for name, clip in record.clips.items():
-            self.clips.setdefault(name, ClipCount(clip)).streams += 1
         self.limited += record.peak_limited
         self.preprocessed += sum(item.hit_limit is not None for item in record.items)
         self.hit_limit += sum(bool(item.hit_limit) for item in record.items)
@@ -122,9 +110,7 @@ class Statistics:
             task.streams += more.streams
             task.samples += more.samples
             task.replies += more.replies
-        for name, about in other.clips.items():
-            self.clips.setdefault(name, ClipCount(about.clip)).streams += about.streams
-        for name in (f.name for f in fields(self) if f.name not in ("tasks", "clips")):
+        for name in (f.name for f in fields(self) if f.name != "tasks"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, int):
                 setattr(self, name, mine + theirs)

@@ -21,14 +21,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from omegaconf import OmegaConf
 
 from data_build.audit.audit import Scorecard
+from data_build.credits import Credits, SourceCount, Terms
 from data_build.recipe import BuildRecipe
-from data_build.report.page import by_licence, write_report
+from data_build.report.page import write_report
 from data_build.report.summary import BuildSummary
-from data_build.statistics import ClipCount, Statistics
-from soundflow.atomic import write_text
+from data_build.statistics import Statistics
+from soundflow.atomic import atomic_write, write_text
 from soundflow.config.record import recipe_hash
 from soundflow.protocol.spec import StreamSpec
-from soundflow.shards.sidecar import ShardInfo
+from soundflow.shards.writer import IndexedShard
 
 MANIFEST_FILE, CREDITS_FILE, CARD_FILE = "manifest.json", "credits.tsv", "README.md"
 RECIPE_FILE = "recipe.yaml"  # every setting; the card says how to build from it again
@@ -41,14 +42,15 @@ def write_documents(
     recipe: BuildRecipe,
     summary: BuildSummary,
     statistics: Statistics,
-    shards: Mapping[str, Sequence[ShardInfo]],
+    credits: Credits,
+    shards: Mapping[str, Sequence[IndexedShard]],
     card: Scorecard,
     spec: StreamSpec,
 ) -> None:
     """Writes all four.
 
     Args:
-        statistics: of all shards.
+        statistics, credits: of all shards.
         shards: split -> its shards.
         card: of the audit.
 
@@ -56,18 +58,19 @@ def write_documents(
         UserError: if the output cannot be written.
     """
     output = Path(recipe.output)
-    manifest = manifest_of(recipe, summary, statistics, shards, spec)
+    manifest = manifest_of(recipe, summary, statistics, credits.sources(), shards, spec)
     write_text(output / MANIFEST_FILE, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-    write_text(output / CREDITS_FILE, credits_of(statistics.clips))
-    write_text(output / CARD_FILE, data_card(recipe, manifest, statistics))
-    write_report(recipe, summary, statistics, card, spec)
+    write_credits(output / CREDITS_FILE, credits)
+    write_text(output / CARD_FILE, data_card(recipe, manifest, credits))
+    write_report(recipe, summary, statistics, credits.sources(), card, spec)
 
 
 def manifest_of(
     recipe: BuildRecipe,
     summary: BuildSummary,
     statistics: Statistics,
-    shards: Mapping[str, Sequence[ShardInfo]],
+    sources: Sequence[SourceCount],
+    shards: Mapping[str, Sequence[IndexedShard]],
     spec: StreamSpec,
 ) -> dict[str, Any]:
     """Counts of the build. It holds no clock and no path: same data, same manifest."""
@@ -81,12 +84,12 @@ def manifest_of(
             split: {
                 "streams": summary.splits[split].streams,
                 "hours": round(summary.splits[split].hours, 6),
-                "tokens": sum(e.lengths.tokens for s in infos for e in s.samples),
+                "tokens": sum(s.n_tokens for s in listed),
                 "responses": summary.splits[split].replies,
                 "bytes": summary.splits[split].n_bytes,
-                "shards": {s.name: s.sha256 for s in sorted(infos, key=lambda s: s.name)},
+                "shards": {s.name: s.sha256 for s in listed},
             }
-            for split, infos in shards.items()
+            for split, listed in shards.items()
         },
         "tasks": {
             name: {
@@ -96,32 +99,23 @@ def manifest_of(
             }
             for name, task in sorted(statistics.tasks.items())
         },
-        "sources": [
-            {"corpus": corpus, "licence": licence, "clips": clips, "uses": uses}
-            for (corpus, licence), (clips, uses) in by_licence(statistics.clips.values()).items()
-        ],
+        "sources": [source._asdict() for source in sources],
         "notes": list(summary.notes),
     }
 
 
-def credits_of(clips: Mapping[str, ClipCount]) -> str:
+def write_credits(path: Path, credits: Credits) -> None:
     """Tab-separated, one clip a line, sorted by id."""
-    text = io.StringIO()
-    names = ("clip", "corpus", "licence", "attribution", "streams")
-    writer = csv.DictWriter(text, names, dialect="excel-tab", lineterminator="\n")
-    writer.writeheader()
-    for name, about in sorted(clips.items()):
-        clip = about.clip
-        writer.writerow(
-            {
-                "clip": name, "corpus": clip.corpus, "licence": clip.licence,
-                "attribution": clip.attribution, "streams": about.streams,
-            }
-        )  # fmt: skip
-    return text.getvalue()
+    with atomic_write(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        writer = csv.writer(text, "excel-tab", lineterminator="\n")
+        writer.writerow(("clip", *Terms._fields, "streams"))
+        for line in credits:
+            writer.writerow((line.clip, *line.terms, line.streams))
+        text.detach()  # or it would close the file, which is not in its place yet
 
 
-def data_card(recipe: BuildRecipe, manifest: Mapping[str, Any], statistics: Statistics) -> str:
+def data_card(recipe: BuildRecipe, manifest: Mapping[str, Any], credits: Credits) -> str:
     """The card of a finished build, from its manifest."""
     licences = sorted({s["licence"] for s in manifest["sources"]})
     streams = sum(s["streams"] for s in manifest["splits"].values())
@@ -141,7 +135,7 @@ def data_card(recipe: BuildRecipe, manifest: Mapping[str, Any], statistics: Stat
             }
         ],
     }
-    names = sorted({c.clip.attribution for c in statistics.clips.values() if c.clip.attribution})
+    names, more = credits.attributions(_ATTRIBUTIONS)
     environment = Environment(
         loader=PackageLoader("data_build.report", "."),
         undefined=StrictUndefined,
@@ -155,8 +149,8 @@ def data_card(recipe: BuildRecipe, manifest: Mapping[str, Any], statistics: Stat
         hours=sum(s["hours"] for s in manifest["splits"].values()),
         streams=streams,
         licences=licences,
-        attributions=names[:_ATTRIBUTIONS],
-        more=max(0, len(names) - _ATTRIBUTIONS),
+        attributions=names,
+        more=more,
         vocabulary=recipe.vocabulary,
         cell=_cell,
     )

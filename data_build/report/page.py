@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -12,12 +12,13 @@ from markupsafe import Markup
 from data_build.audit.audit import Scorecard
 from data_build.collect.transcripts import QUARANTINE, read_quarantine
 from data_build.context import MATERIAL
+from data_build.credits import SourceCount
 from data_build.recipe import BuildRecipe
 from data_build.report.audited import audit_section
 from data_build.report.streams import figures
 from data_build.report.summary import BuildSummary
 from data_build.report.tfjp import pictures
-from data_build.statistics import SILENCE_BIN_PERCENT, ClipCount, Statistics, TaskCount
+from data_build.statistics import SILENCE_BIN_PERCENT, Statistics, TaskCount
 from data_build.tasks.table import FORMS
 from soundflow.config.record import recipe_hash
 from soundflow.protocol.spec import StreamSpec
@@ -34,6 +35,7 @@ def write_report(
     recipe: BuildRecipe,
     summary: BuildSummary,
     statistics: Statistics,
+    sources: Sequence[SourceCount],
     card: Scorecard,
     spec: StreamSpec,
 ) -> Path:
@@ -60,7 +62,7 @@ def write_report(
         *_tfjp(recipe, statistics),
         _drops(recipe, summary),
         *_quarantine(recipe),
-        _sources(statistics),
+        _sources(sources),
         _recipe(recipe, output),
     ]  # fmt: skip
     subtitle = (
@@ -236,25 +238,19 @@ def _wrapped(text: str) -> Markup:
     return tag("span", text, style="white-space:normal;overflow-wrap:anywhere")
 
 
-def _sources(statistics: Statistics) -> Section:
+def _sources(sources: Sequence[SourceCount]) -> Section:
     rows = [
-        [corpus, tag("span", licence, style="white-space:normal"), f"{clips:,}", f"{uses:,}"]
-        for (corpus, licence), (clips, uses) in by_licence(statistics.clips.values()).items()
+        [
+            s.corpus,
+            tag("span", s.licence, style="white-space:normal"),
+            f"{s.clips:,}",
+            f"{s.uses:,}",
+        ]
+        for s in sources
     ]
     lead = "credits.tsv has the attribution of every clip."
     body = table(["corpus", "licence", "clips", "uses in streams"], rows)
     return Section("sources", "Sources", lead, body)
-
-
-def by_licence(counted: Iterable[ClipCount]) -> dict[tuple[str, str], tuple[int, int]]:
-    """(corpus, licence) -> clips and uses in streams, most used first."""
-    clips: Counter[tuple[str, str]] = Counter()
-    uses: Counter[tuple[str, str]] = Counter()
-    for about in counted:
-        terms = (about.clip.corpus, about.clip.licence)
-        clips[terms] += 1
-        uses[terms] += about.streams
-    return {key: (clips[key], n) for key, n in sorted(uses.items(), key=lambda p: (-p[1], p[0]))}
 
 
 def _recipe(recipe: BuildRecipe, output: Path) -> Section:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from data_build.collect.collect import Collected
-from data_build.drops import Drop, count_drops
 from data_build.statistics import Statistics
 from soundflow.protocol.timebase import TimeBase
 
@@ -83,7 +82,7 @@ class BuildSummary:
 def summarise(
     splits: Mapping[str, SplitSummary],
     collected: Collected,
-    drops: Sequence[Drop],
+    drops: dict[str, int],
     shards: tuple[int, int],
     made_s: float,
     seconds: float,
@@ -92,6 +91,7 @@ def summarise(
     """The summary of a finished build.
 
     Args:
+        drops: see `BuildSummary`.
         shards: how many were made in this run, and kept from earlier ones.
         made_s: seconds of stream made in this run, which took ``seconds``.
         missed: figures of the audit that miss their limit.
@@ -100,7 +100,7 @@ def summarise(
     hours = sum(s.hours for s in splits.values())
     return BuildSummary(
         splits=dict(splits),
-        drops=count_drops(drops),
+        drops=drops,
         clips=collected.clips,
         missing=collected.missing,
         notes=collected.notes,

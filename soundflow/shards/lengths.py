@@ -13,7 +13,8 @@ chunk; the sidecars of the shards serve to read single streams.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
@@ -164,20 +165,25 @@ class Lengths:
         return column
 
 
-def table_of(lengths: Sequence[StreamLengths]) -> Lengths:
-    tasks = tuple(sorted({one.task for one in lengths}))
-    code = {task: number for number, task in enumerate(tasks)}
-    rows = np.array(
-        [
-            (o.tokens, o.chunks, o.decisions, o.reply_tokens, 0, code[o.task], KINDS.index(o.kind))
-            for o in lengths
-        ],
-        ROW,
-    )
-    counts = [len(o.turns) for o in lengths]
-    rows["first_turn"] = np.cumsum([0, *counts])[: len(rows)]
-    turns = np.array([turn for o in lengths for turn in o.turns], TURN)
-    return Lengths(rows, turns, tasks)
+def table_of(lengths: Iterable[StreamLengths]) -> Lengths:
+    """The tables of streams in their order, which need not be in memory at once."""
+    codes: dict[str, int] = {}
+    turns = array("i")
+
+    def row(o: StreamLengths) -> tuple[int, ...]:
+        first = len(turns) // len(Turn._fields)
+        for turn in o.turns:
+            turns.extend(turn)
+        task = codes.setdefault(o.task, len(codes))
+        return (
+            o.tokens, o.chunks, o.decisions, o.reply_tokens, first, task, KINDS.index(o.kind)
+        )  # fmt: skip
+
+    rows = np.fromiter(map(row, lengths), ROW)
+    tasks = tuple(sorted(codes))
+    in_order = np.array([tasks.index(task) for task in codes], rows["task"].dtype)
+    rows["task"] = in_order[rows["task"]]
+    return Lengths(rows, np.array(turns, "<i4").view(TURN), tasks)
 
 
 def table_bytes(table: npt.NDArray[np.void]) -> bytes:

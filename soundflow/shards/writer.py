@@ -20,10 +20,10 @@ import json
 import logging
 import tarfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -44,6 +44,17 @@ from soundflow.shards.sidecar import Member, SampleEntry, ShardInfo, file_checks
 INDEX_NAME = "index.json"
 
 _log = logging.getLogger(__name__)
+
+
+class IndexedShard(NamedTuple):
+    """What the index of a folder says of a shard; its streams have ``n_samples`` of audio."""
+
+    name: str
+    sha256: str
+    n_bytes: int
+    n_streams: int
+    n_samples: int
+    n_tokens: int
 
 
 def write_shard(
@@ -116,15 +127,38 @@ def finished_shard(folder: Path, number: int, key: str, *, verify: bool = True) 
     return None
 
 
-def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> None:
-    """Declares the folder finished. Shards that are not listed are removed as left-overs."""
-    listed = sorted(shards, key=lambda s: s.name)
-    names = {s.name for s in listed}
+def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> list[IndexedShard]:
+    """Declares the folder finished. Shards that are not listed are removed as left-overs.
+
+    Args:
+        shards: in the order of their names; each is looked at once, so they may be read one by one.
+
+    Returns:
+        What the index says of each.
+
+    Raises:
+        ValueError: if they are in another order.
+    """
+    listed: list[IndexedShard] = []
+
+    def lengths_of_streams() -> Iterator[StreamLengths]:
+        for s in shards:
+            n_samples = sum(e.n_samples for e in s.samples)
+            n_tokens = sum(e.lengths.tokens for e in s.samples)
+            listed.append(
+                IndexedShard(s.name, s.sha256, s.n_bytes, len(s.samples), n_samples, n_tokens)
+            )
+            yield from (e.lengths for e in s.samples)
+
+    lengths = table_of(lengths_of_streams())
+    names = [s.name for s in listed]
+    if names != sorted(set(names)):
+        raise ValueError(f"shards in another order than that of their names: {names}")
+    kept = set(names)
     for stray in folder.glob("[0-9]" * 6 + ".tar"):
-        if stray.name not in names:
+        if stray.name not in kept:
             stray.with_suffix(".json").unlink(missing_ok=True)
             stray.unlink(missing_ok=True)
-    lengths = table_of([sample.lengths for shard in listed for sample in shard.samples])
     tables = {LENGTHS_NAME: table_bytes(lengths.rows), TURNS_NAME: table_bytes(lengths.turns)}
     index = {
         "schema": SCHEMA_VERSION,
@@ -136,17 +170,7 @@ def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> 
             "kinds": list(KINDS),
             "tasks": list(lengths.tasks),
         },
-        "shards": [
-            {
-                "name": s.name,
-                "sha256": s.sha256,
-                "n_bytes": s.n_bytes,
-                "n_streams": len(s.samples),
-                "n_samples": sum(e.n_samples for e in s.samples),
-                "n_tokens": sum(e.lengths.tokens for e in s.samples),
-            }
-            for s in listed
-        ],
+        "shards": [s._asdict() for s in listed],
     }
     # Until all are written there is no index, so that no reader ever pairs old with new.
     (folder / INDEX_NAME).unlink(missing_ok=True)
@@ -154,6 +178,7 @@ def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> 
         with atomic_write(folder / name) as file:
             file.write(table)
     write_text(folder / INDEX_NAME, sealed(json.dumps(index, sort_keys=True, indent=1)))
+    return listed
 
 
 def _add_sample(tar: tarfile.TarFile, sample: StreamSample, spec: StreamSpec) -> SampleEntry:

@@ -8,8 +8,7 @@ from dataclasses import asdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_build.statistics import ClipCount, Statistics, TaskCount, merged
-from soundflow.shards.schema import SourceClip
+from data_build.statistics import Statistics, TaskCount, merged
 
 counts = st.dictionaries(st.integers(0, 40), st.integers(1, 9), max_size=5)
 statistics = st.builds(
@@ -20,10 +19,6 @@ statistics = st.builds(
     ),
     turns=counts, chunks=counts, silence=counts, snr=counts, reply_tokens=counts,
     emotions=st.dictionaries(st.sampled_from(["normal", "urgent"]), st.integers(1, 5)),
-    clips=st.dictionaries(
-        st.sampled_from(["x", "y"]),
-        st.builds(ClipCount, st.just(SourceClip("c", "l", "a")), st.integers(0, 9)),
-    ),
     events=st.integers(0, 9), silences=st.integers(0, 9), limited=st.integers(0, 9),
     preprocessed=st.integers(0, 9), hit_limit=st.integers(0, 9),
 )  # fmt: skip

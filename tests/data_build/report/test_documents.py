@@ -16,13 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from data_build.credits import Credits
 from data_build.recipe import BuildRecipe
-from data_build.report.documents import credits_of, size_category
-from data_build.statistics import ClipCount, reply_lengths
+from data_build.report.documents import size_category, write_credits
+from data_build.statistics import reply_lengths
 from data_build.tokenize import read_vocabulary
 from soundflow.report.chart import histogram
 from soundflow.shards.reader import ShardSet
-from soundflow.shards.schema import SourceClip, StreamRecord, StreamSample
+from soundflow.shards.schema import StreamRecord, StreamSample
 
 
 def everything(recipe: BuildRecipe) -> list[StreamSample]:
@@ -59,10 +60,13 @@ def test_every_clip_that_is_heard_is_credited(recipe: BuildRecipe) -> None:
     assert all(row["licence"] and row["corpus"] for row in rows)
 
 
-def test_hostile_credits_stay_in_their_line() -> None:
-    clip = SourceClip("a\tb", "c\nd", 'li"cence', "née")
-    text = credits_of({clip.id: ClipCount(clip, 3)})
-    rows = list(csv.reader(text.splitlines(keepends=True), dialect="excel-tab"))
+def test_hostile_credits_stay_in_their_line(tmp_path: Path) -> None:
+    hostile = {"corpus": "c\nd", "licence": 'li"cence', "attribution": "née"}
+    with Credits() as credits:
+        credits.add([{**hostile, "streams": {"a\tb": 3}}])
+        write_credits(tmp_path / "credits.tsv", credits)
+    with (tmp_path / "credits.tsv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file, dialect="excel-tab"))
     assert rows[1] == ["a\tb", "c\nd", 'li"cence', "née", "3"]
 
 
