@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-from data_build.randomness import hash64
 from soundflow.atomic import atomic_write
 from soundflow.endpoints.http_calls import CallFailure
 
@@ -82,7 +81,7 @@ class DropsFile(AbstractContextManager["DropsFile"]):
 
     def __init__(self, path: Path) -> None:
         self.counts = Counter[Fault]()
-        self._written = set[int]()  # 64 bits of each line: there may be millions
+        self._written = set[int]()  # their hashes: there may be millions
         self._stack = ExitStack()
         self._path = path
         self._file: BinaryIO
@@ -96,11 +95,11 @@ class DropsFile(AbstractContextManager["DropsFile"]):
 
     def add(self, drops: Iterable[Drop]) -> None:
         for drop in drops:
-            line = json.dumps(asdict(drop), sort_keys=True) + "\n"
-            if (number := hash64(line)) not in self._written:
-                self._written.add(number)
-                self._file.write(line.encode())
-                self.counts[fault_of(drop)] += 1
+            if hash(drop) in self._written:
+                continue
+            self._written.add(hash(drop))
+            self._file.write(json.dumps(asdict(drop), sort_keys=True).encode() + b"\n")
+            self.counts[fault_of(drop)] += 1
 
 
 def fault_of(drop: Drop) -> Fault:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, overload
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from data_build.records import Clip, Dialogue
 from soundflow.atomic import atomic_write
 
 T = TypeVar("T")
+_OPEN_TABLES = 64  # two files each; a recipe may have hundreds of cues, each with a table a split
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {of: TypeAdapter(of) for of in (Clip, Dialogue)}
 
 
@@ -58,11 +61,12 @@ class Table(Sequence[T]):
     def __init__(self, path: Path, of: type[T]) -> None:
         self._path = path
         self._parse: Callable[[bytes], T] = _ADAPTERS[of].validate_json
-        self._offsets = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-        self._file: BinaryIO | None = None
+        about = path.stat()
+        self._written = about.st_ino, about.st_mtime_ns
+        self._rows = len(_opened(path, self._written)[0]) - 1
 
     def __len__(self) -> int:
-        return len(self._offsets) - 1
+        return self._rows
 
     @overload
     def __getitem__(self, position: int) -> T: ...
@@ -73,13 +77,19 @@ class Table(Sequence[T]):
             return [self[i] for i in range(*position.indices(len(self)))]
         if not 0 <= position < len(self):
             raise IndexError(f"item {position} of {len(self)} in {self._path}")
-        if self._file is None:
-            self._file = self._path.open("rb")
-        start, end = int(self._offsets[position]), int(self._offsets[position + 1])
-        self._file.seek(start)
-        return self._parse(self._file.read(end - start))
+        offsets, file = _opened(self._path, self._written)
+        start, end = int(offsets[position]), int(offsets[position + 1])
+        file.seek(start)
+        return self._parse(file.read(end - start))
 
     def __iter__(self) -> Iterator[T]:
         with self._path.open("rb") as file:
             for line in file:
                 yield self._parse(line)
+
+
+@lru_cache(maxsize=_OPEN_TABLES)
+def _opened(path: Path, written: tuple[int, int]) -> tuple[npt.NDArray[np.int64], BinaryIO]:
+    """The offsets of the rows of a table, and its file; ``written`` changes with it."""
+    del written
+    return np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False), path.open("rb")

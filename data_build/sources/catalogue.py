@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 
 from data_build.drops import Drop
 from data_build.records import Clip, Dialogue, Recorded
@@ -77,9 +79,12 @@ def _usable(config: SourceConfig, report: Report) -> Iterator[Clip | Dialogue]:
         )
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b]")
+
+
 def _fault(clip: Clip) -> str | None:
     """What is wrong with the text of a clip, if anything is."""
-    if any(ord(c) < 32 and not c.isspace() for c in clip.text):
+    if _CONTROL.search(clip.text):
         return "its text holds control characters"
     if clip.kind != "speech" or any(c.isalnum() for c in clip.text):
         return None
@@ -90,7 +95,15 @@ def _recording(clip: Clip) -> str:
     """The recording that a clip is, or is a part of."""
     if not isinstance(clip.audio, Recorded):
         return ""
-    return "#".join(filter(None, (os.path.realpath(clip.audio.path), clip.audio.member)))
+    path = Path(clip.audio.path)
+    real = str(path.resolve() if path.is_symlink() else _resolved(path.parent) / path.name)
+    return "#".join(filter(None, (real, clip.audio.member)))
+
+
+@lru_cache(maxsize=1024)
+def _resolved(folder: Path) -> Path:
+    """Looked up once for all files in it: a corpus has millions in a few thousand folders."""
+    return folder.resolve()
 
 
 def corpus_named(name: str) -> Corpus:

@@ -41,6 +41,9 @@ def clips(count: int) -> list[Clip]:
     ]
 
 
+CLIPS = clips(150)
+
+
 def test_any_clip_comes_back_as_it_was(tmp_path: Path) -> None:
     with TableWriter(tmp_path / "t.jsonl") as writer:
         for clip in clips(50):
@@ -92,3 +95,20 @@ def test_every_kind_of_item_comes_back(item: Clip | Dialogue, tmp_path: Path) ->
     with TableWriter(tmp_path / "t.jsonl") as writer:
         writer.add(item)
     assert list(Table(tmp_path / "t.jsonl", type(item))) == [item]
+
+
+def test_many_tables_keep_few_files_open(tmp_path: Path) -> None:
+    tables = []
+    for number in range(150):
+        with TableWriter(tmp_path / f"{number}.jsonl") as writer:
+            writer.add(CLIPS[number])
+        tables.append(Table(tmp_path / f"{number}.jsonl", Clip))
+    assert [table[0] for table in tables] == CLIPS
+    assert len(list(Path("/proc/self/fd").iterdir())) < 300
+
+
+def test_a_table_that_is_written_again_is_read_again(tmp_path: Path) -> None:
+    for number in range(2):
+        with TableWriter(tmp_path / "t.jsonl") as writer:
+            writer.add(CLIPS[number])
+        assert Table(tmp_path / "t.jsonl", Clip)[0] == CLIPS[number]
