@@ -143,7 +143,8 @@ def _items(tasks: TasksConfig, task: str, in_place: float) -> dict[Kind, float]:
             return {"sound": _mean(sounds.counted) + nowhere * (others - 1) + front, "said": 1}
         case "chat_multi_turn" | "chat_with_emotion" | "chat_over_background":
             mixed_in = nowhere * (mixins.silent + mixins.proactive)
-            return {"turn": turns + mixins.history, "sound": mixed_in + front, "said": asked}
+            said = asked + nowhere * mixins.proactive  # the user reacts to the danger
+            return {"turn": turns + mixins.history, "sound": mixed_in + front, "said": said}
         case "answer_facts":
             return {"turn": turns}
         case "count_sounds":
@@ -165,7 +166,7 @@ def _items(tasks: TasksConfig, task: str, in_place: float) -> dict[Kind, float]:
         case "ask_about_scene":
             return {"sound": _IN_FRONT, "said": 1}
         case "warn_in_conversation":
-            return {"turn": turns, "sound": 2 * nowhere + front}
+            return {"turn": turns, "sound": 2 * nowhere + front, "said": 1}
         case "recall_conversation":
             return {"turn": 4.5, "sound": front, "said": asked}
         case "answer_cues" | "stay_silent":

@@ -16,6 +16,7 @@ from data_build.labelling.history import Probe, insert, model_probe, rule_probe
 from data_build.records import Dialogue
 from data_build.tasks.context import Planned, PlannerContext, behind
 from data_build.tasks.in_scene import in_scene, least_of
+from data_build.tasks.reactions import with_reactions
 from data_build.tasks.session import Place
 
 _TURNS = 2
@@ -66,7 +67,7 @@ def anywhere(ctx: PlannerContext, dialogue: Dialogue) -> Planned:
     """A conversation in no place, or in one."""
     place = ctx.place_by_chance(talk=[dialogue])
     planned = with_mixins(ctx, dialogue, place)
-    return planned if place is None else in_scene(ctx, planned, place)
+    return with_reactions(ctx, planned if place is None else in_scene(ctx, planned, place))
 
 
 def with_mixins(ctx: PlannerContext, dialogue: Dialogue, place: Place | None = None) -> Planned:

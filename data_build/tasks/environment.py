@@ -12,6 +12,7 @@ from data_build.tasks.chat import ended_by, probe_of, with_mixins
 from data_build.tasks.context import Planned, PlannerContext, behind, sound_item
 from data_build.tasks.events import category_of
 from data_build.tasks.in_scene import in_scene, least_of
+from data_build.tasks.reactions import with_reactions
 
 
 def plan_chat(ctx: PlannerContext) -> Planned:
@@ -21,7 +22,8 @@ def plan_chat(ctx: PlannerContext) -> Planned:
     """
     alarms, wanted = ctx.pools.alarms, ctx.chance(ctx.config.mixins.proactive)
     place = ctx.place(ctx.any_of(alarms, "alarm") if wanted and len(alarms) else None)
-    return in_scene(ctx, with_mixins(ctx, ctx.dialogue_in(place), place), place)
+    talk = with_mixins(ctx, ctx.dialogue_in(place), place)
+    return with_reactions(ctx, in_scene(ctx, talk, place))
 
 
 def plan_question(ctx: PlannerContext) -> Planned:
@@ -54,7 +56,8 @@ def plan_warning(ctx: PlannerContext) -> Planned:
     items = (turns[0], *ctx.scattered(turns[1:2], order), *turns[2:])
     around = place.around if place else ()
     least, language = least_of(items, 1), dialogue.language
-    return Planned((*items, *around), notes, least=least, place=place, language=language)
+    planned = Planned((*items, *around), notes, least=least, place=place, language=language)
+    return with_reactions(ctx, planned)
 
 
 def plan_recall(ctx: PlannerContext) -> Planned:
@@ -70,5 +73,5 @@ def plan_recall(ctx: PlannerContext) -> Planned:
     talk = Planned(turns, notes, language=dialogue.language)
     place = ctx.place_by_chance(talk=[dialogue])
     if place is not None:
-        return in_scene(ctx, talk, place)
+        return with_reactions(ctx, in_scene(ctx, talk, place))
     return replace(talk, items=(*turns, *behind([ctx.sound(ctx.pools.sounds, "sound")])))

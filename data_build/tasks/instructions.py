@@ -9,6 +9,7 @@ from data_build.labelling.sounds import alike, sound_class, sound_name
 from data_build.plans import Chat, Item, KeepQuiet, WatchFor
 from data_build.tasks.context import Planned, PlannerContext, sound_item
 from data_build.tasks.in_scene import in_scene
+from data_build.tasks.reactions import with_reactions
 
 _GUEST = "guest"  # somebody else who speaks to the assistant
 
@@ -58,7 +59,7 @@ def plan_hold(ctx: PlannerContext) -> Planned:
         for _ in range(2)
     )
     ctx = ctx.speaking(first.language)
-    held = replace(first, id=f"{first.id}+{second.id}", turns=(first.turns[0], second.turns[-1]))
+    held = replace(first, id=f"{first.id}+{second.id}", turns=(first.turns[0], second.turns[0]))
     unanswered, answered = ctx.turns(held)
     everybody = ctx.chance(0.5)
     quiet = ctx.request("quiet" if everybody else "quiet_to_me", KeepQuiet(everybody))
@@ -88,4 +89,4 @@ def plan_carry_out(ctx: PlannerContext) -> Planned:
     notes = {"dialogue": dialogue.id}
     planned = Planned(items, notes, least=1, language=dialogue.language)
     place = ctx.place_by_chance(talk=[dialogue])
-    return planned if place is None else in_scene(ctx, planned, place)
+    return planned if place is None else with_reactions(ctx, in_scene(ctx, planned, place))

@@ -347,3 +347,20 @@ def test_each_side_of_a_conversation_has_one_voice_and_says_nothing_twice() -> N
     said_all = replace(pools, translated=(pool[0], pool[3]))
     plan = planned("interpret_conversation", 1, pools=said_all, config=config)
     assert len([item for item in plan.items if item.what == "speech"]) == 2
+
+
+def test_the_user_reacts_to_a_danger_before_the_talk_goes_on() -> None:
+    reactions = 0
+    for plan in plans("warn_in_conversation", 40):
+        front = [item for item in plan.items if item.track == "foreground"]
+        danger = next(n for n, item in enumerate(front) if item.clip.labels == ("siren",))
+        after = [item for item in front[danger + 1 :] if item.address is not None]
+        if not after:
+            continue  # the stream ends with it
+        first, of_dialogue = after[0], {t.user for d in POOLS.dialogues for t in d.turns}
+        assert first.clip.text not in of_dialogue
+        assert all(item.clip.text in of_dialogue for item in after[1:])
+        assert first.clip.speaker == next(item.clip.speaker for item in front if item.clip.text)
+        assert labelled(plan).replies[plan.items.index(first)]
+        reactions += 1
+    assert reactions
