@@ -27,7 +27,7 @@ from soundflow.shards.writer import finished_shard
 
 # Raise when the code composes other streams or writes other sidecars from the same recipe: shards
 # of the code before are then made anew instead of being kept.
-BUILD_VERSION = 15
+BUILD_VERSION = 16
 COUNT = "count"  # in a sidecar: `ShardJob.count`
 
 

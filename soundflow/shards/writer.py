@@ -143,12 +143,13 @@ def write_index(folder: Path, spec: StreamSpec, shards: Iterable[ShardInfo]) -> 
 
     def lengths_of_streams() -> Iterator[StreamLengths]:
         for s in shards:
-            n_samples = sum(e.n_samples for e in s.samples)
-            n_tokens = sum(e.lengths.tokens for e in s.samples)
+            entries = list(s.samples)
+            n_samples = sum(e.n_samples for e in entries)
+            n_tokens = sum(e.lengths.tokens for e in entries)
             listed.append(
-                IndexedShard(s.name, s.sha256, s.n_bytes, len(s.samples), n_samples, n_tokens)
+                IndexedShard(s.name, s.sha256, s.n_bytes, len(entries), n_samples, n_tokens)
             )
-            yield from (e.lengths for e in s.samples)
+            yield from (e.lengths for e in entries)
 
     lengths = table_of(lengths_of_streams())
     names = [s.name for s in listed]
