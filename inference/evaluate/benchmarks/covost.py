@@ -162,6 +162,7 @@ class CovostTask:
         lags = {
             name: _over_known([getattr(row, name) for row in rows], draws)
             for name in ("laal_s", "laal_aware_s", "atd_s", "atd_aware_s")
+            if self.mode == "streaming"
         }
         lags["failed"] = share([row.failed for row in rows], np.ones(len(rows)), draws)
         signature = (

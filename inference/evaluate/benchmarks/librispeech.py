@@ -33,7 +33,7 @@ from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows
 from inference.evaluate.settings import BenchmarkConfig, Mode
 from inference.evaluate.statistics.counts import share
-from inference.evaluate.statistics.figures import Draws, quantiles, ratio
+from inference.evaluate.statistics.figures import Draws, Figure, quantiles, ratio
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
 from inference.evaluate.task import Exchange, Item, Summary
@@ -149,19 +149,13 @@ class LibriSpeechTask:
             "deletion_rate": ratio([r.deletions for r in rows], words, draws),
             "insertion_rate": ratio([r.insertions for r in rows], words, draws),
         }
-        delays = np.array([d for r in rows for d in r.delays_s], np.float64)
-        of = np.array([k for k, r in enumerate(rows) for _ in r.delays_s], np.int64)
-        names = [f"word_delay_p{100 * q:.0f}_s" for q in QUANTILES]
-        lags = dict(zip(names, quantiles(delays, of, QUANTILES, draws), strict=True))
-        lags["word_delay_mean_s"] = ratio(
-            [sum(r.delays_s) for r in rows], [len(r.delays_s) for r in rows], draws
-        )
         failed = share([r.failed for r in rows], np.ones(len(rows)), draws)
         signature = (
             f"librispeech:1|{self.split}|{self.mode}|norm:soundflow.v{VERSION}.en(whisper)|"
             f"jiwer:{_version()}|failed:what came before counts|chunk:{self.time.chunk_s:g}s"
         )
-        figures = {**rates, **lags, "failed": failed}
+        timed = self.mode == "streaming" and self.config.alignments is not None
+        figures = {**rates, **(_delays(rows, draws) if timed else {}), "failed": failed}
         return Summary({name: f.signed(signature) for name, f in figures.items()})
 
     def right(self, row: TranscriptRow) -> tuple[bool, ...]:
@@ -191,6 +185,15 @@ def librispeech_tasks(config: LibriSpeechConfig, time: TimeBase) -> list[LibriSp
         for split in config.splits
         for mode in config.instructions
     ]
+
+
+def _delays(rows: Sequence[TranscriptRow], draws: Draws) -> dict[str, Figure]:
+    delays = np.array([d for r in rows for d in r.delays_s], np.float64)
+    of = np.array([k for k, r in enumerate(rows) for _ in r.delays_s], np.int64)
+    names = [f"word_delay_p{100 * q:.0f}_s" for q in QUANTILES]
+    found = dict(zip(names, quantiles(delays, of, QUANTILES, draws), strict=True))
+    sums, counts = [sum(r.delays_s) for r in rows], [len(r.delays_s) for r in rows]
+    return {**found, "word_delay_mean_s": ratio(sums, counts, draws)}
 
 
 def word_delays(words: Sequence[tuple[str, float]], outcome: Outcome) -> list[float]:

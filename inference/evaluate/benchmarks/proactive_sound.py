@@ -116,7 +116,6 @@ class ProactiveSoundTask:
     tier: Tier
     time: TimeBase
     threshold: float | None = None
-    title: str = "Proactive-Sound-Bench"
     lead: str = (
         "Sounds that deserve a reply, and sounds that do not. A system that never replies gets the "
         "share of the latter: 58.5 % of the published set. A failed clip is wrong; only the "
@@ -127,6 +126,11 @@ class ProactiveSoundTask:
     @property
     def name(self) -> str:
         return f"proactive_sound_{self.tier}"
+
+    @property
+    def title(self) -> str:
+        together = "clips one by one" if self.tier == "single" else "several clips in a stream"
+        return f"Proactive-Sound-Bench, {together}"
 
     def items(self) -> list[Item[tuple[Sound, ...]]]:
         clips = self._clips()

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pydantic.dataclasses
 
 from inference.evaluate.audio_items import audio_item
@@ -41,7 +42,9 @@ from soundflow.protocol.timebase import TimeBase
 VERDICTS = {"true": True, "1": True, "false": False, "0": False}
 LATENCIES_S = (0.3, 0.6)
 CUT_OFFS = 0.05
-N_THRESHOLDS = 64
+# Where there are more values at which an onset changes, so many of them, evenly by rank: a step
+# then changes 0.2 % of the onsets.
+N_THRESHOLDS = 512
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS, kw_only=True)
@@ -169,18 +172,20 @@ class EndOfTurnTask:
 
 @dataclass(frozen=True)
 class _TradeOff:
-    """Per threshold, ascending: who was cut off, (n_thresholds, n_pauses), and the latency of each
-    complete turn in seconds, infinite without a reply, (n_thresholds, n_turns). A reply before the
-    end of a complete turn is a cut-off too, of a speaker who was still speaking."""
+    """Per threshold, ascending: which clips were cut off, (n_thresholds, n_clips), and the latency
+    of each complete turn in seconds, infinite without a reply, (n_thresholds, n_turns). A reply
+    before the end of a complete turn is a cut-off too, of a speaker who was still speaking."""
 
-    cut: Array
+    cut: npt.NDArray[np.bool_]
     latency_s: Array
 
     @staticmethod
     def of(rows: Sequence[EndOfTurnRow], time: TimeBase) -> _TradeOff:
-        seen = np.array(sorted({p for row in rows for p in row.p_response if p > 0.0} | {0.5}))
+        # Only a p above all before it in its clip can begin the first reply.
+        rising = {float(p) for row in rows for p in np.maximum.accumulate(row.p_response)}
+        seen = np.array(sorted((rising | {0.5}) - {0.0}))
         at = np.linspace(0, len(seen) - 1, min(N_THRESHOLDS, len(seen))).round().astype(int)
-        thresholds = seen[np.unique(at)]
+        thresholds = seen[at]
         onsets = np.array([_onsets_s(row, thresholds, time) for row in rows]).reshape(
             len(rows), len(thresholds)
         )
@@ -189,7 +194,7 @@ class _TradeOff:
         failed = np.array([row.failed for row in rows], bool)
         latency = np.where(failed[:, None], np.inf, onsets - ends[:, None])
         cut = np.where(complete[:, None], latency < 0.0, np.isfinite(onsets) | failed[:, None])
-        return _TradeOff(cut.T.astype(np.float64), latency[complete].T)
+        return _TradeOff(cut.T, latency[complete].T)
 
     def cut_offs_at(self, latency_s: float) -> Figure:
         """The fewest cut-offs of a threshold whose median latency keeps to the budget."""

@@ -106,5 +106,4 @@ def test_offline_asks_about_the_finished_recording_and_has_no_latency(data):
     assert (item.system, item.open().system) == (None, None)
     found = task.summarise(rows_of(task, [said(h) for h in HYPOTHESES])).figures
     assert found["bleu"].value > 0
-    assert found["laal_s"].value is None
-    assert found["atd_s"].value is None
+    assert found.keys() == {"bleu", "chrf", "failed"}

@@ -82,7 +82,7 @@ def test_known_figures(data):
 def test_without_alignments_no_delay_is_claimed(data):
     found = summary(tasks_of(data)[0], [said(("go", 0.8)), Outcome(), Outcome()])
     assert found["wer"].value == pytest.approx(5 / 6)
-    assert found["word_delay_p50_s"].value is None
+    assert not any(name.startswith("word_delay") for name in found)
 
 
 def test_never_always_and_failures(data):

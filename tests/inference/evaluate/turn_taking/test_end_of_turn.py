@@ -10,7 +10,11 @@ import pytest
 import soundfile
 
 from inference.evaluate.outcome import Failure, Outcome, TimedReply
-from inference.evaluate.turn_taking.end_of_turn import EndOfTurnConfig, EndOfTurnTask
+from inference.evaluate.turn_taking.end_of_turn import (
+    EndOfTurnConfig,
+    EndOfTurnRow,
+    EndOfTurnTask,
+)
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 from tests.inference.evaluate.benchmarks.published_data import listed
@@ -95,6 +99,24 @@ def test_a_perfect_system(task):
     assert found["cut_offs_at_300_ms"].n == 4
     assert found["accuracy_at_0.5"].value == 1.0
     assert "pause:2s" in found["latency_at_5_percent_s"].signature
+
+
+def test_the_trade_off_misses_no_threshold(task):
+    """Against every threshold there is, where nearly all p(response) are near 0."""
+    rng = np.random.default_rng(3)
+    rows = [
+        EndOfTurnRow(k % 2 == 0, "eng", 1.0, tuple(rng.random(8) ** 8), False) for k in range(60)
+    ]
+    cut_offs = []
+    for threshold in sorted({p for row in rows for p in row.p_response}):
+        said = [[p >= threshold for p in row.p_response] for row in rows]
+        onsets = [0.4 * (s.index(True) + 1) if any(s) else np.inf for s in said]
+        cut = [o < (1.0 if r.complete else np.inf) for r, o in zip(rows, onsets, strict=True)]
+        turns = sorted(o - 1.0 for r, o in zip(rows, onsets, strict=True) if r.complete)
+        if turns[(len(turns) - 1) // 2] <= 0.6 + 1e-9:
+            cut_offs.append(np.mean(cut))
+    found = task.summarise(rows).figures["cut_offs_at_600_ms"]
+    assert found.value == pytest.approx(min(cut_offs))
 
 
 def test_never_and_always_are_told_apart(task):
