@@ -1,4 +1,4 @@
-"""The public benchmarks that a recipe names."""
+"""The benchmarks that a recipe names."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from inference.evaluate.benchmarks.spoken_questions import (
     spoken_question_tasks,
 )
 from inference.evaluate.task import Task
+from inference.evaluate.timing.recordings import RecordingsConfig, RecordingsTask
 from inference.evaluate.turn_taking.end_of_turn import EndOfTurnConfig, EndOfTurnTask
 from inference.evaluate.turn_taking.full_duplex import FullDuplexConfig, FullDuplexTask
 from soundflow.config.settings import SETTINGS
@@ -25,9 +26,10 @@ from soundflow.protocol.timebase import TimeBase
 
 @dataclass(frozen=True, config=SETTINGS)
 class BenchmarksConfig:
-    """Public benchmarks; each has ``data``, ``pause_s``, ``max_items`` and settings of its own.
+    """Benchmarks; each has ``data``, ``pause_s``, ``max_items`` and settings of its own.
 
     Attributes:
+        recordings: when it speaks, on labelled recordings of one's own.
         end_of_turn: whether a speaker has finished or only pauses.
         full_duplex: Full-Duplex-Bench: taking turns, pauses, interruptions, overlaps.
         proactive_sound: Proactive-Sound-Bench: which sounds deserve a reply.
@@ -39,6 +41,7 @@ class BenchmarksConfig:
         mmau: questions on sounds, music and speech, with choices.
     """
 
+    recordings: RecordingsConfig | None = None
     end_of_turn: EndOfTurnConfig | None = None
     full_duplex: FullDuplexConfig | None = None
     proactive_sound: ProactiveSoundConfig | None = None
@@ -64,6 +67,8 @@ def benchmark_tasks(config: BenchmarksConfig | None, time: TimeBase) -> list[Tas
     tasks: list[Task[Any, Any]] = []
     if config is None:
         return tasks
+    if config.recordings is not None:
+        tasks.append(RecordingsTask(config.recordings, time))
     if config.end_of_turn is not None:
         tasks.append(EndOfTurnTask(config.end_of_turn, time))
     if config.full_duplex is not None:

@@ -186,10 +186,14 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 
 
 def _value(figure: Figure) -> str:
-    return "–" if figure.value is None else f"{figure.value:.2f}"
+    return "–" if figure.value is None else _number(figure.value)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
 def _interval(figure: Figure) -> str:
     if figure.low is None or figure.high is None:
         return _value(figure)
-    return f"{_value(figure)} ({figure.low:.2f}–{figure.high:.2f})"
+    return f"{_value(figure)} ({_number(figure.low)}–{_number(figure.high)})"

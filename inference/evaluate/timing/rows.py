@@ -26,8 +26,8 @@ class TimingRow:
         early_events: events to answer that got an early reply.
         answered: for each event to answer, in the order of `Truth.wanted`, whether it got a hit.
         latency_s: signed: onset - ready of every hit, and of the early reply to an event without.
-        written: hits whose text is known; of these ``exact`` are word for word one of the answers,
-            ``content`` is the sum of their `content_score`.
+        written: hits whose text and right answers are known; of these ``exact`` are word for word
+            one of the answers, ``content`` is the sum of their `content_score`.
         failed: whether it crashed, timed out and so on.
     """
 
@@ -75,7 +75,7 @@ def rows_of(
 def row_of(truth: Truth, outcome: Outcome, time: TimeBase, windows: Windows) -> TimingRow:
     matching = match(truth.events, outcome.replies, windows)
     pairs = [(truth.events[i], outcome.replies[j]) for i, j in matching.hits]
-    written = [(e, r.text) for e, r in pairs if r.text is not None]
+    written = [(e, r.text) for e, r in pairs if r.text is not None and any(e.answers)]
     hit = {i for i, _ in matching.hits}
     return TimingRow(
         hours=time.seconds(truth.n_samples) / 3600.0,
