@@ -11,11 +11,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from soundflow.config.settings import Precision
+
+# That a connection may take, ten a second, until it is known to be a session: on a busy machine a
+# handshake waits for the model.
+UNKNOWN_TICKS = 10
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Intake:
         self._channel = channel
         self._reports = reports
         self._taken = 0
-        self._taken_before = 0
+        self._taken_before = deque([0] * UNKNOWN_TICKS, UNKNOWN_TICKS)
         self._told = Load(0, 0)
         self._connecting: set[asyncio.Future[None]] = set()
 
@@ -83,11 +88,11 @@ class Intake:
         self._reports.send(Ready(precision))
 
     def tell(self, sessions: int) -> None:
-        """Reports how many sessions there are, and that the connections of the last time are among
-        them or are none.
+        """Reports how many sessions there are, ten times a second, and that the connections of a
+        second ago are among them or are none.
         """
-        load = Load(sessions, self._taken_before)
-        self._taken_before = self._taken
+        load = Load(sessions, self._taken_before[0])
+        self._taken_before.append(self._taken)
         if load != self._told:
             self._told = load
             with contextlib.suppress(OSError):  # the other process is gone: the end is near

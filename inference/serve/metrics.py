@@ -86,7 +86,9 @@ class Metrics:
             "soundflow_chunks", "Chunks by decision.", ["decision"], registry=registry
         )
         self._missed = Counter(
-            "soundflow_deadlines_missed", "Chunks decided on more than a chunk later.",
+            "soundflow_deadlines_missed",
+            "Chunks decided on more than a chunk after they were complete, or after a reply that "
+            "they arrived during.",
             registry=registry,
         )  # fmt: skip
         self._replies = Counter(
@@ -108,13 +110,17 @@ class Metrics:
     def follow(self) -> Callable[[SessionEvent], None]:
         """A function that counts the events of one session."""
         arrived_s: dict[int, float] = {}  # of the chunk whose reply has no text yet
+        spoke_until_s = 0.0
 
         def count(event: SessionEvent) -> None:
+            nonlocal spoke_until_s
             match event:
                 case Decided():
                     took_s = event.wall_s - event.arrived_wall_s
                     self._decision_s.observe(took_s)
-                    if took_s > self._chunk_s:
+                    # A chunk that arrived during a reply could not be decided on before its end.
+                    late_s = event.wall_s - max(event.arrived_wall_s, spoke_until_s)
+                    if late_s > self._chunk_s:
                         self._missed.inc()
                     decision = "speak" if event.speak else "stale" if event.stale else "silent"
                     self._chunks.labels(decision).inc()
@@ -122,6 +128,7 @@ class Metrics:
                         arrived_s[event.chunk] = event.arrived_wall_s
                 case ReplyText():
                     self._tokens.inc()
+                    spoke_until_s = event.wall_s
                     began_s = arrived_s.pop(event.chunk, None)
                     if began_s is not None:
                         self._first_text_s.observe(event.wall_s - began_s)
