@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -99,6 +100,20 @@ def test_a_recording_is_played_into_it(page: Page, microphone: Path) -> None:
     expect(page.locator(".column").nth(3)).to_be_attached(timeout=WAIT_MS)
     page.locator("#start").click()
     expect(page.locator("#state")).to_have_text("Not listening", timeout=WAIT_MS)
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_answer_is_left(page: Page) -> None:
+    """The first press waits for what was heard to be answered, the second for nothing."""
+    opened = {"event": "session_opened", "model_rate_hz": RATE_HZ, "chunk_s": 0.4, "threshold": 0.5}
+    page.route_web_socket("**/v1/stream", lambda socket: socket.send(json.dumps(opened)))
+    page.keyboard.press("Space")
+    expect(page.locator("#state")).to_have_text("Listening", timeout=WAIT_MS)
+    page.keyboard.press("Space")
+    expect(page.locator("#state")).to_have_text("Listening")
+    page.keyboard.press("Space")
+    expect(page.locator("#state")).to_have_text("Not listening")
     expect(page.locator("#problem")).to_be_hidden()
 
 

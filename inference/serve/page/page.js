@@ -45,7 +45,7 @@ class Run {
         else this.show(event);
       };
       this.socket.onclose = ({ code, reason }) => {
-        reject(new Error("The server refused the connection: a token may be needed, or all sessions are taken."));
+        reject(new Error("No connection: the server does not run, all its sessions are taken, or it needs a token."));
         this.closed(code, reason);
       };
     });
@@ -74,6 +74,7 @@ class Run {
       this.startSource = () => source.start();
     } else {
       this.stream ??= await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: true, noiseSuppression: false, autoGainControl: false } });
+      this.stream.getTracks().forEach((track) => (track.onended = () => this.unplugged()));
       context.createMediaStreamSource(this.stream).connect(node);
     }
     await context.resume();
@@ -95,10 +96,23 @@ class Run {
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(command));
   }
 
+  unplugged() {
+    problem("The microphone was disconnected.");
+    this.finish();
+  }
+
   finish() {
     this.flowing = false;
     this.send({ command: "finish" });
     this.release();
+  }
+
+  drop() {
+    // Without waiting for the other side: it may be gone, or the browser may be asking for the microphone.
+    this.over = this.dropped = true;
+    this.release();
+    this.socket.close();
+    ended();
   }
 
   release() {
@@ -235,7 +249,9 @@ async function start(recording) {
   try {
     await run.open();
     if (session === run) state("listening");
+    else run.release();
   } catch (error) {
+    if (run.dropped) return;
     const denied = error.name === "NotAllowedError" || error.name === "NotFoundError";
     problem(denied ? "The microphone is not available: allow it, or play a recording." : error.message);
     run.over = true;
@@ -248,6 +264,7 @@ async function start(recording) {
 function toggle() {
   if (!session) start(null);
   else if (session.flowing) session.finish();
+  else session.drop();
 }
 
 $("start").addEventListener("click", toggle);
