@@ -28,12 +28,12 @@ from inference.lockstep import Lockstep
 from inference.session import SessionConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.tiny import tiny_config
 from soundflow.model.weights import save_checkpoint
 from soundflow.protocol import layout
 from soundflow.protocol.stream_config import StreamConfig
 from soundflow.text.presets import stream_spec
 from soundflow.text.tiny import tiny_tokenizer
+from tests.benchmarks.tiny_model import tiny_config
 
 CHUNKS_S = (0.08, 0.2, 0.4, 0.6, 0.8)
 

@@ -28,11 +28,11 @@ from inference.sampling import SamplingConfig
 from inference.sources.recordings import Recording
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.tiny import tiny_config
 from soundflow.model.weights import Checkpoint
 from soundflow.protocol.timebase import TimeBase
 from soundflow.text.presets import stream_spec
 from soundflow.text.tiny import tiny_tokenizer
+from tests.benchmarks.tiny_model import tiny_config
 
 Float32 = npt.NDArray[np.float32]
 SHORTEST_S, LONGEST_S = 5.0, 15.0

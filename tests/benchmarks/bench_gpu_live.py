@@ -28,13 +28,13 @@ from inference.sampler import Draw
 from inference.sampling import SamplingConfig
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.tiny import tiny_config
 from soundflow.model.weights import cast_parameters
 from soundflow.text.presets import stream_spec
 from soundflow.text.tiny import tiny_tokenizer
 from tests.benchmarks.live.play import measured, play
 from tests.benchmarks.live.sessions import late_share, open_sessions
 from tests.benchmarks.live.table import chunks_of_noise, head, say
+from tests.benchmarks.tiny_model import tiny_config
 
 LIMIT_POSITIONS = 2048  # about a minute
 CONTEXT = 1000

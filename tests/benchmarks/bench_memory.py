@@ -25,7 +25,6 @@ import torch
 from inference.hardware import hardware
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.tiny import tiny_config
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.presets import stream_spec
 from soundflow.text.tiny import tiny_tokenizer
@@ -35,6 +34,7 @@ from soundflow.train.memory import KEPT, RowShape, predict, row_batch
 from soundflow.train.optim import build_optimizer
 from soundflow.train.recipe import OptimConfig, StageConfig
 from soundflow.train.stages import apply_stage
+from tests.benchmarks.tiny_model import tiny_config
 
 UPDATES, ROWS = 6, 2
 ADAPTER = ("encoder.proj.*",)

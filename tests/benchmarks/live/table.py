@@ -8,9 +8,9 @@ import torch
 from inference.engine import Engine
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.tiny import tiny_config
 from soundflow.text.presets import stream_spec
 from soundflow.text.tiny import tiny_tokenizer
+from tests.benchmarks.tiny_model import tiny_config
 
 LIMIT_POSITIONS = 512  # about 15 s: as a model that was trained on streams of that length
 ROW = "| {:44} | {:>42} | {:>26} |"

@@ -1,4 +1,4 @@
-"""The smallest model that still learns when to speak: for the quickstart and the tests."""
+"""The smallest model that benchmarks measure: real shapes, real code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 
 
 def tiny_config() -> ModelConfig:
-    """About 3 million parameters with a vocabulary of 1000; real shapes, real code."""
+    """About 3 million parameters with a vocabulary of 1000."""
     return ModelConfig(
         audio_encoder=AudioEncoderConfig(
             width=128, layers=2, heads=4, ffn_width=512, max_positions=64
