@@ -16,6 +16,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SoundFlow needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing Python packages into $(VENV); this takes some minutes and says nothing until it has ended"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[voices,asr,serve,lora,benchmarks,tensorboard,dev]'
 	touch $@
 

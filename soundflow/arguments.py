@@ -76,11 +76,7 @@ def _build_data(commands: _Commands) -> None:
     _recipe(build)
     alone = build.add_mutually_exclusive_group()
     alone.add_argument("--only", metavar="ID", help="rebuild this one stream and write it alone")
-    alone.add_argument(
-        "--part", metavar="I/N",
-        help="build the I-th of N parts (I from 0), as one task of a job array; the task that "
-        "finds all shards finished writes the index",
-    )  # fmt: skip
+    _part(alone, "build", "all shards finished writes the index")
     _replace(build, "build")
     _json(build, "print the summary as JSON")
 
@@ -105,9 +101,7 @@ def _audit(commands: _Commands) -> None:
     audit.add_argument(
         "data", metavar="DATA", help="the output folder of a build, or a folder with *.jsonl"
     )
-    audit.add_argument(
-        "overrides", nargs="*", default=[], metavar="KEY=VALUE", help="settings to change"
-    )
+    _settings(audit)
     _json(audit, "print the scorecard as JSON")
 
 
@@ -137,14 +131,8 @@ def _infer(commands: _Commands) -> None:
         "soundflow infer runs/quickstart/model --microphone",
         "soundflow infer runs/quickstart/model street.wav --ask 'What is to be heard?'",
     )  # fmt: skip
-    infer.add_argument("source", metavar="RECIPE_OR_CHECKPOINT")
-    infer.add_argument(
-        "rest",
-        nargs="*",
-        default=[],
-        metavar="AUDIO | KEY.SUB=VALUE",
-        help="what is heard, and settings to change",
-    )  # fmt: skip
+    _source(infer)
+    _settings(infer, "rest", "AUDIO | KEY.SUB=VALUE", "what is heard, and settings to change")
     infer.add_argument(
         "--microphone", nargs="?", const="", metavar="DEVICE",
         help="listen to an input device, by number or part of its name, until Ctrl-C",
@@ -187,10 +175,8 @@ def _serve(commands: _Commands) -> None:
         "soundflow serve runs/quickstart/model port=9000 session.threshold=0.7",
         "soundflow serve recipes/serve/lan.yaml --tls-cert cert.pem --tls-key key.pem",
     )  # fmt: skip
-    serve.add_argument("source", metavar="RECIPE_OR_CHECKPOINT")
-    serve.add_argument(
-        "overrides", nargs="*", default=[], metavar="KEY.SUB=VALUE", help="settings to change"
-    )
+    _source(serve)
+    _settings(serve)
     serve.add_argument("--tls-cert", metavar="PEM", help="certificate chain; needs --tls-key")
     serve.add_argument("--tls-key", metavar="PEM", help="private key of the certificate")
 
@@ -207,14 +193,8 @@ def _evaluate(commands: _Commands) -> None:
         "soundflow evaluate --compare runs/before runs/after",
     )  # fmt: skip
     evaluate.add_argument("recipe", nargs="?", metavar="RECIPE", help="a YAML file")
-    evaluate.add_argument(
-        "overrides", nargs="*", default=[], metavar="KEY.SUB=VALUE", help="settings to change"
-    )
-    evaluate.add_argument(
-        "--part", metavar="I/N",
-        help="decode the I-th of N parts (I from 0), as one task of a job array; the task that "
-        "finds all items decoded writes the results",
-    )  # fmt: skip
+    _settings(evaluate)
+    _part(evaluate, "decode", "all items decoded writes the results")
     evaluate.add_argument(
         "--compare", nargs=2, metavar=("A", "B"),
         help="compare two finished evaluations item by item and write B/comparison.html",
@@ -297,12 +277,9 @@ def _doctor(commands: _Commands) -> None:
 def _command(
     commands: _Commands, name: str, short: str, long: str, *examples: str
 ) -> argparse.ArgumentParser:
-    epilog = "examples:\n" + "".join(f"  {e}\n" for e in examples)
-    if any("recipes/" in e for e in examples):
-        epilog += f"\n{SETTINGS}"
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=short, description=long, epilog=epilog, allow_abbrev=False,
-        formatter_class=_Paragraphs,
+        name, help=short, description=long, allow_abbrev=False, formatter_class=_Paragraphs,
+        epilog="examples:\n" + "".join(f"  {e}\n" for e in examples),
     )  # fmt: skip
     command.add_argument(
         "--verbose", action="store_true", default=argparse.SUPPRESS, help="show debug lines"
@@ -321,9 +298,39 @@ class _Paragraphs(argparse.RawDescriptionHelpFormatter):
 
 def _recipe(command: argparse.ArgumentParser) -> None:
     command.add_argument("recipe", metavar="RECIPE", help="a YAML file, see recipes/")
+    _settings(command)
+
+
+def _source(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "overrides", nargs="*", default=[], metavar="KEY.SUB=VALUE", help="settings to change"
-    )
+        "source", metavar="RECIPE_OR_CHECKPOINT",
+        help="a YAML file, or a checkpoint: a folder of any form, or a hub id",
+    )  # fmt: skip
+
+
+def _settings(
+    command: argparse.ArgumentParser,
+    name: str = "overrides",
+    shown: str = "KEY.SUB=VALUE",
+    what: str = "settings to change",
+) -> None:
+    command.add_argument(name, nargs="*", default=[], metavar=shown, help=what)
+    command.epilog = f"{command.epilog}\n{SETTINGS}"
+
+
+def _part(command: Any, what: str, last: str) -> None:
+    command.add_argument(
+        "--part", metavar="I/N", type=_part_of, default=(0, 1),
+        help=f"{what} the I-th of N parts (I from 0), as one task of a job array; the task that "
+        f"finds {last}",
+    )  # fmt: skip
+
+
+def _part_of(words: str) -> tuple[int, int]:
+    index, slash, of = words.partition("/")
+    if not (slash and index.isdecimal() and of.isdecimal() and int(index) < int(of)):
+        raise argparse.ArgumentTypeError(f"{words!r} is not I/N with 0 <= I < N, such as 0/8")
+    return int(index), int(of)
 
 
 def _replace(command: argparse.ArgumentParser, what: str) -> None:

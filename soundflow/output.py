@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,16 @@ def examine(folder: Path, output: Output, *, replace: bool = False) -> Output | 
             "choose another output, or use --replace to remove the existing output",
         )
     return found
+
+
+def examined(folder: Path, output: Callable[[], Output]) -> str:
+    """What `claim` would find, in words."""
+    try:
+        found = examine(folder, output())
+    except UserError as error:
+        between = "\n  " if "\n" in error.message else "; "
+        return f"{error.message}{between}{error.hint}"
+    return str(folder) if found is None else f"{folder}: the existing output is resumed"
 
 
 def require_a_place(folder: Path) -> None:

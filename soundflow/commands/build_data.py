@@ -21,7 +21,6 @@ from soundflow.atomic import remove_abandoned
 from soundflow.commands.progress import stages
 from soundflow.config.load import load
 from soundflow.config.record import to_plain
-from soundflow.errors import UserError
 from soundflow.logs import OUT
 from soundflow.output import Output, claim
 
@@ -35,7 +34,7 @@ NAMES = (
 
 def run(args: argparse.Namespace) -> None:
     recipe = load(args.recipe, BuildRecipe, args.overrides, command="build-data")
-    part = part_of(args.part) if args.part else WHOLE
+    part = Part(*args.part)
     claim(Path(recipe.output), output_of(recipe), replace=args.replace)
     if args.only:
         OUT.print(str(rebuild(recipe, args.only)))
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         show(done.summary, recipe.output)
     else:
         OUT.print(
-            f"part {args.part}: {done.made} shards made and {done.kept} kept; "
+            f"part {part.index}/{part.of}: {done.made} shards made and {done.kept} kept; "
             f"{done.waiting} of other parts do not exist yet"
         )
 
@@ -73,21 +72,6 @@ def output_of(recipe: BuildRecipe) -> Output:
         "build-data", settings, (*NAMES, *recipe.splits),
         kept=(CACHE,), may_grow=("streams", "hours"), results="*/*.tar",
     )  # fmt: skip
-
-
-def part_of(words: str) -> Part:
-    """``I/N`` as a part.
-
-    Raises:
-        UserError: if it is not that.
-    """
-    try:
-        index, of = (int(word) for word in words.split("/"))
-        return Part(index, of)
-    except ValueError as error:
-        raise UserError(
-            f"--part {words!r} is not I/N with 0 <= I < N", "for example --part 0/8"
-        ) from error
 
 
 def show(summary: BuildSummary, output: str) -> None:

@@ -16,7 +16,7 @@ from soundflow.config.load import build, read_tree
 from soundflow.config.record import to_plain
 from soundflow.errors import UserError, did_you_mean
 from soundflow.logs import OUT
-from soundflow.output import Output, examine
+from soundflow.output import examined
 from soundflow.shards.address import Url, is_missing
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     chunk_s = recipe.stream.chunk_s
     longest_s = recipe.compose.max_chunks * chunk_s
     plan = {
-        "output": _output(Path(recipe.output), output_of(recipe)),
+        "output": examined(Path(recipe.output), lambda: output_of(recipe)),
         "vocabulary": _vocabulary(recipe.vocabulary),
         "stream": f"chunks of {chunk_s:g} s, at most {longest_s:g} s",
     }
@@ -202,7 +202,7 @@ def _evaluate(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
 
     recipe = build(EvaluateRecipe, tree, where)
     plan = {
-        "output": _output(recipe.output, output_of(recipe)),
+        "output": examined(recipe.output, lambda: output_of(recipe)),
         "checkpoint": _present(recipe.checkpoint),
         "device": f"{recipe.device}, {recipe.precision}",
     }
@@ -223,16 +223,6 @@ def _evaluate(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
     for name, system in recipe.systems.items():
         plan[name] = f"{system.model} at {system.url}, in real time, {system.at_once} at once"
     return recipe, plan
-
-
-def _output(folder: Path, output: Output) -> str:
-    """The output folder, and what the command would find there."""
-    try:
-        found = examine(folder, output)
-    except UserError as error:
-        between = "\n  " if "\n" in error.message else "; "
-        return f"{error.message}{between}{error.hint}"
-    return str(folder) if found is None else f"{folder}: the existing output is resumed"
 
 
 def _vocabulary(name: str) -> str:

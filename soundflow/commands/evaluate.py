@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     if args.recipe is None:
         raise UserError("no recipe was named", "soundflow evaluate RECIPE, or --compare A B")
     recipe = load(args.recipe, EvaluateRecipe, args.overrides, command="evaluate")
-    part = _part(args.part)
+    part = Part(*args.part)
     claim(recipe.output, output_of(recipe), replace=args.replace)
     from inference.evaluate.run import evaluate
     from soundflow.convert.engine import open_engine
@@ -78,15 +78,6 @@ def output_of(recipe: EvaluateRecipe) -> Output:
         COMPARISON_FILE,
     )  # fmt: skip
     return Output("evaluate", settings, names, kept=(OUTCOMES_FOLDER,), results=RESULTS_FILE)
-
-
-def _part(text: str | None) -> Part:
-    if text is None:
-        return Part()
-    index, slash, of = text.partition("/")
-    if not (slash and index.isdecimal() and of.isdecimal() and int(index) < int(of)):
-        raise UserError(f"--part {text}: expected I/N with I from 0 to N - 1", "for example 0/8")
-    return Part(int(index), int(of))
 
 
 def show(results: Results) -> None:

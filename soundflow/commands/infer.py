@@ -9,12 +9,11 @@ from typing import Any
 
 from inference.infer.recipe import InferRecipe
 from inference.sources.names import MICROPHONE
-from soundflow.config.load import build, read_tree, require_command, tree_of
+from soundflow.config.load import load_or_open
 from soundflow.errors import EXIT_OK, UserError
 from soundflow.logs import OUT
 
 EXIT_DIFFERENT = 1
-COMMAND = "soundflow infer"  # in place of a file in messages
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,17 +76,11 @@ def recipe_of(args: argparse.Namespace) -> InferRecipe:
     # A file that exists is audio, even with '=' in its name.
     audio = [word for word in words if "=" not in word or Path(word).exists()]
     overrides = [word for word in words if word not in audio]
-    if args.realtime:
-        overrides.append("real_time=true")
     if device is not None:
         audio.append(f"{MICROPHONE}:{device}" if device else MICROPHONE)
-    # A question is text, which may hold what means something in a setting.
-    asked: dict[str, Any] = {} if args.ask is None else {"mode": "offline", "question": args.ask}
-    file = Path(args.source)
-    if file.suffix in (".yaml", ".yml"):
-        tree = read_tree(file, overrides)
-        require_command(tree, "infer", file)
-        named = {"audio": audio} if audio else {}
-        return build(InferRecipe, {**tree, **named, **asked}, args.source)
-    tree = {**tree_of(overrides, COMMAND), **asked}
-    return build(InferRecipe, {"checkpoint": args.source, "audio": audio, **tree}, COMMAND)
+    given: dict[str, Any] = {"audio": audio} if audio else {}
+    if args.realtime:
+        given["real_time"] = True
+    if args.ask is not None:  # text, which may hold what means something in a setting
+        given |= {"mode": "offline", "question": args.ask}
+    return load_or_open(args.source, InferRecipe, overrides, "infer", given)

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from soundflow.config.load import build, read_tree, require_command
+from soundflow.config.load import build, read_recipe
 from soundflow.train.chain import is_chain, stage_recipes
 from soundflow.train.recipe import TrainRecipe
 
@@ -14,8 +14,7 @@ from soundflow.train.recipe import TrainRecipe
 def run(args: argparse.Namespace) -> None:
     environment = dict(os.environ)  # before a launcher of processes adds to it
     file = Path(args.recipe)
-    tree = read_tree(file, args.overrides)
-    require_command(tree, "train", file)
+    tree = read_recipe(file, args.overrides, "train")
     recipes = stage_recipes(tree, file) if is_chain(tree) else [build(TrainRecipe, tree, str(file))]
     from soundflow.commands.training import train_all
 

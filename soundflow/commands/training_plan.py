@@ -18,8 +18,10 @@ from soundflow.logs import ERR
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.precision import DTYPES
+from soundflow.output import examined
 from soundflow.shards.address import is_missing
 from soundflow.text.presets import load_vocabulary
+from soundflow.train.claim import output_of
 from soundflow.train.compute import choose_compute, computing
 from soundflow.train.loss import loss_sums
 from soundflow.train.machine import held_by, unmet
@@ -88,6 +90,7 @@ def training_plan(recipe: TrainRecipe, probe: bool, sizes: ModelConfig | None = 
         plan["data"] = f"{', '.join(map(str, missing))}: not built yet"
     else:
         data = StreamData(recipe.data, recipe.seed, optim.updates)
+        plan["output"] = examined(recipe.output, lambda: output_of(recipe, data.content_hash()))
         planned = plan_of(recipe, data, ranks)
         plan |= _data(recipe, data, planned)
         if config is not None:

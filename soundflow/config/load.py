@@ -44,24 +44,45 @@ def load(
     Raises:
         UserError: listing every mistake, one a line.
     """
-    file = Path(path)
-    tree = read_tree(file, overrides)
-    require_command(tree, command, file)
-    return build(schema, tree, str(file))
+    return build(schema, read_recipe(path, overrides, command), str(path))
 
 
-def require_command(tree: dict[str, Any], command: str | None, file: Path) -> None:
-    """Takes ``command`` out of a recipe.
+def read_recipe(
+    path: str | Path, overrides: Sequence[str] = (), command: str | None = None
+) -> dict[str, Any]:
+    """The plain tree of a recipe for ``command``, without the key of that name; as `read_tree`.
 
     Raises:
-        UserError: if it names another one.
+        UserError: also if the recipe is for another command.
     """
+    tree = read_tree(Path(path), overrides)
     meant = tree.pop("command", None)
     if meant is not None and command is not None and meant != command:
         raise UserError(
-            f"{file}: is a recipe for `soundflow {meant}`, not for `{command}`",
-            f"run `soundflow {meant} {file}`",
+            f"{path}: is a recipe for `soundflow {meant}`, not for `{command}`",
+            f"run `soundflow {meant} {path}`",
         )
+    return tree
+
+
+def load_or_open(
+    source: str, schema: type[T], overrides: Sequence[str], command: str, given: Mapping[str, Any]
+) -> T:
+    """The settings of a command that takes a recipe, or a checkpoint in its place.
+
+    Args:
+        source: a recipe; any other name is the setting ``checkpoint``.
+        given: settings by options of the command, applied last.
+
+    Raises:
+        UserError: listing every mistake, one a line.
+    """
+    if Path(source).suffix in (".yaml", ".yml"):
+        tree, where = read_recipe(source, overrides, command), source
+    else:
+        where = f"soundflow {command}"
+        tree = {"checkpoint": source, **tree_of(overrides, where)}
+    return build(schema, {**tree, **given}, where)
 
 
 def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -43,11 +43,20 @@ FREE_OF_SOURCES = ("folder", "valid")
 def claim(recipe: TrainRecipe, content_hash: str) -> bool:
     """Records that ``output`` holds this run; returns whether it did already.
 
+    Raises:
+        UserError: as `output_of`, or if the folder holds anything foreign.
+    """
+    return outputs.claim(recipe.output, output_of(recipe, content_hash))
+
+
+def output_of(recipe: TrainRecipe, content_hash: str) -> Output:
+    """The `Output` of this run; of the run that ``output`` holds, where this one resumes it.
+
     Args:
         content_hash: of the training data, independent of its path.
 
     Raises:
-        UserError: if it holds another run, naming the keys that differ, or anything foreign.
+        UserError: if the folder holds another run, naming the keys that differ.
     """
     settings = _settings(recipe, content_hash)
     there = read_output(recipe.output)
@@ -56,7 +65,7 @@ def claim(recipe: TrainRecipe, content_hash: str) -> bool:
         if changed:
             raise _another_run(recipe, changed)
         settings = dict(there.settings)
-    return outputs.claim(recipe.output, Output("train", settings, NAMES))
+    return Output("train", settings, NAMES)
 
 
 def run_id(output: Path) -> str:

@@ -23,7 +23,7 @@ _OF_SCRIPT = {"build": "build-data", "train": "train", "evaluate": "evaluate"}
 def documented() -> dict[str, str]:
     """Command line -> the place that shows it first."""
     found: dict[str, str] = {}
-    for place, text in [*_pages(), *_help()]:
+    for place, text in [*_pages(), *help_texts()]:
         joined = re.sub(r"\\\n(# *)?", "", text)
         for line in [*_QUOTED.findall(joined), *_OPEN.findall(_QUOTED.sub("", joined))]:
             command = " ".join(re.split(r" # |;|\)$", line)[0].split())
@@ -49,7 +49,8 @@ def _pages() -> list[tuple[str, str]]:
     return texts
 
 
-def _help() -> list[tuple[str, str]]:
+def help_texts() -> list[tuple[str, str]]:
+    """(where, text) of the program, then of each command."""
     top = parser()
     (commands,) = (a.choices for a in top._actions if isinstance(a.choices, dict))
     texts = [(f"soundflow {name} --help", c.epilog) for name, c in commands.items()]

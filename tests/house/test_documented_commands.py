@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from data_build.recipe import BuildRecipe
+from soundflow.arguments import COMMANDS
 from soundflow.cli import main
 from soundflow.config.load import load
-from tests.house.documented_commands import ROOT, documented, words_of
+from tests.house.documented_commands import ROOT, documented, help_texts, words_of
 
 # What does the work of a command. Here it raises `Began` instead.
 WORK = (
@@ -118,6 +119,12 @@ def test_a_documented_command_is_accepted(
 
 def began(*args: object, **settings: object) -> None:
     raise Began
+
+
+def test_every_command_teaches_by_examples() -> None:
+    shown = {line.split()[1] for line in DOCUMENTED if line.startswith("soundflow")}
+    assert shown == set(COMMANDS)
+    assert all("examples:" in text for place, text in help_texts()[1:])
 
 
 def test_what_is_excused_is_documented() -> None:

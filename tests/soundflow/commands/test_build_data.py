@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from data_build.recipe import BuildRecipe, SplitConfig
 from data_build.sources.source import SourceConfig
 from data_build.tasks.config import CueConfig
-from soundflow.commands.build_data import dropped, output_of, part_of
-from soundflow.errors import UserError
+from soundflow.commands.build_data import dropped, output_of
 from soundflow.output import differences
 
 RECIPE = BuildRecipe(
@@ -50,9 +47,3 @@ def test_what_decides_about_a_stream_makes_another_build() -> None:
     }
     quiet = replace(RECIPE.compose, noise=replace(RECIPE.compose.noise, snr_db=(0.0, 10.0)))
     assert differ(replace(RECIPE, compose=quiet)) == {"compose.noise.snr_db"}
-
-
-@pytest.mark.parametrize("words", ["3/2", "-1/2", "1", "a/b", "1/0", "1/2/3", ""])
-def test_a_part_is_named_i_of_n(words: str) -> None:
-    with pytest.raises(UserError, match="I/N"):
-        part_of(words)

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from soundflow.cli import main
+from soundflow.config.load import load
 from soundflow.output import MARKER
+from soundflow.train.claim import claim
+from soundflow.train.recipe import TrainRecipe
 
 RECIPE = """
 command: build-data
@@ -133,6 +136,10 @@ model:
     assert not (tmp_path / "f").exists()
     assert main(["check", str(path), "stage.train=[encoder.prj.*]"]) == 2
     assert "did you mean 'encoder.proj.*'" in capsys.readouterr().err
+    claim(load(path, TrainRecipe, command="train"), "content hash of other data")
+    assert main(["check", str(path), "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert f"{tmp_path / 'run'}: holds a run of another recipe" in plan["output"]
 
 
 def test_the_plan_of_a_chain_has_the_memory_of_stages_that_cannot_start_yet(
