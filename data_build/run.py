@@ -158,7 +158,9 @@ def require_material(recipe: BuildRecipe, collected: Collected) -> None:
     """
     counts = Counter(map(fault_of, collected.drops))
     if collected.problems:
-        raise UserError("\n".join(collected.problems), _most_often(recipe, counts))
+        first = f"; the first: {collected.drops[0].item}" if collected.drops else ""
+        hint = f"{_most_often(recipe, counts)}{first}"
+        raise UserError("\n".join(collected.problems), hint)
     lengths_s = collected.lengths_s
     streams = sum(expected_streams(recipe, split, lengths_s) for split in recipe.splits)
     require_few_losses(recipe, collected, counts, streams)

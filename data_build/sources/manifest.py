@@ -14,7 +14,7 @@ from typing import Any, cast, get_args
 from data_build.records import Clip, ClipKind, Origin, Recorded, Word
 from data_build.sources.audio_refs import audio_file, written_path
 from data_build.sources.json_stream import documents
-from data_build.sources.rows import Row, csv_rows, encodable, tsv_rows, usable
+from data_build.sources.rows import COLUMNS_SHOWN, Row, csv_rows, encodable, tsv_rows, usable
 from data_build.sources.source import (
     AS_STATED,
     FIELDS,
@@ -22,6 +22,7 @@ from data_build.sources.source import (
     Corpus,
     Report,
     SourceConfig,
+    shortened,
 )
 from data_build.sources.text_files import parquet_rows
 from soundflow.errors import UserError
@@ -32,6 +33,7 @@ _USUAL = (
     "manifest.jsonl", "manifest.json", "manifest.csv", "manifest.tsv", "manifest.parquet",
     "metadata.jsonl", "metadata.csv",
 )  # fmt: skip
+_SUFFIXES = frozenset((".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet"))
 # Columns whose name can only mean a time; to pass over one would pair the text of a
 # part with the whole file.
 _LIKE_A_TIME = re.compile(
@@ -62,13 +64,22 @@ def manifest(config: SourceConfig, report: Report) -> Iterator[Clip]:
     chosen = (r for r in rows if config.split is None or r.data.get("split") == config.split)
 
     def make(row: Row) -> Clip:
-        written = row.text(*names_of(config, "path"))
+        written = _path(config, row)
         start_s, end_s, length_s = span_of(config, row)
         cut = f"#{start_s:g}" if start_s or end_s is not None else ""
         audio = audio_file(written_path(written, base), start_s, end_s)
         return clip_of(config, row, audio, f"{written}{cut}", origin, length_s)
 
     yield from usable(chosen, make, report)
+
+
+def _path(config: SourceConfig, row: Row) -> str:
+    names = names_of(config, "path")
+    if row.data.keys().isdisjoint(names):
+        found = shortened(", ".join(list(row.data)[:COLUMNS_SHOWN]))
+        told = f"has no column {names[0]!r}, but {found}"
+        raise BadRow(f"{told}; name the right one in the source, as columns: {{path: NAME}}")
+    return row.text(*names)
 
 
 def _rows(table: Path, report: Report) -> Iterator[Row]:
@@ -109,7 +120,10 @@ def _table(config: SourceConfig) -> Path:
         raise UserError(f"manifest: {root} has {names}", "set root to the file that is meant")
     if found:
         return found[0]
-    raise UserError(f"manifest: {root} has no {', '.join(_USUAL)}", f"expected {MANIFEST_TREE}")
+    tables = sorted(path.name for path in root.iterdir() if path.suffix in _SUFFIXES)
+    others = f"set root to the file that is meant: {', '.join(tables[:COLUMNS_SHOWN])}"
+    hint = others if tables else f"expected {MANIFEST_TREE}"
+    raise UserError(f"manifest: {root} has no {', '.join(_USUAL)}", hint)
 
 
 def names_of(config: SourceConfig, field: str) -> tuple[str, ...]:

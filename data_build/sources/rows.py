@@ -32,7 +32,7 @@ class Located(Protocol):
 
 L = TypeVar("L", bound=Located)
 
-_COLUMNS_SHOWN = 8
+COLUMNS_SHOWN = 8
 
 # No record is longer; a file without line ends must not be read into memory whole.
 MAX_LINE_BYTES = 1 << 26
@@ -79,7 +79,7 @@ class Row:
         if found:
             return found
         if self.data and not any(name in self.data for name in names):
-            others = ", ".join(list(self.data)[:_COLUMNS_SHOWN])
+            others = ", ".join(list(self.data)[:COLUMNS_SHOWN])
             raise BadRow(f"has no {' / '.join(names)}, but {shortened(others)}")
         raise BadRow(f"{' / '.join(names)} is missing or empty")
 

@@ -132,7 +132,9 @@ def _survey(recipe: BuildRecipe) -> Collected:
 
     found = survey(recipe, Path(recipe.output) / MATERIAL)
     if found.problems:
-        hint = f"rows: {_dropped(found)}" if found.drops else REMEDY
+        hint = REMEDY
+        if found.drops:
+            hint = f"rows: {_dropped(found)}; the first: {found.drops[0].item}"
         raise UserError("\n".join(found.problems), hint)
     return found
 

@@ -77,7 +77,7 @@ def test_manifest_words_and_bad_rows(tmp_path: Path, read_all: ReadAll) -> None:
     rows: list[tuple[dict[str, object], str]] = [
         ({"path": "gone.wav"}, "is missing"),
         ({"path": "empty.wav"}, "is empty"),
-        ({"text": "x"}, "has no path"),
+        ({"text": "x"}, "has no column 'path', but text; name the right one in the source"),
         ({"path": "a.wav", "start": 2, "end": 1}, "before or at its start"),
         ({"path": "a.wav", "start": -1}, "not a time"),
         ({"path": "a.wav", "start": float("nan")}, "not a time"),
