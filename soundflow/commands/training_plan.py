@@ -25,8 +25,9 @@ from soundflow.train.claim import output_of
 from soundflow.train.compute import choose_compute, computing
 from soundflow.train.loss import loss_sums
 from soundflow.train.machine import held_by, unmet
-from soundflow.train.memory import Memory, RowShape, predict
+from soundflow.train.memory import Memory, predict
 from soundflow.train.optim import build_optimizer
+from soundflow.train.pass_memory import RowShape
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage
 from soundflow.train.start import model_config, open_origin, start

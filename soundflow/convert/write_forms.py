@@ -24,7 +24,7 @@ from soundflow.forms import tensor_names as names
 from soundflow.forms.model_configs import mrope_section, to_release
 from soundflow.forms.stored_tensors import from_safetensors
 from soundflow.model.config import ModelConfig
-from soundflow.model.decoder import qwen2_config
+from soundflow.model.decoder import qwen2_config, qwen2_sizes
 from soundflow.model.encoder import tower_config
 from soundflow.model.weight_files import INDEX, write_tensors
 from soundflow.model.weights import CONFIG, SPEC, config_json
@@ -123,23 +123,9 @@ def write_vocabulary(folder: Path, source: folders.Opened, into: folders.Form) -
 
 def _thinker_config(source: folders.Opened, vision: dict[str, Any]) -> Qwen2_5OmniThinkerConfig:
     model, lm, tokens = source.model, source.model.lm, source.spec.tokens
-    text = Qwen2_5OmniTextConfig(
-        vocab_size=tokens.vocab_size,
-        hidden_size=lm.width,
-        intermediate_size=lm.ffn_width,
-        num_hidden_layers=lm.layers,
-        num_attention_heads=lm.heads,
-        num_key_value_heads=lm.kv_heads,
-        max_position_embeddings=lm.max_positions,
-        rms_norm_eps=lm.norm_eps,
-        initializer_range=lm.init_std,
-        tie_word_embeddings=lm.tied,
-        rope_parameters={
-            "rope_type": "default",
-            "rope_theta": lm.rope_theta,
-            "mrope_section": mrope_section(lm),
-        },
-    )
+    sizes = qwen2_sizes(lm, tokens.vocab_size)
+    sizes["rope_parameters"]["mrope_section"] = mrope_section(lm)
+    text = Qwen2_5OmniTextConfig(**sizes)
     vision_config = Qwen2_5OmniVisionEncoderConfig(**{**vision, "out_hidden_size": lm.width})
     config = Qwen2_5OmniThinkerConfig(
         audio_config=tower_config(model.audio_encoder, lm.width).to_dict(),

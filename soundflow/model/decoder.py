@@ -7,6 +7,8 @@ grow it (``use_cache=False`` still appends to it).
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
@@ -16,21 +18,25 @@ from soundflow.model.attention import Segments
 from soundflow.model.config import LmConfig
 
 
+def qwen2_sizes(config: LmConfig, vocab_size: int) -> dict[str, Any]:
+    """The sizes as the configs of Qwen2 and of Qwen2.5-Omni's Thinker name them."""
+    return {
+        "vocab_size": vocab_size,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "intermediate_size": config.ffn_width,
+        "max_position_embeddings": config.max_positions,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "rms_norm_eps": config.norm_eps,
+        "tie_word_embeddings": config.tied,
+        "initializer_range": config.init_std,
+    }
+
+
 def qwen2_config(config: LmConfig, vocab_size: int) -> Qwen2Config:
-    return Qwen2Config(
-        vocab_size=vocab_size,
-        hidden_size=config.width,
-        num_hidden_layers=config.layers,
-        num_attention_heads=config.heads,
-        num_key_value_heads=config.kv_heads,
-        intermediate_size=config.ffn_width,
-        max_position_embeddings=config.max_positions,
-        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-        rms_norm_eps=config.norm_eps,
-        tie_word_embeddings=config.tied,
-        initializer_range=config.init_std,
-        attn_implementation=ATTENTION,
-    )
+    return Qwen2Config(**qwen2_sizes(config, vocab_size), attn_implementation=ATTENTION)
 
 
 def build_lm(config: LmConfig, vocab_size: int) -> Qwen2ForCausalLM:

@@ -15,7 +15,7 @@ from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import empty_model
 from soundflow.model.threads import cores
 from soundflow.protocol.tokens import TokenTable
-from soundflow.train.memory import Held, held
+from soundflow.train.memory import Memory, held
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage
 from soundflow.train.strategy.choose import resolved
@@ -24,7 +24,7 @@ from soundflow.train.strategy.choose import resolved
 _PROCESSES_A_CPU_RUNS = 2
 
 
-def held_by(recipe: TrainRecipe, config: ModelConfig, tokens: TokenTable) -> Held:
+def held_by(recipe: TrainRecipe, config: ModelConfig, tokens: TokenTable) -> Memory:
     """What each rank of the run holds, without holding it."""
     model = empty_model(config, tokens)
     apply_stage(model, recipe.stage, recipe.seed)
@@ -39,7 +39,7 @@ def held_by(recipe: TrainRecipe, config: ModelConfig, tokens: TokenTable) -> Hel
     )
 
 
-def require_machine(recipe: TrainRecipe, memory: Held) -> None:
+def require_machine(recipe: TrainRecipe, memory: Memory) -> None:
     """Refuses before any work what this machine cannot run.
 
     Args:
@@ -53,7 +53,7 @@ def require_machine(recipe: TrainRecipe, memory: Held) -> None:
         raise UserError("\n".join(lines), "`soundflow doctor` shows what this machine has")
 
 
-def unmet(recipe: TrainRecipe, memory: Held) -> list[str]:
+def unmet(recipe: TrainRecipe, memory: Memory) -> list[str]:
     """One line for every key that asks for more than this machine has; see `require_machine`.
 
     A run on several nodes is compared with a machine of theirs only: the login node of a cluster,

@@ -31,8 +31,9 @@ from soundflow.protocol.spec import StreamSpec
 from soundflow.text.presets import load_vocabulary, stream_spec
 from soundflow.train.compute import computing
 from soundflow.train.loss import loss_sums
-from soundflow.train.memory import RowShape, predict
+from soundflow.train.memory import predict
 from soundflow.train.optim import build_optimizer
+from soundflow.train.pass_memory import RowShape
 from soundflow.train.recipe import LossConfig, OptimConfig, StageConfig
 from soundflow.train.stages import apply_stage
 from soundflow.train.throughput import peak_flops

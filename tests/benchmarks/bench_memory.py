@@ -4,9 +4,9 @@
 
 Each measurement is six updates of two packed rows in a process of its own, every row of other
 streams, against what that process held after an update of a very small model (libraries and their
-caches). `soundflow.train.memory.KEPT` was chosen from the first cases. The others say how well it
-predicts: other depths, widths and row lengths, bfloat16, a large vocabulary. The predicted peak is
-to be within 20 % of what is measured.
+caches). `soundflow.train.pass_memory.KEPT` was chosen from the first cases. The others say how well
+it predicts: other depths, widths and row lengths, bfloat16, a large vocabulary. The predicted peak
+is to be within 20 % of what is measured.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from soundflow.text.presets import stream_spec
 from soundflow.text.tiny import tiny_tokenizer
 from soundflow.train.compute import computing
 from soundflow.train.loss import loss_sums
-from soundflow.train.memory import KEPT, RowShape, predict, row_batch
+from soundflow.train.memory import predict
 from soundflow.train.optim import build_optimizer
+from soundflow.train.pass_memory import KEPT, RowShape, row_batch
 from soundflow.train.recipe import OptimConfig, StageConfig
 from soundflow.train.stages import apply_stage
 from tests.benchmarks.tiny_model import tiny_config

@@ -14,7 +14,7 @@ from soundflow.model.interaction import empty_model
 from soundflow.protocol.spec import StreamSpec
 from soundflow.train import machine
 from soundflow.train.machine import held_by, require_machine, unmet
-from soundflow.train.memory import Held
+from soundflow.train.memory import Memory
 from soundflow.train.recipe import ComputeConfig, OptimConfig, StageConfig, TrainRecipe
 from soundflow.train.run import run
 
@@ -27,9 +27,9 @@ def _no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
 
-def held_of(parameters: int) -> Held:
+def held_of(parameters: int) -> Memory:
     """What one process holds that trains all of them in float32."""
-    return Held(parameters, parameters, *(n * parameters for n in (4, 4, 8, 0, 0)))
+    return Memory(parameters, parameters, *(n * parameters for n in (4, 4, 8, 0, 0)))
 
 
 def test_every_key_that_asks_for_too_much_is_named(recipe: Recipes) -> None:

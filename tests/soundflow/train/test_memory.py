@@ -13,7 +13,8 @@ from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel, empty_model
 from soundflow.protocol.spec import StreamSpec
 from soundflow.train.loss import loss_sums
-from soundflow.train.memory import KEPT, Memory, RowShape, held, predict, row_batch
+from soundflow.train.memory import Memory, held, predict
+from soundflow.train.pass_memory import KEPT, RowShape, row_batch
 from soundflow.train.recipe import LoraConfig, StageConfig, StrategyName
 from soundflow.train.stages import apply_stage
 
@@ -91,6 +92,8 @@ def test_gathered_weights_and_gradients_on_their_way_are_counted(
     zero2 = of("zero2", "cuda")
     assert zero2.buffers == 2 * 2 * zero2.trained, "two buckets, no larger than what trains"
     assert of("zero3").buffers == of("fsdp").buffers == whole  # a model of two layers
+    zero3 = of("zero3", "cuda")
+    assert zero3.buffers == whole + 2 * zero3.trained, "and one bucket"
 
 
 def test_rows_with_states_need_no_tower(small_model: ModelConfig, spec: StreamSpec) -> None:
