@@ -27,13 +27,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers.initialization import no_init_weights
 
 from soundflow.atomic import disk_error, unfinished, write_text
 from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import CALIBRATION_FILE, TrainingFacts
-from soundflow.model.interaction import AudioInteractionModel
+from soundflow.model.interaction import AudioInteractionModel, assign, empty_model
 from soundflow.model.weight_files import INDEX, WEIGHTS, read_index, write_shards
 from soundflow.protocol.spec import StreamSpec
 from soundflow.stored_json import read_object
@@ -131,8 +130,9 @@ def load_checkpoint(
 ) -> Checkpoint:
     """Reads a checkpoint folder, the model in evaluation mode.
 
-    Parameters take ``dtype``; the tables of positions stay float32, because half precision merges
-    distant rotary positions.
+    Parameters take ``dtype`` as they are read: what is held beside them is one tensor as it was
+    stored. The tables of positions stay float32, because half precision merges distant rotary
+    positions.
 
     Raises:
         UserError: naming the file that is missing, damaged, or of another spec.
@@ -141,11 +141,9 @@ def load_checkpoint(
     config, facts, spec = read_facts(source)
     tokenizer = TextTokenizer.load(source, spec.tokens)
     _require_tokenizer(spec, tokenizer, source)
-    with no_init_weights():
-        model = AudioInteractionModel(config, spec.tokens)
-    model.lm.tie_weights()  # skipped together with the initialisation
-    load_tensors(model, source, spec)
-    cast_parameters(model, dtype)
+    model = empty_model(config, spec.tokens)
+    for name, value in _stored(source, model, spec):
+        assign(model, name, value.to(device, dtype, copy=True))
     return Checkpoint(model.to(device).eval(), tokenizer, spec, facts)
 
 
@@ -203,22 +201,26 @@ def stored_tensors(model: AudioInteractionModel) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
-def load_tensors(model: AudioInteractionModel, folder: Path, spec: StreamSpec) -> None:
-    """Fills ``model`` from the safetensors of ``folder``, key by key.
+def _stored(
+    folder: Path, model: AudioInteractionModel, spec: StreamSpec
+) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of ``model``, from the safetensors of ``folder``.
 
     Raises:
-        UserError: if a tensor is missing, unknown, of another shape, or of another spec.
+        UserError: if one is missing, unknown, of another shape, or of another spec.
     """
-    wanted = model.state_dict()
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     if model.config.lm.tied:
-        wanted.pop(TIED_KEY)
-    unseen = set(wanted)
+        shapes.pop(TIED_KEY)
+    unseen = set(shapes)
     try:
         for file in _weight_files(folder):
             with safe_open(file, framework="pt", device="cpu") as tensors:
                 _require_fingerprint(file, tensors.metadata() or {}, spec)
                 for name in tensors.keys():  # noqa: SIM118 (not a mapping)
-                    _fill(wanted, name, tensors.get_tensor(name), file)
+                    value = tensors.get_tensor(name)
+                    _require_fit(shapes.get(name), name, value, file)
+                    yield name, value
                     unseen.discard(name)
     except (SafetensorError, OSError) as error:
         raise _unreadable(folder, error) from error
@@ -235,10 +237,9 @@ def cast_parameters(model: torch.nn.Module, dtype: torch.dtype) -> None:
         parameter.data = parameter.data.to(dtype)
 
 
-def _fill(wanted: Mapping[str, Tensor], name: str, value: Tensor, file: Path) -> None:
-    own = wanted.get(name)
-    if own is None or own.shape != value.shape:
-        why = "unknown" if own is None else f"shape {tuple(value.shape)} for {tuple(own.shape)}"
+def _require_fit(shape: torch.Size | None, name: str, value: Tensor, file: Path) -> None:
+    if shape != value.shape:
+        why = "unknown" if shape is None else f"shape {tuple(value.shape)} for {tuple(shape)}"
         raise UserError(
             f"{file}: tensor {name}: {why}", "the config and the weights belong to different models"
         )
@@ -247,7 +248,6 @@ def _fill(wanted: Mapping[str, Tensor], name: str, value: Tensor, file: Path) ->
             f"{file}: tensor {name}: expected floating-point numbers, got {value.dtype}",
             "take the weights before they were quantised",
         )
-    own.copy_(value)  # state_dict() shares storage with the parameters
 
 
 def _weight_files(folder: Path) -> Iterator[Path]:

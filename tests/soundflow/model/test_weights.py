@@ -255,7 +255,7 @@ def test_a_damaged_config_is_one_line_with_file_and_field(
     save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, FACTS)
     _edit_json(tmp_path / "m" / "config.json", edit)
     never = lambda *_: pytest.fail("memory was asked for")  # noqa: E731
-    monkeypatch.setattr("soundflow.model.weights.AudioInteractionModel", never)
+    monkeypatch.setattr("soundflow.model.weights.empty_model", never)
     with pytest.raises(UserError) as error:
         load_checkpoint(tmp_path / "m")
     assert said in error.value.message
