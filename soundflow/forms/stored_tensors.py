@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from soundflow.errors import UserError
-from soundflow.model.weight_files import INDEX, WEIGHTS, read_index
+from soundflow.model.weight_files import INDEX, WEIGHTS, read_index, read_tensor
 
 _DTYPES = {
     "F64": torch.float64,
@@ -127,7 +127,7 @@ def _open_safetensors(file: Path) -> dict[str, StoredTensor]:
                         f"supported: {', '.join(_DTYPES)}; quantised weights are not",
                     )
                 found[name] = StoredTensor(
-                    file, tuple(part.get_shape()), dtype, partial(_read, file, name)
+                    file, tuple(part.get_shape()), dtype, partial(read_tensor, file, name)
                 )
     except FileNotFoundError as error:
         raise UserError(f"{file}: no such file", "the index names it; fetch it again") from error
@@ -136,13 +136,6 @@ def _open_safetensors(file: Path) -> dict[str, StoredTensor]:
             f"{file}: cannot be read ({_first_line(error)})", "fetch it again"
         ) from error
     return found
-
-
-def _read(file: Path, name: str) -> Tensor:
-    # Opened anew for each tensor: pages that were read go back to the system with the mapping.
-    with safe_open(file, framework="pt", device="cpu") as shard:
-        tensor: Tensor = shard.get_tensor(name)
-        return tensor
 
 
 def _first_line(error: BaseException) -> str:

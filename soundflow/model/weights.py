@@ -33,7 +33,7 @@ from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import CALIBRATION_FILE, TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel, assign, empty_model
-from soundflow.model.weight_files import INDEX, WEIGHTS, read_index, write_shards
+from soundflow.model.weight_files import INDEX, WEIGHTS, read_index, read_tensor, write_shards
 from soundflow.protocol.spec import StreamSpec
 from soundflow.stored_json import read_object
 from soundflow.text.tokenizer import TextTokenizer
@@ -217,11 +217,12 @@ def _stored(
         for file in _weight_files(folder):
             with safe_open(file, framework="pt", device="cpu") as tensors:
                 _require_fingerprint(file, tensors.metadata() or {}, spec)
-                for name in tensors.keys():  # noqa: SIM118 (not a mapping)
-                    value = tensors.get_tensor(name)
-                    _require_fit(shapes.get(name), name, value, file)
-                    yield name, value
-                    unseen.discard(name)
+                names = list(tensors.keys())
+            for name in names:
+                value = read_tensor(file, name)
+                _require_fit(shapes.get(name), name, value, file)
+                yield name, value
+                unseen.discard(name)
     except (SafetensorError, OSError) as error:
         raise _unreadable(folder, error) from error
     if unseen:

@@ -27,7 +27,6 @@ from soundflow.model.weights import save_checkpoint
 from soundflow.text.presets import stream_spec
 from soundflow.text.tiny import tiny_tokenizer
 
-
 FORMS = ("thinker", "soundflow")
 
 
