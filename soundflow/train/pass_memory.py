@@ -88,7 +88,8 @@ def pass_bytes(
         batch = row_batch(row, spec, states_width)
         gradients = [parameter.grad for parameter in trained]
         there = [*model.parameters(), *model.buffers(), *gradients, *vars(batch).values()]
-        with _Peak(there, device) as peak:
+        peak = _Peak(there, device)
+        with peak:
             with computing(dtype, torch.device("cpu")):
                 sums = loss_sums(model, batch)
                 loss = sums.stream + sums.reply
