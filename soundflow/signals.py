@@ -1,4 +1,8 @@
-"""SIGINT, SIGTERM and SIGHUP end a command by an exception, so that it cleans up."""
+"""SIGINT, SIGTERM and SIGHUP end a command by an exception, so that it cleans up.
+
+SIGUSR1, SLURM's warning, would end a process that is still importing what it needs, and its job as
+a failure. It is held back: a training run takes it once it can, other commands never.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from types import FrameType
 from soundflow.errors import Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HELD_BACK = {signal.SIGUSR1}
 
 
 class Interrupted(KeyboardInterrupt):
@@ -32,6 +37,7 @@ def raised_signals() -> Iterator[None]:
 
     A signal that was ignored when this process started (`nohup`) stays ignored.
     """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
         if handler not in (signal.SIG_IGN, None):
@@ -44,6 +50,9 @@ def raised_signals() -> Iterator[None]:
         _ignore()
         raise
     finally:
+        if HELD_BACK & signal.sigpending():
+            signal.sigwait(HELD_BACK)  # there is nothing left to warn of
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if not stopped:
             for number, handler in before.items():
                 signal.signal(number, handler)

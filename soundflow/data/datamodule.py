@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -103,6 +104,7 @@ class StreamData(LightningDataModule):
         """Tokens of the longest training stream: the positions that training reaches."""
         return max(int(split.lengths.tokens.max()) for split in self.train_splits)
 
+    @cached_property
     def system(self) -> str:
         """The instruction prefix that most training streams have, of the first hundred of each."""
         found: Counter[str] = Counter()

@@ -213,8 +213,12 @@ class AtIntervals(Callback):
 
 
 def _say_where(at: int, updates: int) -> None:
-    where = f"resuming at update {at + 1} of {updates}"
-    ERR.print(where if at else "no state was saved here: starting at update 1")
+    if at == 0:
+        ERR.print("no state was saved here: starting at update 1")
+    elif at == updates:
+        ERR.print(f"all {updates} updates are saved: measuring")
+    else:
+        ERR.print(f"resuming at update {at + 1} of {updates}")
 
 
 def _parts(trainer: Trainer, pl_module: LightningModule) -> tuple[StreamingModule, StreamData]:

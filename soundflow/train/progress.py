@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 
 from soundflow.logs import ERR
 from soundflow.train.held_out import LIVE
@@ -52,11 +52,13 @@ class Progress(Callback):
         self._started = time.perf_counter()
         if trainer.is_global_zero and ERR.is_terminal:
             done = cast(StreamingModule, pl_module).updates
+            # On a narrow terminal the end of the note is cut off, and nothing else.
+            rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
             self._bar = Bar(
-                TextColumn("training"), BarColumn(24), MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"), console=ERR,
+                BarColumn(12), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
+                TextColumn("{task.fields[note]}", table_column=rest), console=ERR, expand=True,
             )  # fmt: skip
-            self._task = self._bar.add_task("", total=self._total, completed=done, note="")
+            self._task = self._bar.add_task("", total=self._total, completed=done, left="", note="")
             self._bar.start()
 
     def on_train_batch_end(
@@ -64,9 +66,10 @@ class Progress(Callback):
     ) -> None:
         module = cast(StreamingModule, pl_module)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=module.updates, note=note(module))
+            told = {"left": left(module), "note": note(module)}
+            self._bar.update(self._task, completed=module.updates, **told)
         elif trainer.is_global_zero and module.updates % self._every == 0:
-            self._line(f"update {module.updates}/{self._total}  {note(module)}")
+            self._line(f"update {module.updates}/{self._total}  {left(module)}  {note(module)}")
 
     def held_out(self, trainer: Trainer, module: StreamingModule) -> None:
         """Shows the figures that were just measured."""
@@ -92,24 +95,25 @@ class Progress(Callback):
         ERR.print(f"{time.perf_counter() - self._started:6.0f} s  {text}", soft_wrap=True)
 
 
+def left(module: StreamingModule) -> str:
+    """The time that the updates to come will take; nothing before the first was timed."""
+    seconds = module.last_speed.get("left_s")
+    return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
+
+
 def note(module: StreamingModule) -> str:
-    """The newest figures of a run on one line."""
+    """The newest figures of a run on one line, the most telling first."""
     loss, speed, held_out = module.last_update, module.last_speed, module.last_metrics
     parts = [
         f"loss {loss[f'{TRAIN}loss']:.3f} (stream {loss[f'{TRAIN}loss_stream']:.3f}, "
-        f"reply {loss[f'{TRAIN}loss_reply']:.3f})",
-        f"norm {loss[f'{TRAIN}grad_norm']:.2g}",
+        f"reply {loss[f'{TRAIN}loss_reply']:.3f})"
     ]
     if (f1 := held_out.get(f"{LIVE}f1", held_out.get("decision_f1"))) is not None:
         parts.append(f"F1 {f1:.2f}")
+    parts.append(f"norm {loss[f'{TRAIN}grad_norm']:.2g}")
     if speed:
-        parts += _speed(speed)
+        parts.append(f"{speed['tokens_per_s']:,.0f} tok/s")
+        if "mfu" in speed:
+            parts.append(f"MFU {speed['mfu']:.0%}")
+        parts.append(f"data wait {speed['data_wait']:.0%}")
     return "  ".join(parts)
-
-
-def _speed(speed: Mapping[str, float]) -> list[str]:
-    parts = [f"{speed['tokens_per_s']:,.0f} tok/s"]
-    if "mfu" in speed:
-        parts.append(f"MFU {speed['mfu']:.0%}")
-    left = timedelta(seconds=round(speed["left_s"]))
-    return [*parts, f"data wait {speed['data_wait']:.0%}", f"{left} left"]

@@ -325,4 +325,4 @@ def _require_vocabulary(fingerprint: str, data: StreamData) -> None:
 
 def _facts(data: StreamData) -> TrainingFacts:
     """What a session should know about the training."""
-    return TrainingFacts(trained_positions=data.longest_stream(), system=data.system())
+    return TrainingFacts(trained_positions=data.longest_stream(), system=data.system)

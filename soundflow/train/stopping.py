@@ -27,6 +27,7 @@ from torch.distributed.distributed_c10d import _get_default_store
 
 from soundflow.errors import Stopped
 from soundflow.logs import ERR
+from soundflow.signals import HELD_BACK
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 WAIT_S = 20.0  # for the other processes to leave once all have agreed to
@@ -40,9 +41,11 @@ class StopFlag:
     """Whether this process was asked to stop.
 
     Until `wait_for_updates` a signal raises `Stopped` at once in the first process of a run: there
-    is nothing to save. The others never leave on their own, for the first would wait for them.
-    Afterwards a signal is noted and read. A second Ctrl-C raises at once again; other signals that
-    follow do not, for SLURM sends SIGTERM seconds after SIGUSR1, while the state is being saved.
+    is nothing to save. The others never leave on their own, for the first would wait for them. Only
+    SLURM's warning waits for the first update: a job whose limit is too short for one would go back
+    into the queue for ever. Afterwards a signal is noted and read. A second Ctrl-C raises at once
+    again; other signals that follow do not, for SLURM sends SIGTERM seconds after SIGUSR1, while
+    the state is being saved.
 
     Attributes:
         asked: the signal that came last; None before the first.
@@ -51,7 +54,8 @@ class StopFlag:
     def __init__(self, *, first_process: bool = True) -> None:
         self.asked: int | None = None
         self._first_process = first_process
-        self._at_once = first_process
+        leaving = frozenset(SIGNALS) if first_process else frozenset()
+        self._at_once: frozenset[int] = leaving - HELD_BACK
         self._owner = os.getpid()
         self._polled_s = 0.0
         # What was ignored when the command started stays ignored: `nohup`, jobs of a shell script.
@@ -59,7 +63,7 @@ class StopFlag:
 
     def wait_for_updates(self) -> None:
         """From here on the training loop reads the flag."""
-        self._at_once = False
+        self._at_once = frozenset()
         self.install()
 
     def leave_together(self, number: int) -> NoReturn:
@@ -93,8 +97,8 @@ class StopFlag:
         Raises:
             Stopped: if a signal came that was not read yet.
         """
-        self._at_once = self._first_process
-        if self.asked is not None and self._at_once:
+        self._at_once = frozenset(SIGNALS) if self._first_process else frozenset()
+        if self.asked is not None and self.asked in self._at_once:
             raise Stopped(self.asked)
 
     def install(self) -> None:
@@ -110,7 +114,7 @@ class StopFlag:
             return
         again = number == self.asked == signal.SIGINT and self._first_process
         self.asked = number
-        if self._at_once or again:
+        if number in self._at_once or again:
             raise Stopped(number)
 
 
@@ -120,10 +124,12 @@ def stop_flag(*, first_process: bool) -> Iterator[StopFlag]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
     flag = StopFlag(first_process=first_process)
     flag.install()
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     try:
         with _heard_while_waiting():
             yield flag
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -183,7 +189,7 @@ def requeue(number: int) -> None:
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     name = f"{array}_{task}" if array and task else job
     # Said before it is done: SLURM may end this process before the command returns.
-    ERR.print(f"the state is saved: queueing job {name} again", soft_wrap=True)
+    ERR.print(f"queueing job {name} again", soft_wrap=True)
     try:
         done = subprocess.run(
             ["scontrol", "requeue", name], capture_output=True, text=True, timeout=REQUEUE_S

@@ -19,6 +19,7 @@ from soundflow.config.record import record
 from soundflow.data.batch import Batch
 from soundflow.errors import Stopped
 from soundflow.model.weights import load_checkpoint
+from soundflow.signals import raised_signals
 from soundflow.train.checkpoints import newest_state
 from soundflow.train.metrics import read_metrics
 from soundflow.train.module import StreamingModule
@@ -104,6 +105,15 @@ def test_before_the_first_update_nothing_is_lost(
             run(recipe())
     run(recipe())
     assert "starting at update 1" in capfd.readouterr().err
+
+
+def test_a_warning_that_came_while_the_command_started_is_obeyed(recipe: Recipes) -> None:
+    with raised_signals():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with pytest.raises(Stopped, match="after update 1 of 6 is saved") as caught:
+            run(recipe())
+        assert caught.value.number == signal.SIGUSR1
+        os.kill(os.getpid(), signal.SIGUSR1)  # the work is done: nobody dies of it
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:
