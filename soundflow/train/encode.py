@@ -12,21 +12,24 @@ from soundflow.errors import UserError
 from soundflow.logs import ERR
 from soundflow.model.encoder import in_batches
 from soundflow.model.interaction import AudioInteractionModel
+from soundflow.train.held_out import Poll
 from soundflow.train.ranks import from_first, is_first, place, together
 
 _TOLD_EVERY = 50  # shards
 _PROJECTION = "proj."  # comes after what is kept, and may train
 
 
-def encode_streams(data: StreamData, model: AudioInteractionModel) -> None:
+def encode_streams(data: StreamData, model: AudioInteractionModel, poll: Poll) -> None:
     """Gives ``data`` the states of all training streams, once all ranks have computed theirs.
 
     Args:
         model: before it is divided over ranks.
+        poll: called after every shard, which is kept: the next run goes on from there.
 
     Raises:
         UserError: on all ranks, if the tower trains, more would be written than the recipe allows,
             or the disk is full.
+        Stopped: on all ranks, if one of them was asked to stop meanwhile.
     """
     config = data.config
     assert config.features_folder is not None  # DataConfig sees to it
@@ -46,7 +49,7 @@ def encode_streams(data: StreamData, model: AudioInteractionModel) -> None:
     missing = from_first(encoded.missing())
     _require_allowed(encoded, encoded.n_bytes(missing), config.features_max_gb)
     rank, world = place()
-    together(lambda: _write(encoded, missing[rank::world], model, first=rank == 0))
+    together(lambda: _write(encoded, missing[rank::world], model, poll, first=rank == 0))
     data.encoded = encoded
 
 
@@ -74,6 +77,7 @@ def _write(
     encoded: EncodedStreams,
     places: list[tuple[int, int]],
     model: AudioInteractionModel,
+    poll: Poll,
     *,
     first: bool,
 ) -> None:
@@ -85,6 +89,7 @@ def _write(
 
     for number, (split, shard) in enumerate(places, 1):
         encoded.write(split, shard, encode)
+        poll()
         if first and number % _TOLD_EVERY == 0:
             ERR.print(f"features: {number} of {len(places)} shards of the first process")
     model.train(training)

@@ -97,7 +97,7 @@ class AtIntervals(Callback):
             compute = replace(compute, precision=self._state.precision)
         device = trainer.strategy.root_device
         if data.config.features == "cached":
-            encode_streams(data, module.model.to(device))
+            encode_streams(data, module.model.to(device), self._flag.poll)
         update = together(lambda: data.whole_update(trainer.global_rank, trainer.world_size))
         assert update is not None  # every rank has one
         ranks = trainer.world_size // trainer.num_nodes

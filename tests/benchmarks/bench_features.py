@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
         torch.manual_seed(0)
         model = AudioInteractionModel(recipe.model, both[0].spec.tokens).train()
         apply_stage(model, stage)
-        encode_streams(both[1], model)
+        encode_streams(both[1], model, lambda: None)
         print(f"{name}: {_compared(model, both)}")
 
 

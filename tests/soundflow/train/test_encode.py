@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +14,8 @@ from torch import Tensor
 
 from soundflow.data.augment import AudioAugmentConfig, AugmentConfig
 from soundflow.data.config import DataConfig, LengthWarmUp
-from soundflow.errors import UserError
+from soundflow.data.encoded import EncodedStreams
+from soundflow.errors import Stopped, UserError
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.train.recipe import StageConfig, TrainRecipe
 from soundflow.train.run import run
@@ -103,6 +106,23 @@ def test_augmentation_is_refused(frozen: Recipes, tmp_path: Path) -> None:
         replace(data, augment=AugmentConfig(gaps=1))
     with pytest.raises(ValueError, match="features_folder says where"):
         DataConfig(data.sources, features="cached")
+
+
+def test_a_warning_ends_it_after_a_shard_which_is_kept(
+    frozen: Recipes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, write = cached(frozen("run"), tmp_path / "f"), EncodedStreams.write
+
+    def warned(self: EncodedStreams, *place: object) -> None:
+        write(self, *place)  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EncodedStreams, "write", warned)
+        with pytest.raises(Stopped, match="no state was saved"):
+            run(base)
+    assert len(list((tmp_path / "f").rglob("*.safetensors"))) == 1
+    assert run(base).resumed_at == 0
 
 
 def test_another_tower_has_features_of_its_own(frozen: Recipes, tmp_path: Path) -> None:
