@@ -66,8 +66,9 @@ class Progress(Callback):
     ) -> None:
         module = cast(StreamingModule, pl_module)
         if self._bar is not None and self._task is not None:
-            told = {"left": left(module), "note": note(module)}
-            self._bar.update(self._task, completed=module.updates, **told)
+            self._bar.update(
+                self._task, completed=module.updates, left=left(module), note=note(module)
+            )
         elif trainer.is_global_zero and module.updates % self._every == 0:
             self._line(f"update {module.updates}/{self._total}  {left(module)}  {note(module)}")
 
