@@ -19,7 +19,7 @@ from rich.table import Table
 from soundflow.commands.live_validation import live_validation
 from soundflow.commands.training_report import write_training_report
 from soundflow.config.record import to_plain
-from soundflow.errors import EXIT_USER, Stopped, UserError
+from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR, OUT
 from soundflow.train.claim import REPORT_FILE
 from soundflow.train.held_out import TASK
@@ -65,19 +65,22 @@ def train_all(
 
 
 def _train(recipe: TrainRecipe) -> TrainResult | None:
-    """Trains. None in a process that was stopped and is not the first."""
+    """Trains. None where the first process of the run speaks for this one: all are leaving.
+
+    This one then ends with code 0. At another, Lightning would kill the first within seconds, while
+    it still sends its last metrics or writes its page.
+    """
     try:
         return train(recipe, live_validation(recipe), write_training_report)
     except UserError as error:
-        if error.together and not is_first():
-            sys.exit(EXIT_USER)  # the first process of a run speaks for all of them
-        raise
+        if is_first() or not error.together:
+            raise
     except Stopped:
-        if not is_first():
-            return None
-        if (recipe.output / METRICS_FILE).exists():
-            write_training_report(recipe.output)
-        raise
+        if is_first():
+            if (recipe.output / METRICS_FILE).exists():
+                write_training_report(recipe.output)
+            raise
+    return None
 
 
 def _tell(recipe: TrainRecipe, result: TrainResult, as_json: bool) -> None:
