@@ -127,7 +127,7 @@ class AtIntervals(Callback):
         if last or stop is not None or at % intervals.save_every == 0:
             self._save(module, wait=last or stop is not None)
         if stop is not None:
-            self._flag.leave_together(stop)
+            raise Stopped(stop, together=True)  # as every other process does now
         if self._due(at):
             self._measure(trainer, module)
 

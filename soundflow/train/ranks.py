@@ -13,9 +13,14 @@ from soundflow.errors import Stopped, UserError
 T = TypeVar("T")
 
 
+def several() -> bool:
+    """Whether this process has found the others of its run."""
+    return dist.is_available() and dist.is_initialized()
+
+
 def gathered(value: T) -> list[T]:
     """The value of every rank, in order; all ranks take part."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not several():
         return [value]
     values: list[T | None] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
@@ -24,7 +29,7 @@ def gathered(value: T) -> list[T]:
 
 def from_first(value: T) -> T:
     """The value of the first rank; all ranks take part."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not several():
         return value
     values: list[T] = [value]
     dist.broadcast_object_list(values, src=0)
@@ -38,7 +43,7 @@ def is_first() -> bool:
 
 def place() -> tuple[int, int]:
     """The rank of this process and the number of ranks."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not several():
         return 0, 1
     return dist.get_rank(), dist.get_world_size()
 

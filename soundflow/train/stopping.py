@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
 
 import torch.distributed as dist
 from lightning import Trainer
@@ -28,6 +27,7 @@ from torch.distributed.distributed_c10d import _get_default_store
 from soundflow.errors import Stopped
 from soundflow.logs import ERR
 from soundflow.signals import HELD_BACK
+from soundflow.train.ranks import several
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 WAIT_S = 20.0  # for the other processes to leave once all have agreed to
@@ -66,10 +66,6 @@ class StopFlag:
         self._at_once = frozenset()
         self.install()
 
-    def leave_together(self, number: int) -> NoReturn:
-        """Raises `Stopped`, as every other process of the run does now."""
-        raise Stopped(number, together=True)
-
     def poll(self) -> None:
         """Asks often in long work that one process does alone; see `soundflow.train.ranks`.
 
@@ -80,16 +76,15 @@ class StopFlag:
             Stopped: if any process of the run was asked to stop; the caller sees to it that all
                 processes leave.
         """
-        several = _several()
         number = self.asked
         if number is not None:
             _tell_others(number)
-        elif several and time.monotonic() >= self._polled_s + POLL_S:
+        elif several() and time.monotonic() >= self._polled_s + POLL_S:
             self._polled_s = time.monotonic()
             store = _get_default_store()
             number = int(store.get(_KEY)) if store.check([_KEY]) else None
         if number is not None:
-            self.leave_together(number)
+            raise Stopped(number, together=True)
 
     def stop_at_once(self) -> None:
         """From here on the flag is no longer read.
@@ -168,12 +163,8 @@ def _listen(numbers: int) -> None:
 
 
 def _tell_others(number: int) -> None:
-    if _several():
+    if several():
         _get_default_store().set(_KEY, str(number))
-
-
-def _several() -> bool:
-    return dist.is_available() and dist.is_initialized()
 
 
 def keep_our_signals(trainer: Trainer) -> None:
