@@ -26,6 +26,8 @@ from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
 from soundflow.stored_json import read_object
 
+CHANCE = 0.05
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -40,6 +42,17 @@ class Difference:
     second: Figure
     difference: Figure
     p: float | None
+
+    @property
+    def verdict(self) -> str:
+        """Which has more, unless that may be chance; nothing without an interval."""
+        if self.p is None or self.difference.value is None:
+            return ""
+        if self.difference.value == 0:
+            return "the same"
+        if self.p >= CHANCE:
+            return "may be chance"
+        return "higher in B" if self.difference.value > 0 else "lower in B"
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,11 @@ class TaskComparison:
     differences: tuple[Difference, ...]
     mcnemar: McNemar | None
 
+    @property
+    def shown(self) -> list[Difference]:
+        """The figures with an interval, and the failures; other counts are in the JSON."""
+        return [d for d in self.differences if d.p is not None or d.name == "failures"]
+
     def to_json(self) -> dict[str, Any]:
         return {
             "title": self.title,
@@ -68,7 +86,7 @@ class TaskComparison:
             "figures": {
                 d.name: {
                     "first": d.first.to_json(), "second": d.second.to_json(),
-                    "difference": d.difference.to_json(), "p": d.p,
+                    "difference": d.difference.to_json(), "p": d.p, "verdict": d.verdict,
                 }
                 for d in self.differences
             },
@@ -96,6 +114,12 @@ def compare(first: Path, second: Path) -> tuple[TaskComparison, ...]:
     if not found:
         raise UserError(f"{first} and {second} have no task in common", "evaluate the same data")
     return tuple(found)
+
+
+def label(folder: Path) -> str:
+    """An evaluation in a line: its folder, checkpoint and threshold."""
+    results = _results_in(folder)
+    return f"{folder} ({results['checkpoint']}, threshold {results['threshold']:.3f})"
 
 
 def _results_in(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from inference.evaluate.compare import TaskComparison, compare
+from inference.evaluate.compare import TaskComparison, compare, label
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.report.comparison import write_comparison
 from inference.evaluate.results import (
@@ -140,10 +140,13 @@ def _compare(args: argparse.Namespace) -> None:
     first, second = Path(args.compare[0]), Path(args.compare[1])
     found = compare(first, second)
     path = second / COMPARISON_FILE
-    write_comparison(path, (str(first), str(second)), found)
+    names = (label(first), label(second))
+    write_comparison(path, names, found)
     if args.json:
         print(json.dumps([task.to_json() for task in found], indent=1))
         return
+    for letter, name in zip("AB", names, strict=True):
+        OUT.print(f"{letter}: {name}", soft_wrap=True)
     for task in found:
         _show_comparison(task)
     OUT.print(f"report: {path}", soft_wrap=True)
@@ -151,11 +154,12 @@ def _compare(args: argparse.Namespace) -> None:
 
 def _show_comparison(task: TaskComparison) -> None:
     title = f"{task.title}: {task.n_items} items"
-    table = _table(title, ["figure", "A", "B", "B - A (95 %)", "p"])
-    for d in task.differences:
-        p = "–" if d.p is None else f"{d.p:.3g}"
+    table = _table(title, ["figure", "A", "B", "B - A (95 %)", "p", ""])
+    for d in task.shown:
+        p = "–" if d.p is None else f"{d.p:.3f}"
         name = d.name.replace("_", " ")
-        table.add_row(name, _value(d.first), _value(d.second), _interval(d.difference), p)
+        cells = (_value(d.first), _value(d.second), _interval(d.difference), p, d.verdict)
+        table.add_row(name, *cells)
     OUT.print(table)
     if task.mcnemar is not None:
         m = task.mcnemar

@@ -16,7 +16,7 @@ from typing import Any
 
 from soundflow.text.mandarin_numbers import NUMERAL, read_number, say_digits
 
-VERSION = 3  # printed beside every score: another version is another ruler
+VERSION = 4  # printed beside every score: another version is another ruler
 BY_CHARACTER = frozenset({"zh", "ja", "yue"})
 
 
@@ -29,6 +29,9 @@ _UNBRACKETED = str.maketrans("()[]<>", "      ")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _BETWEEN_LATIN = re.compile(r"(?<=[a-z])(?:(?!')[\W_])+(?=[a-z])")
 _ENGLISH = re.compile(r"[a-z]+(?:[ '-]+[a-z]+)+")  # several words: numerals among them
+
+# That normaliser reads a time as two numbers, and its words as one.
+_TIME = re.compile(r"(?<![\d:])(\d{1,2}):([0-5]\d)(?![\d:])")
 
 # Spelling that ASR models choose by accent, not by sound. Both sides are mapped, so a
 # rule that also hits an innocent word does no harm unless it makes two words alike.
@@ -43,6 +46,7 @@ _SPELLING = (
     (re.compile(r"\bgrey"), "gray"),
     (re.compile(r"\b(program|kilogram)me"), r"\1"),
     (re.compile(r"\bokay\b"), "ok"),
+    (re.compile(r"\b([ap]) m\b"), r"\1m"),
 )
 
 
@@ -67,7 +71,7 @@ def units(text: str, language: str = "en") -> list[str]:
     code = primary_language(language)
     if code == "en":
         spoken = unicodedata.normalize("NFKC", text).translate(_UNBRACKETED)
-        levelled = str(_whisper_english()(spoken))
+        levelled = str(_whisper_english()(_TIME.sub(_as_said, spoken)))
         for pattern, replacement in _SPELLING:
             levelled = pattern.sub(replacement, levelled)
         return _han_apart(levelled)
@@ -127,6 +131,11 @@ def _characters(text: str) -> list[str]:
     level = re.sub(r"(?<=\d),(?=\d{3})", "", level)
     level = re.sub(r"\d+", lambda found: say_digits(found[0]), level)
     return re.findall(r"[a-z']*[a-z]|[^\W_]", level)
+
+
+def _as_said(time: re.Match[str]) -> str:
+    """10:30 as "ten thirty" comes out, 10:00 as "ten o'clock"."""
+    return f"{time[1]} o'clock " if time[2] == "00" else f"{time[1]}{time[2]} "
 
 
 def _as_digits(numeral: str) -> str:

@@ -12,8 +12,6 @@ from inference.evaluate.report.cells import cell
 from soundflow.report.markup import MISSING, join, table, tag
 from soundflow.report.page import Section, write_page
 
-CLEAR = 0.05
-
 
 def write_comparison(path: Path, names: tuple[str, str], found: Sequence[TaskComparison]) -> None:
     """Writes the page whole or not at all.
@@ -27,7 +25,7 @@ def write_comparison(path: Path, names: tuple[str, str], found: Sequence[TaskCom
 
 
 def _section(number: int, names: tuple[str, str], task: TaskComparison) -> Section:
-    rows = [_row(d) for d in task.differences]
+    rows = [_row(d) for d in task.shown]
     parts: list[str | Markup] = [table(["figure", "A", "B", "B - A", "p", ""], rows, words=5)]
     if task.mcnemar is not None:
         m = task.mcnemar
@@ -44,7 +42,6 @@ def _section(number: int, names: tuple[str, str], task: TaskComparison) -> Secti
 
 
 def _row(d: Difference) -> list[str | Markup]:
-    clear = "clear" if d.p is not None and d.p < CLEAR else ""
-    p = MISSING if d.p is None else f"{d.p:.3g}"
+    p = MISSING if d.p is None else f"{d.p:.3f}"
     name = d.name.replace("_", " ")
-    return [name, cell(d.first, 3), cell(d.second, 3), cell(d.difference, 3), p, clear]
+    return [name, cell(d.first, 3), cell(d.second, 3), cell(d.difference, 3), p, d.verdict]

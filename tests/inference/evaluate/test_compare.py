@@ -36,6 +36,10 @@ def test_the_interval_of_a_difference_is_that_of_pairs():
     low, high = np.quantile(by_hand, [0.025, 0.975])
     assert (recall.difference.low, recall.difference.high) == pytest.approx((low, high), abs=0.02)
     assert recall.difference.low > 0.0
+    assert recall.verdict == "higher in B"
+    names = {d.name: d.verdict for d in found.shown}
+    assert names["false_per_hour"] == "may be chance"
+    assert "hits" not in names
     assert recall.second.low < recall.first.high, "apart they overlap"
 
 

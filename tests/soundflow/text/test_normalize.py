@@ -15,6 +15,10 @@ from soundflow.text.normalize import level_compounds, normalise, split_numerals,
         ("The colour of the theatre", "the color of the theater"),
         ("in nineteen ninety five", "in 1995"),
         ("They organised it, travelling.", "they organized it traveling"),
+        ("At 10:30 a.m., not 7:05pm.", "at ten thirty am not seven oh five p m"),
+        ("From 2:00 to 12:45", "from two o'clock to twelve forty five"),
+        ("May 3rd, the 21st", "may third the twenty first"),
+        ("It costs £5 or 3.5%", "it costs five pounds or three point five percent"),
     ],
 )
 def test_spellings_of_the_same_english_agree(one: str, other: str) -> None:
@@ -65,9 +69,14 @@ def test_other_languages_keep_their_letters() -> None:
 
 
 def test_times_agree_digit_by_digit() -> None:
-    written, said = units("at 7:30"), units("at seven thirty")
+    written, said = units("at 7 30"), units("at seven thirty")
     assert written != said
     assert split_numerals(written) == split_numerals(said)
+
+
+def test_what_is_no_time_of_day_stays_apart() -> None:
+    assert units("10:75") == ["10", "75"]
+    assert units("1:02:03") != units("1:02 03")
 
 
 def test_compounds_agree_however_they_are_written() -> None:
