@@ -38,7 +38,7 @@ def test_the_interval_of_a_difference_is_that_of_pairs():
     assert recall.difference.low > 0.0
     assert recall.verdict == "higher in B"
     names = {d.name: d.verdict for d in found.shown}
-    assert names["false_per_hour"] == "may be chance"
+    assert names["false_per_hour"] == "the same"
     assert "hits" not in names
     assert recall.second.low < recall.first.high, "apart they overlap"
 
