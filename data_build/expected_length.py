@@ -23,7 +23,8 @@ Kind = Literal["turn", "speech", "translated", "sound", "cue", "said"]
 USUAL_S: Mapping[Kind, float] = {
     "turn": 2.2, "speech": 2.2, "translated": 2.2, "sound": 2.0, "cue": 1.2, "said": 2.2,
 }  # fmt: skip
-BYTES_PER_HOUR = 55e6  # FLAC, tokens and records: 47e6 where all is synthesised, 65e6 over noisy recordings
+# FLAC, tokens and records: 47e6 where all is synthesised, 65e6 over noisy recordings.
+BYTES_PER_HOUR = 55e6
 # Of the speech of our voices: 0.15 s, and so much for each letter.
 _AROUND_S, _LETTER_S, _HAN_S = 0.15, 0.056, 0.22
 _EDGE_S = 0.1  # soft edges of a clip, in which nothing is heard
