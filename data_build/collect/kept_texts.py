@@ -15,7 +15,7 @@ from data_build.wording.wording import SplitWording
 
 WRITTEN = "written"  # the folder of the kept texts
 # Raise when `written_texts` makes other texts of the same file.
-_VERSION = 2
+_VERSION = 3
 _ITEM: TypeAdapter[Clip | Dialogue] = TypeAdapter(Clip | Dialogue)
 
 

@@ -15,14 +15,15 @@
           - {user: "<thanks>", assistant: "You are welcome.", emotion: happy}
 
 Lines are of the grammar of `data_build.wording`. A value of a list is drawn once for an item. Each
-split gets ``copies`` of every item, made of texts that no other split has.
+split gets ``copies`` of every item, made of texts that no other split has. To the same words of the
+user there is one reply.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -164,13 +165,34 @@ def _made(
                 name, "speech", Unspoken(), origin, text=texts[0], language=file.language,
                 translation=translation, translation_language=item.translation_language,
             )  # fmt: skip
-        turns = tuple(
-            DialogueTurn(text, words.text(turn.assistant, n, **slots), turn.emotion)
-            for n, (text, turn) in enumerate(zip(texts, item.turns, strict=True))
-        )
         theme = name.rpartition("-")[0]  # all copies of an item say nearly the same
+        turns = _answered(item, texts, theme, lists, slots, words)
         return Dialogue(name, turns, origin, file.language, item.places, theme)
     return None
+
+
+def _answered(
+    item: ItemRule,
+    texts: Sequence[str],
+    theme: str,
+    lists: Mapping[str, tuple[Value, ...]],
+    slots: Mapping[str, Words],
+    words: StreamWords,
+) -> tuple[DialogueTurn, ...]:
+    """The turns of a dialogue. Where the user has said the same, the reply is the same.
+
+    Or one context would have several labels in a corpus. So replies, and the values that only they
+    name, are drawn by what the user has said.
+    """
+    asked = (needed_slots(turn.user, words.split, words.language) for turn in item.turns)
+    said = set().union(*asked)
+    only_told = {k: v for k, v in _values(lists, theme, texts[0]).items() if k not in said}
+    turns = []
+    for n, (text, turn) in enumerate(zip(texts, item.turns, strict=True)):
+        drawn = replace(words, key=digest(theme, *texts[: n + 1]))
+        reply = drawn.text(turn.assistant, n, **{**slots, **only_told})
+        turns.append(DialogueTurn(text, reply, turn.emotion))
+    return tuple(turns)
 
 
 def _values(lists: Mapping[str, tuple[Value, ...]], *seed: object) -> dict[str, Words]:

@@ -75,3 +75,28 @@ def test_a_wrong_file_is_named(tmp_path: Path, change: tuple[str, str], fault: s
     path.write_text(RULES.replace(*change))
     with pytest.raises(UserError, match=fault):
         written(path, "train")
+
+
+def test_one_context_has_one_reply(tmp_path: Path) -> None:
+    path = tmp_path / "mine.rules"
+    path.write_text(
+        """
+language: en
+copies: 60
+lists: {hour: [nine, ten, noon], name: [Ann, Bo, Cy, Di, Ed, Flo, Gus, Hal]}
+items:
+  - turns:
+      - {user: "my name is {name}, when is lunch", assistant: "(At|Just after|Before) {hour}."}
+      - {user: "thank you[ very much| so much], I am hungry", assistant: "(Enjoy|At {hour})."}
+"""
+    )
+    replies: dict[str, set[str]] = {}
+    for item in written(path, "train"):
+        assert isinstance(item, Dialogue)
+        so_far = ""
+        for turn in item.turns:
+            so_far += turn.user
+            replies.setdefault(so_far, set()).add(turn.assistant)
+    assert len(replies) > 4
+    assert all(len(told) == 1 for told in replies.values())
+    assert len(set.union(*replies.values())) > 3
