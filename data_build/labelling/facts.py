@@ -160,7 +160,7 @@ OF_USER = {"en": _ENGLISH, "zh": _MANDARIN}
 OF_ASSISTANT = {"en": _ENGLISH_REPLY}
 _TOPIC = re.compile(
     r"\b(?:[Ww]hat|[Ww]ho|[Ww]hich|[Ww]here) (?:is|are|was|were) "
-    r"(?P<v>(?:the |an? )?[\w' -]{3,50})\?"
+    r"(?P<v>(?!(?:that|this|it|those|these|there|here)\b)(?:the |an? )?[\w' -]{3,50})\?"
 )
 _BASE = {
     "leaves": "leave", "starts": "start", "begins": "begin", "departs": "depart",

@@ -183,6 +183,8 @@ def test_without_anything_personal_the_first_topic_serves() -> None:
     probe = outcome(dialogue("What is the boiling point of lead?", *SMALL_TALK), rng())
     assert isinstance(probe, Probe)
     assert "about the boiling point of lead" in probe.answer
+    pointing = outcome(dialogue("So I heard, where is that over there?", *SMALL_TALK), rng())
+    assert isinstance(pointing, Drop)
 
 
 GOOD = {"at": 4, "source_round": 0, "kind": "name", "value": "Anna",
