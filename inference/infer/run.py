@@ -16,8 +16,6 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from rich.console import Console
-
 from inference.engine import Engine, load_engine, use_threads
 from inference.feed import SessionOutput, feed, feed_live
 from inference.infer.json_lines import JsonLines
@@ -209,7 +207,6 @@ def _shown(engine: Engine, config: SessionConfig, *, as_json: bool) -> Observer:
     """JSON lines, a picture that moves on a terminal, a transcript elsewhere."""
     if as_json:
         return JsonLines(sys.stdout, engine.spec.time)
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal or console.is_dumb_terminal:
-        return Transcript(console, engine.spec.time)
-    return LiveView(console, SessionView(engine.spec.time, config.threshold or 0.0))
+    if not OUT.is_terminal or OUT.is_dumb_terminal:
+        return Transcript(OUT, engine.spec.time)
+    return LiveView(OUT, SessionView(engine.spec.time, config.threshold or 0.0))

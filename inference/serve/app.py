@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
@@ -35,8 +34,6 @@ log = logging.getLogger(__name__)
 PAGE = Path(__file__).with_name("page")
 # Of what a browser offers, apart from the token.
 SUBPROTOCOLS = ("realtime", "soundflow")
-# Set by the server on every WebSocket scope: drops the connection without a close frame.
-ABORT_EXTENSION = "soundflow.abort"
 
 _STATUS = {
     "authentication_error": 401,
@@ -146,8 +143,6 @@ class Service:
             self._config,
             self._recipe.limits,
             self._metrics,
-            self._engine.spec.time.chunk_samples,
-            _abort_of(websocket),
         )
         self._connections.add(connection)  # before anything is awaited: the limit is exact
         self._metrics.sessions.set(len(self._connections))
@@ -209,7 +204,3 @@ def _refusal(fault: Fault) -> Response:
     status = _STATUS[fault.kind]
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return JSONResponse({"error": fault.to_json()}, status, headers)
-
-
-def _abort_of(websocket: WebSocket) -> Callable[[], None]:
-    return cast(Callable[[], None], websocket.scope["extensions"][ABORT_EXTENSION]["abort"])

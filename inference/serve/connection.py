@@ -40,6 +40,8 @@ from inference.serve.metrics import Metrics
 from inference.serve.recipe import ServeLimits
 from inference.session import Respond, SessionConfig
 
+# Set by the server on every WebSocket scope: drops the connection without a close frame.
+ABORT_EXTENSION = "soundflow.abort"
 # Sound cards differ from the server's clock by far less.
 DRIFT = 1.02
 # How long a client may take to accept its last messages and the close frame.
@@ -54,8 +56,6 @@ class Connection:
     Args:
         dialect: the protocol that the client speaks.
         config: of its session, until it changes it.
-        abort: drops the socket at once; for clients that do not read.
-        clock: monotonic seconds.
     """
 
     def __init__(
@@ -66,9 +66,6 @@ class Connection:
         config: SessionConfig,
         limits: ServeLimits,
         metrics: Metrics,
-        chunk_samples: int,
-        abort: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._websocket = websocket
         self._dialect = dialect
@@ -76,12 +73,11 @@ class Connection:
         self._config = config
         self._limits = limits
         self._metrics = metrics
-        self._chunk_samples = chunk_samples
-        self._abort = abort
-        self._clock = clock
+        # Drops the socket at once: for clients that do not read.
+        self._abort: Callable[[], None] = websocket.scope["extensions"][ABORT_EXTENSION]["abort"]
         self._outbox: asyncio.Queue[Message] = asyncio.Queue(limits.waiting_messages)
         self._stop = asyncio.Event()
-        self._heard_at_s = clock()
+        self._heard_at_s = time.monotonic()
         self._samples = 0
         self._answered_chunks = 0
         self._finished = False
@@ -91,7 +87,8 @@ class Connection:
     def waiting_chunks(self) -> int:
         """Chunks that arrived and are not decided on."""
         # A reply that is asked for completes a chunk with silence.
-        return max(0, self._samples // self._chunk_samples - self._answered_chunks)
+        chunks = self._samples // self._live.engine.spec.time.chunk_samples
+        return max(0, chunks - self._answered_chunks)
 
     def stop(self) -> None:
         """Ends the reply in progress legally, then the session, then the connection."""
@@ -147,13 +144,15 @@ class Connection:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return GONE
-            if not messages.take(1.0, self._clock()):
+            if not messages.take(1.0, time.monotonic()):
                 raise _too_fast(f"more than {limits.messages_per_s} messages a second")
             content = message.get("text")
             try:
                 reaction = self._dialect.received(message["bytes"] if content is None else content)
                 for action in reaction.actions:
-                    if isinstance(action, Push) and not audio.take(action.seconds, self._clock()):
+                    if isinstance(action, Push) and not audio.take(
+                        action.seconds, time.monotonic()
+                    ):
                         raise _too_fast(
                             f"more than {limits.ahead_s:g} s of audio ahead of real time"
                         )
@@ -178,7 +177,7 @@ class Connection:
                     raise Fault("overloaded", error.message, kind="server_error") from None
                 self._samples += len(action.samples)
                 if action.seconds:
-                    self._heard_at_s = self._clock()
+                    self._heard_at_s = time.monotonic()
                     self._metrics.heard(action.seconds)
             case Interrupt():
                 self._session.interrupt(action.heard_tokens)
@@ -210,13 +209,13 @@ class Connection:
 
     async def _watch(self) -> Ending:
         """Ends a session that is idle, or too long."""
-        ends_s = self._clock() + self._limits.session_s
+        ends_s = time.monotonic() + self._limits.session_s
         while True:
             idle_until_s = self._heard_at_s + self._limits.idle_s
-            left_s = min(ends_s, idle_until_s) - self._clock()
+            left_s = min(ends_s, idle_until_s) - time.monotonic()
             if left_s > 0:
                 await asyncio.sleep(left_s)
-            elif self._clock() >= ends_s:
+            elif time.monotonic() >= ends_s:
                 longest = f"a session lasts at most {self._limits.session_s:g} s"
                 return await self._end(Fault("session_expired", longest, close=NORMAL))
             else:

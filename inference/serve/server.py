@@ -15,7 +15,8 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from inference.serve.app import ABORT_EXTENSION, Service
+from inference.serve.app import Service
+from inference.serve.connection import ABORT_EXTENSION
 from inference.serve.intake import Intake
 from inference.serve.recipe import ServeRecipe
 from soundflow.errors import UserError

@@ -62,6 +62,19 @@ def outputs_of(engine, given, pipe=None):
     return run_session(engine, given, [first, *others], StopRequest())
 
 
+class Closed(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_reader_that_went_away_is_no_defect(place, monkeypatch, as_json):
+    """As `head -1` does; what the command makes of it is the same for all commands."""
+    monkeypatch.setattr("sys.stdout", Closed())
+    with pytest.raises(BrokenPipeError):
+        infer(recipe(place, str(place / "b.flac")), as_json=as_json)
+
+
 def test_json_lines_are_the_events(place, capsys):
     infer(recipe(place, str(place / "a.wav")), as_json=True)
     first, *lines = map(json.loads, capsys.readouterr().out.splitlines())
