@@ -36,7 +36,7 @@ from inference.evaluate.systems.realtime import RealtimeSystem
 from inference.evaluate.task import Item, Task
 from inference.evaluate.task_run import Progress, Work, rows_path, run_task
 from inference.evaluate.timing.curve import Choice
-from inference.evaluate.timing.halves import Halves, decode, is_complete, open_halves
+from inference.evaluate.timing.halves import Halves, decode, decoded, open_halves
 from inference.evaluate.timing.measure import choose, measure_timing
 from inference.evaluate.timing.results import TimingResults
 from inference.hardware import hardware
@@ -113,7 +113,10 @@ def evaluate(
         test = halves.test
         for other in others:
             answered[other.name] = work.ask(other, test.task.name, test.content_hash, test.items)
-        if not all(is_complete(half, thresholds) for half in halves.all):
+        there = {half.name: decoded(half, thresholds) for half in halves.all}
+        for name, items_there in there.items():
+            work.name_missing(name, items_there)
+        if not all(map(all, there.values())):
             return None
         chosen = choose(recipe.timing, halves)
     model, threshold_from = _at_threshold(recipe, model, chosen)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ from inference.evaluate.systems.realtime import RealtimeSystem
 from inference.evaluate.systems.thresholds import decode_at, outcome_at
 from inference.evaluate.task import MODEL, Item, Submits, Summary, Task
 from soundflow.atomic import write_text
+
+log = logging.getLogger(__name__)
 
 SCORED_AT_ONCE = 16
 
@@ -67,6 +70,16 @@ class Work:
     def _store(self, name: str, settings: Sequence[Any]) -> OutcomeStore:
         key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
         return OutcomeStore(self.output / OUTCOMES_FOLDER / f"{name}-{key}", self.part)
+
+    def name_missing(self, name: str, decoded: Sequence[bool]) -> None:
+        """Says which parts have not decoded all of their items, where some have not."""
+        missing = [place for place, done in enumerate(decoded) if not done]
+        if missing:
+            parts = sorted({place % self.part.of for place in missing})
+            log.info(
+                "%s: %d of %d items are not decoded yet, those of --part %s",
+                name, len(missing), len(decoded), ", ".join(f"{k}/{self.part.of}" for k in parts),
+            )  # fmt: skip
 
     def ask(
         self, system: RealtimeSystem, name: str, content: str, items: Sequence[Item[Any]]
@@ -131,6 +144,7 @@ def _answers(
     store.refresh()
     time = model.engine.spec.time
     decoded = [outcome_at(store, item.id, model.threshold, time) for item in items]
+    work.name_missing(task.name, [o is not None for o in decoded])
     known = [o for o in decoded if o is not None]
     found: dict[str, list[Outcome] | None] = {MODEL: known if len(known) == len(items) else None}
     for other in others:

@@ -129,7 +129,11 @@ def decode(half: Half, model: Model, thresholds: Sequence[float], part: Sequence
     decode_at(model, items, thresholds, half.store, lambda n: tell(stage, n, len(items)))
 
 
-def is_complete(half: Half, thresholds: Sequence[float]) -> bool:
-    """Whether all processes together have decoded it."""
+def decoded(half: Half, thresholds: Sequence[float]) -> list[bool]:
+    """Whether each item is known at every threshold, by all processes together."""
     half.store.refresh()
-    return all(half.outcomes(t) is not None for t in thresholds)
+    time = half.task.time
+    return [
+        all(outcome_at(half.store, item.id, t, time) is not None for t in thresholds)
+        for item in half.items
+    ]

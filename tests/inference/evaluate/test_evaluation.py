@@ -121,7 +121,8 @@ def test_live_sessions_did_as_the_batch(done):
     assert done.latency.real_time_factor > 0
 
 
-def test_parts_and_batches_of_another_size_give_the_same_figures(place, done):
+def test_parts_and_batches_of_another_size_give_the_same_figures(place, done, caplog):
+    caplog.set_level("INFO")
     again = replace(recipe_of(place, "again", **FULL), streams_at_once=3)
     others = iter([Part(0, 3), Part(2, 3)])
 
@@ -131,6 +132,7 @@ def test_parts_and_batches_of_another_size_give_the_same_figures(place, done):
             assert evaluate(again, part=part) is None
 
     results = evaluate(again, part=Part(1, 3), progress=meanwhile).timing
+    assert "test: 4 of 6 items are not decoded yet, those of --part 1/3, 2/3" in caplog.text
     assert results.systems == done.systems
     assert results.curve == done.curve
 
