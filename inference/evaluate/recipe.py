@@ -12,8 +12,8 @@ from pydantic.dataclasses import dataclass
 
 from inference.evaluate.suite import BenchmarksConfig
 from inference.evaluate.systems.realtime import RealtimeConfig
+from inference.evaluate.timing.baselines import ORACLE
 from inference.evaluate.timing.config import TimingConfig
-from inference.evaluate.timing.oracles import ORACLE
 from inference.profiles import Profile, ProfileName
 from inference.sampling import SamplingConfig
 from soundflow.config.settings import SETTINGS, Fraction, PositiveSeconds, Precision

@@ -17,8 +17,7 @@ from inference.evaluate.report.quality import (
     reliability_section,
     stability_section,
 )
-from inference.evaluate.report.stream_figure import stream_figure
-from inference.evaluate.report.streams import Drawn
+from inference.evaluate.report.streams import Drawn, stream_figure
 from inference.evaluate.results import Results, TaskResults
 from inference.evaluate.systems.agreement import TIE
 from inference.evaluate.task import MODEL

@@ -1,6 +1,5 @@
-"""Decodes finished recordings with the live engine: encoded once, many side by side.
-
-`decode_together` is the only place that knows how.
+"""Decodes items with the live engine, many side by side: streams, encoded once, and offline
+exchanges. This is the only place that knows how.
 """
 
 from __future__ import annotations
@@ -15,11 +14,14 @@ from torch import Tensor
 
 from inference.audio_frontend import mel_chunks
 from inference.engine import Engine
+from inference.evaluate.task import Item
+from inference.exchange import Answer, answers, prompt_of
 from inference.feed import packets
 from inference.offline_decode import DecodedStream, OfflineStream, decode_streams
 from inference.sampling import SamplingConfig
 from inference.session import SessionConfig
 from inference.sources.recordings import Recording
+from soundflow.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
 
@@ -66,3 +68,24 @@ def decode_together(
         for r in recordings
     ]
     return decode_streams(engine, streams, at_once, timeout_s, poll)
+
+
+def answer_together(
+    engine: Engine, items: Sequence[Item[object]], sampling: SamplingConfig, timeout_s: float
+) -> dict[str, Answer | UserError]:
+    """The answers by item; for one that cannot be read, is too long or fails, why."""
+    found: dict[str, Answer | UserError] = {}
+    asked, prompts = [], []
+    for item in items:
+        if item.exchange is None:
+            raise ValueError(f"{item.id}: asks nothing")
+        try:
+            recording = item.open() if item.exchange.has_audio else None
+            prompt = prompt_of(engine, item.exchange.question, recording, item.system)
+        except UserError as error:
+            found[item.id] = error
+            continue
+        asked.append(item.id)
+        prompts.append(prompt)
+    said = answers(engine, prompts, sampling, timeout_s=timeout_s)
+    return found | dict(zip(asked, said, strict=True))

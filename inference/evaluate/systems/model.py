@@ -11,11 +11,11 @@ from inference.engine import Engine
 from inference.evaluate.outcome import Failure, Outcome, Piece, TimedReply
 from inference.evaluate.systems.decoding import (
     EncodedRecording,
+    answer_together,
     decode_together,
     encode,
     log_mel_of,
 )
-from inference.evaluate.systems.offline import answer_together
 from inference.evaluate.task import MODEL, Item
 from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
 from inference.exchange import TooLongError

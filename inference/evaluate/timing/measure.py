@@ -19,6 +19,7 @@ from inference.evaluate.systems.agreement import first_flip, same
 from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.thresholds import decode_at, outcome_at
 from inference.evaluate.task import MODEL, Item
+from inference.evaluate.timing.baselines import best_timer
 from inference.evaluate.timing.breakdown import by_kind, by_task
 from inference.evaluate.timing.conditions import by_condition
 from inference.evaluate.timing.config import TimingConfig
@@ -45,7 +46,6 @@ from inference.evaluate.timing.stability import (
     of_one_instruction,
 )
 from inference.evaluate.timing.task import NEGATIVE_PREFIX, reply_rate
-from inference.evaluate.timing.timer import best_timer
 from inference.evaluate.timing.truth import Truth
 from inference.hardware import hardware
 from inference.latency import Latency, measure

@@ -14,8 +14,8 @@ from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline, SilenceTimer
 from inference.evaluate.systems.voice_activity import VoiceActivity, is_installed
 from inference.evaluate.task import Item, Summary
+from inference.evaluate.timing.baselines import oracles
 from inference.evaluate.timing.metrics import figures, signature_of
-from inference.evaluate.timing.oracles import oracles
 from inference.evaluate.timing.rows import TimingRow, row_of, windows_of
 from inference.evaluate.timing.truth import Truth, truth_at
 from inference.sources.recordings import Recording, built_stream

@@ -11,8 +11,8 @@ from inference.evaluate.outcome import Failure, Outcome, TimedReply
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import SilenceTimer
 from inference.evaluate.task import Item, System
+from inference.evaluate.timing.baselines import oracles
 from inference.evaluate.timing.metrics import score
-from inference.evaluate.timing.oracles import oracles
 from inference.evaluate.timing.rows import content_score
 from inference.evaluate.timing.truth import Truth
 from soundflow.protocol.timebase import TimeBase
