@@ -100,10 +100,12 @@ class Summary:
     Attributes:
         figures: by name, the most important first.
         tables: breakdowns of them.
+        warnings: why the figures are not what they seem, in sentences.
     """
 
     figures: Mapping[str, Figure]
     tables: tuple[Table, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Task(Protocol[ReferenceT, RowT]):

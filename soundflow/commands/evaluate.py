@@ -131,6 +131,8 @@ def _show_task(task: TaskResults) -> None:
         cells = (_interval(summary.figures[name]) for summary in task.systems.values())
         table.add_row(name.replace("_", " "), *cells)
     OUT.print(table)
+    for warning in task.systems[MODEL].warnings:
+        OUT.print(warning, style="red", soft_wrap=True, markup=False)
     if task.failures:
         failed = f"failed items: {len(task.failures)}, the first: {task.failures[0]}"
         OUT.print(failed, style="red", soft_wrap=True)

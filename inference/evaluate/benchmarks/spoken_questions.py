@@ -222,7 +222,13 @@ class SpokenQuestionsTask:
             ("why", "answers"),
             tuple((reason, str(missing.count(reason))) for reason in reasons),
         )
-        return Summary(figures, (table,) if reasons else ())
+        unjudged = [reason for reason in missing if reason.startswith("judge:")]
+        warnings = [
+            f"{len(unjudged)} of {n} answers have no verdict and count as wrong, until the same "
+            f"command asks for them again ({reason})"
+            for reason in unjudged[:1]
+        ]
+        return Summary(figures, (table,) if reasons else (), tuple(warnings))
 
     def right(self, row: AnswerRow) -> tuple[bool, ...]:
         return () if self.graded else (bool(row.score if self.judge else row.contains),)

@@ -87,7 +87,9 @@ def task_section(task: TaskResults) -> Section:
     )
     parts += [tag("p", s, class_="empty") for s in signatures]
     failed = f" {len(task.failures)} failed and count as such." if task.failures else ""
-    return Section(task.name, task.title, f"{task.lead} {task.n_items} items.{failed}", join(parts))
+    warned = "".join(f" {warning}." for warning in task.systems[MODEL].warnings)
+    lead = f"{task.lead} {task.n_items} items.{failed}{warned}"
+    return Section(task.name, task.title, lead, join(parts))
 
 
 def _headline(results: TimingResults) -> Section:

@@ -123,6 +123,8 @@ def test_a_verdict_that_cannot_be_used_is_wrong_and_named(data, tmp_path, chat_s
     summary = task.summarise([row])
     assert summary.figures["no_verdict"].value == 1.0
     assert summary.tables[0].rows == ((row.missing, "1"),)
+    (warning,) = summary.warnings
+    assert warning.startswith("1 of 1 answers have no verdict and count as wrong")
 
 
 def test_a_dead_judge_is_one_row_an_item_and_asked_once(data, tmp_path, chat_server):
