@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from data_build.audit.contradictions import AlarmsAnswered, Contradictions
-from data_build.audit.evidence import EarlyReplies, InaudibleEvents, MaskedEvents, NameableNoise
+from data_build.audit.evidence import Answers, InaudibleEvents, MaskedEvents, NameableNoise
 from data_build.audit.leaks import Leaks
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedSplit, AuditedStream, Figure, Measures
 from data_build.audit.recognised import Recognisers, recognised
 from data_build.audit.round_trip import RoundTrip
-from data_build.audit.variety import DistinctTexts, Emotions, Levels, Shapes
+from data_build.audit.variety import DistinctTexts, Emotions, Levels, Repeats, Shapes
 from data_build.labelling.policy import Policy
 from data_build.tokenize import Vocabulary
 from soundflow.shards.address import Url
@@ -53,10 +53,11 @@ def build_measures(
         (
             Contradictions(limits),
             AlarmsAnswered(limits, policy),
-            EarlyReplies(limits),
+            Answers(limits),
             MaskedEvents(limits),
             NameableNoise(limits),
             Leaks(limits),
+            Repeats(limits),
             Shapes(),
             Emotions(),
             DistinctTexts(),
@@ -73,7 +74,14 @@ def build_measures(
 def published_measures(limits: AuditLimits, recognisers: Recognisers) -> Measures:
     """What can be measured of published conversations, which name no sounds and hold no tokens."""
     return Measures(
-        (Contradictions(limits), Leaks(limits), Shapes(), Emotions(), DistinctTexts()),
+        (
+            Contradictions(limits),
+            Leaks(limits),
+            Repeats(limits),
+            Shapes(),
+            Emotions(),
+            DistinctTexts(),
+        ),
         (InaudibleEvents(limits), Levels(), *recognised(limits, recognisers)),
     )
 

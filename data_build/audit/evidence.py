@@ -18,33 +18,49 @@ from soundflow.shards.schema import SourceClip
 _SHOWN = 5
 
 
-class EarlyReplies:
-    """Replies that begin before the event that they answer could be known."""
+class Answers:
+    """Replies that begin before the event that they answer could be known, and events that nothing
+    answers.
+    """
 
     def __init__(self, limits: AuditLimits) -> None:
         self._limit = Limit("at_most", limits.early_replies)
+        self._unanswered_limit = Limit("at_most", limits.unanswered_events)
         self._replies, self._early = 0, list[str]()
+        self._events, self._unanswered = 0, list[str]()
 
     def add(self, stream: AuditedStream) -> None:
         time, record = stream.spec.time, stream.record
         waiting = sorted(
             (e for e in record.events if e.must_respond), key=lambda e: e.ready_samples
         )
+        self._events += len(waiting)
         for reply in record.replies:
             self._replies += 1
             now = time.decision_time_samples(reply.chunk)
             due = next((e for e in waiting if reply.text in e.answers), None)
-            if due is None or due.ready_samples > now:
-                self._early.append(f"{stream.name}: {reply.text!r} at {time.seconds(now):.1f} s")
-            else:
-                waiting.remove(due)
+            said = f"{stream.name}: {reply.text!r} at {time.seconds(now):.1f} s"
+            if due is None:
+                self._early.append(f"{said} answers nothing")
+                continue
+            waiting.remove(due)
+            if due.ready_samples > now:
+                ready_s = time.seconds(due.ready_samples)
+                self._early.append(f"{said} answers what is known at {ready_s:.1f} s")
+        self._unanswered += [
+            f"{stream.name}: {e.kind} at {time.seconds(e.on_samples):.1f} s, to be answered by "
+            f"{e.answers[0]!r}"
+            for e in waiting
+        ]
 
     def figures(self) -> Iterator[Figure]:
-        share = len(self._early) / self._replies if self._replies else 0.0
-        of = f"{self._replies} replies"
-        yield Figure(
-            "early replies", share, self._replies, self._limit, of, tuple(self._early[:_SHOWN])
-        )
+        for name, wrong, n, what, limit in (
+            ("early replies", self._early, self._replies, "replies", self._limit),
+            ("unanswered events", self._unanswered, self._events, "events to be answered",
+             self._unanswered_limit),
+        ):  # fmt: skip
+            share, examples = len(wrong) / n if n else 0.0, tuple(wrong[:_SHOWN])
+            yield Figure(name, share, n, limit, f"{n} {what}", examples)
 
 
 class InaudibleEvents:

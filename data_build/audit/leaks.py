@@ -72,11 +72,12 @@ class Leaks:
         }
         self._uses = {key: _Uses() for key in _KEYS}
         self._splits: dict[str, int] = {}
-        self._split_of = array("Q")  # of every stream
+        self._split_of, self._names = array("Q"), list[str]()  # of every stream
 
     def add(self, stream: AuditedStream) -> None:
         for key, value in keys_of(stream.record):
             self._uses[key].add(value, len(self._split_of))
+        self._names.append(stream.name)
         self._split_of.append(self._splits.setdefault(stream.split, len(self._splits)))
 
     def figures(self) -> Iterator[Figure]:
@@ -87,10 +88,6 @@ class Leaks:
         largest = max(range(len(names)), key=lambda at: (sizes[at], names[at]))
         held_out = len(split_of) - int(sizes[largest])
 
-        def name(stream: int) -> str:
-            split = split_of[stream]
-            return f"{names[int(split)]} stream {np.count_nonzero(split_of[:stream] == split)}"
-
         for key in _KEYS:
             n_keys, keys, streams = self._uses[key].shared(split_of)
             n_shared = len(np.unique(keys))
@@ -100,7 +97,8 @@ class Leaks:
                 f"{names[largest]}"
             )
             examples = tuple(
-                f"{name(stream)} and {name(_partner(stream, keys, streams, split_of))}"
+                f"{self._names[stream]} shares it with "
+                f"{self._names[_partner(stream, keys, streams, split_of)]}"
                 for stream in touched[:_SHOWN].tolist()
             )
             n = held_out if n_keys else 0  # a corpus need not know its speakers or groups

@@ -84,13 +84,14 @@ class WrittenWords:
     """Whether words are written in the chunk in which they end by a second aligner."""
 
     def __init__(self, limits: AuditLimits, aligners: Mapping[str, Aligner]) -> None:
-        self._limit = Limit("at_most", limits.early_words)
+        self._early_limit = Limit("at_most", limits.early_words)
+        self._late_limit = Limit("at_most", limits.late_words)
         self._most = limits.recognised
         self._aligners = aligners
         self._utterances: Counter[str] = Counter()
         self._by: set[str] = set()
         self._off: list[int] = []
-        self._early: list[str] = []
+        self._early, self._late = list[str](), list[str]()
 
     def add(self, stream: AuditedStream) -> None:
         record = stream.record
@@ -116,9 +117,12 @@ class WrittenWords:
             for (chunk, text), word in zip(written, words, strict=True):
                 end = min(item.on_samples + time.samples(word.end_s), item.end_samples)
                 self._off.append(chunk - time.reply_chunk(end))
+                at_s = time.seconds(time.decision_time_samples(chunk))
+                told = f"{stream.name}: “{text}” at {at_s:.1f} s ends at {time.seconds(end):.1f} s"
                 if self._off[-1] < 0:
-                    at_s = time.seconds(time.decision_time_samples(chunk))
-                    self._early.append(f"{stream.name}: “{text}” at {at_s:.1f} s")
+                    self._early.append(told)
+                elif self._off[-1] >= _LATE_CHUNKS:
+                    self._late.append(told)
 
     def figures(self) -> Iterator[Figure]:
         if not self._off:
@@ -127,10 +131,11 @@ class WrittenWords:
         by = ", ".join(sorted(self._by))
         of = f"{n} words of {self._utterances.total()} utterances, by {by}"
         yield Figure("words in their chunk", float((off == 0).mean()), n, of=of)
-        early, shown = float((off < 0).mean()), tuple(self._early[:_SHOWN])
-        yield Figure("words before their end", early, n, self._limit, of, shown)
-        late = float((off >= _LATE_CHUNKS).mean())
-        yield Figure("words two chunks late or more", late, n, of=of)
+        for name, wrong, limit in (
+            ("words before their end", self._early, self._early_limit),
+            ("words two chunks late or more", self._late, self._late_limit),
+        ):
+            yield Figure(name, len(wrong) / n, n, limit, of, tuple(wrong[:_SHOWN]))
 
 
 def _spoken(record: StreamRecord) -> Iterator[MixedItem]:

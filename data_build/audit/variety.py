@@ -1,4 +1,5 @@
-"""How much the texts of each task vary, and how long, loud and talkative its streams are."""
+"""How much the texts of each task vary, whether streams are repeated, and how long, loud and
+talkative they are."""
 
 from __future__ import annotations
 
@@ -8,10 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data_build.audit.measure import AuditedStream, Figure
+from data_build.audit.limits import AuditLimits
+from data_build.audit.measure import AuditedStream, Figure, Limit
 from data_build.randomness import hash64
 from soundflow.audio.level import active_power, db
 
+_SHOWN = 5
 _GRAM = 2  # words of a distinct-n figure
 # Of so many texts of a task the n-grams are counted: distinct-n falls with the number of texts, so
 # more would make corpora of different sizes harder to compare.
@@ -67,6 +70,38 @@ class DistinctTexts:
                 share = len(found.grams) / found.n_grams if found.n_grams else 0.0
                 of = f"{len(found.texts)} different of {found.n_texts} texts"
                 yield Figure(f"distinct-{_GRAM}, {side}, {task}", share, found.n_grams, of=of)
+
+
+class Repeats:
+    """Streams with the same clips at the same times and the same replies as an earlier one.
+
+    A text without sound may be drawn again; the gaps between sounds are drawn by the sample.
+    """
+
+    def __init__(self, limits: AuditLimits) -> None:
+        self._limit = Limit("at_most", limits.repeats)
+        self._first: dict[int, str] = {}
+        self._streams, self._again = 0, list[str]()
+
+    def add(self, stream: AuditedStream) -> None:
+        record = stream.record
+        if not record.items:
+            return
+        self._streams += 1
+        placed = [(item.clip.id, item.start_samples) for item in record.items]
+        said = [(reply.chunk, reply.text) for reply in record.replies]
+        key = hash64(repr((record.system, placed, said, record.offline)))
+        if key in self._first:
+            self._again.append(f"{stream.name} is {self._first[key]} again")
+        else:
+            self._first[key] = stream.name
+
+    def figures(self) -> Iterator[Figure]:
+        n, again = self._streams, self._again
+        share = len(again) / n if n else 0.0
+        yield Figure(
+            "repeated streams", share, n, self._limit, f"{n} streams", tuple(again[:_SHOWN])
+        )
 
 
 class Shapes:

@@ -124,13 +124,15 @@ def onsets_kept(rows: list[Row]) -> dict[str, tuple[int, int]]:
     return counts
 
 
-def in_noise(samples: Float32, pink: bool, rng: np.random.Generator) -> Float32:
-    """Speech with noise at 5 dB, of power as a whole."""
+def in_noise(
+    samples: Float32, pink: bool, rng: np.random.Generator, snr_db: float = 5.0
+) -> Float32:
+    """Speech with noise, at a ratio of power as a whole."""
     spectrum = np.fft.rfft(rng.standard_normal(len(samples)))
     if pink:
         spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
     noise = np.fft.irfft(spectrum, len(samples))
-    ratio = np.square(samples).mean() / np.square(noise).mean() / 10**0.5
+    ratio = np.square(samples).mean() / np.square(noise).mean() / 10 ** (snr_db / 10)
     return np.asarray(samples + noise * np.sqrt(ratio), np.float32)
 
 

@@ -11,12 +11,13 @@ import pytest
 
 from data_build.audit.audit import audit, build_measures, built_split, finished_splits
 from data_build.audit.contradictions import AlarmsAnswered, Contradictions
-from data_build.audit.evidence import EarlyReplies, InaudibleEvents, MaskedEvents, NameableNoise
+from data_build.audit.evidence import Answers, InaudibleEvents, MaskedEvents, NameableNoise
 from data_build.audit.leaks import Leaks
 from data_build.audit.limits import AuditLimits
 from data_build.audit.measure import AuditedStream, Measure
 from data_build.audit.recognised import MixWer, Recognisers, WrittenWords
 from data_build.audit.round_trip import RoundTrip
+from data_build.audit.variety import Repeats
 from data_build.labelling.policy import policy
 from data_build.records import Word
 from data_build.run import build
@@ -113,10 +114,44 @@ def test_an_alarm_is_answered_everywhere() -> None:
     assert value(AlarmsAnswered(LIMITS), warned, stream(noise=("Siren",))) == 0.5
 
 
+def told(measure: Measure, *streams: AuditedStream) -> dict[str, tuple[str, ...]]:
+    """What is said about each figure that misses its limit."""
+    for one in streams:
+        measure.add(one)
+    return {figure.name: figure.examples for figure in measure.figures() if not figure.passed}
+
+
 def test_a_reply_comes_after_its_evidence() -> None:
-    assert value(EarlyReplies(LIMITS), stream(item("Bark", 0, 3), said={3: "A dog."})) == 0
-    assert value(EarlyReplies(LIMITS), stream(item("Bark", 0, 1), said={1: "A dog."})) == 1
-    assert value(EarlyReplies(LIMITS), stream(said={4: "Out of the blue."})) == 1
+    right = stream(item("Bark", 0, 3), said={3: "A dog."})
+    assert told(Answers(LIMITS), right) == {}
+    assert told(Answers(LIMITS), stream(item("Bark", 0, 1), said={1: "A dog."})) == {
+        "early replies": ("train/s: 'A dog.' at 0.8 s answers what is known at 1.0 s",)
+    }
+    assert told(Answers(LIMITS), stream(said={4: "Out of the blue."})) == {
+        "early replies": ("train/s: 'Out of the blue.' at 2.0 s answers nothing",)
+    }
+
+
+def test_labels_that_were_swapped_or_lost_are_told() -> None:
+    right = stream(item("Bark", 0, 3), said={3: "A dog."})
+    swapped = replace(right, record=replace(right.record, replies=(Reply(3, "A cat."),)))
+    lost = replace(right, record=replace(right.record, replies=()))
+    silent = ("train/s: Bark at 0.0 s, to be answered by 'A dog.'",)
+    assert told(Answers(LIMITS), swapped) == {
+        "early replies": ("train/s: 'A cat.' at 1.6 s answers nothing",),
+        "unanswered events": silent,
+    }
+    assert told(Answers(LIMITS), lost) == {"unanswered events": silent}
+
+
+def test_a_stream_is_there_once() -> None:
+    right = stream(item("Bark", 0, 3), said={3: "A dog."})
+    other = stream(item("Bark", 1, 3), said={3: "A dog."})
+    again = replace(right, record=replace(right.record, id="t"))
+    assert told(Repeats(LIMITS), right, other, stream(system="hi"), stream(system="hi")) == {}
+    assert told(Repeats(LIMITS), right, other, again) == {
+        "repeated streams": ("train/t is train/s again",)
+    }
 
 
 def test_an_event_is_audible() -> None:
@@ -156,7 +191,7 @@ def test_splits_share_nothing_but_cues_and_instructions() -> None:
     def held(of: AuditedStream) -> AuditedStream:
         return replace(of, split="test")
 
-    def told(text: str, reply: str) -> AuditedStream:
+    def translated(text: str, reply: str) -> AuditedStream:
         one = item("speech", 0, 3, text)
         return stream(one, said={3: reply}, ability="streaming_translation")
 
@@ -169,7 +204,8 @@ def test_splits_share_nothing_but_cues_and_instructions() -> None:
     assert figures(fine, fine, held(stream(item("x", 0, None, "Where is the station?")))) == {
         "speaker": 1, "text": 1,
     }  # fmt: skip
-    there, back = told("wo ist der Bahnhof", "Where is it now?"), told("where is it now", "Wo?")
+    there = translated("wo ist der Bahnhof", "Where is it now?")
+    back = translated("where is it now", "Wo?")
     assert figures(there, there, held(back), held(stream(other))) == {"speaker": 0.5, "text": 0.5}
     cue = item("cue", 0, None, "please help me now")
     cue = replace(cue, clip=replace(cue.clip, corpus=CUE_PHRASES.corpus))
@@ -177,6 +213,9 @@ def test_splits_share_nothing_but_cues_and_instructions() -> None:
     copy = replace(other, clip=replace(other.clip, id="y", near_duplicates="n", recording="r"))
     again = replace(copy, clip=replace(copy.clip, id="z", recording="q"), text="", speaker="")
     assert figures(stream(copy), stream(copy), held(stream(again))) == {"near-duplicate": 1}
+    assert told(Leaks(LIMITS), stream(copy), stream(copy), held(stream(again))) == {
+        "leaks by near-duplicate": ("test/s shares it with train/s",)
+    }
 
 
 def test_tokens_say_what_the_record_says() -> None:
@@ -273,7 +312,7 @@ def test_what_is_said_can_be_recognised_in_the_mix() -> None:
 def test_words_are_written_in_the_chunk_in_which_they_end() -> None:
     spoken = replace(item("speech", 0, None, "where is it"), reply_chunks=(0, 1, 4))
     one = stream(spoken, said={0: "where", 1: "is", 4: "it"})
-    limits = replace(LIMITS, early_words=0.0)
+    limits = replace(LIMITS, early_words=0.0, late_words=0.0)
 
     def figures(*ends_s: float) -> list[float]:
         words = WrittenWords(limits, {"en": Hears(ends_s=ends_s)})
@@ -282,6 +321,13 @@ def test_words_are_written_in_the_chunk_in_which_they_end() -> None:
 
     assert figures(0.3, 0.7, 0.9) == [0.67, 0, 0.33]
     assert figures(0.5, 0.7, 0.9) == [0.33, 0.33, 0.33]
+    # Shifted by 0.6 s.
+    assert told(WrittenWords(limits, {"en": Hears(ends_s=(0.9, 1.3, 1.9))}), one) == {
+        "words before their end": (
+            "train/s: “where” at 0.4 s ends at 0.9 s", "train/s: “is” at 0.8 s ends at 1.0 s",
+        ),
+        "words two chunks late or more": ("train/s: “it” at 2.0 s ends at 1.0 s",),
+    }  # fmt: skip
     whole = stream(replace(spoken, reply_chunks=(4,)), said={4: "where is it"})
     words = WrittenWords(limits, {"en": Hears(ends_s=(0.3, 0.7, 0.9))})
     words.add(whole)  # a transcript of the whole utterance has no times of its words
