@@ -14,8 +14,8 @@ the figures of the second half were seen before they were fixed.
 
 German, French, Spanish and Italian: single words of several voices of `pico`, joined, and recorded
 Mandarin words of one speaker; with and without pauses, alone and in pink noise at 25 dB. A word
-ends where it falls below -42 dB of its loudest 10 ms, or into the floor of its recording: the room of
-the Mandarin words lies at -42 to -48 dB, and with 0.2 s of it in each word 17 % seemed early.
+ends where it falls below -42 dB of its loudest 10 ms, or into the floor of its recording: the room
+of the Mandarin words lies at -42 to -48 dB, and with 0.2 s of it in each word 17 % seemed early.
 
 About fifteen minutes on one core, most of them for the Whispers; with `--without-whisper` five.
 """
