@@ -158,6 +158,8 @@ def synthesise(text: str, voice: Voice, engine: SpeechEngine) -> Float32:
     spoken = engine.speak(
         text, voice.name, rate=asked["rate"], pitch=asked["pitch"], take=voice.take
     )
+    if not np.isfinite(spoken).all():
+        raise unspeakable(text, f"{engine.id} gives samples that are no numbers")
     played_at_hz = engine.sample_rate_hz * voice.warp
     if played_at_hz != SAMPLE_RATE_HZ:
         spoken = soxr.resample(spoken, played_at_hz, SAMPLE_RATE_HZ, quality="HQ")

@@ -27,9 +27,8 @@ from soundflow.protocol.timebase import to_samples
 from soundflow.text.normalize import primary_language
 
 STEP = "word times"
-_STORED: TypeAdapter[list[tuple[str, float, float]] | None] = TypeAdapter(
-    list[tuple[str, float, float]] | None
-)
+_Rows = list[tuple[str, float, float]] | None  # text, start, end
+_STORED: TypeAdapter[tuple[str, _Rows]] = TypeAdapter(tuple[str, _Rows])  # checksum, words
 _LEAST_SAMPLES = to_samples(0.05)  # less is no word, and no window of some models
 REMEDY = (
     "name one under speech.aligners (for many languages `base`, a Whisper), or let its words be "
@@ -89,10 +88,17 @@ class WordTimer:
         key = clip_key(about)
         path = self.folder / key[:2] / f"{key}.json"
         try:
-            stored = _STORED.validate_json(path.read_bytes())
+            checksum, rows = _STORED.validate_json(path.read_bytes())
         except (OSError, ValidationError):  # not there, or damaged
+            checksum, rows = "", None
+        if checksum != _checksum(key, rows):
             words = aligner.align(samples, text, language)
             rows = None if words is None else [(w.text, w.start_s, w.end_s) for w in words]
-            write_text(path, json.dumps(rows, ensure_ascii=False), synced=False)
-            return words
-        return None if stored is None else tuple(Word(*row) for row in stored)
+            stored = json.dumps((_checksum(key, rows), rows), ensure_ascii=False)
+            write_text(path, stored, synced=False)
+        return None if rows is None else tuple(Word(*row) for row in rows)
+
+
+def _checksum(key: str, rows: _Rows) -> str:
+    """Of the words under a key: a changed digit would be another time, and no fault of the JSON."""
+    return clip_key({"key": key, "words": rows})

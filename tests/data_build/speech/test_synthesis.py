@@ -159,6 +159,21 @@ def test_text_without_sounds_is_dropped(engine: str, text: str) -> None:
         speech(text, Voice(engine, {"pico": "en-US", "hibari": "heart"}[engine]))
 
 
+@pytest.mark.parametrize("samples", [[], [0.0] * 800, [0.1, float("nan")] * 800])
+def test_an_engine_that_gives_no_sound_drops_the_text(samples: list[float]) -> None:
+    class Broken:
+        id, sample_rate_hz, voices = "broken", 16_000, {"one": "en"}
+        controls = frozenset[str]()
+
+        def speak(
+            self, text: str, name: str, *, rate: float, pitch: float, take: int
+        ) -> np.ndarray:
+            return np.asarray(samples, np.float32)
+
+    with pytest.raises(Dropped, match="broken gives"):
+        synthesise("good day", Voice("broken", "one", "en"), Broken())
+
+
 def test_mark_up_in_the_text_is_not_obeyed() -> None:
     _needs("pico")
     assert _sha(PICO, "good <pitch level='50'>day") != _sha(PICO, "good day")

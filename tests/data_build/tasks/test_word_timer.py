@@ -51,6 +51,10 @@ def test_a_clip_is_aligned_once_for_its_samples_text_and_aligner(tmp_path: Path)
         path.write_text(damaged.read_text()[:-3])
     assert timer(tmp_path, aligner).timed(CLIP).words == WORDS
     assert len(aligner.asked) == 4
+    for path in tmp_path.rglob("*.json"):
+        path.write_text(path.read_text().replace("0.9", "0.5"))
+    assert timer(tmp_path, aligner).timed(CLIP).words == WORDS
+    assert len(aligner.asked) == 5
 
 
 def test_the_times_of_the_corpus_are_kept(tmp_path: Path) -> None:
