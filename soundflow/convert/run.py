@@ -32,7 +32,7 @@ from soundflow.convert.probe import make_probe, probe_logits
 from soundflow.convert.write_shards import OnBytes, Target
 from soundflow.errors import UserError
 from soundflow.forms.folders import Opened, open_folder
-from soundflow.forms.stored_tensors import files_of
+from soundflow.model.stored_tensors import files_of
 from soundflow.output import require_new
 from soundflow.stored_json import parsed
 

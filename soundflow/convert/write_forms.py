@@ -22,10 +22,10 @@ from soundflow.errors import UserError
 from soundflow.forms import folders
 from soundflow.forms import tensor_names as names
 from soundflow.forms.model_configs import mrope_section, to_release
-from soundflow.forms.stored_tensors import from_safetensors
 from soundflow.model.config import ModelConfig
 from soundflow.model.decoder import qwen2_config, qwen2_sizes
 from soundflow.model.encoder import tower_config
+from soundflow.model.stored_tensors import from_safetensors
 from soundflow.model.weight_files import INDEX, write_tensors
 from soundflow.model.weights import CONFIG, SPEC, config_json
 

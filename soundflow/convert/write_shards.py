@@ -44,15 +44,18 @@ class Target:
         """Ours, stacked by rows and cast.
 
         Raises:
-            UserError: if a value does not fit the requested dtype.
+            UserError: if a value is not finite, or does not fit the requested dtype.
         """
         wanted = self._dtype(ours[0])
         parts = [self.view.read(o) for o in ours]
         tensor = parts[0] if len(parts) == 1 else torch.cat([p.to(wanted) for p in parts])
         cast = tensor.to(wanted)
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{name}: a value is not finite", "these weights cannot be used")
         if wanted != tensor.dtype and not torch.isfinite(cast).all():
-            what = "is not finite" if not torch.isfinite(tensor).all() else f"overflows {wanted}"
-            raise UserError(f"{name}: a value {what}", "keep the dtype, or use dtype=bfloat16")
+            raise UserError(
+                f"{name}: a value overflows {wanted}", "keep the dtype, or use dtype=bfloat16"
+            )
         self.on_bytes(cast.nbytes)
         return cast
 

@@ -31,16 +31,16 @@ from soundflow.forms.joined_parts import (
     zero_biases,
 )
 from soundflow.forms.our_view import OurView, match
-from soundflow.forms.stored_tensors import (
+from soundflow.interop.published import PUBLISHED_POSITIONS, PUBLISHED_SYSTEM
+from soundflow.model.config import ModelConfig
+from soundflow.model.facts import TrainingFacts
+from soundflow.model.stored_tensors import (
     StoredTensor,
     StoredTensors,
     from_pth,
     from_safetensors,
     prefixed,
 )
-from soundflow.interop.published import PUBLISHED_POSITIONS, PUBLISHED_SYSTEM
-from soundflow.model.config import ModelConfig
-from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import CONFIG, SPEC, read_facts, require_parameters
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from soundflow.forms.stored_tensors import StoredTensor, StoredTensors
 from soundflow.forms.tensor_names import TOWER
 from soundflow.model.config import LmConfig, ModelConfig
+from soundflow.model.stored_tensors import StoredTensor, StoredTensors
 
 TOWER_KINDS = ("qwen2_5_omni_audio_encoder", "whisper")  # as their config.json names them
 # What of a Whisper has no place in the tower; its positions are the sinusoids that ours computes.

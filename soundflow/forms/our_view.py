@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from soundflow.errors import UserError
-from soundflow.forms.stored_tensors import StoredTensors
 from soundflow.forms.tensor_names import NameTable, Shapes
+from soundflow.model.stored_tensors import StoredTensors
 
 
 @dataclass(frozen=True)

@@ -78,16 +78,6 @@ def read_index(path: Path) -> dict[str, str]:
     return placed
 
 
-def read_tensor(path: Path, name: str) -> Tensor:
-    """One tensor of a safetensors file.
-
-    The file is opened anew for each: pages that were read go back to the system with the mapping.
-    """
-    with safe_open(path, framework="pt", device="cpu") as file:
-        tensor: Tensor = file.get_tensor(name)
-        return tensor
-
-
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Writes and syncs a safetensors file, readable by everyone who may read its folder.
 

@@ -19,7 +19,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import CALIBRATION_FILE, TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel, assign, empty_model
-from soundflow.model.weight_files import INDEX, WEIGHTS, read_index, read_tensor, write_shards
+from soundflow.model.stored_tensors import StoredTensors, files_of, from_safetensors
+from soundflow.model.weight_files import write_shards
 from soundflow.protocol.spec import StreamSpec
 from soundflow.stored_json import read_object
 from soundflow.text.tokenizer import TextTokenizer
@@ -81,7 +82,7 @@ def save_checkpoint(
     try:
         partial.mkdir(parents=True, exist_ok=True)
         metadata = {"format": "pt", "spec_fingerprint": spec.fingerprint}
-        tensors = stored_tensors(model)
+        tensors = _tensors_of(model)
         sizes = {name: tensor.nbytes for name, tensor in tensors.items()}
         write_shards(partial, sizes, tensors.__getitem__, shard_bytes, metadata, verify=True)
         tokenizer.save(partial)
@@ -141,9 +142,13 @@ def load_checkpoint(
     config, facts, spec = read_facts(source)
     tokenizer = TextTokenizer.load(source, spec.tokens)
     _require_tokenizer(spec, tokenizer, source)
+    stored = from_safetensors(source)
+    for file in files_of(stored.values()):
+        _require_fingerprint(file, spec)
     model = empty_model(config, spec.tokens)
-    for name, value in _stored(source, model, spec):
-        assign(model, name, value.to(device, dtype, copy=True))
+    _require_match(stored, model, source)
+    for name, tensor in stored.items():
+        assign(model, name, tensor.read().to(device, dtype, copy=True))
     return Checkpoint(model.to(device).eval(), tokenizer, spec, facts)
 
 
@@ -163,7 +168,8 @@ def read_facts(folder: Path) -> tuple[ModelConfig, TrainingFacts, StreamSpec]:
     spec = _read_spec(folder)
     config = ModelConfig.from_json(data.get("model"), f"{path}: model")
     config.require_chunk(spec.time, f"{path}: model")
-    require_parameters(config, spec.tokens.vocab_size, _stored_parameters(folder), path)
+    held = sum(math.prod(tensor.shape) for tensor in from_safetensors(folder).values())
+    require_parameters(config, spec.tokens.vocab_size, held, path)
     facts = TrainingFacts.from_json(data.get("training"), spec, f"{path}: training")
     return config, facts, spec
 
@@ -193,7 +199,7 @@ def require_parameters(config: ModelConfig, vocab_size: int, stored: int, where:
         )
 
 
-def stored_tensors(model: AudioInteractionModel) -> dict[str, Tensor]:
+def _tensors_of(model: AudioInteractionModel) -> dict[str, Tensor]:
     """What a file holds: every tensor once, contiguous, on the CPU."""
     state = model.state_dict()
     if model.config.lm.tied:
@@ -201,35 +207,19 @@ def stored_tensors(model: AudioInteractionModel) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
-def _stored(
-    folder: Path, model: AudioInteractionModel, spec: StreamSpec
-) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of ``model``, from the safetensors of ``folder``.
-
-    Raises:
-        UserError: if one is missing, unknown, of another shape, or of another spec.
-    """
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+def _require_match(stored: StoredTensors, model: AudioInteractionModel, folder: Path) -> None:
+    wrong = "the config and the weights belong to different models"
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if model.config.lm.tied:
         shapes.pop(TIED_KEY)
-    unseen = set(shapes)
-    try:
-        for file in _weight_files(folder):
-            with safe_open(file, framework="pt", device="cpu") as tensors:
-                _require_fingerprint(file, tensors.metadata() or {}, spec)
-                names = list(tensors.keys())
-            for name in names:
-                value = read_tensor(file, name)
-                _require_fit(shapes.get(name), name, value, file)
-                yield name, value
-                unseen.discard(name)
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(folder, error) from error
-    if unseen:
-        raise UserError(
-            f"{folder}: {len(unseen)} tensors are missing, first {sorted(unseen)[0]}",
-            "the config and the weights belong to different models, or a shard is missing",
-        )
+    missing = sorted(shapes.keys() - stored.keys())
+    if missing:
+        raise UserError(f"{folder}: {len(missing)} tensors are missing, first {missing[0]}", wrong)
+    for name, tensor in stored.items():
+        expected = shapes.get(name)
+        if tensor.shape != expected:
+            why = "unknown" if expected is None else f"shape {tensor.shape} for {expected}"
+            raise UserError(f"{tensor.file}: tensor {name}: {why}", wrong)
 
 
 def cast_parameters(model: torch.nn.Module, dtype: torch.dtype) -> None:
@@ -238,46 +228,9 @@ def cast_parameters(model: torch.nn.Module, dtype: torch.dtype) -> None:
         parameter.data = parameter.data.to(dtype)
 
 
-def _require_fit(shape: torch.Size | None, name: str, value: Tensor, file: Path) -> None:
-    if shape != value.shape:
-        why = "unknown" if shape is None else f"shape {tuple(value.shape)} for {tuple(shape)}"
-        raise UserError(
-            f"{file}: tensor {name}: {why}", "the config and the weights belong to different models"
-        )
-    if not value.is_floating_point():
-        raise UserError(
-            f"{file}: tensor {name}: expected floating-point numbers, got {value.dtype}",
-            "take the weights before they were quantised",
-        )
-
-
-def _weight_files(folder: Path) -> Iterator[Path]:
-    if (folder / INDEX).is_file():
-        yield from (folder / name for name in sorted(set(read_index(folder / INDEX).values())))
-    elif (folder / WEIGHTS).is_file():
-        yield folder / WEIGHTS
-    else:
-        raise UserError(f"{folder / WEIGHTS}: no such file", "name a checkpoint folder")
-
-
-def _stored_parameters(folder: Path) -> int:
-    try:
-        total = 0
-        for file in _weight_files(folder):
-            with safe_open(file, framework="pt", device="cpu") as tensors:
-                names = tensors.keys()
-                total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
-        return total
-    except (SafetensorError, OSError) as error:
-        raise _unreadable(folder, error) from error
-
-
-def _unreadable(folder: Path, error: Exception) -> UserError:
-    return UserError(f"{folder}: weights cannot be read ({error})", "copy the checkpoint again")
-
-
-def _require_fingerprint(file: Path, metadata: Mapping[str, str], spec: StreamSpec) -> None:
-    stamped = metadata.get("spec_fingerprint", spec.fingerprint)
+def _require_fingerprint(file: Path, spec: StreamSpec) -> None:
+    with safe_open(file, framework="pt", device="cpu") as tensors:
+        stamped = (tensors.metadata() or {}).get("spec_fingerprint", spec.fingerprint)
     if stamped != spec.fingerprint:
         raise UserError(
             f"{file}: weights of spec {stamped}, spec.json is {spec.fingerprint}",

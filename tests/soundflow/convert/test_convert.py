@@ -20,8 +20,8 @@ from soundflow.errors import UserError
 from soundflow.forms.folders import open_folder, recognise
 from soundflow.forms.load_any import load_any
 from soundflow.forms.model_configs import mrope_section
-from soundflow.forms.stored_tensors import from_safetensors
 from soundflow.model.config import LmConfig
+from soundflow.model.stored_tensors import from_safetensors
 from soundflow.model.weights import load_checkpoint
 from tests.soundflow.convert.omni import save_thinker
 
@@ -230,6 +230,8 @@ def test_a_value_that_does_not_fit(tiny: Path, tmp_path: Path) -> None:
     folder = copy_of(tiny, tmp_path)
     edit_shard(folder, **{"lm.model.norm.weight": torch.full((32,), 1e6)})
     assert "overflows torch.float16" in refused(folder, tmp_path, "dtype=float16")
+    edit_shard(folder, **{"lm.model.norm.weight": torch.full((32,), torch.nan)})
+    assert "lm.model.norm.weight: a value is not finite" in refused(folder, tmp_path)
 
 
 def test_a_result_that_speaks_otherwise_is_not_kept(

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,9 @@ def test_weights_beyond_the_size_of_a_file_are_shards_with_an_index(
     assert ("lm.lm_head.weight" in stored) != tied
     found = load_checkpoint(tmp_path / "m").model.state_dict()
     assert all(torch.equal(found[n], t) for n, t in model.state_dict().items())
+    files[1].write_bytes(files[1].read_bytes()[:-100])
+    with pytest.raises(UserError, match=rf"{files[1].name}: cannot be read"):
+        load_checkpoint(tmp_path / "m")
 
 
 def test_weights_that_the_disk_changed_are_no_checkpoint(
@@ -150,8 +154,8 @@ def _drop_a_tensor(folder: Path) -> None:
     save_file(tensors, folder / WEIGHTS)
 
 
-def _quantised(folder: Path) -> None:
-    tensors = {name: t.to(torch.int8) for name, t in load_file(folder / WEIGHTS).items()}
+def _quantised(folder: Path, dtype: torch.dtype = torch.int8) -> None:
+    tensors = {name: t.to(dtype) for name, t in load_file(folder / WEIGHTS).items()}
     save_file(tensors, folder / WEIGHTS)
 
 
@@ -178,13 +182,14 @@ def _unknown_key(folder: Path) -> None:
     [
         (_truncate, "cannot be read"),
         (_drop_a_tensor, "missing, first encoder.proj.bias"),
-        (_quantised, "expected floating-point numbers, got torch.int8"),
+        (_quantised, "has the type I8"),
+        (partial(_quantised, dtype=torch.float8_e4m3fn), "has the type F8_E4M3"),
         (_wider, "shape"),
         (_other_front_end, "fingerprint"),
         (_unknown_key, "depth"),
         (lambda f: (f / "tokenizer.json").unlink(), "no such tokenizer"),
         (lambda f: (f / "config.json").unlink(), "config.json: no such file"),
-        (lambda f: (f / WEIGHTS).unlink(), "no such file"),
+        (lambda f: (f / WEIGHTS).unlink(), "holds neither"),
         (lambda f: (f / "spec.json").write_text("{"), "cannot be read"),
         (lambda f: (f / "spec.json").write_text('{"spec": []}'), "spec.json: stream spec cannot"),
         (lambda f: (f / "config.json").write_text("[" * 100_000), "nested too deeply"),

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from soundflow.errors import UserError
-from soundflow.model.weight_files import INDEX, WEIGHTS, read_index, read_tensor
+from soundflow.model.weight_files import INDEX, WEIGHTS, read_index
 
 _DTYPES = {
     "F64": torch.float64,
@@ -68,7 +68,7 @@ def from_safetensors(folder: Path) -> dict[str, StoredTensor]:
         missing = sorted(placed.keys() - found.keys())
         if missing:
             raise UserError(
-                f"{index}: names {missing[0]} and {len(missing) - 1} more that no shard holds",
+                f"{index}: no shard holds {len(missing)} of its tensors, first {missing[0]}",
                 "a shard is damaged or from another model; fetch it again",
             )
         return found
@@ -91,9 +91,7 @@ def from_pth(file: Path) -> dict[str, StoredTensor]:
             "expected a state dict: torch.save(model.state_dict(), path)",
         ) from error
     except (RuntimeError, OSError, EOFError) as error:
-        raise UserError(
-            f"{file}: cannot be read ({_first_line(error)})", "fetch it again"
-        ) from error
+        raise _unreadable(file, error) from error
     if not isinstance(state, dict) or not all(
         isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
     ):
@@ -127,15 +125,27 @@ def _open_safetensors(file: Path) -> dict[str, StoredTensor]:
                         f"supported: {', '.join(_DTYPES)}; quantised weights are not",
                     )
                 found[name] = StoredTensor(
-                    file, tuple(part.get_shape()), dtype, partial(read_tensor, file, name)
+                    file, tuple(part.get_shape()), dtype, partial(_read, file, name)
                 )
     except FileNotFoundError as error:
         raise UserError(f"{file}: no such file", "the index names it; fetch it again") from error
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{file}: cannot be read ({_first_line(error)})", "fetch it again"
-        ) from error
+        raise _unreadable(file, error) from error
     return found
+
+
+def _read(file: Path, name: str) -> Tensor:
+    # Opened anew for each tensor: pages that were read go back to the system with the mapping.
+    try:
+        with safe_open(file, framework="pt", device="cpu") as shard:
+            tensor: Tensor = shard.get_tensor(name)
+            return tensor
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    return UserError(f"{file}: cannot be read ({_first_line(error)})", "fetch it again")
 
 
 def _first_line(error: BaseException) -> str:
