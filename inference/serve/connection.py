@@ -144,15 +144,14 @@ class Connection:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return GONE
-            if not messages.take(1.0, time.monotonic()):
+            now_s = time.monotonic()
+            if not messages.take(1.0, now_s):
                 raise _too_fast(f"more than {limits.messages_per_s} messages a second")
             content = message.get("text")
             try:
                 reaction = self._dialect.received(message["bytes"] if content is None else content)
                 for action in reaction.actions:
-                    if isinstance(action, Push) and not audio.take(
-                        action.seconds, time.monotonic()
-                    ):
+                    if isinstance(action, Push) and not audio.take(action.seconds, now_s):
                         raise _too_fast(
                             f"more than {limits.ahead_s:g} s of audio ahead of real time"
                         )

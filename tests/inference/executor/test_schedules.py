@@ -26,7 +26,7 @@ from inference.limits import Limits
 from inference.policy import ForcedPolicy
 from inference.sampling import SamplingConfig
 from inference.scheduler import Decode, Encode
-from inference.session import SessionConfig
+from inference.session import Respond, SessionConfig
 from soundflow.protocol import layout
 from tests.inference.engines import remembered_ids
 from tests.inference.executor.simulation import (
@@ -49,7 +49,12 @@ plans = st.lists(
         "interrupts": st.lists(
             st.tuples(st.floats(0, 6), st.none() | st.integers(0, 5)), max_size=3
         ),
-        "asks": st.lists(st.floats(0, 6), max_size=2),
+        "asks": st.lists(
+            st.tuples(
+                st.floats(0, 6), st.none() | st.sampled_from(["", "Be brief."]), st.booleans()
+            ),
+            max_size=2,
+        ),
         "instructs": st.lists(
             st.tuples(st.floats(0, 6), st.sampled_from(["", "Be brief.", "Say what you hear."])),
             max_size=2,
@@ -106,8 +111,10 @@ def test_whatever_the_schedule(plans, encode_s, decode_s, in_turn, fit):
             simulation.at(when, lambda p=packet: push(session, p))
         for after_s, heard in plan["interrupts"]:
             simulation.at(simulation.now + after_s, lambda h=heard: interrupt(session, h))
-        for after_s in plan["asks"]:
-            simulation.at(simulation.now + after_s, lambda: respond(session))
+        for after_s, system, remembered in plan["asks"]:
+            own = None if system is None else replace(config, system=system)
+            asking = Respond(own, remembered)
+            simulation.at(simulation.now + after_s, lambda a=asking: respond(session, a))
         for after_s, system in plan["instructs"]:
             other = replace(config, system=system)
             simulation.at(simulation.now + after_s, lambda c=other: instruct(session, c))
@@ -122,9 +129,9 @@ def test_whatever_the_schedule(plans, encode_s, decode_s, in_turn, fit):
         if executor.is_open(session):
             executor.interrupt(session, heard, simulation.now)
 
-    def respond(session):
+    def respond(session, asking):
         if executor.is_open(session) and not executor._sessions[session].closing:
-            executor.respond(session, simulation.now)
+            executor.respond(session, simulation.now, asking)
             asked.add(session)
 
     def instruct(session, config):
