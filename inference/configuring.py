@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from inference.engine import Engine
 from inference.events import SessionEvent
-from inference.limits import memory_needed
 from inference.memory import require_room
-from inference.model_runner import ModelRunner
 from inference.session import SessionConfig
 from inference.session_state import SessionState, model_policy
 
@@ -30,9 +28,7 @@ def require_fits(engine: Engine, state: SessionState, config: SessionConfig) -> 
     require_room(engine, len(prefix), state.memory.limit_positions)
 
 
-def go_on_with(
-    engine: Engine, runner: ModelRunner, state: SessionState, config: SessionConfig
-) -> list[SessionEvent]:
+def go_on_with(engine: Engine, state: SessionState, config: SessionConfig) -> list[SessionEvent]:
     """Puts a configuration in force. What was heard stays, and so does a policy that the session
     was opened with.
 
@@ -45,13 +41,9 @@ def go_on_with(
     events: list[SessionEvent] = []
     prefix = engine.prefix_ids(config.system)
     if prefix != state.memory.prefix:
-        memory = state.memory.instructed(prefix)
-        evicted = memory.evict() if memory.length > memory.limit_positions else None
-        with memory_needed("to read the new instruction"):
-            runner.rewrite(state.row, prefix, memory.as_step())
-        state.memory = memory
-        if evicted is not None:
-            events.append(state.trimmed(evicted.blocks))
+        trimmed = state.row.instruct(prefix)
+        if trimmed is not None:
+            events.append(state.trimmed(trimmed))
     policy = state.given_policy or model_policy(engine, config)
     state.decoder.configure(policy, config.sampling)
     return events

@@ -27,18 +27,18 @@ from inference.dialogue_decoder import Drain, InTurn, Order, Step
 from inference.engine import Engine
 from inference.events import SessionEvent
 from inference.limits import (
+    BatchesThatFit,
     Limits,
     NonFiniteLogitsError,
     OutOfMemoryError,
     OverloadedError,
-    in_batches_that_fit,
-    memory_needed,
 )
 from inference.memory import SessionMemory, require_room
 from inference.model_runner import ModelRunner, Request
 from inference.policy import Policy
 from inference.scheduler import Decode, Encode, PassLimits, Reanchor, Work, next_work
 from inference.session import Respond, SessionConfig
+from inference.session_row import SessionRow
 from inference.session_state import ArrivedChunk, SessionState, SharedClock, begin_session
 from soundflow.audio.frontend import log_mels
 from soundflow.errors import UserError
@@ -84,6 +84,7 @@ class Executor:
         self._opened = 0
         self._last: Work | None = None
         self._outbox: list[tuple[int, SessionEvent]] = []
+        self._encoding, self._passing = BatchesThatFit(), BatchesThatFit()
 
     @property
     def sessions(self) -> int:
@@ -116,12 +117,10 @@ class Executor:
         def clock() -> float:
             return shared() - opened_s
 
-        with memory_needed("for another session"):
-            row = self.runner.prefill(prefix)
+        row = SessionRow(self.runner, SessionMemory(engine, prefix, limit, config.past_turns))
         self._opened += 1
-        memory = SessionMemory(engine, prefix, limit, config.past_turns)
         self._sessions[self._opened] = begin_session(
-            engine, self._opened, row, memory, config, self._order, policy, clock, opened_s
+            engine, self._opened, row, config, self._order, policy, clock, opened_s
         )
         return self._opened
 
@@ -153,14 +152,17 @@ class Executor:
         over = state.decoder.last_reply
         cut = state.decoder.interrupt(heard_tokens)
         if cut.forget:
-            self._forget(state, cut.forget)
+            state.row.forget(cut.forget)
         self._emit(state, cut.events)
         if state.replying is not None and not state.speaking:
             self._reply_over(state, state.replying)
-        if over is not None and heard_tokens is not None and heard_tokens < over[1]:
-            span = state.memory.cut_reply(over[0], over[1] - heard_tokens)
-            if span is not None and self._give_up(state, [span]):
+        if over is None or heard_tokens is None or heard_tokens >= over[1]:
+            return
+        try:
+            if state.row.cut_reply(over[0], over[1] - heard_tokens):
                 self._emit(state, [state.decoder.shorten(heard_tokens)])
+        except OutOfMemoryError as error:
+            self._fail(state, error)
 
     def respond(self, session: int, now: float = 0.0, asked: Respond | None = None) -> None:
         """Has all that was heard so far answered, whatever the policy would decide.
@@ -262,7 +264,7 @@ class Executor:
 
     def _encode(self, states: Sequence[SessionState]) -> None:
         taken = [state.audio.popleft() for state in states]
-        found = in_batches_that_fit(self._slots, taken)
+        found = self._encoding(self._slots, taken)
         for state, slots, chunk in zip(states, found, taken, strict=True):
             if slots is not None:
                 # A copy: a memory that keeps one chunk for long must not keep its batch.
@@ -280,16 +282,16 @@ class Executor:
     def _decode(self, work: Decode) -> None:
         steps: list[tuple[SessionState, Step]] = []
         listen = [(self._sessions[i], at_most) for i, at_most in work.listen]
-        listen.sort(key=lambda one: one[0].row)  # neighbouring rows share a call of attention
-        speak = sorted((self._sessions[i] for i in work.speak), key=lambda state: state.row)
+        listen.sort(key=lambda one: one[0].row.index)  # neighbouring rows share a call of attention
+        speak = sorted((self._sessions[i] for i in work.speak), key=lambda s: s.row.index)
         for state, at_most in (*listen, *((state, 1) for state in speak)):
             step = self._next_step(state, at_most)
             if step is not None:
                 steps.append((state, step))
         requests = [
-            Request(s.row, step, None if step.chunks else s.next_draw()) for s, step in steps
+            Request(s.row.index, step, None if step.chunks else s.next_draw()) for s, step in steps
         ]
-        results = in_batches_that_fit(self.runner.run, requests) if requests else []
+        results = self._passing(self.runner.run, requests) if requests else []
         for (state, step), found in zip(steps, results, strict=True):
             if found is None:
                 self._fail(state, OutOfMemoryError("for a pass"))
@@ -316,7 +318,7 @@ class Executor:
         """What a step has found becomes events."""
         if not all(map(isfinite, found)):
             bad = next(at for at, one in zip(step.read, found, strict=True) if not isfinite(one))
-            self._forget(state, len(step.ids) - 1 - bad)
+            state.row.forget(len(step.ids) - 1 - bad)
             self._fail(state, NonFiniteLogitsError(state.memory.blocks[-1].chunk))
             return
         try:
@@ -330,7 +332,7 @@ class Executor:
     def _take_decisions(self, state: SessionState, step: Step, p_response: Sequence[float]) -> None:
         taken = state.decoder.take_decisions(p_response)
         if taken.kept < len(step.ids):  # computed ahead of a reply
-            self._forget(state, len(step.ids) - taken.kept)
+            state.row.forget(len(step.ids) - taken.kept)
         self._emit(state, state.account(taken.events, self._overload_s))
         self._emit(state, taken.events)
         if state.decoder.asked:
@@ -349,35 +351,20 @@ class Executor:
         """What held for one reply alone is taken back."""
         state.replying = None
         if not reply.remembered:
-            self._forget(state, state.memory.answer_length)
+            state.row.forget(state.memory.answer_length)
             state.decoder.unsay()
         if reply.config is not None:
             self._go_on_with(state, state.config)
 
-    def _forget(self, state: SessionState, n: int) -> None:
-        state.memory.forget(n)
-        self.runner.pool.rollback(state.row, state.memory.length)
-
     def _evict(self, state: SessionState, room: int = 0) -> bool:
         """Makes room in a memory; whether the session goes on."""
-        evicted = state.memory.evict(room)
-        if evicted is None:
-            return True
-        if not self._give_up(state, evicted.spans):
-            return False
-        self._emit(state, [state.trimmed(evicted.blocks)])
-        return True
-
-    def _give_up(self, state: SessionState, spans: Sequence[tuple[int, int]]) -> bool:
-        """Takes spans of positions out of a row; whether the session goes on. Where it does not,
-        the machine's memory was not enough, and some layers may hold the spans still.
-        """
         try:
-            with memory_needed("to trim what the session remembers"):
-                self.runner.pool.evict(state.row, spans)
+            blocks = state.row.make_room(room)
         except OutOfMemoryError as error:
             self._fail(state, error)
             return False
+        if blocks is not None:
+            self._emit(state, [state.trimmed(blocks)])
         return True
 
     def _fail(self, state: SessionState, error: UserError) -> None:
@@ -386,12 +373,12 @@ class Executor:
 
     def _end(self, state: SessionState) -> None:
         self._emit(state, [state.ended()])
-        self.runner.pool.release(state.row)
+        state.row.release()
         del self._sessions[state.id]
         self._awake.pop(state.id, None)
 
     def _go_on_with(self, state: SessionState, config: SessionConfig) -> None:
-        self._emit(state, go_on_with(self._engine, self.runner, state, config))
+        self._emit(state, go_on_with(self._engine, state, config))
 
     def _emit(self, state: SessionState, events: Sequence[SessionEvent]) -> None:
         self._outbox += [(state.id, event) for event in events]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import torch
 from pydantic import PositiveInt
@@ -16,6 +16,10 @@ from soundflow.errors import UserError
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+Compute: TypeAlias = Callable[[Sequence[In]], Sequence[Out]]
+
+PATIENCE = 64
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -68,31 +72,59 @@ def memory_needed(purpose: str) -> Iterator[None]:
         raise OutOfMemoryError(purpose) from error
 
 
-def in_batches_that_fit(
-    compute: Callable[[Sequence[In]], Sequence[Out]], items: Sequence[In]
-) -> list[Out | None]:
-    """What ``compute`` gives for each item: for all at once, or in halves, and halves of these,
-    where the memory of the machine is not enough for that.
+class BatchesThatFit:
+    """Computes many items at once, and fewer where the memory of the machine is not enough.
 
-    Args:
-        compute: changes nothing where it runs out of memory.
-
-    Returns:
-        In the order of ``items``; None for one that does not fit alone.
+    The most that fitted are kept for the batches that follow, which would fail first otherwise. The
+    number doubles after every ``PATIENCE`` batches: what took the memory may be gone, and if it is
+    not, little is lost.
     """
+
+    def __init__(self) -> None:
+        self._most: int | None = None  # None: all
+        self._patience = 0
+
+    def __call__(self, compute: Compute[In, Out], items: Sequence[In]) -> list[Out | None]:
+        """What ``compute`` gives for each item.
+
+        Args:
+            compute: changes nothing where it runs out of memory.
+
+        Returns:
+            In the order of ``items``; None for one that does not fit alone.
+        """
+        if self._most is not None and not self._patience:
+            self._most, self._patience = 2 * self._most, PATIENCE
+        self._patience -= self._most is not None
+        at_most = at_once = self._most or len(items)
+        found: list[Out | None] = []
+        fitted, failed = 0, False
+        while len(found) < len(items):
+            batch = items[len(found) : len(found) + at_once]
+            computed = _if_it_fits(compute, batch)
+            if computed is not None:
+                found += computed
+                fitted = max(fitted, len(batch))
+                continue
+            failed = True
+            if len(batch) > 1:
+                at_once = len(batch) // 2
+            else:
+                found.append(None)  # it alone may have been too large
+                at_once = at_most
+        if failed and fitted:
+            self._most, self._patience = fitted, PATIENCE
+        return found
+
+
+def _if_it_fits(compute: Compute[In, Out], items: Sequence[In]) -> Sequence[Out] | None:
+    # The error ends with this function: it holds on to the tensors of the pass that failed.
     try:
-        return list(compute(items))
+        return compute(items)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-    # Behind the handler: the error held on to the tensors of the pass that failed.
-    if len(items) == 1:
-        return [None]
-    half = len(items) // 2
-    return [
-        *in_batches_that_fit(compute, items[:half]),
-        *in_batches_that_fit(compute, items[half:]),
-    ]
+    return None
 
 
 class TimedOutError(UserError):

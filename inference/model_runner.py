@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.dialogue_decoder import Step
+from inference.encoder_graphs import EncoderGraphs
 from inference.engine import Engine
 from inference.kv_pool import KvPool, Saved, Segment
 from inference.ragged_forward import ragged_forward
@@ -30,6 +31,8 @@ from inference.step_graphs import StepGraphs
 from soundflow.protocol import layout
 
 SAVED_PREFIXES = 8
+
+Float32 = npt.NDArray[np.float32]
 
 Forward = Callable[[Tensor, Sequence[Segment], Sequence[int]], Tensor]
 
@@ -51,7 +54,7 @@ class ModelRunner:
     """
 
     def __init__(self, engine: Engine, rows: int) -> None:
-        self._engine, self._model = engine, engine.model
+        self.engine, self._model = engine, engine.model
         self._tokens = engine.spec.tokens
         on_cuda = engine.model.device.type == "cuda"
         self.pool = KvPool(
@@ -59,7 +62,9 @@ class ModelRunner:
             spare=1 if on_cuda else 0,
         )  # fmt: skip
         self._forward: Forward = partial(ragged_forward, engine.model, self.pool)
+        self._encode: Callable[[Float32], Tensor] = engine.encode
         if on_cuda:
+            self._encode = EncoderGraphs(engine)
             self._forward = StepGraphs(engine.model, self.pool, self.longest_part)
         self._sampler = Sampler(self._tokens, engine.model.device)
         pair = [self._tokens.text_begin, self._tokens.keep_silence]
@@ -71,12 +76,12 @@ class ModelRunner:
         """Tokens between two decisions at most: what ends a reply that was stopped before its
         first word (TEXT_BEGIN, emotion, TEXT_END), and a chunk.
         """
-        slots = self._engine.spec.time.slots_per_chunk
+        slots = self.engine.spec.time.slots_per_chunk
         return 3 + len(layout.listen(self._tokens, slots).ids)
 
-    def encode(self, mels: npt.NDArray[np.float32]) -> Tensor:
+    def encode(self, mels: Float32) -> Tensor:
         """Chunks (n, n_mels, frames) of any sessions -> (n, slots, d)."""
-        return self._engine.encode(mels)
+        return self._encode(mels)
 
     @torch.inference_mode()
     def prefill(self, prefix: tuple[int, ...]) -> int:

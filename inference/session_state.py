@@ -29,6 +29,7 @@ from inference.policy import ModelPolicy, Policy
 from inference.sampler import Draw
 from inference.scheduler import Waiting
 from inference.session import Respond, SessionConfig
+from inference.session_row import SessionRow
 from soundflow.audio.frontend import AudioChunk
 from soundflow.errors import UserError
 from soundflow.protocol.dialogue_state import Speaking
@@ -66,7 +67,7 @@ class SessionState:
     """One session.
 
     Attributes:
-        row: of the pool of keys and values.
+        row: what it remembers.
         opened_s: on the clock of the executor; ``clock`` counts from there.
         config: of the session, whatever the reply in progress has of its own.
         given_policy: what decides in place of the model's own, if the caller brought it.
@@ -79,13 +80,12 @@ class SessionState:
     """
 
     id: int
-    row: int
+    row: SessionRow
     opened_s: float
     clock: Callable[[], float]
     time: TimeBase
     frontend: AudioFrontend
     decoder: DialogueDecoder
-    memory: SessionMemory
     queue: ChunkQueue
     config: SessionConfig
     rng: np.random.Generator
@@ -101,6 +101,10 @@ class SessionState:
     ahead_s: float = 0.0
     heard_at_s: float = 0.0
     closing: bool = False
+
+    @property
+    def memory(self) -> SessionMemory:
+        return self.row.memory
 
     @property
     def speaking(self) -> bool:
@@ -207,8 +211,7 @@ class SessionState:
 def begin_session(
     engine: Engine,
     id: int,
-    row: int,
-    memory: SessionMemory,
+    row: SessionRow,
     config: SessionConfig,
     order: Order,
     policy: Policy | None,
@@ -218,14 +221,14 @@ def begin_session(
     """The state of a session of which only the instruction is in the memory.
 
     Args:
-        row: holds the keys and values of the instruction, as ``memory`` says.
+        row: holds the instruction.
         policy: who decides; None for the model.
         clock: seconds since the session was opened, at ``opened_s``.
     """
     time = engine.spec.time
     # What a client may send at once; of chunks to be drained, no more than the memory holds.
     waiting = max(
-        time.chunks_in(time.samples(AT_ONCE_S)), memory.limit_positions // time.slots_per_chunk
+        time.chunks_in(time.samples(AT_ONCE_S)), row.memory.limit_positions // time.slots_per_chunk
     )
     deciding = policy or model_policy(engine, config)
     return SessionState(
@@ -236,7 +239,6 @@ def begin_session(
         time,
         open_frontend(engine.spec, engine.profile),
         DialogueDecoder(engine.spec, engine.tokenizer, deciding, config.sampling, order, clock),
-        memory,
         ChunkQueue(None if isinstance(order, InTurn) else waiting),
         config,
         np.random.Generator(np.random.PCG64(config.sampling.seed)),

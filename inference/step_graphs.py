@@ -28,6 +28,7 @@ from torch import Tensor
 
 from inference.kv_pool import KvPool, Segment
 from inference.ragged_forward import Group, Pass, causal_mask, ragged_forward, run_layers
+from inference.recorded import RECORD_AFTER, Record, Recorded, rounded_up
 from soundflow.model.interaction import AudioInteractionModel
 
 Int64 = npt.NDArray[np.int64]
@@ -35,8 +36,6 @@ Int64 = npt.NDArray[np.int64]
 MOST_PARTS = 256  # of one pass
 # A pass looks at this many columns, or four times as many, and so on until those of the pool.
 LEAST_COLUMNS = 512
-RECORD_AFTER = 16  # uses: a short recording would pay for a graph and not get its time back
-WARM_UPS = 3  # passes before a recording, so that libraries choose their kernels
 
 
 @dataclass(frozen=True)
@@ -78,12 +77,16 @@ class StaticStep:
 
     def __init__(self, model: AudioInteractionModel, pool: KvPool, shape: Shape) -> None:
         weight = model.lm.model.embed_tokens.weight
-        self.shape, self.device = shape, weight.device
-        self._model, self._pool = model, pool
+        self.shape, self._model, self._pool = shape, model, pool
         self._embeds = weight.new_zeros(shape.tokens, weight.shape[1])
         queries = shape.places * shape.queries
         self._sizes = [shape.tokens] * 3 + [queries] + [shape.places] * 2
         self._numbers = torch.zeros(sum(self._sizes), dtype=torch.int64, device=weight.device)
+        self._replay: Callable[[], Tensor] | None = None
+
+    def record(self, record: Record) -> None:
+        """From here on it is replayed."""
+        self._replay = record(self.compute, self._embeds.device)
 
     def compute(self) -> Tensor:
         """(places, d) from what lies in its inputs."""
@@ -105,7 +108,8 @@ class StaticStep:
     def __call__(self, embeds: Tensor, parts: Parts) -> Tensor:
         """(N, d), the parts one after another -> (parts, d), of the last token of each."""
         self.place(embeds, parts)
-        return self.compute()[: len(parts)]
+        hidden = self.compute() if self._replay is None else self._replay()
+        return hidden[: len(parts)].clone()
 
     def place(self, embeds: Tensor, parts: Parts) -> None:
         """Lays a pass into its inputs."""
@@ -130,42 +134,12 @@ class StaticStep:
         self._embeds[n_tokens:] = 0.0
 
 
-class RecordedStep:
-    """The same as a CUDA graph, recorded when it is made."""
-
-    def __init__(self, step: StaticStep) -> None:
-        self._step = step
-        # Streams are made, and a recording begins, on the current device. On any other than the
-        # one that computes, the recording would be empty.
-        with torch.cuda.device(step.device):
-            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(WARM_UPS):
-                    step.compute()
-            torch.cuda.current_stream().wait_stream(side)
-            self._graph = torch.cuda.CUDAGraph()
-            # Other threads, such as NCCL's in a training run, may go on using the device. The
-            # default stream of recordings belongs to the device of the first one.
-            with torch.cuda.graph(self._graph, stream=side, capture_error_mode="thread_local"):
-                self._hidden = step.compute()
-
-    def __call__(self, embeds: Tensor, parts: Parts) -> Tensor:
-        """As `StaticStep`."""
-        self._step.place(embeds, parts)
-        self._graph.replay()
-        return self._hidden[: len(parts)].clone()
-
-
-Record = Callable[[StaticStep], Callable[[Tensor, Parts], Tensor]]
-
-
 class StepGraphs:
     """`ragged_forward` for one pool, through graphs where they fit.
 
     Args:
         longest: tokens of a part that fits.
-        record: what is done to a step: nothing, where there is no CUDA to record it.
+        record: what is done to a step.
         record_after: uses of a step until then.
     """
 
@@ -174,13 +148,13 @@ class StepGraphs:
         model: AudioInteractionModel,
         pool: KvPool,
         longest: int,
-        record: Record = RecordedStep,
+        record: Record = Recorded,
         record_after: int = RECORD_AFTER,
     ) -> None:
         self._model, self._pool, self._longest = model, pool, longest
         self._record, self._record_after = record, record_after
         self._used = Counter[Shape]()
-        self._steps: dict[Shape, Callable[[Tensor, Parts], Tensor]] = {}
+        self._steps: dict[Shape, StaticStep] = {}
 
     @property
     def recorded(self) -> int:
@@ -199,7 +173,7 @@ class StepGraphs:
             found.append(self._step(some)(embeds[begin:at], some))
         return found[0] if len(found) == 1 else torch.cat(found)
 
-    def _step(self, parts: Parts) -> Callable[[Tensor, Parts], Tensor]:
+    def _step(self, parts: Parts) -> StaticStep:
         """The step of the smallest shape that holds these parts: made for them alone, or recorded
         where it is used often.
         """
@@ -208,8 +182,8 @@ class StepGraphs:
         while end < longest:
             end *= 4
         shape = Shape(
-            _rounded_up(int(parts.sizes.sum())),
-            _rounded_up(len(parts)),
+            rounded_up(int(parts.sizes.sum())),
+            rounded_up(len(parts)),
             queries,
             min(end, self._pool.columns),
         )
@@ -217,16 +191,10 @@ class StepGraphs:
             return self._steps[shape]
         self._used[shape] += 1
         step = StaticStep(self._model, self._pool, shape)
-        if self._used[shape] <= self._record_after:
-            return step
-        return self._steps.setdefault(shape, self._record(step))
-
-
-def _rounded_up(n: int) -> int:
-    """To 1, 4, 16, 32, 64, ...: more tokens or places than are taken cost computation, and a graph
-    for each number costs memory.
-    """
-    return next((few for few in (1, 4, 16) if n <= few), 1 << (n - 1).bit_length())
+        if self._used[shape] > self._record_after:
+            step.record(self._record)
+            self._steps[shape] = step
+        return step
 
 
 def _parts(segments: Sequence[Segment], read: Sequence[int]) -> Parts | None:

@@ -10,7 +10,8 @@ the costs measured.
     overhead      a decode step of the engine over transformers' forward and head, batch 1 and 16
     fifo          latency and stalls while replies of 50 to 200 tokens are spoken, against a
                   session that answers every chunk in turn and whose encoder waits for its decoder
-    host          CPU time of a session's chunk and token around a model that is nearly nothing
+    host          CPU time of a chunk of one of 256 sessions around a model that is left out, which
+                  is the host's part beside a GPU; kernels that a pass of the 3B shape starts
     sessions      how many keep up with real time in ragged batches, against a loop of single
                   sessions, with two sizes of models in the faster precision (10 minutes)
     cores         the same on two cores by the clock on the wall: the machine must be quiet
@@ -30,10 +31,12 @@ from inference.hardware import hardware
 from tests.benchmarks.live.chunks import chunk_costs
 from tests.benchmarks.live.fifo import fifo
 from tests.benchmarks.live.host import host
-from tests.benchmarks.live.sessions import on_one_core, on_two_cores
+from tests.benchmarks.live.sessions import on_one_core, on_two_cores, open_sessions
 from tests.benchmarks.live.steps import agreement, overhead
 from tests.benchmarks.live.table import LIMIT_POSITIONS, head, make_engine
 from tests.inference.engines import make_engine as smallest_engine
+
+GPU_POSITIONS = 2048  # what `bench_gpu_live` remembers: about a minute
 
 
 def main() -> None:
@@ -43,7 +46,7 @@ def main() -> None:
         "agreement": lambda hours: agreement(engine),
         "overhead": lambda hours: overhead(engine),
         "fifo": lambda hours: fifo(smallest_engine(max_positions=LIMIT_POSITIONS)),
-        "host": lambda hours: host(smallest_engine(max_positions=LIMIT_POSITIONS)),
+        "host": lambda hours: host(smallest_engine(max_positions=GPU_POSITIONS), open_sessions),
         "sessions": lambda hours: on_one_core(),
         "cores": lambda hours: on_two_cores(),
         "chunks": lambda hours: chunk_costs(engine, hours),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from inference.encoder_graphs import EncoderGraphs
 from inference.events import Decided, ReplyText
 from inference.exchange import answer, prompt_of
 from inference.executor import Executor
@@ -121,6 +122,15 @@ def test_recorded_passes_equal_those_that_are_not():
         expected = ragged_forward(model, pools[1], embeds, segments[1], read)
         assert torch.allclose(found, expected, atol=1e-4)
     assert graphs.recorded
+
+
+def test_recorded_encoder_batches_equal_those_that_are_not():
+    engine = on("cuda")
+    graphs = EncoderGraphs(engine, record_after=1)
+    rng = np.random.default_rng(0)
+    for n in (3, 4, 2, 1, 1, 70):
+        mels = rng.normal(size=(n, 128, 40)).astype(np.float32)
+        assert torch.allclose(graphs(mels), engine.encode(mels), atol=1e-4)
 
 
 @torch.inference_mode()

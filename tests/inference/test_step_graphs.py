@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inference.encoder_graphs import EncoderGraphs
 from inference.kv_pool import KvPool, Segment
 from inference.ragged_forward import ragged_forward
 from inference.step_graphs import MOST_PARTS, StepGraphs
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.text.tiny import tiny_tokenizer
+from tests.inference.engines import make_engine
 
 # Two heads share keys and values, as in the published models.
 MODEL = AudioInteractionModel(
@@ -40,7 +43,7 @@ PASSES: tuple[tuple[tuple[int, ...], tuple[tuple[int, ...], ...], bool], ...] = 
 
 
 def fixed(pool: KvPool) -> StepGraphs:
-    return StepGraphs(MODEL, pool, LONGEST, record=lambda step: step, record_after=0)
+    return StepGraphs(MODEL, pool, LONGEST, record=lambda compute, _: compute, record_after=0)
 
 
 @pytest.fixture
@@ -96,6 +99,17 @@ def test_a_row_may_be_full_and_parts_more_than_a_pass_takes() -> None:
     found = fixed(ours)(embeds, [ours.extend(0, n)], read)
     expected = ragged_forward(MODEL, plain, embeds, [plain.extend(0, n)], read)
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_encoder_batches_of_fixed_sizes_give_what_others_give() -> None:
+    engine = make_engine()
+    graphs = EncoderGraphs(engine, record=lambda compute, _: compute, record_after=1)
+    rng = np.random.default_rng(0)
+    for n in (3, 4, 2, 1, 1, 5, 70, 70):
+        mels = rng.normal(size=(n, 128, 40)).astype(np.float32)
+        found = graphs(mels)
+        assert torch.allclose(found, engine.encode(mels), atol=1e-5)
+        assert len(found) == n
 
 
 @torch.inference_mode()

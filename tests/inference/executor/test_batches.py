@@ -56,7 +56,7 @@ def test_a_damaged_session_ends_alone():
     for session in (good, bad):
         executor.push(session, noise(2))
     assert isinstance(executor.tick(0.0).work, Encode)
-    row = executor._sessions[bad].row
+    row = executor._sessions[bad].row.index
     executor.runner.pool.keys[0][row, :, 0] = float("nan")
     events = {good: [], bad: []}
     while (tick := executor.tick(0.0)).work is not None:
@@ -74,19 +74,24 @@ def test_a_damaged_session_ends_alone():
 
 
 def test_a_pass_that_does_not_fit_is_computed_in_parts(monkeypatch):
-    """Memory is enough for two sessions at once, not for five."""
+    """Memory is enough for two sessions at once, not for five; none fails once that is known."""
 
-    def run(most: int) -> list[list]:
+    def run(most: int) -> tuple[list[list], int]:
+        failed = 0
         executor = Executor(ENGINE)
         encode, forward = executor.runner.encode, executor.runner._forward
 
         def encode_at_most(mels):
+            nonlocal failed
             if len(mels) > most:
+                failed += 1
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return encode(mels)
 
         def forward_at_most(embeds, segments, read):
+            nonlocal failed
             if len(segments) > most:
+                failed += 1
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return forward(embeds, segments, read)
 
@@ -100,9 +105,11 @@ def test_a_pass_that_does_not_fit_is_computed_in_parts(monkeypatch):
         while (tick := executor.tick(0.0)).work is not None:
             for session, event in tick.events:
                 events[session].append(_plain(event))
-        return list(events.values())
+        return list(events.values()), failed
 
-    assert run(2) == run(64)
+    events, failed = run(2)
+    assert events == run(64)[0]
+    assert failed == 4  # 20 chunks, 10, 5; 5 blocks
 
 
 def test_a_session_that_does_not_fit_alone_is_the_only_one_that_ends(monkeypatch):
@@ -172,7 +179,7 @@ def test_a_shared_prefix_is_computed_once(monkeypatch):
         lambda *args: passes.append(1) or ragged_forward(*args),
     )
     executor = Executor(ENGINE)
-    rows = [executor._sessions[executor.open()].row for _ in range(3)]
+    rows = [executor._sessions[executor.open()].row.index for _ in range(3)]
     assert len(passes) == 1
     pool = executor.runner.pool
     assert torch.equal(pool.keys[1][rows[0]], pool.keys[1][rows[2]])

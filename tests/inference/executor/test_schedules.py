@@ -147,7 +147,7 @@ def test_whatever_the_schedule(plans, encode_s, decode_s, in_turn, fit):
             memory = executor.memory(session)
             legal(remembered_ids(memory))
             assert memory.length == len(remembered_ids(memory)) <= memory.limit_positions
-            assert memory.length == executor.runner.pool.length(state.row)
+            assert memory.length == executor.runner.pool.length(state.row.index)
 
     simulation.check = check
     for plan in plans:
