@@ -10,7 +10,7 @@ to be a whole recording; `inference.feed` provides them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from inference.packets import as_float32
 from inference.profiles import Profile
-from soundflow.audio.frontend import AudioChunk, AudioChunks, log_mels, with_clip_maximum
+from soundflow.audio.frontend import AudioChunks, Chunk, log_mels, with_clip_maximum
 from soundflow.errors import UserError
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec
@@ -34,10 +34,10 @@ class AudioFrontend(Protocol):
     @property
     def received_samples(self) -> int: ...
 
-    def push(self, packet: Float32) -> list[AudioChunk]:
+    def push(self, packet: Float32) -> Sequence[Chunk]:
         """(n,) samples -> the chunks that became complete."""
 
-    def finish(self) -> list[AudioChunk]:
+    def finish(self) -> Sequence[Chunk]:
         """Pads the stream to a chunk boundary -> the remaining chunks."""
 
 
@@ -53,7 +53,7 @@ class ClipFrontend:
     def received_samples(self) -> int:
         return self._received
 
-    def push(self, packet: Float32) -> list[AudioChunk]:
+    def push(self, packet: Float32) -> Sequence[Chunk]:
         """The chunks of one recording.
 
         Raises:
@@ -69,7 +69,7 @@ class ClipFrontend:
         whole = AudioChunks(self._time, self._front_end)
         return with_clip_maximum(whole.push(packet) + whole.finish(), self._time, self._front_end)
 
-    def finish(self) -> list[AudioChunk]:
+    def finish(self) -> Sequence[Chunk]:
         """Nothing: no recording is incomplete."""
         return []
 

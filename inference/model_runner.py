@@ -54,7 +54,7 @@ class ModelRunner:
     """
 
     def __init__(self, engine: Engine, rows: int) -> None:
-        self.engine, self._model = engine, engine.model
+        self._engine, self._model = engine, engine.model
         self._tokens = engine.spec.tokens
         on_cuda = engine.model.device.type == "cuda"
         self.pool = KvPool(
@@ -76,7 +76,7 @@ class ModelRunner:
         """Tokens between two decisions at most: what ends a reply that was stopped before its
         first word (TEXT_BEGIN, emotion, TEXT_END), and a chunk.
         """
-        slots = self.engine.spec.time.slots_per_chunk
+        slots = self._engine.spec.time.slots_per_chunk
         return 3 + len(layout.listen(self._tokens, slots).ids)
 
     def encode(self, mels: Float32) -> Tensor:

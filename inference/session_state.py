@@ -30,7 +30,7 @@ from inference.sampler import Draw
 from inference.scheduler import Waiting
 from inference.session import Respond, SessionConfig
 from inference.session_row import SessionRow
-from soundflow.audio.frontend import AudioChunk
+from soundflow.audio.frontend import Chunk
 from soundflow.errors import UserError
 from soundflow.protocol.dialogue_state import Speaking
 from soundflow.protocol.timebase import TimeBase
@@ -57,7 +57,7 @@ class SharedClock:
 class ArrivedChunk(NamedTuple):
     """Audio that is complete: since when, and whether it was recorded during a reply."""
 
-    audio: AudioChunk
+    audio: Chunk
     arrived_s: float
     during_reply: bool
 
@@ -141,7 +141,7 @@ class SessionState:
         return Draw(self.decoder.sampling, float(self.rng.random()), emotion=first)
 
     def arrived(
-        self, chunks: Sequence[AudioChunk], now: float, during_reply: bool | None = None
+        self, chunks: Sequence[Chunk], now: float, during_reply: bool | None = None
     ) -> None:
         """Takes chunks that are complete at ``now``."""
         self.ahead_s = max(0.0, self.ahead_s - DRIFT * (now - self.heard_at_s))

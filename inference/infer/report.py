@@ -27,7 +27,7 @@ from inference.feed import SessionOutput
 from inference.latency import Latency
 from inference.session import SessionConfig
 from inference.sources.recordings import Recording
-from soundflow.audio.frontend import AudioChunk, log_mels
+from soundflow.audio.frontend import Chunk, log_mels
 from soundflow.report.embed import data_uri
 from soundflow.report.markup import join, number, percent, table, tag, tiles
 from soundflow.report.page import Section, require_replaceable, write_page
@@ -98,7 +98,7 @@ class SessionReport:
         for event in output.events:
             self._event(event)
 
-    def _hear(self, chunks: Sequence[AudioChunk]) -> None:
+    def _hear(self, chunks: Sequence[Chunk]) -> None:
         self._mels.extend(map(_pooled, log_mels(chunks, self._time, self._spec.front_end)))
 
     def close(self) -> None:

@@ -56,7 +56,23 @@ class AudioChunk:
     maximum: StreamMaximum
 
 
-def log_mels(chunks: Sequence[AudioChunk], time: TimeBase, front_end: FrontEnd) -> Float32:
+@dataclass(frozen=True)
+class MeasuredChunk:
+    """One chunk whose log-mel had to be computed for the maximum of its clip.
+
+    Attributes:
+        log_power: (n_mels, frames_per_chunk) float32, before the maximum is applied.
+        maximum: of its clip.
+    """
+
+    log_power: Float32
+    maximum: StreamMaximum
+
+
+Chunk = AudioChunk | MeasuredChunk
+
+
+def log_mels(chunks: Sequence[Chunk], time: TimeBase, front_end: FrontEnd) -> Float32:
     """Chunks of any streams, (n, n_mels, frames_per_chunk) float32; those of one stream in order.
 
     Each is the same as alone, bit for bit.
@@ -64,11 +80,23 @@ def log_mels(chunks: Sequence[AudioChunk], time: TimeBase, front_end: FrontEnd) 
     out = np.empty((len(chunks), front_end.n_mels, time.frames_per_chunk), np.float32)
     for at in range(0, len(chunks), CHUNKS_AT_ONCE):
         some = chunks[at : at + CHUNKS_AT_ONCE]
-        raw = log_mel_power(np.stack([chunk.samples for chunk in some]), time, front_end)
+        raw = _log_power(some, time, front_end)
         loudest = raw.max(axis=(1, 2)).tolist()
         maxima = [chunk.maximum.with_chunk(own) for chunk, own in zip(some, loudest, strict=True)]
         out[at : at + len(some)] = normalise(raw, np.array(maxima, np.float32))
     return out
+
+
+def _log_power(chunks: Sequence[Chunk], time: TimeBase, front_end: FrontEnd) -> Float32:
+    """(n, n_mels, frames_per_chunk), computed where it is not known."""
+    heard = [chunk.samples for chunk in chunks if isinstance(chunk, AudioChunk)]
+    computed = log_mel_power(np.stack(heard), time, front_end) if heard else np.zeros(0, np.float32)
+    if len(computed) == len(chunks):
+        return computed
+    next_one = iter(computed)
+    return np.stack(
+        [next(next_one) if isinstance(one, AudioChunk) else one.log_power for one in chunks]
+    )
 
 
 class AudioChunks:
@@ -182,19 +210,23 @@ class StreamingLogMel:
         """Ends the stream: pads it to a chunk boundary and returns the remaining chunks."""
         chunks = self._chunks.finish()
         if self._front_end.maximum == "clip":
-            chunks = with_clip_maximum([*self._waiting, *chunks], self._time, self._front_end)
+            clip = with_clip_maximum([*self._waiting, *chunks], self._time, self._front_end)
             self._waiting.clear()
+            return list(log_mels(clip, self._time, self._front_end))
         return list(log_mels(chunks, self._time, self._front_end))
 
 
 def with_clip_maximum(
     chunks: Sequence[AudioChunk], time: TimeBase, front_end: FrontEnd
-) -> list[AudioChunk]:
-    """All chunks of a clip, measured against the loudest of them: another pass over the clip."""
+) -> list[MeasuredChunk]:
+    """All chunks of a clip, measured against the loudest of them."""
     maximum = StreamMaximum(replace(front_end, maximum="running"))
-    for chunk in chunks:
-        maximum.with_chunk(float(log_mel_power(chunk.samples[None], time, front_end).max()))
-    return [replace(chunk, maximum=maximum) for chunk in chunks]
+    measured = []
+    for at in range(0, len(chunks), CHUNKS_AT_ONCE):
+        for log_power in _log_power(chunks[at : at + CHUNKS_AT_ONCE], time, front_end):
+            maximum.with_chunk(float(log_power.max()))
+            measured.append(MeasuredChunk(log_power, maximum))
+    return measured
 
 
 def log_mel(samples: npt.ArrayLike, time: TimeBase, front_end: FrontEnd) -> Float32:
@@ -202,5 +234,5 @@ def log_mel(samples: npt.ArrayLike, time: TimeBase, front_end: FrontEnd) -> Floa
     stream = AudioChunks(time, front_end)
     chunks = stream.push(samples) + stream.finish()
     if front_end.maximum == "clip":
-        chunks = with_clip_maximum(chunks, time, front_end)
+        return log_mels(with_clip_maximum(chunks, time, front_end), time, front_end)
     return log_mels(chunks, time, front_end)

@@ -102,13 +102,13 @@ def _in_real_time(engine: Engine, open_sessions: Open) -> tuple[float, dict[str,
     return host_s / (n * CHUNKS), {what: count / CHUNKS for what, count in counts.items()}
 
 
-class _Kernels(TorchDispatchMode):
+class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what writes memory: a kernel each on a GPU, where a norm, a product with its bias and
     attention are one each too.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
