@@ -25,7 +25,7 @@ class Target:
 
     Attributes:
         dtype: None keeps what each tensor has.
-        on_bytes: called with the size of every tensor that is done.
+        on_bytes: called with the size in the source of every tensor that is done.
     """
 
     view: OurView
@@ -56,7 +56,7 @@ class Target:
             raise UserError(
                 f"{name}: a value overflows {wanted}", "keep the dtype, or use dtype=bfloat16"
             )
-        self.on_bytes(cast.nbytes)
+        self.on_bytes(sum(p.nbytes for p in parts))
         return cast
 
     def _dtype(self, ours: str) -> torch.dtype:

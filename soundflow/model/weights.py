@@ -114,11 +114,12 @@ def _is_calibrated(folder: Path, fingerprint: str) -> bool:
 def weights_fingerprint(model: AudioInteractionModel) -> str:
     """16 hex digits of some elements of every parameter, in bfloat16.
 
-    The same in whatever precision the weights are loaded; an update of the optimiser changes it.
+    The same in whatever precision the weights are loaded, and where a layout holds a tied matrix
+    twice; an update of the optimiser changes it.
     Reads little: thousands of elements, not all.
     """
     digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
+    for name, parameter in sorted(model.named_parameters(remove_duplicate=False)):
         flat = parameter.detach().reshape(-1)
         some = flat[:: max(1, len(flat) // FINGERPRINT_ELEMENTS)][:FINGERPRINT_ELEMENTS]
         digest.update(f"{name}:{tuple(parameter.shape)}".encode())

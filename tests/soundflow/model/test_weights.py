@@ -19,7 +19,7 @@ from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weight_files import INDEX, WEIGHTS
-from soundflow.model.weights import load_checkpoint, save_checkpoint
+from soundflow.model.weights import load_checkpoint, save_checkpoint, weights_fingerprint
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.tokenizer import TextTokenizer
@@ -92,6 +92,17 @@ def test_a_calibration_stays_until_the_weights_are_others(
     with torch.no_grad():
         model.lm.model.norm.weight[:] += 0.5
     assert saved(model, 0.4) == 0.4
+
+
+def test_a_tied_matrix_written_twice_is_still_the_same_weights(make: Make) -> None:
+    """Layouts without tied matrices keep the calibration."""
+    tied, untied = make(True), make(False)
+    with torch.no_grad():
+        untied.load_state_dict(tied.state_dict())
+    assert weights_fingerprint(untied) == weights_fingerprint(tied)
+    with torch.no_grad():
+        untied.lm.lm_head.weight[:] += 0.5
+    assert weights_fingerprint(untied) != weights_fingerprint(tied)
 
 
 @pytest.mark.parametrize("tied", [True, False])
