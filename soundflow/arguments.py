@@ -266,8 +266,8 @@ def _check(commands: _Commands) -> None:
 def _doctor(commands: _Commands) -> None:
     doctor = _command(
         commands, "doctor", "show versions, decoders and devices",
-        "Checks this machine: package versions, audio formats (each is decoded inside a worker "
-        "process), speech engines, devices, disk.",
+        "Checks this machine: versions of packages, which extras are installed, audio formats "
+        "(each is decoded inside a worker process), devices, disk.",
         "soundflow doctor",
         "soundflow doctor --json",
     )  # fmt: skip

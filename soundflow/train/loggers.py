@@ -13,7 +13,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from soundflow.atomic import write_text
-from soundflow.errors import Stopped, UserError
+from soundflow.errors import Stopped, UserError, not_installed
 from soundflow.train.metrics import FILE_NAME, read_metrics
 from soundflow.train.ranks import is_first
 from soundflow.train.recipe import TrainRecipe, WandbConfig
@@ -29,10 +29,7 @@ def require_loggers(recipe: TrainRecipe) -> None:
     """
     asked = recipe.logging
     if asked.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise UserError(
-            "logging.tensorboard: the package tensorboard is not installed",
-            "pip install 'soundflow[tensorboard]'",
-        )
+        raise not_installed("logging.tensorboard: the package tensorboard", "tensorboard")
     if asked.wandb is None or _mode(asked.wandb) != "online":
         return
     import wandb  # takes half a second

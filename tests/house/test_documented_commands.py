@@ -34,7 +34,7 @@ WORK = (
     "soundflow.commands.evaluate.compare",
     "soundflow.commands.convert.convert",
     "soundflow.commands.export.export",
-    "soundflow.commands.doctor._versions",
+    "soundflow.commands.doctor._python",
 )
 # Words that stand for something of the reader's -> what stands for it here.
 PLACEHOLDERS = {

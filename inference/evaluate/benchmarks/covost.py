@@ -36,7 +36,7 @@ from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
 from inference.evaluate.task import Exchange, Item, Summary
 from soundflow.config.settings import SETTINGS
-from soundflow.errors import UserError
+from soundflow.errors import UserError, not_installed
 from soundflow.protocol.timebase import TimeBase, to_seconds
 from soundflow.text.normalize import primary_language, units
 
@@ -221,10 +221,7 @@ def _metric(name: str, **options: Any) -> Any:
     try:
         import sacrebleu
     except ImportError as error:
-        raise UserError(
-            "translations are scored with sacrebleu, which is not installed",
-            "pip install 'soundflow[benchmarks]'",
-        ) from error
+        raise not_installed("sacrebleu, which scores translations,", "benchmarks") from error
     return getattr(sacrebleu, name)(**options)
 
 
