@@ -27,7 +27,8 @@ from soundflow.model.decoder import qwen2_config, qwen2_sizes
 from soundflow.model.encoder import tower_config
 from soundflow.model.stored_tensors import from_safetensors
 from soundflow.model.weight_files import INDEX, write_tensors
-from soundflow.model.weights import CONFIG, SPEC, config_json
+from soundflow.model.weights import CONFIG, config_json
+from soundflow.text.presets import SPEC
 
 _PT = {"format": "pt"}
 _STAND_IN = {

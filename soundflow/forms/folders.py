@@ -41,12 +41,12 @@ from soundflow.model.stored_tensors import (
     from_safetensors,
     prefixed,
 )
-from soundflow.model.weights import CONFIG, SPEC, read_facts, require_parameters
+from soundflow.model.weights import CONFIG, read_facts, require_parameters
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.tokens import TokenTable
 from soundflow.stored_json import read_object
-from soundflow.text.presets import TABLE_FILE
+from soundflow.text.presets import NOTE, SPEC, TABLE_FILE
 from soundflow.text.tokenizer import TextTokenizer
 
 Form = Literal["release", "omni", "thinker", "plain", "soundflow"]
@@ -55,7 +55,6 @@ MODEL_CONFIG = "model_config.yaml"
 TOWER_CONFIG = "qwen25OmniConfig"
 TOWER_FILES = ("audiointeraction_ChunkwisedEncoder.pth", "MiniOmni3_ChunkwisedEncoder.pth")
 TOWER_FOLDER = "audio_tower"
-NOTE = "soundflow.json"  # spec and facts beside foreign weights, so that the way back loses nothing
 _UNUSED = {
     "omni": ("thinker.visual.", "talker.", "token2wav."),
     "thinker": ("visual.",),

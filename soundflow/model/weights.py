@@ -37,12 +37,12 @@ from soundflow.model.stored_tensors import StoredTensors, files_of, from_safeten
 from soundflow.model.weight_files import write_shards
 from soundflow.protocol.spec import StreamSpec
 from soundflow.stored_json import read_object
+from soundflow.text.presets import SPEC
 from soundflow.text.tokenizer import TextTokenizer
 
 FORMAT_VERSION = 2
 SHARD_BYTES = 5 * 10**9
 CONFIG = "config.json"
-SPEC = "spec.json"
 TIED_KEY = "lm.lm_head.weight"
 FINGERPRINT_ELEMENTS = 64  # of each parameter
 

@@ -9,18 +9,20 @@ from soundflow.errors import UserError
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.stream_config import StreamConfig
 from soundflow.protocol.tokens import TokenTable
-from soundflow.stored_json import parsed
+from soundflow.stored_json import parsed, read_object
 from soundflow.text.tiny import tiny_tokenizer
 from soundflow.text.tokenizer import TextTokenizer
 
 TABLE_FILE = "token_table.json"
+SPEC = "spec.json"  # of a checkpoint of ours
+NOTE = "soundflow.json"  # spec and facts beside foreign weights, so that the way back loses nothing
 
 
 def load_vocabulary(name: str) -> tuple[TextTokenizer, TokenTable]:
     """``tiny``, or a folder or file with a byte-level BPE ``tokenizer.json``.
 
-    A ``token_table.json`` beside the tokenizer gives its control ids; without one the table of
-    the published release (Qwen2.5 vocabulary) is taken.
+    The control ids are those of the checkpoint in the folder, or of a ``token_table.json`` beside
+    the tokenizer; without either the table of the published release (Qwen2.5 vocabulary) is taken.
 
     Raises:
         UserError: if there is no such tokenizer, or its table is impossible.
@@ -33,7 +35,7 @@ def load_vocabulary(name: str) -> tuple[TextTokenizer, TokenTable]:
         raise UserError(
             f"vocabulary {name!r}: neither 'tiny' nor a path", "name a folder with tokenizer.json"
         )
-    table = _read_table((path if path.is_dir() else path.parent) / TABLE_FILE)
+    table = _table_in(path if path.is_dir() else path.parent)
     return TextTokenizer.load(path, table), table
 
 
@@ -42,7 +44,12 @@ def stream_spec(tokenizer: TextTokenizer, stream: StreamConfig | None = None) ->
     return (stream or StreamConfig()).spec(tokenizer.fingerprint, tokenizer.table)
 
 
-def _read_table(path: Path) -> TokenTable:
+def _table_in(folder: Path) -> TokenTable:
+    for file in (folder / SPEC, folder / NOTE):
+        if file.is_file():
+            held = read_object(file, absent="name another", damaged="make the checkpoint again")
+            return StreamSpec.from_json(held.get("spec", {})).tokens
+    path = folder / TABLE_FILE
     if not path.is_file():
         return TokenTable()
     try:

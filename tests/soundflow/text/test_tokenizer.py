@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from soundflow.errors import UserError
 from soundflow.protocol.layout import online_stream, parse_online
 from soundflow.protocol.tokens import TokenTable
-from soundflow.text.presets import load_vocabulary
+from soundflow.text.presets import load_vocabulary, stream_spec
 from soundflow.text.tiny import TOKENIZER_FILE, tiny_table, tiny_tokenizer, train
 from soundflow.text.tokenizer import TextTokenizer
 
@@ -71,6 +72,16 @@ def test_saving_keeps_the_fingerprint(tmp_path: Path) -> None:
     TINY.save(tmp_path)
     tokenizer, _ = load_vocabulary("tiny")
     assert TextTokenizer.load(tmp_path, TINY.table).fingerprint == tokenizer.fingerprint
+
+
+@pytest.mark.parametrize("file", ["spec.json", "soundflow.json"])
+def test_a_checkpoint_gives_its_own_control_ids(tmp_path: Path, file: str) -> None:
+    tokenizer, table = load_vocabulary("tiny")
+    tokenizer.save(tmp_path)
+    (tmp_path / file).write_text(json.dumps({"spec": stream_spec(tokenizer).to_json()}))
+    found, ids = load_vocabulary(str(tmp_path))
+    assert ids == table
+    assert found.fingerprint == tokenizer.fingerprint
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
