@@ -67,9 +67,9 @@ def package_findings() -> list[Finding]:
         return [Finding(DISTRIBUTION, "broken", "not installed: make install")]
     by_extra: dict[str, list[str]] = {"": [DISTRIBUTION]}
     for requirement in wanted:  # such as `peft>=0.17; extra == "lora"`
-        extra = re.search(r"extra == [\"']([^\"']+)", requirement)
+        named = re.search(r"extra == [\"']([^\"']+)", requirement)
         package = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        by_extra.setdefault(extra[1] if extra else "", []).append(package)
+        by_extra.setdefault(named[1] if named else "", []).append(package)
     for extra, packages in by_extra.items():
         versions = {package: _version(package) for package in packages}
         missing = [package for package, version in versions.items() if version is None]

@@ -28,7 +28,7 @@ from soundflow.model.encoder import tower_config
 from soundflow.model.stored_tensors import from_safetensors
 from soundflow.model.weight_files import INDEX, write_tensors
 from soundflow.model.weights import CONFIG, config_json
-from soundflow.text.presets import SPEC
+from soundflow.text.presets import NOTE, SPEC
 
 _PT = {"format": "pt"}
 _STAND_IN = {
@@ -112,9 +112,7 @@ def write_vocabulary(folder: Path, source: folders.Opened, into: folders.Form) -
     source.tokenizer.save(folder)
     if into == "soundflow":
         return
-    _json(
-        folder / folders.NOTE, {"spec": source.spec.to_json(), "training": source.facts.to_json()}
-    )
+    _json(folder / NOTE, {"spec": source.spec.to_json(), "training": source.facts.to_json()})
     theirs = source.folder / "tokenizer_config.json"
     if theirs.is_file():
         shutil.copyfile(theirs, folder / theirs.name)
