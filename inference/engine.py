@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from inference.decoder.policy import UNCALIBRATED_THRESHOLD
 from inference.packets import Float32
-from inference.policy import UNCALIBRATED_THRESHOLD
 from inference.profiles import OURS, Profile
 from soundflow.config.settings import NumberFormat, Precision
 from soundflow.errors import UserError

@@ -25,18 +25,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from inference.audio_frontend import mel_chunks
 from inference.chat_template import TURN_END, chat_prompt, encode_in_windows
+from inference.decoder.sampling import SamplingConfig
+from inference.decoder.turn import repeats
 from inference.engine import Engine
 from inference.events import EndReason
 from inference.feed import packets
-from inference.kv_pool import KvPool
 from inference.limits import NonFiniteLogitsError, TimedOutError
-from inference.ragged_forward import ragged_forward
-from inference.sampler import Draw, Sampler
-from inference.sampling import SamplingConfig
+from inference.passes.kv_pool import KvPool
+from inference.passes.ragged_forward import ragged_forward
+from inference.passes.sampler import Draw, Sampler
+from inference.sessions.audio_frontend import mel_chunks
 from inference.sources.recordings import Recording
-from inference.turn import repeats
 from soundflow.errors import UserError
 from soundflow.interop.conversations import OfflineTask, offline_task
 from soundflow.protocol import layout

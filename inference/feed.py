@@ -21,9 +21,9 @@ import numpy.typing as npt
 
 from inference.engine import Engine
 from inference.events import SessionEvent, SessionFailed
-from inference.live_session import Session
-from inference.lockstep import Lockstep
 from inference.profiles import Profile
+from inference.sessions.live_session import Session
+from inference.sessions.lockstep import Lockstep
 from inference.sources.recordings import Recording
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase

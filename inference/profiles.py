@@ -2,7 +2,7 @@
 
 A profile is data, chosen when an engine is loaded and fixed from then on. Each setting is applied
 in one place: padding and silence in `inference.feed`, the maximum of the log-mel in
-`inference.audio_frontend`, the positions in `inference.positions`.
+`inference.sessions.audio_frontend`, the positions in `inference.passes.positions`.
 """
 
 from __future__ import annotations

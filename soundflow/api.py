@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import Engine
 from inference.events import (
     ChunkDropped,
@@ -55,12 +56,11 @@ from inference.events import (
 from inference.exchange import Answer, answer, prompt_of
 from inference.feed import feed
 from inference.limits import Limits
-from inference.live import LiveEngine
-from inference.live_session import Session
-from inference.lockstep import Lockstep
 from inference.profiles import Profile, ProfileName, profile_of
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
+from inference.sessions.live import LiveEngine
+from inference.sessions.live_session import Session
+from inference.sessions.lockstep import Lockstep
 from inference.sources.names import resolve
 from inference.sources.recordings import Reader, Recording, samples_recording
 from soundflow.config.settings import Precision
@@ -138,9 +138,10 @@ class AudioInteraction:
         """A live session, served by one worker thread together with all others of this model.
 
         Args:
-            options: fields of `inference.session.SessionConfig` (system, threshold,
-                limit_positions, past_turns, proactive) and of `inference.sampling.SamplingConfig`
-                (temperature, top_k, top_p, max_reply_tokens, max_reply_s, max_repeats, seed).
+            options: fields of `inference.sessions.config.SessionConfig` (system, threshold,
+                limit_positions, past_turns, proactive) and of
+                `inference.decoder.sampling.SamplingConfig` (temperature, top_k, top_p,
+                max_reply_tokens, max_reply_s, max_repeats, seed).
 
         Raises:
             ValueError: if a value is impossible.
@@ -231,7 +232,7 @@ class AudioInteraction:
             question: in text.
             audio, sample_rate_hz: as of `stream`.
             system: the instruction; training's, or that of a stream of built data, where None.
-            sampling: fields of `inference.sampling.SamplingConfig`.
+            sampling: fields of `inference.decoder.sampling.SamplingConfig`.
 
         Raises:
             UserError: if there is neither, the audio cannot be read, or it is longer than the model

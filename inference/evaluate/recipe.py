@@ -10,12 +10,12 @@ from typing import Annotated
 from pydantic import AfterValidator, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from inference.decoder.sampling import SamplingConfig
 from inference.evaluate.suite import BenchmarksConfig
 from inference.evaluate.systems.realtime import RealtimeConfig
 from inference.evaluate.timing.baselines import ORACLE
 from inference.evaluate.timing.config import TimingConfig
 from inference.profiles import Profile, ProfileName
-from inference.sampling import SamplingConfig
 from soundflow.config.settings import SETTINGS, Fraction, PositiveSeconds, Precision
 
 RESERVED = ("model", "never", "always", "random")

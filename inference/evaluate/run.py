@@ -40,8 +40,8 @@ from inference.evaluate.timing.halves import Halves, decode, decoded, open_halve
 from inference.evaluate.timing.measure import choose, measure_timing
 from inference.evaluate.timing.results import TimingResults
 from inference.hardware import hardware
-from inference.lockstep import warm_up
 from inference.profiles import Profile, profile_of
+from inference.sessions.lockstep import warm_up
 from soundflow.atomic import write_text
 from soundflow.config.record import record, to_plain
 from soundflow.config.settings import Precision

@@ -23,6 +23,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 
+from inference.decoder.policy import UNCALIBRATED_THRESHOLD
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import engine_of
 from inference.evaluate.outcome import Outcome, failures
 from inference.evaluate.statistics.figures import Figure
@@ -36,8 +38,6 @@ from inference.evaluate.timing.rows import TimingRow, windows_of
 from inference.evaluate.timing.task import TimingTask, seeded_choice
 from inference.evaluate.timing.triggers import match
 from inference.evaluate.timing.truth import Truth
-from inference.policy import UNCALIBRATED_THRESHOLD
-from inference.sampling import SamplingConfig
 from soundflow.errors import Stopped
 from soundflow.model.weights import Checkpoint
 from soundflow.shards.reader import ShardSet

@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from inference.profiles import Profile, ProfileName
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
 from soundflow.config.settings import SETTINGS, Precision
 from soundflow.protocol.timebase import SAMPLE_RATE_HZ
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from inference.engine import Engine
 from inference.events import Decided, Overloaded, ReplyStarted, ReplyText, SessionEvent, to_json
-from inference.executor import Executor
 from inference.infer.session_record import CheckpointIdentity, RecordedSession, identity_of
 from inference.limits import Limits
-from inference.lockstep import Lockstep
+from inference.sessions.executor import Executor
+from inference.sessions.lockstep import Lockstep
 from soundflow.errors import UserError
 
 AT_ONCE = 1 << 16  # chunks: all that were drained together

@@ -20,12 +20,12 @@ import numpy.typing as npt
 import soundfile
 from markupsafe import Markup
 
-from inference.audio_frontend import open_frontend
 from inference.engine import Engine
 from inference.events import Decided, ReplyEnded, ReplyStarted, SessionEnded, SessionEvent
 from inference.feed import SessionOutput
 from inference.latency import Latency
-from inference.session import SessionConfig
+from inference.sessions.audio_frontend import open_frontend
+from inference.sessions.config import SessionConfig
 from inference.sources.recordings import Recording
 from soundflow.audio.frontend import Chunk, log_mels
 from soundflow.report.embed import data_uri

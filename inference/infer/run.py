@@ -37,10 +37,10 @@ from inference.infer.summary import LatencyMeter, summary_line
 from inference.infer.transcript import Transcript
 from inference.latency import Latency
 from inference.limits import Limits
-from inference.live import LiveEngine
-from inference.lockstep import Lockstep, warm_up
 from inference.profiles import Profile, profile_of
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
+from inference.sessions.live import LiveEngine
+from inference.sessions.lockstep import Lockstep, warm_up
 from inference.sources.microphone import OpenMicrophone, open_microphone
 from inference.sources.names import MicrophoneInput, Source, resolve
 from inference.sources.recordings import Reader, Recording

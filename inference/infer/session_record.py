@@ -30,7 +30,7 @@ from inference.events import ReplyEnded, ReplyText, SessionEnded, SessionEvent, 
 from inference.feed import SessionOutput
 from inference.hardware import hardware
 from inference.infer.recipe import InferRecipe
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
 from soundflow.atomic import write_text
 from soundflow.audio.files import AudioBlocks, AudioError
 from soundflow.config.load import build, changed

@@ -16,8 +16,6 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from inference.engine import Engine
-from inference.live import LiveEngine
-from inference.memory import require_room
 from inference.serve.access import Gate
 from inference.serve.connection import Connection
 from inference.serve.dialect import Dialect
@@ -26,7 +24,9 @@ from inference.serve.metrics import CONTENT_TYPE, Metrics
 from inference.serve.realtime import RealtimeDialect
 from inference.serve.recipe import ServeRecipe
 from inference.serve.stream import StreamDialect
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
+from inference.sessions.live import LiveEngine
+from inference.sessions.memory import require_room
 from soundflow.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -22,8 +22,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from inference.events import ChunkDropped, Decided, SessionFailed
 from inference.limits import OverloadedError
-from inference.live import LiveEngine
-from inference.live_session import Session
 from inference.serve.allowance import Allowance
 from inference.serve.dialect import (
     Action,
@@ -38,7 +36,9 @@ from inference.serve.ending import GONE, Ending, ending_of, ending_with
 from inference.serve.faults import GOING_AWAY, NORMAL, POLICY, TRY_LATER, Fault
 from inference.serve.metrics import Metrics
 from inference.serve.recipe import ServeLimits
-from inference.session import Respond, SessionConfig
+from inference.sessions.config import Respond, SessionConfig
+from inference.sessions.live import LiveEngine
+from inference.sessions.live_session import Session
 
 # Set by the server on every WebSocket scope: drops the connection without a close frame.
 ABORT_EXTENSION = "soundflow.abort"

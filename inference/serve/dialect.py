@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from inference.events import SessionEvent
 from inference.serve.faults import Fault
-from inference.session import Respond, SessionConfig
+from inference.sessions.config import Respond, SessionConfig
 
 Message = dict[str, Any]
 

@@ -52,7 +52,7 @@ from inference.serve.realtime_messages import (
     to_json,
     updated,
 )
-from inference.session import Respond, SessionConfig
+from inference.sessions.config import Respond, SessionConfig
 
 
 class RealtimeDialect:

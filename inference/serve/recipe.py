@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from inference.profiles import Profile, ProfileName
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
 from soundflow.config.settings import SETTINGS, Few, PositiveSeconds, Precision
 
 

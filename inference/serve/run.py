@@ -12,8 +12,6 @@ from rich.console import Console
 
 from inference.engine import Engine, load_engine, use_threads
 from inference.limits import Limits
-from inference.live import LiveEngine
-from inference.lockstep import warm_up
 from inference.profiles import Profile, profile_of
 from inference.serve.access import read_token
 from inference.serve.app import Service
@@ -21,6 +19,8 @@ from inference.serve.engines import hand_out, serving_parts
 from inference.serve.intake import Intake
 from inference.serve.recipe import ServeRecipe
 from inference.serve.server import Server, listen, tls_context
+from inference.sessions.live import LiveEngine
+from inference.sessions.lockstep import warm_up
 from soundflow.config.settings import Precision
 from soundflow.errors import Stopped
 from soundflow.signals import Interrupted

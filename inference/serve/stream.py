@@ -34,7 +34,7 @@ from inference.serve.dialect import (
 )
 from inference.serve.encodings import AudioInput, Encoding
 from inference.serve.faults import Fault
-from inference.session import Respond, SessionConfig
+from inference.sessions.config import Respond, SessionConfig
 from soundflow.config.settings import SETTINGS, Fraction
 
 PROTOCOL = 1

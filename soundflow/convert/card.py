@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from inference.sampling import SamplingConfig
+from inference.decoder.sampling import SamplingConfig
 from soundflow.atomic import write_text
 from soundflow.forms.folders import Form, Opened, read_json
 from soundflow.model.facts import CALIBRATION_FILE

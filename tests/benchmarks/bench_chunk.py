@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from inference.engine import load_engine
-from inference.lockstep import Lockstep
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
+from inference.sessions.lockstep import Lockstep
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import save_checkpoint

@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import engine_of
 from inference.evaluate.systems.model import Model
 from inference.evaluate.task import Item
 from inference.hardware import hardware
-from inference.sampling import SamplingConfig
 from inference.sources.recordings import Recording
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel

@@ -18,14 +18,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from inference.dialogue_decoder import Step
+from inference.decoder.dialogue_decoder import Step
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import Engine
-from inference.executor import Executor, Tick
 from inference.limits import Limits
-from inference.lockstep import warm_up
-from inference.model_runner import ModelRunner, Request
-from inference.sampler import Draw
-from inference.sampling import SamplingConfig
+from inference.passes.model_runner import ModelRunner, Request
+from inference.passes.sampler import Draw
+from inference.sessions.executor import Executor, Tick
+from inference.sessions.lockstep import warm_up
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import cast_parameters

@@ -10,10 +10,10 @@ import pytest
 
 from data_build.recipe import BuildRecipe
 from data_build.run import build
-from inference.audio_frontend import open_frontend
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.run import evaluate
 from inference.profiles import OURS
+from inference.sessions.audio_frontend import open_frontend
 from soundflow.api import AudioInteraction, Decided
 from soundflow.audio.frontend import log_mel, log_mels
 from soundflow.config.load import load

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
 from tests.inference.serve.audio import RATE_HZ, noise
 from tests.inference.serve.servers import SAMPLING, Running, serving
 

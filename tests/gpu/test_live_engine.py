@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from inference.encoder_graphs import EncoderGraphs
+from inference.decoder.sampling import SamplingConfig
 from inference.events import Decided, ReplyText
 from inference.exchange import answer, prompt_of
-from inference.executor import Executor
-from inference.kv_pool import KvPool
-from inference.model_runner import ModelRunner, Request
-from inference.ragged_forward import ragged_forward
-from inference.sampler import Draw
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.passes.encoder_graphs import EncoderGraphs
+from inference.passes.kv_pool import KvPool
+from inference.passes.model_runner import ModelRunner, Request
+from inference.passes.ragged_forward import ragged_forward
+from inference.passes.sampler import Draw
+from inference.passes.step_graphs import StepGraphs
+from inference.sessions.config import SessionConfig
+from inference.sessions.executor import Executor
 from inference.sources.recordings import Recording
-from inference.step_graphs import StepGraphs
 from soundflow.protocol import layout
 from tests.inference.engines import make_engine
 
@@ -81,7 +81,7 @@ def test_one_synchronisation_a_pass(monkeypatch):
     draw = Draw(SamplingConfig(), 0.5, False)
 
     def requests():
-        from inference.dialogue_decoder import Step
+        from inference.decoder.dialogue_decoder import Step
 
         listens = Step(block, (), (), (len(block) - 1,))
         return [Request(rows[0], listens, None), Request(rows[1], Step((300,), (), (), (0,)), draw)]

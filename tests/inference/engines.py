@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from inference.engine import Engine
-from inference.memory import SessionMemory
+from inference.sessions.memory import SessionMemory
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.protocol import layout

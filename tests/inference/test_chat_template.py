@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
-from inference.audio_frontend import mel_chunks
 from inference.chat_template import DEFAULT_SYSTEM
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import Engine
 from inference.exchange import answer, prompt_of
 from inference.profiles import Profile
-from inference.sampling import SamplingConfig
+from inference.sessions.audio_frontend import mel_chunks
 from inference.sources.recordings import Recording
 from soundflow.convert.engine import open_engine
 from soundflow.errors import UserError

@@ -13,9 +13,9 @@ import soundfile
 import torch
 
 from data_build.tokenize import Vocabulary, offline_sample
+from inference.decoder.sampling import SamplingConfig
 from inference.exchange import answer, answers, prompt_of
 from inference.limits import NonFiniteLogitsError, TimedOutError
-from inference.sampling import SamplingConfig
 from inference.sources.recordings import Recording
 from soundflow.api import AudioInteraction
 from soundflow.cli import main

@@ -14,9 +14,9 @@ import soundfile
 
 from inference.events import Decided
 from inference.feed import feed, feed_live, packets
-from inference.lockstep import Lockstep
 from inference.profiles import PUBLISHED, PUBLISHED_LIVE, Profile
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
+from inference.sessions.lockstep import Lockstep
 from inference.sources.names import resolve
 from inference.sources.pipes import pipe_blocks
 from inference.sources.recordings import Reader, Recording, samples_recording

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference import events as ev
+from inference.decoder.sampling import SamplingConfig
 from inference.hardware import hardware
 from inference.infer.transcript import bar
 from inference.latency import ChunkCost, chunk_costs, measure
 from inference.packets import PacketResampler, as_float32, cut
-from inference.sampler import Draw, Sampler
-from inference.sampling import SamplingConfig
+from inference.passes.sampler import Draw, Sampler
 from soundflow.errors import UserError
 from soundflow.protocol.dialogue_state import Speaking, legal
 from soundflow.protocol.spec import StreamSpec

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_build.tokenize import online_sample, read_vocabulary
-from inference.lockstep import Lockstep
-from inference.policy import ForcedPolicy
-from inference.session import SessionConfig
+from inference.decoder.policy import ForcedPolicy
+from inference.sessions.config import SessionConfig
+from inference.sessions.lockstep import Lockstep
 from soundflow.data.batch import packed
 from soundflow.data.features import stream_features
 from soundflow.protocol.turns import Reply

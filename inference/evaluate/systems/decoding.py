@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from inference.audio_frontend import mel_chunks
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import Engine
 from inference.evaluate.task import Item
 from inference.exchange import Answer, answers, prompt_of
 from inference.feed import packets
-from inference.offline_decode import DecodedStream, OfflineStream, decode_streams
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.sessions.audio_frontend import mel_chunks
+from inference.sessions.config import SessionConfig
+from inference.sessions.offline_decode import DecodedStream, OfflineStream, decode_streams
 from inference.sources.recordings import Recording
 from soundflow.errors import UserError
 

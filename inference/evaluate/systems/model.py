@@ -7,6 +7,7 @@ import time as clock
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import Engine
 from inference.evaluate.outcome import Failure, Outcome, Piece, TimedReply
 from inference.evaluate.systems.decoding import (
@@ -22,9 +23,8 @@ from inference.exchange import TooLongError
 from inference.feed import feed
 from inference.latency import ChunkCost, chunk_costs
 from inference.limits import NonFiniteLogitsError, TimedOutError, is_out_of_memory
-from inference.lockstep import Lockstep
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
+from inference.sessions.lockstep import Lockstep
 from soundflow.errors import UserError
 from soundflow.protocol.timebase import TimeBase
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inference.decoder.policy import UNCALIBRATED_THRESHOLD
 from inference.evaluate.statistics.counts import hours_needed
 from inference.evaluate.statistics.figures import COVERAGE, Array, Draws, Figure
 from inference.evaluate.timing.metrics import Metrics, figures
 from inference.evaluate.timing.rows import TimingRow
-from inference.policy import UNCALIBRATED_THRESHOLD
 
 HEADLINE_FALSE_PER_HOUR = (0.5, 2.0)
 

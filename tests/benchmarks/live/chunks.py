@@ -14,9 +14,9 @@ import numpy as np
 
 from inference.engine import Engine
 from inference.events import MemoryTrimmed
-from inference.executor import Executor
 from inference.limits import Limits
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
+from inference.sessions.executor import Executor
 from tests.benchmarks.live.table import LIMIT_POSITIONS, chunks_of_noise, say
 
 # So that a memory is full within 10 s; what a chunk costs depends on the positions remembered.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from inference.dialogue_decoder import Drain, InTurn
+from inference.decoder.dialogue_decoder import Drain, InTurn
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import Engine
 from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
-from inference.executor import Executor
 from inference.limits import Limits
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
+from inference.sessions.executor import Executor
 from tests.benchmarks.live.play import SeededReplies, fixed, play
 from tests.benchmarks.live.table import chunks_of_noise, say
 

@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from inference.encoder_graphs import EncoderGraphs
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import Engine
 from inference.events import ReplyText
-from inference.executor import Executor, Tick
-from inference.kv_pool import KvPool
 from inference.limits import Limits
-from inference.sampling import SamplingConfig
-from inference.scheduler import Decode, Encode
-from inference.session import SessionConfig
-from inference.step_graphs import Shape, StaticStep, StepGraphs
+from inference.passes.encoder_graphs import EncoderGraphs
+from inference.passes.kv_pool import KvPool
+from inference.passes.step_graphs import Shape, StaticStep, StepGraphs
+from inference.sessions.config import SessionConfig
+from inference.sessions.executor import Executor, Tick
+from inference.sessions.scheduler import Decode, Encode
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.text.tiny import tiny_tokenizer

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from inference.events import Decided, SessionEvent
-from inference.executor import Executor, Tick
-from inference.lockstep import Lockstep
-from inference.scheduler import Encode
+from inference.sessions.executor import Executor, Tick
+from inference.sessions.lockstep import Lockstep
+from inference.sessions.scheduler import Encode
 
 
 @dataclass

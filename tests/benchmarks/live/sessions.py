@@ -21,13 +21,13 @@ from multiprocessing.pool import Pool
 import numpy as np
 import torch
 
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import Engine
 from inference.events import Decided, ReplyEnded, ReplyText, SessionEvent
-from inference.executor import Executor
 from inference.limits import Limits
-from inference.lockstep import Lockstep, warm_up
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
+from inference.sessions.executor import Executor
+from inference.sessions.lockstep import Lockstep, warm_up
 from soundflow.model.precision import DTYPES, choose_dtype, chunk_seconds
 from soundflow.model.weights import cast_parameters
 from tests.benchmarks.live.host import costs

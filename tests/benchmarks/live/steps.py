@@ -7,15 +7,15 @@ import time
 import numpy as np
 import torch
 
-from inference.dialogue_decoder import InTurn, Step
+from inference.decoder.dialogue_decoder import InTurn, Step
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import Engine
 from inference.events import Decided, ReplyText, SessionEvent
-from inference.executor import Executor
 from inference.limits import Limits
-from inference.model_runner import ModelRunner, Request
-from inference.sampler import Draw
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.passes.model_runner import ModelRunner, Request
+from inference.passes.sampler import Draw
+from inference.sessions.config import SessionConfig
+from inference.sessions.executor import Executor
 from tests.benchmarks.live.table import say
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from inference.decoder.sampling import SamplingConfig
 from inference.evaluate.compare import compare
 from inference.evaluate.recipe import EvaluateRecipe, ReportConfig
 from inference.evaluate.report.comparison import write_comparison
@@ -19,7 +20,6 @@ from inference.evaluate.run import evaluate
 from inference.evaluate.store import Part
 from inference.evaluate.systems.model import Model
 from inference.evaluate.timing.config import RecallAt, StabilityConfig, TimingConfig
-from inference.sampling import SamplingConfig
 from soundflow.commands.evaluate import show
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from inference.decoder.sampling import SamplingConfig
 from inference.evaluate.benchmarks.librispeech import LibriSpeechConfig
 from inference.evaluate.recipe import EvaluateRecipe, ReportConfig
 from inference.evaluate.run import evaluate
 from inference.evaluate.suite import BenchmarksConfig
 from inference.evaluate.systems import model as model_module
 from inference.evaluate.timing.config import TimingConfig
-from inference.sampling import SamplingConfig
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import save_checkpoint

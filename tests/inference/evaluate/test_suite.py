@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from inference.decoder.sampling import SamplingConfig
 from inference.evaluate.benchmarks.covost import CovostConfig
 from inference.evaluate.benchmarks.proactive_sound import ProactiveSoundConfig
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.run import evaluate
 from inference.evaluate.suite import BenchmarksConfig
-from inference.sampling import SamplingConfig
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import save_checkpoint

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from inference.decoder.sampling import SamplingConfig
 from inference.evaluate.benchmarks.librispeech import LibriSpeechConfig
 from inference.evaluate.recipe import EvaluateRecipe
 from inference.evaluate.run import evaluate
 from inference.evaluate.suite import BenchmarksConfig
 from inference.evaluate.timing.config import TimingConfig
 from inference.profiles import Profile
-from inference.sampling import SamplingConfig
 from soundflow.convert.engine import open_engine
 from soundflow.errors import UserError
 from tests.inference.evaluate.benchmarks.published_data import flac

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from inference.decoder.sampling import SamplingConfig
 from inference.events import Decided
 from inference.infer.recipe import InferRecipe
 from inference.infer.replay import comparison_lines
@@ -24,8 +25,7 @@ from inference.infer.session_record import (
     read_session,
     recordable,
 )
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
 from soundflow.cli import main
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts

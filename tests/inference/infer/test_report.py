@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from inference.decoder.sampling import SamplingConfig
 from inference.infer import report
 from inference.infer.recipe import InferRecipe
 from inference.infer.run import Devices, infer
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
 from soundflow.errors import UserError
 from tests.inference.engines import make_engine, write_split
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from inference.decoder.policy import ModelPolicy
+from inference.decoder.sampling import SamplingConfig
 from inference.events import Decided, SessionEnded, from_json
 from inference.infer.recipe import InferRecipe
 from inference.infer.run import Devices, infer, run_session, with_instruction
 from inference.infer.stopping import StopRequest
-from inference.policy import ModelPolicy
 from inference.profiles import OURS, Profile
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
 from inference.sources.names import resolve
 from inference.sources.recordings import Reader
 from soundflow.api import AudioInteraction

@@ -16,15 +16,15 @@ from pathlib import Path
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import Engine
 from inference.limits import Limits
-from inference.live import LiveEngine
-from inference.lockstep import warm_up
-from inference.sampling import SamplingConfig
 from inference.serve.app import Service
 from inference.serve.recipe import ServeRecipe
 from inference.serve.server import Server, listen, tls_context
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
+from inference.sessions.live import LiveEngine
+from inference.sessions.lockstep import warm_up
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.weights import save_checkpoint
 from tests.inference.engines import make_engine

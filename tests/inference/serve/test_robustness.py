@@ -25,10 +25,10 @@ import pytest
 import torch
 from websockets.exceptions import InvalidStatus
 
-from inference.executor import Executor
-from inference.model_runner import ModelRunner
+from inference.passes.model_runner import ModelRunner
 from inference.serve.recipe import ServeLimits, ServeRecipe
 from inference.serve.run import serve
+from inference.sessions.executor import Executor
 from tests.inference.serve.audio import noise, packets
 from tests.inference.serve.servers import (
     ENGINE,

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from inference.positions import rotary_positions
+from inference.passes.positions import rotary_positions
 from inference.profiles import Positions
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weights import Checkpoint

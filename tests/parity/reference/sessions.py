@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from inference.decoder.sampling import SamplingConfig
 from inference.engine import engine_of
 from inference.events import Decided, ReplyEnded, ReplyStarted, ReplyText, SessionEvent
 from inference.feed import feed
-from inference.lockstep import Lockstep
 from inference.profiles import OURS, PUBLISHED, Profile
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
+from inference.sessions.lockstep import Lockstep
 from inference.sources.names import resolve
 from inference.sources.recordings import Reader
 from soundflow.model.weights import Checkpoint

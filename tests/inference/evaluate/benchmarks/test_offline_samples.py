@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from data_build.tokenize import Vocabulary, offline_sample
+from inference.decoder.sampling import SamplingConfig
 from inference.evaluate.benchmarks.offline_samples import OfflineSamplesConfig, OfflineSamplesTask
 from inference.evaluate.outcome import Failure, Outcome, TimedReply
 from inference.evaluate.systems.model import Model
 from inference.exchange import answer, prompt_of
-from inference.sampling import SamplingConfig
 from soundflow.errors import UserError
 from soundflow.shards.schema import OfflineTurn, StreamRecord, quantise
 from soundflow.shards.writer import write_index, write_shard

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference import executor as executor_module
+from inference.decoder.sampling import SamplingConfig
 from inference.evaluate.store import OutcomeStore
 from inference.evaluate.systems import model as model_module
 from inference.evaluate.systems.agreement import TIE, first_flip, same
@@ -22,7 +22,7 @@ from inference.evaluate.systems.thresholds import decode_at, outcome_at
 from inference.evaluate.task import Exchange, Item
 from inference.evaluate.timing.task import TimingTask
 from inference.exchange import answer, prompt_of
-from inference.sampling import SamplingConfig
+from inference.sessions import executor as executor_module
 from inference.sources.recordings import Recording
 from soundflow.errors import UserError
 from tests.inference.engines import make_engine, write_split

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from inference.decoder.sampling import SamplingConfig
 from inference.evaluate.audio_items import audio_item
 from inference.evaluate.benchmarks.librispeech import LibriSpeechConfig
 from inference.evaluate.outcome import Failure, Outcome
@@ -28,8 +29,7 @@ from inference.evaluate.systems.model import Model
 from inference.evaluate.systems.realtime import RealtimeConfig, RealtimeSystem
 from inference.evaluate.task import Exchange, Item
 from inference.evaluate.timing.config import TimingConfig
-from inference.sampling import SamplingConfig
-from inference.session import SessionConfig
+from inference.sessions.config import SessionConfig
 from soundflow.config.load import build
 from soundflow.errors import UserError
 from soundflow.model.facts import TrainingFacts

@@ -1,0 +1,210 @@
+"""Forward passes as CUDA graphs: launched at once, not kernel by kernel.
+
+A graph has a fixed shape, and what sessions compute has not. So a pass is laid into the smallest
+shape that holds it, and the graph of that shape is recorded once it is used often. What is between
+two decisions, a block or a token, is a *part*; each has a place, which says what it looks at::
+
+    line       [a a a a a a a][b][c c c c c c c|c c c c c c c] + + + +     padded
+    place 0    a ─▶ row 7   [prefix][block][block ▸ a a a a a a a
+    place 1    b ─▶ row 2   [prefix][block ▸ reply ▸ b
+    place 2    c ─▶ row 4   [prefix][block ▸ c c c c c c c                 two chunks after a reply:
+    place 3    c ─▶ row 4   [prefix][block ▸ c c c c c c c c c c c c c c   the first is seen by both
+    place 4    + ─▶ the spare row of the pool, where nobody reads
+
+What has longer parts (an instruction, a memory that is read anew) goes through `ragged_forward`,
+which gives the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from inference.passes.kv_pool import KvPool, Segment
+from inference.passes.ragged_forward import Group, Pass, causal_mask, ragged_forward, run_layers
+from inference.passes.recorded import RECORD_AFTER, Record, Recorded, rounded_up
+from soundflow.model.interaction import AudioInteractionModel
+
+Int64 = npt.NDArray[np.int64]
+
+MOST_PARTS = 256  # of one pass
+# A pass looks at this many columns, or four times as many, and so on until those of the pool.
+LEAST_COLUMNS = 512
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Tokens of the line; places, and queries of each; columns that they look at."""
+
+    tokens: int
+    places: int
+    queries: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a pass in order, each a row of the pool, its first position, and its tokens.
+
+    All (n,) int64.
+    """
+
+    rows: Int64
+    starts: Int64
+    sizes: Int64
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def some(self, which: slice) -> Parts:
+        return Parts(self.rows[which], self.starts[which], self.sizes[which])
+
+
+class StaticStep:
+    """A pass of one shape, which appends its parts and reads the last token of each.
+
+    Its inputs stay where they are, so that it can be recorded.
+
+    Args:
+        pool: with a spare row.
+    """
+
+    def __init__(self, model: AudioInteractionModel, pool: KvPool, shape: Shape) -> None:
+        weight = model.lm.model.embed_tokens.weight
+        self.shape, self._model, self._pool = shape, model, pool
+        self._embeds = weight.new_zeros(shape.tokens, weight.shape[1])
+        queries = shape.places * shape.queries
+        self._sizes = [shape.tokens] * 3 + [queries] + [shape.places] * 2
+        self._numbers = torch.zeros(sum(self._sizes), dtype=torch.int64, device=weight.device)
+        self._replay: Callable[[], Tensor] | None = None
+
+    def record(self, record: Record) -> None:
+        """From here on it is replayed."""
+        self._replay = record(self.compute, self._embeds.device)
+
+    def compute(self) -> Tensor:
+        """(places, d) from what lies in its inputs."""
+        shape, lm = self.shape, self._model.config.lm
+        numbers: Sequence[Tensor] = self._numbers.split(self._sizes)  # type: ignore[no-untyped-call]
+        rows, positions, of_token, of_query, rows_of_places, newest = numbers
+        sharing, dtype = lm.heads // lm.kv_heads, self._embeds.dtype
+        seen = positions[of_query].view(shape.places, shape.queries)
+        mask = causal_mask(seen, shape.end, dtype, sharing)
+        padding = (of_query, of_token) if shape.queries > 1 else ()
+        everyone = Group(
+            rows_of_places, shape.places, shape.queries, shape.end, mask, shape.tokens, *padding
+        )
+        newest_mask = causal_mask(positions[newest][:, None], shape.end, dtype, sharing)
+        last = Group(rows_of_places, shape.places, 1, shape.end, newest_mask, shape.places)
+        what = Pass(rows, positions, [everyone], newest, [last])
+        return run_layers(self._model, self._pool, self._embeds, what)
+
+    def __call__(self, embeds: Tensor, parts: Parts) -> Tensor:
+        """(N, d), the parts one after another -> (parts, d), of the last token of each."""
+        self.place(embeds, parts)
+        hidden = self.compute() if self._replay is None else self._replay()
+        return hidden[: len(parts)].clone()
+
+    def place(self, embeds: Tensor, parts: Parts) -> None:
+        """Lays a pass into its inputs."""
+        shape, spare, n = self.shape, self._pool.rows, len(parts)
+        ends = np.cumsum(parts.sizes)
+        n_tokens, firsts = int(ends[-1]), ends - parts.sizes
+        owners = np.repeat(np.arange(n), parts.sizes)
+        offsets = np.arange(n_tokens) - firsts[owners]
+        rows = np.full(shape.tokens, spare)
+        rows[:n_tokens] = parts.rows[owners]
+        positions, of_token = np.zeros((2, shape.tokens), np.int64)
+        positions[:n_tokens] = parts.starts[owners] + offsets
+        of_token[:n_tokens] = owners * shape.queries + offsets
+        of_query = np.zeros(shape.places * shape.queries, np.int64)
+        of_query[of_token[:n_tokens]] = np.arange(n_tokens)
+        rows_of_places, newest = np.full(shape.places, spare), np.zeros(shape.places, np.int64)
+        rows_of_places[:n], newest[:n] = parts.rows, ends - 1
+        numbers = (rows, positions, of_token, of_query, rows_of_places, newest)
+        self._numbers.copy_(torch.from_numpy(np.concatenate(numbers)), non_blocking=True)
+        self._embeds[:n_tokens] = embeds
+        # NaN of a failed session must not stay in the spare row.
+        self._embeds[n_tokens:] = 0.0
+
+
+class StepGraphs:
+    """`ragged_forward` for one pool, through graphs where they fit.
+
+    Args:
+        longest: tokens of a part that fits.
+        record: what is done to a step.
+        record_after: uses of a step until then.
+    """
+
+    def __init__(
+        self,
+        model: AudioInteractionModel,
+        pool: KvPool,
+        longest: int,
+        record: Record = Recorded,
+        record_after: int = RECORD_AFTER,
+    ) -> None:
+        self._model, self._pool, self._longest = model, pool, longest
+        self._record, self._record_after = record, record_after
+        self._used = Counter[Shape]()
+        self._steps: dict[Shape, StaticStep] = {}
+
+    @property
+    def recorded(self) -> int:
+        """How many steps are graphs by now."""
+        return len(self._steps)
+
+    def __call__(self, embeds: Tensor, segments: Sequence[Segment], read: Sequence[int]) -> Tensor:
+        """(N, d) -> (len(read), d)"""
+        parts = _parts(segments, read)
+        if parts is None or parts.sizes.max() > self._longest:
+            return ragged_forward(self._model, self._pool, embeds, segments, read)
+        found, at = [], 0
+        for first in range(0, len(parts), MOST_PARTS):
+            some = parts.some(slice(first, first + MOST_PARTS))
+            begin, at = at, at + int(some.sizes.sum())
+            found.append(self._step(some)(embeds[begin:at], some))
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _step(self, parts: Parts) -> StaticStep:
+        """The step of the smallest shape that holds these parts: made for them alone, or recorded
+        where it is used often.
+        """
+        queries = 1 if parts.sizes.max() == 1 else self._longest
+        end, longest = LEAST_COLUMNS, int((parts.starts + parts.sizes).max())
+        while end < longest:
+            end *= 4
+        shape = Shape(
+            rounded_up(int(parts.sizes.sum())),
+            rounded_up(len(parts)),
+            queries,
+            min(end, self._pool.columns),
+        )
+        if shape in self._steps:
+            return self._steps[shape]
+        self._used[shape] += 1
+        step = StaticStep(self._model, self._pool, shape)
+        if self._used[shape] > self._record_after:
+            step.record(self._record)
+            self._steps[shape] = step
+        return step
+
+
+def _parts(segments: Sequence[Segment], read: Sequence[int]) -> Parts | None:
+    """The segments, cut behind every token that is read; None if one ends in any other."""
+    sizes = np.array([s.end - s.start for s in segments])
+    ends, cuts = np.cumsum(sizes), np.array(read, np.int64) + 1
+    owners = np.searchsorted(ends, cuts)
+    last_of_owner = np.flatnonzero(np.diff(owners, append=len(segments)))
+    if not np.array_equal(cuts[last_of_owner], ends):
+        return None
+    firsts = np.concatenate(([0], cuts[:-1]))
+    rows, starts = np.array([(s.row, s.start) for s in segments])[owners].T
+    return Parts(rows, starts + firsts - (ends - sizes)[owners], cuts - firsts)
