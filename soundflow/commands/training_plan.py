@@ -30,7 +30,7 @@ from soundflow.train.optim import build_optimizer
 from soundflow.train.pass_memory import RowShape
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage
-from soundflow.train.start import model_config, open_origin, start
+from soundflow.train.start import model_config, open_origin, require_fit, start
 from soundflow.train.strategy.choose import compiles, on_cuda, prepare, resolved
 
 Plan = dict[str, str]
@@ -92,6 +92,8 @@ def training_plan(recipe: TrainRecipe, probe: bool, sizes: ModelConfig | None = 
     else:
         data = StreamData(recipe.data, recipe.seed, optim.updates)
         plan["output"] = examined(recipe.output, lambda: output_of(recipe, data.content_hash()))
+        if config is not None:
+            require_fit(load_vocabulary(recipe.vocabulary)[0], origin, config, data)
         planned = plan_of(recipe, data, ranks)
         plan |= _data(recipe, data, planned)
         if config is not None:

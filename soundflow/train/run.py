@@ -50,7 +50,7 @@ from soundflow.train.provenance import PROVENANCE_FILE, provenance
 from soundflow.train.ranks import is_first
 from soundflow.train.recipe import MODEL_FOLDER, TrainRecipe
 from soundflow.train.stages import apply_stage, merge_stage
-from soundflow.train.start import Start, model_config, open_origin, start
+from soundflow.train.start import Start, model_config, open_origin, require_fit, start
 from soundflow.train.stopping import (
     StopFlag,
     dead_process,
@@ -126,9 +126,9 @@ def _run(
     require_loggers(recipe)
     data = StreamData(recipe.data, recipe.seed, recipe.optim.updates)
     tokenizer, _ = load_vocabulary(recipe.vocabulary)
-    _require_vocabulary(tokenizer.fingerprint, data)
     origin = open_origin(recipe)
     sizes = model_config(recipe, origin)
+    require_fit(tokenizer, origin, sizes, data)
     memory = held_by(recipe, sizes, data.spec.tokens)
     require_machine(recipe, memory)
     continued = claim(recipe, data.content_hash())
@@ -312,15 +312,6 @@ def _trainer(
     )
     keep_our_signals(trainer)
     return trainer
-
-
-def _require_vocabulary(fingerprint: str, data: StreamData) -> None:
-    if fingerprint != data.spec.tokenizer:
-        raise UserError(
-            f"{data.named}: built with tokenizer {data.spec.tokenizer}, "
-            f"the recipe's vocabulary is {fingerprint}",
-            "name the vocabulary of the data build",
-        )
 
 
 def _facts(data: StreamData) -> TrainingFacts:

@@ -44,21 +44,18 @@ def open_origin(recipe: TrainRecipe) -> Opened | None:
 def start(
     recipe: TrainRecipe, origin: Opened | None, data: StreamData, tokenizer: TextTokenizer
 ) -> Start:
-    """The model that a run begins with, all of it trainable.
+    """The model that a run begins with, all of it trainable; see `require_fit`.
 
     Raises:
-        UserError: if the checkpoint is damaged or does not fit the data, or a stream is longer than
-            the model's positions.
+        UserError: if the checkpoint is damaged.
     """
     sizes = model_config(recipe, origin)
-    _require_positions(data, sizes)
     if origin is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             model = AudioInteractionModel(sizes, data.spec.tokens)
         notes = ["weights: random"]
     else:
-        require_spec(origin.spec, data.spec, str(origin.folder), data.named)
         model = read_model(origin, data.spec.tokens)
         notes = what_was_read(origin, data.spec.tokens)
     if recipe.stage.new_rows == "mean":
@@ -68,6 +65,35 @@ def start(
             "their rows start at the mean of all others"
         )
     return Start(model.train(), tuple(notes))
+
+
+def require_fit(
+    tokenizer: TextTokenizer, origin: Opened | None, sizes: ModelConfig, data: StreamData
+) -> None:
+    """Checks that vocabulary, checkpoint, model and data can be trained together.
+
+    Args:
+        origin: the checkpoint that the run starts from, if any.
+
+    Raises:
+        UserError: naming what differs, or the stream that is longer than the model's positions.
+    """
+    if tokenizer.fingerprint != data.spec.tokenizer:
+        raise UserError(
+            f"{data.named}: built with tokenizer {data.spec.tokenizer}, "
+            f"the recipe's vocabulary is {tokenizer.fingerprint}",
+            "name the vocabulary of the data build",
+        )
+    longest, positions = data.longest_stream(), sizes.lm.max_positions
+    if longest > positions:
+        raise UserError(
+            f"{data.named}: the longest stream has {longest} tokens, "
+            f"model.lm.max_positions is {positions}",
+            "build shorter streams, or give the model more positions",
+        )
+    sizes.require_chunk(data.spec.time, data.named)
+    if origin is not None:
+        require_spec(origin.spec, data.spec, str(origin.folder), data.named)
 
 
 def require_spec(weights: StreamSpec, data: StreamSpec, where: str, data_where: str) -> None:
@@ -111,14 +137,3 @@ def model_config(recipe: TrainRecipe, origin: Opened | None) -> ModelConfig:
         return origin.model
     assert recipe.model is not None  # TrainRecipe sees to it
     return recipe.model
-
-
-def _require_positions(data: StreamData, sizes: ModelConfig) -> None:
-    longest, positions = data.longest_stream(), sizes.lm.max_positions
-    if longest > positions:
-        raise UserError(
-            f"{data.named}: the longest stream has {longest} tokens, "
-            f"model.lm.max_positions is {positions}",
-            "build shorter streams, or give the model more positions",
-        )
-    sizes.require_chunk(data.spec.time, data.named)

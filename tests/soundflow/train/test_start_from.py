@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
+from soundflow.commands.training_plan import training_plan
 from soundflow.convert.run import ConvertOptions, convert
 from soundflow.data.datamodule import StreamData
 from soundflow.errors import UserError
@@ -59,8 +61,11 @@ def test_weights_of_other_features_do_not(
     base: Callable[[StreamSpec], Path], recipe: Callable[..., TrainRecipe], spec: StreamSpec
 ) -> None:
     other = replace(spec, front_end=replace(spec.front_end, f_max_hz=4_000.0))
-    with pytest.raises(UserError, match=r"base and .*f_max_hz: 4000\.0 != 8000\.0"):
-        run(recipe(model=None, start_from=base(other)))
+    chosen = recipe(model=None, start_from=base(other))
+    for refusing in (run, partial(training_plan, probe=False)):
+        with pytest.raises(UserError, match=r"base and .*f_max_hz: 4000\.0 != 8000\.0"):
+            refusing(chosen)
+    assert not chosen.output.exists()  # a run that never began claims nothing
 
 
 @pytest.mark.parametrize("form", ["omni", "thinker", "thinker, tied"])
