@@ -118,9 +118,11 @@ async def events_until(client: ClientConnection, name: str) -> list[dict[str, ob
     raise AssertionError(f"closed before {name}: {found[-3:]}")
 
 
-async def closed_with(client: ClientConnection) -> tuple[list[dict], int | None, str | None]:
+async def closed_with(
+    client: ClientConnection,
+) -> tuple[list[dict[str, object]], int | None, str | None]:
     """What it still reads, and how its connection ends."""
-    found = []
+    found: list[dict[str, object]] = []
     try:
         while True:
             found.append(json.loads(await client.recv()))
