@@ -143,7 +143,7 @@ class CallCounts:
 
 
 class _Unreachable(CallFailure):
-    """Nothing listens there."""
+    """Asking again is of no use: nothing listens there, or the account has no quota left."""
 
 
 class _Again(Exception):
@@ -277,6 +277,8 @@ class EndpointCaller:
                 f"{answer.url} answers {detail}",
                 "check base_url, model and the variable that api_key_env names",
             )
+        if b"insufficient_quota" in content:  # 429 too, but no wait ends it
+            return _Unreachable("quota", detail)
         if status in RETRIED_STATUS or status >= 500:
             kind = "busy" if status in RETRIED_STATUS else "server_error"
             after_s = _retry_after_s(answer.headers.get("retry-after"))

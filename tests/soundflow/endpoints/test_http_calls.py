@@ -77,6 +77,15 @@ def test_a_retry_after_beyond_the_items_limit_fails_at_once(chat_server):
     assert len(server.bodies) == 1
 
 
+def test_an_account_without_quota_is_asked_once(chat_server):
+    server = chat_server(lambda n, body: Raw(429, b'{"error": {"code": "insufficient_quota"}}'))
+    caller = caller_of(server.url)
+    with pytest.raises(ServerGone, match="insufficient_quota"):
+        ask(caller)
+    caller.close()
+    assert len(server.bodies) == 1
+
+
 @pytest.mark.parametrize("action", [Dribble(), Say({}, after_s=60)])
 def test_one_slow_request_is_cut_off_and_so_is_an_item(action, chat_server):
     server = chat_server(lambda n, body: action)
