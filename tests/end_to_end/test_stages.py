@@ -106,12 +106,12 @@ def trained(
         "settings": {
             "vocabulary": str(vocabulary),
             "data": {"global_batch_size": 4, "row_tokens": 2048, "workers": 0},
-            "optim": {"updates": 4, "lr": 3e-3},
+            "optim": {"updates": 6, "lr": 1e-2},
             "compute": {
                 "precision": "fp32", "strategy": "auto", "devices": 1, "nodes": 1, "threads": 1,
                 "accelerator": "cpu",
             },
-            "intervals": {"log_every": 1, "validate_every": 2, "save_every": 4},
+            "intervals": {"log_every": 1, "validate_every": 2, "save_every": 6},
         },
     }  # fmt: skip
     for recipe in stage_recipes(chain, folder / "all_stages.yaml"):

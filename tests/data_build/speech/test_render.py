@@ -136,7 +136,7 @@ def test_the_recipe_form_is_strict(tmp_path: Path) -> None:
     ("text", "language", "name"),
     [
         ("Yes.", "en", "1 to 3 words"),
-        ("It is 7:30.", "en", "4 to 9 words with numbers"),
+        ("It is at 7:30.", "en", "4 to 9 words with numbers"),
         ("Seven thirty.", "en", "1 to 3 words with numbers"),
         ("Ask Flibbertywock about it.", "en", "4 to 9 words with names or rare words"),
         ("I spoke to John. So did I.", "en", "4 to 9 words with names or rare words"),
