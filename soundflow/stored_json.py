@@ -21,6 +21,17 @@ def parsed(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def finished_lines(path: Path) -> list[bytes]:
+    """The lines of a file that a run adds to; a last one cut short by a crash is left out.
+
+    There are none where there is no such file.
+    """
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    if lines and not lines[-1].endswith(b"\n"):
+        lines.pop()
+    return lines
+
+
 def read_object(path: Path, *, absent: str, damaged: str) -> dict[str, Any]:
     """The JSON object in a file.
 

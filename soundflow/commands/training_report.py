@@ -35,10 +35,11 @@ def write_training_report(output: Path) -> Path:
     """
     path = output / REPORT_FILE
     update, found = newest_measurement(output / FILE_NAME)
+    rows = read_metrics(output / FILE_NAME)
     sections = [
         *_headline(update, found),
-        *_progress(output),
-        *training_section(output / FILE_NAME),
+        *_progress(rows, _updates(output)),
+        *training_section(rows),
         *_decisions(update, found),
         *_tasks(update, found),
         *_transcripts(update, read_metrics(output / TRANSCRIPTS)),
@@ -64,15 +65,18 @@ def _headline(update: int, found: Mapping[str, float]) -> list[Section]:
     return [Section("headline", "Last validation", lead, tiles(items))]
 
 
-def _progress(output: Path) -> list[Section]:
-    """How far the run is and how fast, by the newest line that says it."""
-    rows = [row for row in read_metrics(output / FILE_NAME) if f"{SPEED}tokens_per_s" in row]
-    if not rows:
+def _progress(rows: Sequence[Mapping[str, Any]], of: int | None) -> list[Section]:
+    """How far the run is and how fast, by the newest row that says it.
+
+    Args:
+        of: updates of the whole run; None where that is not known.
+    """
+    newest = next((row for row in reversed(rows) if f"{SPEED}tokens_per_s" in row), None)
+    if newest is None:
         return []
-    now = {k.removeprefix(SPEED): v for k, v in rows[-1].items() if k.startswith(SPEED)}
-    of = _updates(output)
+    now = {k.removeprefix(SPEED): v for k, v in newest.items() if k.startswith(SPEED)}
     items = [
-        ("updates", number(rows[-1]["update"], 0), "" if of is None else f"of {of:,}"),
+        ("updates", number(newest["update"], 0), "" if of is None else f"of {of:,}"),
         ("time left", str(timedelta(seconds=round(now["left_s"]))), "without validations"),
         ("useful tokens", number(now["tokens_per_s"], 0), "a second, all devices"),
         ("waiting for data", percent(now["data_wait"]), "of the time"),

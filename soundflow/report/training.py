@@ -1,11 +1,9 @@
-"""The curves of a training run, from its ``metrics.jsonl``."""
+"""The curves of a training run, from the rows of its ``metrics.jsonl``."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from soundflow.report.chart import N_COLOURS, Series, line_chart
@@ -37,9 +35,9 @@ class _Chart:
     log: bool = False
 
 
-def training_section(path: Path | None) -> list[Section]:
-    """The curves of a run; nothing where there is no such file."""
-    lines = [] if path is None else _json_lines(path)
+def training_section(rows: Sequence[Mapping[str, Any]]) -> list[Section]:
+    """The curves of a run; nothing where it has no metrics."""
+    lines = [row for row in rows if row["update"] is not None]
     if not lines:
         return []
     last = max(1.0, float(lines[-1]["update"]))
@@ -116,11 +114,3 @@ def _shown(key: str) -> str:
     if key == "valid/loss":
         return "held-out loss"
     return key.split("/", 1)[-1].removeprefix("event_").removeprefix("decision_")
-
-
-def _json_lines(path: Path) -> list[dict[str, Any]]:
-    """The complete lines of a metrics file; the last one may still be being written."""
-    lines = path.read_text().splitlines(keepends=True)
-    return [
-        json.loads(line) for line in lines if line.endswith("\n") and '"update": null' not in line
-    ]

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from soundflow.atomic import disk_error, write_text
+from soundflow.stored_json import finished_lines
 
 FILE_NAME = "metrics.jsonl"
 TRANSCRIPTS, CALIBRATIONS = "transcripts.jsonl", "calibrations.jsonl"
@@ -80,10 +81,8 @@ def keep_until(path: Path, update: int) -> None:
 
     Rows rise, so only the dropped ones are parsed: a resume costs the same late in a run.
     """
-    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-    while lines and not (
-        update and _ended(lines[-1]) and json.loads(lines[-1])["update"] <= update
-    ):
+    lines = finished_lines(path)
+    while lines and not (update and json.loads(lines[-1])["update"] <= update):
         lines.pop()
     write_text(path, b"".join(lines).decode())
 
@@ -111,13 +110,8 @@ def newest_calibration(output: Path, until: int) -> dict[str, Any] | None:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of such a file; a last line cut short by a crash is left out."""
-    return list(_newest_first(path))[::-1]
+    return [json.loads(line) for line in finished_lines(path)]
 
 
 def _newest_first(path: Path) -> Iterator[dict[str, Any]]:
-    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-    return (json.loads(line) for line in reversed(lines) if _ended(line))
-
-
-def _ended(line: bytes) -> bool:
-    return line.endswith(b"\n")
+    return (json.loads(line) for line in reversed(finished_lines(path)))

@@ -14,6 +14,7 @@ from inference.evaluate.recipe import EvaluateRecipe
 from soundflow.errors import UserError
 from soundflow.report.markup import number, table
 from soundflow.report.page import Section
+from soundflow.stored_json import finished_lines
 
 METRICS_FILE = "metrics.jsonl"
 SUMMARY_FILE = "summary.json"
@@ -49,6 +50,11 @@ def _found(named: Path | None, usual: Path, key: str) -> Path | None:
     if not named.is_file():
         raise UserError(f"report.{key}: {named}: no such file", f"leave it out to take {usual}")
     return named
+
+
+def metrics_of(path: Path | None) -> list[dict[str, Any]]:
+    """The rows of the metrics of a run; none where there is no such file."""
+    return [] if path is None else [json.loads(line) for line in finished_lines(path)]
 
 
 def data_section(path: Path | None) -> list[Section]:

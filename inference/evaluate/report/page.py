@@ -10,7 +10,7 @@ from markupsafe import Markup
 from inference.evaluate.report.breakdown import kinds_section, tasks_section
 from inference.evaluate.report.cells import cell, figure_table, interval
 from inference.evaluate.report.curve import curve_section
-from inference.evaluate.report.origin import Origin, data_section
+from inference.evaluate.report.origin import Origin, data_section, metrics_of
 from inference.evaluate.report.quality import (
     conditions_section,
     points_section,
@@ -46,7 +46,8 @@ def write_report(
     if results.timing is not None:
         sections += _timing_sections(results.timing, spec, drawn)
     sections += [task_section(task) for task in results.tasks]
-    sections += [*training_section(origin.training_metrics), *data_section(origin.data_summary)]
+    sections += training_section(metrics_of(origin.training_metrics))
+    sections += data_section(origin.data_summary)
     if results.timing is not None:
         sections += [_real_time(results.timing, spec), _method(results.timing)]
     sections.append(_provenance(results))
