@@ -142,8 +142,10 @@ def _tasks_in(folder: Path, results: Mapping[str, Any]) -> list[Task[Any, Any]]:
 
 
 def _require_same_rules(task: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-    """Raises:
-    UserError: if the rows of a task come from other data, or other rules, in each.
+    """Checks that the rows of a task come from the same data, by the same rules.
+
+    Raises:
+        UserError: naming what differs.
     """
     one, other = _rules(task, first), _rules(task, second)
     if one != other:

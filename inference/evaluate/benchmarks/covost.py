@@ -30,7 +30,7 @@ from inference.evaluate.benchmarks.emission import atd, aware, emitted, laal
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows, require_columns
 from inference.evaluate.settings import BenchmarkConfig, Mode, Pause
-from inference.evaluate.statistics.counts import share
+from inference.evaluate.statistics.counts import item_share
 from inference.evaluate.statistics.figures import Array, Draws, Figure, ratio, with_interval
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
@@ -164,7 +164,7 @@ class CovostTask:
             for name in ("laal_s", "laal_aware_s", "atd_s", "atd_aware_s")
             if self.mode == "streaming"
         }
-        lags["failed"] = share([row.failed for row in rows], np.ones(len(rows)), draws)
+        lags["failed"] = item_share([row.failed for row in rows])
         signature = (
             f"covost:1|{self.pair}|{self.mode}|unit:word, Han character|"
             f"source:length of the recording|chunk:{self.time.chunk_s:g}s"

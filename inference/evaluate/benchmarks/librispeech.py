@@ -32,7 +32,7 @@ from inference.evaluate.benchmarks.emission import emitted
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows
 from inference.evaluate.settings import BenchmarkConfig, Mode
-from inference.evaluate.statistics.counts import share
+from inference.evaluate.statistics.counts import item_share
 from inference.evaluate.statistics.figures import Draws, Figure, quantiles, ratio
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
@@ -149,7 +149,7 @@ class LibriSpeechTask:
             "deletion_rate": ratio([r.deletions for r in rows], words, draws),
             "insertion_rate": ratio([r.insertions for r in rows], words, draws),
         }
-        failed = share([r.failed for r in rows], np.ones(len(rows)), draws)
+        failed = item_share([r.failed for r in rows])
         signature = (
             f"librispeech:1|{self.split}|{self.mode}|norm:soundflow.v{VERSION}.en(whisper)|"
             f"jiwer:{_version()}|failed:what came before counts|chunk:{self.time.chunk_s:g}s"

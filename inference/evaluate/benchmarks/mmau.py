@@ -34,8 +34,8 @@ from inference.evaluate.audio_items import length_samples
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import require_columns
 from inference.evaluate.settings import BenchmarkConfig
-from inference.evaluate.statistics.counts import share
-from inference.evaluate.statistics.figures import Draws, Figure
+from inference.evaluate.statistics.counts import item_share
+from inference.evaluate.statistics.figures import Figure
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
 from inference.evaluate.task import Exchange, Item, Summary, Table
@@ -236,7 +236,7 @@ def _word_set(text: str) -> set[str]:
 
 
 def _share(rows: Sequence[ChoiceRow], which: Callable[[ChoiceRow], bool]) -> Figure:
-    return share([which(r) for r in rows], np.ones(len(rows)), Draws.of(len(rows)))
+    return item_share([which(r) for r in rows])
 
 
 def _joined(paths: Sequence[Path], gap: int) -> Iterator[npt.NDArray[np.float32]]:

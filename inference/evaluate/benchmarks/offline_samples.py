@@ -15,7 +15,7 @@ import pydantic.dataclasses
 
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.settings import BenchmarkConfig
-from inference.evaluate.statistics.counts import share, wilson
+from inference.evaluate.statistics.counts import item_share, wilson
 from inference.evaluate.statistics.figures import Draws, ratio
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
@@ -100,9 +100,9 @@ class OfflineSamplesTask:
         signature = f"offline-samples:1|norm:soundflow.v{VERSION}.en|failed:says nothing"
         errors, words = [r.errors for r in rows], [r.reference_units for r in rows]
         figures = {
-            "exact": share([r.exact for r in rows], np.ones(len(rows)), draws),
+            "exact": item_share([r.exact for r in rows]),
             "wer": ratio(errors, words, draws),
-            "failed": share([r.failed for r in rows], np.ones(len(rows)), draws),
+            "failed": item_share([r.failed for r in rows]),
         }
         forms = sorted({r.form for r in rows if r.form is not None})
         table = Table(

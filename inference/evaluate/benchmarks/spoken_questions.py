@@ -25,7 +25,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pydantic.dataclasses
 
 from inference.evaluate.audio_items import audio_item
@@ -33,7 +32,7 @@ from inference.evaluate.benchmarks.judge import Judge, JudgeConfig, NoVerdict, j
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import Row, read_rows, require_columns
 from inference.evaluate.settings import BenchmarkConfig, Mode
-from inference.evaluate.statistics.counts import share
+from inference.evaluate.statistics.counts import item_share, share
 from inference.evaluate.statistics.figures import Draws, Figure, mean
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
@@ -205,7 +204,7 @@ class SpokenQuestionsTask:
                 score = mean([r.score for r in rows], draws)
                 figures["score_1_to_5"] = score.signed(by)
             else:
-                figures["accuracy"] = share([r.score for r in rows], np.ones(n), draws).signed(by)
+                figures["accuracy"] = item_share([r.score for r in rows]).signed(by)
         if not self.graded:
             words = f"{base}|norm:soundflow.v{VERSION}.en|consecutive words of any answer"
             known = [r.contains is not None for r in rows]
@@ -215,7 +214,7 @@ class SpokenQuestionsTask:
         missing = [r.missing for r in rows]
         for name, wanted in (("no_reply", "no reply"), ("no_verdict", "judge:")):
             counted = [reason.startswith(wanted) for reason in missing]
-            figures[name] = share(counted, np.ones(n), draws).signed(base)
+            figures[name] = item_share(counted).signed(base)
         reasons = sorted({reason for reason in missing if reason})
         table = Table(
             "Answers without a verdict",

@@ -72,6 +72,12 @@ def share(hits: npt.ArrayLike, of: npt.ArrayLike, draws: Draws) -> Figure:
     return _wider(resampled, exact)
 
 
+def item_share(right: npt.ArrayLike) -> Figure:
+    """The share of items, which count once each, for which ``right`` (n_items,) holds."""
+    hits = np.asarray(right, np.float64)
+    return share(hits, np.ones(len(hits)), Draws.of(len(hits)))
+
+
 def _wider(resampled: Figure, exact: Figure) -> Figure:
     """The exact figure, each bound the farther of both."""
     if resampled.low is None or resampled.high is None or exact.low is None or exact.high is None:

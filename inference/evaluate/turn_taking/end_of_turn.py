@@ -29,7 +29,7 @@ from inference.evaluate.audio_items import audio_item
 from inference.evaluate.outcome import Outcome
 from inference.evaluate.published import read_rows
 from inference.evaluate.settings import BenchmarkConfig, Pause
-from inference.evaluate.statistics.counts import share
+from inference.evaluate.statistics.counts import item_share
 from inference.evaluate.statistics.figures import Array, Draws, Figure, quantiles
 from inference.evaluate.systems import baselines
 from inference.evaluate.systems.baselines import Baseline
@@ -203,8 +203,7 @@ class _TradeOff:
         if not allowed.size or not self.cut.shape[1]:
             return Figure(None, float(self.cut.shape[1]))
         best = allowed[self.cut[allowed].mean(axis=1).argmin()]
-        n = self.cut.shape[1]
-        return share(self.cut[best], np.ones(n), Draws.of(n))
+        return item_share(self.cut[best])
 
     def latency_at(self, cut_offs: float) -> Figure:
         """The lowest median latency of a threshold with at most so many cut-offs."""
@@ -243,4 +242,4 @@ def _is_right(row: EndOfTurnRow, time: TimeBase) -> bool:
 
 def _accuracy(rows: Sequence[EndOfTurnRow], time: TimeBase) -> Figure:
     right = [_is_right(row, time) for row in rows]
-    return share(right, np.ones(len(rows)), Draws.of(len(rows)))
+    return item_share(right)
