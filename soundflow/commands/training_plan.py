@@ -21,6 +21,7 @@ from soundflow.model.precision import DTYPES
 from soundflow.output import examined
 from soundflow.shards.address import is_missing
 from soundflow.text.presets import load_vocabulary
+from soundflow.text.tokenizer import TextTokenizer
 from soundflow.train.claim import output_of
 from soundflow.train.compute import choose_compute, computing
 from soundflow.train.loss import loss_sums
@@ -75,7 +76,8 @@ def training_plan(recipe: TrainRecipe, probe: bool, sizes: ModelConfig | None = 
         origin = open_origin(recipe)
         config = model_config(recipe, origin)
     if config is not None:
-        needed = held_by(recipe, config, load_vocabulary(recipe.vocabulary)[1])
+        tokenizer, tokens = load_vocabulary(recipe.vocabulary)
+        needed = held_by(recipe, config, tokens)
         frozen = needed.parameters - needed.trained
         plan["parameters"] = f"{needed.trained / 1e6:,.2f} M trained, {frozen / 1e6:,.2f} M frozen"
     else:
@@ -93,7 +95,7 @@ def training_plan(recipe: TrainRecipe, probe: bool, sizes: ModelConfig | None = 
         data = StreamData(recipe.data, recipe.seed, optim.updates)
         plan["output"] = examined(recipe.output, lambda: output_of(recipe, data.content_hash()))
         if config is not None:
-            require_fit(load_vocabulary(recipe.vocabulary)[0], origin, config, data)
+            require_fit(tokenizer, origin, config, data)
         planned = plan_of(recipe, data, ranks)
         plan |= _data(recipe, data, planned)
         if config is not None:
@@ -102,7 +104,7 @@ def training_plan(recipe: TrainRecipe, probe: bool, sizes: ModelConfig | None = 
             if recipe.data.features == "cached":
                 plan["features"] = _features(recipe, config, data)
             if probe and exists:
-                plan["time"] = _probe(recipe, origin, data, planned, ranks)
+                plan["time"] = _probe(recipe, origin, tokenizer, data, planned, ranks)
     lacking = [] if needed is None else unmet(recipe, needed)
     if lacking:
         plan["this machine"] = "; ".join(lacking)
@@ -213,11 +215,16 @@ def memory_line(found: Memory) -> str:
 
 
 def _probe(
-    recipe: TrainRecipe, origin: Opened | None, data: StreamData, planned: Planned, ranks: int
+    recipe: TrainRecipe,
+    origin: Opened | None,
+    tokenizer: TextTokenizer,
+    data: StreamData,
+    planned: Planned,
+    ranks: int,
 ) -> str:
     """Two updates of one rank, in this process, by the clock."""
     ERR.print("running two updates ...")
-    model = start(recipe, origin, data, load_vocabulary(recipe.vocabulary)[0]).model
+    model = start(recipe, origin, data, tokenizer).model
     prepare(model, recipe.compute)
     apply_stage(model, recipe.stage, recipe.seed)
     gpu = torch.cuda.is_available() and recipe.compute.accelerator != "cpu"

@@ -175,10 +175,8 @@ def _buffers(
 
     On a CPU its buckets of gradients are reserved and take no memory before they are filled.
     """
-    buckets, parameters = (
-        _BUCKETS.get(strategy, 0) if device == "cuda" else 0,
-        model.parameter_count(),
-    )
+    buckets = _BUCKETS.get(strategy, 0) if device == "cuda" else 0
+    parameters = model.parameter_count()
     held = buckets * min(REDUCED_TOGETHER, trained_parameters(model))
     if strategy == "zero3":
         held += min(_GATHERED_AT_ONCE, parameters)
