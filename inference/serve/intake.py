@@ -11,16 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from soundflow.config.settings import Precision
 
-# That a connection may take, ten a second, until it is known to be a session: on a busy machine a
+# That a connection without a request counts as a session to come, ten a second: on a busy machine a
 # handshake waits for the model.
-UNKNOWN_TICKS = 10
+SILENT_TICKS = 10
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Intake:
         self._channel = channel
         self._reports = reports
         self._taken = 0
-        self._taken_before = deque([0] * UNKNOWN_TICKS, UNKNOWN_TICKS)
+        self._silent: dict[tuple[str, int], int] = {}  # peers without a request -> ticks left
         self._told = Load(0, 0)
         self._connecting: set[asyncio.Future[None]] = set()
 
@@ -77,6 +76,8 @@ class Intake:
                 self._taken += 1
                 connection = socket.socket(fileno=file)
                 connection.setblocking(False)
+                with contextlib.suppress(OSError):  # it is gone again
+                    self._silent[connection.getpeername()[:2]] = SILENT_TICKS
                 task = asyncio.ensure_future(connect(connection))
                 self._connecting.add(task)
                 task.add_done_callback(self._connecting.discard)
@@ -87,12 +88,16 @@ class Intake:
         """Reports that what comes will be served."""
         self._reports.send(Ready(precision))
 
+    def requested(self, peer: tuple[str, int]) -> None:
+        """A connection has made a request: by the next `tell` it is a session, or is none."""
+        self._silent.pop(peer, None)
+
     def tell(self, sessions: int) -> None:
-        """Reports how many sessions there are, ten times a second, and that the connections of a
-        second ago are among them or are none.
+        """Reports, ten times a second, how many sessions there are and how many connections are
+        among them or are none.
         """
-        load = Load(sessions, self._taken_before[0])
-        self._taken_before.append(self._taken)
+        load = Load(sessions, self._taken - len(self._silent))
+        self._silent = {peer: left - 1 for peer, left in self._silent.items() if left > 1}
         if load != self._told:
             self._told = load
             with contextlib.suppress(OSError):  # the other process is gone: the end is near

@@ -10,6 +10,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -80,6 +81,13 @@ class Server(uvicorn.Server):
         self.config.load()
         self.config.ssl = tls
         self._intake = intake
+        app = self.config.loaded_app
+
+        async def counted(scope: Any, receive: Any, send: Any) -> None:
+            intake.requested(scope["client"])
+            await app(scope, receive, send)
+
+        self.config.loaded_app = counted
         self.run(sockets=[])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+from multiprocessing import Pipe
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from inference.serve import engines
 from inference.serve.engines import hand_out, serving_parts
-from inference.serve.intake import Intake
+from inference.serve.intake import SILENT_TICKS, Intake, Load
 from inference.serve.recipe import ServeRecipe
 from soundflow.errors import UserError
 from tests.inference.serve.audio import noise
@@ -97,6 +98,36 @@ def test_several_engines_are_one_server(checkpoint: Path) -> None:
         asyncio.run(run(running))
         assert running.process is not None
         assert running.process.wait(30) == 128 + signal.SIGTERM
+
+
+def test_a_connection_is_no_session_to_come_once_it_has_made_a_request() -> None:
+    """So the scrapes of metrics take no places."""
+
+    async def run() -> None:
+        ours, theirs = socket.socketpair()
+        reports, reporting = Pipe(duplex=False)
+        intake = Intake(theirs, reporting)
+        connected = asyncio.Queue[socket.socket]()
+        intake.begin(connected.put, lambda: None)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            clients = [socket.create_connection(listener.getsockname()) for _ in range(2)]
+            for _ in clients:
+                accepted, _ = listener.accept()
+                socket.send_fds(ours, [b"."], [accepted.fileno()])
+                accepted.close()
+        taken = [await connected.get() for _ in clients]
+        intake.tell(0)
+        assert not reports.poll()  # as before: nothing is known
+        intake.requested(taken[0].getpeername())
+        intake.tell(1)
+        assert reports.recv() == Load(1, 1)
+        for _ in range(SILENT_TICKS):
+            intake.tell(1)
+        assert reports.recv() == Load(1, 2)  # the other one stays silent
+        for one in (*clients, *taken, ours, theirs):
+            one.close()
+
+    asyncio.run(run())
 
 
 def end_at_once(recipe: ServeRecipe, intake: Intake) -> None:
