@@ -15,6 +15,7 @@ from data_build.sources import (
     audioset,
     common_voice,
     dialogue,
+    folder,
     huggingface,
     kaldi,
     lhotse_manifests,
@@ -34,8 +35,8 @@ from data_build.sources.source import (
 from soundflow.errors import UserError, did_you_mean
 
 _FAMILIES = (
-    speech, common_voice, audioset, sounds, dialogue, manifest, webdataset_tars, huggingface, kaldi,
-    lhotse_manifests, streamaudio,
+    speech, common_voice, audioset, sounds, dialogue, manifest, folder, webdataset_tars,
+    huggingface, kaldi, lhotse_manifests, streamaudio,
 )  # fmt: skip
 CORPORA: dict[str, Corpus] = {
     name: corpus for family in _FAMILIES for name, corpus in family.CORPORA.items()

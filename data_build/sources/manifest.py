@@ -29,7 +29,7 @@ from soundflow.errors import UserError
 
 MANIFEST_TREE = "manifest.jsonl, manifest.csv or manifest.tsv with at least a column path"
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
-_USUAL = (
+USUAL_TABLES = (
     "manifest.jsonl", "manifest.json", "manifest.csv", "manifest.tsv", "manifest.parquet",
     "metadata.jsonl", "metadata.csv",
 )  # fmt: skip
@@ -114,7 +114,7 @@ def _table(config: SourceConfig) -> Path:
         raise UserError(
             f"manifest: {root}: no such file or folder{seen}", f"expected {MANIFEST_TREE}"
         )
-    found = [root / name for name in _USUAL if (root / name).is_file()]
+    found = [root / name for name in USUAL_TABLES if (root / name).is_file()]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise UserError(f"manifest: {root} has {names}", "set root to the file that is meant")
@@ -123,7 +123,7 @@ def _table(config: SourceConfig) -> Path:
     tables = sorted(path.name for path in root.iterdir() if path.suffix in _SUFFIXES)
     others = f"set root to the file that is meant: {', '.join(tables[:COLUMNS_SHOWN])}"
     hint = others if tables else f"expected {MANIFEST_TREE}"
-    raise UserError(f"manifest: {root} has no {', '.join(_USUAL)}", hint)
+    raise UserError(f"manifest: {root} has no {', '.join(USUAL_TABLES)}", hint)
 
 
 def names_of(config: SourceConfig, field: str) -> tuple[str, ...]:

@@ -7,11 +7,11 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from data_build.records import Clip, Origin, Recorded
 from data_build.sources.audio_refs import files_below
-from data_build.sources.json_stream import parse_json
+from data_build.sources.beside import MAX_TEXT_BYTES, TEXT_SUFFIXES, columns_beside
 from data_build.sources.manifest import clip_of, span_of
 from data_build.sources.rows import Row, encodable, usable
 from data_build.sources.source import (
@@ -27,12 +27,9 @@ from soundflow.errors import UserError
 
 WEBDATASET_TREE = "*.tar with members <key>.{wav,flac,mp3,ogg} and <key>.{json,txt,cls}"
 
-# A description of a clip; what is larger is no description.
-_MAX_TEXT_BYTES = 1 << 20
-_TEXT_SUFFIXES = {".txt": "text", ".lab": "text", ".cls": "label", ".caption": "caption"}
 _COMPRESSED = frozenset((".gz", ".tgz", ".xz", ".zst", ".bz2"))
 _UNPACK = "unpack it to a plain .tar"
-_USED_SUFFIXES = AUDIO_SUFFIXES | {".json", *_TEXT_SUFFIXES}
+_USED_SUFFIXES = AUDIO_SUFFIXES | {".json", *TEXT_SUFFIXES}
 # What is between key and suffix if a sample has several files of a kind (utt.en.txt).
 _PART_NAME = re.compile(r"[A-Za-z][\w-]*")
 
@@ -153,24 +150,13 @@ def _only_audio(sample: _Sample) -> _Member:
     return sample.audio[0]
 
 
-def _columns(tar: Any, sample: _Sample, report: Report) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    for member in sample.texts:
-        if member.size > _MAX_TEXT_BYTES:
-            raise BadRow("has a text of more than a megabyte", f"{member.size} bytes")
-        tar.seek(member.offset)
-        content = tar.read(member.size)
-        if member.suffix == ".json":
-            found = parse_json(content, f"{sample.where}.json", report)
-            if not isinstance(found, dict):
-                raise BadRow("its .json holds no object")
-            columns.update(found)
-            continue
-        try:
-            columns.setdefault(_TEXT_SUFFIXES[member.suffix], content.decode("utf-8-sig"))
-        except UnicodeDecodeError:
-            raise BadRow(f"its {member.suffix} is not valid UTF-8") from None
-    return columns
+def _columns(tar: IO[bytes], sample: _Sample, report: Report) -> dict[str, Any]:
+    def contents() -> Iterator[tuple[str, bytes]]:
+        for member in sample.texts:
+            tar.seek(member.offset)
+            yield member.suffix, tar.read(min(member.size, MAX_TEXT_BYTES + 1))
+
+    return columns_beside(contents(), sample.where, report)
 
 
 def _members(path: Path, report: Report) -> Iterator[_Member]:

@@ -30,6 +30,16 @@ def manifest(root: Path) -> SourceConfig:
     return SourceConfig("manifest", str(root), licence="CC-BY-4.0")
 
 
+def folder(root: Path) -> SourceConfig:
+    tone(root / "anna" / "s1_a.wav", 0.5)
+    write(root / "anna" / "s1_a.txt", "hello there")
+    tone(root / "anna" / "s1_b.flac", 0.5)
+    (root / "anna" / "s1_b.json").write_text(json.dumps({"text": "cut", "start": 0.1, "end": 0.3}))
+    tone(root / "bob" / "deep" / "s2.c d.ogg", 0.5)
+    write(root / "bob" / "deep" / "s2.c d.lab", "the last")
+    return SourceConfig("folder", str(root), columns={"speaker": "folder.1"}, licence="CC0-1.0")
+
+
 def webdataset(root: Path) -> SourceConfig:
     root.mkdir(parents=True, exist_ok=True)
     for shard in range(2):

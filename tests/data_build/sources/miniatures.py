@@ -20,6 +20,7 @@ from tests.data_build.sources.dialogue_miniatures import (
     webqa,
 )
 from tests.data_build.sources.generic_miniatures import (
+    folder,
     huggingface,
     kaldi,
     lhotse,
@@ -53,7 +54,7 @@ MINIATURES: dict[str, Callable[[Path], SourceConfig]] = {
     for build in (
         librispeech, common_voice, gigaspeech, voxpopuli, aishell, covost2, audioset, esc50, fma,
         musan, wham, dns_noise, moss, ultrachat, magpie_pro, belle, coig_cqia,
-        gammacorpus_fact_qa, dureader, webqa, qa_json, manifest, webdataset, huggingface, kaldi,
-        lhotse, streamaudio, online_conversation, offline_conversation,
+        gammacorpus_fact_qa, dureader, webqa, qa_json, manifest, folder, webdataset, huggingface,
+        kaldi, lhotse, streamaudio, online_conversation, offline_conversation,
     )
 }  # fmt: skip

@@ -112,7 +112,7 @@ def test_the_documents_name_every_corpus_with_its_tree_and_licence() -> None:
 def test_every_line_of_recipe_in_the_documents_loads() -> None:
     page = (Path(__file__).parents[3] / "docs" / "sources.md").read_text()
     snippets = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(snippets) == 7
+    assert len(snippets) == 8
     named = set()
     for snippet in snippets:
         tree = yaml.safe_load(snippet)
