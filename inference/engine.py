@@ -18,6 +18,7 @@ from inference.packets import Float32
 from inference.profiles import OURS, Profile
 from soundflow.config.settings import NumberFormat, Precision
 from soundflow.errors import UserError
+from soundflow.forms.load_any import load_any
 from soundflow.model.encoder import in_batches
 from soundflow.model.facts import CALIBRATION_FILE
 from soundflow.model.interaction import AudioInteractionModel
@@ -26,7 +27,6 @@ from soundflow.model.threads import cores, use_fastest_threads
 from soundflow.model.weights import (
     Checkpoint,
     cast_parameters,
-    load_checkpoint,
     weights_fingerprint,
 )
 from soundflow.protocol import layout
@@ -107,12 +107,14 @@ def load_engine(
     precision: Precision = "fp32",
     profile: Profile = OURS,
 ) -> Engine:
-    """Reads a checkpoint folder.
+    """Reads a checkpoint folder of any form.
+
+    It speaks from the threshold of the folder's ``calibration.json``, or from 0.5.
 
     Raises:
-        UserError: if it is missing, damaged or of another version.
+        UserError: if it is missing, damaged or none of the forms.
     """
-    loaded = load_precise(partial(load_checkpoint, checkpoint, device), precision, device)
+    loaded = load_precise(partial(load_any, checkpoint, device), precision, device)
     return engine_of(loaded, read_calibration(checkpoint, loaded.model), profile)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from soundflow.errors import UserError
 from soundflow.forms.our_view import OurView
 from soundflow.forms.tensor_names import NameTable, Shapes
+from soundflow.model.stored_tensors import all_finite
 from soundflow.model.weight_files import write_shards
 
 OnBytes = Callable[[int], None]
@@ -50,9 +51,7 @@ class Target:
         parts = [self.view.read(o) for o in ours]
         tensor = parts[0] if len(parts) == 1 else torch.cat([p.to(wanted) for p in parts])
         cast = tensor.to(wanted)
-        if not torch.isfinite(tensor).all():
-            raise UserError(f"{name}: a value is not finite", "these weights cannot be used")
-        if wanted != tensor.dtype and not torch.isfinite(cast).all():
+        if wanted != tensor.dtype and not all_finite(cast):
             raise UserError(
                 f"{name}: a value overflows {wanted}", "keep the dtype, or use dtype=bfloat16"
             )

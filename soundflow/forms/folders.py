@@ -41,7 +41,7 @@ from soundflow.model.stored_tensors import (
     from_safetensors,
     prefixed,
 )
-from soundflow.model.weights import CONFIG, read_facts, require_parameters
+from soundflow.model.weights import CONFIG, read_facts, require_parameters, require_tokenizer
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.tokens import TokenTable
@@ -143,7 +143,7 @@ def open_folder(folder: Path) -> Opened:
     spec = StreamSpec(tokenizer=tokenizer.fingerprint, tokens=tokens, front_end=front_end)
     if note:
         spec = replace(StreamSpec.from_json(note.get("spec", {})), tokens=tokens)
-        _require_tokenizer(folder, spec, tokenizer)
+        require_tokenizer(spec, tokenizer, folder)
     facts = _foreign_facts(form, size.model)
     if note:
         facts = TrainingFacts.from_json(note.get("training"), spec, f"{folder / NOTE}: training")
@@ -156,14 +156,6 @@ def _foreign_facts(form: Form, model: ModelConfig) -> TrainingFacts:
     if form == "release":
         return TrainingFacts(min(PUBLISHED_POSITIONS, positions), PUBLISHED_SYSTEM)
     return TrainingFacts(positions, decides=False)
-
-
-def _require_tokenizer(folder: Path, spec: StreamSpec, tokenizer: TextTokenizer) -> None:
-    if spec.tokenizer != tokenizer.fingerprint:
-        raise UserError(
-            f"{folder}: tokenizer {tokenizer.fingerprint}, the spec expects {spec.tokenizer}",
-            "do not mix the files of two checkpoints",
-        )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -267,7 +259,7 @@ def _open_soundflow(folder: Path) -> Opened:
     shapes = names.our_shapes(model, spec.tokens)
     view = match(folder, from_safetensors(folder), names.our_names(shapes), shapes, ())
     tokenizer = TextTokenizer.load(folder, spec.tokens)
-    _require_tokenizer(folder, spec, tokenizer)
+    require_tokenizer(spec, tokenizer, folder)
     return Opened("soundflow", folder, model, spec, tokenizer, view, facts)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from soundflow.errors import UserError
-from soundflow.forms.folders import Opened, open_folder, recognise
+from soundflow.forms.folders import Opened, open_folder
 from soundflow.forms.tensor_names import OVER_VOCABULARY
 from soundflow.model.interaction import AudioInteractionModel, assign, empty_model
-from soundflow.model.weights import Checkpoint, load_checkpoint
+from soundflow.model.weights import Checkpoint
 from soundflow.protocol.tokens import TokenTable
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -23,10 +23,8 @@ def load_any(
     """Reads a checkpoint folder of any form, the model in evaluation mode.
 
     Raises:
-        UserError: as `soundflow.forms.folders.open_folder`.
+        UserError: as `soundflow.forms.folders.open_folder` and `read_model`.
     """
-    if recognise(folder) == "soundflow":
-        return load_checkpoint(folder, device, dtype)
     opened = open_folder(folder)
     model = read_model(opened, opened.spec.tokens, device, dtype)
     return Checkpoint(model.eval(), opened.tokenizer, opened.spec, opened.facts)
@@ -43,6 +41,12 @@ def read_model(
     Args:
         tokens: its ``vocab_size`` may be smaller than that of the weights, which are often padded
             to a round number of rows; rows beyond it are left out.
+
+    Parameters take ``dtype`` as they are read. The tables of positions stay float32, because half
+    precision merges distant rotary positions.
+
+    Raises:
+        UserError: as `soundflow.forms.our_view.OurView.read`.
     """
     model = empty_model(opened.model, tokens)
     for name in opened.view:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from soundflow.errors import UserError
 from soundflow.forms.tensor_names import NameTable, Shapes
-from soundflow.model.stored_tensors import StoredTensors
+from soundflow.model.stored_tensors import StoredTensors, all_finite
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,20 @@ class OurView:
     dropped: Mapping[str, int]
 
     def read(self, name: str) -> Tensor:
-        """One tensor, contiguous, in its stored dtype."""
+        """One tensor, contiguous, in its stored dtype.
+
+        Raises:
+            UserError: if a value is NaN or infinite, or the file cannot be read.
+        """
         place = self.rows[name]
-        tensor = self.stored[place.stored].read()
-        if tensor.shape[:1] == (place.end - place.start,):
-            return tensor.contiguous()
-        return tensor[place.start : place.end].clone()
+        stored = self.stored[place.stored]
+        tensor = stored.read()[place.start : place.end].contiguous()
+        if not all_finite(tensor):
+            raise UserError(
+                f"{stored.file}: {place.stored} holds NaN or infinity",
+                "these weights cannot be used: fetch them again, or take an earlier checkpoint",
+            )
+        return tensor
 
     def dtype(self, name: str) -> torch.dtype:
         return self.stored[self.rows[name].stored].dtype

@@ -32,8 +32,8 @@ from soundflow.atomic import disk_error, unfinished, write_text
 from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import CALIBRATION_FILE, TrainingFacts
-from soundflow.model.interaction import AudioInteractionModel, assign, empty_model
-from soundflow.model.stored_tensors import StoredTensors, files_of, from_safetensors
+from soundflow.model.interaction import AudioInteractionModel
+from soundflow.model.stored_tensors import files_of, from_safetensors
 from soundflow.model.weight_files import write_shards
 from soundflow.protocol.spec import StreamSpec
 from soundflow.stored_json import read_object
@@ -77,7 +77,7 @@ def save_checkpoint(
         UserError: if tokenizer and spec do not belong together, or the disk is full.
     """
     target = Path(folder)
-    _require_tokenizer(spec, tokenizer, target)
+    require_tokenizer(spec, tokenizer, target)
     partial = unfinished(target)
     try:
         partial.mkdir(parents=True, exist_ok=True)
@@ -127,32 +127,6 @@ def weights_fingerprint(model: AudioInteractionModel) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_checkpoint(
-    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-) -> Checkpoint:
-    """Reads a checkpoint folder, the model in evaluation mode.
-
-    Parameters take ``dtype`` as they are read: what is held beside them is one tensor as it was
-    stored. The tables of positions stay float32, because half precision merges distant rotary
-    positions.
-
-    Raises:
-        UserError: naming the file that is missing, damaged, or of another spec.
-    """
-    source = Path(folder)
-    config, facts, spec = read_facts(source)
-    tokenizer = TextTokenizer.load(source, spec.tokens)
-    _require_tokenizer(spec, tokenizer, source)
-    stored = from_safetensors(source)
-    for file in files_of(stored.values()):
-        _require_fingerprint(file, spec)
-    model = empty_model(config, spec.tokens)
-    _require_match(stored, model, source)
-    for name, tensor in stored.items():
-        assign(model, name, tensor.read().to(device, dtype, copy=True))
-    return Checkpoint(model.to(device).eval(), tokenizer, spec, facts)
-
-
 def read_facts(folder: Path) -> tuple[ModelConfig, TrainingFacts, StreamSpec]:
     """The metadata of a checkpoint, checked against the size of its weights.
 
@@ -169,7 +143,10 @@ def read_facts(folder: Path) -> tuple[ModelConfig, TrainingFacts, StreamSpec]:
     spec = _read_spec(folder)
     config = ModelConfig.from_json(data.get("model"), f"{path}: model")
     config.require_chunk(spec.time, f"{path}: model")
-    held = sum(math.prod(tensor.shape) for tensor in from_safetensors(folder).values())
+    stored = from_safetensors(folder).values()
+    for file in files_of(stored):
+        _require_fingerprint(file, spec)
+    held = sum(math.prod(tensor.shape) for tensor in stored)
     require_parameters(config, spec.tokens.vocab_size, held, path)
     facts = TrainingFacts.from_json(data.get("training"), spec, f"{path}: training")
     return config, facts, spec
@@ -208,21 +185,6 @@ def _tensors_of(model: AudioInteractionModel) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
-def _require_match(stored: StoredTensors, model: AudioInteractionModel, folder: Path) -> None:
-    wrong = "the config and the weights belong to different models"
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if model.config.lm.tied:
-        shapes.pop(TIED_KEY)
-    missing = sorted(shapes.keys() - stored.keys())
-    if missing:
-        raise UserError(f"{folder}: {len(missing)} tensors are missing, first {missing[0]}", wrong)
-    for name, tensor in stored.items():
-        expected = shapes.get(name)
-        if tensor.shape != expected:
-            why = "unknown" if expected is None else f"shape {tensor.shape} for {expected}"
-            raise UserError(f"{tensor.file}: tensor {name}: {why}", wrong)
-
-
 def cast_parameters(model: torch.nn.Module, dtype: torch.dtype) -> None:
     """Parameters to ``dtype``; buffers keep theirs."""
     for parameter in model.parameters():
@@ -239,11 +201,12 @@ def _require_fingerprint(file: Path, spec: StreamSpec) -> None:
         )
 
 
-def _require_tokenizer(spec: StreamSpec, tokenizer: TextTokenizer, where: Path) -> None:
+def require_tokenizer(spec: StreamSpec, tokenizer: TextTokenizer, where: Path) -> None:
+    """Raises a `UserError` if ids of ``tokenizer`` mean something else in streams of ``spec``."""
     if spec.tokenizer != tokenizer.fingerprint:
         raise UserError(
             f"{where}: tokenizer {tokenizer.fingerprint}, the spec names {spec.tokenizer}",
-            "use the vocabulary that the data was built with",
+            "do not mix the files of two checkpoints",
         )
 
 

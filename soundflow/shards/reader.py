@@ -30,6 +30,7 @@ from soundflow.shards.schema import SCHEMA_VERSION, StreamRecord, StreamSample
 from soundflow.shards.sidecar import SampleEntry, ShardInfo, file_checksum, unsealed
 from soundflow.shards.store import FileRange, Store, store_of
 from soundflow.shards.writer import INDEX_NAME
+from soundflow.stored_json import parsed
 
 _REMEDY = "make it again with the same build command"
 _WHAT = {"flac": "audio", "json": "record", "tokens.npy": "tokens"}
@@ -282,18 +283,33 @@ class ShardSet:
     def _read_index(self) -> dict[str, Any]:
         path = self.folder / INDEX_NAME
         try:
-            index: dict[str, Any] = json.loads(unsealed(self._store.read(INDEX_NAME)))
+            index = _content(self._store.read(INDEX_NAME))
         except FileNotFoundError as error:
             raise _without_index(Path(self.folder)) from error
         except (OSError, ValueError) as error:
             raise UserError(f"damaged index {path}: {error}", _REMEDY) from error
         if index.get("schema") != SCHEMA_VERSION:
             raise UserError(
-                f"{path}: schema version {index.get('schema')}, this version reads "
-                f"{SCHEMA_VERSION}",
+                f"{path}: made by another version of SoundFlow (schema {index.get('schema')}, "
+                f"this version reads {SCHEMA_VERSION})",
                 "build the data again with this version",
             )
         return index
+
+
+def _content(index: bytes) -> dict[str, Any]:
+    """What an index says. Those of the first schema have no checksum, and are told by its number.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(unsealed(index))
+    except ValueError:
+        content = parsed(index)
+        if not isinstance(content, dict) or content.get("schema") in (None, SCHEMA_VERSION):
+            raise
+    return content
 
 
 def _without_index(folder: Path) -> UserError:

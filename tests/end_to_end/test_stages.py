@@ -14,10 +14,11 @@ from data_build.recipe import BuildRecipe
 from data_build.run import build
 from soundflow.config.load import build as checked
 from soundflow.config.load import read_tree
+from soundflow.forms.load_any import load_any
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.weights import load_checkpoint, save_checkpoint
+from soundflow.model.weights import save_checkpoint
 from soundflow.text.presets import load_vocabulary, stream_spec
 from soundflow.train.chain import stage_recipes
 from soundflow.train.metrics import read_metrics
@@ -120,7 +121,7 @@ def trained(
 
 
 def weights(trained: Path, stage: str) -> dict[str, torch.Tensor]:
-    return load_checkpoint(trained / stage / "model").model.state_dict()
+    return load_any(trained / stage / "model").model.state_dict()
 
 
 def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
@@ -142,7 +143,7 @@ def test_the_first_stage_moves_the_head_and_the_rows_of_the_control_tokens(
     _, table = load_vocabulary(str(vocabulary))
     state = weights(trained, STAGES[0])
     embedding, head = state["lm.model.embed_tokens.weight"], state["lm.lm_head.weight"]
-    before = load_checkpoint(base).model.state_dict()
+    before = load_any(base).model.state_dict()
     rows = (embedding != before["lm.model.embed_tokens.weight"]).any(1).nonzero()[:, 0].tolist()
     assert set(rows) <= table.control_ids
     assert {table.user, table.assistant, table.audio_begin} <= set(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -22,7 +23,6 @@ from soundflow.forms.load_any import load_any
 from soundflow.forms.model_configs import mrope_section
 from soundflow.model.config import LmConfig
 from soundflow.model.stored_tensors import from_safetensors
-from soundflow.model.weights import load_checkpoint
 from tests.soundflow.convert.omni import save_thinker
 
 
@@ -60,7 +60,7 @@ def test_there_and_back_is_the_same_checkpoint(
     assert there.form == recognise(tmp_path / to) == back.source_form
     if source == "tiny" and to == "release":
         # A release writes its head out, so a tied model comes back untied: the same numbers.
-        assert not load_checkpoint(tmp_path / "back").model.config.lm.tied
+        assert not load_any(tmp_path / "back").model.config.lm.tied
     else:
         same_tensors(tmp_path / "ours", tmp_path / "back")
     for step in (first, there, back):
@@ -69,7 +69,7 @@ def test_there_and_back_is_the_same_checkpoint(
         assert step.logit_scale > 1.0
         assert step.max_logit_difference <= 1e-5 * step.logit_scale
         assert step.same_choices
-    ours, again = load_checkpoint(tmp_path / "ours"), load_checkpoint(tmp_path / "back")
+    ours, again = load_any(tmp_path / "ours"), load_any(tmp_path / "back")
     assert ours.facts == again.facts
     assert ours.tokenizer.fingerprint == again.tokenizer.fingerprint
 
@@ -102,7 +102,7 @@ def test_transformers_reads_what_we_write(thinker: Path, tmp_path: Path) -> None
         theirs = start(input_ids=ids).logits
         assert theirs.abs().max() > 1
         torch.testing.assert_close(lm.eval()(input_ids=ids).logits, theirs, atol=2e-5, rtol=0)
-        ours = load_checkpoint(tmp_path / "ours").model
+        ours = load_any(tmp_path / "ours").model
         mine = ours.logits(ours.hidden(ours.embed(ids)))
     torch.testing.assert_close(mine, theirs, atol=2e-5, rtol=0)
 
@@ -111,7 +111,7 @@ def test_a_tied_thinker(tmp_path: Path) -> None:
     start = save_thinker(tmp_path / "start", tied=True)
     assert "lm_head.weight" not in from_safetensors(start)
     convert(start, tmp_path / "ours")
-    assert load_checkpoint(tmp_path / "ours").model.config.lm.tied
+    assert load_any(tmp_path / "ours").model.config.lm.tied
     convert(tmp_path / "ours", tmp_path / "back", ConvertOptions(to="thinker"))
     assert "lm_head.weight" not in from_safetensors(tmp_path / "back")
 
@@ -176,7 +176,7 @@ def test_dtype_on_request(tiny: Path, tmp_path: Path, dtype: str) -> None:
 
 def test_loading_any_form_is_converting_it(release: Path, tmp_path: Path) -> None:
     convert(release, tmp_path / "ours")
-    direct, converted = load_any(release), load_checkpoint(tmp_path / "ours")
+    direct, converted = load_any(release), load_any(tmp_path / "ours")
     assert direct.spec == converted.spec
     assert direct.facts == converted.facts
     for (name, a), (_, b) in zip(
@@ -230,8 +230,27 @@ def test_a_value_that_does_not_fit(tiny: Path, tmp_path: Path) -> None:
     folder = copy_of(tiny, tmp_path)
     edit_shard(folder, **{"lm.model.norm.weight": torch.full((32,), 1e6)})
     assert "overflows torch.float16" in refused(folder, tmp_path, "dtype=float16")
-    edit_shard(folder, **{"lm.model.norm.weight": torch.full((32,), torch.nan)})
-    assert "lm.model.norm.weight: a value is not finite" in refused(folder, tmp_path)
+
+
+@pytest.mark.parametrize("form", ["tiny", "thinker", "release"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_weights_that_are_not_finite_are_named(
+    form: str, value: float, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = copy_of(request.getfixturevalue(form), tmp_path)
+    ends = {"tiny": "norm.weight", "thinker": "mlp.up_proj.weight", "release": "attn.qkv.weight"}
+    key, stored = next(
+        (key, stored)
+        for key, stored in from_safetensors(folder).items()
+        if key.endswith(ends[form])
+    )
+    tensors = load_file(stored.file)
+    tensors[key].view(-1)[-1] = value
+    save_file(tensors, stored.file)
+    said = f"{stored.file}: {key} holds NaN or infinity"
+    assert said in refused(folder, tmp_path)
+    with pytest.raises(UserError, match=re.escape(said)):
+        load_any(folder)
 
 
 def test_a_result_that_speaks_otherwise_is_not_kept(

@@ -15,11 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from soundflow.errors import UserError
+from soundflow.forms.load_any import load_any
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
 from soundflow.model.weight_files import INDEX, WEIGHTS
-from soundflow.model.weights import load_checkpoint, save_checkpoint, weights_fingerprint
+from soundflow.model.weights import save_checkpoint, weights_fingerprint
 from soundflow.protocol.front_end import FrontEnd
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.tokenizer import TextTokenizer
@@ -44,7 +45,7 @@ def test_reads_back_bit_for_bit(
 ) -> None:
     model = make(tied)
     save_checkpoint(tmp_path / "m", model, tokenizer, spec, TrainingFacts(99))
-    found = load_checkpoint(tmp_path / "m")
+    found = load_any(tmp_path / "m")
     assert found.spec == spec
     assert found.facts == TrainingFacts(99)
     assert found.tokenizer.encode("Light on.") == tokenizer.encode("Light on.")
@@ -63,7 +64,7 @@ def test_tables_of_positions_stay_float32(
     tmp_path: Path, make: Make, tokenizer: TextTokenizer, spec: StreamSpec
 ) -> None:
     save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, FACTS)
-    model = load_checkpoint(tmp_path / "m", dtype=torch.bfloat16).model
+    model = load_any(tmp_path / "m", dtype=torch.bfloat16).model
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
     assert {b.dtype for b in model.buffers()} == {torch.float32}
 
@@ -74,7 +75,7 @@ def test_saving_again_replaces_the_whole_folder(
     save_checkpoint(tmp_path / "m", make(False), tokenizer, spec, TrainingFacts(99, updates=1))
     (tmp_path / "m" / "stale").touch()
     save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, TrainingFacts(99, updates=2))
-    assert load_checkpoint(tmp_path / "m").facts.updates == 2
+    assert load_any(tmp_path / "m").facts.updates == 2
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
     assert not (tmp_path / "m" / "stale").exists()
 
@@ -122,11 +123,11 @@ def test_weights_beyond_the_size_of_a_file_are_shards_with_an_index(
         held = load_file(file)
         assert len(held) == 1 or sum(t.nbytes for t in held.values()) <= limit
     assert ("lm.lm_head.weight" in stored) != tied
-    found = load_checkpoint(tmp_path / "m").model.state_dict()
+    found = load_any(tmp_path / "m").model.state_dict()
     assert all(torch.equal(found[n], t) for n, t in model.state_dict().items())
     files[1].write_bytes(files[1].read_bytes()[:-100])
     with pytest.raises(UserError, match=rf"{files[1].name}: cannot be read"):
-        load_checkpoint(tmp_path / "m")
+        load_any(tmp_path / "m")
 
 
 def test_weights_that_the_disk_changed_are_no_checkpoint(
@@ -192,7 +193,7 @@ def _unknown_key(folder: Path) -> None:
     ("damage", "message"),
     [
         (_truncate, "cannot be read"),
-        (_drop_a_tensor, "missing, first encoder.proj.bias"),
+        (_drop_a_tensor, "1 are missing: encoder.proj.bias"),
         (_quantised, "has the type I8"),
         (partial(_quantised, dtype=torch.float8_e4m3fn), "has the type F8_E4M3"),
         (_wider, "shape"),
@@ -212,7 +213,7 @@ def test_damage_is_named(
     save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, FACTS)
     damage(tmp_path / "m")
     with pytest.raises(UserError, match=message):
-        load_checkpoint(tmp_path / "m")
+        load_any(tmp_path / "m")
 
 
 def _without(*keys: str) -> Callable[[dict], None]:
@@ -271,9 +272,9 @@ def test_a_damaged_config_is_one_line_with_file_and_field(
     save_checkpoint(tmp_path / "m", make(True), tokenizer, spec, FACTS)
     _edit_json(tmp_path / "m" / "config.json", edit)
     never = lambda *_: pytest.fail("memory was asked for")  # noqa: E731
-    monkeypatch.setattr("soundflow.model.weights.empty_model", never)
+    monkeypatch.setattr("soundflow.forms.load_any.empty_model", never)
     with pytest.raises(UserError) as error:
-        load_checkpoint(tmp_path / "m")
+        load_any(tmp_path / "m")
     assert said in error.value.message
     assert "\n" not in error.value.message
     assert "config.json" in error.value.message
@@ -287,7 +288,7 @@ def test_a_list_where_a_mapping_belongs_is_named(
         kept = (tmp_path / "m" / name).read_text()
         (tmp_path / "m" / name).write_text("[1, 2]")
         with pytest.raises(UserError, match=f"{name}: expected a JSON object"):
-            load_checkpoint(tmp_path / "m")
+            load_any(tmp_path / "m")
         (tmp_path / "m" / name).write_text(kept)
 
 
@@ -311,7 +312,7 @@ def test_weights_of_another_spec_are_refused(
     save_checkpoint(tmp_path / "b", make(True), tokenizer, other, FACTS)
     (tmp_path / "a" / "spec.json").write_bytes((tmp_path / "b" / "spec.json").read_bytes())
     with pytest.raises(UserError, match="do not mix"):
-        load_checkpoint(tmp_path / "a")
+        load_any(tmp_path / "a")
     other = replace(spec, tokenizer="0" * 16)
     with pytest.raises(UserError, match="the spec names"):
         save_checkpoint(tmp_path / "c", make(True), tokenizer, other, FACTS)

@@ -251,9 +251,12 @@ def test_a_damaged_shard_is_set_aside(tmp_path: Path) -> None:
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "data")
     index = json.loads(unsealed((folder / "index.json").read_bytes()))
-    (folder / "index.json").write_text(sealed(json.dumps({**index, "schema": 99})))
-    with pytest.raises(UserError, match="schema version 99"):
-        ShardSet(folder)
+    first_one = json.dumps({**index, "schema": 1}, indent=1)  # had no checksum
+    for text, version in ((sealed(json.dumps({**index, "schema": 99})), 99), (first_one, 1)):
+        (folder / "index.json").write_text(text)
+        with pytest.raises(UserError, match=rf"another version .*\(schema {version},") as error:
+            ShardSet(folder)
+        assert "build the data again" in error.value.hint
 
 
 def test_a_finished_folder_keeps_no_left_overs(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from soundflow.cli import main
 from soundflow.config.load import read_tree
 from soundflow.config.record import record
 from soundflow.errors import UserError
-from soundflow.model.weights import load_checkpoint
+from soundflow.forms.load_any import load_any
 from soundflow.train.chain import stage_recipes
 from soundflow.train.recipe import StageConfig, TrainRecipe
 
@@ -68,7 +68,7 @@ def test_each_stage_starts_from_the_model_before(
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     said = train(chain)
-    one, two = (load_checkpoint(tmp_path / "out" / name / "model") for name in ("one", "two"))
+    one, two = (load_any(tmp_path / "out" / name / "model") for name in ("one", "two"))
     assert one.facts.updates == two.facts.updates == 2
     assert f"stage 2 of 2: {tmp_path}/out/two" in said
     rows = sorted(one.spec.tokens.control_ids)
@@ -98,7 +98,7 @@ def test_the_four_stages_of_the_quickstart(
     in_one_process(str(ROOT / "recipes/quickstart/stages/all_stages.yaml"), *words)
     names = ("stage1_format", "stage2_adapter", "stage3_streaming", "stage4_instruction")
     one, two, three, four = (
-        load_checkpoint(tmp_path / "out" / name / "model").model.state_dict() for name in names
+        load_any(tmp_path / "out" / name / "model").model.state_dict() for name in names
     )
 
     def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from soundflow.errors import UserError
-from soundflow.model.weights import load_checkpoint
+from soundflow.forms.load_any import load_any
 from soundflow.train.best import Best, Timing
 from soundflow.train.checkpoints import States, newest_state
 from soundflow.train.fragments import WEIGHT, Fragment, read_fragments, write_fragments
@@ -72,7 +72,7 @@ def test_the_best_state_outlives_newer_ones(recipe: Recipes) -> None:
     base = replace(base, intervals=replace(base.intervals, keep_last=1, save_every=1))
     run(base, lambda *_: LiveFigures({"f1": next(figures)}))
     assert saved(base.output) == [3, 6]
-    best, last = (load_checkpoint(base.output / name).facts for name in ("best", "model"))
+    best, last = (load_any(base.output / name).facts for name in ("best", "model"))
     assert (best.updates, best.metrics["event_f1"]) == (3, 0.9)
     assert (last.updates, last.metrics["event_f1"]) == (6, 0.4)
 

@@ -19,7 +19,8 @@ from inference.evaluate.systems.model import Model
 from inference.evaluate.validate import StreamValidation
 from soundflow.commands.live_validation import live_validation
 from soundflow.errors import Stopped
-from soundflow.model.weights import Checkpoint, load_checkpoint
+from soundflow.forms.load_any import load_any
+from soundflow.model.weights import Checkpoint
 from soundflow.train.checkpoints import newest_state
 from soundflow.train.held_out import LiveFigures, Poll
 from soundflow.train.metrics import CALIBRATIONS, TRANSCRIPTS, read_metrics
@@ -48,7 +49,7 @@ def assert_same(got: TrainResult, want: TrainResult) -> None:
     for name in (TRANSCRIPTS, CALIBRATIONS):
         ours, theirs = (read_metrics(r.metrics_file.with_name(name)) for r in (got, want))
         assert ours == theirs
-    a, b = (load_checkpoint(r.model_folder).model.state_dict() for r in (got, want))
+    a, b = (load_any(r.model_folder).model.state_dict() for r in (got, want))
     assert all(torch.equal(a[name], b[name]) for name in b)
 
 

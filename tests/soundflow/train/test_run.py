@@ -18,8 +18,9 @@ from soundflow.commands.training_plan import training_plan
 from soundflow.config.load import build, load
 from soundflow.data.config import DataConfig, DataSource
 from soundflow.errors import UserError
+from soundflow.forms.load_any import load_any
 from soundflow.model.precision import DTYPES
-from soundflow.model.weights import Checkpoint, load_checkpoint
+from soundflow.model.weights import Checkpoint
 from soundflow.shards.writer import write_index, write_shard
 from soundflow.train.checkpoints import agreed_state, newest_state
 from soundflow.train.claim import run_id
@@ -42,7 +43,7 @@ def elsewhere(recipe: TrainRecipe, folder: Path | str) -> DataConfig:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_checkpoint(folder).model.state_dict()
+    return load_any(folder).model.state_dict()
 
 
 def killed_after(update: int, recipe: TrainRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +167,7 @@ def test_the_engine_is_called_with_a_whole_checkpoint(recipe: Recipes) -> None:
     assert all(torch.equal(a[name], b[name]) for name in a)
     said = read_metrics(heard.metrics_file.with_name("transcripts.jsonl"))
     assert [(r["update"], r["said"]) for r in said] == [(3, "höher"), (6, "höher")]
-    model = load_checkpoint(heard.model_folder).model
+    model = load_any(heard.model_folder).model
     assert read_calibration(heard.model_folder, model) == 0.5
     (heard.model_folder / "calibration.json").write_text('{"threshold": 0.7}')
     (heard.model_folder / "config.json").unlink()
@@ -190,7 +191,7 @@ def test_what_a_run_leaves(recipe: Recipes) -> None:
     for r in updates:
         parts = r["train/loss_reply"] + r["train/loss_stream"]
         assert r["train/loss"] == pytest.approx(parts)
-    found = load_checkpoint(result.model_folder)
+    found = load_any(result.model_folder)
     assert (result.precision, result.threads) == ("fp32", 1)
     assert {r["train/bf16"] for r in updates} == {0.0}
     assert found.facts.metrics == result.metrics

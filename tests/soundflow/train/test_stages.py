@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from soundflow.errors import UserError
+from soundflow.forms.load_any import load_any
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel, empty_model
-from soundflow.model.weights import load_checkpoint, save_checkpoint
+from soundflow.model.weights import save_checkpoint
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.tokenizer import TextTokenizer
 from soundflow.train.recipe import LoraConfig, StageConfig, TrainRecipe
@@ -79,8 +80,8 @@ def test_everything_else_keeps_its_bits(
         stage = replace(stage, rows=tuple(r for r in stage.rows if r != HEAD))
     base = recipe(model=None, start_from=start_folder, stage=stage)
     done = run(replace(base, optim=replace(base.optim, weight_decay=0.5)))
-    before = load_checkpoint(start_folder).model.state_dict()
-    found = moved(before, load_checkpoint(done.model_folder).model.state_dict())
+    before = load_any(start_folder).model.state_dict()
+    found = moved(before, load_any(done.model_folder).model.state_dict())
     control = spec.tokens.control_ids
     if name == "head rows and embedding rows":
         assert found.keys() == {EMBEDDING, HEAD}
@@ -228,8 +229,8 @@ def test_two_processes_of_zero2_keep_every_other_bit(
     base = recipe("zero2", model=None, start_from=tmp_path / "start", stage=ROWS)
     compute = replace(base.compute, devices=2, strategy="zero2")
     train(replace(base, compute=compute), tmp_path)
-    before = load_checkpoint(tmp_path / "start").model.state_dict()
-    found = moved(before, load_checkpoint(base.output / "model").model.state_dict())
+    before = load_any(tmp_path / "start").model.state_dict()
+    found = moved(before, load_any(base.output / "model").model.state_dict())
     assert found.keys() == {EMBEDDING, HEAD}
     assert found[EMBEDDING] <= spec.tokens.control_ids
     assert found[HEAD] <= spec.tokens.control_ids

@@ -19,7 +19,7 @@ from soundflow.forms.load_any import load_any
 from soundflow.model.config import ModelConfig
 from soundflow.model.facts import TrainingFacts
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.model.weights import load_checkpoint, save_checkpoint
+from soundflow.model.weights import save_checkpoint
 from soundflow.protocol.spec import StreamSpec
 from soundflow.protocol.stream_config import StreamConfig
 from soundflow.shards.reader import ShardSet
@@ -51,9 +51,9 @@ def test_weights_of_another_chunk_start_a_run(
     folder = base(stream_spec(tokenizer, StreamConfig(chunk_s=0.2, maximum="running")))
     still = OptimConfig(updates=1, lr=1e-12)
     chosen = recipe(model=None, start_from=folder, optim=still)
-    found = load_checkpoint(run(chosen).model_folder)
+    found = load_any(run(chosen).model_folder)
     assert found.spec == ShardSet(chosen.data.sources[0].folder / "train").spec
-    for name, weight in load_checkpoint(folder).model.state_dict().items():
+    for name, weight in load_any(folder).model.state_dict().items():
         torch.testing.assert_close(found.model.state_dict()[name], weight, atol=1e-6, rtol=0)
 
 
@@ -82,7 +82,7 @@ def test_qwen_omni_starts_a_run_as_it_lies_there(
     assert said.count("left out, the model has no place for them:") == 1
     left_out = ("thinker.visual.*", "talker.*", "token2wav.*") if form == "omni" else ("visual.*",)
     assert all(prefix in said for prefix in left_out)
-    trained = load_checkpoint(done.model_folder).model.state_dict()
+    trained = load_any(done.model_folder).model.state_dict()
     for name, weight in load_any(folder).model.state_dict().items():
         assert torch.equal(trained[name], weight) == ("encoder.proj." not in name), name
 
@@ -98,7 +98,7 @@ def test_transformers_alone_reads_what_was_trained_from_qwen_omni(
         thinker, dtype=torch.float32, output_loading_info=True
     )
     assert not any(found.values())  # missing, unexpected or of another shape
-    ours, t = load_checkpoint(done.model_folder).model, spec.tokens
+    ours, t = load_any(done.model_folder).model, spec.tokens
     mel = torch.randn(1, spec.front_end.n_mels, spec.time.frames_per_chunk)
     heard = [t.audio_pad] * spec.time.slots_per_chunk
     ids = torch.tensor([[t.user, t.audio_begin, *heard, t.audio_end, t.assistant, 99]])
@@ -140,7 +140,7 @@ def test_every_number_is_read_once_and_no_random_one_is_left(
     folder = base(spec)
     chosen = recipe(model=None, start_from=folder)
     model = start(chosen, open_origin(chosen), StreamData(chosen.data, 0, 1), tokenizer).model
-    want = load_checkpoint(folder).model
+    want = load_any(folder).model
     assert not any(t.is_meta for t in (*model.parameters(), *model.buffers()))
     for name, buffer in want.named_buffers():  # the tables of positions are not stored
         assert torch.equal(model.get_buffer(name), buffer), name

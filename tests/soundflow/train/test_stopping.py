@@ -19,7 +19,7 @@ import torch
 from soundflow.config.record import record
 from soundflow.data.batch import Batch
 from soundflow.errors import Stopped
-from soundflow.model.weights import load_checkpoint
+from soundflow.forms.load_any import load_any
 from soundflow.signals import raised_signals
 from soundflow.train.checkpoints import newest_state
 from soundflow.train.metrics import read_metrics
@@ -34,7 +34,7 @@ Recipes = Callable[..., TrainRecipe]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_checkpoint(folder).model.state_dict()
+    return load_any(folder).model.state_dict()
 
 
 def signalled_in(
