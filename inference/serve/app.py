@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from inference.engine import Engine
 from inference.serve.access import Gate
-from inference.serve.connection import Connection
+from inference.serve.connection import Connection, Holding
 from inference.serve.dialect import Dialect
 from inference.serve.faults import Fault
 from inference.serve.metrics import CONTENT_TYPE, Metrics
@@ -58,6 +58,7 @@ class Service:
 
     Args:
         engines: how many the server has, of which this is one.
+        holding: as of `Connection`.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Service:
         recipe: ServeRecipe,
         token: str | None,
         engines: int = 1,
+        holding: Holding | None = None,
     ) -> None:
         self._engine = engine
         self._live = live
         self._recipe = recipe
         self._engines = engines
+        self._holding = holding
         config = recipe.session
         self._config = replace(
             config,
@@ -143,6 +146,7 @@ class Service:
             self._config,
             self._recipe.limits,
             self._metrics,
+            self._holding,
         )
         self._connections.add(connection)  # before anything is awaited: the limit is exact
         self._metrics.sessions.set(len(self._connections))

@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import assert_never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -33,15 +35,18 @@ from inference.serve.dialect import (
     Push,
 )
 from inference.serve.ending import GONE, Ending, ending_of, ending_with
-from inference.serve.faults import GOING_AWAY, NORMAL, POLICY, TRY_LATER, Fault
+from inference.serve.faults import GOING_AWAY, NORMAL, POLICY, RESTART, TRY_LATER, Fault
+from inference.serve.held_sessions import last_frames
 from inference.serve.metrics import Metrics
 from inference.serve.recipe import ServeLimits
 from inference.sessions.config import Respond, SessionConfig
 from inference.sessions.live import LiveEngine
 from inference.sessions.live_session import Session
 
-# Set by the server on every WebSocket scope: drops the connection without a close frame.
-ABORT_EXTENSION = "soundflow.abort"
+# Set by the server on every WebSocket scope: the asyncio transport.
+TRANSPORT_EXTENSION = "soundflow.transport"
+# What says what a client is told if this process is killed in the block.
+Holding = Callable[[socket.socket, bytes], AbstractContextManager[None]]
 # Sound cards differ from the server's clock by far less.
 DRIFT = 1.02
 # How long a client may take to accept its last messages and the close frame.
@@ -56,6 +61,7 @@ class Connection:
     Args:
         dialect: the protocol that the client speaks.
         config: of its session, until it changes it.
+        holding: None where nobody can say anything in place of this process.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class Connection:
         config: SessionConfig,
         limits: ServeLimits,
         metrics: Metrics,
+        holding: Holding | None,
     ) -> None:
         self._websocket = websocket
         self._dialect = dialect
@@ -73,8 +80,9 @@ class Connection:
         self._config = config
         self._limits = limits
         self._metrics = metrics
-        # Drops the socket at once: for clients that do not read.
-        self._abort: Callable[[], None] = websocket.scope["extensions"][ABORT_EXTENSION]["abort"]
+        self._holding = holding
+        extension = websocket.scope["extensions"][TRANSPORT_EXTENSION]
+        self._transport: asyncio.Transport = extension["transport"]
         self._outbox: asyncio.Queue[Message] = asyncio.Queue(limits.waiting_messages)
         self._stop = asyncio.Event()
         self._heard_at_s = time.monotonic()
@@ -106,7 +114,8 @@ class Connection:
         try:
             for message in self._dialect.opened():
                 self._put(message)
-            ending = await self._first_ending()
+            with self._held():
+                ending = await self._first_ending()
         finally:
             self._end_session(gone=ending is GONE)
             self._metrics.ended.labels(ending.how).inc()
@@ -116,6 +125,15 @@ class Connection:
             async with asyncio.timeout(ENDING_S):
                 async for _ in self._session.async_events():
                     pass
+
+    def _held(self) -> AbstractContextManager[None]:
+        if self._holding is None:
+            return contextlib.nullcontext()
+        ended = Fault(
+            "engine_ended", "the session's engine ended; connect again", kind="server_error"
+        )
+        frames = last_frames(_text(self._dialect.fault(ended)), RESTART, ended.code)
+        return self._holding(self._transport.get_extra_info("socket"), frames)
 
     def _end_session(self, *, gone: bool) -> None:
         with contextlib.suppress(RuntimeError):  # the engine has stopped, and its sessions with it
@@ -245,9 +263,7 @@ class Connection:
             raise Fault("slow_reader", unread, close=TRY_LATER) from None
 
     async def _send(self, message: Message) -> None:
-        await self._websocket.send_text(
-            json.dumps(message, ensure_ascii=False, separators=(",", ":"))
-        )
+        await self._websocket.send_text(_text(message))
 
     async def _close(self, ending: Ending) -> None:
         if ending.code is None:
@@ -261,10 +277,14 @@ class Connection:
                 reason = ending.fault.code if ending.fault is not None else ""
                 await self._websocket.close(ending.code, reason)
         except (TimeoutError, WebSocketDisconnect):
-            self._abort()
+            self._transport.abort()  # without a close frame: it does not read
         else:
             # A client that never answers the close frame must not keep the socket.
-            asyncio.get_running_loop().call_later(CLOSING_S, self._abort)
+            asyncio.get_running_loop().call_later(CLOSING_S, self._transport.abort)
+
+
+def _text(message: Message) -> str:
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
 
 
 def _too_fast(what: str) -> Fault:

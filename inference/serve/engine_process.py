@@ -4,19 +4,26 @@
 
     this process ── sockets ────▶ an engine with a server of its own
                  ◀─ reports: Ready, then Load; UserError instead, where it cannot serve
+
+A socket outlives a process that is killed, since this process holds it too: so the clients can
+still be told.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 
-from inference.serve.intake import Intake, Load, Ready
+from inference.serve.held_sessions import HeldSession, tell_killed
+from inference.serve.intake import Closed, Intake, Load, Opened, Ready
 from inference.serve.recipe import ServeRecipe
 from inference.serve.server import DRAIN_S
 from soundflow.errors import EXIT_SIGNALLED, EXIT_USER, Stopped, UserError
@@ -47,7 +54,7 @@ class EngineProcess:
     def __init__(self, recipe: ServeRecipe, serve_part: ServePart, *, quiet: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self._channel, theirs = socket.socketpair()
-        self.reports, reporting = context.Pipe(duplex=False)
+        self.reports, reporting = context.Pipe()  # a socket: descriptors pass too
         self._process = context.Process(
             target=_run, args=(recipe, serve_part, theirs, reporting, quiet), daemon=True
         )
@@ -64,6 +71,7 @@ class EngineProcess:
         self._places = recipe.limits.sessions
         self._handed = 0
         self._load = Load(0, 0)
+        self._open: dict[int, HeldSession] = {}
         self.ready: Ready | None = None
 
     @property
@@ -100,6 +108,11 @@ class EngineProcess:
                 self.ready = said
             case Load():
                 self._load = said
+            case Opened(number, if_killed):
+                connection = socket.socket(fileno=recv_handle(self.reports))
+                self._open[number] = HeldSession(connection, if_killed)
+            case Closed(number):
+                self._open.pop(number).connection.close()
             case UserError():
                 raise said
 
@@ -117,12 +130,17 @@ class EngineProcess:
         self._process.terminate()
 
     def end(self, within_s: float = 0.0) -> None:
-        """Ends it in any case after ``within_s``, and lets go of it."""
-        self._process.join(max(0.0, within_s))
+        """Ends it in any case after ``within_s``, and tells the clients that it no longer can."""
+        until_s = time.monotonic() + within_s
+        with contextlib.suppress(EngineEnded, UserError):
+            # It waits for whoever does not take its reports.
+            while self.reports.poll(max(0.0, until_s - time.monotonic())):
+                self.listen()
         self._process.kill()
         self._process.join()
         self._channel.close()
         self.reports.close()
+        tell_killed(list(self._open.values()))
 
 
 def _run(

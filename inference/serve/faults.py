@@ -6,11 +6,12 @@ from typing import Literal
 
 Kind = Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
 
-# WebSocket close codes (RFC 6455, section 7.4.1; 1013 in the IANA registry).
+# WebSocket close codes (RFC 6455, section 7.4.1; 1012 and 1013 in the IANA registry).
 NORMAL = 1000
 GOING_AWAY = 1001
 POLICY = 1008
 INTERNAL = 1011
+RESTART = 1012
 TRY_LATER = 1013
 
 

@@ -4,6 +4,9 @@
 
     listener ─accept─▶ the server's process ─ socket ─▶ Intake ─▶ uvicorn
                                ◀─ Ready, then Load: sessions, connections taken ─
+                               ◀─ Opened (with the socket) and Closed, of each session ─
+
+So the process that accepts can tell the clients of this one, should it be killed.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
 
 from soundflow.config.settings import Precision
 
@@ -42,6 +47,26 @@ class Load:
     taken: int
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A session has begun; its socket follows.
+
+    Attributes:
+        number: no other session of the process has it.
+        if_killed: what its client is sent if the process ends before the session.
+    """
+
+    number: int
+    if_killed: bytes
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A session has ended, or its process itself tells the client why it does."""
+
+    number: int
+
+
 class Intake:
     """Takes connections from one process into another.
 
@@ -57,6 +82,7 @@ class Intake:
         self._silent: dict[tuple[str, int], int] = {}  # peers without a request -> ticks left
         self._told = Load(0, 0)
         self._connecting: set[asyncio.Future[None]] = set()
+        self._numbers = count()
 
     def begin(
         self, connect: Callable[[socket.socket], Awaitable[None]], end: Callable[[], None]
@@ -91,6 +117,19 @@ class Intake:
     def requested(self, peer: tuple[str, int]) -> None:
         """A connection has made a request: by the next `tell` it is a session, or is none."""
         self._silent.pop(peer, None)
+
+    @contextlib.contextmanager
+    def holding(self, connection: socket.socket, if_killed: bytes) -> Iterator[None]:
+        """Has the other process tell a client ``if_killed``, should this one end in the block."""
+        number = next(self._numbers)
+        with contextlib.suppress(OSError):  # the other process is gone: the end is near
+            self._reports.send(Opened(number, if_killed))
+            send_handle(self._reports, connection.fileno(), 0)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                self._reports.send(Closed(number))
 
     def tell(self, sessions: int) -> None:
         """Reports, ten times a second, how many sessions there are and how many connections are

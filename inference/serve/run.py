@@ -15,6 +15,7 @@ from inference.limits import Limits
 from inference.profiles import Profile, profile_of
 from inference.serve.access import read_token
 from inference.serve.app import Service
+from inference.serve.connection import Holding
 from inference.serve.engines import hand_out, serving_parts
 from inference.serve.intake import Intake
 from inference.serve.recipe import ServeRecipe
@@ -68,12 +69,17 @@ def serve(recipe: ServeRecipe, console: Console, open_engine: OpenEngine = load_
 
 @contextmanager
 def _one_server(
-    recipe: ServeRecipe, token: str | None, open_engine: OpenEngine, engines: int = 1
+    recipe: ServeRecipe,
+    token: str | None,
+    open_engine: OpenEngine,
+    engines: int = 1,
+    holding: Holding | None = None,
 ) -> Iterator[tuple[Server, Engine]]:
     """A server with an engine, ready to serve.
 
     Args:
         engines: how many share the cores.
+        holding: as of `Connection`.
 
     Raises:
         Stopped: where a signal ended it; the error of the engine where that failed.
@@ -85,7 +91,7 @@ def _one_server(
     warm_up(engine)
     live = LiveEngine(engine, Limits(max_sessions=recipe.limits.sessions))
     try:
-        server = Server(Service(engine, live, recipe, token, engines), recipe)
+        server = Server(Service(engine, live, recipe, token, engines, holding), recipe)
         yield server, engine
     finally:
         live.close()
@@ -105,7 +111,9 @@ def _serve_part(
 ) -> None:
     """One of several engines, in a process of its own."""
     tls = tls_context(recipe)
-    with _one_server(recipe, token, open_engine, engines) as (server, engine):
+    # Nobody but this process can encrypt what its clients are sent.
+    holding = intake.holding if tls is None else None
+    with _one_server(recipe, token, open_engine, engines, holding) as (server, engine):
         intake.ready(engine.precision)
         server.serve_from(intake, tls)
 

@@ -17,7 +17,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from inference.serve.app import Service
-from inference.serve.connection import ABORT_EXTENSION
+from inference.serve.connection import TRANSPORT_EXTENSION
 from inference.serve.intake import Intake
 from inference.serve.recipe import ServeRecipe
 from soundflow.errors import UserError
@@ -34,7 +34,7 @@ class _SocketProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
-            self.scope["extensions"][ABORT_EXTENSION] = {"abort": self.transport.abort}
+            self.scope["extensions"][TRANSPORT_EXTENSION] = {"transport": self.transport}
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

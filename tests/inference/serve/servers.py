@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import Pipe
 from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -20,6 +22,7 @@ from inference.decoder.sampling import SamplingConfig
 from inference.engine import Engine
 from inference.limits import Limits
 from inference.serve.app import Service
+from inference.serve.intake import Intake
 from inference.serve.recipe import ServeRecipe
 from inference.serve.server import Server, listen, tls_context
 from inference.sessions.config import SessionConfig
@@ -50,20 +53,55 @@ class Running:
 
 
 @contextmanager
+def handing_on(listener: socket.socket) -> Iterator[Intake]:
+    """What takes the connections of ``listener``."""
+    ours, theirs = socket.socketpair()
+    reports, reporting = Pipe()
+
+    def accept() -> None:
+        with suppress(OSError):  # it is shut down at the end
+            while True:
+                connection, _ = listener.accept()
+                socket.send_fds(ours, [b"."], [connection.fileno()])
+                connection.close()
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    with ours, theirs, reports, reporting:
+        try:
+            yield Intake(theirs, reporting)
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@contextmanager
 def serving(
-    *, token: str | None = None, engine: Engine = ENGINE, **settings: object
+    *,
+    token: str | None = None,
+    engine: Engine = ENGINE,
+    handed_on: bool = False,
+    **settings: object,
 ) -> Iterator[Running]:
-    """A server in a thread, on a free port of loopback; ``settings`` are of `ServeRecipe`."""
+    """A server in a thread, on a free port of loopback; ``settings`` are of `ServeRecipe`.
+
+    Args:
+        handed_on: connections are accepted outside the server, as for one of several engines.
+    """
     settings = {"session": SessionConfig(sampling=SAMPLING), **settings}
     recipe = ServeRecipe(Path("served"), port=0, **settings)  # type: ignore[arg-type]
     tls = tls_context(recipe)
     # A machine that is busy with other tests is late, which is not what they are about.
     limits = Limits(max_sessions=recipe.limits.sessions, overload_s=600.0)
     warm_up(engine)
-    with listen(recipe) as listener, LiveEngine(engine, limits) as live:
+    with listen(recipe) as listener, LiveEngine(engine, limits) as live, ExitStack() as stack:
         server = Server(Service(engine, live, recipe, token), recipe)
-        thread = threading.Thread(target=server.serve_on, args=(listener, tls))
         listener.listen(128)
+        if handed_on:
+            intake = stack.enter_context(handing_on(listener))
+            thread = threading.Thread(target=server.serve_from, args=(intake, tls))
+        else:
+            thread = threading.Thread(target=server.serve_on, args=(listener, tls))
         thread.start()
         scheme = "http" if tls is None else "https"
         try:

@@ -68,14 +68,16 @@ def test_pages_of_other_origins_and_rebound_names_are_refused(running: Running) 
     asyncio.run(own_page())
 
 
-def test_a_certificate_makes_it_https(tmp_path: Path) -> None:
+@pytest.mark.parametrize("handed_on", [False, True])
+def test_a_certificate_makes_it_https(tmp_path: Path, handed_on: bool) -> None:
+    """Also where another process accepts the connections."""
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
          "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
         check=True, capture_output=True,
     )  # fmt: skip
-    with serving(tls_cert=cert, tls_key=key) as running:
+    with serving(tls_cert=cert, tls_key=key, handed_on=handed_on) as running:
         assert running.url.startswith("https://")
         trusted = ssl.create_default_context(cafile=cert)
         assert httpx.get(f"{running.url}/healthz", verify=trusted).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection
+from openai.types.realtime import RealtimeErrorEvent
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from inference.serve import engines
@@ -35,16 +37,26 @@ def engine_processes(running: Running) -> list[int]:
     return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
 
 
-async def is_cut(client: ClientConnection) -> bool:
-    """Whether the next message is none, because the other side is gone."""
+async def is_told_of_the_end(client: ClientConnection) -> bool:
+    """Whether the client is told that its engine ended; the others are told nothing."""
     try:
-        await asyncio.wait_for(client.recv(), 1)
+        told = json.loads(await asyncio.wait_for(client.recv(), 1))
     except TimeoutError:
         return False
-    except ConnectionClosed:
-        assert client.close_code == 1006
-        return True
-    raise AssertionError("nothing was sent")
+    if told.pop("event", None) == "error":  # our own protocol
+        assert told == {
+            "code": "engine_ended",
+            "message": "the session's engine ended; connect again",
+            "param": None,
+        }
+    else:
+        RealtimeErrorEvent.model_validate(told)
+        assert told["error"]["type"] == "server_error"
+        assert told["error"]["code"] == "engine_ended"
+    with pytest.raises(ConnectionClosed):
+        await client.recv()
+    assert (client.close_code, client.close_reason) == (1012, "engine_ended")
+    return True
 
 
 @pytest.mark.slow
@@ -54,6 +66,9 @@ def test_several_engines_are_one_server(checkpoint: Path) -> None:
 
     async def run(running: Running) -> None:
         clients = [await open_stream(running) for _ in range(4)]
+        others = [await connect(f"{running.ws}/v1/realtime") for _ in range(2)]
+        for other in others:
+            assert json.loads(await other.recv())["type"] == "session.created"
         with pytest.raises(InvalidStatus) as refused:
             await open_stream(running)
         assert refused.value.response.status_code == 503
@@ -61,20 +76,20 @@ def test_several_engines_are_one_server(checkpoint: Path) -> None:
             await client.send(noise(1.0))
             for _ in range(2):
                 await events_until(client, "decided")
-        assert metric(running, "soundflow_sessions") == 4
+        assert metric(running, "soundflow_sessions") == 6
         assert metric(running, "soundflow_audio_seconds_total") == 4
         await clients[0].close()
-        while metric(running, "soundflow_sessions") > 3:
+        while metric(running, "soundflow_sessions") > 5:
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)  # the process that accepts is told ten times a second
         clients[0] = await open_stream(running)
 
         os.kill(engine_processes(running)[0], signal.SIGKILL)
-        cut = await asyncio.gather(*(is_cut(client) for client in clients))
-        assert cut.count(True) == 2
+        told = await asyncio.gather(*map(is_told_of_the_end, (*clients, *others)))
+        assert [told[:4].count(True), told[4:].count(True)] == [2, 1]
         assert httpx.get(f"{running.url}/healthz").json() == {"status": "degraded", "engines": 1}
-        assert metric(running, "soundflow_sessions") == 2
-        clients = [client for client, gone in zip(clients, cut, strict=True) if not gone]
+        assert metric(running, "soundflow_sessions") == 3
+        clients = [client for client, ended in zip(clients, told[:4], strict=True) if not ended]
         for client in clients:
             await client.send(noise(1.0))
             await events_until(client, "decided")
@@ -94,7 +109,7 @@ def test_several_engines_are_one_server(checkpoint: Path) -> None:
             assert (code, reason) == (1001, "server_shutdown")
             assert [e["event"] for e in found][-2:] == ["session_ended", "error"]
 
-    with server(checkpoint, "engines=2", "limits.sessions=4") as running:
+    with server(checkpoint, "engines=2", "limits.sessions=6") as running:
         asyncio.run(run(running))
         assert running.process is not None
         assert running.process.wait(30) == 128 + signal.SIGTERM
