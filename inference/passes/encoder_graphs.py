@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from inference.engine import Engine
-from inference.passes.recorded import RECORD_AFTER, Record, Recorded, rounded_up
+from inference.passes.recorded import RECORD_AFTER, Record, rounded_up
 
 Float32 = npt.NDArray[np.float32]
 
@@ -24,9 +24,7 @@ class _StaticBatch:
     def __init__(self, engine: Engine, mels: Float32, chunks: int, record: Record) -> None:
         device = engine.model.device
         self._mels = torch.zeros(chunks, *mels.shape[1:], device=device)
-        self._compute: Callable[[], Tensor] = record(
-            lambda: engine.model.encode(self._mels), device
-        )
+        self._compute: Callable[[], Tensor] = record(lambda: engine.model.encode(self._mels))
 
     def __call__(self, mels: Float32) -> Tensor:
         self._mels[: len(mels)].copy_(torch.from_numpy(mels), non_blocking=True)
@@ -41,9 +39,7 @@ class EncoderGraphs:
         record_after: uses of a size until then.
     """
 
-    def __init__(
-        self, engine: Engine, record: Record = Recorded, record_after: int = RECORD_AFTER
-    ) -> None:
+    def __init__(self, engine: Engine, record: Record, record_after: int = RECORD_AFTER) -> None:
         self._engine = engine
         self._record, self._record_after = record, record_after
         self._used = Counter[int]()

@@ -26,6 +26,7 @@ from inference.engine import Engine
 from inference.passes.encoder_graphs import EncoderGraphs
 from inference.passes.kv_pool import KvPool, Saved, Segment
 from inference.passes.ragged_forward import ragged_forward
+from inference.passes.recorded import Recorder
 from inference.passes.sampler import Draw, Sampler
 from inference.passes.step_graphs import StepGraphs
 from soundflow.protocol import layout
@@ -64,8 +65,9 @@ class ModelRunner:
         self._forward: Forward = partial(ragged_forward, engine.model, self.pool)
         self._encode: Callable[[Float32], Tensor] = engine.encode
         if on_cuda:
-            self._encode = EncoderGraphs(engine)
-            self._forward = StepGraphs(engine.model, self.pool, self.longest_part)
+            record = Recorder(engine.model.device)
+            self._encode = EncoderGraphs(engine, record)
+            self._forward = StepGraphs(engine.model, self.pool, self.longest_part, record)
         self._sampler = Sampler(self._tokens, engine.model.device)
         pair = [self._tokens.text_begin, self._tokens.keep_silence]
         self._pair = torch.tensor(pair, device=engine.model.device)

@@ -1,4 +1,4 @@
-"""A computation of fixed shapes as a CUDA graph: launched at once, not kernel by kernel."""
+"""Computations of fixed shapes as CUDA graphs: launched at once, not kernel by kernel."""
 
 from __future__ import annotations
 
@@ -7,42 +7,57 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-WARM_UPS = 3  # before a recording, so that libraries choose their kernels
+# Nothing, where there is no CUDA to record on: ``lambda compute: compute``.
+Record = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
+
+# Uses of a shape until it is recorded. A recording takes as long as two passes that are launched
+# kernel by kernel: what is used twice is recorded.
+RECORD_AFTER = 1
 
 
-class Recorded:
-    """Records ``compute`` when it is made, and replays it when it is called.
+class Recorder:
+    """Records computations that are replayed one after another, in the same memory.
 
     Args:
-        compute: reads inputs that stay where they are, and asks the device nothing. What a call
-            returns is overwritten by the next.
+        device: computes.
     """
 
-    def __init__(self, compute: Callable[[], Tensor], device: torch.device) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         # Streams are made, and a recording begins, on the current device. On any other than the
         # one that computes, the recording would be empty.
         with torch.cuda.device(device):
-            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(WARM_UPS):
-                    compute()
-            torch.cuda.current_stream().wait_stream(side)
-            self._graph = torch.cuda.CUDAGraph()
+            self._side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self._memory = torch.cuda.graph_pool_handle()
+
+    def __call__(self, compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """``compute`` as a graph.
+
+        Args:
+            compute: reads inputs that stay where they are, and asks the device nothing. It runs
+                once before the recording, so that libraries load what they need.
+
+        Returns:
+            Replays it. What it returns is overwritten when any of these graphs is replayed.
+        """
+        with torch.cuda.device(self._device):
+            self._side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._side):
+                compute()
+            torch.cuda.current_stream().wait_stream(self._side)
+            graph = torch.cuda.CUDAGraph()
             # Other threads, such as NCCL's in a training run, may go on using the device. The
             # default stream of recordings belongs to the device of the first one.
-            with torch.cuda.graph(self._graph, stream=side, capture_error_mode="thread_local"):
-                self._result = compute()
+            with torch.cuda.graph(
+                graph, self._memory, self._side, capture_error_mode="thread_local"
+            ):
+                result = compute()
 
-    def __call__(self) -> Tensor:
-        self._graph.replay()
-        return self._result
+        def replay() -> Tensor:
+            graph.replay()
+            return result
 
-
-# Nothing, where there is no CUDA to record on: ``lambda compute, device: compute``.
-Record = Callable[[Callable[[], Tensor], torch.device], Callable[[], Tensor]]
-
-RECORD_AFTER = 16  # uses: a short recording would pay for a graph and not get its time back
+        return replay
 
 
 def rounded_up(n: int) -> int:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from inference.passes.kv_pool import KvPool, Segment
 from inference.passes.ragged_forward import Group, Pass, causal_mask, ragged_forward, run_layers
-from inference.passes.recorded import RECORD_AFTER, Record, Recorded, rounded_up
+from inference.passes.recorded import RECORD_AFTER, Record, rounded_up
 from soundflow.model.interaction import AudioInteractionModel
 
 Int64 = npt.NDArray[np.int64]
@@ -66,6 +66,9 @@ class Parts:
         return Parts(self.rows[which], self.starts[which], self.sizes[which])
 
 
+NOBODY = Parts(*np.zeros((3, 0), np.int64))
+
+
 class StaticStep:
     """A pass of one shape, which appends its parts and reads the last token of each.
 
@@ -83,10 +86,11 @@ class StaticStep:
         self._sizes = [shape.tokens] * 3 + [queries] + [shape.places] * 2
         self._numbers = torch.zeros(sum(self._sizes), dtype=torch.int64, device=weight.device)
         self._replay: Callable[[], Tensor] | None = None
+        self.place(self._embeds[:0], NOBODY)  # a recording computes before the first pass is placed
 
     def record(self, record: Record) -> None:
         """From here on it is replayed."""
-        self._replay = record(self.compute, self._embeds.device)
+        self._replay = record(self.compute)
 
     def compute(self) -> Tensor:
         """(places, d) from what lies in its inputs."""
@@ -114,8 +118,8 @@ class StaticStep:
     def place(self, embeds: Tensor, parts: Parts) -> None:
         """Lays a pass into its inputs."""
         shape, spare, n = self.shape, self._pool.rows, len(parts)
-        ends = np.cumsum(parts.sizes)
-        n_tokens, firsts = int(ends[-1]), ends - parts.sizes
+        ends, n_tokens = np.cumsum(parts.sizes), len(embeds)
+        firsts = ends - parts.sizes
         owners = np.repeat(np.arange(n), parts.sizes)
         offsets = np.arange(n_tokens) - firsts[owners]
         rows = np.full(shape.tokens, spare)
@@ -148,7 +152,7 @@ class StepGraphs:
         model: AudioInteractionModel,
         pool: KvPool,
         longest: int,
-        record: Record = Recorded,
+        record: Record,
         record_after: int = RECORD_AFTER,
     ) -> None:
         self._model, self._pool, self._longest = model, pool, longest

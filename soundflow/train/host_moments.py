@@ -60,7 +60,9 @@ class HostMomentsAdamW(AdamW):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update. When it returns, the moments are in host memory."""
         parameters = [p for g in self.param_groups for p in g["params"] if p.grad is not None]
-        self.start((p for p in parameters if p not in self.state), 0)
+        # DeepSpeed looks into the states of all parameters after it stepped some: an empty one is
+        # of a parameter that was not stepped yet.
+        self.start((p for p in parameters if not self.state[p]), 0)
         if not parameters:
             return
         if not self._streams:  # kept: torch does not give memory of one stream to another

@@ -15,6 +15,7 @@ from inference.passes.encoder_graphs import EncoderGraphs
 from inference.passes.kv_pool import KvPool
 from inference.passes.model_runner import ModelRunner, Request
 from inference.passes.ragged_forward import ragged_forward
+from inference.passes.recorded import Recorder
 from inference.passes.sampler import Draw
 from inference.passes.step_graphs import StepGraphs
 from inference.sessions.config import SessionConfig
@@ -108,7 +109,7 @@ def test_one_synchronisation_a_pass(monkeypatch):
 def test_recorded_passes_equal_those_that_are_not():
     model = make_engine().model.to("cuda")
     pools = [KvPool(model, 6, 200, spare=1) for _ in range(2)]
-    graphs = StepGraphs(model, pools[0], 5, record_after=1)
+    graphs = StepGraphs(model, pools[0], 5, Recorder(model.device), record_after=1)
     rows = [[pool.allocate() for _ in range(3)] for pool in pools]
     generator = torch.Generator().manual_seed(0)
     for sizes in [(5, 5, 1), (1, 5, 5), (1, 1, 1), (5, 2, 5)] * 4:
@@ -126,7 +127,7 @@ def test_recorded_passes_equal_those_that_are_not():
 
 def test_recorded_encoder_batches_equal_those_that_are_not():
     engine = on("cuda")
-    graphs = EncoderGraphs(engine, record_after=1)
+    graphs = EncoderGraphs(engine, Recorder(engine.model.device), record_after=1)
     rng = np.random.default_rng(0)
     for n in (3, 4, 2, 1, 1, 70):
         mels = rng.normal(size=(n, 128, 40)).astype(np.float32)
@@ -138,7 +139,7 @@ def test_recorded_encoder_batches_equal_those_that_are_not():
 def test_passes_are_recorded_on_the_device_that_computes():
     model = make_engine().model.to("cuda:1")  # the current device stays cuda:0
     pools = [KvPool(model, 1, 200, spare=1) for _ in range(2)]
-    graphs = StepGraphs(model, pools[0], 5, record_after=0)
+    graphs = StepGraphs(model, pools[0], 5, Recorder(model.device), record_after=0)
     for pool in pools:
         pool.allocate()
     for embeds in torch.randn(4, 5, 32, generator=torch.Generator().manual_seed(0)).to("cuda:1"):

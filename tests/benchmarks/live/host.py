@@ -70,7 +70,7 @@ def _in_real_time(engine: Engine, open_sessions: Open) -> tuple[float, dict[str,
     hidden, slots = torch.zeros(n, width), torch.zeros(n, spec.time.slots_per_chunk, width)
     replayed: list[int] = []
 
-    def left_out(compute: Callable[[], Tensor], device: torch.device) -> Callable[[], Tensor]:
+    def left_out(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
         def replay() -> Tensor:
             replayed.append(1)
             return hidden
@@ -79,7 +79,7 @@ def _in_real_time(engine: Engine, open_sessions: Open) -> tuple[float, dict[str,
 
     runner.pool = KvPool(engine.model, n, engine.limit_positions, spare=1)
     runner._forward = StepGraphs(engine.model, runner.pool, runner.longest_part, left_out, 0)
-    runner._encode = EncoderGraphs(engine, lambda compute, device: lambda: slots, 0)
+    runner._encode = EncoderGraphs(engine, lambda compute: lambda: slots, 0)
     sessions, audio = open_sessions(executor, engine, n), chunks_of_noise(engine, CHUNKS)
     host_s, counts = 0.0, {"batches": 0, "passes": 0, "replayed": 0}
 

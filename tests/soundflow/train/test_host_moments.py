@@ -67,6 +67,15 @@ def test_the_same_bits_of_the_rows_that_a_rank_holds() -> None:
     require_equal(trained(False, sharded=True), trained(True, sharded=True))
 
 
+def test_who_looks_into_the_states_before_the_first_step_changes_nothing() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = HostMomentsAdamW([{"params": [weight]}])
+    assert not optimizer.state[weight]  # makes an empty one, as DeepSpeed does
+    weight.grad = torch.ones(3)
+    optimizer.step()
+    assert optimizer.state[weight]["exp_avg"].all()
+
+
 def test_host_memory_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(12, "Cannot allocate memory")
