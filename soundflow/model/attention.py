@@ -7,7 +7,7 @@ the whole row would cost its length squared (775 against 49 ms for 16 streams in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, cast
 
@@ -30,10 +30,15 @@ class Segments:
     Attributes:
         starts: (n + 1,) int32 on the device: where each begins, and the length of the row.
         lengths: in tokens, on the host.
+        longest: of ``lengths``.
     """
 
     starts: Tensor
     lengths: tuple[int, ...]
+    longest: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "longest", max(self.lengths))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, segments: Segments) -> Tensor:
@@ -48,13 +53,18 @@ def attend(query: Tensor, key: Tensor, value: Tensor, segments: Segments) -> Ten
     """
     query, key = query.to(value.dtype), key.to(value.dtype)  # under autocast, rotation widens them
     if value.is_cuda and value.dtype in (torch.bfloat16, torch.float16):
-        longest = max(segments.lengths)
         attended = varlen_attn(
-            query, key, value, segments.starts, segments.starts, longest, longest,
-            window_size=(-1, 0), enable_gqa=True,
+            query, key, value, segments.starts, segments.starts, segments.longest,
+            segments.longest, window_size=(-1, 0), enable_gqa=True,
         )  # fmt: skip
         return cast(Tensor, attended)
-    runs = [(n, len(list(same))) for n, same in groupby(segments.lengths)]
+    return _attend_each(query, key, value, segments.lengths)
+
+
+# The lengths of a row are not those of the next: it would compile anew.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _attend_each(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...]) -> Tensor:
+    runs = [(n, len(list(same))) for n, same in groupby(lengths)]
     cuts = [n * count for n, count in runs]
     parts = []
     split = (torch.split(x, cuts) for x in (query, key, value))
@@ -83,8 +93,6 @@ def dot_product_attention(query: Tensor, key: Tensor, value: Tensor, **how: Any)
         torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(before)
 
 
-# The lengths of a row are not those of the next: it would compile anew.
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def attention_forward(
     module: nn.Module,
     query: Tensor,

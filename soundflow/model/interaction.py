@@ -158,11 +158,11 @@ class AudioInteractionModel(nn.Module):
 
     def compile_layers(self) -> None:
         """From here on, what lies between two matrix products of a layer is one kernel:
-        `torch.compile`, once for all layers and all lengths of rows.
+        `torch.compile`, once for all layers and all lengths of rows. A layer is one call, forward
+        and backward: called in parts, a fast device waits for Python.
         """
         for layer in self.lm.model.layers:
-            for part in layer.children():  # the layer itself begins with the recomputation
-                part.compile(dynamic=True)
+            layer.compile(dynamic=True)
         self._tower_block = torch.compile(tower_block, dynamic=True)
 
     def parameter_count(self) -> int:
