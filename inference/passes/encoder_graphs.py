@@ -1,8 +1,7 @@
-"""Encoder batches as CUDA graphs: those of a few sizes that live sessions fill again and again."""
+"""Encoder batches as CUDA graphs: each is laid into the smallest of a few sizes that holds it."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from inference.engine import Engine
-from inference.passes.recorded import RECORD_AFTER, Record, rounded_up
+from inference.passes.recorded import Record, rounded_up
 
 Float32 = npt.NDArray[np.float32]
 
@@ -35,22 +34,18 @@ class EncoderGraphs:
     """`Engine.encode`, through graphs where they fit.
 
     Args:
-        record: what is done to a computation.
-        record_after: uses of a size until then.
+        record: what is done to a computation of each size.
     """
 
-    def __init__(self, engine: Engine, record: Record, record_after: int = RECORD_AFTER) -> None:
-        self._engine = engine
-        self._record, self._record_after = record, record_after
-        self._used = Counter[int]()
+    def __init__(self, engine: Engine, record: Record) -> None:
+        self._engine, self._record = engine, record
         self._batches: dict[int, _StaticBatch] = {}
 
     @torch.inference_mode()
     def __call__(self, mels: Float32) -> Tensor:
         """Chunks (n, n_mels, frames) of any sessions -> (n, slots, d)."""
         size = rounded_up(len(mels))
-        self._used[size] += 1
-        if size > MOST_CHUNKS or self._used[size] <= self._record_after:
+        if size > MOST_CHUNKS:
             return self._engine.encode(mels)
         if size not in self._batches:
             self._batches[size] = _StaticBatch(self._engine, mels, size, self._record)

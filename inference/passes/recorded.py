@@ -10,10 +10,6 @@ from torch import Tensor
 # Nothing, where there is no CUDA to record on: ``lambda compute: compute``.
 Record = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
 
-# Uses of a shape until it is recorded. A recording takes as long as two passes that are launched
-# kernel by kernel: what is used twice is recorded.
-RECORD_AFTER = 1
-
 
 class Recorder:
     """Records computations that are replayed one after another, in the same memory.

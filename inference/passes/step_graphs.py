@@ -1,8 +1,8 @@
 """Forward passes as CUDA graphs: launched at once, not kernel by kernel.
 
 A graph has a fixed shape, and what sessions compute has not. So a pass is laid into the smallest
-shape that holds it, and the graph of that shape is recorded once it is used often. What is between
-two decisions, a block or a token, is a *part*; each has a place, which says what it looks at::
+shape that holds it, whose graph is recorded when it is first used. What is between two decisions,
+a block or a token, is a *part*; each has a place, which says what it looks at::
 
     line       [a a a a a a a][b][c c c c c c c|c c c c c c c] + + + +     padded
     place 0    a ─▶ row 7   [prefix][block][block ▸ a a a a a a a
@@ -17,7 +17,6 @@ which gives the same.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +27,7 @@ from torch import Tensor
 
 from inference.passes.kv_pool import KvPool, Segment
 from inference.passes.ragged_forward import Group, Pass, causal_mask, ragged_forward, run_layers
-from inference.passes.recorded import RECORD_AFTER, Record, rounded_up
+from inference.passes.recorded import Record, rounded_up
 from soundflow.model.interaction import AudioInteractionModel
 
 Int64 = npt.NDArray[np.int64]
@@ -76,21 +75,20 @@ class StaticStep:
 
     Args:
         pool: with a spare row.
+        record: what is done to the computation.
     """
 
-    def __init__(self, model: AudioInteractionModel, pool: KvPool, shape: Shape) -> None:
+    def __init__(
+        self, model: AudioInteractionModel, pool: KvPool, shape: Shape, record: Record
+    ) -> None:
         weight = model.lm.model.embed_tokens.weight
         self.shape, self._model, self._pool = shape, model, pool
         self._embeds = weight.new_zeros(shape.tokens, weight.shape[1])
         queries = shape.places * shape.queries
         self._sizes = [shape.tokens] * 3 + [queries] + [shape.places] * 2
         self._numbers = torch.zeros(sum(self._sizes), dtype=torch.int64, device=weight.device)
-        self._replay: Callable[[], Tensor] | None = None
         self.place(self._embeds[:0], NOBODY)  # a recording computes before the first pass is placed
-
-    def record(self, record: Record) -> None:
-        """From here on it is replayed."""
-        self._replay = record(self.compute)
+        self._replay: Callable[[], Tensor] = record(self.compute)
 
     def compute(self) -> Tensor:
         """(places, d) from what lies in its inputs."""
@@ -112,8 +110,7 @@ class StaticStep:
     def __call__(self, embeds: Tensor, parts: Parts) -> Tensor:
         """(N, d), the parts one after another -> (parts, d), of the last token of each."""
         self.place(embeds, parts)
-        hidden = self.compute() if self._replay is None else self._replay()
-        return hidden[: len(parts)].clone()
+        return self._replay()[: len(parts)].clone()
 
     def place(self, embeds: Tensor, parts: Parts) -> None:
         """Lays a pass into its inputs."""
@@ -143,27 +140,14 @@ class StepGraphs:
 
     Args:
         longest: tokens of a part that fits.
-        record: what is done to a step.
-        record_after: uses of a step until then.
+        record: what is done to the computation of each shape.
     """
 
     def __init__(
-        self,
-        model: AudioInteractionModel,
-        pool: KvPool,
-        longest: int,
-        record: Record,
-        record_after: int = RECORD_AFTER,
+        self, model: AudioInteractionModel, pool: KvPool, longest: int, record: Record
     ) -> None:
-        self._model, self._pool, self._longest = model, pool, longest
-        self._record, self._record_after = record, record_after
-        self._used = Counter[Shape]()
+        self._model, self._pool, self._longest, self._record = model, pool, longest, record
         self._steps: dict[Shape, StaticStep] = {}
-
-    @property
-    def recorded(self) -> int:
-        """How many steps are graphs by now."""
-        return len(self._steps)
 
     def __call__(self, embeds: Tensor, segments: Sequence[Segment], read: Sequence[int]) -> Tensor:
         """(N, d) -> (len(read), d)"""
@@ -178,9 +162,7 @@ class StepGraphs:
         return found[0] if len(found) == 1 else torch.cat(found)
 
     def _step(self, parts: Parts) -> StaticStep:
-        """The step of the smallest shape that holds these parts: made for them alone, or recorded
-        where it is used often.
-        """
+        """That of the smallest shape that holds these parts."""
         queries = 1 if parts.sizes.max() == 1 else self._longest
         end, longest = LEAST_COLUMNS, int((parts.starts + parts.sizes).max())
         while end < longest:
@@ -191,14 +173,9 @@ class StepGraphs:
             queries,
             min(end, self._pool.columns),
         )
-        if shape in self._steps:
-            return self._steps[shape]
-        self._used[shape] += 1
-        step = StaticStep(self._model, self._pool, shape)
-        if self._used[shape] > self._record_after:
-            step.record(self._record)
-            self._steps[shape] = step
-        return step
+        if shape not in self._steps:
+            self._steps[shape] = StaticStep(self._model, self._pool, shape, self._record)
+        return self._steps[shape]
 
 
 def _parts(segments: Sequence[Segment], read: Sequence[int]) -> Parts | None:

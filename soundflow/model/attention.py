@@ -58,7 +58,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, segments: Segments) -> Ten
             segments.longest, window_size=(-1, 0), enable_gqa=True,
         )  # fmt: skip
         return cast(Tensor, attended)
-    return _attend_each(query, key, value, segments.lengths)
+    return cast(Tensor, _attend_each(query, key, value, segments.lengths))
 
 
 # The lengths of a row are not those of the next: it would compile anew.

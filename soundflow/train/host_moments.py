@@ -17,6 +17,7 @@ from __future__ import annotations
 import mmap
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import cycle
 from typing import Any
 
@@ -95,6 +96,8 @@ class HostMomentsAdamW(AdamW):
         n_bytes = 4 * n
         try:
             pages = mmap.mmap(-1, n_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            with suppress(AttributeError, OSError):  # not on every system
+                pages.madvise(mmap.MADV_HUGEPAGE)  # millions of small ones take long to pin
             numbers = torch.frombuffer(pages, dtype=torch.float32)
             if device.type == "cuda":
                 place = numbers.data_ptr()

@@ -26,7 +26,9 @@ from soundflow.model.interaction import AudioInteractionModel
 from soundflow.train.recipe import LossConfig
 
 HEAD_ELEMENTS = 1 << 28  # logits held at once: 1 GiB of float32
-_BLOCK_ELEMENTS = 1 << 20  # logits that one operation takes: a processor's cache holds them
+# Logits that one operation takes: a processor's cache holds them; a GPU is busy for longer than it
+# takes to start the next one.
+_BLOCK_ELEMENTS, _BLOCK_ELEMENTS_ON_GPU = 1 << 20, 1 << 26
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class _Nats(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        rows = max(1, _BLOCK_ELEMENTS // logits.shape[1])
+        elements = _BLOCK_ELEMENTS_ON_GPU if logits.is_cuda else _BLOCK_ELEMENTS
+        rows = max(1, elements // logits.shape[1])
         norms = torch.cat([block.logsumexp(-1) for block in torch.split(logits, rows)])
         ctx.rows = rows
         ctx.save_for_backward(logits, targets, norms)

@@ -26,7 +26,7 @@ from soundflow.data.batch import Batch, packed
 from soundflow.data.features import StreamFeatures
 from soundflow.model.config import AudioEncoderConfig, LmConfig, ModelConfig
 from soundflow.model.interaction import AudioInteractionModel
-from soundflow.protocol.layout import online_stream
+from soundflow.protocol.layout import Piece, online_stream
 from soundflow.protocol.spec import StreamSpec
 from soundflow.text.presets import load_vocabulary, stream_spec
 from soundflow.train.compute import computing
@@ -75,20 +75,27 @@ CASES = {
 
 
 def make_row(row_tokens: int) -> Batch:
-    """Streams of up to 60 chunks with a reply after every tenth."""
+    """Streams of 20 to 60 chunks with a reply after every tenth, and a last one that fills the row,
+    as a plan of many streams does.
+    """
     spec, rng = stream_spec(load_vocabulary("tiny")[0]), np.random.default_rng(0)
     streams: list[StreamFeatures] = []
     tokens = 0
     while True:
         chunks = int(rng.integers(20, 61))
-        replies = {at: ([100] * 12, "normal") for at in range(9, chunks, 10)}
-        piece = online_stream(spec.tokens, spec.time.slots_per_chunk, [], chunks, replies)
+        while tokens + len(piece := _stream(spec, chunks)) > row_tokens:
+            chunks -= 1
+            if not chunks:
+                return packed(streams, spec)
         tokens += len(piece)
-        if tokens > row_tokens:
-            return packed(streams, spec)
         mel = rng.standard_normal((chunks, spec.front_end.n_mels, 40), np.float32)
         ids, roles = np.array(piece.ids, np.int32), np.array(piece.roles, np.int8)
         streams.append(StreamFeatures(f"made{len(streams)}", ids, roles, mel))
+
+
+def _stream(spec: StreamSpec, chunks: int) -> Piece:
+    replies = {at: ([100] * 12, "normal") for at in range(9, chunks, 10)}
+    return online_stream(spec.tokens, spec.time.slots_per_chunk, [], chunks, replies)
 
 
 def row_flops(model: AudioInteractionModel, row: Batch) -> float:

@@ -78,8 +78,8 @@ def _in_real_time(engine: Engine, open_sessions: Open) -> tuple[float, dict[str,
         return replay
 
     runner.pool = KvPool(engine.model, n, engine.limit_positions, spare=1)
-    runner._forward = StepGraphs(engine.model, runner.pool, runner.longest_part, left_out, 0)
-    runner._encode = EncoderGraphs(engine, lambda compute: lambda: slots, 0)
+    runner._forward = StepGraphs(engine.model, runner.pool, runner.longest_part, left_out)
+    runner._encode = EncoderGraphs(engine, lambda compute: lambda: slots)
     sessions, audio = open_sessions(executor, engine, n), chunks_of_noise(engine, CHUNKS)
     host_s, counts = 0.0, {"batches": 0, "passes": 0, "replayed": 0}
 
@@ -134,8 +134,8 @@ def _kernels() -> list[int]:
     model = AudioInteractionModel(config, tokenizer.table).eval()
     pool = KvPool(model, SPEAKING.places, LISTENING.end, spare=1)
     work: list[Callable[[], Tensor]] = [
-        StaticStep(model, pool, LISTENING).compute,
-        StaticStep(model, pool, SPEAKING).compute,
+        StaticStep(model, pool, LISTENING, lambda compute: compute).compute,
+        StaticStep(model, pool, SPEAKING, lambda compute: compute).compute,
         lambda: model.encode(torch.zeros(16, 128, 40)),
     ]
     found = []
