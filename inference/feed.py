@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -48,14 +49,18 @@ class SessionOutput:
 
 
 def packets(recording: Recording, profile: Profile, base: TimeBase) -> Iterator[Float32]:
-    """The samples of a recording, ended at a chunk boundary, and the silence after it.
+    """The samples of a recording, ended at a chunk boundary, and the silence after it; nothing for
+    one that holds none.
 
     Raises:
         UserError: where the recording cannot be read on.
     """
-    blocks = recording.blocks
+    first = next(recording.blocks, None)
+    if first is None:
+        return
+    blocks: Iterator[Float32] = chain((first,), recording.blocks)
     if profile.maximum == "clip":  # known when all of the recording is: it becomes one block
-        blocks = iter([np.concatenate([np.zeros(0, np.float32), *blocks])])
+        blocks = iter((np.concatenate(list(blocks)),))
     if profile.trailing == "drop":
         yield from _complete_chunks(blocks, base)
     elif profile.maximum == "clip":

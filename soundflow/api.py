@@ -192,7 +192,7 @@ class AudioInteraction:
 
         Args:
             names: as ``audio`` of `stream`, by name; also folders of recordings and sequence files
-                (docs/inference.md). All are looked at before the first is fed.
+                (docs/inference.md). All must be there before the first is fed.
             options: as of `open`.
 
         Yields:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from inference.engine import Engine, use_threads
 from inference.exchange import Answer, answer, prompt_of
 from inference.infer.recipe import InferRecipe
 from inference.infer.run import Devices
+from inference.infer.unread import Unread, require_all_read
 from inference.profiles import profile_of
 from inference.sources.names import resolve
 from inference.sources.recordings import Reader, Recording
@@ -24,7 +25,8 @@ def ask(
     """Asks the question of a recipe about each of its recordings and shows the answers.
 
     Raises:
-        UserError: if nothing is asked, or checkpoint or a recording cannot be read or used.
+        UserError: if nothing is asked, or the checkpoint or an only recording cannot be read or
+            used; at the end, if one of several recordings cannot.
     """
     devices = devices or Devices()
     if recipe.question is None and not recipe.audio:
@@ -38,10 +40,20 @@ def ask(
         engine.spec, recipe.packet_s, recipe.pcm_rate_hz, devices.standard_input,
         devices.open_microphone,
     )  # fmt: skip
-    recordings: Iterator[Recording | None] = iter([None])
-    if sources:
-        recordings = map(reader.open, sources)
-    return [_ask_one(engine, recipe, recording, as_json=as_json) for recording in recordings]
+    if len(sources) < 2:
+        alone = reader.open(sources[0]) if sources else None
+        return [_ask_one(engine, recipe, alone, as_json=as_json)]
+    answers: list[Answer] = []
+    unread: list[Unread] = []
+    for recording in map(reader.open, sources):
+        try:
+            answers.append(_ask_one(engine, recipe, recording, as_json=as_json))
+        except UserError as error:
+            unread.append(Unread(recording.name, error))
+            if as_json:
+                _print_json(unread[-1].to_json())
+    require_all_read(unread, len(sources))
+    return answers
 
 
 def _ask_one(
@@ -52,7 +64,7 @@ def _ask_one(
     if as_json:
         found = answer(engine, prompt, recipe.session.sampling)
         line = {"recording": name, "question": recipe.question, **asdict(found)}
-        sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+        _print_json(line)
         return found
     if name is not None:
         OUT.print(name, style="bold", soft_wrap=True)
@@ -65,3 +77,7 @@ def _ask_one(
     ended = "" if found.reason == "end" else f" ({found.reason})"
     OUT.print(ended, style="dim")
     return found
+
+
+def _print_json(line: Mapping[str, object]) -> None:
+    sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")

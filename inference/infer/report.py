@@ -23,6 +23,7 @@ from markupsafe import Markup
 from inference.engine import Engine
 from inference.events import Decided, ReplyEnded, ReplyStarted, SessionEnded, SessionEvent
 from inference.feed import SessionOutput
+from inference.infer.unread import Unread
 from inference.latency import Latency
 from inference.sessions.audio_frontend import open_frontend
 from inference.sessions.config import SessionConfig
@@ -104,8 +105,11 @@ class SessionReport:
     def close(self) -> None:
         self._audio.close()
 
-    def write(self, latency: Latency) -> None:
+    def write(self, latency: Latency, unread: Sequence[Unread] = ()) -> None:
         """Writes the page, once the session has ended.
+
+        Args:
+            unread: recordings that were not read to their end.
 
         Raises:
             UserError: if the file cannot be written.
@@ -116,6 +120,13 @@ class SessionReport:
             Section("summary", "Summary", latency.hardware, self._tiles(latency)),
             Section("session", "Session", self._lead(length_s), self._article(length_s)),
         ]
+        if unread:
+            failed = table(
+                ("recording", "why"), [(one.name, one.reason) for one in unread], words=2
+            )
+            sections.append(
+                Section("unread", "Not read", "Recordings that could not be read on.", failed)
+            )
         first, *others = dict.fromkeys(name for _, name in self._recordings) or [self._path.stem]
         title = f"{first} and {len(others)} more" if others else first
         write_page(self._path, title, "A session of soundflow infer", sections)

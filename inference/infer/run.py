@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,6 +36,7 @@ from inference.infer.session_record import (
 from inference.infer.stopping import StopRequest, stop_request
 from inference.infer.summary import LatencyMeter, summary_line
 from inference.infer.transcript import Transcript
+from inference.infer.unread import Unread, as_far_as_read, require_all_read
 from inference.latency import Latency
 from inference.limits import Limits
 from inference.profiles import Profile, profile_of
@@ -84,6 +86,7 @@ def infer(
     Raises:
         UserError: if the checkpoint or a recording cannot be read, or the instruction does not fit
             into the session's limits.
+        UserError: at the end, if of several recordings one could not be read or not to its end.
         Stopped: after a signal; the session has then ended in good order, summary included.
     """
     devices = devices or Devices()
@@ -111,6 +114,9 @@ def infer(
     recipe = with_instruction(recipe, first if len(sources) == 1 else None)
     recipe = replace(recipe, session=settled(recipe.session, engine))
     real_time = recipe.real_time or _is_live(sources)
+    unread: list[Unread] = []
+    if len(sources) > 1:
+        recordings = as_far_as_read(recordings, unread, engine.spec.time)
     with stop_request() as stop, Observers() as observers:
         meter = observers.add(LatencyMeter(engine, real_time=real_time))
         page = None
@@ -125,11 +131,15 @@ def infer(
             observers.show(output)
         found = meter.latency()
         if page is not None:
-            page.write(found)
+            page.write(found, unread)
+    if as_json:
+        for one in unread:
+            print(json.dumps(one.to_json(), ensure_ascii=False))
     (ERR if as_json else OUT).print(summary_line(found, meter), style="dim", soft_wrap=True)
     if stop.asked is not None:
         name = signal.Signals(stop.asked).name
         raise Stopped(stop.asked, f"stopped by {name}; the session has ended in good order")
+    require_all_read(unread, len(sources))
     return found
 
 

@@ -87,8 +87,9 @@ class SequenceLine:
 def resolve(names: Sequence[str]) -> tuple[Source, ...]:
     """The sources that are named, in order.
 
-    Everything is checked as far as can be without decoding: that files exist and begin like a
-    recording, that built streams are there.
+    Everything is checked as far as can be without decoding: that files exist, that built streams
+    are there, that a file alone begins like a recording. Of several files, one that does not
+    is found when its turn comes.
 
     Raises:
         UserError: if nothing is named, or a name stands for nothing that can be heard.
@@ -102,6 +103,8 @@ def resolve(names: Sequence[str]) -> tuple[Source, ...]:
             raise UserError(f"{words} was named twice", "it can be read once")
         if found and once is _is_microphone and found[0] != len(sources) - 1:
             raise UserError("a microphone never ends", "name it last")
+    if len(sources) == 1 and isinstance(sources[0], AudioFile):
+        require_recording(sources[0].path)
     return sources
 
 
@@ -134,7 +137,8 @@ def _one(name: str) -> Source:
     path = Path(name)
     if is_pipe(path) or (path.suffix.lower() in _RAW_SUFFIXES and path.is_file()):
         return Pipe(path)
-    require_recording(path)
+    if not path.is_file():
+        require_recording(path)  # says what it is instead
     return AudioFile(path)
 
 

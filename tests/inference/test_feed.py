@@ -189,11 +189,13 @@ def test_files_are_read_as_they_are_heard(tmp_path, monkeypatch):
     assert sum(decoded) <= BLOCK_SAMPLES
 
 
-def test_a_recording_that_cannot_be_read_is_refused_before_the_first_is_heard(tmp_path):
+def test_a_recording_alone_that_cannot_be_read_is_refused_at_once(tmp_path):
+    """Of several, the others are worth hearing."""
     soundfile.write(tmp_path / "good.flac", TONE, 16_000)
     (tmp_path / "bad.wav").write_bytes(b"RIFF, but no more than that")
     with pytest.raises(UserError, match=r"bad\.wav: cannot be decoded"):
-        resolve([str(tmp_path / n) for n in ("good.flac", "bad.wav")])
+        resolve([str(tmp_path / "bad.wav")])
+    assert len(resolve([str(tmp_path)])) == 2
 
 
 def test_raw_pcm_is_read_as_it_is():

@@ -15,6 +15,7 @@ import soundfile
 from inference.decoder.policy import ModelPolicy
 from inference.decoder.sampling import SamplingConfig
 from inference.events import Decided, SessionEnded, from_json
+from inference.infer.ask import ask
 from inference.infer.recipe import InferRecipe
 from inference.infer.run import Devices, infer, run_session, with_instruction
 from inference.infer.stopping import StopRequest
@@ -191,3 +192,48 @@ def test_what_cannot_work_is_refused_before_anything_is_heard(place, tmp_path, c
     with pytest.raises(UserError, match="cannot be written"):
         infer(recipe(place, str(place / "a.wav")), report=page, devices=devices)
     assert capsys.readouterr().out == ""
+
+
+def test_a_recording_that_cannot_be_read_leaves_the_others(place, tmp_path, capsys, caplog):
+    """It is named at the end with its reason, also where it breaks off in the middle."""
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    sound = (place / "b.flac").read_bytes()
+    (folder / "a.flac").write_bytes(sound)
+    (folder / "b.wav").write_bytes(b"no sound at all" * 100)
+    noise = np.random.default_rng(1).normal(0, 0.1, 80_000)
+    soundfile.write(folder / "c.flac", noise, 16_000)
+    whole = (folder / "c.flac").read_bytes()
+    (folder / "c.flac").write_bytes(whole[: len(whole) // 2])
+    (folder / "d.flac").write_bytes(sound)
+    devices, page = Devices(lambda *_: ENGINE), tmp_path / "page.html"
+    with pytest.raises(UserError, match="2 of 4 recordings could not be read"):
+        infer(recipe(place, str(folder)), as_json=True, report=page, devices=devices)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = [line["name"] for line in lines if line["event"] == "recording_started"]
+    assert names == ["a.flac", "c.flac", "d.flac"]
+    failed = {x["name"]: x for x in lines if x["event"] == "recording_failed"}
+    assert sorted(failed) == ["b.wav", "c.flac"]
+    assert failed["b.wav"]["heard_s"] == 0
+    assert 0 < failed["c.flac"]["heard_s"] < 5
+    assert [line.split(":")[0].rsplit("/")[-1] for line in caplog.messages] == ["b.wav", "c.flac"]
+    assert all(one["error"] in page.read_text() for one in failed.values())
+    # What was heard of them ends as any other recording does.
+    (ended,) = (line for line in lines if line["event"] == "session_ended")
+    assert ended["chunks"] == sum(line["event"] == "decided" for line in lines)
+
+    with pytest.raises(UserError, match="2 of 4 recordings could not be read"):
+        ask(replace(recipe(place, str(folder)), mode="offline"), as_json=True, devices=devices)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [("error" in x, x.get("name", x.get("recording"))) for x in lines] == [
+        (False, "a.flac"), (True, "b.wav"), (True, "c.flac"), (False, "d.flac"),
+    ]  # fmt: skip
+
+
+def test_a_session_of_which_nothing_could_be_read_ends_all_the_same(place, tmp_path, capsys):
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_bytes(b"no sound at all" * 100)
+    page = tmp_path / "page.html"
+    with pytest.raises(UserError, match="2 of 2 recordings"):
+        infer(recipe(place, str(tmp_path)), report=page, devices=Devices(lambda *_: ENGINE))
+    assert "Not read" in page.read_text()
