@@ -15,6 +15,7 @@ from data_build.pools.prepare import Preparer
 from data_build.recipe import BuildRecipe
 from data_build.scenes.onnx_models import open_tagger
 from data_build.scenes.source import SceneSource, scene_source
+from data_build.speech.render import Tally
 from data_build.speech.rewriting.rewriter import ChatRewriter
 from data_build.speech.setup import make_aligners, speech_sources
 from data_build.speech.word_times import Aligner
@@ -42,7 +43,11 @@ class SplitContext:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What every job of a build shares; made once in each process."""
+    """What every job of a build shares; made once in each process.
+
+    Attributes:
+        spoken: counts the texts that are spoken for the job at hand.
+    """
 
     recipe: BuildRecipe
     splits: dict[str, SplitContext]
@@ -50,6 +55,7 @@ class BuildContext:
     preparer: Preparer
     policy: Policy
     aligners: Mapping[str, Aligner]
+    spoken: Tally
 
 
 def build_context(recipe: BuildRecipe) -> BuildContext:
@@ -62,11 +68,13 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
     )
     deciders = Deciders.of(recipe.llm, output / MATERIAL / CHAT_CACHE)
     rewriter = deciders.model("rewrite")
+    spoken = Tally()
     speech = speech_sources(
         recipe.speech,
         {name: split.voices for name, split in recipe.splits.items()},
         recipe.seed,
         preparer.clips,
+        spoken,
         ChatRewriter(rewriter) if rewriter else None,
     )
     policy = recipe.intervention_policy()
@@ -86,7 +94,7 @@ def build_context(recipe: BuildRecipe) -> BuildContext:
         )
         splits[name] = SplitContext(pools, resources, wordings[name])
     vocabulary = read_vocabulary(recipe.vocabulary, recipe.stream)
-    return BuildContext(recipe, splits, vocabulary, preparer, policy, aligners)
+    return BuildContext(recipe, splits, vocabulary, preparer, policy, aligners, spoken)
 
 
 def _ready_timer(recipe: BuildRecipe) -> TaggerTimer | None:

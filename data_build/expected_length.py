@@ -7,29 +7,37 @@ counts is measured on the shards that are finished.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, SyntheticSound
 from data_build.tasks.config import TasksConfig
-from data_build.tasks.table import FORMS, needs_of
+from data_build.tasks.table import FORMS, is_conversation, needs_of
 from soundflow.protocol.timebase import SLOT_SAMPLES, to_seconds
 
-# What follows each other in a stream: turns of dialogues, speech to be transcribed or translated,
-# sounds, cues, and what else the user says: instructions and questions.
-Kind = Literal["turn", "speech", "translated", "sound", "cue", "said"]
+# What follows each other in a stream: turns of any dialogues, questions (dialogues of one turn),
+# speech to be transcribed or translated, sounds, those of a scene, cues, those that are counted,
+# and what else the user says: instructions ("told"), and remarks and questions.
+Kind = Literal[
+    "turn", "question", "speech", "translated", "sound", "placed", "cue", "counted", "told", "said"
+]
 # Usual lengths in seconds, where the material does not tell them.
 USUAL_S: Mapping[Kind, float] = {
-    "turn": 2.2, "speech": 2.2, "translated": 2.2, "sound": 2.0, "cue": 1.2, "said": 2.2,
+    "turn": 2.2, "question": 2.2, "speech": 2.2, "translated": 2.2, "sound": 2.0, "placed": 2.0,
+    "cue": 1.2, "counted": 0.8, "told": 4.2, "said": 2.2,
+}  # fmt: skip
+# Tables whose items follow each other -> what they are.
+_KINDS: Mapping[str, Kind] = {
+    "speech": "speech", "translated": "translated", "sounds": "sound",
 }  # fmt: skip
 # FLAC, tokens and records: 47e6 where all is synthesised, 65e6 over noisy recordings.
 BYTES_PER_HOUR = 55e6
 # Of the speech of our voices: 0.15 s, and so much for each letter.
 _AROUND_S, _LETTER_S, _HAN_S = 0.15, 0.056, 0.22
-_EDGE_S = 0.1  # soft edges of a clip, in which nothing is heard
-_SYNTHETIC_S, _SYNTHETIC_CUE_S = 1.5, 1.0  # synthesised sounds of a length of their own
+_SYNTHETIC_S, _SYNTHETIC_CUE_S = 1.8, 1.0  # synthesised sounds of a length of their own
 _IN_FRONT = 2.5  # sounds of a scene that follow each other
+_SUITS_TALK = 0.75  # share of the scenes that suit a conversation
 _SPREAD = (0.6, 1.0, 1.4)  # of the length of streams: the longest ones are cut
 
 
@@ -61,23 +69,24 @@ def expected_streams(
     return math.ceil(config.hours * 3600 / expected_stream_s(recipe, split, lengths_s))
 
 
-def kind_of(table: str, is_cue: bool) -> Kind | None:
-    """What the items of a table are in a stream; None: they follow no others."""
-    kinds: dict[str, Kind] = {
-        "dialogues": "turn", "speech": "speech", "translated": "translated", "sounds": "sound",
-    }  # fmt: skip
-    return "cue" if is_cue else kinds.get(table)
-
-
-def item_seconds(item: Clip | Dialogue, is_cue: bool = False) -> float | None:
-    """The length of an item, of a dialogue the mean of its turns; None where nothing tells it."""
+def lengths_of(
+    table: str, item: Clip | Dialogue, is_cue: bool = False
+) -> Iterator[tuple[Kind, float]]:
+    """What an item of a table is in a stream, and its length in seconds, where both are known."""
     if isinstance(item, Dialogue):
-        return sum(_spoken_s(turn.user) for turn in item.turns) / len(item.turns)
-    if isinstance(item.audio, SyntheticSound):
-        return item.duration_s or (_SYNTHETIC_CUE_S if is_cue else _SYNTHETIC_S)
-    if item.duration_s is not None:
-        return item.duration_s
-    return _spoken_s(item.text) if item.text else None
+        for turn in item.turns:
+            yield "turn", _spoken_s(turn.user)
+        if len(item.turns) == 1:
+            yield "question", _spoken_s(item.turns[0].user)
+        return
+    kind = "cue" if is_cue else _KINDS.get(table)
+    length_s = item.duration_s
+    if length_s is None and isinstance(item.audio, SyntheticSound):
+        length_s = _SYNTHETIC_CUE_S if is_cue else _SYNTHETIC_S
+    elif length_s is None and item.text:
+        length_s = _spoken_s(item.text)
+    if kind is not None and length_s is not None:
+        yield kind, length_s
 
 
 def _spoken_s(text: str) -> float:
@@ -97,7 +106,7 @@ def _length_s(
     )
     items = _items(recipe.tasks, task, in_place)
     count = sum(items.values())
-    items_s = sum(n * (gap_s + _EDGE_S + lengths_s[kind]) for kind, n in items.items())
+    items_s = sum(n * (gap_s + lengths_s[kind]) for kind, n in items.items())
     # What does not fit is left out as a whole.
     most_s = compose.max_chunks * time_s - items_s / count / 2
     around_s = tail_s + time_s / 2
@@ -110,7 +119,10 @@ def _items(tasks: TasksConfig, task: str, in_place: float) -> dict[Kind, float]:
     Args:
         in_place: the share of the streams inside a scene, of tasks that do not need one.
     """
-    told, nowhere = 1 - tasks.instructions.written_share, 1 - in_place
+    told = 1 - tasks.instructions.written_share
+    if is_conversation(task) and task != "chat_in_scene":
+        in_place *= _SUITS_TALK
+    nowhere = 1 - in_place
     utterances, translated = (
         _mean(tasks.transcription.utterances),
         _mean(tasks.translation.utterances),
@@ -120,56 +132,57 @@ def _items(tasks: TasksConfig, task: str, in_place: float) -> dict[Kind, float]:
     turns, mixins, cues = _mean(tasks.dialogue.turns), tasks.mixins, _mean(tasks.cues.items)
     match task:
         case "transcribe_words" | "transcribe_utterances":
-            return {"speech": utterances, "said": told}
+            return {"speech": utterances, "told": told}
         case "transcribe_in_noise":
-            return {"speech": utterances, "said": told, "sound": front}
+            return {"speech": utterances, "told": told, "placed": front}
         case "transcribe_speakers":
-            return {"speech": tasks.transcription.utterances[1], "said": told}
+            return {"speech": tasks.transcription.utterances[1], "told": told}
         case "translate_segments" | "translate_wait_k":
-            return {"translated": translated, "said": told}
+            return {"translated": translated, "told": told}
         case "translate_on_request":
-            return {"translated": translated + 1, "said": 1 - tasks.translation.uninstructed_share}
+            return {"translated": translated + 1, "told": 1 - tasks.translation.uninstructed_share}
         case "interpret_conversation":
-            return {"translated": translated + 1, "said": told}
+            return {"translated": translated + 1, "told": told}
         case "answer_about_sound" | "choose_sound":
-            questions = _mean(sounds.questions)
+            questions = nowhere * _mean(sounds.questions)
+            asks = {"said" if task == "answer_about_sound" else "told": questions + in_place}
             before = others if task == "answer_about_sound" else 1
-            return {
-                "sound": nowhere * questions * before + front,
-                "said": nowhere * questions + in_place,
-            }
+            return {"sound": questions * before, "placed": front, **asks}
         case "describe_sound":
-            return {"sound": nowhere * others + front, "said": told}
+            return {"sound": nowhere * others, "placed": front, "told": told}
         case "count_events":
-            return {"sound": _mean(sounds.counted) + nowhere * (others - 1) + front, "said": 1}
+            beside = _mean(sounds.counted) - in_place  # one of those counted is in the scene
+            return {"sound": beside + nowhere * others, "placed": front, "said": 1}
         case "chat_multi_turn" | "chat_with_emotion" | "chat_over_background":
             mixed_in = nowhere * (mixins.silent + mixins.proactive)
             said = asked + nowhere * mixins.proactive  # the user reacts to the danger
-            return {"turn": turns + mixins.history, "sound": mixed_in + front, "said": said}
+            return {"turn": turns, "sound": mixed_in, "placed": front, "said": said}
         case "answer_facts":
-            return {"turn": turns}
+            return {"question": turns}
         case "count_sounds":
             counted = (1 + len(tasks.counting.words)) / 2
-            return {"said": 1, "cue": counted * (1 + tasks.counting.distractor_share)}
+            untold = tasks.counting.uninstructed_share
+            others = untold + counted * tasks.counting.distractor_share
+            return {"told": 1 - untold, "counted": counted, "cue": others}
         case "alert_on_sound":
-            return {"sound": nowhere * (1.5 + others) + front, "said": told}
+            return {"sound": nowhere * (1.5 + others), "placed": front, "told": told}
         case "hold_replies":
-            return {"turn": 2.5, "said": 2, "sound": front}
+            return {"turn": 2.5, "said": 2, "placed": front}
         case "carry_out_instruction":
-            return {"turn": turns, "speech": 1, "sound": front, "said": asked}
+            return {"turn": turns, "speech": 1, "placed": front, "said": asked}
         case "react_to_event":
-            return {"sound": nowhere * (1 + others) + front}
+            return {"sound": nowhere * (1 + others), "placed": front}
         case "react_to_events":
             return {"sound": _mean(sounds.alarms) + others}
         case "chat_in_scene":
             asked_share = tasks.places.asked_share
-            return {"turn": turns + mixins.history, "sound": _IN_FRONT, "said": asked_share}
+            return {"turn": turns, "placed": _IN_FRONT, "said": asked_share}
         case "ask_about_scene":
-            return {"sound": _IN_FRONT, "said": 1}
+            return {"placed": _IN_FRONT, "said": 1}
         case "warn_in_conversation":
-            return {"turn": turns, "sound": 2 * nowhere + front, "said": 1}
+            return {"turn": turns, "sound": 2 * nowhere, "placed": front, "said": 1}
         case "recall_conversation":
-            return {"turn": 4.5, "sound": front, "said": asked}
+            return {"turn": 4.5, "placed": front, "said": asked}
         case "answer_cues" | "stay_silent":
             return {"cue": cues}
         case _:

@@ -18,7 +18,7 @@ from pathlib import Path
 from data_build.audit.audit import audit, build_measures, built_split
 from data_build.audit.recognised import Recognisers
 from data_build.collect.collect import Collected, collect, collected_before
-from data_build.collect.feasible import REMEDY
+from data_build.collect.feasible import REMEDY, require_speech
 from data_build.context import MATERIAL, BuildContext, build_context
 from data_build.credits import Credits
 from data_build.drops import DropsFile, Fault, by_reason, fault_of
@@ -97,6 +97,7 @@ def build_part(recipe: BuildRecipe, part: Part, *, progress: Progress | None = N
     started = time.monotonic()
     output = Path(recipe.output)
     open_models(recipe.scenes)  # what is missing is said before any work begins
+    require_speech(recipe)
     record(output / RECIPE_FILE, recipe)
 
     known = None if part == WHOLE else collected_before(recipe, output / MATERIAL)
@@ -208,18 +209,19 @@ def finish(
             lambda split, done, total: progress(f"audit of {split}", done, total),
         )  # fmt: skip
 
+        total = merged(statistics.values())
         summary = summarise(
             {
                 split: SplitSummary.of(statistics[split], sum(s.n_bytes for s in listed), spec.time)
                 for split, listed in indexed.items()
             },
-            collected, by_reason(drops.counts), (len(made), len(shards) - len(made)),
+            collected, by_reason(drops.counts), total.refused_shares(),
+            (len(made), len(shards) - len(made)),
             spec.time.seconds(sum(shards[job].n_samples for job in made)),
             time.monotonic() - started, card.missed,
         )  # fmt: skip
         write_text(output / "summary.json", json.dumps(asdict(summary), indent=1))
         write_text(output / AUDIT_FILE, json.dumps(card.to_json(), indent=1))
-        total = merged(statistics.values())
         write_documents(recipe, summary, total, credits, indexed, card, spec)
     return summary
 

@@ -55,6 +55,7 @@ def build_shard(job: ShardJob) -> FinishedShard:
 def _samples(context: BuildContext, job: ShardJob, extra: dict[str, Any]) -> Iterator[StreamSample]:
     """The streams of a job; counts and drops are in ``extra`` at the end."""
     statistics, uses, drops = Statistics(), Uses(), list[Drop]()
+    context.spoken.clear()
     for number in range(job.first, job.first + job.count):
         sample, bad = build_stream(context, job.split, number)
         drops += bad
@@ -62,6 +63,8 @@ def _samples(context: BuildContext, job: ShardJob, extra: dict[str, Any]) -> Ite
             statistics.add(sample, context.vocabulary.spec.time)
             uses.add(sample.record)
             yield sample
+    statistics.spoken.update(context.spoken.asked)
+    statistics.refused.update(context.spoken.refused)
     extra |= {
         COUNT: job.count,
         "statistics": asdict(statistics),

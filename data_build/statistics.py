@@ -47,6 +47,8 @@ class Statistics:
         snr: drawn foreground-to-noise ratio of a noise track, in bins of 1 dB.
         reply_tokens: text tokens of a reply.
         emotions: emotion -> replies.
+        spoken, refused: class of text -> how often one was to be spoken for a stream, and how often
+            no rendering of it passed the check.
         limited: streams whose peak was limited.
         preprocessed: clips in streams that TFJP saw; ``hit_limit`` those that hit the limit of K
             passes.
@@ -61,6 +63,8 @@ class Statistics:
     snr: Counts = field(default_factory=dict)
     reply_tokens: Counts = field(default_factory=dict)
     emotions: dict[str, int] = field(default_factory=dict)
+    spoken: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
     limited: int = 0
     preprocessed: int = 0
     hit_limit: int = 0
@@ -76,6 +80,11 @@ class Statistics:
     @property
     def replies(self) -> int:
         return sum(task.replies for task in self.tasks.values())
+
+    def refused_shares(self) -> dict[str, float]:
+        """Class of text -> the share that was refused, the largest first; of those with any."""
+        shares = {name: n / self.spoken[name] for name, n in self.refused.items()}
+        return dict(sorted(shares.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def add(self, sample: StreamSample, time: TimeBase) -> None:
         """Counts one stream."""

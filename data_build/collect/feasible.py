@@ -7,11 +7,18 @@ from collections.abc import Mapping
 from data_build.collect.material import Seen
 from data_build.collect.traits import WANTED
 from data_build.pools.pools import PoolsIndex
-from data_build.recipe import BuildRecipe
-from data_build.speech.setup import make_aligners, missing_aligners
-from data_build.tasks.table import TASKS, Need, needs_of, needs_word_times, traits_needed
+from data_build.recipe import BuildRecipe, SplitConfig
+from data_build.speech.setup import make_aligners, missing_aligners, speech_faults
+from data_build.tasks.table import (
+    TASKS,
+    Need,
+    needs_of,
+    needs_word_times,
+    traits_needed,
+    user_speaks,
+)
 from data_build.tasks.word_timer import REMEDY as WORD_TIMES_REMEDY
-from soundflow.errors import nearest
+from soundflow.errors import UserError, nearest
 
 # What a task needs -> the tables that must not be empty.
 _TABLES: dict[Need, tuple[str, ...]] = {
@@ -64,6 +71,29 @@ def word_time_problems(recipe: BuildRecipe, seen: Seen) -> list[str]:
         f"{', '.join(tasks)}: every word needs its time, and speech of {found} has neither word "
         f"times nor an aligner: {WORD_TIMES_REMEDY}"
     ]
+
+
+def require_speech(recipe: BuildRecipe) -> None:
+    """Refuses a recipe whose texts nothing here can speak, or check.
+
+    Raises:
+        UserError: naming each engine, voice and ASR model that is missing, and the remedies.
+    """
+    if not any(_speaks(recipe, split) for split in recipe.splits.values()):
+        return
+    if faults := speech_faults(recipe.speech):
+        raise UserError(
+            "\n".join(fault.message for fault in faults),
+            "; ".join(dict.fromkeys(fault.hint for fault in faults)),
+        )
+
+
+def _speaks(recipe: BuildRecipe, split: SplitConfig) -> bool:
+    """Whether a text may have to be spoken for a stream of a split."""
+    needs = needs_of(split.tasks, split.offline)
+    cues = any(cue.say is not None for cue in recipe.cues) and needs & {"cues", "silence"}
+    texts = recipe.texts and needs & {"speech", "translated"}
+    return bool(cues or texts or user_speaks(split.tasks))
 
 
 def word_time_notes(recipe: BuildRecipe) -> list[str]:

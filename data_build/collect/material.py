@@ -23,7 +23,7 @@ from data_build.collect.kept_texts import kept_texts
 from data_build.collect.text_rules import SUFFIX
 from data_build.collect.traits import in_a_place, traits_of
 from data_build.drops import Drop
-from data_build.expected_length import Kind, item_seconds, kind_of
+from data_build.expected_length import Kind, lengths_of
 from data_build.labelling.judging import judged
 from data_build.labelling.policy import Policy
 from data_build.labelling.sounds import alike, sound_class
@@ -82,8 +82,7 @@ class Seen:
     def note(self, row: Assigned) -> None:
         """Counts what tasks need two of, and how long items are."""
         clip = row.item
-        kind, length_s = kind_of(row.table, row.is_cue), item_seconds(clip, row.is_cue)
-        if kind is not None and length_s is not None:
+        for kind, length_s in lengths_of(row.table, clip, row.is_cue):
             self.seconds[kind] += length_s
             self.timed[kind] += 1
         if row.is_cue or not isinstance(clip, Clip):

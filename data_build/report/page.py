@@ -61,6 +61,7 @@ def write_report(
         audit_section(card),
         *_tfjp(recipe, statistics),
         _drops(recipe, summary),
+        *_refused(statistics),
         *_quarantine(recipe),
         _sources(sources),
         _recipe(recipe, output),
@@ -214,6 +215,28 @@ def _drops(recipe: BuildRecipe, summary: BuildSummary) -> Section:
         f"reason.{missing} {' '.join(summary.notes)}"
     )
     return Section("drops", "Dropped", lead, body)
+
+
+def _refused(statistics: Statistics) -> list[Section]:
+    """Texts that no rendering of passed the gate, where there are any."""
+    rows: list[list[str | Markup]] = [
+        [
+            name,
+            f"{statistics.spoken[name]:,}",
+            f"{statistics.refused[name]:,}",
+            join((percent(share, 1), cell_bar(share, 1))),
+        ]
+        for name, share in statistics.refused_shares().items()
+    ]
+    if not rows:
+        return []
+    lead = (
+        "Texts to be spoken of which no rendering passed the check, counted as often as a plan "
+        "asked for one; the plan is then given up for another. A class that is refused often is "
+        "rare in the data: a larger ASR model or other voices lose less of it."
+    )
+    head = ["text", "asked for", "refused", "share"]
+    return [Section("refused", "Texts refused by the check of speech", lead, table(head, rows))]
 
 
 def _quarantine(recipe: BuildRecipe) -> list[Section]:

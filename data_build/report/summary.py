@@ -49,6 +49,8 @@ class BuildSummary:
 
     Attributes:
         drops: "step: reason" -> how many different items, most frequent first.
+        refused: class of text -> the share of the texts to be spoken of which no rendering passed
+            the check.
         clips: in the tables of all splits.
         missing: "split/cue" of the cues without a clip in a split.
         notes: what a user of the data should know.
@@ -60,6 +62,7 @@ class BuildSummary:
 
     splits: dict[str, SplitSummary]
     drops: dict[str, int]
+    refused: dict[str, float]
     clips: int
     missing: tuple[str, ...]
     notes: tuple[str, ...]
@@ -83,6 +86,7 @@ def summarise(
     splits: Mapping[str, SplitSummary],
     collected: Collected,
     drops: dict[str, int],
+    refused: dict[str, float],
     shards: tuple[int, int],
     made_s: float,
     seconds: float,
@@ -91,7 +95,7 @@ def summarise(
     """The summary of a finished build.
 
     Args:
-        drops: see `BuildSummary`.
+        drops, refused: see `BuildSummary`.
         shards: how many were made in this run, and kept from earlier ones.
         made_s: seconds of stream made in this run, which took ``seconds``.
         missed: figures of the audit that miss their limit.
@@ -101,6 +105,7 @@ def summarise(
     return BuildSummary(
         splits=dict(splits),
         drops=drops,
+        refused=refused,
         clips=collected.clips,
         missing=collected.missing,
         notes=collected.notes,

@@ -13,8 +13,10 @@ by any process on the machine, is taken from the cache.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 
 from data_build.clip_cache import CachedClip, ClipCache, clip_key
 from data_build.drops import Drop, Dropped, unanswered
@@ -52,12 +54,25 @@ class Rendering:
     wer: float | None
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How many texts of each class were to be spoken, and how many of them the check refused."""
+
+    asked: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def clear(self) -> None:
+        self.asked.clear()
+        self.refused.clear()
+
+
 class Renderer:
     """Renders texts with one set of engines, ASR models and rewriter.
 
     Args:
         engines: by the name that voices use.
         asr_models: language code -> model; other languages are checked by length alone.
+        tally: counts the texts, as often as they are asked for.
     """
 
     def __init__(
@@ -67,12 +82,14 @@ class Renderer:
         rewriter: Rewriter,
         asr_models: Mapping[str, AsrModel],
         gate: GateConfig,
+        tally: Tally,
     ) -> None:
         self.engines = engines
         self._cache = cache
         self._rewriter = rewriter
         self._asr_models = asr_models
         self._gate = gate
+        self._tally = tally
         self._refused: dict[str, Drop] = {}  # by key, so that nothing is refused twice
 
     def render(self, written: str, voice: Voice) -> Rendering:
@@ -106,10 +123,13 @@ class Renderer:
                 "asr_model": asr_model.id if asr_model else None,
             }
         )
+        kind = text_class(text, voice.language)
+        self._tally.asked[kind] += 1
         stored = self._cache.get(key)
         if stored is not None:
             return stored
         if key in self._refused:
+            self._tally.refused[kind] += 1
             raise Dropped(self._refused[key])
         reasons: list[str] = []
         for take in range(self._gate.retries + 1):
@@ -119,12 +139,14 @@ class Renderer:
             if result.passed:
                 return self._cache.put(key, samples, {"take": take, "wer": result.wer})
             reasons.append(result.reason)
-        reason = f"no rendering of a text of {text_class(text, voice.language)} passed the check"
+        self._tally.refused[kind] += 1
+        reason = f"no rendering of a text of {kind} passed the check"
         dropped = unspeakable(text, reason, "; ".join(reasons))
         self._refused[key] = dropped.drop
         raise dropped
 
 
+@lru_cache(maxsize=1 << 14)
 def text_class(text: str, language: str) -> str:
     """The class of a text: refusals are counted by it, so that none disappears unseen.
 

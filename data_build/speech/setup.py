@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
-from functools import cache
+from functools import cache, partial
+from typing import TypeVar
 
 from pydantic.dataclasses import dataclass
 
@@ -22,15 +23,17 @@ from data_build.speech.engines.kokoro import Kokoro
 from data_build.speech.engines.pico import Pico
 from data_build.speech.gate import GateConfig
 from data_build.speech.pronunciation import LANGUAGES
-from data_build.speech.render import Renderer
+from data_build.speech.render import Renderer, Tally
 from data_build.speech.rewriting.rewriter import Rewriter, RuleRewriter
 from data_build.speech.speech_source import SpeechSource
-from data_build.speech.voices import VoicePool
+from data_build.speech.voices import VoicePool, language_of
 from data_build.speech.whisper import Whisper
 from data_build.speech.word_times import Aligner
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError, nearest
 from soundflow.text.normalize import primary_language
+
+T = TypeVar("T")
 
 _TRANSFORMERS = "transformers:"
 _HAMA = "hama"
@@ -82,6 +85,7 @@ def speech_sources(
     counts: Mapping[str, int],
     seed: int,
     clips: ClipCache,
+    tally: Tally,
     rewriter: Rewriter | None = None,
 ) -> dict[str, SpeechSource]:
     """Split -> its speech source. Engines and models are loaded when the first text is spoken.
@@ -89,17 +93,20 @@ def speech_sources(
     Args:
         counts: number of voices of every split.
         clips: the cache for renderings.
+        tally: counts the texts that are spoken.
         rewriter: by default the rules.
     """
 
     @cache
     def renderer() -> Renderer:
-        return make_renderer(config, clips, rewriter or RuleRewriter())
+        return make_renderer(config, clips, rewriter or RuleRewriter(), tally)
 
     return {split: SpeechSource(split, counts, config.pool, seed, renderer) for split in counts}
 
 
-def make_renderer(config: SpeechConfig, clips: ClipCache, rewriter: Rewriter) -> Renderer:
+def make_renderer(
+    config: SpeechConfig, clips: ClipCache, rewriter: Rewriter, tally: Tally
+) -> Renderer:
     """Loads what the recipe names.
 
     Raises:
@@ -112,7 +119,26 @@ def make_renderer(config: SpeechConfig, clips: ClipCache, rewriter: Rewriter) ->
         rewriter=rewriter,
         asr_models=make_asr_models(config),
         gate=config.gate,
+        tally=tally,
     )
+
+
+def speech_faults(config: SpeechConfig) -> list[UserError]:
+    """Why what the recipe names cannot speak here: engines, voices, and the models of the gate."""
+    named = dict.fromkeys(voice.split(":", 1)[0] for voice in config.pool.voices)
+    engines = {name: _or_fault(partial(make_engine, name, config)) for name in named}
+    there = {name: e for name, e in engines.items() if not isinstance(e, UserError)}
+    voices = [
+        _or_fault(partial(language_of, voice, there))
+        for voice in config.pool.voices
+        if voice.split(":", 1)[0] in there
+    ]
+    models = [
+        _or_fault(partial(_asr_model, name, config))
+        for name in dict.fromkeys(config.asr_models.values())
+    ]
+    found = (*engines.values(), *voices, *models)
+    return [fault for fault in found if isinstance(fault, UserError)]
 
 
 def make_asr_models(config: SpeechConfig) -> dict[str, AsrModel]:
@@ -167,7 +193,7 @@ def make_aligners(config: SpeechConfig) -> dict[str, Aligner]:
     Raises:
         UserError: if a package or a folder that the recipe names is not there.
     """
-    found = {code: _aligner_or_fault(name) for code, name in _aligner_names(config).items()}
+    found = _aligners_or_faults(config)
     faults = [fault for fault in found.values() if isinstance(fault, UserError)]
     if faults and not config.allow_even:
         raise faults[0]
@@ -176,7 +202,7 @@ def make_aligners(config: SpeechConfig) -> dict[str, Aligner]:
 
 def missing_aligners(config: SpeechConfig) -> dict[str, UserError]:
     """Language code -> why the aligner that the recipe names for it cannot be used."""
-    found = {code: _aligner_or_fault(name) for code, name in _aligner_names(config).items()}
+    found = _aligners_or_faults(config)
     return {code: fault for code, fault in found.items() if isinstance(fault, UserError)}
 
 
@@ -184,9 +210,15 @@ def _aligner_names(config: SpeechConfig) -> dict[str, str]:
     return {primary_language(language): name for language, name in config.aligners.items()}
 
 
-def _aligner_or_fault(name: str) -> Aligner | UserError:
+def _aligners_or_faults(config: SpeechConfig) -> dict[str, Aligner | UserError]:
+    names = _aligner_names(config)
+    return {code: _or_fault(partial(_aligner, name)) for code, name in names.items()}
+
+
+def _or_fault(make: Callable[[], T]) -> T | UserError:
+    """What ``make`` gives, or why it gives nothing."""
     try:
-        return _aligner(name)
+        return make()
     except UserError as fault:
         return fault
 
@@ -207,7 +239,7 @@ def second_aligners(config: SpeechConfig) -> dict[str, Aligner]:
         and not name.startswith(_TRANSFORMERS)
         and name != first.get(primary_language(code))
     }
-    heard = _aligner_or_fault(_HAMA)
+    heard = _or_fault(PhoneAligner)
     if not isinstance(heard, UserError):
         others |= {code: heard for code in LANGUAGES if first.get(code) != _HAMA}
     return others

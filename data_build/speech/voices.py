@@ -81,7 +81,7 @@ def draw_voices(
             ranges do not give enough different speakers.
     """
     code = primary_language(language)
-    names = [voice for voice in pool.voices if _language(voice, engines) == code]
+    names = [voice for voice in pool.voices if language_of(voice, engines) == code]
     if not names:
         raise UserError(
             f"no voice of the pool speaks {language!r}: {', '.join(pool.voices)}",
@@ -125,7 +125,12 @@ def fitted(voice: Voice, engine: SpeechEngine) -> Voice:
     )
 
 
-def _language(voice: str, engines: Mapping[str, SpeechEngine]) -> str:
+def language_of(voice: str, engines: Mapping[str, SpeechEngine]) -> str:
+    """The language of a voice of the pool, by the name that its engine gives it.
+
+    Raises:
+        UserError: if the engine has no such voice.
+    """
     engine, name = voice.split(":", 1)
     known = engines[engine].voices
     if name not in known:

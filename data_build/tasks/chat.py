@@ -31,18 +31,9 @@ def plan_multi_turn(ctx: PlannerContext) -> Planned:
 def plan_facts(ctx: PlannerContext) -> Planned:
     """Questions of one turn, one after another, by one voice."""
     first = ctx.pick(ctx.pools.dialogues, _single, "question with an answer")
-    turns, ids = list(first.turns), [first.id]
-    for _ in range(ctx.how_many(ctx.config.dialogue.turns) - 1):
-        more = ctx.pick(
-            ctx.pools.dialogues,
-            lambda d: _single(d) and d.language == first.language,
-            "question with an answer",
-        )
-        if more.id not in ids:
-            turns += more.turns
-            ids.append(more.id)
-    joined = replace(first, id="+".join(ids), turns=tuple(turns))
-    return Planned(ctx.turns(joined), {"dialogues": ids}, least=1, language=first.language)
+    joined = ctx.session(first, only=_single)
+    notes = {"dialogues": joined.id.split("+")}
+    return Planned(ctx.turns(joined), notes, least=1, language=first.language)
 
 
 def plan_emotion(ctx: PlannerContext) -> Planned:

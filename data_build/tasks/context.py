@@ -278,9 +278,14 @@ class PlannerContext:
                 return about
         return self.pick(dialogues, place.suits, "dialogue that makes sense in the place")
 
-    def session(self, first: Dialogue, place: Place | None = None) -> Dialogue:
+    def session(
+        self,
+        first: Dialogue,
+        place: Place | None = None,
+        only: Callable[[Dialogue], bool] = lambda _: True,
+    ) -> Dialogue:
         """As many turns as a stream is to have: of ``first``, then of others of its language that
-        make sense in the same places, and in ``place``."""
+        make sense in the same places, and in ``place``; of ``only`` some of them."""
         wanted = self.how_many(self.config.dialogue.turns)
         parts, places = [first], first.places
 
@@ -288,7 +293,8 @@ class PlannerContext:
             apart = places and other.places and set(places).isdisjoint(other.places)
             said = any(other.id == d.id or other.theme == d.theme != "" for d in parts)
             here = place is None or place.suits(other)
-            return other.language == first.language and here and not apart and not said
+            same = other.language == first.language and only(other)
+            return same and here and not apart and not said
 
         while sum(len(d.turns) for d in parts) < wanted:
             more = self._found(self.pools.dialogues, partial(fits, places=places))

@@ -260,6 +260,19 @@ def rules_of(tasks: Mapping[str, float], offline: Mapping[str, float]) -> dict[s
     return used | {rule: n for n, weight in tasks.items() if weight > 0 for rule in TASKS[n].says}
 
 
+def user_speaks(tasks: Mapping[str, float]) -> bool:
+    """Whether the user says something in a task, beside the cues and texts of the recipe: turns of
+    a dialogue, an instruction, a question."""
+    said = ("ask.", "react.")
+    return any(
+        name == "count_sounds"
+        or "dialogues" in TASKS[name].needs
+        or any(rule.endswith(".spoken") or rule.startswith(said) for rule in TASKS[name].says)
+        for name, weight in tasks.items()
+        if weight > 0
+    )
+
+
 def is_conversation(task: str) -> bool:
     """Whether the assistant speaks the language of a dialogue in it, whatever the stream's is."""
     return "dialogues" in TASKS[task].needs

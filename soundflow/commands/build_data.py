@@ -95,6 +95,9 @@ def show(summary: BuildSummary, output: str) -> None:
             f"audit: beyond the limit: {', '.join(summary.missed)}; see {output}/{REPORT_FILE}",
             soft_wrap=True,
         )
+    if summary.refused:
+        shares = (f"{share:.0%} of {name}" for name, share in summary.refused.items())
+        OUT.print(f"texts that the check of speech refused: {', '.join(shares)}", soft_wrap=True)
     speed = f"{summary.speed:g}x real time" if summary.speed else "everything was already built"
     OUT.print(
         f"{dropped(summary.drops, output)}\n{summary.shards_made} shards made and "

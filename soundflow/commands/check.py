@@ -67,6 +67,7 @@ def _resolve(path: Path, tree: dict[str, Any], probe: bool) -> tuple[Any, Plan]:
 
 
 def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
+    from data_build.collect.feasible import require_speech
     from data_build.processes import n_workers
     from data_build.recipe import BuildRecipe
     from soundflow.commands.build_data import output_of
@@ -85,6 +86,7 @@ def _build(tree: dict[str, Any], where: str) -> tuple[Any, Plan]:
         plan[f"texts[{number}]"] = _input(Path(texts))
     if recipe.scenes.tagger or recipe.scenes.sentence_encoder:
         plan["scenes"] = _scene_models(recipe.scenes)
+    require_speech(recipe)
     if all(Path(name).exists() for name in (*(s.root for s in recipe.sources), *recipe.texts)):
         found = _survey(recipe)
         plan |= _material(found) | _sizes(recipe, found.lengths_s)

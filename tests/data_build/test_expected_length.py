@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from data_build.expected_length import (
-    expected_stream_s,
-    expected_streams,
-    item_seconds,
-    kind_of,
-)
+from data_build.collect.collect import collect
+from data_build.compose.timeline import lay_out
+from data_build.context import MATERIAL, BuildContext, build_context
+from data_build.expected_length import expected_stream_s, expected_streams, lengths_of
+from data_build.randomness import StreamSeed
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Recorded, Unspoken
-from data_build.tasks.table import FORMS, TASKS
-from soundflow.config.load import build
+from data_build.shard_job import quota_key
+from data_build.tasks.context import PlannerContext
+from data_build.tasks.table import FORMS, TASKS, plan_stream
+from soundflow.config.load import build, load
 
 ORIGIN = Origin("own", "CC0-1.0")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def recipe(task: str, **settings: object) -> BuildRecipe:
@@ -59,14 +64,55 @@ def test_offline_samples_last_as_long_as_their_audio() -> None:
 
 
 def test_items_last_what_is_stated_or_what_their_text_takes() -> None:
+    def length_s(clip: Clip, table: str = "speech", *, is_cue: bool = False) -> float:
+        ((_, found),) = lengths_of(table, clip, is_cue)
+        return found
+
     recorded = Clip("a", "speech", Recorded("a.wav"), ORIGIN, 7.5, "hello")
-    assert item_seconds(recorded) == 7.5
-    assert item_seconds(Clip("b", "event", Recorded("b.wav"), ORIGIN)) is None
+    assert length_s(recorded) == 7.5
+    assert list(lengths_of("sounds", Clip("b", "event", Recorded("b.wav"), ORIGIN))) == []
     text = Clip("c", "speech", Unspoken(), ORIGIN, text="turn on the light in the kitchen")
-    assert item_seconds(text) == pytest.approx(2.0, abs=0.3)
+    assert length_s(text) == pytest.approx(2.0, abs=0.3)
     chinese = Clip("d", "speech", Unspoken(), ORIGIN, text="请把厨房的灯打开")
-    assert item_seconds(chinese) == pytest.approx(2.0, abs=0.3)
+    assert length_s(chinese) == pytest.approx(2.0, abs=0.3)
+    assert list(lengths_of("alarms", recorded)) == []
+    assert [kind for kind, _ in lengths_of("beep", recorded, is_cue=True)] == ["cue"]
+
+
+def test_every_turn_counts_and_those_without_others_are_questions_too() -> None:
     turns = (DialogueTurn("hello", "x"), DialogueTurn("how are you today my friend", "y"))
-    assert item_seconds(Dialogue("e", turns, ORIGIN)) == pytest.approx(1.0, abs=0.3)
-    assert kind_of("alarms", is_cue=False) is None
-    assert kind_of("beep", is_cue=True) == "cue"
+    several = list(lengths_of("dialogues", Dialogue("e", turns, ORIGIN)))
+    assert [kind for kind, _ in several] == ["turn", "turn"]
+    assert sum(length_s for _, length_s in several) == pytest.approx(2.0, abs=0.6)
+    single = lengths_of("dialogues", Dialogue("f", turns[:1], ORIGIN))
+    assert [kind for kind, _ in single] == ["turn", "question"]
+
+
+def test_conversations_last_as_long_as_expected(tmp_path: Path) -> None:
+    """Streams of every kind of conversation, planned and laid out as a build does it."""
+    pytest.importorskip("py_nanotts")
+    tasks = "chat_multi_turn: 1, answer_facts: 1, chat_with_emotion: 1, chat_over_background: 1"
+    made = load(
+        ROOT / "recipes/build/voice_chat.yaml", BuildRecipe,
+        [f"output={tmp_path}", "speech.asr_models={}", "speech.pool.voices=['pico:en-US']",
+         f"splits={{train: {{streams: 1, voices: 1, takes: 4, tasks: {{{tasks}}}}}}}"],
+        command="build-data",
+    )  # fmt: skip
+    made = replace(made, texts=tuple(str(ROOT / text) for text in made.texts))
+    found = collect(made, tmp_path / MATERIAL)
+    context = build_context(made)
+    lasting_s = [_lasting_s(context, number) for number in range(100)]
+    assert expected_stream_s(made, "train", found.lengths_s) == pytest.approx(
+        sum(lasting_s) / len(lasting_s), rel=0.05
+    )
+
+
+def _lasting_s(context: BuildContext, number: int) -> float:
+    made, split, seed = context.recipe, context.splits["train"], StreamSeed(1, "train", number, 0)
+    planning = PlannerContext.of(
+        split.pools, split.resources, made.tasks, made.longest_speech_s, seed,
+        split.wording.stream("train", number), lambda drop: None,
+    )  # fmt: skip
+    plan = plan_stream("s", quota_key(made.splits["train"].tasks, number), "", planning)
+    time = context.vocabulary.spec.time
+    return time.seconds(lay_out(plan, context.preparer.prepare, made.compose, time, seed).n_samples)

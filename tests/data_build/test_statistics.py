@@ -19,6 +19,8 @@ statistics = st.builds(
     ),
     turns=counts, chunks=counts, silence=counts, snr=counts, reply_tokens=counts,
     emotions=st.dictionaries(st.sampled_from(["normal", "urgent"]), st.integers(1, 5)),
+    refused=st.dictionaries(st.sampled_from(["1 to 3 words"]), st.integers(1, 5)),
+    spoken=st.dictionaries(st.sampled_from(["1 to 3 words"]), st.integers(1, 5)),
     events=st.integers(0, 9), silences=st.integers(0, 9), limited=st.integers(0, 9),
     preprocessed=st.integers(0, 9), hit_limit=st.integers(0, 9),
 )  # fmt: skip
@@ -34,3 +36,8 @@ def test_shards_add_up_in_any_order_and_through_json(
     assert merged(stored) == whole
     assert whole.streams == sum(p.streams for p in parts)
     assert sum(whole.turns.values()) == sum(sum(p.turns.values()) for p in parts)
+
+
+def test_the_share_of_each_class_of_text_that_is_refused() -> None:
+    counted = Statistics(spoken={"a": 10, "b": 4, "c": 2}, refused={"a": 3, "b": 4})
+    assert list(counted.refused_shares().items()) == [("b", 1.0), ("a", 0.3)]

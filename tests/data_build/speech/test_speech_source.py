@@ -8,6 +8,7 @@ from data_build.clip_cache import ClipCache
 from data_build.drops import Dropped
 from data_build.randomness import generator
 from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Prepared, Unspoken
+from data_build.speech.render import Tally
 from data_build.speech.setup import SpeechConfig, speech_sources
 from data_build.speech.speech_source import SpeechSource
 from data_build.speech.voices import VoicePool
@@ -20,7 +21,7 @@ CONFIG = SpeechConfig(VoicePool(("pico:en-US", "pico:en-GB", "pico:de-DE")), asr
 
 
 def sources(folder: Path, seed: int = 1) -> dict[str, SpeechSource]:
-    return speech_sources(CONFIG, {"train": 3, "test": 2}, seed, ClipCache(folder))
+    return speech_sources(CONFIG, {"train": 3, "test": 2}, seed, ClipCache(folder), Tally())
 
 
 def sentence(text: str, language: str = "en", **more: str) -> Clip:
@@ -98,4 +99,4 @@ def test_one_turn_that_cannot_be_spoken_drops_the_dialogue(tmp_path: Path) -> No
 
 def test_nothing_is_loaded_before_the_first_text(tmp_path: Path) -> None:
     config = SpeechConfig(VoicePool(("nobody:anna",)))
-    speech_sources(config, {"train": 1}, 0, ClipCache(tmp_path))
+    speech_sources(config, {"train": 1}, 0, ClipCache(tmp_path), Tally())

@@ -35,7 +35,7 @@ def test_the_plan_is_a_few_lines_and_every_setting_on_demand(
 ) -> None:
     assert main(["check", str(recipe)]) == 0
     plan = capsys.readouterr().out
-    assert "split train  250 streams in 3 shards; about 1.2 h, about 65.8 MB of disk" in plan
+    assert "split train  250 streams in 3 shards; about 1.2 h, about 64.7 MB of disk" in plan
     assert "sources[0]  musan in nowhere: does not exist yet" in plan
     assert "sources[1]  musan in ." in plan
     assert f"texts[0]  nowhere.txt: does not exist yet, seen from {Path.cwd()}" in plan
