@@ -143,11 +143,13 @@ def _items(tasks: TasksConfig, task: str, in_place: float) -> dict[Kind, float]:
             return {"translated": translated + 1, "told": 1 - tasks.translation.uninstructed_share}
         case "interpret_conversation":
             return {"translated": translated + 1, "told": told}
-        case "answer_about_sound" | "choose_sound":
-            questions = nowhere * _mean(sounds.questions)
-            asks = {"said" if task == "answer_about_sound" else "told": questions + in_place}
-            before = others if task == "answer_about_sound" else 1
-            return {"sound": questions * before, "placed": front, **asks}
+        case "answer_about_sound":
+            exchanges = nowhere * _mean(sounds.questions)
+            sounds_before = exchanges * others
+            return {"sound": sounds_before, "placed": front, "said": exchanges + in_place}
+        case "choose_sound":
+            exchanges = nowhere * _mean(sounds.questions)
+            return {"sound": exchanges, "placed": front, "told": exchanges + in_place}
         case "describe_sound":
             return {"sound": nowhere * others, "placed": front, "told": told}
         case "count_events":
