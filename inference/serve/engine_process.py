@@ -109,10 +109,12 @@ class EngineProcess:
             case Load():
                 self._load = said
             case Opened(number, if_killed):
-                connection = socket.socket(fileno=recv_handle(self.reports))
-                self._open[number] = HeldSession(connection, if_killed)
+                with contextlib.suppress(RuntimeError):  # this process may hold no more
+                    connection = socket.socket(fileno=recv_handle(self.reports))
+                    self._open[number] = HeldSession(connection, if_killed)
             case Closed(number):
-                self._open.pop(number).connection.close()
+                if number in self._open:
+                    self._open.pop(number).connection.close()
             case UserError():
                 raise said
 

@@ -13,6 +13,7 @@ ends by itself takes its own sessions with it, and is started again.
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import time
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 RETRIES = 5  # of an engine that ends again and again; then the server ends too
 RETRY_S = 0.5  # before the first; each later one waits twice as long
+FULL_S = 1.0  # until a connection is tried again for which there was no descriptor
 STEADY_S = 60.0  # whoever has served so long may end as often anew
 
 
@@ -157,8 +159,11 @@ def _until_due_s(shares: Sequence[Share]) -> float | None:
 def _hand_on(listener: socket.socket, serving: Sequence[EngineProcess]) -> None:
     try:
         connection, _ = listener.accept()
-    except OSError:  # gone again
-        return
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # it goes on waiting
+            log.warning("a connection waits: %s", error.strerror)
+            time.sleep(FULL_S)
+        return  # else it is gone again
     with connection:
         for process in sorted(serving, key=lambda one: one.free, reverse=True):
             if process.hand(connection):

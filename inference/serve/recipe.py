@@ -28,8 +28,8 @@ class ServeLimits:
         idle_s: time without audio.
         session_s: length of a connection.
         waiting_messages: messages that a client has not read yet.
-        ping_s: how often a client is asked whether it is still there, and how long the answer may
-            take.
+        ping_s: how often a client is asked whether it is still there, and how long the answer, or
+            a request, may take.
     """
 
     sessions: Few = 16

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def serve(recipe: ServeRecipe, console: Console, open_engine: OpenEngine = load_
         Stopped: by the signal.
     """
     token, tls = read_token(recipe), tls_context(recipe)
+    _allow_open_files()
     with listen(recipe) as listener:
 
         def announce() -> None:
@@ -65,6 +67,14 @@ def serve(recipe: ServeRecipe, console: Console, open_engine: OpenEngine = load_
                 hand_out(listener, parts)
         except Interrupted as interrupted:
             raise _stopped(interrupted.number) from None
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets a process have: a connection takes one, or two of several engines.
+    What is usual is meant for programs that cannot have more than 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -24,6 +25,33 @@ from soundflow.errors import UserError
 from soundflow.signals import SIGNALS
 
 DRAIN_S = 10.0
+
+
+class _HttpProtocol(H11Protocol):
+    """Gives up a client that does not finish a request, which uvicorn waits for without end."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_request()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._timer.cancel()
+        super().connection_lost(error)
+
+    def _await_request(self) -> None:
+        assert self.config.ws_ping_timeout is not None
+        self._timer = self.loop.call_later(
+            self.config.ws_ping_timeout, self._require_request, self.cycle
+        )
+
+    def _require_request(self, last: RequestResponseCycle | None) -> None:
+        """``last`` is the request that there was when the time began."""
+        if self.transport.get_protocol() is not self:  # it is a WebSocket by now
+            return
+        if self.cycle is last and (last is None or last.response_complete):
+            self.transport.abort()
+        else:
+            self._await_request()
 
 
 class _SocketProtocol(WebSocketsSansIOProtocol):
@@ -52,6 +80,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 service.app,
+                http=_HttpProtocol,
                 ws=_SocketProtocol,
                 ws_max_size=recipe.limits.message_bytes,
                 ws_ping_interval=recipe.limits.ping_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -67,6 +68,26 @@ def raw_client(running: Running) -> socket.socket:
     client.sendall(HANDSHAKE.format(host=host).encode())
     assert client.recv(12) == b"HTTP/1.1 101"
     return client
+
+
+def test_a_client_that_does_not_finish_a_request_is_given_up(strict: Running) -> None:
+    """Also not its second one, and not the handshake of a WebSocket."""
+    address = strict.url.removeprefix("http://")
+    request = f"GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n".encode()
+    host, port = address.split(":")
+    silent, begun, second, upgrading = (
+        socket.create_connection((host, int(port)), timeout=20) for _ in range(4)
+    )
+    begun.sendall(request[:20])
+    second.sendall(request)
+    answered = b""
+    while not answered.endswith(b"}"):
+        answered += second.recv(10_000)
+    second.sendall(request[:20])
+    upgrading.sendall(HANDSHAKE.format(host=address)[:-4].encode())
+    for one in (silent, begun, second, upgrading):
+        with one, contextlib.suppress(ConnectionResetError):
+            assert one.recv(1) == b""
 
 
 def frame(opcode: int, data: bytes) -> bytes:
