@@ -68,14 +68,16 @@ def _run(words: Sequence[str]) -> int:
 
     name = _command_of(words)
     if name is not None and name not in COMMANDS:
+        from soundflow.logs import tell
+
         fault = f"{name!r} is no command; {did_you_mean(name, COMMANDS)}"
-        _tell(UserError(fault, "`soundflow --help` explains them"))
+        tell(UserError(fault, "`soundflow --help` explains them"))
         return EXIT_USER
     args = parser().parse_args(words)
     # Read by the thread pool when torch is imported: waiting threads sleep instead of spinning,
     # which on a machine that others use is several times faster.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from soundflow.logs import configure
+    from soundflow.logs import configure, tell
 
     configure(args.verbose)
     try:
@@ -83,7 +85,7 @@ def _run(words: Sequence[str]) -> int:
         code = module.run(args)
         sys.stdout.flush()
     except UserError as error:
-        _tell(error)
+        tell(error)
         return EXIT_USER
     except BrokenPipeError:
         # The reader of our output went away (`| head`). Nothing more can be printed.
@@ -93,24 +95,11 @@ def _run(words: Sequence[str]) -> int:
         if error.errno not in _OF_THE_MACHINE:
             return _defect()
         file = os.fsdecode(error.filename2 or error.filename or args.command)
-        _tell(UserError(f"{file}: {error.strerror}", "check the path, its permissions, the disk"))
+        tell(UserError(f"{file}: {error.strerror}", "check the path, its permissions, the disk"))
         return EXIT_USER
     except Exception:
         return _defect()
     return code or EXIT_OK
-
-
-def _tell(error: UserError) -> None:
-    from rich.text import Text
-
-    from soundflow.logs import ERR
-
-    for line in error.message.splitlines():
-        detail = line.startswith(" ")  # of the line above
-        shown = Text(line) if detail else Text.assemble(("error", "bold red"), f": {line}")
-        ERR.print(shown, soft_wrap=True)
-    if error.hint:
-        ERR.print(f"hint: {error.hint}", style="dim", soft_wrap=True)
 
 
 def _defect() -> int:

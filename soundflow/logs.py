@@ -10,6 +10,8 @@ import warnings
 from rich.console import Console
 from rich.text import Text
 
+from soundflow.errors import UserError
+
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
@@ -55,3 +57,13 @@ def configure(verbose: bool = False) -> None:
     logging.getLogger("huggingface_hub").propagate = False  # it prints its own lines
     for package in ("soundflow", "data_build", "inference"):
         logging.getLogger(package).setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def tell(error: UserError) -> None:
+    """Shows a mistake of the user, and what to do about it."""
+    for line in error.message.splitlines():
+        detail = line.startswith(" ")  # of the line above
+        shown = Text(line) if detail else Text.assemble(("error", "bold red"), f": {line}")
+        ERR.print(shown, soft_wrap=True)
+    if error.hint:
+        ERR.print(f"hint: {error.hint}", style="dim", soft_wrap=True)

@@ -33,7 +33,8 @@ class Interrupted(KeyboardInterrupt):
 def raised_signals() -> Iterator[None]:
     """Within, the first signal raises `Interrupted`; later ones do not interrupt the clean-up.
 
-    After a stop this process is ending, and further signals stay ignored.
+    After a stop this process is ending, and further signals stay ignored, as does one that was
+    set to be ignored within.
 
     A signal that was ignored when this process started (`nohup`) stays ignored.
     """
@@ -42,19 +43,17 @@ def raised_signals() -> Iterator[None]:
     for number, handler in before.items():
         if handler not in (signal.SIG_IGN, None):
             signal.signal(number, _raise)
-    stopped = False
     try:
         yield
     except (KeyboardInterrupt, Stopped):
-        stopped = True
         _ignore()
         raise
     finally:
         if HELD_BACK & signal.sigpending():
             signal.sigwait(HELD_BACK)  # there is nothing left to warn of
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if not stopped:
-            for number, handler in before.items():
+        for number, handler in before.items():
+            if signal.getsignal(number) is _raise:
                 signal.signal(number, handler)
 
 

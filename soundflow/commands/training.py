@@ -23,14 +23,16 @@ from soundflow.errors import Stopped, UserError
 from soundflow.logs import ERR, OUT
 from soundflow.train.claim import REPORT_FILE
 from soundflow.train.held_out import TASK
+from soundflow.train.launch import by_launcher, for_next_stage
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import read_metrics
-from soundflow.train.ranks import is_first
-from soundflow.train.recipe import MODEL_FOLDER, TrainRecipe
+from soundflow.train.ranks import is_first, wait_for_first
+from soundflow.train.recipe import TrainRecipe
 from soundflow.train.run import TrainResult
 from soundflow.train.run import run as train
 
-WAIT_S = 1800.0  # for a model of any size to be written
+SEEN_S = 120.0
+_STAGE = "SOUNDFLOW_STAGE"  # of a chain, for the processes that the first one starts
 
 
 def train_all(
@@ -42,39 +44,37 @@ def train_all(
         recipes: of the stages of a chain, or one.
         environment: of this command, before a launcher of processes adds to it.
     """
-    for number, recipe in enumerate(recipes, 1):
+    started = not is_first() and not by_launcher(environment)
+    here = int(environment[_STAGE]) if started else 1
+    for number, recipe in enumerate(recipes[here - 1 :], here):
         if len(recipes) > 1 and is_first():
             ERR.print(f"stage {number} of {len(recipes)}: {recipe.output}", soft_wrap=True)
+        os.environ[_STAGE] = str(number)
         result = _train(recipe)
-        if result is not None and result.precision is None and number < len(recipes):
-            if is_first():
-                ERR.print(f"finished: {result.model_folder}", soft_wrap=True)
-            continue  # it was before: no process was started
-        if result is None:
+        last = number == len(recipes)
+        if result is None or started:
             return
         if is_first():
-            _tell(recipe, result, as_json)
-        if number < len(recipes) and not _was_launched(environment):
-            _wait_for(recipe.output / MODEL_FOLDER)
+            if result.precision is None and not last:
+                ERR.print(f"finished: {result.model_folder}", soft_wrap=True)
+            else:
+                _tell(recipe, result, as_json)
+        if last:
+            return
+        wait_for_first()  # it has written the model
+        _require_seen(result.model_folder)
+        if result.precision is not None:
             # The next stage begins in a new process: no memory, no device, no group of processes
             # of this one is left, and a signal still finds one process.
             sys.stdout.flush()
             command = [sys.executable, "-m", "soundflow.cli", *sys.argv[1:]]
-            os.execve(sys.executable, command, environment)
-        return
+            os.execve(sys.executable, command, for_next_stage(environment))
 
 
 def _train(recipe: TrainRecipe) -> TrainResult | None:
-    """Trains. None where the first process of the run speaks for this one: all are leaving.
-
-    This one then ends with code 0. At another, Lightning would kill the first within seconds, while
-    it still sends its last metrics or writes its page.
-    """
+    """Trains. None where the run was stopped and the first process says so: all are leaving."""
     try:
         return train(recipe, live_validation(recipe), write_training_report)
-    except UserError as error:
-        if is_first() or not error.together:
-            raise
     except Stopped:
         if is_first():
             if (recipe.output / METRICS_FILE).exists():
@@ -92,21 +92,15 @@ def _tell(recipe: TrainRecipe, result: TrainResult, as_json: bool) -> None:
         show(result)
 
 
-def _was_launched(environment: Mapping[str, str]) -> bool:
-    """Whether the first process of the run started this one, and will start another in its place.
-
-    Processes that SLURM or torchrun started are all started once, for the whole chain.
-    """
-    launchers = ("SLURM_PROCID", "TORCHELASTIC_RUN_ID")
-    return "LOCAL_RANK" in environment and not any(name in environment for name in launchers)
-
-
-def _wait_for(model: Path) -> None:
-    """The first process writes the model while the others are here already."""
-    deadline = time.monotonic() + WAIT_S
+def _require_seen(model: Path) -> None:
+    """A shared file system may show a folder to another machine some time after it was written."""
+    deadline = time.monotonic() + SEEN_S
     while not model.is_dir():
         if time.monotonic() > deadline:
-            raise UserError(f"{model}: was not written", "run the same command again")
+            raise UserError(
+                f"{model}: was written, but is not there on this machine",
+                "name an output on a file system that all nodes share",
+            )
         time.sleep(0.5)
 
 

@@ -25,6 +25,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -88,9 +89,13 @@ def agreed_state(output: Path) -> State | None:
 
     The first rank says which states there are. The files of each are shared out for checking, so
     that a state of many gigabytes is read once over all ranks.
+
+    Raises:
+        UserError: on all ranks, if one of them does not have a file that the first one sees: to
+            pass the state over would silently repeat updates.
     """
     for state in from_first(_states(output)):
-        if all(gathered(_share_is_intact(state))):
+        if all(gathered(together(partial(_share_is_intact, state)))):
             return state
     return None
 
@@ -237,6 +242,13 @@ def _share_is_intact(state: State) -> bool:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             if digest != state.files[name]["sha256"]:
                 return False
+    except FileNotFoundError as error:
+        if rank == 0:
+            return False
+        raise UserError(
+            f"{error.filename}: rank {rank} of {world} does not see this file, rank 0 does",
+            "name an output on a file system that all nodes share",
+        ) from error
     except OSError:
         return False
     return True

@@ -35,7 +35,13 @@ from soundflow.train.compute import choose_compute
 from soundflow.train.encode import encode_streams
 from soundflow.train.held_out import LiveFigures
 from soundflow.train.loggers import log_transcripts, write_csv
-from soundflow.train.metrics import CALIBRATIONS, TRANSCRIPTS, JsonlLogger, append_lines
+from soundflow.train.metrics import (
+    CALIBRATIONS,
+    TRANSCRIPTS,
+    JsonlLogger,
+    append_lines,
+    newest_measurement,
+)
 from soundflow.train.module import NotFinite, StreamingModule
 from soundflow.train.progress import Progress
 from soundflow.train.ranks import from_first, gathered, together
@@ -51,7 +57,6 @@ class AtIntervals(Callback):
     """Resumes, then saves, stops and measures between updates.
 
     Args:
-        measured_at: the last update whose measurement is in the metrics.
         continued: whether the run was started before.
         report: writes the page of the run in an output folder; None: no page.
 
@@ -64,7 +69,6 @@ class AtIntervals(Callback):
         self,
         recipe: TrainRecipe,
         flag: StopFlag,
-        measured_at: int,
         continued: bool,
         report: WriteReport | None = None,
     ) -> None:
@@ -77,7 +81,7 @@ class AtIntervals(Callback):
         self.progress = Progress(recipe.intervals.log_every, recipe.optim.updates)
         self.metrics = JsonlLogger(recipe.output)
         self._flag = flag
-        self._measured_at = measured_at
+        self._measured_at = 0
         self._continued = continued
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -90,6 +94,7 @@ class AtIntervals(Callback):
         module.updates = self._saved_at = self._state.update if self._state else 0
         data.start = module.updates
         self.metrics.keep_until(module.updates)
+        self._measured_at = from_first(newest_measurement(self.metrics.path)[0])
         if trainer.is_global_zero and self._continued:
             _say_where(module.updates, self._recipe.optim.updates)
         compute = self._recipe.compute

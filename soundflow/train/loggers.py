@@ -15,7 +15,6 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from soundflow.atomic import write_text
 from soundflow.errors import Stopped, UserError, not_installed
 from soundflow.train.metrics import FILE_NAME, read_metrics
-from soundflow.train.ranks import is_first
 from soundflow.train.recipe import TrainRecipe, WandbConfig
 
 CSV_FILE, TENSORBOARD = "metrics.csv", "tensorboard"
@@ -45,7 +44,7 @@ def require_loggers(recipe: TrainRecipe) -> None:
 def build_loggers(
     recipe: TrainRecipe, at: int, about: Mapping[str, Any], run_id: str
 ) -> list[Logger]:
-    """The loggers that the recipe asks for, opened in the first process.
+    """The loggers that the recipe asks for; for the first process.
 
     Args:
         at: updates that were taken before; TensorBoard hides what was written about later ones.
@@ -129,9 +128,7 @@ def _wandb_logger(
         resume=None if offline else "allow",
     )
     try:
-        if is_first():
-            recipe.output.mkdir(parents=True, exist_ok=True)
-            logger.log_hyperparams(dict(about))
+        logger.log_hyperparams(dict(about))
     except (wandb.Error, OSError) as error:
         raise UserError(
             f"logging.wandb.project={asked.project}: {' '.join(str(error).split())}",

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 
 import torch
-from lightning.fabric.plugins.environments.lsf import LSFEnvironment
-from lightning.fabric.plugins.environments.mpi import MPIEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from soundflow.errors import UserError
 from soundflow.model.config import ModelConfig
 from soundflow.model.interaction import empty_model
 from soundflow.model.threads import cores
 from soundflow.protocol.tokens import TokenTable
+from soundflow.train.launch import launcher
 from soundflow.train.memory import Memory, held
 from soundflow.train.recipe import TrainRecipe
 from soundflow.train.stages import apply_stage
@@ -60,7 +57,7 @@ def unmet(recipe: TrainRecipe, memory: Memory) -> list[str]:
     where its plan is looked at, is not one of them.
     """
     compute, lines = recipe.compute, []
-    if compute.nodes > 1 and not _launched():
+    if compute.nodes > 1 and launcher() is None:
         return [
             f"compute.nodes={compute.nodes}: no launcher started this process, so it would wait "
             "for the other nodes; start it with srun (slurm/train.sbatch) or torchrun, or set "
@@ -97,17 +94,6 @@ def unmet(recipe: TrainRecipe, memory: Memory) -> list[str]:
             f"for {compute.devices} device(s); there are {host / 2**30:,.1f} GiB here"
         )
     return lines
-
-
-def _launched() -> bool:
-    """Whether this process knows of the other nodes, by a launcher or by variables set by hand."""
-    return (
-        SLURMEnvironment.detect()
-        or TorchElasticEnvironment.detect()
-        or LSFEnvironment.detect()
-        or MPIEnvironment.detect()
-        or {"MASTER_ADDR", "NODE_RANK"} <= os.environ.keys()
-    )
 
 
 def _on_gpu(recipe: TrainRecipe) -> bool:

@@ -1,14 +1,21 @@
-"""What the processes of a run tell each other, beside gradients."""
+"""What the processes of a run tell each other, beside gradients.
+
+Before training has connected them, those of a launcher meet as `soundflow.train.launch` says.
+Others do not yet: there each function answers with the value of this process.
+"""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch.distributed as dist
 from lightning.pytorch.utilities import rank_zero_only
 
-from soundflow.errors import Stopped, UserError
+from soundflow.errors import EXIT_OK, EXIT_USER, Stopped, UserError
+from soundflow.logs import tell
+from soundflow.train.launch import meeting
 
 T = TypeVar("T")
 
@@ -21,7 +28,8 @@ def several() -> bool:
 def gathered(value: T) -> list[T]:
     """The value of every rank, in order; all ranks take part."""
     if not several():
-        return [value]
+        met = meeting()
+        return [value] if met is None else met.gathered(value)
     values: list[T | None] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values  # type: ignore[return-value]
@@ -30,7 +38,7 @@ def gathered(value: T) -> list[T]:
 def from_first(value: T) -> T:
     """The value of the first rank; all ranks take part."""
     if not several():
-        return value
+        return gathered(value)[0]
     values: list[T] = [value]
     dist.broadcast_object_list(values, src=0)
     return values[0]
@@ -39,6 +47,30 @@ def from_first(value: T) -> T:
 def is_first() -> bool:
     """Whether this is the first process of a run; known before the processes know each other."""
     return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
+
+
+def told_by_first(error: UserError) -> int:
+    """Has the first process tell an error that all of them raise; all take part.
+
+    Returns:
+        The exit code of this process.
+    """
+    if is_first():
+        tell(error)
+    if meeting() is None:
+        # Lightning would kill the first process within seconds if one that it started failed,
+        # while it still sends its last metrics or writes its page.
+        return EXIT_USER if is_first() else EXIT_OK
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # srun ends all once one of them has failed
+    wait_for_first()
+    return EXIT_USER
+
+
+def wait_for_first() -> None:
+    """Waits until the first process comes here too, and it for all; for those of a launcher."""
+    met = meeting()
+    if met is not None:
+        met.gathered(None)
 
 
 def place() -> tuple[int, int]:

@@ -17,11 +17,10 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lightning import Trainer
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.loggers import Logger
 
 from soundflow.atomic import write_text
@@ -41,13 +40,15 @@ from soundflow.train.claim import BEST_FOLDER, RECIPE_FILE, alone, claim, run_id
 from soundflow.train.compute import Compute
 from soundflow.train.held_out import LiveFigures, LiveValidate
 from soundflow.train.intervals import AtIntervals, WriteReport
+from soundflow.train.launch import launcher
 from soundflow.train.loggers import build_loggers, finish_loggers, require_loggers, write_csv
 from soundflow.train.machine import held_by, require_machine
+from soundflow.train.memory import Memory
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
 from soundflow.train.metrics import newest_calibration, newest_measurement
 from soundflow.train.module import NotFinite, StreamingModule
 from soundflow.train.provenance import PROVENANCE_FILE, provenance
-from soundflow.train.ranks import is_first
+from soundflow.train.ranks import from_first, gathered, is_first, together
 from soundflow.train.recipe import MODEL_FOLDER, TrainRecipe
 from soundflow.train.stages import apply_stage, merge_stage
 from soundflow.train.start import Start, model_config, open_origin, require_fit, start
@@ -123,29 +124,21 @@ def _run(
     held: ExitStack,
 ) -> TrainResult:
     started = time.perf_counter()
-    require_loggers(recipe)
-    data = StreamData(recipe.data, recipe.seed, recipe.optim.updates)
-    tokenizer, _ = load_vocabulary(recipe.vocabulary)
-    origin = open_origin(recipe)
-    sizes = model_config(recipe, origin)
-    require_fit(tokenizer, origin, sizes, data)
-    memory = held_by(recipe, sizes, data.spec.tokens)
-    require_machine(recipe, memory)
-    continued = claim(recipe, data.content_hash())
-    if is_first():
-        held.enter_context(alone(recipe.output))
-    folder = recipe.output / MODEL_FOLDER
-    state = newest_state(recipe.output)
-    at = state.update if state else 0
-    if at == recipe.optim.updates and folder.exists():
-        return _result(recipe, memory.parameters, started, at)
-    metrics_file = recipe.output / METRICS_FILE
-    measured_at, _ = newest_measurement(metrics_file)
-    measured = not data.valid_splits or measured_at == at
+    given = together(lambda: _given(recipe))
+    assert given is not None
+    data, tokenizer, origin = given.data, given.tokenizer, given.origin
+    _require_same_data(data)
+    seen = together(lambda: _left(recipe, data, held), here=is_first())
+    told = from_first(None if seen is None else asdict(seen))
+    # Not told: this process was started by the first one, since there is something to train.
+    left = _Left(**told) if told else _Left(0, finished=False, to_train=True, continued=False)
+    at, parameters = left.at, given.memory.parameters
+    if left.finished:
+        return _result(recipe, parameters, started, at)
     module: StreamingModule | None = None
-    if at != recipe.optim.updates or not measured:
-        record(recipe.output / RECIPE_FILE, recipe)
-        begun = _begin(recipe, origin, data, tokenizer)
+    if left.to_train:
+        begun = together(lambda: _begin(recipe, origin, data, tokenizer))
+        assert begun is not None
         prepare(begun.model, recipe.compute)
         _say(*begun.notes)
 
@@ -164,12 +157,9 @@ def _run(
             recipe.intervals.log_every,
             recipe.compute.offload_moments,
         )
-        about = provenance(data.content_hash(), data.spec.fingerprint)
-        if is_first():
-            write_text(recipe.output / PROVENANCE_FILE, json.dumps(about, indent=1))
-        loggers = build_loggers(recipe, at, {**to_plain(recipe), **about}, run_id(recipe.output))
+        loggers = together(lambda: _loggers(recipe, data, at), here=is_first()) or []
         held.push(lambda _, error, __: finish_loggers(loggers, error))
-        around = AtIntervals(recipe, flag, measured_at, continued, report)
+        around = AtIntervals(recipe, flag, left.continued, report)
         _fit(_trainer(recipe, module, loggers, around), module, data, recipe)
         flag.stop_at_once()
     if is_first():
@@ -178,10 +168,85 @@ def _run(
             _write_model(recipe.output / BEST_FOLDER, best, recipe, origin, data, tokenizer)
         last = newest_state(recipe.output)
         assert last is not None
-        _write_model(folder, last, recipe, origin, data, tokenizer)
+        _write_model(recipe.output / MODEL_FOLDER, last, recipe, origin, data, tokenizer)
         if recipe.logging.csv:
             write_csv(recipe.output)
-    return _result(recipe, memory.parameters, started, at, module.compute if module else None)
+    return _result(recipe, parameters, started, at, module.compute if module else None)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a run is given, all of which fits together and onto this machine."""
+
+    data: StreamData
+    tokenizer: TextTokenizer
+    origin: Opened | None
+    memory: Memory
+
+
+def _given(recipe: TrainRecipe) -> _Given:
+    require_loggers(recipe)
+    data = StreamData(recipe.data, recipe.seed, recipe.optim.updates)
+    tokenizer, _ = load_vocabulary(recipe.vocabulary)
+    origin = open_origin(recipe)
+    sizes = model_config(recipe, origin)
+    require_fit(tokenizer, origin, sizes, data)
+    memory = held_by(recipe, sizes, data.spec.tokens)
+    require_machine(recipe, memory)
+    return _Given(data, tokenizer, origin, memory)
+
+
+def _require_same_data(data: StreamData) -> None:
+    """Checks that all processes see the data that the first one sees."""
+    hashes = gathered(data.content_hash())
+    other = [rank for rank, found in enumerate(hashes) if found != hashes[0]]
+    if other:
+        error = UserError(
+            f"{data.named}: rank {', '.join(map(str, other))} of {len(hashes)} sees other data "
+            "there than rank 0",
+            "copy the same data to every node, or name a file system that they share",
+        )
+        error.together = True
+        raise error
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What is left to do, as the first process finds the output.
+
+    Attributes:
+        at: updates that were taken.
+        to_train: whether updates are missing, or the measurement after the last one.
+        continued: whether the run was started before.
+    """
+
+    at: int
+    finished: bool
+    to_train: bool
+    continued: bool
+
+
+def _left(recipe: TrainRecipe, data: StreamData, held: ExitStack) -> _Left:
+    """Takes the output for this run; for the first process."""
+    continued = claim(recipe, data.content_hash())
+    held.enter_context(alone(recipe.output))
+    state = newest_state(recipe.output)
+    at = state.update if state else 0
+    all_taken = at == recipe.optim.updates
+    finished = all_taken and (recipe.output / MODEL_FOLDER).exists()
+    measured_at, _ = newest_measurement(recipe.output / METRICS_FILE)
+    measured = not data.valid_splits or measured_at == at
+    to_train = not all_taken or not measured
+    if to_train and not finished:
+        record(recipe.output / RECIPE_FILE, recipe)
+    return _Left(at, finished, to_train, continued)
+
+
+def _loggers(recipe: TrainRecipe, data: StreamData, at: int) -> list[Logger]:
+    """Where metrics go, with what is behind the run written there; for the first process."""
+    about = provenance(data.content_hash(), data.spec.fingerprint)
+    write_text(recipe.output / PROVENANCE_FILE, json.dumps(about, indent=1))
+    return build_loggers(recipe, at, {**to_plain(recipe), **about}, run_id(recipe.output))
 
 
 def _result(
@@ -303,7 +368,7 @@ def _trainer(
         limit_val_batches=0,
         logger=[around.metrics, *loggers],
         callbacks=[around.progress, around],
-        plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [],
+        plugins=[found] if (found := launcher()) is not None else [],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tests.soundflow.small_run import small_run, update_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES, TASKS = 2, 2
+SCRIPT = ROOT / "slurm" / "train.sbatch"
+SBATCH = ["sbatch", f"--nodes={NODES}", f"--ntasks-per-node={TASKS}", "--cpus-per-task=1"]
 UPDATES = 30
 WAIT_S = 240
 
@@ -51,18 +54,42 @@ def test_a_run_that_makes_room_ends_with_the_same_losses(
     assert got == want
 
 
-def _submitted(name: str, environment: dict[str, str], folder: Path) -> tuple[str, Path]:
-    """The job that trains in ``folder / name``, and its log."""
+def test_a_mistake_is_said_by_the_first_task_and_all_exit_with_2(
+    slurm: dict[str, str], tmp_path: Path
+) -> None:
+    """Of the recipe, and of what is found before training: more threads than the node has."""
+    environment = {**slurm, "SOUNDFLOW_VENV": str(Path(sys.executable).parents[1])}
+    recipe = _recipe("refused", tmp_path)
+    for wrong, said in (
+        ("sedd=1", "error: refused.yaml: sedd: unknown key"),
+        ("compute.threads=4000", "error: compute.threads=4000"),
+    ):
+        done = subprocess.run(
+            [*SBATCH, "--wait", "--output=refused.log", SCRIPT, recipe.name, wrong],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=WAIT_S,
+        )  # fmt: skip
+        text = (tmp_path / "refused.log").read_text()
+        assert done.returncode == 2, text
+        assert text.count(said) == text.count("hint: ") == 1, text
+        assert set(re.findall(r"exit code (\d+)", text)) == {"2"}, text
+        assert "Terminated" not in text, text
+        assert "Killed" not in text, text
+        (tmp_path / "refused.log").unlink()
+
+
+def _recipe(name: str, folder: Path) -> Path:
+    """Of a run in ``folder / name``."""
     compute = ComputeConfig(
         precision="fp32", threads=1, accelerator="cpu", nodes=NODES, devices=TASKS, strategy="zero2"
     )
     recipe = folder / f"{name}.yaml"
     record(recipe, small_run(folder, name, compute, UPDATES))
-    job = _run(
-        ["sbatch", "--parsable", f"--nodes={NODES}", f"--ntasks-per-node={TASKS}",
-         "--cpus-per-task=1", ROOT / "slurm" / "train.sbatch", recipe],
-        environment, folder,
-    )  # fmt: skip
+    return recipe
+
+
+def _submitted(name: str, environment: dict[str, str], folder: Path) -> tuple[str, Path]:
+    """The job that trains in ``folder / name``, and its log."""
+    job = _run([*SBATCH, "--parsable", SCRIPT, _recipe(name, folder)], environment, folder)
     return job, folder / f"soundflow-train-{job}.log"
 
 
@@ -74,7 +101,7 @@ def _state(job: str, environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def _run(command: list[str | Path], environment: dict[str, str], folder: Path) -> str:
+def _run(command: Sequence[str | Path], environment: dict[str, str], folder: Path) -> str:
     done = subprocess.run(
         command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60,
         check=False,
