@@ -99,7 +99,8 @@ def deal(recipe: BuildRecipe, checked: CheckedTexts, store: Path | None, *, keep
         item = candidate.item
         audio = item.audio if isinstance(item, Clip) else None
         if isinstance(item, Clip) and isinstance(audio, Recorded):
-            recordings.append(places.setdefault(replace(audio, end_s=None), len(places)))
+            begins = Recorded(audio.path, audio.member, audio.start_s)
+            recordings.append(places.setdefault(begins, len(places)))
             if item.kind == "speech":
                 named[_scope(item)] = named.get(_scope(item), False) or bool(item.speaker)
         else:

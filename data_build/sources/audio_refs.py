@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import stat
 import tarfile
@@ -30,7 +31,7 @@ def audio_file(path: Path, start_s: float = 0.0, end_s: float | None = None) -> 
     """
     if end_s is not None and end_s <= start_s:
         raise BadRow("ends before or at its start", f"{start_s:g} s to {end_s:g} s")
-    for form in (path, *_other_forms(path)):
+    for form in itertools.chain((path,), _other_forms(path)):
         if (size := _size(form)) is not None:
             if size == 0:
                 raise BadRow("its audio file is empty", path)
@@ -52,10 +53,8 @@ def existing_audio(places: Sequence[Path]) -> Path:
 
 def written_path(written: str, base: Path | None) -> Path:
     """A path from a table, relative to ``base``; a leading ``~/`` is the home folder."""
-    path = Path(written)
-    if written.startswith("~/"):
-        path = path.expanduser()
-    return base / path if base else path
+    path = Path(written).expanduser() if written.startswith("~/") else written
+    return base / path if base else Path(path)
 
 
 def files_below(
@@ -183,9 +182,7 @@ def _size(path: Path) -> int | None:
     return about.st_size
 
 
-def _other_forms(path: Path) -> list[Path]:
+def _other_forms(path: Path) -> Iterator[Path]:
     text = str(path)
-    if text.isascii():
-        return []
     forms = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
-    return [Path(form) for form in forms if form != text]
+    yield from (Path(form) for form in forms if form != text)

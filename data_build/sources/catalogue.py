@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -96,15 +97,16 @@ def _recording(clip: Clip) -> str:
     """The recording that a clip is, or is a part of."""
     if not isinstance(clip.audio, Recorded):
         return ""
-    path = Path(clip.audio.path)
-    real = str(path.resolve() if path.is_symlink() else _resolved(path.parent) / path.name)
+    path = clip.audio.path
+    folder, name = os.path.split(path)
+    real = os.path.realpath(path) if Path(path).is_symlink() else f"{_real(folder)}/{name}"
     return "#".join(filter(None, (real, clip.audio.member)))
 
 
 @lru_cache(maxsize=1024)
-def _resolved(folder: Path) -> Path:
+def _real(folder: str) -> str:
     """Looked up once for all files in it: a corpus has millions in a few thousand folders."""
-    return folder.resolve()
+    return os.path.realpath(folder)
 
 
 def corpus_named(name: str) -> Corpus:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -74,10 +76,11 @@ def manifest(config: SourceConfig, report: Report) -> Iterator[Clip]:
 
 
 def _path(config: SourceConfig, row: Row) -> str:
-    names = names_of(config, "path")
-    if row.data.keys().isdisjoint(names):
+    names = _layout_of(config, row).names["path"]
+    if not names:
+        wanted = config.columns.get("path", FIELDS["path"][0])
         found = shortened(", ".join(list(row.data)[:COLUMNS_SHOWN]))
-        told = f"has no column {names[0]!r}, but {found}"
+        told = f"has no column {wanted!r}, but {found}"
         raise BadRow(f"{told}; name the right one in the source, as columns: {{path: NAME}}")
     return row.text(*names)
 
@@ -126,10 +129,36 @@ def _table(config: SourceConfig) -> Path:
     raise UserError(f"manifest: {root} has no {', '.join(USUAL_TABLES)}", hint)
 
 
-def names_of(config: SourceConfig, field: str) -> tuple[str, ...]:
-    """The columns in which to look for a field: the recipe's choice, or the usual names."""
-    chosen = config.columns.get(field)
-    return (chosen,) if chosen else FIELDS[field]
+@dataclass(frozen=True)
+class _Layout:
+    """What the columns of a row are.
+
+    Attributes:
+        names: field -> those of its names that are there, in the order in which they count.
+        others: those that are no field.
+        like_times: those whose name can only mean a time, though it is not known.
+    """
+
+    names: Mapping[str, tuple[str, ...]]
+    others: tuple[str, ...]
+    like_times: tuple[str, ...]
+
+
+def _layout_of(config: SourceConfig, row: Row) -> _Layout:
+    return _layout(tuple(row.data), tuple(config.columns.items()))
+
+
+@lru_cache(maxsize=256)
+def _layout(columns: tuple[str, ...], chosen: tuple[tuple[str, str], ...]) -> _Layout:
+    """Made once for all rows with these columns."""
+    known = {**FIELDS, **{field: (name,) for field, name in chosen}}
+    used = {name for names in known.values() for name in names}
+    times = {*FIELDS["duration"], *(name for _, name in chosen)}
+    return _Layout(
+        {field: tuple(n for n in names if n in columns) for field, names in known.items()},
+        tuple(n for n in columns if n not in used),
+        tuple(n for n in columns if n not in times and _LIKE_A_TIME.fullmatch(n)),
+    )
 
 
 def span_of(config: SourceConfig, row: Row) -> tuple[float, float | None, float | None]:
@@ -141,12 +170,13 @@ def span_of(config: SourceConfig, row: Row) -> tuple[float, float | None, float 
         BadRow: if a time is not one, the end is not after the start, the times contradict
             each other, or a column looks like a time but has no name that is known.
     """
-    begin_s, end_s = _seconds(config, row, "start"), _seconds(config, row, "end")
+    layout = _layout_of(config, row)
+    begin_s, end_s = (_seconds(row, layout.names[field]) for field in ("start", "end"))
     if end_s is None and "onset" in row.data and "offset" in row.data:
         end_s = row.seconds_or_none("offset")  # of sound events; elsewhere it is where they begin
-    length_s = _seconds(config, row, "duration")
+    length_s = _seconds(row, layout.names["duration"])
     if begin_s is None and end_s is None:
-        _require_no_other_times(config, row)
+        _require_no_times(row, layout.like_times)
     start_s = begin_s or 0.0
     if end_s is None and length_s is not None and begin_s is not None:
         end_s = round(start_s + length_s, 6)
@@ -162,16 +192,15 @@ def span_of(config: SourceConfig, row: Row) -> tuple[float, float | None, float 
     return start_s, end_s, round(end_s - start_s, 6)
 
 
-def _require_no_other_times(config: SourceConfig, row: Row) -> None:
-    for name, value in row.data.items():
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
-            continue
-        known = name in FIELDS["duration"] or name in config.columns.values()
-        if not known and _LIKE_A_TIME.fullmatch(name) and _is_number(value):
+def _require_no_times(row: Row, columns: Sequence[str]) -> None:
+    for name in columns:
+        if _is_number(row.data[name]):
             raise BadRow(f"column {name!r} looks like a time; map it under columns")
 
 
-def _is_number(value: str | int | float) -> bool:
+def _is_number(value: object) -> bool:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return False
     try:
         return math.isfinite(float(value))
     except (ValueError, OverflowError):
@@ -192,14 +221,22 @@ def clip_of(
         BadRow: if a field has a value it cannot have.
     """
 
-    def text(field: str) -> str:
-        return row.text_or("", *names_of(config, field))
+    layout = _layout_of(config, row)
 
-    labels = _labels(config, row)
-    said = text("text")
+    def text(field: str) -> str:
+        names = layout.names[field]
+        return row.text_or("", *names) if names else ""
+
+    labels = _labels(row, layout.names["label"])
+    said, caption = text("text"), text("caption")
     return Clip(
         id=text("id") or name,
-        kind=_kind(config, row, said, labels),
+        kind=_kind(
+            text("kind") or config.kind or "",
+            said,
+            named=bool(labels or caption),
+            has_text=bool(layout.names["text"]),
+        ),
         audio=audio,
         origin=Origin(
             text("corpus") or default_origin.corpus,
@@ -211,42 +248,44 @@ def clip_of(
         language=text("language") or config.language or "",
         speaker=text("speaker"),
         labels=labels,
-        caption=text("caption"),
+        caption=caption,
         translation=text("translation"),
-        words=_words(config, row),
-        notes=_notes(config, row),
+        words=_words(row, layout.names["words"]),
+        notes={n: plain(row.data[n]) for n in layout.others if row.data[n] is not None},
     )
 
 
-def _seconds(config: SourceConfig, row: Row, field: str) -> float | None:
-    for name in names_of(config, field):
+def _seconds(row: Row, names: Sequence[str]) -> float | None:
+    for name in names:
         found = row.seconds_or_none(name)
         if found is not None:
             return found
     return None
 
 
-def _kind(config: SourceConfig, row: Row, said: str, labels: tuple[str, ...]) -> ClipKind:
-    """The kind in the row or the recipe, else the one that its fields imply."""
-    written = row.text_or("", *names_of(config, "kind"))
+def _kind(written: str, said: str, *, named: bool, has_text: bool) -> ClipKind:
+    """The kind in the row or the recipe, else the one that its fields imply.
+
+    Args:
+        named: whether it has a label or a caption.
+        has_text: whether the row has a column for its text.
+    """
     if written:
         if written not in get_args(ClipKind):
             raise BadRow(f"kind is not one of {', '.join(get_args(ClipKind))}", repr(written))
         return cast(ClipKind, written)
-    if config.kind:
-        return config.kind
     if said:
         return "speech"
-    if labels or row.text_or("", *names_of(config, "caption")):
+    if named:
         return "event"
-    if any(name in row.data for name in names_of(config, "text")):
+    if has_text:
         raise BadRow("its text is empty")
     raise BadRow("has neither text nor label nor caption; for noise, set kind: noise")
 
 
-def _labels(config: SourceConfig, row: Row) -> tuple[str, ...]:
+def _labels(row: Row, names: Sequence[str]) -> tuple[str, ...]:
     """One label, several with ";" between them, or a list."""
-    for name in names_of(config, "label"):
+    for name in names:
         value = row.data.get(name)
         if isinstance(value, list):
             if not all(isinstance(v, str) for v in value):
@@ -260,9 +299,9 @@ def _labels(config: SourceConfig, row: Row) -> tuple[str, ...]:
     return ()
 
 
-def _words(config: SourceConfig, row: Row) -> tuple[Word, ...]:
+def _words(row: Row, names: Sequence[str]) -> tuple[Word, ...]:
     """Word times: a list of {text (or word), start, end} in seconds from the clip's start."""
-    for name in names_of(config, "words"):
+    for name in names:
         if not isinstance(row.data.get(name), list):
             continue
         words = tuple(
@@ -273,11 +312,6 @@ def _words(config: SourceConfig, row: Row) -> tuple[Word, ...]:
             raise BadRow(f"{name} holds a word that ends before it starts")
         return words
     return ()
-
-
-def _notes(config: SourceConfig, row: Row) -> dict[str, Any]:
-    used = {name for field in FIELDS for name in names_of(config, field)}
-    return {key: plain(v) for key, v in row.data.items() if key not in used and v is not None}
 
 
 def plain(value: Any, depth: int = 0) -> Any:
