@@ -7,7 +7,7 @@ the whole row would cost its length squared (775 against 49 ms for 16 streams in
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, cast
 
@@ -30,15 +30,17 @@ class Segments:
     Attributes:
         starts: (n + 1,) int32 on the device: where each begins, and the length of the row.
         lengths: in tokens, on the host.
-        longest: of ``lengths``.
+        longest: of ``lengths``; what compiled code reads, since their number changes.
     """
 
     starts: Tensor
     lengths: tuple[int, ...]
-    longest: int = field(init=False)
+    longest: int
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "longest", max(self.lengths))
+    @classmethod
+    def of(cls, starts: Tensor, lengths: tuple[int, ...]) -> Segments:
+        """As a `Batch` has them."""
+        return cls(starts, lengths, max(lengths))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, segments: Segments) -> Tensor:

@@ -51,7 +51,7 @@ class LossSums:
 
 def target_states(model: AudioInteractionModel, batch: Batch) -> Tensor:
     """(n_targets, d): the hidden states that predict the targets of a batch."""
-    segments = Segments(batch.starts, batch.lengths)
+    segments = Segments.of(batch.starts, batch.lengths)
     hidden: Tensor = model(
         batch.ids, batch.positions, segments, batch.slots, batch.mel, batch.states
     )

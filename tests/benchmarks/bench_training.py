@@ -59,7 +59,7 @@ class TextOnly(AudioInteractionModel):
     def target_loss(self, row: Batch) -> torch.Tensor:
         hidden = packed_hidden_states(
             self.lm, self.lm.model.embed_tokens(row.ids), row.positions,
-            Segments(row.starts, row.lengths),
+            Segments.of(row.starts, row.lengths),
         )  # fmt: skip
         return target_nats(self, hidden.index_select(0, row.at), row.targets).mean()
 
@@ -155,7 +155,7 @@ def parts_of(ways: Ways, row: Batch) -> Parts:
     query, key, value = (
         torch.randn(len(row.ids), n, width // lm.heads, requires_grad=True) for n in shapes
     )
-    segments = Segments(row.starts, row.lengths)
+    segments = Segments.of(row.starts, row.lengths)
 
     def head_alone() -> None:
         torch.autograd.backward(target_nats(ways.model, states, row.targets).mean())

@@ -32,7 +32,7 @@ def test_the_kernel_equals_one_call_a_stream(kv_heads: int) -> None:
     shapes = [(sum(LENGTHS), heads, 64) for heads in (8, kv_heads, kv_heads)]
     qkv = [torch.randn(s, device="cuda", requires_grad=True) for s in shapes]
     starts = torch.tensor([0, *LENGTHS], device="cuda").cumsum(0).to(torch.int32)
-    row = Segments(starts, LENGTHS)
+    row = Segments.of(starts, LENGTHS)
     weight = torch.randn(shapes[0], device="cuda")
     want = attend(*qkv, row)
     got = attend(*(x.to(torch.bfloat16) for x in qkv), row)

@@ -14,7 +14,7 @@ from soundflow.model.attention import Segments, attend
 
 def segments(lengths: tuple[int, ...]) -> Segments:
     starts = torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
-    return Segments(starts, lengths)
+    return Segments.of(starts, lengths)
 
 
 def dense(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...]) -> Tensor:

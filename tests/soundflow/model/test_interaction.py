@@ -28,7 +28,7 @@ def model(small_model: ModelConfig, spec: StreamSpec) -> AudioInteractionModel:
 
 
 def states(model: AudioInteractionModel, row: Batch) -> torch.Tensor:
-    segments = Segments(row.starts, row.lengths)
+    segments = Segments.of(row.starts, row.lengths)
     return model(row.ids, row.positions, segments, row.slots, row.mel)
 
 

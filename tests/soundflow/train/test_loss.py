@@ -47,7 +47,7 @@ def counts(batches: list[Batch]) -> tuple[int, int]:
 
 
 def inputs(batch: Batch) -> tuple[object, ...]:
-    segments = Segments(batch.starts, batch.lengths)
+    segments = Segments.of(batch.starts, batch.lengths)
     return batch.ids, batch.positions, segments, batch.slots, batch.mel
 
 
