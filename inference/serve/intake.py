@@ -98,8 +98,8 @@ class Intake:
             if not data:
                 loop.remove_reader(self._channel)
                 end()
+            self._taken += len(data)  # also where there was no descriptor left for one
             for file in files:
-                self._taken += 1
                 connection = socket.socket(fileno=file)
                 connection.setblocking(False)
                 with contextlib.suppress(OSError):  # it is gone again

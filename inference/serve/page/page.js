@@ -3,6 +3,7 @@
 const $ = (id) => document.getElementById(id);
 const MOST_COLUMNS = 75;
 const MOST_REPLIES = 200;
+const UNANSWERED_MS = 5000; // then it is said; a connection may be dead for long before the browser knows
 
 let session = null; // of the run in progress
 
@@ -30,6 +31,7 @@ class Run {
     else showThreshold(hello.threshold);
     this.send(wanted);
     this.chunk_s = hello.chunk_s;
+    this.answered = performance.now();
     this.flowing = true;
   }
 
@@ -90,6 +92,10 @@ class Run {
     for (const sample of new Int16Array(buffer)) peak = Math.max(peak, Math.abs(sample));
     this.levels.push(peak / 32768);
     this.socket.send(buffer);
+    if (!this.unanswered && performance.now() - this.answered > UNANSWERED_MS) {
+      this.unanswered = true;
+      problem("The server does not answer.");
+    }
   }
 
   send(command) {
@@ -103,6 +109,7 @@ class Run {
 
   finish() {
     this.flowing = false;
+    if (!this.reply) state("finishing");
     this.send({ command: "finish" });
     this.release();
   }
@@ -129,6 +136,9 @@ class Run {
   }
 
   show(event) {
+    this.answered = performance.now();
+    if (this.unanswered) problem("");
+    this.unanswered = false;
     switch (event.event) {
       case "session_configured": showThreshold(event.threshold); break;
       case "decided": this.decided(event); break;
@@ -180,7 +190,7 @@ class Run {
       this.reply.querySelector(".note").textContent = note;
     }
     this.reply = null;
-    state("listening");
+    state(this.flowing ? "listening" : "finishing");
   }
 }
 
@@ -221,10 +231,10 @@ function showThreshold(value) {
 
 function state(name) {
   document.body.dataset.state = name;
-  $("state").textContent = { idle: "Not listening", opening: "Connecting", listening: "Listening", speaking: "Speaking" }[name];
+  $("state").textContent = { idle: "Not listening", opening: "Connecting", listening: "Listening", speaking: "Speaking", finishing: "Finishing" }[name];
   const on = name !== "idle";
   $("start").setAttribute("aria-pressed", on);
-  $("start-label").textContent = on ? "Stop listening" : "Start listening";
+  $("start-label").textContent = name === "finishing" ? "End now" : on ? "Stop listening" : "Start listening";
   $("interrupt").disabled = name !== "speaking";
 }
 
