@@ -11,6 +11,7 @@ from inference.engine import Engine, use_threads
 from inference.exchange import Answer, answer, prompt_of
 from inference.infer.recipe import InferRecipe
 from inference.infer.run import Devices
+from inference.infer.transcript import printable
 from inference.infer.unread import Unread, require_all_read
 from inference.profiles import profile_of
 from inference.sources.names import resolve
@@ -72,7 +73,7 @@ def _ask_one(
         engine,
         prompt,
         recipe.session.sampling,
-        lambda text: OUT.print(text, end="", soft_wrap=True),
+        lambda text: OUT.print(printable(text), end="", soft_wrap=True),
     )
     ended = "" if found.reason == "end" else f" ({found.reason})"
     OUT.print(ended, style="dim")

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.panel import Panel
@@ -38,7 +39,7 @@ from inference.events import (
     SessionEvent,
 )
 from inference.feed import SessionOutput
-from inference.infer.transcript import bar
+from inference.infer.transcript import bar, printable
 from soundflow.protocol.timebase import TimeBase
 
 STRIP_S = 60.0
@@ -112,7 +113,7 @@ class SessionView:
                 self.emotion, self.reply = event.emotion, ""
                 self.replies += 1
             case ReplyText():
-                self.reply = (self.reply or "") + event.text
+                self.reply = (self.reply or "") + printable(event.text).replace("\n", " ")
             case ReplyEnded():
                 self.reply = None
                 return _reply_line(event)
@@ -195,7 +196,12 @@ class SessionView:
     def _said(self, cells: int) -> Text:
         if self.reply is None:
             return Text("")
-        tail = self.reply if len(self.reply) <= cells - 3 else "…" + self.reply[4 - cells :]
+        room, tail = cells - 3, self.reply
+        if cell_len(tail) > room:  # a Chinese character takes two cells
+            tail = tail[-room:]
+            while cell_len(tail) >= room:
+                tail = tail[1:]
+            tail = f"…{tail}"
         return Text.assemble(("▸ ", "bold green"), (tail, _tone(self.emotion)), ("▌", "green"))
 
     def _facts(self) -> str:
@@ -231,7 +237,7 @@ def _reply_line(event: ReplyEnded) -> Text:
     cut = "" if event.reason == "end" else f" [{event.reason}]"
     return Text.assemble(
         (f"{event.time_s:8.1f} s  ", "dim"), ("▸ ", "bold green"), (mood, _tone(event.emotion)),
-        (event.text, _tone(event.emotion)), (cut, "dim"),
+        (printable(event.text), _tone(event.emotion)), (cut, "dim"),
     )  # fmt: skip
 
 

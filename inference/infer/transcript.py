@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.console import Console
 from rich.text import Text
 
@@ -28,6 +30,7 @@ from soundflow.protocol.timebase import TimeBase
 from soundflow.protocol.turns import Event
 
 BAR_CELLS = 10
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -36,6 +39,11 @@ def bar(probability: float, cells: int = BAR_CELLS) -> str:
     eighths = round(min(max(probability, 0.0), 1.0) * cells * 8)
     whole, rest = divmod(eighths, 8)
     return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(cells)
+
+
+def printable(text: str) -> str:
+    """A reply for a terminal, which would obey control characters: a model may write any."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class Transcript:
@@ -71,7 +79,7 @@ class Transcript:
             tone = "bold red" if event.emotion == "urgent" else "bold green"
             self._print(Text(f"{event.emotion}: " if event.emotion != "normal" else "", tone), "")
         elif isinstance(event, ReplyText):
-            self._print(Text(event.text, "bold"), "")
+            self._print(Text(printable(event.text), "bold"), "")
         elif isinstance(event, ReplyEnded):
             cut_short = "" if event.reason == "end" else f" [{event.reason}]"
             self._print(Text(cut_short, "dim"))

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from inference.events import (
@@ -63,6 +64,19 @@ def test_the_strip_holds_the_last_minute_at_any_width(width):
     room = width - 17
     together = -(-150 // (room - 24 if room >= 48 else room))
     assert strip.count("▁") == -(-150 // together) - 1
+
+
+def test_a_reply_is_one_row_whatever_it_is_written_with():
+    """A terminal would obey control characters, and some characters take two of its cells."""
+    view = SessionView(TIME, 0.5)
+    rows = len(drawn(view, 60).splitlines())
+    for reply in ("a\nb\x1b[2J\x9b2J", "早上好" * 30, "good morning " * 30):
+        view.take(out(ReplyStarted(0, 0.4, "normal"), ReplyText(0, 0.4, 1, reply)))
+        picture = drawn(view, 60)
+        assert len(picture.splitlines()) == rows
+        assert {cell_len(line) for line in picture.splitlines()} == {60}
+        (line,) = view.take(out(ReplyEnded(0, 0.4, "normal", reply, "end")))
+        assert not {"\x1b", "\x9b"} & {*picture, *line.plain}
 
 
 def test_what_is_forgotten_is_said():
