@@ -161,8 +161,10 @@ class AudioInteractionModel(nn.Module):
         `torch.compile`, once for all layers and all lengths of rows. A layer is one call, forward
         and backward: called in parts, a fast device waits for Python.
         """
+        # Kept or recomputed, in training or measured, of one token or more, with a gradient to its
+        # input or without: each is compiled by itself, and what is beyond the limit is not.
         for layer in self.lm.model.layers:
-            layer.compile(dynamic=True)
+            layer.compile(dynamic=True, recompile_limit=32)
         self._tower_block = torch.compile(tower_block, dynamic=True)
 
     def parameter_count(self) -> int:
