@@ -114,6 +114,8 @@ def _stored(data: str, split: str, subset: str | None) -> Any:
     import datasets
 
     folder = Path(data)
+    if not folder.exists():
+        _require_hub_id(data)
     try:
         if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
             stored = datasets.load_from_disk(data)
@@ -122,3 +124,16 @@ def _stored(data: str, split: str, subset: str | None) -> Any:
     except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(f"{data}: cannot be opened ({said})", "check its name and split") from error
+
+
+def _require_hub_id(data: str) -> None:
+    """What cannot be a repository is a folder that is not there: no server is asked for it."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(data)
+    except HFValidationError as error:
+        raise UserError(
+            f"{data}: no such folder, and no id of a hub repository (owner/name)", "correct it"
+        ) from error
