@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,6 +45,9 @@ class Drop:
     item: str
     reason: str
     kind: DropKind = "loss"
+
+
+Report = Callable[[Drop], None]  # takes the items that are left out
 
 
 class Dropped(Exception):

@@ -20,8 +20,14 @@ from soundflow.errors import UserError
 In = TypeVar("In")
 Out = TypeVar("Out")
 
+Progress = Callable[[str, int, int], None]  # (stage, done, total)
+
 _GRACE_S = 1.0
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def unseen(stage: str, done: int, total: int) -> None:
+    """No progress is shown."""
 
 
 def n_workers(asked: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from data_build.context import MATERIAL, BuildContext, build_context
 from data_build.credits import Credits
 from data_build.drops import DropsFile, Fault, by_reason, fault_of
 from data_build.expected_length import expected_streams
-from data_build.processes import n_workers, spread
+from data_build.processes import Progress, n_workers, spread, unseen
 from data_build.recipe import BuildRecipe
 from data_build.report.documents import RECIPE_FILE, write_documents
 from data_build.report.summary import BuildSummary, SplitSummary, summarise
@@ -47,7 +47,6 @@ from soundflow.config.record import record
 from soundflow.errors import UserError
 from soundflow.shards.writer import INDEX_NAME, IndexedShard, write_index, write_shard
 
-Progress = Callable[[str, int, int], None]
 DROPS_FILE, AUDIT_FILE = "drops.jsonl", "audit.json"
 _REASONS_SHOWN, _REASON_LETTERS = 3, 160
 
@@ -68,7 +67,7 @@ class PartDone:
     summary: BuildSummary | None
 
 
-def build(recipe: BuildRecipe, *, progress: Progress | None = None) -> BuildSummary:
+def build(recipe: BuildRecipe, *, progress: Progress = unseen) -> BuildSummary:
     """Builds every split of ``recipe``, keeping the shards that are there already.
 
     Args:
@@ -84,7 +83,7 @@ def build(recipe: BuildRecipe, *, progress: Progress | None = None) -> BuildSumm
     return done.summary
 
 
-def build_part(recipe: BuildRecipe, part: Part, *, progress: Progress | None = None) -> PartDone:
+def build_part(recipe: BuildRecipe, part: Part, *, progress: Progress = unseen) -> PartDone:
     """Builds the shards of ``part``, as one of many tasks that share the output folder.
 
     A shard is the same in any process, so the number of parts may change from run to run. The
@@ -101,16 +100,16 @@ def build_part(recipe: BuildRecipe, part: Part, *, progress: Progress | None = N
     record(output / RECIPE_FILE, recipe)
 
     known = None if part == WHOLE else collected_before(recipe, output / MATERIAL)
-    collected = known or collect(recipe, output / MATERIAL, progress or _nobody)
+    collected = known or collect(recipe, output / MATERIAL, progress)
     with DropsFile(output / DROPS_FILE) as drops:
         drops.add(collected.drops)
     require_material(recipe, collected)
     context = build_context(recipe)
-    jobs, shards, made = make_shards(context, part, progress or _nobody)
+    jobs, shards, made = make_shards(context, part, progress)
     waiting = [job for job in jobs if job not in shards]
     summary = None
     if not waiting:
-        summary = finish(context, collected, shards, made, started, progress or _nobody)
+        summary = finish(context, collected, shards, made, started, progress)
     kept = sum(part.takes(i) and job in shards and job not in made for i, job in enumerate(jobs))
     return PartDone(len(made), kept, len(waiting), summary)
 
@@ -301,7 +300,3 @@ def _most_often(recipe: BuildRecipe, counts: Mapping[Fault, int]) -> str:
     most = list(by_reason(counts).items())[:_REASONS_SHOWN]
     reasons = "; ".join(f"{reason[:_REASON_LETTERS]} ({n})" for reason, n in most)
     return f"most often dropped: {reasons}; all of them stand in {recipe.output}/{DROPS_FILE}"
-
-
-def _nobody(stage: str, done: int, total: int) -> None:
-    """No progress is shown."""

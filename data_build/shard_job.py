@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from data_build.compose.stream import compose
 from data_build.compose.timeline import lay_out
 from data_build.context import BuildContext, build_context
 from data_build.credits import Uses
-from data_build.drops import Drop, Dropped
+from data_build.drops import Drop, Dropped, Report
 from data_build.labelling.label import fits_under, label
 from data_build.randomness import StreamSeed
 from data_build.recipe import BuildRecipe
@@ -113,9 +113,7 @@ def build_stream(
     return None, [*bad, Drop("compose", stream_id(split, number), reason)]
 
 
-def _stream(
-    context: BuildContext, seed: StreamSeed, report: Callable[[Drop], None]
-) -> StreamSample:
+def _stream(context: BuildContext, seed: StreamSeed, report: Report) -> StreamSample:
     recipe, vocabulary = context.recipe, context.vocabulary
     split, prepare = context.splits[seed.split], context.preparer.prepare
     name, provenance = stream_id(seed.split, seed.number), asdict(seed)

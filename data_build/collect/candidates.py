@@ -9,10 +9,10 @@ from pathlib import Path
 from data_build.collect.text_rules import SUFFIX
 from data_build.collect.texts import read_texts
 from data_build.collect.transcripts import CheckedTexts
+from data_build.drops import Report
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Dialogue
 from data_build.sources.catalogue import read
-from data_build.sources.source import Report
 
 
 @dataclass(frozen=True)

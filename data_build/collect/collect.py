@@ -21,11 +21,12 @@ from data_build.collect.feasible import (
 )
 from data_build.collect.kept_texts import WRITTEN
 from data_build.collect.material import Seen, TextStore, material
-from data_build.collect.transcripts import Progress, check_texts
+from data_build.collect.transcripts import check_texts
 from data_build.drops import Drop
 from data_build.expected_length import Kind
 from data_build.pools.pools import CueEntry, PoolsIndex, TableEntry
 from data_build.pools.table import Table, TableWriter
+from data_build.processes import Progress, unseen
 from data_build.randomness import digest
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip
@@ -35,11 +36,6 @@ from data_build.wording.paraphrase import keep_paraphrases
 from soundflow.atomic import write_text
 from soundflow.config.record import to_plain
 from soundflow.stored_json import parsed
-
-
-def _nobody(stage: str, done: int, total: int) -> None:
-    """No progress is shown."""
-
 
 Place = tuple[str, str, bool]  # split, table, and whether that is one of a cue
 _COLLECTED = "collected.json"
@@ -67,7 +63,7 @@ class Collected:
     lengths_s: dict[Kind, float] = field(default_factory=dict)
 
 
-def collect(recipe: BuildRecipe, folder: Path, progress: Progress = _nobody) -> Collected:
+def collect(recipe: BuildRecipe, folder: Path, progress: Progress = unseen) -> Collected:
     """Writes the tables of every split below ``folder``.
 
     Args:
@@ -115,7 +111,7 @@ def survey(recipe: BuildRecipe, folder: Path) -> Collected:
     Raises:
         UserError: if a source is missing.
     """
-    checked = check_texts(recipe, folder, hear=False, progress=_nobody)
+    checked = check_texts(recipe, folder, hear=False, progress=unseen)
     dealt = deal(recipe, checked, folder / FINGERPRINTS, keep=False)
     drops, seen = list[Drop](), Seen()
     texts = TextStore(folder / WRITTEN, keep=False)

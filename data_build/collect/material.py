@@ -22,7 +22,7 @@ from data_build.collect.deal import Deal
 from data_build.collect.kept_texts import kept_texts
 from data_build.collect.text_rules import SUFFIX
 from data_build.collect.traits import in_a_place, traits_of
-from data_build.drops import Drop
+from data_build.drops import Drop, Report
 from data_build.expected_length import Kind, lengths_of
 from data_build.labelling.judging import judged
 from data_build.labelling.policy import Policy
@@ -38,7 +38,6 @@ from data_build.tasks.table import Trait, needs_of, uses_judged_sounds
 from data_build.wording.wording import SplitWording
 from soundflow.endpoints.chat import ChatClient
 
-Report = Callable[[Drop], None]
 _JUDGED_TOGETHER = 1_000
 _MOST_LABELS = 100_000
 STEP = "splits"

@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_build.drops import Report
 from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Unspoken
 from data_build.scenes.ontology import place_fault
 from data_build.sources.json_stream import json_lines
 from data_build.sources.rows import Row, usable
-from data_build.sources.source import BadRow, Report
+from data_build.sources.source import BadRow
 from soundflow.errors import UserError
 from soundflow.protocol.tokens import EMOTIONS
 

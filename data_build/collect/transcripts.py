@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from data_build.drops import Drop, Dropped
 from data_build.pools.fingerprint import content_of
-from data_build.processes import n_workers, spread
+from data_build.processes import Progress, n_workers, spread
 from data_build.randomness import digest
 from data_build.recipe import BuildRecipe
 from data_build.records import Clip, Recorded
@@ -39,7 +39,6 @@ from soundflow.text.normalize import primary_language
 
 STEP = "check"
 HEARD, QUARANTINE = "heard.sqlite", "quarantine.jsonl"
-Progress = Callable[[str, int, int], None]
 _PER_TASK = 64
 _SHORTEST_SAMPLES = to_samples(0.05)
 

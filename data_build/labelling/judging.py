@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data_build.drops import Drop, Dropped, unanswered
+from data_build.drops import Drop, Dropped, Report, unanswered
 from data_build.labelling.policy import STEP, Policy
 from data_build.labelling.policy_table import CATEGORIES
 from data_build.records import Clip, Judgement, PlannedReply
@@ -19,7 +19,6 @@ from soundflow.endpoints.http_calls import CallFailure
 from soundflow.endpoints.prompts import read_prompt
 from soundflow.protocol.tokens import EMOTIONS
 
-Report = Callable[[Drop], None]
 PROMPT = Path(__file__).parent / "prompts" / "intervention.v3.md"
 _SENTENCE = {"type": "string", "minLength": 1, "maxLength": 160}
 

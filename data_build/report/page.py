@@ -15,7 +15,7 @@ from data_build.context import MATERIAL
 from data_build.credits import SourceCount
 from data_build.recipe import BuildRecipe
 from data_build.report.audited import audit_section
-from data_build.report.streams import figures
+from data_build.report.streams import figures, long_text, plain_words
 from data_build.report.summary import BuildSummary
 from data_build.report.tfjp import pictures
 from data_build.statistics import SILENCE_BIN_PERCENT, Statistics, TaskCount
@@ -119,9 +119,9 @@ def _abilities(statistics: Statistics, time: TimeBase) -> Section:
             sum(t.replies for _, t in tasks),
         )
         space = tag("span", "", style=f"display:inline-block;width:{CELL_WIDTH + 10}px")
-        rows.append([tag("b", _words(ability)), *_task_cells(whole, time, space, space)])
+        rows.append([tag("b", plain_words(ability)), *_task_cells(whole, time, space, space)])
         for short, task in tasks:
-            name = f"{short.upper()}, offline" if short in FORMS else _words(short)
+            name = f"{short.upper()}, offline" if short in FORMS else plain_words(short)
             bars = cell_bar(task.samples / longest), cell_bar(task.replies / most, 1)
             indented = tag("span", name, style="padding-left:1.3em")
             rows.append([indented, *_task_cells(task, time, *bars)])
@@ -199,7 +199,7 @@ def _drops(recipe: BuildRecipe, summary: BuildSummary) -> Section:
         # Figures in brackets differ from item to item; the reason is what stands before them.
         grouped[step, re.sub(r"\s*\([^()]*\)", "", reason)] += n
     rows = [
-        [step, tag("span", reason, style="white-space:normal;overflow-wrap:anywhere"), f"{n:,}"]
+        [step, long_text(reason), f"{n:,}"]
         for (step, reason), n in grouped.most_common(_MOST_REASONS)
     ]
     body = (
@@ -246,7 +246,7 @@ def _quarantine(recipe: BuildRecipe) -> list[Section]:
         return []
     found = read_quarantine(Path(recipe.output) / MATERIAL)
     rows: list[list[str | Markup]] = [
-        [_wrapped(one.path), _wrapped(one.text), _wrapped(one.heard), number(one.wer)]
+        [long_text(one.path), long_text(one.text), long_text(one.heard), number(one.wer)]
         for one in found[:_MOST_QUARANTINED]
     ]
     lead = (
@@ -255,10 +255,6 @@ def _quarantine(recipe: BuildRecipe) -> list[Section]:
     )
     head = ["recording", "its text", "heard", "WER"]
     return [Section("quarantine", "Quarantined transcripts", lead, table(head, rows))]
-
-
-def _wrapped(text: str) -> Markup:
-    return tag("span", text, style="white-space:normal;overflow-wrap:anywhere")
 
 
 def _sources(sources: Sequence[SourceCount]) -> Section:
@@ -292,7 +288,3 @@ def _recipe(recipe: BuildRecipe, output: Path) -> Section:
 
 def _hit_share(statistics: Statistics) -> float | None:
     return statistics.hit_limit / statistics.preprocessed if statistics.preprocessed else None
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

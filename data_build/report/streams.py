@@ -58,7 +58,7 @@ def stream_figure(
     """The stream on one time axis with a player, its plan in words, and what it was made from."""
     time, record = spec.time, sample.record
     audio = sample.audio()
-    title = f"{_words(record.ability)}: {_words(record.task)}"
+    title = f"{plain_words(record.ability)}: {plain_words(record.task)}"
     if not len(audio):
         heading = (tag("h3", title), tag("span", _note(sample, spec), class_="note"))
         return tag("article", tag("header", join(heading)), class_="stream")
@@ -104,7 +104,7 @@ def _spans(record: StreamRecord, time: TimeBase) -> list[Span]:
     ]
     spans = []
     for event in record.events:
-        name = _words(event.kind)
+        name = plain_words(event.kind)
         for one in spoken:
             if one[0] <= event.on_samples < one[1]:
                 text = one[2]
@@ -134,14 +134,14 @@ def _made_from(sample: StreamSample, spec: StreamSpec) -> Markup:
     record = sample.record
     rows = [
         [
-            _words(item.what),
-            _long(item.text),
-            _long(item.clip.id),
+            plain_words(item.what),
+            long_text(item.text),
+            long_text(item.clip.id),
             item.track,
             f"{spec.time.seconds(item.start_samples):.2f} s",
             f"{number(item.gain_db, 1)} dB",
-            _long(item.clip.corpus),
-            _long(item.clip.licence),
+            long_text(item.clip.corpus),
+            long_text(item.clip.licence),
         ]
         for item in record.items
     ]
@@ -149,8 +149,8 @@ def _made_from(sample: StreamSample, spec: StreamSpec) -> Markup:
         for clip in noise.clips:
             rows.append(
                 [
-                    "noise", Markup(""), _long(clip.id), "noise", "throughout",
-                    f"SNR {noise.snr_db:.1f} dB", _long(clip.corpus), _long(clip.licence),
+                    "noise", Markup(""), long_text(clip.id), "noise", "throughout",
+                    f"SNR {noise.snr_db:.1f} dB", long_text(clip.corpus), long_text(clip.licence),
                 ]
             )  # fmt: skip
     if not rows:
@@ -160,9 +160,11 @@ def _made_from(sample: StreamSample, spec: StreamSpec) -> Markup:
     return tag("details", join((summary, table(head, rows))), style="margin:-10px 16px 24px")
 
 
-def _long(text: str) -> Markup:
+def long_text(text: str) -> Markup:
+    """Text that may be broken anywhere, in the cell of a table."""
     return tag("span", text, style="white-space:normal;overflow-wrap:anywhere")
 
 
-def _words(name: str) -> str:
+def plain_words(name: str) -> str:
+    """A name of the code as words."""
     return name.replace("_", " ")

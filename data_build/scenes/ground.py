@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from data_build.clip_cache import ClipStore
-from data_build.drops import Drop, Dropped
+from data_build.drops import Drop, Dropped, Report
 from data_build.randomness import digest
 from data_build.records import Clip
 from data_build.scenes.generate import Generator
@@ -32,7 +32,6 @@ GROUND_STEP = "ground"
 TOP = 3
 
 How = Literal["retrieved", "generated"]
-Report = Callable[[Drop], None]
 
 
 class Tagger(Protocol):

@@ -17,13 +17,13 @@ import numpy as np
 
 from data_build.chat_use import Deciders
 from data_build.clip_cache import ClipStore
-from data_build.drops import Drop, Dropped
+from data_build.drops import Drop, Dropped, Report
 from data_build.randomness import generator as rng_of
 from data_build.records import Clip
 from data_build.scenes.chat_model import ChatPlanner, ChatRefiner, ChatVerifier
 from data_build.scenes.config import ScenesConfig
 from data_build.scenes.generate import Generator, HttpGenerator, SynthGenerator
-from data_build.scenes.ground import Grounded, Grounder, Report, Tagger
+from data_build.scenes.ground import Grounded, Grounder, Tagger
 from data_build.scenes.measure import Float32
 from data_build.scenes.onnx_models import open_sentence_encoder, open_tagger
 from data_build.scenes.ontology import SoundClass, ontology

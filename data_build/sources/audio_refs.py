@@ -11,8 +11,9 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from data_build.drops import Report
 from data_build.records import Recorded
-from data_build.sources.source import BadRow, Report, shortened
+from data_build.sources.source import BadRow, shortened
 from soundflow.audio.files import AUDIO_SUFFIXES
 from soundflow.errors import UserError
 

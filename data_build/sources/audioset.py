@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from data_build.drops import Report
 from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file, existing_audio
 from data_build.sources.json_stream import array_items
@@ -14,7 +15,6 @@ from data_build.sources.rows import Row, csv_cells, csv_rows, text_lines, tsv_ro
 from data_build.sources.source import (
     BadRow,
     Corpus,
-    Report,
     SourceConfig,
     find_file,
     find_folder,

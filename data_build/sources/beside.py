@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from data_build.drops import Report
 from data_build.sources.json_stream import parse_json
-from data_build.sources.source import BadRow, Report
+from data_build.sources.source import BadRow
 
 TEXT_SUFFIXES = {".txt": "text", ".lab": "text", ".cls": "label", ".caption": "caption"}
 # A description of a clip; what is larger is no description.

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from data_build.drops import Drop
+from data_build.drops import Drop, Report
 from data_build.records import Clip, Dialogue, Recorded
 from data_build.sources import (
     audioset,
@@ -29,7 +29,6 @@ from data_build.sources import (
 from data_build.sources.source import (
     STEP,
     Corpus,
-    Report,
     SourceConfig,
     shortened,
 )

@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_build.drops import Report
 from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.rows import Row, named_rows, text_lines, tsv_rows, usable
 from data_build.sources.source import (
     BadRow,
     Corpus,
-    Report,
     SourceConfig,
     find_file,
     find_folder,

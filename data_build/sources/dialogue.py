@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data_build.drops import Report
 from data_build.records import Origin
 from data_build.sources.json_stream import array_items, object_items
 from data_build.sources.rows import BREAKS_OFF, Row, open_binary
-from data_build.sources.source import BadRow, Report
+from data_build.sources.source import BadRow
 from data_build.sources.text_files import (
     alternating,
     dialogue_corpus,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from data_build.drops import Drop
+from data_build.drops import Drop, Report
 from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file, files_below
 from data_build.sources.beside import MAX_TEXT_BYTES, TEXT_SUFFIXES, columns_beside
@@ -17,7 +17,6 @@ from data_build.sources.source import (
     AS_STATED,
     BadRow,
     Corpus,
-    Report,
     SourceConfig,
     find_folder,
 )

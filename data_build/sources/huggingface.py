@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_build.drops import Report
 from data_build.records import Clip, Dialogue, Origin, Recorded
 from data_build.sources.audio_refs import audio_file, written_path
 from data_build.sources.dialogue import question_and_answer
@@ -18,7 +19,6 @@ from data_build.sources.source import (
     FIELDS,
     BadRow,
     Corpus,
-    Report,
     SourceConfig,
 )
 from data_build.sources.text_files import dialogue, messages_of

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from data_build.drops import Drop
+from data_build.drops import Drop, Report
 from data_build.sources.rows import BREAKS_OFF, Row, open_binary, text_lines
-from data_build.sources.source import STEP, BadRow, Report
+from data_build.sources.source import STEP, BadRow
 
 BLOCK_BYTES = 1 << 16
 # One element of the corpora above is at most some megabytes; a larger one means that its end is

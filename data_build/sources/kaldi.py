@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_build.drops import Report
 from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file, written_path
 from data_build.sources.rows import Row, text_lines, usable
@@ -13,7 +14,6 @@ from data_build.sources.source import (
     AS_STATED,
     BadRow,
     Corpus,
-    Report,
     SourceConfig,
     find_file,
     find_folder,

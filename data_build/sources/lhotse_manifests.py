@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_build.drops import Report
 from data_build.records import Clip, Origin, Recorded, Word
 from data_build.sources.audio_refs import audio_file, files_below, written_path
 from data_build.sources.json_stream import json_lines
 from data_build.sources.manifest import plain
 from data_build.sources.rows import Row, usable
-from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig
+from data_build.sources.source import AS_STATED, BadRow, Corpus, SourceConfig
 from soundflow.errors import UserError
 
 LHOTSE_TREE = "*cuts*.jsonl(.gz), or *recordings*.jsonl(.gz) with *supervisions*.jsonl(.gz)"

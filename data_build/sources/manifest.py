@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from data_build.drops import Report
 from data_build.records import Clip, ClipKind, Origin, Recorded, Word
 from data_build.sources.audio_refs import audio_file, written_path
 from data_build.sources.json_stream import documents
@@ -22,7 +23,6 @@ from data_build.sources.source import (
     FIELDS,
     BadRow,
     Corpus,
-    Report,
     SourceConfig,
     shortened,
 )

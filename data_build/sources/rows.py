@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeVar
 
-from data_build.drops import Drop
-from data_build.sources.source import STEP, BadRow, Report, shortened
+from data_build.drops import Drop, Report
+from data_build.sources.source import STEP, BadRow, shortened
 from soundflow.errors import UserError
 
 T = TypeVar("T")

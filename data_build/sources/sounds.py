@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from data_build.drops import Report
 from data_build.records import Clip, ClipKind, Origin
 from data_build.sources.audio_refs import audio_below, audio_file, relative_id
 from data_build.sources.rows import (
@@ -25,7 +26,6 @@ from data_build.sources.rows import (
 from data_build.sources.source import (
     BadRow,
     Corpus,
-    Report,
     SourceConfig,
     find_file,
     find_folder,

@@ -17,7 +17,7 @@ import pydantic.dataclasses
 from annotated_types import MinLen
 from pydantic import PositiveInt
 
-from data_build.drops import Drop
+from data_build.drops import Drop, Report
 from data_build.records import Clip, ClipKind, Dialogue
 from soundflow.config.settings import SETTINGS
 from soundflow.errors import UserError, did_you_mean
@@ -107,7 +107,6 @@ class SourceConfig:
                 raise ValueError(f"columns.{name} is not a field of a clip; {tail}")
 
 
-Report = Callable[[Drop], None]
 Reader = Callable[[SourceConfig, Report], Iterator[Clip | Dialogue]]
 
 

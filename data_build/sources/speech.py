@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data_build.drops import Report
 from data_build.records import Clip, Origin, Word
 from data_build.sources.audio_refs import audio_file, files_below
 from data_build.sources.json_stream import array_items
@@ -14,7 +15,6 @@ from data_build.sources.rows import Row, encodable, text_lines, tsv_rows, usable
 from data_build.sources.source import (
     BadRow,
     Corpus,
-    Report,
     SourceConfig,
     find_file,
     find_folder,

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from data_build.drops import Report
 from data_build.records import Clip, Dialogue, DialogueTurn, Origin, Question
 from data_build.sources.audio_refs import audio_file
 from data_build.sources.json_stream import json_lines
 from data_build.sources.rows import Row, encodable, usable
-from data_build.sources.source import AS_STATED, BadRow, Corpus, Report, SourceConfig
+from data_build.sources.source import AS_STATED, BadRow, Corpus, SourceConfig
 from data_build.sources.text_files import JSON_SUFFIXES, language_of, row_id, text_files, text_root
 from soundflow.errors import UserError
 from soundflow.interop.conversations import (

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from data_build.drops import Report
 from data_build.records import Dialogue, DialogueTurn, Origin
 from data_build.sources.audio_refs import files_below
 from data_build.sources.json_stream import documents
@@ -14,7 +15,6 @@ from data_build.sources.source import (
     AS_STATED,
     BadRow,
     Corpus,
-    Report,
     SourceConfig,
 )
 from soundflow.errors import UserError

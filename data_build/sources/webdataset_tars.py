@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from data_build.drops import Report
 from data_build.records import Clip, Origin, Recorded
 from data_build.sources.audio_refs import files_below
 from data_build.sources.beside import MAX_TEXT_BYTES, TEXT_SUFFIXES, columns_beside
@@ -18,7 +19,6 @@ from data_build.sources.source import (
     AS_STATED,
     BadRow,
     Corpus,
-    Report,
     SourceConfig,
     ignore,
 )

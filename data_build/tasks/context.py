@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from data_build.drops import Drop, Dropped
+from data_build.drops import Drop, Dropped, Report
 from data_build.labelling.sounds import sound_name
 from data_build.plans import Address, Chat, Instruction, Item, Request, Turn
 from data_build.pools.pools import Cue, Pools
@@ -91,7 +91,7 @@ class PlannerContext:
     resources: PlannerResources
     config: TasksConfig
     longest_s: float
-    report: Callable[[Drop], None]
+    report: Report
     rng: np.random.Generator
     takes: np.random.Generator
     voices: SessionVoices
@@ -105,7 +105,7 @@ class PlannerContext:
         longest_s: float,
         seed: StreamSeed,
         words: StreamWords,
-        report: Callable[[Drop], None],
+        report: Report,
     ) -> PlannerContext:
         return PlannerContext(
             pools, resources, config, longest_s, report,

@@ -8,12 +8,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from data_build.drops import Drop, unanswered
+from data_build.drops import Drop, Report, unanswered
 from data_build.randomness import digest
 from data_build.wording.files import Language
 from data_build.wording.grammar import (
@@ -49,9 +49,7 @@ _SCHEMA: dict[str, Any] = {
 Paraphrases = Mapping[str, Mapping[str, list[str]]]  # language -> rule -> lines
 
 
-def keep_paraphrases(
-    folder: Path, wording: Wording, client: ChatClient, report: Callable[[Drop], None]
-) -> None:
+def keep_paraphrases(folder: Path, wording: Wording, client: ChatClient, report: Report) -> None:
     """Asks for paraphrases and keeps them in ``folder``, unless an earlier run of the build did.
 
     A rule that the model refused stays without any: if a later run asked again, everything that
@@ -90,9 +88,7 @@ def _kept(folder: Path) -> dict[str, Any] | None:
     return kept if whole else None
 
 
-def ask_for_paraphrases(
-    wording: Wording, client: ChatClient, report: Callable[[Drop], None]
-) -> Paraphrases:
+def ask_for_paraphrases(wording: Wording, client: ChatClient, report: Report) -> Paraphrases:
     """Lines for the rules of the languages that streams are in; those of no use are left out.
 
     Args:
