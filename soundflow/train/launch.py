@@ -29,8 +29,10 @@ T = TypeVar("T")
 WAIT_S = 1800.0  # for the slowest process, or for a model of any size to be written
 POLL_S = 0.05
 _VARIABLES = ("SLURM_PROCID", "TORCHELASTIC_RUN_ID", "JSM_NAMESPACE_RANK")
-# How often a chain has replaced its processes: torchrun keeps one store for all of them.
+# How often a chain has replaced its processes. The store is one for all of them where it belongs
+# to the agent of torchrun.
 _ROUND = "SOUNDFLOW_ROUND"
+_OF_AGENT = "TORCHELASTIC_USE_AGENT_STORE"
 
 
 def by_launcher(environment: Mapping[str, str] = os.environ) -> bool:
@@ -136,4 +138,11 @@ def meeting() -> Meeting | None:
     os.environ["MASTER_PORT"] = str(found.main_port)
     rank, world = found.global_rank(), found.world_size()
     store, *_ = next(rendezvous(f"env://?rank={rank}&world_size={world}"))
-    return Meeting(store, rank, world)
+    met = Meeting(store, rank, world)
+    if os.environ.get(_OF_AGENT) == "True" and _ROUND in os.environ:
+        # Training would find the keys of the stage before there, and wait for its processes.
+        from lightning.fabric.plugins.environments.lightning import find_free_network_port
+
+        port, *_ = met.gathered(find_free_network_port() if rank == 0 else None)
+        os.environ |= {"MASTER_PORT": str(port), _OF_AGENT: "False"}
+    return met
