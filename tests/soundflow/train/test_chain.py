@@ -37,9 +37,11 @@ def chain(tmp_path: Path, recipe: Recipes) -> Path:
     return tmp_path / "all.yaml"
 
 
-def train(chain: Path, *words: str) -> str:
-    """The command in a process of its own: between stages it becomes another."""
-    command = [sys.executable, "-m", "soundflow.cli", "train", str(chain), *words]
+def train_by_two(chain: Path) -> str:
+    """The command in two processes of torchrun, each of which becomes another between stages."""
+    torchrun = ["torch.distributed.run", "--nproc-per-node=2", "--rdzv-endpoint=127.0.0.1:0"]
+    words = ["soundflow.cli", "train", str(chain), "settings.compute.devices=2"]
+    command = [sys.executable, "-m", *torchrun, "--rdzv-backend=c10d", "-m", *words]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -67,7 +69,7 @@ def test_each_stage_starts_from_the_model_before(
     chain: Path, tmp_path: Path, in_one_process: Callable[..., None],
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    said = train(chain)
+    said = train_by_two(chain)
     one, two = (load_any(tmp_path / "out" / name / "model") for name in ("one", "two"))
     assert one.facts.updates == two.facts.updates == 2
     assert f"stage 2 of 2: {tmp_path}/out/two" in said
