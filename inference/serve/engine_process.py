@@ -109,7 +109,8 @@ class EngineProcess:
             case Load():
                 self._load = said
             case Opened(number, if_killed):
-                with contextlib.suppress(RuntimeError):  # this process may hold no more
+                # There may be no descriptor left here, or no process any more there.
+                with contextlib.suppress(RuntimeError, EOFError, OSError):
                     connection = socket.socket(fileno=recv_handle(self.reports))
                     self._open[number] = HeldSession(connection, if_killed)
             case Closed(number):

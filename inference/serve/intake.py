@@ -121,6 +121,9 @@ class Intake:
     @contextlib.contextmanager
     def holding(self, connection: socket.socket, if_killed: bytes) -> Iterator[None]:
         """Has the other process tell a client ``if_killed``, should this one end in the block."""
+        if connection.fileno() == -1:  # the client is gone already
+            yield
+            return
         number = next(self._numbers)
         with contextlib.suppress(OSError):  # the other process is gone: the end is near
             self._reports.send(Opened(number, if_killed))

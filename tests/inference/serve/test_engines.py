@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from multiprocessing import Pipe
+from multiprocessing.reduction import recv_handle
 from pathlib import Path
 
 import httpx
@@ -18,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from inference.serve import engines
 from inference.serve.engines import hand_out, serving_parts
-from inference.serve.intake import SILENT_TICKS, Intake, Load
+from inference.serve.intake import SILENT_TICKS, Closed, Intake, Load, Opened
 from inference.serve.recipe import ServeRecipe
 from soundflow.errors import UserError
 from tests.inference.serve.audio import noise
@@ -143,6 +144,22 @@ def test_a_connection_is_no_session_to_come_once_it_has_made_a_request() -> None
             one.close()
 
     asyncio.run(run())
+
+
+def test_a_client_that_is_gone_already_is_not_held() -> None:
+    """Its socket cannot be passed on, and what follows would be taken for it."""
+    ours, theirs = socket.socketpair()
+    reports, reporting = Pipe()
+    intake = Intake(theirs, reporting)
+    ours.close()
+    with intake.holding(ours, b"last"):
+        assert not reports.poll()
+    with intake.holding(theirs, b"last"):
+        assert isinstance(reports.recv(), Opened)
+        os.close(recv_handle(reports))
+    assert isinstance(reports.recv(), Closed)
+    for one in (theirs, reports, reporting):
+        one.close()
 
 
 def end_at_once(recipe: ServeRecipe, intake: Intake) -> None:
