@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from inference.engine import Engine
-from inference.passes.recorded import Record, rounded_up
+from inference.passes.recorded import Record, rounded_sizes, rounded_up
 
 Float32 = npt.NDArray[np.float32]
 
@@ -20,9 +20,10 @@ MOST_CHUNKS = 64  # of one graph: larger batches keep a device busy as they are
 class _StaticBatch:
     """A batch whose input stays where it is."""
 
-    def __init__(self, engine: Engine, mels: Float32, chunks: int, record: Record) -> None:
-        device = engine.model.device
-        self._mels = torch.zeros(chunks, *mels.shape[1:], device=device)
+    def __init__(self, engine: Engine, chunks: int, record: Record) -> None:
+        spec = engine.spec
+        shape = (chunks, spec.front_end.n_mels, spec.time.frames_per_chunk)
+        self._mels = torch.zeros(shape, device=engine.model.device)
         self._compute: Callable[[], Tensor] = record(lambda: engine.model.encode(self._mels))
 
     def __call__(self, mels: Float32) -> Tensor:
@@ -47,6 +48,14 @@ class EncoderGraphs:
         size = rounded_up(len(mels))
         if size > MOST_CHUNKS:
             return self._engine.encode(mels)
+        return self._recorded(size)(mels)
+
+    def record_all(self, chunks: int) -> None:
+        """Records batches of up to so many chunks."""
+        for size in rounded_sizes(1, min(chunks, MOST_CHUNKS)):
+            self._recorded(size)
+
+    def _recorded(self, size: int) -> _StaticBatch:
         if size not in self._batches:
-            self._batches[size] = _StaticBatch(self._engine, mels, size, self._record)
-        return self._batches[size](mels)
+            self._batches[size] = _StaticBatch(self._engine, size, self._record)
+        return self._batches[size]

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -64,10 +65,14 @@ class ModelRunner:
         )  # fmt: skip
         self._forward: Forward = partial(ragged_forward, engine.model, self.pool)
         self._encode: Callable[[Float32], Tensor] = engine.encode
+        self._graphs: tuple[EncoderGraphs, StepGraphs] | None = None
         if on_cuda:
             record = Recorder(engine.model.device)
-            self._encode = EncoderGraphs(engine, record)
-            self._forward = StepGraphs(engine.model, self.pool, self.longest_part, record)
+            self._graphs = (
+                EncoderGraphs(engine, record),
+                StepGraphs(engine.model, self.pool, self.longest_part, record),
+            )
+            self._encode, self._forward = self._graphs
         self._sampler = Sampler(self._tokens, engine.model.device)
         pair = [self._tokens.text_begin, self._tokens.keep_silence]
         self._pair = torch.tensor(pair, device=engine.model.device)
@@ -80,6 +85,22 @@ class ModelRunner:
         """
         slots = self._engine.spec.time.slots_per_chunk
         return 3 + len(layout.listen(self._tokens, slots).ids)
+
+    @torch.inference_mode()
+    def record_ahead(self, chunks: int, blocks: int) -> None:
+        """On a GPU, records what live sessions compute, so that none waits for it.
+
+        Args:
+            chunks: of one encoder batch, at most.
+            blocks: of one pass, at most.
+        """
+        if self._graphs is None:
+            return
+        encoder, steps = self._graphs
+        # What the memory is not enough for is computed in parts when it is due.
+        with suppress(torch.OutOfMemoryError):
+            encoder.record_all(min(chunks, self.pool.rows))
+            steps.record_all(self.pool.rows, blocks)
 
     def encode(self, mels: Float32) -> Tensor:
         """Chunks (n, n_mels, frames) of any sessions -> (n, slots, d)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -61,3 +61,12 @@ def rounded_up(n: int) -> int:
     memory.
     """
     return next((few for few in (1, 4, 16) if n <= few), 1 << (n - 1).bit_length())
+
+
+def rounded_sizes(least: int, most: int) -> Iterator[int]:
+    """What `rounded_up` makes of the numbers from ``least`` to ``most``."""
+    size = rounded_up(least)
+    yield size
+    while size < most:
+        size = rounded_up(size + 1)
+        yield size

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from inference.passes.kv_pool import KvPool, Segment
 from inference.passes.ragged_forward import Group, Pass, causal_mask, ragged_forward, run_layers
-from inference.passes.recorded import Record, rounded_up
+from inference.passes.recorded import Record, rounded_sizes, rounded_up
 from soundflow.model.interaction import AudioInteractionModel
 
 Int64 = npt.NDArray[np.int64]
@@ -161,6 +161,24 @@ class StepGraphs:
             found.append(self._step(some)(embeds[begin:at], some))
         return found[0] if len(found) == 1 else torch.cat(found)
 
+    def record_all(self, sessions: int, blocks: int) -> None:
+        """Records the passes of up to so many sessions that each have one part in it, of which so
+        many may be blocks.
+        """
+        end = LEAST_COLUMNS
+        while True:
+            fewest = 1  # parts that take so many places
+            for places in rounded_sizes(1, min(sessions, MOST_PARTS)):
+                columns = min(end, self._pool.columns)
+                self._recorded(Shape(places, places, 1, columns))
+                most = places + min(places, blocks) * (self._longest - 1)
+                for tokens in rounded_sizes(fewest + 1, most):
+                    self._recorded(Shape(tokens, places, self._longest, columns))
+                fewest = places + 1
+            if end >= self._pool.columns:
+                return
+            end *= 4
+
     def _step(self, parts: Parts) -> StaticStep:
         """That of the smallest shape that holds these parts."""
         queries = 1 if parts.sizes.max() == 1 else self._longest
@@ -173,6 +191,9 @@ class StepGraphs:
             queries,
             min(end, self._pool.columns),
         )
+        return self._recorded(shape)
+
+    def _recorded(self, shape: Shape) -> StaticStep:
         if shape not in self._steps:
             self._steps[shape] = StaticStep(self._model, self._pool, shape, self._record)
         return self._steps[shape]

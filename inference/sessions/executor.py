@@ -86,6 +86,10 @@ class Executor:
         self._outbox: list[tuple[int, SessionEvent]] = []
         self._encoding, self._passing = BatchesThatFit(), BatchesThatFit()
 
+    def record_ahead(self) -> None:
+        """See `ModelRunner.record_ahead`."""
+        self.runner.record_ahead(self._limits.encode_chunks, self._limits.listen_chunks)
+
     @property
     def sessions(self) -> int:
         return len(self._sessions)

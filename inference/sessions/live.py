@@ -47,6 +47,7 @@ class LiveEngine:
         self.engine = engine
         self.clock = clock
         self._executor = Executor(engine, limits, order, clock)
+        self._executor.record_ahead()
         self._handles: dict[int, Session] = {}
         self._commands: deque[Callable[[Executor], None]] = deque()
         self._changed = threading.Condition()

@@ -99,9 +99,12 @@ def main() -> None:
 def in_real_time(engine: Engine, n: int) -> tuple[float, dict[str, float]]:
     """Share of decisions more than a chunk late, and shares of the time by kind of work.
 
-    The audio is played three times. In the first two, memories grow, and passes are recorded.
+    The audio is played twice: in the first, memories grow.
     """
     executor = Executor(engine, Limits(n))
+    began = time.perf_counter()
+    executor.record_ahead()
+    say(f"passes of {n} sessions are recorded", f"{time.perf_counter() - began:.0f} s", "")
     sessions, chunk_s = open_sessions(executor, engine, n), engine.spec.time.chunk_s
     audio = chunks_of_noise(engine, CHUNKS)
     shares: dict[str, float] = defaultdict(float)
@@ -113,8 +116,7 @@ def in_real_time(engine: Engine, n: int) -> tuple[float, dict[str, float]]:
             shares[type(tick.work).__name__] += took / (chunk_s * CHUNKS)
         return tick, took
 
-    for _ in range(2):
-        play(executor, sessions, audio, timed)
+    play(executor, sessions, audio, timed)
     shares.clear()
     events = play(executor, sessions, audio, timed)
     return late_share(events, engine), dict(shares)

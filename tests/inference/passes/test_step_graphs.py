@@ -87,6 +87,31 @@ def test_fixed_shapes_give_what_ragged_passes_give() -> None:
 
 
 @torch.inference_mode()
+def test_what_sessions_compute_was_recorded_ahead() -> None:
+    """Blocks and tokens of any of them, wherever they are in their rows."""
+    recorded: list[int] = []
+
+    def record(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        recorded.append(1)
+        return lambda: torch.zeros(64, 32)
+
+    columns, sessions, blocks = 3000, 20, 7
+    pool = KvPool(MODEL, sessions, columns, spare=1)
+    graphs = StepGraphs(MODEL, pool, LONGEST, record)
+    graphs.record_all(sessions, blocks)
+    ahead = len(recorded)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        sizes = np.ones(rng.integers(1, sessions + 1), int)
+        sizes[: rng.integers(blocks + 1)] = rng.integers(2, LONGEST + 1)
+        starts = rng.integers(columns - LONGEST, size=len(sizes))
+        ends = starts + sizes
+        segments = [Segment(row, starts[row], ends[row]) for row in range(len(sizes))]
+        graphs(torch.zeros(sizes.sum(), 32), segments, (np.cumsum(sizes) - 1).tolist())
+    assert len(recorded) == ahead < 60
+
+
+@torch.inference_mode()
 def test_a_row_may_be_full_and_parts_more_than_a_pass_takes() -> None:
     """What pads a shape must not be written behind the last column of a row."""
     n = MOST_PARTS + 3
