@@ -214,7 +214,7 @@ def finish(
                 split: SplitSummary.of(statistics[split], sum(s.n_bytes for s in listed), spec.time)
                 for split, listed in indexed.items()
             },
-            collected, by_reason(drops.counts), total.refused_shares(),
+            collected, by_reason(drops.counts), total.refusals(),
             (len(made), len(shards) - len(made)),
             spec.time.seconds(sum(shards[job].n_samples for job in made)),
             time.monotonic() - started, card.missed,

@@ -81,10 +81,10 @@ class Statistics:
     def replies(self) -> int:
         return sum(task.replies for task in self.tasks.values())
 
-    def refused_shares(self) -> dict[str, float]:
-        """Class of text -> the share that was refused, the largest first; of those with any."""
-        shares = {name: n / self.spoken[name] for name, n in self.refused.items()}
-        return dict(sorted(shares.items(), key=lambda pair: (-pair[1], pair[0])))
+    def refusals(self) -> dict[str, tuple[int, int]]:
+        """Class of text -> how many were refused, of how many; the largest share first."""
+        found = {name: (n, self.spoken[name]) for name, n in self.refused.items()}
+        return dict(sorted(found.items(), key=lambda one: (-one[1][0] / one[1][1], one[0])))
 
     def add(self, sample: StreamSample, time: TimeBase) -> None:
         """Counts one stream."""

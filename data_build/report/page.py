@@ -222,11 +222,11 @@ def _refused(statistics: Statistics) -> list[Section]:
     rows: list[list[str | Markup]] = [
         [
             name,
-            f"{statistics.spoken[name]:,}",
-            f"{statistics.refused[name]:,}",
-            join((percent(share, 1), cell_bar(share, 1))),
+            f"{asked:,}",
+            f"{refused:,}",
+            join((percent(refused / asked, 1), cell_bar(refused / asked, 1))),
         ]
-        for name, share in statistics.refused_shares().items()
+        for name, (refused, asked) in statistics.refusals().items()
     ]
     if not rows:
         return []

@@ -49,8 +49,8 @@ class BuildSummary:
 
     Attributes:
         drops: "step: reason" -> how many different items, most frequent first.
-        refused: class of text -> the share of the texts to be spoken of which no rendering passed
-            the check.
+        refused: class of text -> of how many texts to be spoken no rendering passed the check, and
+            how many were to be spoken.
         clips: in the tables of all splits.
         missing: "split/cue" of the cues without a clip in a split.
         notes: what a user of the data should know.
@@ -62,7 +62,7 @@ class BuildSummary:
 
     splits: dict[str, SplitSummary]
     drops: dict[str, int]
-    refused: dict[str, float]
+    refused: dict[str, tuple[int, int]]
     clips: int
     missing: tuple[str, ...]
     notes: tuple[str, ...]
@@ -86,7 +86,7 @@ def summarise(
     splits: Mapping[str, SplitSummary],
     collected: Collected,
     drops: dict[str, int],
-    refused: dict[str, float],
+    refused: dict[str, tuple[int, int]],
     shards: tuple[int, int],
     made_s: float,
     seconds: float,

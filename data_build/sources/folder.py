@@ -11,7 +11,7 @@ from data_build.drops import Drop, Report
 from data_build.records import Clip, Origin
 from data_build.sources.audio_refs import audio_file, files_below
 from data_build.sources.beside import MAX_TEXT_BYTES, TEXT_SUFFIXES, columns_beside
-from data_build.sources.manifest import USUAL_TABLES, clip_of, span_of
+from data_build.sources.manifest import UNNAMED, USUAL_TABLES, clip_of, span_of
 from data_build.sources.rows import Row, usable
 from data_build.sources.source import (
     AS_STATED,
@@ -124,18 +124,19 @@ class _Recording:
 def _nothing(config: SourceConfig, audio: Path, first: list[Drop]) -> UserError:
     if not first:
         return UserError(f"folder: {audio} holds no recording", f"expected {FOLDER_TREE}")
-    table = next((n for n in USUAL_TABLES if (Path(config.root).expanduser() / n).is_file()), None)
-    remedy = (
-        f"there is a {table}: read it with corpus: manifest"
-        if table
-        else "say what they are: columns: {label: folder} where folders are named after the sound, "
-        "kind: noise for noise, or a .txt with the text beside each"
-    )
-    return UserError(
-        f"folder: no recording in {audio} can be used; the first: {first[0].item}: "
-        f"{first[0].reason}",
-        remedy,
-    )
+    root = Path(config.root).expanduser()
+    table = next((name for name in USUAL_TABLES if (root / name).is_file()), None)
+    if table:
+        remedy = f"there is a {table}: read it with corpus: manifest"
+    elif first[0].reason == UNNAMED:
+        remedy = (
+            "say what they are: columns: {label: folder} where folders are named after the sound, "
+            "kind: noise for noise, or a .txt with the text beside each"
+        )
+    else:
+        remedy = "see docs/sources.md for what may lie beside a recording"
+    why = f"{first[0].item}: {first[0].reason}"
+    return UserError(f"folder: no recording in {audio} can be used; the first: {why}", remedy)
 
 
 CORPORA = {

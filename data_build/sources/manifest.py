@@ -45,6 +45,7 @@ _LIKE_A_TIME = re.compile(
     re.IGNORECASE,
 )
 _ROUNDED_S = 0.1
+UNNAMED = "has neither text nor label nor caption; for noise, set kind: noise"
 
 
 def manifest(config: SourceConfig, report: Report) -> Iterator[Clip]:
@@ -280,7 +281,7 @@ def _kind(written: str, said: str, *, named: bool, has_text: bool) -> ClipKind:
         return "event"
     if has_text:
         raise BadRow("its text is empty")
-    raise BadRow("has neither text nor label nor caption; for noise, set kind: noise")
+    raise BadRow(UNNAMED)
 
 
 def _labels(row: Row, names: Sequence[str]) -> tuple[str, ...]:

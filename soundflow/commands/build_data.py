@@ -96,8 +96,8 @@ def show(summary: BuildSummary, output: str) -> None:
             soft_wrap=True,
         )
     if summary.refused:
-        shares = (f"{share:.0%} of {name}" for name, share in summary.refused.items())
-        OUT.print(f"texts that the check of speech refused: {', '.join(shares)}", soft_wrap=True)
+        classes = (f"{n} of {of} ({n / of:.0%}) of {c}" for c, (n, of) in summary.refused.items())
+        OUT.print(f"texts that the check of speech refused: {', '.join(classes)}", soft_wrap=True)
     speed = f"{summary.speed:g}x real time" if summary.speed else "everything was already built"
     OUT.print(
         f"{dropped(summary.drops, output)}\n{summary.shards_made} shards made and "

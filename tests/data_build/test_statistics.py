@@ -40,4 +40,4 @@ def test_shards_add_up_in_any_order_and_through_json(
 
 def test_the_share_of_each_class_of_text_that_is_refused() -> None:
     counted = Statistics(spoken={"a": 10, "b": 4, "c": 2}, refused={"a": 3, "b": 4})
-    assert list(counted.refused_shares().items()) == [("b", 1.0), ("a", 0.3)]
+    assert list(counted.refusals().items()) == [("b", (4, 4)), ("a", (3, 10))]
