@@ -17,6 +17,7 @@ from soundflow.config.record import recipe_hash, to_plain
 from soundflow.errors import UserError
 from soundflow.output import Output, differences, listed, read_output
 from soundflow.train.checkpoints import FOLDER as STATES
+from soundflow.train.checkpoints import newest_state
 from soundflow.train.loggers import CSV_FILE, TENSORBOARD
 from soundflow.train.metrics import CALIBRATIONS, TRANSCRIPTS
 from soundflow.train.metrics import FILE_NAME as METRICS_FILE
@@ -121,7 +122,9 @@ def _settings(recipe: TrainRecipe, content_hash: str) -> dict[str, Any]:
 
 def _another_run(recipe: TrainRecipe, changed: dict[str, str]) -> UserError:
     hint = "choose another output, or remove that folder"
-    if list(changed) == ["optim.updates"]:
+    if newest_state(recipe.output) is None and not (recipe.output / MODEL_FOLDER).exists():
+        hint = "it has no saved state: remove that folder, or choose another output"
+    elif list(changed) == ["optim.updates"]:
         hint = (
             "the learning rate follows from optim.updates, so a run is not made longer; to train "
             f"its model further: output=ANOTHER model=null start_from={recipe.output}/model"

@@ -202,8 +202,14 @@ def test_what_a_run_leaves(recipe: Recipes) -> None:
 
 def test_another_recipe_does_not_take_over_a_run(recipe: Recipes) -> None:
     run(recipe())
-    with pytest.raises(UserError, match="another recipe"):
+    with pytest.raises(UserError, match="another recipe") as error:
         run(recipe(seed=7))
+    assert error.value.hint == "choose another output, or remove that folder"
+    for folder in ("model", "resume"):
+        shutil.rmtree(recipe().output / folder)
+    with pytest.raises(UserError, match="another recipe") as error:
+        run(recipe(seed=7))
+    assert "no saved state" in error.value.hint
 
 
 def test_a_finished_run_is_left_as_it_is(recipe: Recipes) -> None:
