@@ -46,7 +46,11 @@ def for_next_stage(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def launcher() -> ClusterEnvironment | None:
-    """The launcher that started this process; None: this one starts the others, if any."""
+    """The launcher that started this process; None: this one starts the others, if any.
+
+    Raises:
+        UserError: if SLURM was given a number of tasks, but none for each node.
+    """
     from lightning.fabric.plugins.environments.lsf import LSFEnvironment
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -54,7 +58,12 @@ def launcher() -> ClusterEnvironment | None:
     if TorchElasticEnvironment.detect():  # first: `srun torchrun` is one too
         return TorchElasticEnvironment()
     if SLURMEnvironment.detect():
-        return SLURMEnvironment(auto_requeue=False)
+        try:
+            return SLURMEnvironment(auto_requeue=False)
+        except RuntimeError as error:  # Lightning's, which says --ntasks=N
+            raise UserError(
+                f"SLURM: {error}", "submit with --ntasks-per-node, as slurm/README.md says"
+            ) from error
     return LSFEnvironment() if LSFEnvironment.detect() else None
 
 
@@ -128,11 +137,23 @@ def _value(text: str) -> Any:
 
 @cache
 def meeting() -> Meeting | None:
-    """The meeting of this process with the others of its run; None where no launcher is."""
+    """The meeting of this process with the others of its run; None where no launcher is.
+
+    Raises:
+        UserError: if SLURM has room for several processes, and this one was not started by srun.
+    """
     found = launcher() if by_launcher() else None
     if found is None or found.world_size() == 1:
         return None
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
     from torch.distributed.rendezvous import rendezvous
+
+    if isinstance(found, SLURMEnvironment) and "SLURM_STEP_ID" not in os.environ:
+        raise UserError(
+            f"the SLURM job has {found.world_size()} tasks, and this process is none of them: it "
+            "would wait for the others",
+            "start it with srun, as slurm/train.sbatch does",
+        )
 
     os.environ["MASTER_ADDR"] = found.main_address
     os.environ["MASTER_PORT"] = str(found.main_port)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from soundflow.config.record import record
 from soundflow.data.datamodule import StreamData
 from soundflow.train import checkpoints, intervals, run
 from soundflow.train.checkpoints import newest_state
@@ -125,3 +126,23 @@ def test_a_mistake_is_said_once(
     assert said.count("error: ") == said.count("hint: ") == 1, said
     assert what in said
     assert not two.output.exists()
+
+
+def test_a_job_of_several_tasks_needs_srun(
+    two: TrainRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The script of the job itself has the variables of its first task, but for its step."""
+    for name, value in {"PROCID": "0", "NTASKS": "4", "JOB_NAME": "any"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.delenv("SLURM_STEP_ID", raising=False)
+    record(tmp_path / "two.yaml", two)
+    assert train_command(tmp_path / "two.yaml") == 2
+    assert "submit with --ntasks-per-node" in capfd.readouterr().err
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
+    assert train_command(tmp_path / "two.yaml") == 2
+    said = capfd.readouterr().err
+    assert "4 tasks, and this process is none of them" in said
+    assert "start it with srun" in said
