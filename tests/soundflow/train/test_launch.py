@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from soundflow.config.record import record
 from soundflow.data.datamodule import StreamData
 from soundflow.train import checkpoints, intervals, run
 from soundflow.train.checkpoints import newest_state
+from soundflow.train.launch import meeting
 from soundflow.train.metrics import read_metrics
 from soundflow.train.recipe import TrainRecipe
 from tests.soundflow.train.two_ranks import started, train, train_command, train_unheard
@@ -128,6 +129,15 @@ def test_a_mistake_is_said_once(
     assert not two.output.exists()
 
 
+@pytest.fixture
+def not_met() -> Iterator[None]:
+    """A process that did not look for a launcher yet."""
+    meeting.cache_clear()
+    yield
+    meeting.cache_clear()
+
+
+@pytest.mark.usefixtures("not_met")
 def test_a_job_of_several_tasks_needs_srun(
     two: TrainRecipe,
     tmp_path: Path,

@@ -171,7 +171,7 @@ def test_other_columns_are_named(tmp_path):
     data.save_to_disk(str(tmp_path / "x"))
     with pytest.raises(UserError, match="has no column endpoint_bool and audio"):
         EndOfTurnTask(EndOfTurnConfig(data=str(tmp_path / "x")), TIME).items()
-    with pytest.raises(UserError, match="cannot be opened"):
+    with pytest.raises(UserError, match="no such folder"):
         EndOfTurnTask(EndOfTurnConfig(data=str(tmp_path / "none")), TIME).items()
 
 
