@@ -38,12 +38,12 @@ def read_model(
 ) -> AudioInteractionModel:
     """Reads a model tensor by tensor: what is held beside it is one tensor as it was stored.
 
+    Parameters take ``dtype`` as they are read. The tables of positions stay float32, because half
+    precision merges distant rotary positions.
+
     Args:
         tokens: its ``vocab_size`` may be smaller than that of the weights, which are often padded
             to a round number of rows; rows beyond it are left out.
-
-    Parameters take ``dtype`` as they are read. The tables of positions stay float32, because half
-    precision merges distant rotary positions.
 
     Raises:
         UserError: as `soundflow.forms.our_view.OurView.read`.

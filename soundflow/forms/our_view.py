@@ -46,7 +46,10 @@ class OurView:
         """
         place = self.rows[name]
         stored = self.stored[place.stored]
-        tensor = stored.read()[place.start : place.end].contiguous()
+        tensor = stored.read().contiguous()
+        if len(tensor) != place.end - place.start:
+            # A copy: a view would hold, and torch.save would write, all rows of the stored tensor.
+            tensor = tensor[place.start : place.end].clone()
         if not all_finite(tensor):
             raise UserError(
                 f"{stored.file}: {place.stored} holds NaN or infinity",
