@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 
 from inference.engine import Engine, use_threads
 from inference.exchange import Answer, answer, prompt_of
+from inference.infer.json_lines import print_line
 from inference.infer.recipe import InferRecipe
 from inference.infer.run import Devices
 from inference.infer.transcript import printable
@@ -52,7 +50,7 @@ def ask(
         except UserError as error:
             unread.append(Unread(recording.name, error))
             if as_json:
-                _print_json(unread[-1].to_json())
+                print_line(unread[-1].to_json())
     require_all_read(unread, len(sources))
     return answers
 
@@ -65,7 +63,7 @@ def _ask_one(
     if as_json:
         found = answer(engine, prompt, recipe.session.sampling)
         line = {"recording": name, "question": recipe.question, **asdict(found)}
-        _print_json(line)
+        print_line(line)
         return found
     if name is not None:
         OUT.print(name, style="bold", soft_wrap=True)
@@ -78,7 +76,3 @@ def _ask_one(
     ended = "" if found.reason == "end" else f" ({found.reason})"
     OUT.print(ended, style="dim")
     return found
-
-
-def _print_json(line: Mapping[str, object]) -> None:
-    sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")

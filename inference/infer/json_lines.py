@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TextIO
 
 from inference.events import to_json
@@ -28,4 +29,9 @@ class JsonLines:
         """Every line is out already."""
 
     def _line(self, **fields: object) -> None:
-        print(json.dumps(fields, ensure_ascii=False), file=self._file, flush=True)
+        print_line(fields, self._file)
+
+
+def print_line(fields: Mapping[str, object], file: TextIO | None = None) -> None:
+    """To ``file``, or standard output, at once."""
+    print(json.dumps(fields, ensure_ascii=False), file=file, flush=True)

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ from typing import BinaryIO
 
 from inference.engine import Engine, load_engine, use_threads
 from inference.feed import SessionOutput, feed, feed_live
-from inference.infer.json_lines import JsonLines
+from inference.infer.json_lines import JsonLines, print_line
 from inference.infer.live_view import LiveView, SessionView
 from inference.infer.observer import Observer, Observers
 from inference.infer.recipe import InferRecipe
@@ -134,7 +133,7 @@ def infer(
             page.write(found, unread)
     if as_json:
         for one in unread:
-            print(json.dumps(one.to_json(), ensure_ascii=False))
+            print_line(one.to_json())
     (ERR if as_json else OUT).print(summary_line(found, meter), style="dim", soft_wrap=True)
     if stop.asked is not None:
         name = signal.Signals(stop.asked).name

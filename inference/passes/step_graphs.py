@@ -17,7 +17,7 @@ which gives the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +33,7 @@ from soundflow.model.interaction import AudioInteractionModel
 Int64 = npt.NDArray[np.int64]
 
 MOST_PARTS = 256  # of one pass
-# A pass looks at this many columns, or four times as many, and so on until those of the pool.
-LEAST_COLUMNS = 512
+LEAST_COLUMNS = 512  # that a pass looks at
 
 
 @dataclass(frozen=True)
@@ -147,6 +146,7 @@ class StepGraphs:
         self, model: AudioInteractionModel, pool: KvPool, longest: int, record: Record
     ) -> None:
         self._model, self._pool, self._longest, self._record = model, pool, longest, record
+        self._ends = tuple(_ends(pool.columns))
         self._steps: dict[Shape, StaticStep] = {}
 
     def __call__(self, embeds: Tensor, segments: Sequence[Segment], read: Sequence[int]) -> Tensor:
@@ -165,38 +165,36 @@ class StepGraphs:
         """Records the passes of up to so many sessions that each have one part in it, of which so
         many may be blocks.
         """
-        end = LEAST_COLUMNS
-        while True:
+        for end in self._ends:
             fewest = 1  # parts that take so many places
             for places in rounded_sizes(1, min(sessions, MOST_PARTS)):
-                columns = min(end, self._pool.columns)
-                self._recorded(Shape(places, places, 1, columns))
+                self._recorded(Shape(places, places, 1, end))
                 most = places + min(places, blocks) * (self._longest - 1)
                 for tokens in rounded_sizes(fewest + 1, most):
-                    self._recorded(Shape(tokens, places, self._longest, columns))
+                    self._recorded(Shape(tokens, places, self._longest, end))
                 fewest = places + 1
-            if end >= self._pool.columns:
-                return
-            end *= 4
 
     def _step(self, parts: Parts) -> StaticStep:
         """That of the smallest shape that holds these parts."""
         queries = 1 if parts.sizes.max() == 1 else self._longest
-        end, longest = LEAST_COLUMNS, int((parts.starts + parts.sizes).max())
-        while end < longest:
-            end *= 4
-        shape = Shape(
-            rounded_up(int(parts.sizes.sum())),
-            rounded_up(len(parts)),
-            queries,
-            min(end, self._pool.columns),
-        )
-        return self._recorded(shape)
+        longest = (parts.starts + parts.sizes).max()
+        end = next(end for end in self._ends if end >= longest)
+        tokens = rounded_up(int(parts.sizes.sum()))
+        return self._recorded(Shape(tokens, rounded_up(len(parts)), queries, end))
 
     def _recorded(self, shape: Shape) -> StaticStep:
         if shape not in self._steps:
             self._steps[shape] = StaticStep(self._model, self._pool, shape, self._record)
         return self._steps[shape]
+
+
+def _ends(columns: int) -> Iterator[int]:
+    """How many columns a pass may look at: few, four times as many, and so on, or all."""
+    end = LEAST_COLUMNS
+    while end < columns:
+        yield end
+        end *= 4
+    yield columns
 
 
 def _parts(segments: Sequence[Segment], read: Sequence[int]) -> Parts | None:
