@@ -33,8 +33,10 @@ lint: install
 	$(BIN)/lint-imports
 
 # A process a core, four at most: each loads torch and holds its own checkpoints. `worksteal` hands
-# the slow tests of one process to another that has finished.
+# the slow tests of one process to another that has finished. librosa compiles functions when they are
+# first imported; several processes that do so at once can leave a cache that crashes whoever reads it.
 test: lint
+	$(BIN)/python -c 'import librosa.onset'
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 clean:
